@@ -1,0 +1,48 @@
+//! Records what the program is built from and for, so that `--version` and `hello` can say it.
+//!
+//! That cmake and libclang are there is checked by `tools/preflight`, whose build script runs
+//! before llama.cpp's; this one runs after it.
+
+use std::process::Command;
+
+/// Instructions that llama.cpp has kernels for.
+const KNOWN_FLAGS: [&str; 10] = [
+    "avx",
+    "avx2",
+    "f16c",
+    "fma",
+    "avx512f",
+    "avx512vnni",
+    "avx512bf16",
+    "neon",
+    "dotprod",
+    "i8mm",
+];
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    for name in ["HEAD", "logs/HEAD"] {
+        // Without a file there cargo would run this script on every build.
+        if std::path::Path::new(".git").join(name).exists() {
+            println!("cargo:rerun-if-changed=.git/{name}");
+        }
+    }
+    let flags: Vec<String> = std::env::var("CARGO_CFG_TARGET_FEATURE")
+        .unwrap_or_default()
+        .split(',')
+        .filter(|flag| KNOWN_FLAGS.contains(flag))
+        .map(str::to_uppercase)
+        .collect();
+    let flags = if flags.is_empty() { "none".to_owned() } else { flags.join(" ") };
+    println!("cargo:rustc-env=INFERENCE_CORE_COMMIT={}", commit());
+    println!("cargo:rustc-env=INFERENCE_CORE_BACKEND=cpu");
+    println!("cargo:rustc-env=INFERENCE_CORE_CPU_FLAGS={flags}");
+}
+
+fn commit() -> String {
+    let output = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output().ok();
+    output
+        .filter(|output| output.status.success())
+        .and_then(|output| String::from_utf8(output.stdout).ok())
+        .map_or_else(|| "unknown".to_owned(), |text| text.trim().to_owned())
+}

@@ -1,0 +1,77 @@
+//! Why the daemon ended, for the person at the terminal and for the exit code.
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::llama::LoadError;
+
+/// Why the daemon ended other than by being asked to.
+#[derive(Debug, Error)]
+pub enum AppError {
+    /// The log filter cannot be read.
+    #[error("--log {filter}: {reason}; use error, warn, info, debug or trace")]
+    LogFilter {
+        /// What was given.
+        filter: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The model cannot be served.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The port is taken.
+    #[error(
+        "port {port} is in use: stop the program that listens there, or give another port \
+         (inference-core MODEL PORT)"
+    )]
+    PortInUse {
+        /// The port.
+        port: u16,
+    },
+    /// The port is not for this user.
+    #[error(
+        "port {port} needs rights that this user does not have: use a port from 1024 on, \
+         such as 3000"
+    )]
+    PortForbidden {
+        /// The port.
+        port: u16,
+    },
+    /// The port cannot be had for another reason.
+    #[error("cannot listen on port {port}: {reason}")]
+    Listen {
+        /// The port.
+        port: u16,
+        /// The operating system's words.
+        reason: io::Error,
+    },
+    /// The operating system refused a thread, a signal handler or the like.
+    #[error("the operating system refused what the server needs to run: {0}")]
+    Runtime(io::Error),
+    /// The engine thread ended by itself.
+    #[error("the engine thread has ended unexpectedly; the log above says why")]
+    EngineLost,
+    /// The engine thread did not stop.
+    #[error("the engine did not stop in time and was left behind")]
+    EngineHangs,
+    /// A second signal came while leaving.
+    #[error("left at once on the second signal")]
+    SecondSignal,
+}
+
+impl AppError {
+    /// The process's exit code, after sysexits.h where that has one.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::LogFilter { .. } | Self::Load(LoadError::Options(_)) => 64,
+            Self::Load(LoadError::Unusable { .. }) => 65,
+            Self::Load(LoadError::Unreadable { .. }) => 66,
+            Self::PortInUse { .. } | Self::Listen { .. } => 69,
+            Self::EngineLost | Self::EngineHangs | Self::Load(LoadError::Interrupted) => 70,
+            Self::Runtime(_) | Self::Load(LoadError::Resources { .. }) => 71,
+            Self::PortForbidden { .. } => 77,
+            Self::SecondSignal => 130,
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Builds the rooms, joins them, and drains them in order.
+//!
+//! The only room that knows all others. The order is: read the model's header, bind the port,
+//! start the engine thread, which loads the weights, and serve meanwhile. Leaving goes the other
+//! way round: no new work, running requests finish or are ended, the engine thread ends, every
+//! connection gets its last frames and is closed, and then the process ends.
+
+mod error;
+mod listen;
+mod plan;
+mod summary;
+
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::runtime;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::build_info;
+use crate::config::Config;
+use crate::engine::{Engine, State};
+use crate::llama::{self, Description, LoadError, Source};
+use crate::server::Server;
+use crate::shutdown::Signals;
+use crate::watchdog::Watchdog;
+
+use self::plan::Plan;
+
+pub use error::AppError;
+
+/// Stack of the runtime's threads, which tokenise prompts: some of llama.cpp's pre-tokenisers are
+/// regular expressions that recurse.
+const STACK_BYTES: usize = 16 * 1024 * 1024;
+
+/// Threads for long tokenisations; the server lets no more than a few run at once.
+const BLOCKING_THREADS: usize = 4;
+
+/// How long the engine may take to stop once it was told to: on a CPU it looks at its flag after
+/// every operation, so this is only reached when it hangs.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// The same for a second signal, whose sender has no patience left.
+const HASTY_STOP_GRACE: Duration = Duration::from_millis(300);
+
+/// Serves until a signal asks to leave.
+///
+/// # Errors
+/// [`AppError`], whose text is for the person at the terminal.
+pub fn run(config: Config) -> Result<(), AppError> {
+    let filter = EnvFilter::try_new(&config.log).map_err(|error| AppError::LogFilter {
+        filter: config.log.clone(),
+        reason: error.to_string(),
+    })?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    llama::send_logs_to_tracing();
+
+    let source = config.model.clone().map_or(Source::Demo, Source::File);
+    let description = llama::describe(&source)?;
+    let plan = Plan::new(&config, &description)?;
+    let runtime = runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("server")
+        .thread_stack_size(STACK_BYTES)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()
+        .map_err(AppError::Runtime)?;
+    let result = runtime.block_on(serve(&config, description, plan));
+    runtime.shutdown_background();
+    result
+}
+
+/// What `--version` prints.
+pub fn version() -> String {
+    format!(
+        "inference-core {}\ncommit     {}\nllama.cpp  {}\nbackend    {}\ncpu flags  {}",
+        build_info::VERSION,
+        build_info::COMMIT,
+        llama::version(),
+        build_info::BACKEND,
+        build_info::CPU_FLAGS,
+    )
+}
+
+async fn serve(config: &Config, description: Description, plan: Plan) -> Result<(), AppError> {
+    let mut signals = Signals::listen().map_err(AppError::Runtime)?;
+    let listeners = listen::on_loopback(config.port).await?;
+    summary::print(&description.info, &plan, &listeners);
+
+    let about = plan.about(&description.info);
+    let began = Instant::now();
+    let mut engine =
+        Engine::spawn(plan.engine, move |progress| llama::load(&description, plan.llama, progress))
+            .map_err(AppError::Runtime)?;
+
+    let closing = CancellationToken::new();
+    let watchdog = Watchdog::new(config.stall_limit);
+    let server = Server::new(plan.server, engine.handle.clone(), about, watchdog);
+    let serving = tokio::spawn(server.serve(listeners, closing.clone()));
+
+    let result = tokio::select! {
+        result = attend(&mut engine, began) => result,
+        signal = signals.next() => {
+            tracing::info!(signal, "leaving");
+            leave(&mut engine, &mut signals, config.drain_timeout).await
+        }
+    };
+    if matches!(result, Err(AppError::SecondSignal)) {
+        return result;
+    }
+    closing.cancel();
+    if serving.await.is_err() {
+        tracing::error!("the server's task panicked");
+    }
+    engine.join();
+    result
+}
+
+/// Watches the engine through its life; it ends by itself only when something is wrong.
+async fn attend(engine: &mut Engine<LoadError>, began: Instant) -> Result<(), AppError> {
+    if summary::loading(&engine.handle, &mut engine.loaded).await {
+        summary::ready(began.elapsed());
+    }
+    match (&mut engine.ended).await {
+        Ok(Err(error)) => Err(AppError::Load(error)),
+        Ok(Ok(())) | Err(_) => Err(AppError::EngineLost),
+    }
+}
+
+/// Lets running requests finish for `drain_timeout`, then ends them and the engine.
+async fn leave(
+    engine: &mut Engine<LoadError>,
+    signals: &mut Signals,
+    drain_timeout: Duration,
+) -> Result<(), AppError> {
+    if engine.handle.snapshot().state == State::Loading {
+        engine.handle.stop();
+    } else {
+        engine.handle.drain();
+    }
+    let drained = async {
+        if tokio::time::timeout(drain_timeout, &mut engine.ended).await.is_err() {
+            engine.handle.stop();
+            let stopped = tokio::time::timeout(STOP_GRACE, &mut engine.ended).await;
+            stopped.map_err(|_| AppError::EngineHangs)?.ok();
+        }
+        Ok(())
+    };
+    tokio::select! {
+        result = drained => result,
+        _ = signals.next() => {
+            engine.handle.stop();
+            // Exiting under a thread that computes would pull llama.cpp's globals from under it.
+            let _ = tokio::time::timeout(HASTY_STOP_GRACE, &mut engine.ended).await;
+            Err(AppError::SecondSignal)
+        }
+    }
+}
+
+/// The address people are told.
+fn address(listeners: &[TcpListener]) -> String {
+    let address = listeners.first().and_then(|listener| listener.local_addr().ok());
+    address.map_or_else(|| "nowhere".to_owned(), |address| address.to_string())
+}

@@ -1,0 +1,87 @@
+//! From what was asked and what the model is to the rooms' own options.
+
+use std::time::Duration;
+
+use crate::build_info;
+use crate::config::Config;
+use crate::domain::ModelInfo;
+use crate::llama::{self, Description, LoadError};
+use crate::{engine, server};
+
+/// Longest context that is taken unasked: a larger one costs memory that small cards do not have.
+const DEFAULT_CTX_SIZE: u32 = 4096;
+
+/// A connection outlives the request that was dropped because it did not read, so that a client
+/// that comes back in between still learns what happened.
+const WRITE_GRACE_BEYOND: Duration = Duration::from_secs(20);
+
+/// The rooms' options, made to fit each other and the model.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) llama: llama::Options,
+    pub(super) engine: engine::Options,
+    pub(super) server: server::Options,
+}
+
+impl Plan {
+    /// # Errors
+    /// [`LoadError::Options`], where what was asked does not fit the model.
+    pub(super) fn new(config: &Config, description: &Description) -> Result<Self, LoadError> {
+        let ModelInfo { n_ctx_train, name, .. } = &description.info;
+        let ctx_size = config.ctx_size.unwrap_or_else(|| DEFAULT_CTX_SIZE.min(*n_ctx_train));
+        if ctx_size > *n_ctx_train {
+            return Err(LoadError::Options(format!(
+                "--ctx-size {ctx_size} is beyond the {n_ctx_train} tokens that {name} was trained \
+                 on: use at most {n_ctx_train}"
+            )));
+        }
+        let all_slots = u64::from(ctx_size) * u64::from(config.parallel);
+        let kv_tokens = config.kv_size.map_or(all_slots, u64::from);
+        if kv_tokens < u64::from(ctx_size) {
+            return Err(LoadError::Options(format!(
+                "--kv-size {kv_tokens} is less than the {ctx_size} tokens a single request may \
+                 use: raise it, or lower --ctx-size"
+            )));
+        }
+        let kv_tokens = i32::try_from(kv_tokens).map_err(|_| {
+            LoadError::Options(format!(
+                "a KV cache of {kv_tokens} tokens is more than llama.cpp can count: lower \
+                 --ctx-size or --parallel"
+            ))
+        })?;
+        Ok(Self {
+            llama: llama::Options {
+                kv_tokens: kv_tokens.unsigned_abs(),
+                parallel: config.parallel,
+                ubatch: config.ubatch,
+                threads: config.threads,
+            },
+            engine: engine::Options {
+                ctx_size: ctx_size as usize,
+                max_queue: config.max_queue,
+                slow_client_grace: config.slow_client_grace,
+                step_target: config.step_target,
+            },
+            server: server::Options {
+                max_message_bytes: config.max_message_bytes,
+                max_connections: config.max_connections,
+                allowed_origins: config.allowed_origins.clone(),
+                write_grace: config.slow_client_grace + WRITE_GRACE_BEYOND,
+                ..server::Options::default()
+            },
+        })
+    }
+
+    /// What the server tells every client.
+    pub(super) fn about(&self, model: &ModelInfo) -> server::About {
+        server::About {
+            model: model.clone(),
+            version: build_info::VERSION.to_owned(),
+            commit: build_info::COMMIT.to_owned(),
+            llama_cpp: llama::version(),
+            backend: build_info::BACKEND.to_owned(),
+            parallel: self.llama.parallel as usize,
+            gpu_layers: 0,
+        }
+    }
+}

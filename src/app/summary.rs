@@ -1,0 +1,113 @@
+//! What the person at the terminal sees: a few lines at the start, a bar while a model loads.
+//!
+//! The lines go to standard output, one of them is `listening on ws://ADDRESS` for programs that
+//! start the daemon. A standard output that nobody reads is no reason to stop.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::build_info;
+use crate::domain::ModelInfo;
+use crate::engine::EngineHandle;
+use crate::llama;
+
+use super::address;
+use super::plan::Plan;
+
+/// How often the bar is drawn: as often as an eye follows.
+const BAR_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Steps of the bar.
+const BAR_STEPS: u64 = 1000;
+
+pub(super) fn print(model: &ModelInfo, plan: &Plan, listeners: &[TcpListener]) {
+    let ModelInfo { name, arch, params, size_bytes, .. } = model;
+    let (engine, llama) = (&plan.engine, &plan.llama);
+    say(&format!(
+        "inference-core {version} · llama.cpp {llama_cpp} · {backend} ({flags})\n\
+         \x20 model    {name} · {arch} · {params} weights · {size}\n\
+         \x20 context  {ctx} tokens a request · {slots} slots · KV cache of {kv} tokens\n\
+         \x20 compute  {threads} threads · steps of at most {ubatch} tokens\n\
+         listening on ws://{address}",
+        version = build_info::VERSION,
+        llama_cpp = llama::version(),
+        backend = build_info::BACKEND,
+        flags = build_info::CPU_FLAGS,
+        params = scaled(*params as f64, 1000.0, ["", " K", " M", " B"]),
+        size = scaled(*size_bytes as f64, 1024.0, [" B", " KiB", " MiB", " GiB"]),
+        ctx = engine.ctx_size,
+        slots = llama.parallel,
+        kv = llama.kv_tokens,
+        threads = llama.threads,
+        ubatch = llama.ubatch,
+        address = address(listeners),
+    ));
+    if model.demo {
+        say("  this is the built-in toy model: name a GGUF file to serve a real one");
+    }
+}
+
+/// Draws the progress of the load on a terminal until `loaded` resolves; whether it went well.
+pub(super) async fn loading(engine: &EngineHandle, loaded: &mut oneshot::Receiver<()>) -> bool {
+    if !io::stderr().is_terminal() {
+        return loaded.await.is_ok();
+    }
+    let bar = ProgressBar::with_draw_target(Some(BAR_STEPS), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("  loading  {bar:40} {percent}%  {elapsed}") {
+        bar.set_style(style);
+    }
+    let mut tick = interval(BAR_INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    // The first tick is at once; a small model is loaded before the second and shows no bar.
+    tick.tick().await;
+    loop {
+        tokio::select! {
+            result = &mut *loaded => {
+                bar.finish_and_clear();
+                return result.is_ok();
+            }
+            _ = tick.tick() => {
+                let fraction = f64::from(engine.snapshot().load_progress);
+                bar.set_position((fraction * BAR_STEPS as f64) as u64);
+            }
+        }
+    }
+}
+
+pub(super) fn ready(elapsed: Duration) {
+    say(&format!("ready after {:.1} s", elapsed.as_secs_f64()));
+}
+
+fn say(text: &str) {
+    let mut out = io::stdout();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// `value` with one decimal in the largest unit that it fills.
+fn scaled(value: f64, step: f64, units: [&str; 4]) -> String {
+    let mut value = value;
+    let mut unit = 0;
+    while value >= step && unit + 1 < units.len() {
+        value /= step;
+        unit += 1;
+    }
+    if unit == 0 { format!("{value:.0}{}", units[0]) } else { format!("{value:.1}{}", units[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_told_in_the_largest_unit_they_fill() {
+        let bytes = |n| scaled(n, 1024.0, [" B", " KiB", " MiB", " GiB"]);
+        assert_eq!(bytes(999.0), "999 B");
+        assert_eq!(bytes(3_297_728.0), "3.1 MiB");
+        assert_eq!(bytes(9e12), "8381.9 GiB");
+    }
+}

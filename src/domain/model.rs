@@ -1,0 +1,22 @@
+//! What the house knows of its model before the weights are loaded.
+
+/// The description of a model, read from the header of its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// Its name for people: `general.name`, else the file's name.
+    pub name: String,
+    /// Its architecture, as llama.cpp spells it (`llama`, `qwen2`, …).
+    pub arch: String,
+    /// Number of weights.
+    pub params: u64,
+    /// Bytes of all tensors.
+    pub size_bytes: u64,
+    /// The longest context it was trained on, in tokens.
+    pub n_ctx_train: u32,
+    /// Number of transformer layers.
+    pub n_layers: u32,
+    /// Whether it brings a chat template, so that `messages` can be rendered.
+    pub chat: bool,
+    /// Whether this is the built-in demo model, a toy.
+    pub demo: bool,
+}

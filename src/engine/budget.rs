@@ -1,0 +1,126 @@
+//! How many prompt tokens go into a step, and whose.
+//!
+//! Pure arithmetic. Decoding slots are served before anything here is asked; what is decided here
+//! is how much reading may lengthen their step, and how the readers share it.
+
+use std::time::Duration;
+
+/// Prompt tokens of a step before any has been measured, while somebody is streaming.
+const FIRST_CHUNK: usize = 32;
+
+/// Prompt tokens of a step that are always allowed, so that a slow machine also gets on: one
+/// pass over the weights for fewer would cost nearly as much.
+const SMALLEST_CHUNK: usize = 8;
+
+/// How long a step may take when nobody is streaming. It bounds what a short prompt waits that
+/// arrives behind a long one, and a chunk of this length loses nothing to being cut.
+const SOLO_TARGET: Duration = Duration::from_millis(400);
+
+/// Steps with fewer prompt tokens say little about the cost of one.
+const MEASURABLE_CHUNK: usize = 8;
+
+/// Decides the size of a step from how fast the last ones were.
+#[derive(Debug)]
+pub(super) struct StepBudget {
+    target: Duration,
+    n_batch: usize,
+    /// Moving average over steps that read prompts; `None` before the first.
+    tokens_per_second: Option<f64>,
+}
+
+impl StepBudget {
+    pub(super) fn new(target: Duration, n_batch: usize) -> Self {
+        Self { target, n_batch, tokens_per_second: None }
+    }
+
+    /// How many prompt tokens may join a step in which `decoding` slots get one token each.
+    pub(super) fn prompt_tokens(&self, decoding: usize) -> usize {
+        let room = self.n_batch - decoding;
+        let target = if decoding == 0 { SOLO_TARGET } else { self.target };
+        let wanted = match self.tokens_per_second {
+            Some(rate) => ((rate * target.as_secs_f64()) as usize).saturating_sub(decoding),
+            None if decoding == 0 => self.n_batch,
+            None => FIRST_CHUNK,
+        };
+        wanted.max(SMALLEST_CHUNK).min(room)
+    }
+
+    /// Learns from a step of `decoding` single tokens and `prompt` prompt tokens.
+    pub(super) fn observe(&mut self, decoding: usize, prompt: usize, elapsed: Duration) {
+        if prompt < MEASURABLE_CHUNK || elapsed.is_zero() {
+            return;
+        }
+        let measured = (decoding + prompt) as f64 / elapsed.as_secs_f64();
+        self.tokens_per_second = Some(match self.tokens_per_second {
+            Some(known) => (known + measured) / 2.0,
+            None => measured,
+        });
+    }
+}
+
+/// Shares `budget` prompt tokens among readers that still have `remaining[i]` to read, listed in
+/// the order in which they were admitted. The reader with the least left comes first, so a short
+/// prompt is not held up by a long one; the longest-waiting reader is always given a quarter, so
+/// that a long one is not starved by a stream of short ones.
+pub(super) fn divide(budget: usize, remaining: &[usize]) -> Vec<usize> {
+    let mut shares = vec![0; remaining.len()];
+    let Some(oldest) = remaining.first() else { return shares };
+    shares[0] = (budget / 4).min(*oldest);
+    let mut left = budget - shares[0];
+    let mut order: Vec<usize> = (0..remaining.len()).collect();
+    order.sort_by_key(|&i| remaining[i]);
+    for i in order {
+        let more = left.min(remaining[i] - shares[i]);
+        shares[i] += more;
+        left -= more;
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TARGET: Duration = Duration::from_millis(50);
+
+    #[test]
+    fn a_step_fills_the_batch_when_nobody_streams_and_the_model_is_fast() {
+        let mut budget = StepBudget::new(TARGET, 512);
+        assert_eq!(budget.prompt_tokens(0), 512);
+        budget.observe(0, 512, Duration::from_millis(100));
+        assert_eq!(budget.prompt_tokens(0), 512);
+    }
+
+    #[test]
+    fn a_step_shrinks_to_the_target_while_others_stream() {
+        let mut budget = StepBudget::new(TARGET, 512);
+        budget.observe(1, 99, Duration::from_millis(100));
+        assert_eq!(budget.prompt_tokens(2), 48, "a thousand tokens a second, 50 ms, two decoding");
+    }
+
+    #[test]
+    fn a_slow_machine_still_reads_a_little() {
+        let mut budget = StepBudget::new(TARGET, 512);
+        budget.observe(0, 64, Duration::from_secs(60));
+        assert_eq!(budget.prompt_tokens(1), SMALLEST_CHUNK);
+    }
+
+    #[test]
+    fn a_step_never_exceeds_the_batch() {
+        let budget = StepBudget::new(TARGET, 16);
+        assert_eq!(budget.prompt_tokens(12), 4);
+        assert_eq!(budget.prompt_tokens(16), 0);
+    }
+
+    #[test]
+    fn a_short_prompt_is_read_before_a_long_one_which_keeps_a_quarter() {
+        assert_eq!(divide(100, &[1000, 60]), [40, 60]);
+        assert_eq!(divide(100, &[1000, 200]), [25, 75]);
+    }
+
+    #[test]
+    fn what_nobody_needs_is_not_given_out() {
+        assert_eq!(divide(100, &[10, 20]), [10, 20]);
+        assert_eq!(divide(100, &[]), [0; 0]);
+    }
+}

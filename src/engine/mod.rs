@@ -1,0 +1,29 @@
+//! The compute core: who is served next, what goes into a step, what comes out of it.
+//!
+//! One named thread owns the model and runs one loop: take new jobs, plan a step, decode it,
+//! commit the result. Everything else reaches it through [`EngineHandle`], and gets its text
+//! through a [`Ticket`]. The room promises that every accepted request ends with exactly one
+//! outcome, that no client can block the thread, and that nothing it holds is unbounded. It knows
+//! no socket, no wire format and no llama.cpp: the model is anything that is a [`Model`].
+
+mod budget;
+mod handle;
+mod inbox;
+mod model;
+mod outbox;
+mod prefix;
+mod queue;
+mod scheduler;
+mod slot;
+mod stats;
+mod text;
+mod thread;
+mod ticket;
+
+pub use handle::{EngineHandle, Options};
+pub use model::{
+    Batch, CancelFlag, Decode, Entry, Interrupt, Limits, Model, Sampled, SeqId, Vocabulary,
+};
+pub use stats::{Snapshot, State};
+pub use thread::{Engine, LoadProgress, Loaded};
+pub use ticket::{Canceller, Delivery, Ticket};

@@ -1,0 +1,156 @@
+//! Everything the engine needs of a model, and nothing else.
+//!
+//! [`Model`] is what computes: it lives on the engine thread and never leaves it. [`Vocabulary`]
+//! is what turns text into tokens and back: it is shared with the threads that prepare requests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::domain::{Message, Params, Refusal, Token, TokenLogprobs};
+
+/// Names a sequence in the KV cache.
+pub type SeqId = u32;
+
+/// What a model can hold and compute at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most tokens of one step.
+    pub n_batch: usize,
+    /// Sequences that may be decoded: ids `0..n_slots`.
+    pub n_slots: usize,
+    /// Further ids, `n_slots..n_slots + n_parked`, which only keep finished sequences for reuse.
+    /// 0 where the model's memory cannot be shared.
+    pub n_parked: usize,
+    /// Tokens the KV cache holds in all.
+    pub kv_tokens: usize,
+}
+
+/// One token of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// The token.
+    pub token: Token,
+    /// Its position in the sequence.
+    pub pos: usize,
+    /// The sequence.
+    pub seq: SeqId,
+    /// Whether the model shall say what could follow it.
+    pub output: bool,
+}
+
+/// The tokens of one step, at most [`Limits::n_batch`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// The tokens, each sequence's in ascending position.
+    pub entries: Vec<Entry>,
+}
+
+/// Set once, when nobody wants the result of a request any more.
+#[derive(Debug, Clone, Default)]
+pub struct CancelFlag(Arc<AtomicBool>);
+
+impl CancelFlag {
+    /// Says that the result is not wanted.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether it was said.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// When a step is no longer wanted. Asked from inside the computation, so it only reads flags.
+#[derive(Debug, Clone, Copy)]
+pub struct Interrupt<'a> {
+    /// The requests the step is for.
+    pub requests: &'a [CancelFlag],
+    /// Set when the engine shall stop.
+    pub stop: &'a CancelFlag,
+}
+
+impl Interrupt<'_> {
+    /// Whether nobody wants the result of the step any more.
+    pub fn is_due(&self) -> bool {
+        self.stop.is_set() || self.requests.iter().all(CancelFlag::is_set)
+    }
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decode {
+    /// Computed.
+    Done,
+    /// Given up because the interrupt was due. Parts of the batch may be in the KV cache.
+    Cancelled,
+    /// Not computed. The sequences of the batch must not be used again.
+    Failed(String),
+}
+
+/// One sampled token.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sampled {
+    /// The token.
+    pub token: Token,
+    /// Its probability and its rivals', where the request asked for them.
+    pub logprobs: Option<TokenLogprobs>,
+}
+
+/// A model that computes steps. It is used from one thread only.
+pub trait Model {
+    /// The state of one request's sampling: its parameters, its penalties' window, its randomness.
+    type Sampler;
+
+    /// What the model can hold; constant for its life.
+    fn limits(&self) -> Limits;
+
+    /// Computes one step. May end early once `interrupt` is due.
+    fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> Decode;
+
+    /// Starts the sampling of a request whose prompt is `prompt`.
+    fn sampler(&self, params: &Params, prompt: &[Token]) -> Self::Sampler;
+
+    /// Draws the token that follows the batch entry `index` of the last step, whose `output` must
+    /// have been set.
+    ///
+    /// # Errors
+    /// The reason in words, where the model's numbers allow no choice (all are NaN).
+    fn sample(&mut self, index: usize, sampler: &mut Self::Sampler) -> Result<Sampled, String>;
+
+    /// How many of the first `n` positions of `seq` another sequence may share: `n`, or less
+    /// where the model's memory has already forgotten what it would need.
+    fn shareable(&self, seq: SeqId, n: usize) -> usize;
+
+    /// Makes `to` hold the first `n` positions of `from`. `to` must be empty.
+    fn share(&mut self, from: SeqId, to: SeqId, n: usize);
+
+    /// Drops the positions of `seq` from `n` on; 0 empties it.
+    fn truncate(&mut self, seq: SeqId, n: usize);
+}
+
+/// Text to tokens and back. Shared by all threads.
+pub trait Vocabulary: Send + Sync {
+    /// The tokens of a prompt that is completed as it stands, begin-of-text included where the
+    /// model wants one.
+    fn tokenize(&self, text: &str) -> Vec<Token>;
+
+    /// The tokens of a conversation, rendered with the model's own chat template and ready for the
+    /// assistant's answer.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidParams`] where the model has no template or the template refuses.
+    fn tokenize_chat(&self, messages: &[Message]) -> Result<Vec<Token>, Refusal>;
+
+    /// The bytes that `token` adds to the text; empty for control tokens.
+    fn piece(&self, token: Token) -> &[u8];
+
+    /// Whether `token` ends a generation.
+    fn is_end(&self, token: Token) -> bool;
+
+    /// Number of tokens; every valid id is below.
+    fn n_tokens(&self) -> usize;
+
+    /// Length in bytes of the longest piece: no text has fewer tokens than its length over this.
+    fn longest_piece(&self) -> usize;
+}

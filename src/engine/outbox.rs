@@ -1,0 +1,120 @@
+//! One request's way out: text on its way from the engine to the task that writes the socket.
+//!
+//! The engine adds, the writer takes all there is; text that is not taken in time is coalesced,
+//! so a reader that lags gets the same text in fewer frames. The engine never waits: an outbox
+//! over its limit says so, and the scheduler parks the slot. Room for one step's text beyond the
+//! limit is always there, so nothing is ever lost.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use crate::domain::{Outcome, TokenLogprobs};
+
+use super::inbox::Inbox;
+
+/// Untaken text over which a slot is parked: about a thousand tokens, a screenful for a person
+/// and 1 MiB for 64 slots with 16 KiB each.
+const HIGH_WATER_BYTES: usize = 16 * 1024;
+
+/// Untaken token probabilities over which a slot is parked; one holds about 1 KiB.
+const HIGH_WATER_LOGPROBS: usize = 256;
+
+/// What the writer takes at once. Empty fields have nothing new.
+#[derive(Debug, Default, PartialEq)]
+pub struct Delivery {
+    /// The latest place in the queue, counted from 1, if the request has to wait.
+    pub queued: Option<usize>,
+    /// The latest progress through the prompt: tokens read, tokens in all.
+    pub progress: Option<(usize, usize)>,
+    /// New text.
+    pub text: String,
+    /// The probabilities of new tokens, where asked for.
+    pub logprobs: Vec<TokenLogprobs>,
+    /// The end, if this is the last delivery.
+    pub outcome: Option<Outcome>,
+}
+
+impl Delivery {
+    fn is_over_the_limit(&self) -> bool {
+        self.text.len() >= HIGH_WATER_BYTES || self.logprobs.len() >= HIGH_WATER_LOGPROBS
+    }
+}
+
+/// The shared box. The engine's end; the writer's is the [`super::Ticket`].
+#[derive(Debug)]
+pub(super) struct Outbox {
+    pending: Mutex<Delivery>,
+    /// Wakes the one task that writes to this client, whichever of its requests has news.
+    news: Arc<Notify>,
+    /// Rung when a full outbox is emptied, for an engine that has nothing else to do.
+    inbox: Arc<Inbox>,
+}
+
+impl Outbox {
+    pub(super) fn new(news: Arc<Notify>, inbox: Arc<Inbox>) -> Self {
+        Self { pending: Mutex::default(), news, inbox }
+    }
+
+    /// Says that the request waits at `position`.
+    pub(super) fn queued(&self, position: usize) {
+        self.lock().queued = Some(position);
+        self.news.notify_one();
+    }
+
+    /// Says how much of the prompt has been read.
+    pub(super) fn progress(&self, processed: usize, total: usize) {
+        self.lock().progress = Some((processed, total));
+        self.news.notify_one();
+    }
+
+    /// Adds text and probabilities. The notification is skipped where there is no news.
+    pub(super) fn push(&self, text: &str, logprobs: Option<TokenLogprobs>) {
+        if text.is_empty() && logprobs.is_none() {
+            return;
+        }
+        let mut pending = self.lock();
+        pending.text.push_str(text);
+        pending.logprobs.extend(logprobs);
+        drop(pending);
+        self.news.notify_one();
+    }
+
+    /// Adds the end. Nothing may be pushed after it.
+    pub(super) fn end(&self, outcome: Outcome) {
+        let mut pending = self.lock();
+        debug_assert!(pending.outcome.is_none(), "a request ends once");
+        pending.outcome = Some(outcome);
+        drop(pending);
+        self.news.notify_one();
+    }
+
+    /// Whether more is waiting than should: the slot is to be parked.
+    pub(super) fn is_full(&self) -> bool {
+        self.lock().is_over_the_limit()
+    }
+
+    /// Takes all there is.
+    pub(super) fn take(&self) -> Delivery {
+        let mut pending = self.lock();
+        let delivery = std::mem::take(&mut *pending);
+        drop(pending);
+        if delivery.is_over_the_limit() {
+            self.inbox.ring();
+        }
+        delivery
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Delivery> {
+        // A delivery is valid after every statement, so a panic elsewhere cannot have broken it.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When a request came in and when its first text went out; the difference is the TTFT.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FirstText {
+    pub(super) received: Instant,
+    pub(super) sent: Option<Instant>,
+}

@@ -1,0 +1,187 @@
+//! Turns what clients ask for into steps the model can compute.
+//!
+//! A plain state machine: it owns the waiting jobs, the slots and the model, but no clock and no
+//! thread, so tests move its time by hand. A turn is [`Scheduler::accept`], [`Scheduler::sweep`],
+//! [`Scheduler::admit`], and then [`Scheduler::step`], which plans a batch without changing
+//! anything, has it decoded, and commits what came of it. A batch that fails therefore leaves no
+//! slot half advanced.
+//!
+//! Decoding slots go into a step before prompts, so a long prompt slows its own first token and
+//! hardly anybody's next one.
+
+mod admit;
+mod step;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use crate::domain::{Failure, FinishReason};
+
+use super::budget::StepBudget;
+use super::handle::Options;
+use super::model::{Limits, Model, SeqId, Vocabulary};
+use super::prefix::PrefixCache;
+use super::queue::WaitQueue;
+use super::slot::{End, Job, Slot};
+use super::stats::Stats;
+
+pub(super) struct Scheduler<M: Model> {
+    model: M,
+    vocabulary: Arc<dyn Vocabulary>,
+    options: Options,
+    limits: Limits,
+    stats: Arc<Stats>,
+    queue: WaitQueue,
+    /// One place for each sequence that can be decoded; the index is the sequence id.
+    slots: Vec<Option<Slot<M::Sampler>>>,
+    cache: PrefixCache,
+    budget: StepBudget,
+    /// Admissions so far.
+    admissions: u64,
+}
+
+impl<M: Model> Scheduler<M> {
+    pub(super) fn new(
+        model: M,
+        vocabulary: Arc<dyn Vocabulary>,
+        options: Options,
+        stats: Arc<Stats>,
+    ) -> Self {
+        let limits = model.limits();
+        stats.slots.store(limits.n_slots, Relaxed);
+        stats.kv_total_tokens.store(limits.kv_tokens, Relaxed);
+        let parking = limits.n_slots as SeqId..(limits.n_slots + limits.n_parked) as SeqId;
+        Self {
+            model,
+            vocabulary,
+            options,
+            limits,
+            stats,
+            queue: WaitQueue::default(),
+            slots: (0..limits.n_slots).map(|_| None).collect(),
+            cache: PrefixCache::new(parking),
+            budget: StepBudget::new(options.step_target, limits.n_batch),
+            admissions: 0,
+        }
+    }
+
+    /// Puts new jobs into the queue.
+    pub(super) fn accept(&mut self, jobs: Vec<Job>) {
+        for job in jobs {
+            self.queue.push(job);
+        }
+    }
+
+    /// Ends what nobody waits for and what nobody reads.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        for job in self.queue.take_cancelled() {
+            self.end_unstarted(job, now, End::Finished(FinishReason::Abort));
+        }
+        let grace = self.options.slow_client_grace;
+        for i in 0..self.slots.len() {
+            let Some(slot) = &mut self.slots[i] else { continue };
+            if slot.job.cancel.is_set() {
+                self.finish(i, now, End::Finished(FinishReason::Abort));
+            } else if !slot.job.outbox.is_full() {
+                slot.parked = None;
+            } else if now.duration_since(*slot.parked.get_or_insert(now)) >= grace {
+                self.finish(i, now, End::Failed(Failure::SlowClient { grace }));
+            }
+        }
+    }
+
+    /// Ends everything that waits: the server is leaving.
+    pub(super) fn refuse_waiting(&mut self, now: Instant) {
+        for job in self.queue.take_all() {
+            self.end_unstarted(job, now, End::Failed(Failure::ShuttingDown));
+        }
+    }
+
+    /// Ends everything: the time to leave is over.
+    pub(super) fn end_all(&mut self, now: Instant) {
+        self.refuse_waiting(now);
+        for i in 0..self.slots.len() {
+            self.finish(i, now, End::Failed(Failure::ShuttingDown));
+        }
+    }
+
+    /// Whether nothing runs and nothing waits.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.peek().is_none() && self.slots.iter().all(Option::is_none)
+    }
+
+    /// How long the thread may wait for news: not at all while a slot can run, for ever when
+    /// nothing is going on, and until the next grace is over when every client is slow.
+    pub(super) fn patience(&self, now: Instant) -> Patience {
+        let mut patience = Patience::Forever;
+        for slot in self.slots.iter().flatten() {
+            let Some(parked) = slot.parked else { return Patience::None };
+            let left = (parked + self.options.slow_client_grace).saturating_duration_since(now);
+            patience = match patience {
+                Patience::Until(known) => Patience::Until(known.min(left)),
+                _ => Patience::Until(left),
+            };
+        }
+        patience
+    }
+
+    /// Ends the slot at `i`, if there is one, and keeps its tokens in the cache.
+    fn finish(&mut self, i: usize, now: Instant, end: End) {
+        let Some(slot) = self.slots[i].take() else { return };
+        if slot.job.params.cache_prompt && slot.computed > 0 {
+            let kept = &slot.tokens[..slot.computed];
+            for seq in self.cache.make_room(kept) {
+                self.model.truncate(seq, 0);
+            }
+            if let Some(seq) = self.cache.park(kept.to_vec()) {
+                self.model.share(slot.seq, seq, slot.computed);
+            }
+        }
+        self.release(slot, now, end);
+    }
+
+    /// Ends the slot at `i`, if there is one, and trusts nothing it left in the model.
+    fn discard(&mut self, i: usize, now: Instant, end: End) {
+        if let Some(slot) = self.slots[i].take() {
+            self.release(slot, now, end);
+        }
+    }
+
+    fn release(&mut self, slot: Slot<M::Sampler>, now: Instant, end: End) {
+        self.model.truncate(slot.seq, 0);
+        self.queue.charge(&slot.job, slot.n_generated());
+        if let Some(tps) = slot.tokens_per_second() {
+            self.stats.set_last_tps(tps);
+        }
+        self.stats.active.fetch_sub(1, Relaxed);
+        self.count_kv();
+        slot.end(now, end);
+    }
+
+    fn end_unstarted(&mut self, job: Job, now: Instant, end: End) {
+        self.stats.queued.fetch_sub(1, Relaxed);
+        job.end_unstarted(now, end);
+    }
+
+    /// Tokens the running slots may come to need.
+    fn n_reserved(&self) -> usize {
+        self.slots.iter().flatten().map(|slot| slot.reserved).sum()
+    }
+
+    fn count_kv(&self) {
+        let running: usize = self.slots.iter().flatten().map(|slot| slot.computed).sum();
+        self.stats.kv_used_tokens.store(running + self.cache.n_tokens(), Relaxed);
+    }
+}
+
+/// How long the engine thread may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    None,
+    Until(Duration),
+    Forever,
+}
+
+#[cfg(test)]
+mod tests;

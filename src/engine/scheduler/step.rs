@@ -1,0 +1,183 @@
+//! One step: plan a batch, have it decoded, commit what came of it.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use crate::domain::{Failure, FinishReason, Token};
+use crate::engine::budget::divide;
+use crate::engine::model::{Batch, CancelFlag, Decode, Entry, Interrupt, Model, Sampled};
+use crate::engine::slot::{End, Slot};
+use crate::engine::text::Released;
+
+use super::Scheduler;
+
+/// What a step computes. Planning changes nothing but this.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Step {
+    batch: Batch,
+    takes: Vec<Take>,
+    cancel: Vec<CancelFlag>,
+    decoding: usize,
+}
+
+/// One slot's part in a step.
+#[derive(Debug)]
+struct Take {
+    slot: usize,
+    n: usize,
+    /// The batch entry whose output says what follows, if the slot has no more pending.
+    output: Option<usize>,
+}
+
+impl<M: Model> Scheduler<M> {
+    /// Plans the next step; `None` when no slot can run.
+    pub(in crate::engine) fn plan(&mut self) -> Option<Step> {
+        self.meet_twins();
+        let runs = |slot: &Slot<M::Sampler>| slot.parked.is_none() && slot.twin.is_none();
+        let running = || self.slots.iter().flatten().filter(|slot| runs(slot));
+        let decoding = running().filter(|slot| !slot.is_reading()).count();
+
+        let mut readers: Vec<(u64, usize)> = running()
+            .filter(|slot| slot.is_reading())
+            .map(|slot| (slot.order, slot.n_pending()))
+            .collect();
+        readers.sort_unstable();
+        let remaining: Vec<usize> = readers.iter().map(|&(_, pending)| pending).collect();
+        let shares = divide(self.budget.prompt_tokens(decoding), &remaining);
+        let share_of =
+            |order: u64| readers.iter().position(|&(o, _)| o == order).map_or(0, |i| shares[i]);
+
+        let mut step = Step { decoding, ..Step::default() };
+        for (i, slot) in self.slots.iter().enumerate() {
+            let Some(slot) = slot.as_ref().filter(|slot| runs(slot)) else { continue };
+            let n = if slot.is_reading() { share_of(slot.order) } else { 1 };
+            if n > 0 {
+                step.take(i, slot, n);
+            }
+        }
+        (!step.takes.is_empty()).then_some(step)
+    }
+
+    /// Has the model compute the step.
+    pub(in crate::engine) fn decode(&mut self, step: &Step, stop: &CancelFlag) -> Decode {
+        let interrupt = Interrupt { requests: &step.cancel, stop };
+        self.model.decode(&step.batch, &interrupt)
+    }
+
+    /// Applies what the model made of the step, which took from `began` to `now`.
+    pub(in crate::engine) fn commit(
+        &mut self,
+        step: Step,
+        result: Decode,
+        began: Instant,
+        now: Instant,
+    ) {
+        match result {
+            Decode::Done => {
+                let prompt = step.n_tokens() - step.decoding;
+                self.budget.observe(step.decoding, prompt, now - began);
+                for take in &step.takes {
+                    self.advance(take, now);
+                }
+                self.count_kv();
+            }
+            Decode::Cancelled => {
+                for take in &step.takes {
+                    if let Some(slot) = &self.slots[take.slot] {
+                        self.model.truncate(slot.seq, slot.computed);
+                    }
+                }
+            }
+            Decode::Failed(reason) => {
+                tracing::error!(
+                    reason,
+                    requests = step.takes.len(),
+                    "a step could not be computed"
+                );
+                for take in &step.takes {
+                    let reason = reason.clone();
+                    self.discard(take.slot, now, End::Failed(Failure::EngineFailed { reason }));
+                }
+            }
+        }
+    }
+
+    /// Moves one slot on by what the step computed for it.
+    fn advance(&mut self, take: &Take, now: Instant) {
+        let Some(slot) = &mut self.slots[take.slot] else { return };
+        let was_reading = slot.is_reading();
+        slot.computed += take.n;
+        if was_reading {
+            self.stats.prompt_tokens_total.fetch_add(take.n as u64, Relaxed);
+            if slot.job.params.progress {
+                slot.job.outbox.progress(slot.computed, slot.n_prompt);
+            }
+        }
+        let Some(output) = take.output else { return };
+        if was_reading {
+            slot.prompt_read = Some(now);
+        }
+        if slot.job.params.max_tokens == Some(0) {
+            return self.finish(take.slot, now, End::Finished(FinishReason::Length));
+        }
+        match self.model.sample(output, &mut slot.sampler) {
+            Ok(sampled) => {
+                slot.last_token = Some(now);
+                if let Some(end) = self.append(take.slot, sampled) {
+                    self.finish(take.slot, now, End::Finished(end));
+                }
+            }
+            Err(reason) => {
+                tracing::error!(reason, "no token could be drawn");
+                self.discard(take.slot, now, End::Failed(Failure::EngineFailed { reason }));
+            }
+        }
+    }
+
+    /// Adds a drawn token to the slot at `i`; says why the generation ends, if it does.
+    fn append(&mut self, i: usize, sampled: Sampled) -> Option<FinishReason> {
+        let slot = self.slots[i].as_mut()?;
+        let Sampled { token, logprobs } = sampled;
+        if self.vocabulary.is_end(token) && !slot.job.params.ignore_eos {
+            return Some(FinishReason::Stop);
+        }
+        slot.tokens.push(token);
+        self.stats.tokens_total.fetch_add(1, Relaxed);
+        match slot.text.push(self.vocabulary.piece(token)) {
+            Released::Stopped(text) => {
+                slot.job.outbox.push(&text, logprobs);
+                return Some(FinishReason::Stop);
+            }
+            Released::Text(text) => slot.job.outbox.push(&text, logprobs),
+        }
+        let wanted = slot.job.params.max_tokens.map_or(usize::MAX, |n| n as usize);
+        let is_full = slot.n_generated() >= wanted || slot.tokens.len() >= self.options.ctx_size;
+        is_full.then_some(FinishReason::Length)
+    }
+}
+
+impl Step {
+    /// Tokens the model has to compute.
+    pub(in crate::engine) fn n_tokens(&self) -> usize {
+        self.batch.entries.len()
+    }
+
+    /// Adds the next `n` pending tokens of `slot`, which stands at `index`.
+    fn take<S>(&mut self, index: usize, slot: &Slot<S>, n: usize) {
+        let Batch { entries } = &mut self.batch;
+        let pending: &[Token] = &slot.tokens[slot.computed..slot.computed + n];
+        let first = entries.len();
+        entries.extend(pending.iter().enumerate().map(|(i, &token)| Entry {
+            token,
+            pos: slot.computed + i,
+            seq: slot.seq,
+            output: false,
+        }));
+        let output = (n == slot.n_pending()).then_some(first + n - 1);
+        if let Some(i) = output {
+            entries[i].output = true;
+        }
+        self.takes.push(Take { slot: index, n, output });
+        self.cancel.push(slot.job.cancel.clone());
+    }
+}

@@ -1,0 +1,367 @@
+//! The rig: a scheduler on the paper model, with a clock that is moved by hand.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use tokio::sync::Notify;
+
+use super::*;
+use crate::domain::{ConnectionId, Outcome, Params, Prompt, Request, Usage};
+use crate::engine::inbox::Inbox;
+use crate::engine::model::CancelFlag;
+use crate::engine::outbox::{Delivery, Outbox};
+use crate::scripted::{Pace, Paper, Scripted};
+
+const GRACE: Duration = Duration::from_secs(5);
+
+struct Rig {
+    scheduler: Scheduler<Scripted>,
+    stats: Arc<Stats>,
+    now: Instant,
+}
+
+/// A request as the test holds it.
+struct Client {
+    outbox: Arc<Outbox>,
+    cancel: CancelFlag,
+    text: String,
+    queued: Option<usize>,
+    outcomes: Vec<Outcome>,
+}
+
+impl Client {
+    fn read(&mut self) {
+        let Delivery { queued, text, outcome, .. } = self.outbox.take();
+        self.text += &text;
+        self.queued = queued.or(self.queued);
+        self.outcomes.extend(outcome);
+    }
+
+    fn usage(&self) -> Usage {
+        match self.outcomes.as_slice() {
+            [Outcome::Finished { usage, .. }] => *usage,
+            other => panic!("not finished once: {other:?}"),
+        }
+    }
+}
+
+impl Rig {
+    fn new(limits: Limits, ctx_size: usize) -> Self {
+        let now = Instant::now();
+        let stats = Arc::new(Stats::new(now));
+        let options = Options {
+            ctx_size,
+            max_queue: 100,
+            slow_client_grace: GRACE,
+            step_target: Duration::from_millis(50),
+        };
+        let model = Scripted::new(limits, Pace::free());
+        let scheduler = Scheduler::new(model, Arc::new(Paper), options, stats.clone());
+        Self { scheduler, stats, now }
+    }
+
+    /// `n_slots` slots with a context of 100 tokens each and steps of 16.
+    fn with_slots(n_slots: usize) -> Self {
+        Self::new(Limits { n_batch: 16, n_slots, n_parked: 4, kv_tokens: 100 * n_slots }, 100)
+    }
+
+    fn submit(&mut self, prompt: &str, params: Params) -> Client {
+        self.submit_as(1, prompt, params)
+    }
+
+    fn submit_as(&mut self, connection: u64, prompt: &str, params: Params) -> Client {
+        let outbox = Arc::new(Outbox::new(Arc::new(Notify::new()), Arc::new(Inbox::default())));
+        let cancel = CancelFlag::default();
+        let tokens = Paper.tokenize(prompt);
+        let request = Request {
+            connection: ConnectionId(connection),
+            prompt: Prompt::Text(prompt.to_owned()),
+            params,
+        };
+        self.stats.queued.fetch_add(1, Relaxed);
+        let job = Job::new(request, tokens, self.now, outbox.clone(), cancel.clone());
+        self.scheduler.accept(vec![job]);
+        Client { outbox, cancel, text: String::new(), queued: None, outcomes: Vec::new() }
+    }
+
+    /// One turn of the loop; the size of its step.
+    fn turn(&mut self) -> Option<usize> {
+        self.scheduler.sweep(self.now);
+        self.scheduler.admit(self.now);
+        let step = self.scheduler.plan()?;
+        let result = self.scheduler.decode(&step, &CancelFlag::default());
+        let began = self.now;
+        self.now += Duration::from_millis(10);
+        let n = step.n_tokens();
+        self.scheduler.commit(step, result, began, self.now);
+        Some(n)
+    }
+
+    /// Turns until nothing is left to do, the clients reading after each.
+    fn drive(&mut self, clients: &mut [&mut Client]) {
+        for _ in 0..10_000 {
+            let ran = self.turn().is_some();
+            clients.iter_mut().for_each(|client| client.read());
+            if !ran && self.scheduler.is_idle() {
+                return;
+            }
+        }
+        panic!("the engine does not come to rest");
+    }
+}
+
+fn at_most(n: u32) -> Params {
+    Params { max_tokens: Some(n), ..Params::default() }
+}
+
+#[test]
+fn a_prompt_longer_than_a_step_is_read_in_chunks_and_answered() {
+    let mut rig = Rig::with_slots(1);
+    let prompt = "abcdefghijklmnopqrstuvwxyz0123456789";
+    let mut client = rig.submit(prompt, Params::default());
+    rig.drive(&mut [&mut client]);
+    assert_eq!(client.text, prompt);
+    assert_eq!(client.usage().prompt_tokens, 36);
+    assert_eq!(client.usage().tokens, 36);
+}
+
+#[test]
+fn max_tokens_ends_the_answer_with_length() {
+    let mut rig = Rig::with_slots(1);
+    let mut client = rig.submit("loop", at_most(6));
+    rig.drive(&mut [&mut client]);
+    assert_eq!(client.text, "looplo");
+    let reason = |client: &Client| match client.outcomes[0] {
+        Outcome::Finished { reason, .. } => reason,
+        Outcome::Failed(_) => panic!("failed"),
+    };
+    assert_eq!(reason(&client), FinishReason::Length);
+    let mut none = rig.submit("loop", at_most(0));
+    rig.drive(&mut [&mut none]);
+    assert_eq!((none.text.as_str(), reason(&none)), ("", FinishReason::Length));
+}
+
+#[test]
+fn an_open_ended_answer_ends_when_the_context_is_full() {
+    let mut rig = Rig::with_slots(1);
+    let mut client = rig.submit("loop", Params::default());
+    rig.drive(&mut [&mut client]);
+    assert_eq!(client.usage().prompt_tokens + client.usage().tokens, 100);
+}
+
+#[test]
+fn a_second_turn_reads_only_its_new_tokens() {
+    let mut rig = Rig::with_slots(2);
+    let first = "a story about a dog";
+    let mut one = rig.submit(first, Params::default());
+    rig.drive(&mut [&mut one]);
+    let mut two = rig.submit(&format!("{first}{first} and more"), Params::default());
+    rig.drive(&mut [&mut two]);
+    assert_eq!(two.usage().cached_tokens, 2 * first.len(), "prompt and answer are both kept");
+    assert_eq!(two.text, format!("{first}{first} and more"));
+}
+
+#[test]
+fn cache_prompt_false_neither_shares_nor_leaves_anything() {
+    let mut rig = Rig::with_slots(2);
+    let alone = Params { cache_prompt: false, ..Params::default() };
+    let mut one = rig.submit("a story about a dog", alone.clone());
+    rig.drive(&mut [&mut one]);
+    assert_eq!(rig.stats.kv_used_tokens.load(Relaxed), 0);
+    let mut kept = rig.submit("a story about a dog", Params::default());
+    rig.drive(&mut [&mut kept]);
+    let mut two = rig.submit("a story about a dog", alone);
+    rig.drive(&mut [&mut two]);
+    assert_eq!((kept.usage().cached_tokens, two.usage().cached_tokens), (0, 0));
+}
+
+#[test]
+fn a_prefix_that_another_request_is_reading_right_now_is_read_once() {
+    let mut rig = Rig::with_slots(4);
+    let system = "the same long instructions for everybody, ";
+    let mut clients: Vec<Client> =
+        (0..4).map(|i| rig.submit(&format!("{system}{i}"), at_most(5))).collect();
+    let mut refs: Vec<&mut Client> = clients.iter_mut().collect();
+    rig.drive(&mut refs);
+    let computed = rig.stats.prompt_tokens_total.load(Relaxed) as usize;
+    assert_eq!(computed, system.len() + 4, "the instructions once, and four last characters");
+}
+
+#[test]
+fn a_request_whose_twin_is_cancelled_reads_on_by_itself() {
+    let mut rig = Rig::with_slots(2);
+    let mut first = rig.submit("the same long instructions for everybody, 1", at_most(5));
+    let mut second = rig.submit("the same long instructions for everybody, 2", at_most(5));
+    rig.turn();
+    first.cancel.set();
+    rig.drive(&mut [&mut first, &mut second]);
+    assert_eq!(second.text, "the s");
+}
+
+#[test]
+fn a_long_prompt_does_not_hold_up_a_stream() {
+    let mut rig = Rig::with_slots(2);
+    let mut stream = rig.submit("loop", at_most(20));
+    rig.turn();
+    let mut long = rig.submit_as(2, &"x".repeat(90), at_most(1));
+    let mut before = 0;
+    while long.outcomes.is_empty() {
+        rig.turn();
+        stream.read();
+        long.read();
+        assert_eq!(stream.text.len(), before + if before == 0 { 2 } else { 1 });
+        before = stream.text.len();
+    }
+}
+
+#[test]
+fn a_request_waits_until_its_tokens_fit_and_is_told_its_place() {
+    let mut rig = Rig::new(Limits { n_batch: 16, n_slots: 4, n_parked: 4, kv_tokens: 120 }, 100);
+    let mut big = rig.submit("loop", at_most(96));
+    let mut small = rig.submit_as(2, "loop", at_most(30));
+    rig.turn();
+    assert_eq!(rig.stats.active.load(Relaxed), 1, "the smaller one goes first");
+    big.read();
+    assert_eq!(big.queued, Some(1));
+    rig.drive(&mut [&mut big, &mut small]);
+    assert_eq!((big.text.len(), small.text.len()), (96, 30));
+}
+
+#[test]
+fn a_slow_client_is_parked_then_dropped_and_does_not_delay_the_other() {
+    let mut rig =
+        Rig::new(Limits { n_batch: 16, n_slots: 2, n_parked: 4, kv_tokens: 40_000 * 2 }, 40_000);
+    let mut slow = rig.submit("loop", Params::default());
+    let mut quick = rig.submit("loop", at_most(16_600));
+    while quick.outcomes.is_empty() {
+        rig.turn();
+        quick.read();
+    }
+    rig.turn();
+    let patience = rig.scheduler.patience(rig.now);
+    assert!(matches!(patience, Patience::Until(left) if left <= GRACE));
+    assert_eq!(rig.turn(), None, "a parked slot costs nothing");
+    rig.now += GRACE;
+    rig.turn();
+    slow.read();
+    assert_eq!(slow.outcomes, [Outcome::Failed(Failure::SlowClient { grace: GRACE })]);
+    assert_eq!(rig.scheduler.patience(rig.now), Patience::Forever);
+}
+
+#[test]
+fn a_parked_client_that_reads_again_gets_everything() {
+    let mut rig =
+        Rig::new(Limits { n_batch: 16, n_slots: 1, n_parked: 0, kv_tokens: 40_000 }, 40_000);
+    let mut client = rig.submit("loop", at_most(20_000));
+    while rig.turn().is_some() {}
+    assert!(!rig.scheduler.is_idle());
+    client.read();
+    rig.drive(&mut [&mut client]);
+    assert_eq!(client.text.len(), 20_000);
+}
+
+#[test]
+fn a_failed_step_fails_its_requests_once_and_service_goes_on() {
+    let mut rig = Rig::with_slots(2);
+    let mut bad = rig.submit("fail", Params::default());
+    rig.drive(&mut [&mut bad]);
+    assert!(matches!(bad.outcomes.as_slice(), [Outcome::Failed(Failure::EngineFailed { .. })]));
+    let mut good = rig.submit("hello", Params::default());
+    rig.drive(&mut [&mut good]);
+    assert_eq!(good.text, "hello");
+}
+
+#[test]
+fn a_request_without_a_choice_fails_alone() {
+    let mut rig = Rig::with_slots(2);
+    let mut bad = rig.submit("nan", Params::default());
+    let mut good = rig.submit("hello", Params::default());
+    rig.drive(&mut [&mut bad, &mut good]);
+    assert!(matches!(bad.outcomes[0], Outcome::Failed(Failure::EngineFailed { .. })));
+    assert_eq!(good.text, "hello");
+}
+
+#[test]
+fn leaving_ends_everything_once() {
+    let mut rig = Rig::with_slots(1);
+    let mut running = rig.submit("loop", Params::default());
+    let mut waiting = rig.submit("loop", Params::default());
+    rig.turn();
+    rig.scheduler.refuse_waiting(rig.now);
+    waiting.read();
+    assert_eq!(waiting.outcomes, [Outcome::Failed(Failure::ShuttingDown)]);
+    rig.scheduler.end_all(rig.now);
+    running.read();
+    assert_eq!(running.outcomes, [Outcome::Failed(Failure::ShuttingDown)]);
+    assert!(rig.scheduler.is_idle());
+    assert_eq!(rig.stats.active.load(Relaxed), 0);
+    assert_eq!(rig.stats.queued.load(Relaxed), 0);
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Submit { prompt: usize, max_tokens: u32, connection: u64, cache: bool },
+    Cancel(usize),
+    Turns(usize),
+    Read,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        3 => (0usize..8, 0u32..40, 0u64..3, any::<bool>()).prop_map(
+            |(prompt, max_tokens, connection, cache)| {
+                Act::Submit { prompt, max_tokens, connection, cache }
+            }
+        ),
+        1 => (0usize..20).prop_map(Act::Cancel),
+        4 => (1usize..12).prop_map(Act::Turns),
+        1 => Just(Act::Read),
+    ]
+}
+
+const PROMPTS: [&str; 8] = [
+    "loop abcdefghijkl",
+    "loop abcdefghijklmnop",
+    "abcdefghijklmnopqrstuvwx",
+    "abcdefghijklmnopqrst!",
+    "x",
+    "nan",
+    "loop abcdefghijklmnop and so on and so on",
+    "fail",
+];
+
+proptest! {
+    /// The paper model checks positions, contents and the size of the cache in every case.
+    #[test]
+    fn whatever_clients_do_every_request_ends_exactly_once(
+        acts in prop::collection::vec(act(), 1..60),
+        n_slots in 1usize..4,
+        n_parked in 0usize..3,
+        kv_tokens in 64usize..200,
+    ) {
+        let mut rig = Rig::new(Limits { n_batch: 12, n_slots, n_parked, kv_tokens }, 64);
+        let mut clients: Vec<Client> = Vec::new();
+        for act in acts {
+            match act {
+                Act::Submit { prompt, max_tokens, connection, cache } => {
+                    let params = Params { cache_prompt: cache, ..at_most(max_tokens) };
+                    clients.push(rig.submit_as(connection, PROMPTS[prompt], params));
+                }
+                Act::Cancel(i) => {
+                    if let Some(client) = clients.get(i) {
+                        client.cancel.set();
+                    }
+                }
+                Act::Turns(n) => (0..n).for_each(|_| _ = rig.turn()),
+                Act::Read => clients.iter_mut().for_each(Client::read),
+            }
+        }
+        let mut refs: Vec<&mut Client> = clients.iter_mut().collect();
+        rig.drive(&mut refs);
+        for client in &clients {
+            prop_assert_eq!(client.outcomes.len(), 1);
+        }
+        prop_assert_eq!(rig.stats.active.load(Relaxed), 0);
+        prop_assert_eq!(rig.stats.queued.load(Relaxed), 0);
+    }
+}

@@ -1,0 +1,162 @@
+//! Counters, latencies and the heartbeat: written by the engine, read by anybody at any time.
+//!
+//! Every number is an atomic of its own, so a [`Snapshot`] is not one instant's truth to the last
+//! token; each number in it is. Totals move with every step, not at the end of a request.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Where the engine is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// The weights are being loaded.
+    Loading,
+    /// Requests are taken.
+    Ready,
+    /// Running requests may finish, new ones are refused.
+    Draining,
+    /// The thread has ended.
+    Ended,
+}
+
+/// What the engine is doing, as numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// Where the engine is in its life.
+    pub state: State,
+    /// How much of the model is loaded, 0 to 1.
+    pub load_progress: f32,
+    /// Requests that hold a slot.
+    pub active: usize,
+    /// Requests that wait for one.
+    pub queued: usize,
+    /// Slots in all.
+    pub slots: usize,
+    /// Tokens in the KV cache, kept prefixes included.
+    pub kv_used_tokens: usize,
+    /// Tokens the KV cache holds.
+    pub kv_total_tokens: usize,
+    /// Tokens a second of the request that ended last; `None` before the first.
+    pub last_tps: Option<f64>,
+    /// Time to first token of the request that started last; `None` before the first.
+    pub last_ttft: Option<Duration>,
+    /// Generated tokens since the start.
+    pub tokens_total: u64,
+    /// Prompt tokens computed since the start; tokens found in the cache are not in it.
+    pub prompt_tokens_total: u64,
+    /// Prompt tokens found in the cache since the start.
+    pub cached_tokens_total: u64,
+    /// Steps since the start.
+    pub steps_total: u64,
+    /// How long the current step has been running; `None` between steps.
+    pub step_age: Option<Duration>,
+    /// Since the engine was created.
+    pub uptime: Duration,
+}
+
+/// The numbers themselves.
+#[derive(Debug)]
+pub(super) struct Stats {
+    started: Instant,
+    state: AtomicU8,
+    load_progress: AtomicU32,
+    /// Requests admitted and not yet in a slot. The bound of the queue is kept on this.
+    pub(super) queued: AtomicUsize,
+    pub(super) active: AtomicUsize,
+    pub(super) slots: AtomicUsize,
+    pub(super) kv_used_tokens: AtomicUsize,
+    pub(super) kv_total_tokens: AtomicUsize,
+    pub(super) tokens_total: AtomicU64,
+    pub(super) prompt_tokens_total: AtomicU64,
+    pub(super) cached_tokens_total: AtomicU64,
+    steps_total: AtomicU64,
+    last_tps_bits: AtomicU64,
+    last_ttft_nanos: AtomicU64,
+    step_began_nanos: AtomicU64,
+}
+
+/// Stands for "not yet" or "not now" in the nanosecond fields.
+const NONE: u64 = u64::MAX;
+
+impl Stats {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            started: now,
+            state: AtomicU8::new(State::Loading as u8),
+            load_progress: AtomicU32::new(0),
+            queued: AtomicUsize::new(0),
+            active: AtomicUsize::new(0),
+            slots: AtomicUsize::new(0),
+            kv_used_tokens: AtomicUsize::new(0),
+            kv_total_tokens: AtomicUsize::new(0),
+            tokens_total: AtomicU64::new(0),
+            prompt_tokens_total: AtomicU64::new(0),
+            cached_tokens_total: AtomicU64::new(0),
+            steps_total: AtomicU64::new(0),
+            last_tps_bits: AtomicU64::new(f64::NAN.to_bits()),
+            last_ttft_nanos: AtomicU64::new(NONE),
+            step_began_nanos: AtomicU64::new(NONE),
+        }
+    }
+
+    pub(super) fn set_state(&self, state: State) {
+        self.state.store(state as u8, Relaxed);
+    }
+
+    pub(super) fn state(&self) -> State {
+        const STATES: [State; 4] = [State::Loading, State::Ready, State::Draining, State::Ended];
+        STATES[usize::from(self.state.load(Relaxed))]
+    }
+
+    pub(super) fn set_load_progress(&self, fraction: f32) {
+        self.load_progress.store(fraction.to_bits(), Relaxed);
+    }
+
+    pub(super) fn first_text(&self, ttft: Duration) {
+        self.last_ttft_nanos.store(nanos(ttft), Relaxed);
+    }
+
+    pub(super) fn set_last_tps(&self, tps: f64) {
+        self.last_tps_bits.store(tps.to_bits(), Relaxed);
+    }
+
+    pub(super) fn step_begins(&self, now: Instant) {
+        self.step_began_nanos.store(nanos(now - self.started), Relaxed);
+    }
+
+    pub(super) fn step_ends(&self) {
+        self.steps_total.fetch_add(1, Relaxed);
+        self.step_began_nanos.store(NONE, Relaxed);
+    }
+
+    pub(super) fn snapshot(&self, now: Instant) -> Snapshot {
+        let uptime = now.saturating_duration_since(self.started);
+        let some = |nanos: &AtomicU64| {
+            Some(nanos.load(Relaxed)).filter(|&n| n != NONE).map(Duration::from_nanos)
+        };
+        Snapshot {
+            state: self.state(),
+            load_progress: f32::from_bits(self.load_progress.load(Relaxed)),
+            active: self.active.load(Relaxed),
+            queued: self.queued.load(Relaxed),
+            slots: self.slots.load(Relaxed),
+            kv_used_tokens: self.kv_used_tokens.load(Relaxed),
+            kv_total_tokens: self.kv_total_tokens.load(Relaxed),
+            last_tps: Some(f64::from_bits(self.last_tps_bits.load(Relaxed)))
+                .filter(|tps| !tps.is_nan()),
+            last_ttft: some(&self.last_ttft_nanos),
+            tokens_total: self.tokens_total.load(Relaxed),
+            prompt_tokens_total: self.prompt_tokens_total.load(Relaxed),
+            cached_tokens_total: self.cached_tokens_total.load(Relaxed),
+            steps_total: self.steps_total.load(Relaxed),
+            step_age: some(&self.step_began_nanos).map(|began| uptime.saturating_sub(began)),
+            uptime,
+        }
+    }
+}
+
+/// 584 years fit.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(NONE - 1)
+}

@@ -1,0 +1,28 @@
+//! A WebSocket daemon that serves a local language model and streams its tokens.
+//!
+//! The rooms, in reading order; arrows point down only, and `tests/tidy.rs` keeps them so:
+//!
+//! - [`domain`]: the vocabulary of the house
+//! - [`engine`]: who is served next, and one thread that computes it
+//! - [`scripted`]: a model of paper, for tests
+//! - `llama`: the real model, and the only room that names llama.cpp
+//! - [`protocol`]: the whole wire on one page
+//! - [`watchdog`]: whether the engine still gets on
+//! - [`shutdown`]: signals
+//! - [`server`]: sockets and pages
+//! - [`config`]: what was typed, validated
+//! - `app`: builds the rooms, joins them, drains them
+
+#[cfg(feature = "llama")]
+pub mod app;
+pub mod build_info;
+pub mod config;
+pub mod domain;
+pub mod engine;
+#[cfg(feature = "llama")]
+pub mod llama;
+pub mod protocol;
+pub mod scripted;
+pub mod server;
+pub mod shutdown;
+pub mod watchdog;

@@ -1,0 +1,167 @@
+//! From a described model to one that computes.
+
+use std::ffi::{CString, c_void};
+use std::path::Path;
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, OnceLock};
+
+use llama_cpp_2::llama_backend::LlamaBackend;
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_sys_2 as sys;
+
+use crate::engine::{LoadProgress, Loaded};
+
+use super::context::{self, Context, ContextOptions};
+use super::error::LoadError;
+use super::logs::take_complaints;
+use super::model::LlamaCpp;
+use super::source::{DEMO, Description, Source};
+use super::vocabulary::LlamaVocabulary;
+
+/// How to run a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Tokens of the KV cache, for all slots together.
+    pub kv_tokens: u32,
+    /// Requests that are computed at once.
+    pub parallel: u32,
+    /// Most tokens of one step.
+    pub ubatch: u32,
+    /// Threads that compute.
+    pub threads: u32,
+}
+
+/// The KV cache is computed in blocks of this many cells.
+const KV_BLOCK: u32 = 256;
+
+/// llama.cpp's backend is started once and stays for the life of the process: models come and go.
+static BACKEND: OnceLock<Option<LlamaBackend>> = OnceLock::new();
+
+/// Loads a model and makes it ready to compute, on the calling thread, which it then belongs to.
+///
+/// # Errors
+/// [`LoadError`]; llama.cpp's own words are part of it.
+pub fn load(
+    description: &Description,
+    options: Options,
+    progress: &LoadProgress,
+) -> Result<Loaded<LlamaCpp>, LoadError> {
+    BACKEND.get_or_init(|| LlamaBackend::init().ok());
+    let name = description.source.name();
+    take_complaints();
+    let model = match weights(&description.source, progress) {
+        Some(model) => Arc::new(model),
+        None if !progress.report(0.0) => return Err(LoadError::Interrupted),
+        None => return Err(complaint(name, "llama.cpp could not load it")),
+    };
+    refuse_what_cannot_generate(&model, &name)?;
+    let vocabulary = Arc::new(LlamaVocabulary::new(model.clone()));
+    let context_options = ContextOptions {
+        kv_tokens: options.kv_tokens.next_multiple_of(KV_BLOCK),
+        n_ubatch: options.ubatch,
+        n_slots: options.parallel,
+        n_threads: i32::try_from(options.threads).unwrap_or(i32::MAX),
+    };
+    let context = Context::new(model.clone(), context_options).ok_or_else(|| {
+        let reason = format!(
+            "llama.cpp could not set up a KV cache of {} tokens{}; use a smaller --ctx-size or \
+             --parallel",
+            options.kv_tokens,
+            said(take_complaints()),
+        );
+        LoadError::Resources { model: name, reason }
+    })?;
+    let model = LlamaCpp::new(model, context, vocabulary.clone(), options);
+    Ok(Loaded { model, vocabulary })
+}
+
+fn weights(source: &Source, progress: &LoadProgress) -> Option<LlamaModel> {
+    // SAFETY: returns a struct by value, no precondition.
+    let mut params = unsafe { sys::llama_model_default_params() };
+    params.n_gpu_layers = 0;
+    params.progress_callback = Some(on_progress);
+    params.progress_callback_user_data = ptr::from_ref(progress).cast_mut().cast();
+    let model = match source {
+        Source::File(path) => from_file(path, params),
+        Source::Demo => from_memory(DEMO, params),
+    };
+    let model = NonNull::new(model)?;
+    const { assert!(size_of::<LlamaModel>() == size_of::<NonNull<sys::llama_model>>()) };
+    // SAFETY: `LlamaModel` is `repr(transparent)` over a non-null pointer to a model, which it
+    // owns and frees; nobody else has this one.
+    Some(unsafe { std::mem::transmute::<NonNull<sys::llama_model>, LlamaModel>(model) })
+}
+
+fn from_file(path: &Path, params: sys::llama_model_params) -> *mut sys::llama_model {
+    let Ok(path) = CString::new(path.as_os_str().as_encoded_bytes()) else {
+        return ptr::null_mut();
+    };
+    // SAFETY: the path is a C string, and the callback's data outlives the call.
+    unsafe { sys::llama_model_load_from_file(path.as_ptr(), params) }
+}
+
+/// Loads a GGUF that lies in memory, through a stream that reads from there.
+fn from_memory(gguf: &'static [u8], mut params: sys::llama_model_params) -> *mut sys::llama_model {
+    // There is no file to map.
+    params.load_mode = sys::LLAMA_LOAD_MODE_NONE;
+    // SAFETY: the bytes are static and opened for reading only.
+    let stream =
+        unsafe { libc::fmemopen(gguf.as_ptr().cast_mut().cast(), gguf.len(), c"rb".as_ptr()) };
+    if stream.is_null() {
+        return ptr::null_mut();
+    }
+    // SAFETY: the stream is open, bindgen's FILE is libc's, and the callback's data outlives the
+    // call. llama.cpp does not close the stream, so it is closed here, once.
+    unsafe {
+        let model = sys::llama_model_load_from_file_ptr(stream.cast(), params);
+        libc::fclose(stream);
+        model
+    }
+}
+
+/// # Safety
+/// `data` must point to a [`LoadProgress`].
+unsafe extern "C" fn on_progress(fraction: f32, data: *mut c_void) -> bool {
+    // SAFETY: set by `weights` to a reference that outlives the load.
+    unsafe { &*data.cast::<LoadProgress>() }.report(fraction)
+}
+
+fn refuse_what_cannot_generate(model: &LlamaModel, name: &str) -> Result<(), LoadError> {
+    let raw = context::raw(model);
+    // SAFETY: the model is loaded; the functions only look at it.
+    let (has_encoder, has_decoder, is_diffusion) = unsafe {
+        (
+            sys::llama_model_has_encoder(raw),
+            sys::llama_model_has_decoder(raw),
+            sys::llama_model_is_diffusion(raw),
+        )
+    };
+    let kind = match (has_encoder, has_decoder, is_diffusion) {
+        (true, _, _) => "an encoder model",
+        (_, false, _) => "an embedding model",
+        (_, _, true) => "a diffusion model",
+        _ => return Ok(()),
+    };
+    Err(LoadError::Unusable {
+        model: name.to_owned(),
+        reason: format!("it is {kind}; this server generates text token by token"),
+    })
+}
+
+fn complaint(model: String, what: &str) -> LoadError {
+    let complaints = take_complaints();
+    if complaints.iter().any(|line| line.contains("unable to allocate") || line.contains("alloc")) {
+        let reason = format!("there is not enough memory for its weights{}", said(complaints));
+        return LoadError::Resources { model, reason };
+    }
+    LoadError::Unusable { model, reason: format!("{what}{}", said(complaints)) }
+}
+
+/// The first complaint, without the names of C++ functions in front.
+fn said(complaints: Vec<String>) -> String {
+    let Some(first) = complaints.into_iter().next() else { return String::new() };
+    let words = first.rsplit_once("error loading model: ").map_or(first.as_str(), |(_, w)| w);
+    let words =
+        words.split_once(": ").filter(|(name, _)| !name.contains(' ')).map_or(words, |(_, w)| w);
+    format!(": {words}")
+}

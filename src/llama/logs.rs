@@ -1,0 +1,88 @@
+//! llama.cpp's log lines, sent to tracing and kept for error messages.
+//!
+//! llama.cpp says why a load failed only in its log, so the last complaints are kept here for
+//! [`super::load`] to put into its error. The lines themselves are quiet by default: their target
+//! is `llama_cpp`, which the default filter turns off.
+
+use std::collections::VecDeque;
+use std::ffi::{CStr, c_char, c_void};
+use std::sync::{Mutex, PoisonError};
+
+use llama_cpp_sys_2 as sys;
+
+/// Complaints that are kept: the first names the cause, the rest are its consequences.
+const KEPT: usize = 8;
+
+/// A line longer than this is cut: llama.cpp prints whole vocabularies at some levels.
+const LONGEST_LINE: usize = 4096;
+
+static LOG: Mutex<Log> = Mutex::new(Log {
+    line: String::new(),
+    level: sys::GGML_LOG_LEVEL_NONE,
+    complaints: VecDeque::new(),
+});
+
+struct Log {
+    /// The line so far: llama.cpp logs in pieces.
+    line: String,
+    level: sys::ggml_log_level,
+    complaints: VecDeque<String>,
+}
+
+/// Sends what llama.cpp logs from now on to tracing.
+pub fn send_logs_to_tracing() {
+    // SAFETY: the callback is a plain function that uses no user data and never unwinds.
+    unsafe { sys::llama_log_set(Some(on_log), std::ptr::null_mut()) };
+}
+
+/// Takes the complaints since the last call.
+pub(super) fn take_complaints() -> Vec<String> {
+    LOG.lock().unwrap_or_else(PoisonError::into_inner).complaints.drain(..).collect()
+}
+
+/// # Safety
+/// `text` must be a C string or null.
+unsafe extern "C" fn on_log(level: sys::ggml_log_level, text: *const c_char, _: *mut c_void) {
+    if text.is_null() {
+        return;
+    }
+    // SAFETY: llama.cpp passes a NUL-terminated string that lives for the call.
+    let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
+    LOG.lock().unwrap_or_else(PoisonError::into_inner).add(level, &text);
+}
+
+impl Log {
+    fn add(&mut self, level: sys::ggml_log_level, text: &str) {
+        if level != sys::GGML_LOG_LEVEL_CONT {
+            self.flush();
+            self.level = level;
+        }
+        for piece in text.split_inclusive('\n') {
+            if self.line.len() < LONGEST_LINE {
+                self.line.push_str(piece.trim_end_matches('\n'));
+            }
+            if piece.ends_with('\n') {
+                self.flush();
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        let line = line.trim();
+        if line.is_empty() {
+            return;
+        }
+        match self.level {
+            sys::GGML_LOG_LEVEL_ERROR => {
+                tracing::error!(target: "llama_cpp", "{line}");
+                if self.complaints.len() < KEPT {
+                    self.complaints.push_back(line.to_owned());
+                }
+            }
+            sys::GGML_LOG_LEVEL_WARN => tracing::warn!(target: "llama_cpp", "{line}"),
+            sys::GGML_LOG_LEVEL_INFO => tracing::debug!(target: "llama_cpp", "{line}"),
+            _ => tracing::trace!(target: "llama_cpp", "{line}"),
+        }
+    }
+}

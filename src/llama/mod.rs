@@ -1,0 +1,30 @@
+//! The real model, and the only room that names llama.cpp.
+//!
+//! [`describe`] reads the header of a GGUF file in plain Rust, so that a file that cannot work is
+//! refused before any C++ sees it; [`load`] turns it into something the engine can run. The room
+//! promises that nothing reaches C unvalidated, since many wrong inputs abort the process, and it
+//! is the only one with `unsafe`. Who is served when, and what becomes of the text, is not its
+//! business.
+
+mod candidates;
+mod context;
+mod error;
+mod gguf;
+mod load;
+mod logs;
+mod model;
+mod sampling;
+mod source;
+mod template;
+mod vocabulary;
+
+pub use error::LoadError;
+pub use load::{Options, load};
+pub use logs::send_logs_to_tracing;
+pub use model::LlamaCpp;
+pub use source::{Description, Source, describe};
+
+/// The version of the linked llama.cpp.
+pub fn version() -> String {
+    context::llama_version()
+}

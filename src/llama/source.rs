@@ -1,0 +1,127 @@
+//! Where a model comes from, and what its header says of it.
+
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use crate::domain::ModelInfo;
+
+use super::error::LoadError;
+use super::gguf::Header;
+
+/// The built-in demo model.
+pub(super) static DEMO: &[u8] = include_bytes!("../../tools/demo-model/demo.gguf");
+
+/// Where a model comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A GGUF file, or the first of a split one.
+    File(PathBuf),
+    /// The model inside this program.
+    Demo,
+}
+
+impl Source {
+    /// What to call it in messages.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Demo => "the demo model".to_owned(),
+        }
+    }
+}
+
+/// What the header of a model says, for a model that can generate text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// Where it comes from.
+    pub source: Source,
+    /// What the house knows of it.
+    pub info: ModelInfo,
+}
+
+/// Reads the header of `source`.
+///
+/// # Errors
+/// [`LoadError::Unreadable`] and [`LoadError::Unusable`], for files that llama.cpp could not load
+/// or that cannot generate text. What only the weights show is left to [`super::load`].
+pub fn describe(source: &Source) -> Result<Description, LoadError> {
+    let header = match source {
+        Source::Demo => Header::read(Cursor::new(DEMO), DEMO.len() as u64),
+        Source::File(path) => {
+            let file = open(path)?;
+            let size = file.metadata().map_err(|error| unreadable(path, &error))?.len();
+            Header::read(BufReader::new(file), size)
+        }
+    };
+    let unusable = |reason: String| LoadError::Unusable { model: source.name(), reason };
+    let header = header.map_err(unusable)?;
+    let info = info(source, &header).map_err(unusable)?;
+    Ok(Description { source: source.clone(), info })
+}
+
+fn open(path: &Path) -> Result<File, LoadError> {
+    let metadata = path.metadata().map_err(|error| unreadable(path, &error))?;
+    if metadata.is_dir() {
+        let reason = "it is a directory; name the .gguf file in it".to_owned();
+        return Err(LoadError::Unreadable { path: path.to_owned(), reason });
+    }
+    if !metadata.is_file() {
+        let reason = "it is not a regular file".to_owned();
+        return Err(LoadError::Unreadable { path: path.to_owned(), reason });
+    }
+    File::open(path).map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> LoadError {
+    let reason = match error.kind() {
+        ErrorKind::NotFound => "there is no such file; check the path".to_owned(),
+        ErrorKind::PermissionDenied => {
+            "permission denied; make it readable for this user".to_owned()
+        }
+        _ => error.to_string(),
+    };
+    LoadError::Unreadable { path: path.to_owned(), reason }
+}
+
+fn info(source: &Source, header: &Header) -> Result<ModelInfo, String> {
+    let arch = header
+        .text("general.architecture")
+        .ok_or("its header names no architecture, so it is not a language model")?
+        .to_owned();
+    if header.text("general.type").is_some_and(|kind| kind != "model") {
+        let kind = header.text("general.type").unwrap_or_default();
+        return Err(format!("it is a GGUF of type {kind}, not a language model"));
+    }
+    if header.tensors.is_empty() && !header.has("split.count") {
+        return Err("it holds a vocabulary and no weights; name the model's own file".to_owned());
+    }
+    let number = |key: &str| {
+        let key = format!("{arch}.{key}");
+        let value = header.unsigned(&key).and_then(|n| u32::try_from(n).ok());
+        value.filter(|&n| n > 0).ok_or(format!("its header has no usable {key}"))
+    };
+    // llama.cpp divides by some of these before it looks at them.
+    number("embedding_length")?;
+    if header.unsigned(&format!("{arch}.attention.head_count")) == Some(0) {
+        return Err(format!("its header says that {arch}.attention.head_count is 0"));
+    }
+    let stem = match source {
+        Source::File(path) => path.file_stem().map(|stem| stem.to_string_lossy().into_owned()),
+        Source::Demo => None,
+    };
+    Ok(ModelInfo {
+        name: header
+            .text("general.name")
+            .map(str::to_owned)
+            .or(stem)
+            .unwrap_or_else(|| "unnamed".to_owned()),
+        params: header.tensors.iter().map(|tensor| tensor.elements).sum(),
+        size_bytes: header.tensors.iter().filter_map(|tensor| tensor.bytes).sum(),
+        n_ctx_train: number("context_length")?,
+        n_layers: number("block_count")?,
+        chat: header.has("tokenizer.chat_template"),
+        demo: *source == Source::Demo,
+        arch,
+    })
+}

@@ -1,0 +1,39 @@
+//! The daemon: read what was typed, serve, and turn the outcome into an exit code.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use inference_core::app;
+use inference_core::config::{Command, Config, Printable};
+
+/// `EX_USAGE` of sysexits.h, as are the codes of `app::AppError`.
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    match Config::parse(std::env::args_os()) {
+        Ok(Command::Print(what)) => print(&what),
+        Ok(Command::Serve(config)) => match app::run(config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(&error, error.exit_code()),
+        },
+        Err(error) => complain(&error, USAGE),
+    }
+}
+
+fn print(what: &Printable) -> ExitCode {
+    let text = match what {
+        Printable::Help(text) => text.clone(),
+        Printable::Version => app::version(),
+    };
+    match writeln!(io::stdout(), "{}", text.trim_end()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever asked has stopped reading, as `| head` does.
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn complain(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    // With stderr closed there is nobody to tell; the code still says it.
+    let _ = writeln!(io::stderr(), "inference-core: {error}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,32 @@
+//! The name a client gives to a request, so that several can share a connection.
+
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+/// A request's name, chosen by the client: any string of at most [`RequestId::MAX_BYTES`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// Longest id. It is repeated in every frame of its request, a UUID has 36.
+    pub const MAX_BYTES: usize = 64;
+
+    /// The id in `value`, if it can be one.
+    pub(super) fn from_value(value: &Value) -> Option<Self> {
+        let text = value.as_str().filter(|text| text.len() <= Self::MAX_BYTES)?;
+        Some(Self(text.into()))
+    }
+
+    /// The id as the client wrote it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Serialize for RequestId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}

@@ -1,0 +1,58 @@
+//! `stats` of the `end` frame: what a request took, in the wire's units.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::domain::Usage;
+
+/// What one request took. Times are whole milliseconds, rates are tokens a second.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EndStats {
+    ttft_ms: Option<u64>,
+    total_ms: u64,
+    tokens: usize,
+    tps: Option<f64>,
+    prompt_tokens: usize,
+    cached_tokens: usize,
+    queue_ms: u64,
+    prompt_ms: u64,
+    prompt_tps: Option<f64>,
+}
+
+impl EndStats {
+    /// Translates the engine's account. `ttft` is known to whoever sent the first text, and
+    /// `None` where there was none.
+    pub fn new(usage: &Usage, ttft: Option<Duration>) -> Self {
+        let Usage { prompt_tokens, cached_tokens, tokens, queued, prompt, generation, total } =
+            *usage;
+        Self {
+            ttft_ms: ttft.map(millis),
+            // A short text can be computed to its end before its first part is sent.
+            total_ms: millis(ttft.map_or(total, |ttft| ttft.max(total))),
+            tokens,
+            tps: rate(tokens.saturating_sub(1), generation),
+            prompt_tokens,
+            cached_tokens,
+            queue_ms: millis(queued),
+            prompt_ms: millis(prompt),
+            prompt_tps: rate(prompt_tokens.saturating_sub(cached_tokens), prompt),
+        }
+    }
+}
+
+/// Whole milliseconds, rounded.
+pub(super) fn millis(duration: Duration) -> u64 {
+    (duration.as_secs_f64() * 1e3).round() as u64
+}
+
+/// Tokens a second with two decimals; `None` where nothing was computed or no time passed.
+fn rate(tokens: usize, time: Duration) -> Option<f64> {
+    let rate = tokens as f64 / time.as_secs_f64();
+    (tokens > 0 && rate.is_finite()).then(|| two_decimals(rate))
+}
+
+/// Rounded to two decimals.
+pub(super) fn two_decimals(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
+}

@@ -1,0 +1,4 @@
+//! The wire, frame by frame, against the contract.
+
+mod client;
+mod server;

@@ -1,0 +1,253 @@
+//! What the server says, letter by letter where clients in the field depend on it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::domain::{Failure, FinishReason, Logprob, ModelInfo, Refusal, TokenLogprobs, Usage};
+use crate::protocol::{
+    Build, Code, EndStats, ErrorFrame, Hello, Inference, Metrics, Placement, RequestId,
+    ServerFrame, State,
+};
+
+fn json_of(frame: &ServerFrame<'_>) -> Value {
+    serde_json::from_str(&frame.text()).unwrap()
+}
+
+fn id() -> RequestId {
+    RequestId::from_value(&json!("a\"b")).unwrap()
+}
+
+fn usage() -> Usage {
+    Usage {
+        prompt_tokens: 110,
+        cached_tokens: 10,
+        tokens: 87,
+        queued: Duration::from_micros(1_499),
+        prompt: Duration::from_millis(40),
+        generation: Duration::from_millis(1_186),
+        total: Duration::from_micros(1_200_500),
+    }
+}
+
+#[test]
+fn a_token_frame_is_exactly_the_contracts() {
+    let frame = ServerFrame::Token { id: None, content: " La", logprobs: &[] };
+    assert_eq!(frame.text(), r#"{"op":"token","content":" La"}"#);
+    let id = id();
+    let frame = ServerFrame::Token { id: Some(&id), content: "\u{0}\n🦀", logprobs: &[] };
+    assert_eq!(json_of(&frame), json!({"op": "token", "id": "a\"b", "content": "\u{0}\n🦀"}));
+}
+
+#[test]
+fn a_token_frame_carries_probabilities_where_asked_for() {
+    let logprob = |token, bytes: &[u8], logprob| Logprob { token, bytes: bytes.to_vec(), logprob };
+    let tokens = [TokenLogprobs {
+        chosen: logprob(7, b"a", -0.5),
+        top: vec![logprob(7, b"a", -0.5), logprob(8, &[0xF0, 0x9F], f32::NEG_INFINITY)],
+    }];
+    let frame = ServerFrame::Token { id: None, content: "a", logprobs: &tokens };
+    let first = json!({"token": "a", "id": 7, "logprob": -0.5, "bytes": [97]});
+    let second = json!({"token": "\u{FFFD}", "id": 8, "logprob": -9999.0, "bytes": [240, 159]});
+    let expected = json!({
+        "op": "token", "content": "a",
+        "logprobs": [{"token": "a", "id": 7, "logprob": -0.5, "bytes": [97],
+                      "top": [first, second]}],
+    });
+    assert_eq!(json_of(&frame), expected);
+}
+
+#[test]
+fn an_end_frame_has_the_core_stats_and_the_additions() {
+    let stats = EndStats::new(&usage(), Some(Duration::from_millis(45)));
+    let frame = ServerFrame::End { id: None, finish_reason: FinishReason::Stop, stats };
+    let expected = json!({
+        "op": "end", "finish_reason": "stop",
+        "stats": {"ttft_ms": 45, "total_ms": 1201, "tokens": 87, "tps": 72.51,
+                  "prompt_tokens": 110, "cached_tokens": 10, "queue_ms": 1, "prompt_ms": 40,
+                  "prompt_tps": 2500.0},
+    });
+    assert_eq!(json_of(&frame), expected);
+}
+
+#[test]
+fn a_rate_without_tokens_or_time_is_null() {
+    let stats = |usage: Usage| serde_json::to_value(EndStats::new(&usage, None)).unwrap();
+    for tokens in [0, 1] {
+        assert_eq!(stats(Usage { tokens, ..usage() })["tps"], Value::Null);
+    }
+    assert!(stats(Usage { tokens: 2, ..usage() })["tps"].is_number());
+    let timeless = Usage { generation: Duration::ZERO, prompt: Duration::ZERO, ..usage() };
+    assert_eq!(stats(timeless)["tps"], Value::Null);
+    assert_eq!(stats(timeless)["prompt_tps"], Value::Null);
+    let cached = Usage { cached_tokens: 110, ..usage() };
+    assert_eq!(stats(cached)["prompt_tps"], Value::Null);
+    assert_eq!(stats(usage())["ttft_ms"], Value::Null);
+}
+
+#[test]
+fn the_total_is_never_less_than_the_time_to_the_first_text() {
+    let stats = EndStats::new(&usage(), Some(Duration::from_secs(2)));
+    assert_eq!(serde_json::to_value(stats).unwrap()["total_ms"], 2000);
+}
+
+#[test]
+fn finish_reasons_have_their_words() {
+    for (reason, word) in [
+        (FinishReason::Stop, "stop"),
+        (FinishReason::Length, "length"),
+        (FinishReason::Abort, "abort"),
+    ] {
+        let stats = EndStats::new(&usage(), None);
+        let frame = ServerFrame::End { id: None, finish_reason: reason, stats };
+        assert_eq!(json_of(&frame)["finish_reason"], word);
+    }
+}
+
+#[test]
+fn the_small_frames_are_the_contracts() {
+    let id = id();
+    let cases = [
+        (ServerFrame::Queued { id: None, position: 3 }, json!({"op": "queued", "position": 3})),
+        (
+            ServerFrame::Progress { id: Some(&id), processed: 1024, total: 4096 },
+            json!({"op": "progress", "id": "a\"b", "processed": 1024, "total": 4096}),
+        ),
+        (ServerFrame::MetricsSubscribed, json!({"op": "metrics_subscribed"})),
+        (ServerFrame::MetricsUnsubscribed, json!({"op": "metrics_unsubscribed"})),
+        (ServerFrame::Pong, json!({"op": "pong"})),
+    ];
+    for (frame, expected) in cases {
+        assert_eq!(json_of(&frame), expected);
+    }
+}
+
+#[test]
+fn every_error_has_its_code_and_its_numbers() {
+    let overflow =
+        |at_least| Refusal::ContextOverflow { prompt_tokens: 600, ctx_size: 512, at_least };
+    let invalid = Refusal::InvalidParams { field: "temp".into(), reason: "too hot".into() };
+    let grace = Duration::from_secs(10);
+    let cases: [(ErrorFrame, &str, Value); 11] = [
+        (Refusal::Loading.into(), "loading", json!({"retry_after_ms": 1000})),
+        (Refusal::Busy { queued: 9 }.into(), "busy", json!({"retry_after_ms": 1000})),
+        (ErrorFrame::too_many_requests(64), "busy", json!({"retry_after_ms": 1000})),
+        (Refusal::ShuttingDown.into(), "shutting_down", json!({})),
+        (Refusal::EngineFailed.into(), "engine_failed", json!({})),
+        (overflow(true).into(), "context_overflow", json!({"prompt_tokens": 600, "ctx_size": 512})),
+        (invalid.into(), "invalid_params", json!({})),
+        (Failure::SlowClient { grace }.into(), "slow_client", json!({})),
+        (Failure::EngineFailed { reason: "NaN".into() }.into(), "engine_failed", json!({})),
+        (Failure::ShuttingDown.into(), "shutting_down", json!({})),
+        (ErrorFrame::new(Code::NotFound, "nothing"), "not_found", json!({})),
+    ];
+    for (error, code, mut numbers) in cases {
+        let message = error.message().to_owned();
+        assert!(!message.is_empty());
+        let fields = numbers.as_object_mut().unwrap();
+        fields.extend([
+            ("op".to_owned(), json!("error")),
+            ("code".to_owned(), json!(code)),
+            ("message".to_owned(), json!(message)),
+        ]);
+        assert_eq!(json_of(&ServerFrame::Error(&error)), numbers);
+        numbers["id"] = json!("a\"b");
+        let error = error.about(Some(id()));
+        assert_eq!(json_of(&ServerFrame::Error(&error)), numbers);
+    }
+}
+
+#[test]
+fn every_code_is_spelled_as_in_the_contract() {
+    let words = [
+        (Code::BadJson, "bad_json"),
+        (Code::BadFrame, "bad_frame"),
+        (Code::UnknownOp, "unknown_op"),
+        (Code::InvalidParams, "invalid_params"),
+        (Code::RequestInFlight, "request_in_flight"),
+        (Code::DuplicateId, "duplicate_id"),
+        (Code::NotFound, "not_found"),
+        (Code::ContextOverflow, "context_overflow"),
+        (Code::Busy, "busy"),
+        (Code::Loading, "loading"),
+        (Code::SlowClient, "slow_client"),
+        (Code::EngineFailed, "engine_failed"),
+        (Code::ShuttingDown, "shutting_down"),
+    ];
+    for (code, word) in words {
+        assert_eq!(serde_json::to_value(code).unwrap(), word);
+    }
+}
+
+#[test]
+fn hello_is_the_contracts() {
+    let build = Build { version: "0.1.0".into(), commit: "abc".into(), llama_cpp: "b1".into() };
+    let model = ModelInfo {
+        name: "toy".into(),
+        arch: "llama".into(),
+        params: 5,
+        size_bytes: 6,
+        n_ctx_train: 7,
+        n_layers: 16,
+        chat: true,
+        demo: false,
+    };
+    let placement = Placement { backend: "cpu".into(), gpu_layers: 0, parallel: 4, ctx_size: 512 };
+    let hello = Hello::new(build, model, placement);
+    let expected = json!({
+        "op": "hello", "protocol": 1, "server": "inference-core 0.1.0",
+        "build": {"version": "0.1.0", "commit": "abc", "llama_cpp": "b1"},
+        "model": {"name": "toy", "arch": "llama", "params": 5, "size_bytes": 6,
+                  "n_ctx_train": 7, "chat": true, "demo": false},
+        "ctx_size": 512, "parallel": 4, "backend": "cpu", "gpu_layers": 0, "n_layers": 16,
+        "auth": "ok",
+    });
+    assert_eq!(json_of(&ServerFrame::Hello(&hello)), expected);
+}
+
+#[test]
+fn a_metrics_frame_is_the_contracts() {
+    let inference = Inference {
+        state: State::Idle,
+        last_tps: Some(45.249),
+        last_ttft: Some(Duration::from_millis(120)),
+        total_tokens_generated: 1523,
+        active: 1,
+        queued: 2,
+        slots: 4,
+        kv_used_tokens: 5,
+        kv_total_tokens: 2048,
+        connections: 6,
+        prompt_tokens_total: 7,
+        tps_now: Some(8.0),
+        uptime_s: 9,
+    };
+    let expected = json!({
+        "op": "metrics", "timestamp": 1_706_735_234, "gpu": null, "gpus": [],
+        "inference": {"state": "idle", "last_tps": 45.25, "last_ttft_ms": 120,
+                      "total_tokens_generated": 1523, "active": 1, "queued": 2, "slots": 4,
+                      "kv_used_tokens": 5, "kv_total_tokens": 2048, "connections": 6,
+                      "prompt_tokens_total": 7, "tps_now": 8.0, "uptime_s": 9},
+    });
+    let metrics = Metrics::new(1_706_735_234, inference.clone());
+    assert_eq!(json_of(&ServerFrame::Metrics(&metrics)), expected);
+
+    let before = Inference { last_tps: None, last_ttft: None, ..inference };
+    let frame = json_of(&ServerFrame::Metrics(&Metrics::new(0, before)));
+    assert_eq!(frame["inference"]["last_tps"], 0.0);
+    assert_eq!(frame["inference"]["last_ttft_ms"], 0);
+}
+
+#[test]
+fn states_are_spelled_as_in_the_contract() {
+    for (state, word) in [
+        (State::Loading, "loading"),
+        (State::Idle, "idle"),
+        (State::Busy, "busy"),
+        (State::Stalled, "stalled"),
+        (State::Draining, "draining"),
+    ] {
+        assert_eq!(serde_json::to_value(state).unwrap(), word);
+        assert_eq!(state.name(), word);
+    }
+}

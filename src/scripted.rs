@@ -1,0 +1,250 @@
+//! A model of paper: deterministic, instant, and strict.
+//!
+//! It stands in for llama.cpp wherever a test is about the daemon and not about language. Its
+//! vocabulary is the 256 bytes and an end token. It answers a prompt by repeating it once; the
+//! first word of a prompt can ask for more (see [`Scripted`]). It remembers what each sequence
+//! holds and panics when the engine feeds it anything but the next position, draws from an entry
+//! without output, or overfills it, so that every test of the engine is also a test of its books.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::domain::{Logprob, Message, Params, Prompt, Refusal, Token, TokenLogprobs};
+use crate::engine::{Batch, Decode, Entry, Interrupt, Limits, Model, Sampled, SeqId, Vocabulary};
+
+/// The token that ends a generation.
+pub const END: Token = 256;
+
+/// The paper model. The first word of a prompt is its script:
+///
+/// - `loop` repeats the prompt for ever,
+/// - `fail` makes every step it is part of fail,
+/// - `nan` makes sampling fail,
+/// - anything else is repeated once, then the generation ends.
+#[derive(Debug)]
+pub struct Scripted {
+    limits: Limits,
+    pace: Pace,
+    sequences: Vec<Vec<Token>>,
+    last: Batch,
+}
+
+impl Scripted {
+    /// A model that computes steps as `pace` allows.
+    pub fn new(limits: Limits, pace: Pace) -> Self {
+        let sequences = vec![Vec::new(); limits.n_slots + limits.n_parked];
+        Self { limits, pace, sequences, last: Batch::default() }
+    }
+
+    fn n_held(&self) -> usize {
+        self.sequences[..self.limits.n_slots].iter().map(Vec::len).sum()
+    }
+}
+
+/// What one request's answer is drawn from.
+#[derive(Debug)]
+pub struct Script {
+    answer: Vec<Token>,
+    is_endless: bool,
+    has_no_numbers: bool,
+    drawn: usize,
+    logprobs: u8,
+}
+
+impl Model for Scripted {
+    type Sampler = Script;
+
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> Decode {
+        assert!(!batch.entries.is_empty() && batch.entries.len() <= self.limits.n_batch);
+        if !self.pace.wait(interrupt) {
+            return Decode::Cancelled;
+        }
+        for &Entry { token, pos, seq, .. } in &batch.entries {
+            assert!((seq as usize) < self.limits.n_slots, "sequence {seq} cannot be decoded");
+            let tokens = &mut self.sequences[seq as usize];
+            assert_eq!(pos, tokens.len(), "sequence {seq} goes on where it ended");
+            tokens.push(token);
+        }
+        assert!(self.n_held() <= self.limits.kv_tokens, "the KV cache is overfull");
+        self.last = batch.clone();
+        let fails =
+            |entry: &Entry| is_script(&self.sequences[entry.seq as usize], b"fail") && entry.output;
+        if batch.entries.iter().any(fails) {
+            return Decode::Failed("it was told to".to_owned());
+        }
+        Decode::Done
+    }
+
+    fn sampler(&self, params: &Params, prompt: &[Token]) -> Script {
+        Script {
+            answer: prompt.to_vec(),
+            is_endless: is_script(prompt, b"loop") || params.ignore_eos,
+            has_no_numbers: is_script(prompt, b"nan"),
+            drawn: 0,
+            logprobs: params.logprobs,
+        }
+    }
+
+    fn sample(&mut self, index: usize, script: &mut Script) -> Result<Sampled, String> {
+        let entry = self.last.entries[index];
+        assert!(entry.output, "entry {index} has no output");
+        if script.has_no_numbers {
+            return Err("all logits are NaN".to_owned());
+        }
+        let n = script.answer.len();
+        let held = &self.sequences[entry.seq as usize];
+        assert!(held.iter().eq((0..n + script.drawn).map(|i| &script.answer[i % n])));
+        let token = if script.drawn < n || script.is_endless {
+            script.answer[script.drawn % n]
+        } else {
+            END
+        };
+        script.drawn += 1;
+        let logprob = Logprob { token, bytes: Paper.piece(token).to_vec(), logprob: 0.0 };
+        let logprobs = (script.logprobs > 0)
+            .then(|| TokenLogprobs { chosen: logprob.clone(), top: vec![logprob] });
+        Ok(Sampled { token, logprobs })
+    }
+
+    fn shareable(&self, seq: SeqId, n: usize) -> usize {
+        if self.limits.n_parked == 0 { 0 } else { n.min(self.sequences[seq as usize].len()) }
+    }
+
+    fn share(&mut self, from: SeqId, to: SeqId, n: usize) {
+        let shared = self.sequences[from as usize][..n].to_vec();
+        let target = &mut self.sequences[to as usize];
+        assert!(target.is_empty(), "sequence {to} is not empty");
+        *target = shared;
+    }
+
+    fn truncate(&mut self, seq: SeqId, n: usize) {
+        self.sequences[seq as usize].truncate(n);
+    }
+}
+
+/// The vocabulary: the 256 bytes and [`END`].
+#[derive(Debug, Clone, Copy)]
+pub struct Paper;
+
+impl Vocabulary for Paper {
+    fn tokenize(&self, text: &str) -> Vec<Token> {
+        text.bytes().map(Token::from).collect()
+    }
+
+    fn tokenize_chat(&self, messages: &[Message]) -> Result<Vec<Token>, Refusal> {
+        let turns = messages.iter().map(|m| format!("{}: {}\n", m.role.name(), m.content));
+        Ok(self.tokenize(&turns.collect::<String>()))
+    }
+
+    fn piece(&self, token: Token) -> &[u8] {
+        const BYTES: [u8; 256] = {
+            let mut bytes = [0; 256];
+            let mut i = 0;
+            while i < 256 {
+                bytes[i] = i as u8;
+                i += 1;
+            }
+            bytes
+        };
+        usize::try_from(token).ok().and_then(|i| BYTES.get(i..=i)).unwrap_or_default()
+    }
+
+    fn is_end(&self, token: Token) -> bool {
+        token == END
+    }
+
+    fn n_tokens(&self) -> usize {
+        257
+    }
+
+    fn longest_piece(&self) -> usize {
+        1
+    }
+}
+
+fn is_script(tokens: &[Token], word: &[u8]) -> bool {
+    tokens.len() >= word.len() && tokens.iter().zip(word).all(|(&t, &b)| t == Token::from(b))
+}
+
+/// Lets steps pass: all of them, or one by one as a test allows.
+#[derive(Debug, Clone, Default)]
+pub struct Pace(Option<Arc<Gate>>);
+
+#[derive(Debug, Default)]
+struct Gate {
+    allowed: Mutex<Allowed>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Allowed {
+    steps: usize,
+    /// A step stands before the gate.
+    waiting: bool,
+}
+
+impl Pace {
+    /// Steps pass freely.
+    pub fn free() -> Self {
+        Self(None)
+    }
+
+    /// No step passes until [`Self::allow`].
+    pub fn by_hand() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    /// Lets `steps` more steps pass.
+    pub fn allow(&self, steps: usize) {
+        if let Some(gate) = &self.0 {
+            gate.lock().steps += steps;
+            gate.changed.notify_all();
+        }
+    }
+
+    /// Waits until a step stands before the gate; false if none came within `limit`.
+    pub fn wait_until_held(&self, limit: Duration) -> bool {
+        let Some(gate) = &self.0 else { return false };
+        let (allowed, _) = gate
+            .changed
+            .wait_timeout_while(gate.lock(), limit, |allowed| !allowed.waiting)
+            .unwrap_or_else(PoisonError::into_inner);
+        allowed.waiting
+    }
+
+    /// Waits for leave to compute a step; false when the interrupt is due.
+    fn wait(&self, interrupt: &Interrupt<'_>) -> bool {
+        let Some(gate) = &self.0 else { return true };
+        let mut allowed = gate.lock();
+        allowed.waiting = true;
+        gate.changed.notify_all();
+        // The interrupt has no bell of its own, as llama.cpp's abort callback has none: it is
+        // asked again and again.
+        while allowed.steps == 0 && !interrupt.is_due() {
+            let turn = Duration::from_millis(1);
+            allowed =
+                gate.changed.wait_timeout(allowed, turn).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        allowed.waiting = false;
+        if interrupt.is_due() {
+            return false;
+        }
+        allowed.steps -= 1;
+        true
+    }
+}
+
+impl Gate {
+    fn lock(&self) -> MutexGuard<'_, Allowed> {
+        self.allowed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The prompt text whose answer never ends.
+pub fn endless(text: &str) -> Prompt {
+    Prompt::Text(format!("loop {text}"))
+}

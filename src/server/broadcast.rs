@@ -1,0 +1,71 @@
+//! The `metrics` frame, written once an interval for all connections.
+//!
+//! It is published as a state, not as an event: whoever is slow finds the latest one and never a
+//! backlog.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::protocol::{Inference, Metrics, ServerFrame, State};
+use crate::watchdog::Health;
+
+use super::shared::Shared;
+
+/// Publishes until the server closes.
+pub(super) async fn run(shared: Arc<Shared>, publish: watch::Sender<Utf8Bytes>) {
+    let mut ticks = interval(shared.options.metrics_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = (Instant::now(), shared.engine.snapshot().tokens_total);
+    while shared.closing.run_until_cancelled(ticks.tick()).await.is_some() {
+        let now = Instant::now();
+        let (inference, tokens) = inference(&shared, last, now);
+        last = (now, tokens);
+        let metrics = Metrics::new(unix_seconds(), inference);
+        publish.send_replace(ServerFrame::Metrics(&metrics).text().into());
+    }
+}
+
+/// The engine's numbers, and its count of tokens. `last` is when that was read before, and what
+/// it was.
+fn inference(shared: &Shared, last: (Instant, u64), now: Instant) -> (Inference, u64) {
+    let snapshot = shared.engine.snapshot();
+    let tokens = snapshot.tokens_total;
+    let elapsed = now.saturating_duration_since(last.0);
+    let tps_now = (elapsed > Duration::ZERO)
+        .then(|| tokens.saturating_sub(last.1) as f64 / elapsed.as_secs_f64());
+    let inference = Inference {
+        state: state(shared.watchdog.judge(&snapshot)),
+        last_tps: snapshot.last_tps,
+        last_ttft: snapshot.last_ttft,
+        total_tokens_generated: tokens,
+        active: snapshot.active,
+        queued: snapshot.queued,
+        slots: snapshot.slots,
+        kv_used_tokens: snapshot.kv_used_tokens,
+        kv_total_tokens: snapshot.kv_total_tokens,
+        connections: shared.n_websockets(),
+        prompt_tokens_total: snapshot.prompt_tokens_total,
+        tps_now,
+        uptime_s: snapshot.uptime.as_secs(),
+    };
+    (inference, tokens)
+}
+
+fn state(health: Health) -> State {
+    match health {
+        Health::Loading => State::Loading,
+        Health::Idle => State::Idle,
+        Health::Busy => State::Busy,
+        Health::Stalled => State::Stalled,
+        // An engine that has ended takes the whole daemon with it.
+        Health::Draining | Health::Ended => State::Draining,
+    }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

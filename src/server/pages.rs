@@ -1,0 +1,98 @@
+//! What a plain `GET` finds, and the gate before everything.
+//!
+//! Every request passes [`gate`]: it must name this machine as its host, and one that asks for a
+//! WebSocket, on whatever path, gets it here or a reason why not.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use hyper::upgrade;
+
+use crate::watchdog::Health;
+
+use super::connection;
+use super::handshake;
+use super::http::Lease;
+use super::origin::{check_origin, own_host};
+use super::shared::Shared;
+
+/// Everything that is served over HTTP.
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .fallback(nothing)
+        .layer(from_fn_with_state(shared.clone(), gate))
+        .with_state(shared)
+}
+
+async fn gate(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
+    let host = match own_host(request.headers()) {
+        Ok(host) => host,
+        Err(reason) => return plain(StatusCode::FORBIDDEN, reason),
+    };
+    if !handshake::is_wanted(&request) {
+        return next.run(request).await;
+    }
+    if let Err(reason) = check_origin(request.headers(), &host, &shared.options.allowed_origins) {
+        return plain(StatusCode::FORBIDDEN, reason);
+    }
+    let answer = match handshake::answer(&request) {
+        Ok(answer) => answer,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let Some(lease) = request.extensions_mut().remove::<Lease>() else {
+        return plain(StatusCode::INTERNAL_SERVER_ERROR, "the connection cannot be upgraded");
+    };
+    let upgraded = upgrade::on(&mut request);
+    shared.tasks.spawn(connection::open(upgraded, lease, shared.clone()));
+    answer
+}
+
+/// Whether the engine gets on, for whoever restarts it otherwise.
+async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
+    let health = shared.health();
+    let status = if health.is_alive() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json(status, format!(r#"{{"state":"{}"}}"#, word(health)))
+}
+
+/// Whether a request would be taken now, for whoever sends them.
+async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
+    let health = shared.health();
+    if health.is_ready() {
+        json(StatusCode::OK, r#"{"ready":true}"#.to_owned())
+    } else {
+        let body = format!(r#"{{"ready":false,"reason":"{}"}}"#, word(health));
+        json(StatusCode::SERVICE_UNAVAILABLE, body)
+    }
+}
+
+async fn nothing() -> Response {
+    plain(StatusCode::NOT_FOUND, "there is nothing here")
+}
+
+fn word(health: Health) -> &'static str {
+    match health {
+        Health::Loading => "loading",
+        Health::Idle => "idle",
+        Health::Busy => "busy",
+        Health::Stalled => "stalled",
+        Health::Draining => "draining",
+        Health::Ended => "ended",
+    }
+}
+
+fn json(status: StatusCode, body: String) -> Response {
+    (status, [(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// One line of text.
+pub(super) fn plain(status: StatusCode, line: &str) -> Response {
+    (status, format!("{line}\n")).into_response()
+}

@@ -1,0 +1,90 @@
+//! The server itself: takes connections in, and says goodbye to them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::EngineHandle;
+use crate::protocol::{Build, Hello, Placement, ServerFrame};
+use crate::watchdog::Watchdog;
+
+use super::broadcast;
+use super::http::{self, Lease};
+use super::options::{About, Options};
+use super::pages;
+use super::shared::Shared;
+
+/// Pause after a failed accept. The usual cause is a lack of file descriptors, which lasts until
+/// a connection ends; without a pause the loop would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long connections may take to close. They have their last frames ready and two goodbyes to
+/// exchange; who takes longer does not read.
+const CLOSE_GRACE: Duration = Duration::from_secs(5);
+
+/// Serves WebSockets and pages.
+pub struct Server {
+    options: Options,
+    engine: EngineHandle,
+    hello: Utf8Bytes,
+    watchdog: Watchdog,
+}
+
+impl Server {
+    /// A server that hands requests to `engine`.
+    pub fn new(options: Options, engine: EngineHandle, about: About, watchdog: Watchdog) -> Self {
+        let About { model, backend, gpu_layers, parallel, version, commit, llama_cpp } = about;
+        let build = Build { version, commit, llama_cpp };
+        let placement = Placement { backend, gpu_layers, parallel, ctx_size: engine.ctx_size() };
+        let hello = Hello::new(build, model, placement);
+        let hello = ServerFrame::Hello(&hello).text().into();
+        Self { options, engine, hello, watchdog }
+    }
+
+    /// Serves until `closing` is cancelled and every connection has been closed: each gets the
+    /// last frames of its requests and then close code 1001. Requests should have come to an end
+    /// by then; those that have not are dropped after a short grace.
+    pub async fn serve(self, listeners: Vec<TcpListener>, closing: CancellationToken) {
+        let Self { options, engine, hello, watchdog } = self;
+        let (publish, metrics) = watch::channel(Utf8Bytes::default());
+        let shared =
+            Arc::new(Shared::new(options, engine, watchdog, hello, metrics, closing.clone()));
+        shared.tasks.spawn(broadcast::run(shared.clone(), publish));
+        let pages = pages::router(shared.clone());
+        for listener in listeners {
+            shared.tasks.spawn(accept(listener, pages.clone(), shared.clone()));
+        }
+        closing.cancelled().await;
+        shared.tasks.close();
+        if timeout(CLOSE_GRACE, shared.tasks.wait()).await.is_err() {
+            tracing::info!("{} connections did not close in time", shared.n_websockets());
+        }
+    }
+}
+
+/// Takes in connections until the server closes. Nothing that goes wrong ends the loop.
+async fn accept(listener: TcpListener, pages: Router, shared: Arc<Shared>) {
+    let closing = shared.closing.clone();
+    while let Some(accepted) = closing.run_until_cancelled(listener.accept()).await {
+        match accepted {
+            Ok((stream, peer)) => match shared.socket() {
+                Some(permit) => {
+                    let lease = Lease::new(peer, permit);
+                    let serving = http::serve(stream, lease, pages.clone(), closing.clone());
+                    shared.tasks.spawn(serving);
+                }
+                None => tracing::debug!(%peer, "dropped: too many connections"),
+            },
+            Err(error) => {
+                tracing::warn!("cannot accept a connection: {error}");
+                closing.run_until_cancelled(sleep(ACCEPT_PAUSE)).await;
+            }
+        }
+    }
+}

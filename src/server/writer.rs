@@ -1,0 +1,275 @@
+//! The writing half of a connection: the only task that writes to its socket.
+//!
+//! It sleeps until there is something to say, says all of it, and flushes once. Replies come from
+//! the reader in order; text comes from the engine, which rings one bell for all requests of the
+//! connection; metrics are the latest there are. Nothing is taken from anywhere while the socket
+//! is full, and a socket that stays full past the grace ends the connection.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::SinkExt;
+use futures_util::stream::SplitSink;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, Interval, interval_at, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::Outcome;
+use crate::engine::{Delivery, Ticket};
+use crate::protocol::{EndStats, ErrorFrame, RequestId, ServerFrame};
+
+use super::connection::Socket;
+use super::in_flight::InFlight;
+
+/// Time between two pings. Often enough that no router in between forgets the connection.
+pub(super) const PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Replies that may wait for the writer. A reader with more to say waits.
+pub(super) const REPLIES: usize = 16;
+
+/// How long the last frames of running requests are waited for when the server closes. The
+/// engine has ended them by then; this is for what was on its way.
+const LEAVE_GRACE: Duration = Duration::from_secs(2);
+
+/// What the reader has for the writer.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// A frame to send as it is.
+    Frame(String),
+    /// A request to serve from now on.
+    Accepted { id: Option<RequestId>, ticket: Ticket },
+    /// A request that will not be served.
+    Refused { id: Option<RequestId>, error: ErrorFrame },
+    /// Send metrics.
+    SubscribeMetrics,
+    /// Send no metrics.
+    UnsubscribeMetrics,
+    /// Say goodbye.
+    Close(CloseCode),
+}
+
+impl Reply {
+    /// An error frame.
+    pub(super) fn error(error: &ErrorFrame) -> Self {
+        Self::Frame(ServerFrame::Error(error).text())
+    }
+}
+
+/// Where news for the writer come from.
+pub(super) struct Sources {
+    pub(super) replies: mpsc::Receiver<Reply>,
+    pub(super) news: Arc<Notify>,
+    pub(super) metrics: watch::Receiver<Utf8Bytes>,
+    /// Cancelled when the server closes.
+    pub(super) closing: CancellationToken,
+}
+
+/// How the writer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Farewell {
+    /// With a close frame.
+    Said,
+    /// Without: the socket is broken or stuck, or the client is gone.
+    Unsaid,
+}
+
+/// The writing half of a connection.
+pub(super) struct Writer<S> {
+    sink: Sink<S>,
+    in_flight: Arc<InFlight>,
+    grace: Duration,
+    running: Vec<Running>,
+    is_subscribed: bool,
+    /// Since when the server closes, and the writer only waits for requests to end.
+    leave_by: Option<Instant>,
+}
+
+type Sink<S> = SplitSink<WebSocketStream<S>, Message>;
+
+struct Running {
+    id: Option<RequestId>,
+    ticket: Ticket,
+}
+
+enum Wake {
+    Reply(Reply),
+    News,
+    Metrics,
+    Ping,
+    Leave,
+    Overdue,
+}
+
+enum Next {
+    GoOn,
+    Left,
+}
+
+impl<S: Socket> Writer<S> {
+    pub(super) fn new(sink: Sink<S>, in_flight: Arc<InFlight>, grace: Duration) -> Self {
+        let running = Vec::new();
+        Self { sink, in_flight, grace, running, is_subscribed: true, leave_by: None }
+    }
+
+    /// Greets with `hello` and writes until there is no more to say or `gone` is cancelled. The
+    /// requests that still run are cancelled with that. Gives the sink back.
+    pub(super) async fn run(
+        mut self,
+        hello: Utf8Bytes,
+        sources: Sources,
+        gone: CancellationToken,
+    ) -> (Sink<S>, Farewell) {
+        let farewell = gone.run_until_cancelled(self.write(hello, sources)).await;
+        (self.sink, farewell.unwrap_or(Farewell::Unsaid))
+    }
+
+    async fn write(&mut self, hello: Utf8Bytes, mut sources: Sources) -> Farewell {
+        let mut pings = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
+        let mut wake = Wake::Reply(Reply::Frame(hello.as_str().to_owned()));
+        loop {
+            match timeout(self.grace, self.round(wake, &mut sources)).await {
+                Ok(Ok(Next::GoOn)) => {}
+                Ok(Ok(Next::Left)) => return Farewell::Said,
+                Ok(Err(error)) => {
+                    tracing::debug!("cannot write: {error}");
+                    return Farewell::Unsaid;
+                }
+                Err(_) => {
+                    tracing::info!("the client does not read; it is dropped");
+                    return Farewell::Unsaid;
+                }
+            }
+            wake = self.wait(&mut sources, &mut pings).await;
+        }
+    }
+
+    async fn wait(&self, sources: &mut Sources, pings: &mut Interval) -> Wake {
+        let overdue = async {
+            match self.leave_by {
+                Some(deadline) => sleep_until(deadline).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            Some(reply) = sources.replies.recv() => Wake::Reply(reply),
+            () = sources.news.notified() => Wake::News,
+            Ok(()) = sources.metrics.changed(), if self.is_subscribed => Wake::Metrics,
+            _ = pings.tick() => Wake::Ping,
+            () = sources.closing.cancelled(), if self.leave_by.is_none() => Wake::Leave,
+            () = overdue => Wake::Overdue,
+        }
+    }
+
+    /// Says all there is to say.
+    async fn round(&mut self, wake: Wake, sources: &mut Sources) -> Result<Next, Error> {
+        let mut is_overdue = false;
+        let mut reply = None;
+        match wake {
+            Wake::Reply(first) => reply = Some(first),
+            Wake::News => {}
+            Wake::Metrics => {
+                let latest = sources.metrics.borrow_and_update().clone();
+                self.sink.feed(Message::Text(latest)).await?;
+            }
+            Wake::Ping => self.sink.feed(Message::Ping(Bytes::new())).await?,
+            Wake::Leave => self.leave_by = Some(Instant::now() + LEAVE_GRACE),
+            Wake::Overdue => is_overdue = true,
+        }
+        while let Some(next) = reply.or_else(|| sources.replies.try_recv().ok()) {
+            if let Next::Left = self.answer(next).await? {
+                return Ok(Next::Left);
+            }
+            reply = None;
+        }
+        let mut index = 0;
+        while let Some(running) = self.running.get_mut(index) {
+            if deliver(running, &mut self.sink, &self.in_flight).await? {
+                self.running.remove(index);
+            } else {
+                index += 1;
+            }
+        }
+        if is_overdue || self.leave_by.is_some() && self.in_flight.is_empty() {
+            return self.close(CloseCode::Away).await;
+        }
+        self.sink.flush().await?;
+        Ok(Next::GoOn)
+    }
+
+    async fn answer(&mut self, reply: Reply) -> Result<Next, Error> {
+        match reply {
+            Reply::Frame(text) => feed(&mut self.sink, text).await?,
+            Reply::Accepted { id, ticket } => self.running.push(Running { id, ticket }),
+            Reply::Refused { id, error } => {
+                self.in_flight.strike(&id);
+                feed(&mut self.sink, ServerFrame::Error(&error).text()).await?;
+            }
+            Reply::SubscribeMetrics => {
+                self.is_subscribed = true;
+                feed(&mut self.sink, ServerFrame::MetricsSubscribed.text()).await?;
+            }
+            Reply::UnsubscribeMetrics => {
+                self.is_subscribed = false;
+                feed(&mut self.sink, ServerFrame::MetricsUnsubscribed.text()).await?;
+            }
+            Reply::Close(code) => return self.close(code).await,
+        }
+        Ok(Next::GoOn)
+    }
+
+    async fn close(&mut self, code: CloseCode) -> Result<Next, Error> {
+        let goodbye = CloseFrame { code, reason: Utf8Bytes::default() };
+        self.sink.feed(Message::Close(Some(goodbye))).await?;
+        self.sink.flush().await?;
+        Ok(Next::Left)
+    }
+}
+
+/// Sends what is new of one request; true if that was its end.
+async fn deliver<S: Socket>(
+    running: &mut Running,
+    sink: &mut Sink<S>,
+    in_flight: &InFlight,
+) -> Result<bool, Error> {
+    let Running { id, ticket } = running;
+    let name = id.as_ref();
+    let Delivery { queued, progress, text, logprobs, outcome } = ticket.take();
+    if let Some(position) = queued {
+        feed(sink, ServerFrame::Queued { id: name, position }.text()).await?;
+    }
+    if let Some((processed, total)) = progress {
+        feed(sink, ServerFrame::Progress { id: name, processed, total }.text()).await?;
+    }
+    if !text.is_empty() || !logprobs.is_empty() {
+        let frame = ServerFrame::Token { id: name, content: &text, logprobs: &logprobs };
+        feed(sink, frame.text()).await?;
+    }
+    if !text.is_empty() && ticket.ttft().is_none() {
+        // The first text does not wait for the rest of the round, and its time is taken when it
+        // is with the operating system.
+        sink.flush().await?;
+        ticket.text_sent(std::time::Instant::now());
+    }
+    let Some(outcome) = outcome else { return Ok(false) };
+    in_flight.strike(id);
+    let text = match outcome {
+        Outcome::Finished { reason, usage } => {
+            let stats = EndStats::new(&usage, ticket.ttft());
+            ServerFrame::End { id: name, finish_reason: reason, stats }.text()
+        }
+        Outcome::Failed(failure) => {
+            ServerFrame::Error(&ErrorFrame::from(failure).about(id.clone())).text()
+        }
+    };
+    feed(sink, text).await?;
+    Ok(true)
+}
+
+async fn feed<S: Socket>(sink: &mut Sink<S>, text: String) -> Result<(), Error> {
+    sink.feed(Message::text(text)).await
+}
