@@ -45,6 +45,8 @@ const MAX_KEY: u64 = 65_535;
 /// Smallest encodings of one metadata entry and of one tensor, to check counts against the size.
 const SMALLEST_ENTRY: u64 = 8 + 4 + 1;
 const SMALLEST_TENSOR: u64 = 8 + 4 + 4 + 8;
+/// More tensors or entries than any model has: a thousand layers of a thousand each.
+const MAX_COUNT: u64 = 1_000_000;
 const DEFAULT_ALIGNMENT: u64 = 32;
 
 impl Header {
@@ -212,8 +214,11 @@ impl<F: Read + Seek> Input<F> {
     /// A count of things that take at least `smallest` bytes each.
     fn count(&mut self, what: &str, smallest: u64) -> Result<u64, Problem> {
         let n = self.u64()?;
-        if n > self.size / smallest {
+        if n > MAX_COUNT {
             return broken(format!("its header is broken: it claims {n} {what}"));
+        }
+        if n > self.left() / smallest {
+            return Err(Problem::Ends);
         }
         Ok(n)
     }

@@ -1,4 +1,5 @@
 //! The wire, frame by frame, against the contract.
 
 mod client;
+mod properties;
 mod server;

@@ -128,18 +128,18 @@ pub(super) async fn serve<S: Socket>(
     let Ok((sink, farewell)) = written else {
         return tracing::error!("the writer panicked");
     };
+    let has_said = farewell == Farewell::Said;
     let waits = async {
         match ending {
-            Some(Ending::Lost(_)) => {}
-            Some(Ending::Broken { .. }) if farewell == Farewell::Said => {
+            Some(Ending::Broken { .. }) if has_said => {
                 if let Ok(socket) = reader.stream.reunite(sink) {
                     drain(socket).await;
                 }
             }
-            // The client's goodbye is answered, or ours is.
+            // The client's goodbye is answered with the next read.
             Some(Ending::Closed) => reader.discard().await,
-            None if farewell == Farewell::Said => reader.discard().await,
-            Some(Ending::Broken { .. }) | None => {}
+            None if has_said => reader.discard().await,
+            _ => {}
         }
     };
     // Who takes longer is dropped.

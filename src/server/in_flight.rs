@@ -70,13 +70,13 @@ impl InFlight {
     }
 
     /// Stops the request `id`, or all where that is `None`; false if there is nothing to stop.
-    pub(super) fn abort(&self, id: Option<RequestId>) -> bool {
+    pub(super) fn abort(&self, id: &Option<RequestId>) -> bool {
         let mut requests = self.lock();
         if id.is_none() {
             requests.values_mut().for_each(Stage::abort);
             return !requests.is_empty();
         }
-        requests.get_mut(&id).map(Stage::abort).is_some()
+        requests.get_mut(id).map(Stage::abort).is_some()
     }
 
     /// Whether nothing runs.

@@ -98,7 +98,7 @@ impl<S: Socket> Reader<S> {
         let reply = match ClientFrame::parse(text) {
             Ok(ClientFrame::Infer(infer)) => return self.infer(infer, text.len(), received).await,
             Ok(ClientFrame::Abort { id }) => {
-                if self.in_flight.abort(id.clone()) {
+                if self.in_flight.abort(&id) {
                     return Ok(());
                 }
                 let message = match id {

@@ -24,8 +24,8 @@ use super::shared::Shared;
 /// a connection ends; without a pause the loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long connections may take to close. They have their last frames ready and two goodbyes to
-/// exchange; who takes longer does not read.
+/// How long connections may take to close. Longer than the writer's wait for last frames and the
+/// connection's for the client's goodbye together; who takes longer does not read.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
 /// Serves WebSockets and pages.
@@ -71,18 +71,24 @@ impl Server {
 /// Takes in connections until the server closes. Nothing that goes wrong ends the loop.
 async fn accept(listener: TcpListener, pages: Router, shared: Arc<Shared>) {
     let closing = shared.closing.clone();
+    let mut is_failing = false;
     while let Some(accepted) = closing.run_until_cancelled(listener.accept()).await {
         match accepted {
-            Ok((stream, peer)) => match shared.socket() {
-                Some(permit) => {
-                    let lease = Lease::new(peer, permit);
-                    let serving = http::serve(stream, lease, pages.clone(), closing.clone());
-                    shared.tasks.spawn(serving);
-                }
-                None => tracing::debug!(%peer, "dropped: too many connections"),
-            },
+            Ok((stream, peer)) => {
+                is_failing = false;
+                let Some(permit) = shared.socket() else {
+                    tracing::debug!(%peer, "dropped: too many connections");
+                    continue;
+                };
+                let lease = Lease::new(peer, permit);
+                let serving = http::serve(stream, lease, pages.clone(), closing.clone());
+                shared.tasks.spawn(serving);
+            }
             Err(error) => {
-                tracing::warn!("cannot accept a connection: {error}");
+                // Said once and not ten times a second.
+                if !std::mem::replace(&mut is_failing, true) {
+                    tracing::warn!("cannot accept connections: {error}");
+                }
                 closing.run_until_cancelled(sleep(ACCEPT_PAUSE)).await;
             }
         }

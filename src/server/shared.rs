@@ -29,7 +29,8 @@ pub(super) struct Shared {
     pub(super) watchdog: Watchdog,
     /// The first frame of every connection.
     pub(super) hello: Utf8Bytes,
-    /// The latest metrics frame, for everybody who wants it.
+    /// The latest metrics frame, for everybody who wants it. Never marked as seen here, so that a
+    /// new connection's copy has news at once.
     pub(super) metrics: watch::Receiver<Utf8Bytes>,
     /// The right to tokenise a long prompt.
     pub(super) long_prompts: Arc<Semaphore>,

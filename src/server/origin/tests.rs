@@ -1,3 +1,5 @@
+//! The many ways to name this machine, and the many ways to pretend to.
+
 use axum::http::HeaderValue;
 
 use super::*;

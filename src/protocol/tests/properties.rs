@@ -1,0 +1,92 @@
+//! What holds for every text that a client may send.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::domain::Params;
+use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer};
+
+fn parse(frame: &Value) -> Result<ClientFrame, ErrorFrame> {
+    ClientFrame::parse(&frame.to_string())
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::hash_map("[a-z0-9]{0,3}", inner, 0..6)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+fn any_params() -> impl Strategy<Value = Value> {
+    let names = prop::sample::select(vec![
+        "temp",
+        "temperature",
+        "top_k",
+        "top_p",
+        "min_p",
+        "typical_p",
+        "repeat_penalty",
+        "repeat_last_n",
+        "presence_penalty",
+        "frequency_penalty",
+        "seed",
+        "stop",
+        "logit_bias",
+        "ignore_eos",
+        "max_tokens",
+        "cache_prompt",
+        "progress",
+        "logprobs",
+    ]);
+    let values =
+        prop_oneof![any_json(), (-2..30).prop_map(Value::from), (0.0..1.5).prop_map(Value::from)];
+    prop::collection::hash_map(names, values, 0..4)
+        .prop_map(|map| map.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_parsing_panic(text in any::<String>()) {
+        let _ = ClientFrame::parse(&text);
+    }
+
+    #[test]
+    fn no_json_makes_parsing_panic(op in "infer|abort|[a-z]{3}", rest in any_json()) {
+        for field in ["id", "prompt", "messages", "params"] {
+            let _ = parse(&json!({"op": op, "prompt": "x", field: rest.clone()}));
+        }
+    }
+
+    #[test]
+    fn what_is_accepted_lies_in_its_range(sent in any_params()) {
+        match parse(&json!({"op": "infer", "prompt": "x", "params": sent})) {
+            Ok(ClientFrame::Infer(Infer { params, .. })) => {
+                prop_assert!(Params::TEMP.contains(params.temp.into()));
+                for probability in [params.top_p, params.min_p, params.typical_p] {
+                    prop_assert!(Params::PROBABILITY.contains(probability.into()));
+                }
+                for penalty in [params.presence_penalty, params.frequency_penalty] {
+                    prop_assert!(Params::PENALTY.contains(penalty.into()));
+                }
+                prop_assert!(params.repeat_penalty > 0.0);
+                prop_assert!(Params::LOGPROBS.contains(params.logprobs.into()));
+                prop_assert!(params.stop.iter().all(|stop| !stop.is_empty()));
+            }
+            Ok(other) => prop_assert!(false, "{other:?}"),
+            Err(error) => {
+                prop_assert_eq!(error.code(), Code::InvalidParams);
+                prop_assert!(error.message().len() < 400, "{}", error.message());
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Requests that are computed together do not change each other's text.
+
+use inference_core::domain::Params;
+
+use crate::harness::{Harness, assert_same_greedy, greedy};
+
+const PROMPTS: [&str; 8] = [
+    "Tell me a story about a dog",
+    "Cuéntame un cuento sobre un gato",
+    "Hola, ¿cómo estás?",
+    "Hello!",
+    "What is the opposite of hot?",
+    "Once upon a time there was a bird",
+    "Había una vez una niña que vivía en el bosque",
+    "Explica la teoría de la relatividad",
+];
+
+#[test]
+fn greedy_text_batched_with_others_equals_the_text_alone() {
+    let params = Params { logprobs: 2, cache_prompt: false, ..greedy(60) };
+    let alone = Harness::demo(1);
+    let expected = PROMPTS.map(|prompt| alone.generate(prompt, params.clone()).text);
+    for slots in [8, 3] {
+        let together = Harness::demo(slots).generate_all(&PROMPTS, &params);
+        for ((prompt, answer), expected) in PROMPTS.iter().zip(&together).zip(&expected) {
+            assert_same_greedy(prompt, answer, expected);
+        }
+    }
+}
+
+#[test]
+fn sampled_text_with_a_seed_is_the_same_in_whatever_order_requests_come() {
+    let params =
+        Params { seed: Some(7), cache_prompt: false, max_tokens: Some(30), ..Params::default() };
+    let harness = Harness::demo(1);
+    let texts = |prompts: &[&str]| -> Vec<String> {
+        harness.generate_all(prompts, &params).into_iter().map(|answer| answer.text).collect()
+    };
+    let forwards = texts(&PROMPTS);
+    let reversed: Vec<&str> = PROMPTS.iter().rev().copied().collect();
+    let mut backwards = texts(&reversed);
+    backwards.reverse();
+    assert_eq!(forwards, backwards);
+}

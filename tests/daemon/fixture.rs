@@ -1,0 +1,228 @@
+//! GGUF files made for tests: random weights in a chosen architecture, with the demo model's own
+//! vocabulary, and such files broken on purpose.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The demo model's file.
+pub fn demo_path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/demo-model/demo.gguf")
+}
+
+/// A GGUF file in parts.
+pub struct Gguf {
+    /// Keys and their values as they stand in the file, type first.
+    entries: Vec<(String, Vec<u8>)>,
+    tensors: Vec<Tensor>,
+}
+
+struct Tensor {
+    name: String,
+    /// The length of a row first, as the format has it.
+    sides: Vec<u64>,
+    weights: Vec<f32>,
+}
+
+const U32: u32 = 4;
+const F32: u32 = 6;
+const TEXT: u32 = 8;
+const ARRAY: u32 = 9;
+const ALIGNMENT: usize = 32;
+
+impl Gguf {
+    /// The demo model's tokenizer and template, and no weights.
+    pub fn vocabulary() -> Self {
+        let bytes = fs::read(demo_path()).unwrap();
+        let mut input = Input { bytes: &bytes, at: 16 };
+        let n_entries = input.u64();
+        let mut entries = Vec::new();
+        for _ in 0..n_entries {
+            let key = input.text();
+            let start = input.at;
+            let kind = input.u32();
+            input.skip_value(kind);
+            entries.push((key, bytes[start..input.at].to_vec()));
+        }
+        entries.retain(|(key, _)| key.starts_with("tokenizer."));
+        Self { entries, tensors: Vec::new() }
+    }
+
+    /// A small model of `arch` (`llama` or `qwen2`) with random weights: three layers, grouped
+    /// attention, an output matrix of its own.
+    pub fn random(arch: &str, seed: u64) -> Self {
+        const WIDTH: u64 = 64;
+        const HIDDEN: u64 = 160;
+        const KV: u64 = 32;
+        const LAYERS: u32 = 3;
+        let mut gguf = Self::vocabulary();
+        gguf.set_text("general.architecture", arch);
+        gguf.set_text("general.name", &format!("random {arch}"));
+        for (key, value) in [
+            ("context_length", 2048),
+            ("embedding_length", WIDTH as u32),
+            ("block_count", LAYERS),
+            ("feed_forward_length", HIDDEN as u32),
+            ("attention.head_count", 4),
+            ("attention.head_count_kv", 2),
+            ("rope.dimension_count", 16),
+        ] {
+            gguf.set_u32(&format!("{arch}.{key}"), value);
+        }
+        gguf.set(&format!("{arch}.attention.layer_norm_rms_epsilon"), F32, &1e-5f32.to_le_bytes());
+        let n_vocab = gguf.n_vocab();
+        let mut random = Random(seed);
+        let mut matrix = |gguf: &mut Self, name: &str, row: u64, rows: u64| {
+            let scale = 1.0 / (row as f32).sqrt();
+            let weights = (0..row * rows).map(|_| random.normal() * scale).collect();
+            gguf.tensors.push(Tensor { name: name.to_owned(), sides: vec![row, rows], weights });
+        };
+        matrix(&mut gguf, "token_embd.weight", WIDTH, n_vocab);
+        matrix(&mut gguf, "output.weight", WIDTH, n_vocab);
+        for i in 0..LAYERS {
+            let name = |part: &str| format!("blk.{i}.{part}");
+            matrix(&mut gguf, &name("attn_q.weight"), WIDTH, WIDTH);
+            matrix(&mut gguf, &name("attn_k.weight"), WIDTH, KV);
+            matrix(&mut gguf, &name("attn_v.weight"), WIDTH, KV);
+            matrix(&mut gguf, &name("attn_output.weight"), WIDTH, WIDTH);
+            matrix(&mut gguf, &name("ffn_gate.weight"), WIDTH, HIDDEN);
+            matrix(&mut gguf, &name("ffn_up.weight"), WIDTH, HIDDEN);
+            matrix(&mut gguf, &name("ffn_down.weight"), HIDDEN, WIDTH);
+            gguf.add_vector(&name("attn_norm.weight"), WIDTH, 1.0);
+            gguf.add_vector(&name("ffn_norm.weight"), WIDTH, 1.0);
+            if arch == "qwen2" {
+                gguf.add_vector(&name("attn_q.bias"), WIDTH, 0.1);
+                gguf.add_vector(&name("attn_k.bias"), KV, 0.1);
+                gguf.add_vector(&name("attn_v.bias"), KV, 0.1);
+            }
+        }
+        gguf.add_vector("output_norm.weight", WIDTH, 1.0);
+        gguf
+    }
+
+    /// Leaves out the entries whose key begins with `key`.
+    pub fn without(mut self, key: &str) -> Self {
+        self.entries.retain(|(name, _)| !name.starts_with(key));
+        self
+    }
+
+    pub fn set_text(&mut self, key: &str, text: &str) {
+        let mut value = (text.len() as u64).to_le_bytes().to_vec();
+        value.extend_from_slice(text.as_bytes());
+        self.set(key, TEXT, &value);
+    }
+
+    pub fn set_u32(&mut self, key: &str, value: u32) {
+        self.set(key, U32, &value.to_le_bytes());
+    }
+
+    fn set(&mut self, key: &str, kind: u32, value: &[u8]) {
+        let raw = [&kind.to_le_bytes(), value].concat();
+        self.entries.retain(|(name, _)| name != key);
+        self.entries.push((key.to_owned(), raw));
+    }
+
+    fn add_vector(&mut self, name: &str, n: u64, weight: f32) {
+        let weights = vec![weight; n as usize];
+        self.tensors.push(Tensor { name: name.to_owned(), sides: vec![n], weights });
+    }
+
+    fn n_vocab(&self) -> u64 {
+        let (_, raw) = self.entries.iter().find(|(key, _)| key == "tokenizer.ggml.tokens").unwrap();
+        u64::from_le_bytes(raw[8..16].try_into().unwrap())
+    }
+
+    /// The file.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut out = b"GGUF".to_vec();
+        out.extend(3u32.to_le_bytes());
+        out.extend((self.tensors.len() as u64).to_le_bytes());
+        out.extend((self.entries.len() as u64).to_le_bytes());
+        let text = |out: &mut Vec<u8>, text: &str| {
+            out.extend((text.len() as u64).to_le_bytes());
+            out.extend_from_slice(text.as_bytes());
+        };
+        for (key, raw) in &self.entries {
+            text(&mut out, key);
+            out.extend_from_slice(raw);
+        }
+        let mut offset = 0;
+        for tensor in &self.tensors {
+            text(&mut out, &tensor.name);
+            out.extend((tensor.sides.len() as u32).to_le_bytes());
+            tensor.sides.iter().for_each(|side| out.extend(side.to_le_bytes()));
+            out.extend(0u32.to_le_bytes());
+            out.extend((offset as u64).to_le_bytes());
+            offset += (tensor.weights.len() * 4).next_multiple_of(ALIGNMENT);
+        }
+        for tensor in &self.tensors {
+            out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
+            tensor.weights.iter().for_each(|weight| out.extend(weight.to_le_bytes()));
+        }
+        out
+    }
+
+    /// Writes the file into `folder`.
+    pub fn write(&self, folder: &Path, name: &str) -> PathBuf {
+        let path = folder.join(name);
+        fs::write(&path, self.bytes()).unwrap();
+        path
+    }
+}
+
+/// Reads the metadata of a file that is known to be sound.
+struct Input<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Input<'_> {
+    fn u32(&mut self) -> u32 {
+        self.at += 4;
+        u32::from_le_bytes(self.bytes[self.at - 4..self.at].try_into().unwrap())
+    }
+
+    fn u64(&mut self) -> u64 {
+        self.at += 8;
+        u64::from_le_bytes(self.bytes[self.at - 8..self.at].try_into().unwrap())
+    }
+
+    fn text(&mut self) -> String {
+        let n = self.u64() as usize;
+        self.at += n;
+        String::from_utf8(self.bytes[self.at - n..self.at].to_vec()).unwrap()
+    }
+
+    fn skip_value(&mut self, kind: u32) {
+        match kind {
+            TEXT => _ = self.text(),
+            ARRAY => {
+                let kind = self.u32();
+                for _ in 0..self.u64() {
+                    self.skip_value(kind);
+                }
+            }
+            0 | 1 | 7 => self.at += 1,
+            2 | 3 => self.at += 2,
+            U32 | 5 | F32 => self.at += 4,
+            _ => self.at += 8,
+        }
+    }
+}
+
+/// SplitMix64 (Steele, Lea and Flood, 2014): the same weights everywhere.
+struct Random(u64);
+
+impl Random {
+    fn uniform(&mut self) -> f32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 40) as f32 / (1 << 24) as f32
+    }
+
+    /// About normal, by the sum of twelve uniform numbers.
+    fn normal(&mut self) -> f32 {
+        (0..12).map(|_| self.uniform()).sum::<f32>() - 6.0
+    }
+}

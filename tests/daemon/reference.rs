@@ -1,0 +1,78 @@
+//! Against llama.cpp itself: its own context, its own batches, its own greedy sampler.
+
+use std::mem::ManuallyDrop;
+use std::num::NonZeroU32;
+use std::path::Path;
+
+use inference_core::domain::Params;
+use inference_core::llama::Source;
+use llama_cpp_2::context::params::LlamaContextParams;
+use llama_cpp_2::llama_backend::LlamaBackend;
+use llama_cpp_2::llama_batch::LlamaBatch;
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::model::params::LlamaModelParams;
+use llama_cpp_2::sampling::LlamaSampler;
+
+use crate::fixture::{Gguf, demo_path};
+use crate::harness::{Harness, assert_same_greedy, greedy};
+
+const PROMPTS: [&str; 6] = [
+    "Hola, ¿cómo estás?",
+    "Tell me a story about a dog",
+    "Once upon a time",
+    "Había una vez un niño que",
+    "🐶 and 🦄 went to the café: «¡qué día!»",
+    "x",
+];
+
+/// What llama.cpp generates by itself, greedily, at most `n` tokens.
+fn llama_cpp(path: &Path, prompt: &str, n: usize) -> String {
+    // The harness of the same test has started the backend, and it stays up.
+    let backend = ManuallyDrop::new(LlamaBackend {});
+    let model = LlamaModel::load_from_file(&backend, path, &LlamaModelParams::default()).unwrap();
+    let params = LlamaContextParams::default().with_n_ctx(NonZeroU32::new(1024)).with_n_threads(1);
+    let mut context = model.new_context(&backend, params).unwrap();
+    let vocab = model.vocab();
+    let mut sampler = LlamaSampler::greedy();
+    let mut pending = vocab.tokenize(prompt.as_bytes(), true, true);
+    let mut bytes = Vec::new();
+    let mut pos = 0;
+    for _ in 0..n {
+        let mut batch = LlamaBatch::new(pending.len(), 1);
+        for (i, &token) in pending.iter().enumerate() {
+            batch.add(token, pos, &[0], i + 1 == pending.len()).unwrap();
+            pos += 1;
+        }
+        context.decode(&mut batch).unwrap();
+        let token = sampler.sample(&context, -1);
+        if vocab.is_eog(token) {
+            break;
+        }
+        bytes.extend(vocab.token_to_piece(token, false, None));
+        pending = vec![token];
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn check(path: &Path, source: Source) {
+    let harness = Harness::on(source, 2, 1024);
+    for prompt in PROMPTS {
+        let params = Params { logprobs: 2, cache_prompt: false, ..greedy(80) };
+        let ours = harness.generate(prompt, params);
+        assert_same_greedy(prompt, &ours, &llama_cpp(path, prompt, 80));
+    }
+}
+
+#[test]
+fn greedy_text_of_the_demo_model_is_llama_cpps_own() {
+    check(&demo_path(), Source::Demo);
+}
+
+#[test]
+fn greedy_text_of_another_architecture_is_llama_cpps_own() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arch, seed) in [("qwen2", 1), ("llama", 2)] {
+        let path = Gguf::random(arch, seed).write(folder.path(), "random.gguf");
+        check(&path, Source::File(path.clone()));
+    }
+}
