@@ -1,17 +1,19 @@
 //! A WebSocket daemon that serves a local language model and streams its tokens.
 //!
-//! The rooms, in reading order; arrows point down only, and `tests/tidy.rs` keeps them so:
+//! The rooms, in reading order; each names only rooms above it, and `tests/tidy.rs` keeps it so:
 //!
-//! - [`domain`]: the vocabulary of the house
-//! - [`engine`]: who is served next, and one thread that computes it
-//! - [`scripted`]: a model of paper, for tests
-//! - `llama`: the real model, and the only room that names llama.cpp
-//! - [`protocol`]: the whole wire on one page
-//! - [`watchdog`]: whether the engine still gets on
-//! - [`shutdown`]: signals
-//! - [`server`]: sockets and pages
-//! - [`config`]: what was typed, validated
-//! - `app`: builds the rooms, joins them, drains them
+//! | room | |
+//! |---|---|
+//! | [`domain`] | the vocabulary of the house |
+//! | [`engine`] | who is served next, and one thread that computes it |
+//! | [`scripted`] | a model of paper, for tests |
+//! | `llama` | the real model, and the only room that names llama.cpp |
+//! | [`protocol`] | the whole wire on one page |
+//! | [`watchdog`] | whether the engine still gets on |
+//! | [`shutdown`] | signals |
+//! | [`server`] | sockets and pages |
+//! | [`config`] | what was typed, validated |
+//! | `app` | builds the rooms, joins them, drains them |
 
 #[cfg(feature = "llama")]
 pub mod app;

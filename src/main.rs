@@ -12,7 +12,7 @@ const USAGE: u8 = 64;
 fn main() -> ExitCode {
     match Config::parse(std::env::args_os()) {
         Ok(Command::Print(what)) => print(&what),
-        Ok(Command::Serve(config)) => match app::run(config) {
+        Ok(Command::Serve(config)) => match app::run(&config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(&error, error.exit_code()),
         },

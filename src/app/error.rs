@@ -1,7 +1,5 @@
 //! Why the daemon ended, for the person at the terminal and for the exit code.
 
-use std::io;
-
 use thiserror::Error;
 
 use crate::llama::LoadError;
@@ -38,17 +36,10 @@ pub enum AppError {
         /// The port.
         port: u16,
     },
-    /// The port cannot be had for another reason.
-    #[error("cannot listen on port {port}: {reason}")]
-    Listen {
-        /// The port.
-        port: u16,
-        /// The operating system's words.
-        reason: io::Error,
-    },
-    /// The operating system refused a thread, a signal handler or the like.
-    #[error("the operating system refused what the server needs to run: {0}")]
-    Runtime(io::Error),
+    /// The operating system refused a socket, a thread, a signal handler or the like; its words
+    /// say why, and nobody can do more than read them.
+    #[error("the operating system refused what the server needs: {0:#}")]
+    System(#[from] anyhow::Error),
     /// The engine thread ended by itself.
     #[error("the engine thread has ended unexpectedly; the log above says why")]
     EngineLost,
@@ -67,9 +58,9 @@ impl AppError {
             Self::LogFilter { .. } | Self::Load(LoadError::Options(_)) => 64,
             Self::Load(LoadError::Unusable { .. }) => 65,
             Self::Load(LoadError::Unreadable { .. }) => 66,
-            Self::PortInUse { .. } | Self::Listen { .. } => 69,
+            Self::PortInUse { .. } => 69,
             Self::EngineLost | Self::EngineHangs | Self::Load(LoadError::Interrupted) => 70,
-            Self::Runtime(_) | Self::Load(LoadError::Resources { .. }) => 71,
+            Self::System(_) | Self::Load(LoadError::Resources { .. }) => 71,
             Self::PortForbidden { .. } => 77,
             Self::SecondSignal => 130,
         }

@@ -12,6 +12,7 @@ mod summary;
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
@@ -47,7 +48,7 @@ const HASTY_STOP_GRACE: Duration = Duration::from_millis(300);
 ///
 /// # Errors
 /// [`AppError`], whose text is for the person at the terminal.
-pub fn run(config: Config) -> Result<(), AppError> {
+pub fn run(config: &Config) -> Result<(), AppError> {
     let filter = EnvFilter::try_new(&config.log).map_err(|error| AppError::LogFilter {
         filter: config.log.clone(),
         reason: error.to_string(),
@@ -57,15 +58,15 @@ pub fn run(config: Config) -> Result<(), AppError> {
 
     let source = config.model.clone().map_or(Source::Demo, Source::File);
     let description = llama::describe(&source)?;
-    let plan = Plan::new(&config, &description)?;
+    let plan = Plan::new(config, &description)?;
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("server")
         .thread_stack_size(STACK_BYTES)
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
-        .map_err(AppError::Runtime)?;
-    let result = runtime.block_on(serve(&config, description, plan));
+        .context("cannot start the server's threads")?;
+    let result = runtime.block_on(serve(config, description, plan));
     runtime.shutdown_background();
     result
 }
@@ -83,7 +84,7 @@ pub fn version() -> String {
 }
 
 async fn serve(config: &Config, description: Description, plan: Plan) -> Result<(), AppError> {
-    let mut signals = Signals::listen().map_err(AppError::Runtime)?;
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
     let listeners = listen::on_loopback(config.port).await?;
     summary::print(&description.info, &plan, &listeners);
 
@@ -91,7 +92,7 @@ async fn serve(config: &Config, description: Description, plan: Plan) -> Result<
     let began = Instant::now();
     let mut engine =
         Engine::spawn(plan.engine, move |progress| llama::load(&description, plan.llama, progress))
-            .map_err(AppError::Runtime)?;
+            .context("cannot start the engine's thread")?;
 
     let closing = CancellationToken::new();
     let watchdog = Watchdog::new(config.stall_limit);

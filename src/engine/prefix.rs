@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn without_ids_nothing_is_kept() {
         let mut cache = PrefixCache::new(4..4);
-        assert_eq!(cache.make_room(&[1]), []);
+        assert_eq!(cache.make_room(&[1]), Vec::<u32>::new());
         assert_eq!(cache.park(vec![1]), None);
     }
 }

@@ -149,7 +149,7 @@ fn serve<M: Model>(shared: &Shared, scheduler: &mut Scheduler<M>) {
         if let Some(step) = scheduler.plan() {
             stats.step_begins(now);
             let result = scheduler.decode(&step, stopping);
-            scheduler.commit(step, result, now, Instant::now());
+            scheduler.commit(&step, result, now, Instant::now());
             stats.step_ends();
         }
     }

@@ -313,7 +313,7 @@ impl<F: Read + Seek> Input<F> {
 
 /// Weights in a block of a ggml type, and its bytes; `None` for types this ggml does not know.
 fn block(kind: u32) -> Option<(u64, u64)> {
-    if kind >= sys::GGML_TYPE_COUNT as u32 {
+    if kind >= sys::GGML_TYPE_COUNT {
         return None;
     }
     // SAFETY: the id is below the number of types, which is what ggml's table is indexed by.

@@ -71,7 +71,7 @@ pub fn load(
         );
         LoadError::Resources { model: name, reason }
     })?;
-    let model = LlamaCpp::new(model, context, vocabulary.clone(), options);
+    let model = LlamaCpp::new(&model, context, vocabulary.clone(), options);
     Ok(Loaded { model, vocabulary })
 }
 

@@ -6,6 +6,8 @@
 //! is the only one with `unsafe`. Who is served when, and what becomes of the text, is not its
 //! business.
 
+#![allow(unsafe_code)]
+
 mod candidates;
 mod context;
 mod error;

@@ -24,7 +24,7 @@ pub struct LlamaCpp {
 
 impl LlamaCpp {
     pub(super) fn new(
-        model: Arc<LlamaModel>,
+        model: &LlamaModel,
         context: Context,
         vocabulary: Arc<LlamaVocabulary>,
         options: Options,
@@ -34,7 +34,7 @@ impl LlamaCpp {
         // or cut back; such sequences are never kept.
         let can_share = !model.is_recurrent() && !model.is_hybrid();
         // SAFETY: the model is loaded; the function only looks at it.
-        let window = unsafe { sys::llama_model_n_swa(context::raw(&model)) };
+        let window = unsafe { sys::llama_model_n_swa(context::raw(model)) };
         Self {
             context,
             vocabulary,

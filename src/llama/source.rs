@@ -99,7 +99,7 @@ fn info(source: &Source, header: &Header) -> Result<ModelInfo, String> {
     let number = |key: &str| {
         let key = format!("{arch}.{key}");
         let value = header.unsigned(&key).and_then(|n| u32::try_from(n).ok());
-        value.filter(|&n| n > 0).ok_or(format!("its header has no usable {key}"))
+        value.filter(|&n| n > 0).ok_or_else(|| format!("its header has no usable {key}"))
     };
     // llama.cpp divides by some of these before it looks at them.
     number("embedding_length")?;

@@ -45,6 +45,25 @@ pub enum Code {
     ShuttingDown,
 }
 
+impl Code {
+    /// Every code there is.
+    pub const ALL: [Self; 13] = [
+        Self::BadJson,
+        Self::BadFrame,
+        Self::UnknownOp,
+        Self::InvalidParams,
+        Self::RequestInFlight,
+        Self::DuplicateId,
+        Self::NotFound,
+        Self::ContextOverflow,
+        Self::Busy,
+        Self::Loading,
+        Self::SlowClient,
+        Self::EngineFailed,
+        Self::ShuttingDown,
+    ];
+}
+
 /// Everything an `error` frame may carry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErrorFrame {

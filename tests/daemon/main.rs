@@ -1,5 +1,8 @@
 //! The daemon on real models: the demo model, and small ones made here.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+#![allow(unreachable_pub, reason = "a test crate has no outside")]
+#![allow(clippy::needless_pass_by_value, reason = "a call reads better without borrows")]
 #![cfg(feature = "llama")]
 
 mod fixture;

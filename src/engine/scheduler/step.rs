@@ -67,7 +67,7 @@ impl<M: Model> Scheduler<M> {
     /// Applies what the model made of the step, which took from `began` to `now`.
     pub(in crate::engine) fn commit(
         &mut self,
-        step: Step,
+        step: &Step,
         result: Decode,
         began: Instant,
         now: Instant,

@@ -93,7 +93,7 @@ impl Rig {
         let began = self.now;
         self.now += Duration::from_millis(10);
         let n = step.n_tokens();
-        self.scheduler.commit(step, result, began, self.now);
+        self.scheduler.commit(&step, result, began, self.now);
         Some(n)
     }
 

@@ -1,3 +1,5 @@
+//! Text assembly, byte by byte.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,0 +1,63 @@
+# `make help` lists the targets. All but `run` share one build of llama.cpp, the dev profile's.
+
+PORT  ?= 3000
+MODEL ?=
+ARGS  ?=
+
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+
+.PHONY: help run test fmt lint doc rust-tests deny python-tests setup setup-test
+.DEFAULT_GOAL := help
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo '  make run MODEL=model.gguf PORT=4000 ARGS="--ctx-size 4096"   another model, port, options'
+
+run: setup ## Install what is missing, build the release and serve the demo model on port 3000
+	cargo build --release
+	"$(TARGET)/release/inference-core" $(if $(MODEL),"$(MODEL)",--demo) $(PORT) $(ARGS)
+
+# Cheapest first; the Python tests last, with the binary that the Rust tests have built.
+test: setup-test ## Install what is missing, then check everything: format, lints, docs, tests
+	@$(MAKE) --no-print-directory fmt
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory doc
+	@$(MAKE) --no-print-directory deny
+	@$(MAKE) --no-print-directory rust-tests
+	@$(MAKE) --no-print-directory python-tests
+
+fmt: ## Check the format
+	cargo fmt --all --check
+
+lint: ## Lint, with and without llama.cpp
+	cargo clippy --all-targets --no-default-features -- -D warnings
+	cargo clippy --all-targets -- -D warnings
+
+doc: ## Build the documentation; a broken link is an error
+	RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --document-private-items
+
+rust-tests: ## Run the Rust tests
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		echo 'cargo nextest run' && cargo nextest run && \
+		echo 'cargo test --doc' && cargo test --doc; \
+	else \
+		echo 'cargo test' && cargo test; \
+	fi
+
+deny: ## Check licences and sources of the dependencies
+	@if cargo deny --version >/dev/null 2>&1; then \
+		cargo deny check bans licenses sources; \
+	else \
+		echo 'skipped: licences and sources of the dependencies; cargo-deny is not installed'; \
+	fi
+
+python-tests: setup-test ## Run test_client.py against the real daemon, as `make rust-tests` built it
+	INFERENCE_CORE_BIN="$(TARGET)/debug/inference-core" \
+		.venv/bin/python -m pytest -p no:cacheprovider tests/python
+
+setup:
+	@sh scripts/setup.sh
+
+setup-test:
+	@sh scripts/setup.sh test

@@ -1,0 +1,294 @@
+//! What came back: one [`Sample`] a request, and the [`Report`] over all of them.
+//!
+//! Times are taken by the client, from the moment a request is sent. Percentiles are nearest-rank:
+//! each is a value that was measured, and with few samples p99 is simply the largest.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+/// What a server says about a finished request.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Answer {
+    /// Tokens generated.
+    pub(crate) tokens: u64,
+    /// Tokens in the prompt, cached ones included.
+    pub(crate) prompt_tokens: u64,
+    /// Tokens of the prompt that the server had in its cache.
+    pub(crate) cached_tokens: u64,
+}
+
+/// Why a request was not answered.
+pub(crate) enum Trouble {
+    /// The server said no; the connection goes on.
+    Refused(String),
+    /// The connection is of no more use.
+    Broken(String),
+}
+
+impl Trouble {
+    /// The connection failed with `error`.
+    pub(crate) fn broken(error: impl fmt::Display) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+/// One request while it runs, and when it is over.
+#[derive(Debug)]
+pub(crate) struct Sample {
+    sent: Instant,
+    first_text: Option<Instant>,
+    last_text: Option<Instant>,
+    gaps_ms: Vec<f32>,
+    delay: Duration,
+    total: Duration,
+    outcome: Result<Answer, String>,
+}
+
+impl Sample {
+    /// A request that is sent now, `delay` after it was due.
+    pub(crate) fn begin(delay: Duration) -> Self {
+        Self {
+            sent: Instant::now(),
+            first_text: None,
+            last_text: None,
+            gaps_ms: Vec::new(),
+            delay,
+            total: Duration::ZERO,
+            outcome: Err("unfinished".into()),
+        }
+    }
+
+    /// Text that is not empty has arrived.
+    pub(crate) fn text(&mut self) {
+        let now = Instant::now();
+        if let Some(last) = self.last_text.replace(now) {
+            self.gaps_ms.push(ms(now - last) as f32);
+        } else {
+            self.first_text = Some(now);
+        }
+    }
+
+    /// The request is over: answered, or failed for the reason given.
+    pub(crate) fn end(&mut self, outcome: Result<Answer, String>) {
+        self.total = self.sent.elapsed();
+        self.outcome = outcome;
+    }
+
+    /// Whether it was not answered.
+    pub(crate) fn failed(&self) -> bool {
+        self.outcome.is_err()
+    }
+
+    fn ttft_ms(&self) -> Option<f64> {
+        Some(ms(self.first_text? - self.sent))
+    }
+
+    /// Tokens after the first, over the time after the first.
+    fn tokens_per_s(&self) -> Option<f64> {
+        let tokens = self.outcome.as_ref().ok()?.tokens.checked_sub(1)?;
+        let span = (self.last_text? - self.first_text?).as_secs_f64();
+        (tokens > 0 && span > 0.0).then(|| tokens as f64 / span)
+    }
+}
+
+/// The distribution of one measure.
+#[derive(Debug, PartialEq, Serialize)]
+pub(crate) struct Summary {
+    count: usize,
+    mean: f64,
+    p50: f64,
+    p95: f64,
+    p99: f64,
+    max: f64,
+}
+
+impl Summary {
+    /// `None` without values.
+    fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.collect();
+        values.sort_unstable_by(f64::total_cmp);
+        let count = values.len();
+        let rank = |percent: usize| values[(count * percent).div_ceil(100).max(1) - 1];
+        let max = *values.last()?;
+        let mean = values.iter().sum::<f64>() / count as f64;
+        Some(Self { count, mean, p50: rank(50), p95: rank(95), p99: rank(99), max })
+    }
+}
+
+/// The whole run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    protocol: String,
+    url: String,
+    connections: usize,
+    wall_s: f64,
+    requests: usize,
+    outcomes: BTreeMap<String, usize>,
+    ttft_ms: Option<Summary>,
+    itl_ms: Option<Summary>,
+    total_ms: Option<Summary>,
+    stream_tokens_per_s: Option<Summary>,
+    start_delay_ms: Option<Summary>,
+    output_tokens: u64,
+    output_tokens_per_s: f64,
+    prompt_tokens: u64,
+    prompt_tokens_per_s: f64,
+    cached_tokens: u64,
+}
+
+impl Report {
+    /// Sums up a run that took `wall`. Only answered requests count towards times and tokens.
+    pub(crate) fn new(
+        protocol: String,
+        url: String,
+        connections: usize,
+        wall: Duration,
+        samples: &[Sample],
+    ) -> Self {
+        let mut outcomes = BTreeMap::from([("done".to_owned(), 0)]);
+        for sample in samples {
+            let name = sample.outcome.as_ref().err().map_or("done", String::as_str);
+            *outcomes.entry(name.to_owned()).or_default() += 1;
+        }
+        let done = || samples.iter().filter(|sample| sample.outcome.is_ok());
+        let answers = || samples.iter().filter_map(|sample| sample.outcome.as_ref().ok());
+        let output_tokens = answers().map(|answer| answer.tokens).sum();
+        let prompt_tokens = answers().map(|answer| answer.prompt_tokens).sum();
+        let wall_s = wall.as_secs_f64().max(f64::EPSILON);
+        Self {
+            protocol,
+            url,
+            connections,
+            wall_s,
+            requests: samples.len(),
+            outcomes,
+            ttft_ms: Summary::of(done().filter_map(Sample::ttft_ms)),
+            itl_ms: Summary::of(done().flat_map(|s| s.gaps_ms.iter().map(|gap| f64::from(*gap)))),
+            total_ms: Summary::of(done().map(|sample| ms(sample.total))),
+            stream_tokens_per_s: Summary::of(done().filter_map(Sample::tokens_per_s)),
+            start_delay_ms: Summary::of(samples.iter().map(|sample| ms(sample.delay))),
+            output_tokens,
+            output_tokens_per_s: output_tokens as f64 / wall_s,
+            prompt_tokens,
+            prompt_tokens_per_s: prompt_tokens as f64 / wall_s,
+            cached_tokens: answers().map(|answer| answer.cached_tokens).sum(),
+        }
+    }
+
+    /// Whether every request was answered, and there was one.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.requests > 0 && self.outcomes["done"] == self.requests
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { protocol, url, connections, requests, wall_s, .. } = self;
+        writeln!(f, "{protocol} at {url}, {connections} connections")?;
+        writeln!(f, "{requests} requests in {wall_s:.2} s")?;
+        for (outcome, count) in &self.outcomes {
+            writeln!(f, "  {count:>9}  {outcome}")?;
+        }
+        writeln!(f)?;
+        write!(f, "{:<22}", "")?;
+        for column in ["mean", "p50", "p95", "p99", "max", "n"] {
+            write!(f, "{column:>10}")?;
+        }
+        writeln!(f)?;
+        row(f, "first text, ms", self.ttft_ms.as_ref())?;
+        row(f, "between texts, ms", self.itl_ms.as_ref())?;
+        row(f, "whole request, ms", self.total_ms.as_ref())?;
+        row(f, "tokens/s per stream", self.stream_tokens_per_s.as_ref())?;
+        row(f, "late start, ms", self.start_delay_ms.as_ref())?;
+        writeln!(f)?;
+        writeln!(f, "{}", line("output", self.output_tokens, self.output_tokens_per_s))?;
+        write!(f, "{}", line("prompt", self.prompt_tokens, self.prompt_tokens_per_s))?;
+        writeln!(f, "  ({} of them cached)", self.cached_tokens)
+    }
+}
+
+fn line(name: &str, tokens: u64, rate: f64) -> String {
+    format!("{name:<8}{tokens:>10} tokens{rate:>12.1} tokens/s")
+}
+
+fn row(f: &mut fmt::Formatter<'_>, name: &str, summary: Option<&Summary>) -> fmt::Result {
+    let Some(summary) = summary else { return writeln!(f, "{name:<22}{:>10}", "-") };
+    let Summary { count, mean, p50, p95, p99, max } = summary;
+    write!(f, "{name:<22}")?;
+    for value in [mean, p50, p95, p99, max] {
+        write!(f, "{value:>10.2}")?;
+    }
+    writeln!(f, "{count:>10}")
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(values: &[f64]) -> Summary {
+        Summary::of(values.iter().copied()).unwrap()
+    }
+
+    #[test]
+    fn one_value_is_every_percentile() {
+        let one = summary(&[3.0]);
+        assert_eq!((one.p50, one.p95, one.p99, one.max, one.mean), (3.0, 3.0, 3.0, 3.0, 3.0));
+        assert_eq!(Summary::of(std::iter::empty()), None);
+    }
+
+    #[test]
+    fn percentiles_of_few_values_are_nearest_rank() {
+        let two = summary(&[2.0, 1.0]);
+        assert_eq!((two.p50, two.p95, two.p99), (1.0, 2.0, 2.0));
+        let five = summary(&[5.0, 1.0, 4.0, 2.0, 3.0]);
+        assert_eq!((five.p50, five.p95, five.mean), (3.0, 5.0, 3.0));
+    }
+
+    #[test]
+    fn percentiles_of_a_hundred_values_are_their_ranks() {
+        let values: Vec<f64> = (1..=100).map(f64::from).collect();
+        let hundred = summary(&values);
+        assert_eq!((hundred.p50, hundred.p95, hundred.p99, hundred.max), (50.0, 95.0, 99.0, 100.0));
+        assert_eq!(hundred.count, 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sample_measures_first_text_gaps_and_rate() {
+        let mut sample = Sample::begin(Duration::ZERO);
+        for wait in [50, 10, 30] {
+            tokio::time::advance(Duration::from_millis(wait)).await;
+            sample.text();
+        }
+        sample.end(Ok(Answer { tokens: 5, ..Answer::default() }));
+        assert_eq!(sample.ttft_ms(), Some(50.0));
+        assert_eq!(sample.gaps_ms, [10.0, 30.0]);
+        assert_eq!(sample.total, Duration::from_millis(90));
+        assert_eq!(sample.tokens_per_s(), Some(100.0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_are_counted_by_name_and_measured_nowhere() {
+        let mut samples: Vec<Sample> = Vec::new();
+        for outcome in [Ok(Answer { tokens: 10, ..Answer::default() }), Err("busy".to_owned())] {
+            let mut sample = Sample::begin(Duration::ZERO);
+            tokio::time::advance(Duration::from_millis(20)).await;
+            sample.text();
+            sample.end(outcome);
+            samples.push(sample);
+        }
+        let report = Report::new("p".into(), "u".into(), 1, Duration::from_secs(2), &samples);
+        assert_eq!(report.outcomes, BTreeMap::from([("busy".into(), 1), ("done".into(), 1)]));
+        assert_eq!(report.ttft_ms.as_ref().unwrap().count, 1);
+        assert_eq!((report.output_tokens, report.output_tokens_per_s), (10, 5.0));
+        assert!(!report.is_clean());
+        assert!(report.to_string().contains("1  busy"));
+    }
+}

@@ -1,0 +1,133 @@
+#!/bin/sh
+# Installs what is missing to build and test inference-core, and says what and why.
+#
+#   scripts/setup.sh        for building: cmake, make, a C++ compiler, libclang
+#   scripts/setup.sh test   for testing, too: Python with its packages in .venv, rustfmt, clippy
+#
+# Uses the system's package manager (apt-get, dnf, zypper, pacman, apk or brew), through sudo only
+# where it needs root and is not. Does nothing, and says nothing, where everything is there.
+set -eu
+cd "$(dirname "$0")/.."
+
+has() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+fail() {
+    echo "setup: $*" >&2
+    exit 1
+}
+
+# Whether one of these paths exists; patterns that match nothing stay as they are and do not.
+any() {
+    for path in "$@"; do
+        if [ -e "$path" ]; then return 0; fi
+    done
+    return 1
+}
+
+# llama.cpp's bindings are made by libclang, the library, with the headers that belong to it.
+has_libclang() {
+    if [ -n "${LIBCLANG_PATH:-}" ]; then return 0; fi
+    config=
+    if has llvm-config; then config=$(llvm-config --libdir); fi
+    any "$config"/libclang.so* "$config"/libclang.dylib \
+        /usr/lib*/libclang.so* /usr/lib*/libclang-[0-9]*.so* \
+        /usr/lib/*/libclang.so* /usr/lib/*/libclang-[0-9]*.so* \
+        /usr/lib*/llvm*/lib*/libclang.so* /usr/local/lib*/libclang.so* \
+        /usr/local/llvm*/lib/libclang.so* \
+        /usr/local/opt/llvm*/lib/libclang.dylib /opt/homebrew/opt/llvm*/lib/libclang.dylib \
+        /Library/Developer/CommandLineTools/usr/lib/libclang.dylib || return 1
+    has clang || any "$config"/clang/*/include/stddef.h /usr/lib*/clang/*/include/stddef.h \
+        /usr/lib*/llvm*/lib*/clang/*/include/stddef.h /usr/local/l*/clang/*/include/stddef.h \
+        /usr/local/opt/llvm*/lib/clang/*/include/stddef.h \
+        /opt/homebrew/opt/llvm*/lib/clang/*/include/stddef.h
+}
+
+has_venv() {
+    has python3 && python3 -c 'import venv, ensurepip' 2>/dev/null
+}
+
+# want WHAT APT DNF ZYPPER PACMAN APK BREW: notes that a thing is missing, and its package.
+wanted=
+packages=
+want() {
+    wanted="$wanted${wanted:+, }$1"
+    case $manager in
+        apt-get) packages="$packages $2" ;;
+        dnf) packages="$packages $3" ;;
+        zypper) packages="$packages $4" ;;
+        pacman) packages="$packages $5" ;;
+        apk) packages="$packages $6" ;;
+        brew) packages="$packages $7" ;;
+    esac
+}
+
+install_packages() {
+    if [ -z "$manager" ]; then
+        fail "missing: $wanted. No known package manager here: please install them by hand"
+    fi
+    root=
+    if [ "$manager" != brew ] && [ "$(id -u)" -ne 0 ]; then
+        has sudo || fail "missing: $wanted. As root, install:$packages"
+        root=sudo
+    fi
+    echo "setup: missing: $wanted; installing with $manager:$packages"
+    # Word splitting is meant: a list of packages, and perhaps no sudo.
+    # shellcheck disable=SC2086
+    case $manager in
+        apt-get)
+            $root apt-get update -qq
+            $root env DEBIAN_FRONTEND=noninteractive \
+                apt-get install -y -qq --no-install-recommends $packages
+            ;;
+        dnf) $root dnf install -y -q $packages ;;
+        zypper) $root zypper --non-interactive --quiet install $packages ;;
+        pacman) $root pacman -S --noconfirm --needed $packages ;;
+        apk) $root apk add --quiet $packages ;;
+        brew) brew install --quiet $packages ;;
+    esac
+}
+
+has cargo || fail "Rust is missing: get it from https://rustup.rs, then run this again"
+
+manager=
+for candidate in apt-get dnf zypper pacman apk brew; do
+    if has "$candidate"; then
+        manager=$candidate
+        break
+    fi
+done
+
+has cmake || want "cmake (builds llama.cpp)" cmake cmake cmake cmake cmake cmake
+has make || want "make (drives the build)" make make make make make make
+has c++ || has g++ || has clang++ ||
+    want "a C++ compiler (compiles llama.cpp)" g++ gcc-c++ gcc-c++ gcc g++ llvm
+has_libclang ||
+    want "libclang (makes its Rust bindings)" \
+        libclang-dev clang-devel clang-devel clang clang-dev llvm
+if [ "${1:-}" = test ]; then
+    has_venv ||
+        want "Python with venv (runs the client's tests)" \
+            "python3 python3-venv" python3 python3 python python3 python
+fi
+if [ -n "$wanted" ]; then install_packages; fi
+
+if [ "${1:-}" = test ]; then
+    for component in fmt clippy; do
+        if ! cargo "$component" --version >/dev/null 2>&1; then
+            has rustup || fail "cargo $component is missing: install it as you installed cargo"
+            echo "setup: adding cargo $component with rustup (it checks the code)"
+            if [ "$component" = fmt ]; then component=rustfmt; fi
+            rustup component add "$component"
+        fi
+    done
+    # The copy beside the packages tells whether they are still the wanted ones.
+    if ! cmp -s tests/python/requirements.txt .venv/requirements.txt; then
+        echo "setup: installing the Python test packages into .venv"
+        python3 -m venv --clear .venv
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+            -r tests/python/requirements.txt
+        cp tests/python/requirements.txt .venv/requirements.txt
+    fi
+fi

@@ -1,0 +1,181 @@
+//! The whole daemon in a test: a server on a free port with the paper model, and a client that
+//! says what it expects.
+//!
+//! Nothing here waits by the clock: every wait is for a frame or a counter, and [`GUARD`] only
+//! turns a wait that would last for ever into a failure.
+
+mod client;
+mod raw;
+
+pub use client::Client;
+pub use raw::{http, http_get, upgrade_request};
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use inference_core::domain::ModelInfo;
+use inference_core::engine::{self, Engine, EngineHandle, Limits, Loaded, Snapshot};
+use inference_core::scripted::{Pace, Paper, Scripted};
+use inference_core::server::{self, About, Server};
+use inference_core::watchdog::Watchdog;
+use std::sync::Arc;
+use tokio::net::TcpSocket;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Longer than anything here takes on a busy machine.
+pub const GUARD: Duration = Duration::from_secs(30);
+
+/// How a test wants its server.
+pub struct Setup {
+    pub limits: Limits,
+    pub engine: engine::Options,
+    pub server: server::Options,
+    pub pace: Pace,
+    pub stall_limit: Duration,
+    /// What the model waits for before it is loaded.
+    pub load: Option<mpsc::Receiver<()>>,
+    /// Bytes the operating system may hold for a client; its own choice if `None`.
+    pub send_buffer: Option<u32>,
+}
+
+impl Default for Setup {
+    /// Two slots of 1,000 tokens, a queue of four, everything as fast as it goes.
+    fn default() -> Self {
+        Self {
+            limits: Limits { n_batch: 512, n_slots: 2, n_parked: 0, kv_tokens: 2000 },
+            engine: engine::Options {
+                ctx_size: 1000,
+                max_queue: 4,
+                slow_client_grace: GUARD,
+                step_target: Duration::from_millis(50),
+            },
+            server: server::Options {
+                metrics_interval: Duration::from_millis(20),
+                ..server::Options::default()
+            },
+            pace: Pace::free(),
+            stall_limit: GUARD,
+            load: None,
+            send_buffer: None,
+        }
+    }
+}
+
+impl Setup {
+    /// One in which no step passes until the test allows it.
+    pub fn by_hand() -> Self {
+        Self { pace: Pace::by_hand(), ..Self::default() }
+    }
+
+    pub async fn start(self) -> TestServer {
+        let Self { limits, engine, server, pace, stall_limit, load, send_buffer } = self;
+        let has_gate = load.is_some();
+        let steps = pace.clone();
+        let Engine { handle, loaded, .. } = Engine::<()>::spawn(engine, move |_| {
+            if let Some(gate) = load {
+                // A test that ends early drops its end.
+                let _ = gate.recv();
+            }
+            let model = Scripted::new(limits, steps);
+            Ok(Loaded { model, vocabulary: Arc::new(Paper) })
+        })
+        .unwrap();
+        if !has_gate {
+            timeout(GUARD, loaded).await.unwrap().unwrap();
+        }
+        let socket = TcpSocket::new_v4().unwrap();
+        if let Some(bytes) = send_buffer {
+            socket.set_send_buffer_size(bytes).unwrap();
+        }
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let listener = socket.listen(1024).unwrap();
+        let address = listener.local_addr().unwrap();
+        let closing = CancellationToken::new();
+        let server = Server::new(server, handle.clone(), about(), Watchdog::new(stall_limit));
+        let serving = tokio::spawn(server.serve(vec![listener], closing.clone()));
+        TestServer { address, engine: handle, pace, closing, serving: Some(serving) }
+    }
+}
+
+/// A running server; it ends with the test.
+pub struct TestServer {
+    pub address: SocketAddr,
+    pub engine: EngineHandle,
+    pub pace: Pace,
+    pub closing: CancellationToken,
+    serving: Option<JoinHandle<()>>,
+}
+
+impl TestServer {
+    pub async fn start() -> Self {
+        Setup::default().start().await
+    }
+
+    /// Waits until the engine's counters say what the test expects.
+    pub async fn until(&self, is_so: impl Fn(&Snapshot) -> bool) {
+        let polling = async {
+            while !is_so(&self.engine.snapshot()) {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        if timeout(GUARD, polling).await.is_err() {
+            panic!("it never came so far: {:?}", self.engine.snapshot());
+        }
+    }
+
+    /// Lets steps pass one by one until the engine's counters say what the test expects.
+    pub async fn step_until(&self, is_so: impl Fn(&Snapshot) -> bool) {
+        self.until(|now| {
+            let is_so = is_so(now);
+            if !is_so {
+                self.pace.allow(1);
+            }
+            is_so
+        })
+        .await;
+    }
+
+    /// Waits until a step stands before the gate.
+    pub async fn until_held(&self) {
+        let pace = self.pace.clone();
+        assert!(tokio::task::spawn_blocking(move || pace.wait_until_held(GUARD)).await.unwrap());
+    }
+
+    /// Waits until the server has closed every connection.
+    pub async fn until_closed(&mut self) {
+        let serving = self.serving.take().expect("a server closes once");
+        timeout(GUARD, serving).await.expect("the server closes in time").unwrap();
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.closing.cancel();
+        // A step that waits for leave lets go then.
+        self.engine.stop();
+    }
+}
+
+fn about() -> About {
+    About {
+        model: ModelInfo {
+            name: "paper".to_owned(),
+            arch: "scripted".to_owned(),
+            params: 0,
+            size_bytes: 0,
+            n_ctx_train: 1000,
+            n_layers: 1,
+            chat: true,
+            demo: true,
+        },
+        backend: "cpu".to_owned(),
+        gpu_layers: 0,
+        parallel: 2,
+        version: "0.1.0".to_owned(),
+        commit: "0000000".to_owned(),
+        llama_cpp: "none".to_owned(),
+    }
+}

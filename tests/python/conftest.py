@@ -1,0 +1,155 @@
+"""Starts the real daemon with its built-in model for the tests beside this file.
+
+The binary is `target/debug/inference-core`, or what INFERENCE_CORE_BIN names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, Callable, Iterator, Optional, TypeVar
+
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 120.0
+T = TypeVar("T")
+
+
+def eventually(check: Callable[[], Optional[T]], what: str, seconds: float = PATIENCE) -> T:
+    """Asks again and again until the answer is neither None nor False."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = check()
+        if answer:
+            return answer
+        time.sleep(0.02)
+    pytest.fail(f"not within {seconds:.0f} s: {what}")
+
+
+class Daemon:
+    """A running daemon on a free port, in a process group of its own."""
+
+    def __init__(self) -> None:
+        binary = ROOT / os.environ.get("INFERENCE_CORE_BIN", "target/debug/inference-core")
+        if not binary.exists():
+            pytest.fail(f"{binary} is missing: build it, or name another in INFERENCE_CORE_BIN")
+        self.output: list[str] = []
+        self.process = subprocess.Popen(
+            [str(binary), "--demo", "0"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+        threading.Thread(target=self._collect, daemon=True).start()
+        try:
+            self.port = int(eventually(self._address, "the daemon names its address"))
+            eventually(self._ready, "the daemon is ready")
+        except BaseException:
+            self.kill()
+            print("".join(self.output))
+            raise
+        self.url = f"ws://127.0.0.1:{self.port}"
+
+    def _collect(self) -> None:
+        assert self.process.stdout is not None
+        self.output.extend(self.process.stdout)
+
+    def _address(self) -> Optional[str]:
+        if self.process.poll() is not None:
+            pytest.fail(f"the daemon left with {self.process.returncode}: {''.join(self.output)}")
+        found = re.search(r"listening on ws://127\.0\.0\.1:(\d+)", "".join(self.output))
+        return found and found.group(1)
+
+    def _ready(self) -> bool:
+        # A proxy named in the environment has no business on the loopback interface.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(f"http://127.0.0.1:{self.port}/readyz", timeout=5) as page:
+                return page.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def connect(self) -> Client:
+        """A new connection."""
+        return Client(connect(self.url, proxy=None))
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal to the daemon alone."""
+        self.process.send_signal(number)
+
+    def freeze(self) -> None:
+        """Stops all its processes where they are."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets them go on."""
+        os.killpg(self.process.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """Ends it whatever it does."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+class Client:
+    """A connection that speaks in frames."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def send(self, **frame: Any) -> None:
+        """Sends one frame."""
+        self.socket.send(json.dumps(frame))
+
+    def receive(self, *ops: str) -> dict[str, Any]:
+        """The next frame, or the next of these ops; others are read past."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            frame = json.loads(self.socket.recv(timeout=max(0.0, deadline - time.monotonic())))
+            if not ops or frame["op"] in ops:
+                return frame
+
+    def complete(self, prompt: str, **params: Any) -> tuple[str, dict[str, Any]]:
+        """One request to its end: the text, and the frame that ended it."""
+        self.send(op="infer", prompt=prompt, params=params)
+        text = ""
+        while True:
+            frame = self.receive("token", "end", "error")
+            if frame["op"] != "token":
+                return text, frame
+            text += frame["content"]
+
+
+@pytest.fixture(scope="session")
+def daemon() -> Iterator[Daemon]:
+    """A daemon that tests share and leave as they found it."""
+    daemon = Daemon()
+    yield daemon
+    daemon.kill()
+
+
+@pytest.fixture
+def own_daemon() -> Iterator[Daemon]:
+    """A daemon for one test, which may do with it what it likes."""
+    daemon = Daemon()
+    yield daemon
+    daemon.kill()

@@ -1,0 +1,239 @@
+"""The Python client and plain `websockets` scripts against the real daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from typing import IO, Any
+
+import pytest
+from conftest import PATIENCE, ROOT, Daemon, eventually
+from websockets.exceptions import ConnectionClosed
+
+ENDLESS = ("--param", "ignore_eos=true")
+# Every token is about as likely as any other: the text is a stream of odd bytes and characters.
+# So flat a distribution shows even the rounding by which a cached prompt differs from a read one.
+ANYTHING = ("--temp", "10", "--param", "top_k=0", "--param", "top_p=1", "--param", "min_p=0",
+            "--param", "cache_prompt=false")
+
+
+def arguments(daemon: Daemon, *args: str) -> list[str]:
+    return [sys.executable, str(ROOT / "test_client.py"), "--url", daemon.url, *args]
+
+
+def run(daemon: Daemon, *args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """The client to its end. Output that is not valid UTF-8 fails the test."""
+    done = subprocess.run(
+        arguments(daemon, *args), input=stdin.encode(), capture_output=True, timeout=PATIENCE
+    )
+    stdout, stderr = done.stdout.decode(), done.stderr.decode()
+    return subprocess.CompletedProcess(done.args, done.returncode, stdout, stderr)
+
+
+def start(daemon: Daemon, *args: str) -> subprocess.Popen[bytes]:
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(arguments(daemon, *args), **pipes)
+
+
+def read_until(pipe: IO[bytes], wanted: str) -> str:
+    """What a program writes, up to and with a wanted piece of text."""
+    os.set_blocking(pipe.fileno(), False)
+    seen = b""
+
+    def found() -> bool:
+        nonlocal seen
+        seen += pipe.read() or b""
+        return wanted in seen.decode(errors="replace")
+
+    eventually(found, f"{wanted!r} in the output")
+    return seen.decode(errors="replace")
+
+
+def frames(output: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.split("\n") if line]
+
+
+def joined(output: str) -> str:
+    return "".join(frame["content"] for frame in frames(output) if frame["op"] == "token")
+
+
+def line(text: str) -> str:
+    """As the client prints it: with a newline at the end."""
+    return text if text.endswith("\n") else text + "\n"
+
+
+def test_the_script_in_the_readme_streams_and_ends(daemon: Daemon) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    script = next(block for block in blocks if "websockets" in block)
+    assert "localhost:3000" in script
+    script = script.replace("localhost:3000", f"127.0.0.1:{daemon.port}")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().strip()
+
+
+def test_a_prompt_is_continued_and_the_figures_stand_on_stderr(daemon: Daemon) -> None:
+    done = run(daemon, "Once upon a time", "--max-tokens", "20")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    assert re.search(r"^\d+ tokens · [\d.]+ tok/s · first token after \d+ ms · \w+$", done.stderr)
+
+
+def test_a_prompt_may_come_from_a_pipe(daemon: Daemon) -> None:
+    options = ("--max-tokens", "20", "--temp", "0")
+    done = run(daemon, *options, stdin="Once upon a time")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == run(daemon, "Once upon a time", *options).stdout
+
+
+def test_a_chat_message_is_answered(daemon: Daemon) -> None:
+    done = run(daemon, "--chat", "Hola, ¿cómo estás?", "--temp", "0", "--max-tokens", "100")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_max_tokens_is_the_number_of_tokens(daemon: Daemon) -> None:
+    done = run(daemon, "Once", "--max-tokens", "5", *ENDLESS, "--json")
+    end = frames(done.stdout)[-1]
+    assert (end["op"], end["finish_reason"], end["stats"]["tokens"]) == ("end", "length", 5)
+
+
+def test_temperature_zero_gives_the_same_text_again(daemon: Daemon) -> None:
+    one, two = (run(daemon, "Once", "--temp", "0", "--max-tokens", "40") for _ in range(2))
+    assert one.returncode == 0, one.stderr
+    assert one.stdout == two.stdout
+
+
+def test_the_same_seed_gives_the_same_text_and_another_seed_another(daemon: Daemon) -> None:
+    one, two, other = (
+        run(daemon, "Once", *ANYTHING, "--seed", seed, "--max-tokens", "40").stdout
+        for seed in ("1", "1", "2")
+    )
+    assert one == two
+    assert one != other
+
+
+def test_a_stop_string_is_not_part_of_the_answer(daemon: Daemon) -> None:
+    options = ("Once upon a time", "--temp", "0", "--max-tokens", "40")
+    text = joined(run(daemon, *options, "--json").stdout)
+    stop = text[len(text) // 2 :][:3]
+    cut = joined(run(daemon, *options, "--stop", stop, "--json").stdout)
+    assert cut == text[: text.index(stop)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_any_characters_arrive_as_valid_utf8_and_as_they_were_sent(
+    daemon: Daemon, seed: int
+) -> None:
+    options = ("¿Qué tal? 🐕‍🦺", *ANYTHING, *ENDLESS, "--seed", str(seed), "--max-tokens", "200")
+    plain, sent = run(daemon, *options), run(daemon, *options, "--json")
+    assert plain.returncode == 0, plain.stderr
+    assert plain.stdout == line(joined(sent.stdout))
+    assert not plain.stdout.isascii()
+
+
+def test_metrics_are_shown_until_ctrl_c(daemon: Daemon) -> None:
+    client = start(daemon, "--metrics")
+    assert client.stdout is not None
+    read_until(client.stdout, "idle")
+    client.send_signal(signal.SIGINT)
+    assert client.wait(PATIENCE) == 0
+
+
+def test_metrics_come_as_frames_where_asked_for(daemon: Daemon) -> None:
+    client = start(daemon, "--metrics", "--json")
+    assert client.stdout is not None
+    frame = json.loads(read_until(client.stdout, "\n").split("\n")[0])
+    client.send_signal(signal.SIGINT)
+    assert client.wait(PATIENCE) == 0
+    assert frame["op"] == "metrics"
+    assert abs(frame["timestamp"] - time.time()) < PATIENCE
+    assert "gpu" in frame
+    for name in ("last_tps", "last_ttft_ms", "total_tokens_generated"):
+        assert name in frame["inference"]
+
+
+def test_ctrl_c_aborts_the_request_and_frees_its_place(own_daemon: Daemon) -> None:
+    client = start(own_daemon, "Once upon a time", *ENDLESS)
+    assert client.stdout is not None and client.stderr is not None
+    eventually(lambda: client.stdout.read(1), "the first text")
+    # Held still, the daemon cannot finish before the abort is on its way, however fast it is.
+    own_daemon.freeze()
+    client.send_signal(signal.SIGINT)
+    read_until(client.stderr, "stopping")
+    own_daemon.thaw()
+    assert read_until(client.stderr, "· abort")
+    assert client.wait(PATIENCE) == 130
+    with own_daemon.connect() as watcher:
+        eventually(lambda: watcher.receive("metrics")["inference"]["active"] == 0, "active is 0")
+
+
+def test_a_server_error_is_one_line_and_exit_code_1(daemon: Daemon) -> None:
+    done = run(daemon, "Once", "--temp", "11")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"error: .*temp.* \(invalid_params\)\n", done.stderr)
+
+
+def test_no_server_is_one_line_and_exit_code_3(daemon: Daemon) -> None:
+    client = [sys.executable, str(ROOT / "test_client.py"), "Once", "--url", "ws://127.0.0.1:1"]
+    done = subprocess.run(client, capture_output=True, timeout=PATIENCE, text=True)
+    assert done.returncode == 3
+    assert re.fullmatch(r"error: nothing listens on ws://127\.0\.0\.1:1; .+\n", done.stderr)
+
+
+def test_hello_comes_first_and_names_the_toy(daemon: Daemon) -> None:
+    with daemon.connect() as client:
+        hello = client.receive()
+    assert (hello["op"], hello["protocol"]) == ("hello", 1)
+    assert hello["model"]["chat"] is True
+
+
+def test_pings_of_both_kinds_are_answered_during_an_answer(daemon: Daemon) -> None:
+    with daemon.connect() as client:
+        client.send(op="infer", prompt="Once", params={"ignore_eos": True, "max_tokens": 200})
+        client.send(op="ping")
+        pong = client.socket.ping()
+        assert client.receive("pong") == {"op": "pong"}
+        # The library notices a pong only while somebody receives.
+        assert client.receive("end")["stats"]["tokens"] > 0
+        assert pong.wait(PATIENCE)
+
+
+def test_requests_with_ids_share_a_connection_and_do_not_mix(daemon: Daemon) -> None:
+    prompts = {"a": "Once upon a time", "b": "Hola", "c": "The dog"}
+    params = {"temp": 0, "max_tokens": 40}
+    with daemon.connect() as client:
+        alone = {name: client.complete(prompt, **params)[0] for name, prompt in prompts.items()}
+        for name, prompt in prompts.items():
+            client.send(op="infer", id=name, prompt=prompt, params=params)
+        texts, ended = dict.fromkeys(prompts, ""), []
+        while len(ended) < len(prompts):
+            frame = client.receive("token", "end", "error")
+            if frame["op"] == "token":
+                texts[frame["id"]] += frame["content"]
+            else:
+                assert frame["op"] == "end", frame
+                ended.append(frame["id"])
+    assert sorted(ended) == sorted(prompts)
+    assert texts == alone
+
+
+def test_sigterm_ends_what_runs_then_closes_with_1001_and_exits_0(own_daemon: Daemon) -> None:
+    with own_daemon.connect() as idle, own_daemon.connect() as client:
+        client.send(op="infer", prompt="Once", params={"ignore_eos": True, "max_tokens": 200})
+        client.receive("token")
+        own_daemon.signal(signal.SIGTERM)
+        assert client.receive("end", "error")
+        for connection in (client, idle):
+            with pytest.raises(ConnectionClosed) as closed:
+                while True:
+                    connection.receive()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1001
+    assert own_daemon.process.wait(PATIENCE) == 0

@@ -1,0 +1,95 @@
+//! Clients that read slowly or not at all.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::common::{Client, Setup};
+
+/// A server that holds little for its clients and lets them lag for 100 ms.
+fn impatient() -> Setup {
+    let mut setup = Setup { send_buffer: Some(4096), ..Setup::default() };
+    setup.limits.kv_tokens = 200_000;
+    setup.engine.ctx_size = 100_000;
+    setup.engine.slow_client_grace = Duration::from_millis(100);
+    setup
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_frees_its_slot_after_the_grace() {
+    let server = impatient().start().await;
+    let mut stuck = Client::connect_with_small_buffer(&server).await;
+    stuck.send_endless("a").await;
+    server.until(|now| now.active == 1).await;
+    // Far fewer tokens than the context holds, so it was the grace that ended it.
+    server.until(|now| now.active == 0).await;
+    assert!(server.engine.snapshot().tokens_total < 90_000);
+
+    // It comes back, and learns what happened.
+    let end = stuck.expect_terminal().await;
+    assert_eq!((&end["code"], &end["id"]), (&json!("slow_client"), &json!("a")));
+    stuck.expect_quiet().await;
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_delays_nobody_else() {
+    let mut setup = impatient();
+    setup.engine.slow_client_grace = crate::common::GUARD;
+    let server = setup.start().await;
+    let mut stuck = Client::connect_with_small_buffer(&server).await;
+    stuck.send_endless("a").await;
+    // More than the buffers hold in frames of one token each: it lags, or is parked already.
+    server.until(|now| now.tokens_total > 10_000).await;
+    let mut other = Client::connect(&server).await;
+    other.send(json!({"op": "infer", "prompt": "quick"})).await;
+    assert_eq!(other.expect_answer(None).await.text, "quick");
+    assert_eq!(server.engine.snapshot().active, 1);
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_again_is_dropped() {
+    let mut setup = impatient();
+    setup.server.write_grace = Duration::from_millis(200);
+    let server = setup.start().await;
+    let mut watcher = Client::connect(&server).await;
+    let mut stuck = Client::connect_with_small_buffer(&server).await;
+    stuck.send_endless("a").await;
+    watcher.expect_metrics(|inference| inference["connections"] == 2).await;
+    watcher.expect_metrics(|inference| inference["connections"] == 1).await;
+    server.until(|now| now.active == 0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_late_gets_all_its_text_in_fewer_frames() {
+    let mut setup = impatient();
+    setup.engine.slow_client_grace = crate::common::GUARD;
+    let server = setup.start().await;
+    let mut late = Client::connect_with_small_buffer(&server).await;
+    let prompt = "0123456789".repeat(1500);
+    late.send(json!({"op": "infer", "prompt": prompt})).await;
+    server.until(|now| now.tokens_total > 10_000).await;
+    let answer = late.expect_answer(None).await;
+    assert_eq!(answer.text, prompt);
+    assert!(answer.frames.len() < prompt.len() / 2, "{} frames", answer.frames.len());
+    assert_eq!(answer.end["stats"]["tokens"], prompt.len());
+}
+
+#[tokio::test]
+async fn metrics_are_skipped_for_a_client_that_does_not_read() {
+    let mut setup = impatient();
+    setup.server.metrics_interval = Duration::from_millis(1);
+    let server = setup.start().await;
+    let mut late = Client::connect_with_small_buffer(&server).await;
+    let mut watcher = Client::connect(&server).await;
+    // Many more frames than the buffers hold.
+    let mut latest = 0;
+    for _ in 0..1000 {
+        latest = watcher.expect_metrics(|_| true).await["timestamp"].as_u64().unwrap();
+    }
+    let mut n_frames = 0;
+    late.send(json!({"op": "unsubscribe_metrics"})).await;
+    while late.any_frame().await["op"] == "metrics" {
+        n_frames += 1;
+    }
+    assert!(n_frames < 500, "{n_frames} frames were kept up to {latest}");
+}

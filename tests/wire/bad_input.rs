@@ -1,0 +1,162 @@
+//! What no client should send, and what it is told.
+
+use futures_util::SinkExt;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+
+use crate::common::{Client, Setup, TestServer};
+
+#[tokio::test]
+async fn a_bad_frame_gets_its_code_and_the_connection_stays_open() {
+    let server = TestServer::start().await;
+    let mut client = Client::connect(&server).await;
+    let stops = json!({"op": "infer", "prompt": "x", "params": {"stop": vec!["x"; 10_000]}});
+    let cases = [
+        ("{", "bad_json"),
+        ("", "bad_json"),
+        (&"[".repeat(100_000), "bad_json"),
+        (r#"{"op":"infer","prompt":"x","params":{"temp":NaN}}"#, "bad_json"),
+        ("[]", "bad_frame"),
+        ("{}", "bad_frame"),
+        (r#"{"op":5}"#, "bad_frame"),
+        (r#"{"op":"infer"}"#, "bad_frame"),
+        (r#"{"op":"infer","prompt":5}"#, "bad_frame"),
+        (r#"{"op":"infer","prompt":"x","messages":[]}"#, "bad_frame"),
+        (r#"{"op":"infer","prompt":"x","id":5}"#, "bad_frame"),
+        (r#"{"op":"infer","prompt":"x","params":5}"#, "bad_frame"),
+        (r#"{"op":"dance"}"#, "unknown_op"),
+        (r#"{"op":"infer","prompt":"x","params":{"temp":-1}}"#, "invalid_params"),
+        (r#"{"op":"infer","prompt":"x","params":{"temp":"hot"}}"#, "invalid_params"),
+        (r#"{"op":"infer","prompt":"x","params":{"top_k":40.5}}"#, "invalid_params"),
+        (r#"{"op":"infer","prompt":"x","params":{"stop":""}}"#, "invalid_params"),
+        (&stops.to_string(), "invalid_params"),
+        (r#"{"op":"infer","prompt":"x","params":{"logit_bias":{"257":1}}}"#, "invalid_params"),
+        (r#"{"op":"infer","messages":[]}"#, "invalid_params"),
+        (r#"{"op":"infer","messages":[{"role":"god","content":"x"}]}"#, "invalid_params"),
+        (r#"{"op":"infer","prompt":""}"#, "invalid_params"),
+    ];
+    for (text, code) in cases {
+        client.send_text(text.to_owned()).await;
+        client.expect_error(code).await;
+    }
+    client.send(json!({"op": "infer", "prompt": "x", "unknown": {"field": []}})).await;
+    assert_eq!(client.expect_answer(None).await.text, "x");
+}
+
+#[tokio::test]
+async fn an_error_about_a_named_request_carries_its_name() {
+    let server = TestServer::start().await;
+    let mut client = Client::connect(&server).await;
+    for frame in [
+        json!({"op": "infer", "id": "a", "prompt": "x", "params": {"seed": -2}}),
+        json!({"op": "infer", "id": "a"}),
+        json!({"op": "dance", "id": "a"}),
+    ] {
+        client.send(frame).await;
+        assert_eq!(client.expect("error").await["id"], "a");
+    }
+    // Nothing was entered under it.
+    client.send(json!({"op": "infer", "id": "a", "prompt": "x"})).await;
+    client.expect_answer(Some("a")).await;
+}
+
+#[tokio::test]
+async fn a_binary_message_is_explained_and_closed_with_1003() {
+    let server = TestServer::start().await;
+    let mut client = Client::connect(&server).await;
+    client.socket.send(Message::binary(b"{\"op\":\"ping\"}".to_vec())).await.unwrap();
+    client.expect_error("bad_frame").await;
+    client.expect_close(1003).await;
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_explained_and_closed_with_1009() {
+    let mut setup = Setup::default();
+    setup.server.max_message_bytes = 100_000;
+    let server = setup.start().await;
+    let mut client = Client::connect(&server).await;
+    let fits = "x".repeat(100_000 - json!({"op": "ping", "pad": ""}).to_string().len());
+    client.send(json!({"op": "ping", "pad": fits})).await;
+    client.expect("pong").await;
+
+    // Far more than socket buffers hold: it can only be sent if the server reads it.
+    client.send_text("x".repeat(100_000_000)).await;
+    let error = client.expect_error("bad_frame").await;
+    assert!(error["message"].as_str().unwrap().contains("100000"), "{error}");
+    client.expect_close(1009).await;
+}
+
+#[tokio::test]
+async fn a_message_in_fragments_is_whole_or_too_long_like_any_other() {
+    let mut setup = Setup::default();
+    setup.server.max_message_bytes = 1000;
+    let server = setup.start().await;
+    let mut client = Client::connect(&server).await;
+    let fragment = |head: u8, text: &str| {
+        let mut frame = vec![head, 0x80 | u8::try_from(text.len()).unwrap(), 0, 0, 0, 0];
+        frame.extend(text.as_bytes());
+        frame
+    };
+    let stream = client.socket.get_mut();
+    stream.write_all(&fragment(0x01, r#"{"op":"#)).await.unwrap();
+    stream.write_all(&fragment(0x80, r#""ping"}"#)).await.unwrap();
+    client.expect("pong").await;
+
+    let stream = client.socket.get_mut();
+    stream.write_all(&fragment(0x01, &"x".repeat(100))).await.unwrap();
+    for _ in 0..10 {
+        stream.write_all(&fragment(0x00, &"x".repeat(100))).await.unwrap();
+    }
+    client.expect_error("bad_frame").await;
+    client.expect_close(1009).await;
+}
+
+#[tokio::test]
+async fn text_that_is_not_utf8_is_closed_with_1007() {
+    let server = TestServer::start().await;
+    let mut client = Client::connect(&server).await;
+    let frame = [0x81, 0x82, 0, 0, 0, 0, 0xC3, 0x28];
+    client.socket.get_mut().write_all(&frame).await.unwrap();
+    client.expect_close(1007).await;
+}
+
+#[tokio::test]
+async fn a_breach_of_the_websocket_protocol_is_closed_with_1002() {
+    let unmasked = [0x81, 0x02, b'{', b'}'];
+    let reserved_opcode = [0x83, 0x80, 0, 0, 0, 0];
+    let reserved_bit = [0xC1, 0x80, 0, 0, 0, 0];
+    let server = TestServer::start().await;
+    for frame in [&unmasked[..], &reserved_opcode, &reserved_bit] {
+        let mut client = Client::connect(&server).await;
+        client.socket.get_mut().write_all(frame).await.unwrap();
+        client.expect_close(1002).await;
+    }
+}
+
+#[tokio::test]
+async fn who_breaks_the_protocol_disturbs_nobody_else() {
+    let server = Setup::by_hand().start().await;
+    let mut sound = Client::connect(&server).await;
+    sound.send(json!({"op": "infer", "prompt": "undisturbed"})).await;
+    let mut broken = Client::connect(&server).await;
+    broken.send_endless("a").await;
+    server.step_until(|now| now.active == 2).await;
+    broken.socket.send(Message::Binary(Bytes::new())).await.unwrap();
+    broken.expect_close(1003).await;
+    server.step_until(|now| now.active < 2).await;
+    server.pace.allow(1000);
+    assert_eq!(sound.expect_answer(None).await.text, "undisturbed");
+}
+
+#[tokio::test]
+async fn a_flood_of_bad_frames_is_answered_frame_by_frame() {
+    let server = TestServer::start().await;
+    let mut client = Client::connect(&server).await;
+    for _ in 0..1000 {
+        client.send_text("nonsense".to_owned()).await;
+    }
+    let said = client.fence().await;
+    assert_eq!(said.len(), 1000);
+    assert!(said.iter().all(|frame: &Value| frame["code"] == "bad_json"));
+}

@@ -1,0 +1,160 @@
+//! Requests that nobody wants any more.
+
+use futures_util::SinkExt;
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::common::{Client, Setup, TestServer};
+
+#[tokio::test]
+async fn an_abort_ends_the_request_with_its_stats() {
+    let server = TestServer::start().await;
+    let mut client = Client::connect(&server).await;
+    client.send(json!({"op": "infer", "prompt": "loop "})).await;
+    client.expect("token").await;
+    client.send(json!({"op": "abort"})).await;
+    let answer = client.expect_answer(None).await;
+    // The context may have been full before the abort came.
+    let reason = answer.end["finish_reason"].as_str().unwrap();
+    assert!(["abort", "length"].contains(&reason), "{reason}");
+}
+
+#[tokio::test]
+async fn an_abort_by_id_ends_that_request_only() {
+    let server = Setup::by_hand().start().await;
+    let mut client = Client::connect(&server).await;
+    client.send_endless("a").await;
+    client.send_endless("b").await;
+    server.step_until(|now| now.active == 2).await;
+    client.send(json!({"op": "abort", "id": "a"})).await;
+    client.fence().await;
+    server.step_until(|now| now.active == 1).await;
+    let end = client.expect_terminal().await;
+    assert_eq!((&end["id"], &end["finish_reason"]), (&json!("a"), &json!("abort")));
+    client.send(json!({"op": "abort", "id": "b"})).await;
+    let end = client.expect_terminal().await;
+    assert_eq!((&end["id"], &end["finish_reason"]), (&json!("b"), &json!("abort")));
+}
+
+#[tokio::test]
+async fn an_abort_without_id_ends_all_of_this_connection_and_none_of_another() {
+    let mut setup = Setup::by_hand();
+    setup.limits.n_slots = 3;
+    setup.limits.kv_tokens = 3000;
+    let server = setup.start().await;
+    let mut other = Client::connect(&server).await;
+    other.send_endless("other").await;
+    let mut client = Client::connect(&server).await;
+    for id in ["a", "b", "waits"] {
+        client.send_endless(id).await;
+    }
+    client.send(json!({"op": "infer", "prompt": "loop nameless"})).await;
+    server.step_until(|now| now.active == 3 && now.queued == 2).await;
+    client.send(json!({"op": "abort"})).await;
+    client.fence().await;
+    server.step_until(|now| now.active == 1 && now.queued == 0).await;
+    let mut ended = Vec::new();
+    for _ in 0..4 {
+        let end = client.expect_terminal().await;
+        assert_eq!(end["finish_reason"], "abort", "{end}");
+        ended.push(end["id"].as_str().unwrap_or("").to_owned());
+    }
+    ended.sort();
+    assert_eq!(ended, ["", "a", "b", "waits"]);
+    assert!(other.fence().await.iter().all(|frame| frame["op"] == "token"));
+}
+
+#[tokio::test]
+async fn an_abort_of_nothing_is_not_found() {
+    let server = TestServer::start().await;
+    let mut client = Client::connect(&server).await;
+    client.send(json!({"op": "abort"})).await;
+    assert!(client.expect_error("not_found").await.get("id").is_none());
+    client.send(json!({"op": "abort", "id": "ghost"})).await;
+    assert_eq!(client.expect_error("not_found").await["id"], "ghost");
+    client.send(json!({"op": "infer", "id": "ghost", "prompt": "x"})).await;
+    client.expect_answer(Some("ghost")).await;
+    client.send(json!({"op": "abort", "id": "ghost"})).await;
+    client.expect_error("not_found").await;
+}
+
+#[tokio::test]
+async fn an_abort_right_behind_a_long_prompt_hits_it() {
+    let mut setup = Setup::by_hand();
+    setup.limits.kv_tokens = 200_000;
+    setup.engine.ctx_size = 100_000;
+    let server = setup.start().await;
+    let mut client = Client::connect(&server).await;
+    let prompt = format!("loop {}", "x".repeat(50_000));
+    client.send(json!({"op": "infer", "id": "long", "prompt": prompt})).await;
+    client.send(json!({"op": "abort", "id": "long"})).await;
+    let answer = client.expect_answer(Some("long")).await;
+    assert_eq!((answer.text.as_str(), &answer.end["finish_reason"]), ("", &json!("abort")));
+}
+
+/// A server in which a client has one endless request that is being computed.
+async fn with_running_request() -> (TestServer, Client) {
+    let server = Setup::by_hand().start().await;
+    let mut client = Client::connect(&server).await;
+    client.send_endless("a").await;
+    server.until_held().await;
+    (server, client)
+}
+
+#[tokio::test]
+async fn a_client_that_says_goodbye_frees_its_slot() {
+    let (server, mut client) = with_running_request().await;
+    client.socket.close(None).await.unwrap();
+    server.until(|now| now.active == 0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_drops_its_socket_frees_its_slot() {
+    let (server, client) = with_running_request().await;
+    drop(client);
+    server.until(|now| now.active == 0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_ends_its_side_only_frees_its_slot() {
+    let (server, mut client) = with_running_request().await;
+    client.socket.get_mut().shutdown().await.unwrap();
+    server.until(|now| now.active == 0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_in_the_middle_of_a_frame_frees_its_slot() {
+    let (server, mut client) = with_running_request().await;
+    // A masked text frame of 126 bytes, of which three arrive.
+    let half = [0x81, 0xFE, 0x00, 0x7E, 1, 2, 3, 4, b'x', b'y', b'z'];
+    client.socket.get_mut().write_all(&half).await.unwrap();
+    drop(client);
+    server.until(|now| now.active == 0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_its_waiting_requests_along() {
+    let server = Setup::by_hand().start().await;
+    let mut client = Client::connect(&server).await;
+    for id in ["a", "b", "c", "d"] {
+        client.send_endless(id).await;
+    }
+    server.step_until(|now| now.active == 2 && now.queued == 2).await;
+    drop(client);
+    server.until(|now| now.active == 0 && now.queued == 0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_disturbs_nobody_else() {
+    let server = Setup::by_hand().start().await;
+    let mut stays = Client::connect(&server).await;
+    stays.send(json!({"op": "infer", "prompt": "I stay"})).await;
+    let mut leaves = Client::connect(&server).await;
+    leaves.send_endless("a").await;
+    server.until(|now| now.active + now.queued == 2).await;
+    leaves.socket.send(Message::Close(None)).await.unwrap();
+    server.pace.allow(1000);
+    assert_eq!(stays.expect_answer(None).await.text, "I stay");
+    server.until(|now| now.active == 0).await;
+}

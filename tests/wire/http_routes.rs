@@ -1,0 +1,80 @@
+//! The pages.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::common::{Client, Setup, TestServer, http, http_get};
+
+#[tokio::test]
+async fn an_idle_server_is_healthy_and_ready() {
+    let server = TestServer::start().await;
+    let (status, text) = http_get(server.address, "/healthz").await;
+    assert_eq!(status, 200);
+    assert!(text.ends_with(r#"{"state":"idle"}"#), "{text}");
+    assert!(text.to_lowercase().contains("content-type: application/json"), "{text}");
+    let (status, text) = http_get(server.address, "/readyz").await;
+    assert_eq!(status, 200);
+    assert!(text.ends_with(r#"{"ready":true}"#), "{text}");
+}
+
+#[tokio::test]
+async fn a_loading_server_is_healthy_and_not_ready() {
+    let (loaded, load) = mpsc::channel();
+    let server = Setup { load: Some(load), ..Setup::default() }.start().await;
+    let (status, text) = http_get(server.address, "/healthz").await;
+    assert_eq!(status, 200);
+    assert!(text.ends_with(r#"{"state":"loading"}"#), "{text}");
+    let (status, text) = http_get(server.address, "/readyz").await;
+    assert_eq!(status, 503);
+    assert!(text.ends_with(r#"{"ready":false,"reason":"loading"}"#), "{text}");
+    drop(loaded);
+}
+
+#[tokio::test]
+async fn a_stalled_server_is_neither_and_says_so_everywhere() {
+    let setup = Setup { stall_limit: Duration::from_millis(10), ..Setup::by_hand() };
+    let server = setup.start().await;
+    let mut client = Client::connect(&server).await;
+    client.send_endless("a").await;
+    client.expect_metrics(|inference| inference["state"] == "stalled").await;
+    let (status, text) = http_get(server.address, "/healthz").await;
+    assert_eq!(status, 503);
+    assert!(text.ends_with(r#"{"state":"stalled"}"#), "{text}");
+    assert_eq!(http_get(server.address, "/readyz").await.0, 503);
+    // It recovers.
+    drop(client);
+    server.until(|now| now.active == 0).await;
+    assert_eq!(http_get(server.address, "/healthz").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_draining_server_is_healthy_and_not_ready() {
+    let server = Setup::by_hand().start().await;
+    let mut client = Client::connect(&server).await;
+    client.send_endless("a").await;
+    server.until_held().await;
+    server.engine.drain();
+    server.pace.allow(1);
+    client.expect_metrics(|inference| inference["state"] == "draining").await;
+    assert_eq!(http_get(server.address, "/healthz").await.0, 200);
+    let (status, text) = http_get(server.address, "/readyz").await;
+    assert_eq!(status, 503);
+    assert!(text.ends_with(r#"{"ready":false,"reason":"draining"}"#), "{text}");
+}
+
+#[tokio::test]
+async fn other_paths_and_methods_are_refused() {
+    let server = TestServer::start().await;
+    for path in ["/", "/metrics", "/healthz/", "/%00", "/..", "/favicon.ico"] {
+        assert_eq!(http_get(server.address, path).await.0, 404, "{path}");
+    }
+    let own = format!("Host: {}\r\nConnection: close\r\n", server.address);
+    let post = format!("POST /healthz HTTP/1.1\r\n{own}Content-Length: 2\r\n\r\nhi");
+    assert_eq!(http(server.address, &post).await.0, 405);
+    let post = format!("POST / HTTP/1.1\r\n{own}Content-Length: 2\r\n\r\nhi");
+    assert_eq!(http(server.address, &post).await.0, 404);
+    let (status, _) = http(server.address, "nonsense\r\n\r\n").await;
+    assert_eq!(status, 400);
+    let long = format!("GET / HTTP/1.1\r\n{own}X-Long: {}\r\n\r\n", "x".repeat(100_000));
+    assert_eq!(http(server.address, &long).await.0, 431);
+}

@@ -1,0 +1,76 @@
+//! Whether both ends are still there.
+//!
+//! Where a test waits for minutes it lets the clock jump: tokio's paused clock moves on by itself
+//! whenever nothing else is left to do.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, pause};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::common::{Client, Setup, TestServer, upgrade_request};
+
+/// A client that hears nothing but pings.
+async fn quiet_client(server: &TestServer) -> Client {
+    let mut client = Client::connect(server).await;
+    client.send(json!({"op": "unsubscribe_metrics"})).await;
+    client.expect("metrics_unsubscribed").await;
+    client
+}
+
+#[tokio::test]
+async fn pings_of_either_kind_are_answered_while_the_engine_computes() {
+    let server = Setup::by_hand().start().await;
+    let mut client = Client::connect(&server).await;
+    client.send_endless("a").await;
+    server.until_held().await;
+    client.expect_pong().await;
+    client.expect_quiet().await;
+}
+
+#[tokio::test]
+async fn a_client_that_answers_no_ping_is_dropped() {
+    let server = TestServer::start().await;
+    let mut client = quiet_client(&server).await;
+    pause();
+    let started = Instant::now();
+    let mut said = Vec::new();
+    // Read below the WebSocket, so that nothing answers.
+    client.socket.get_mut().read_to_end(&mut said).await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(120));
+    const PING: [u8; 2] = [0x89, 0];
+    assert_eq!(said, PING.repeat(said.len() / 2));
+    assert!(said.len() >= 4, "it was asked more than once");
+}
+
+#[tokio::test]
+async fn a_silent_client_that_answers_pings_stays() {
+    let server = TestServer::start().await;
+    let mut client = quiet_client(&server).await;
+    pause();
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(600) {
+        assert!(matches!(client.socket.next().await, Some(Ok(Message::Ping(_)))));
+    }
+    client.expect_quiet().await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_never_finished_is_dropped() {
+    let server = TestServer::start().await;
+    let whole = upgrade_request("/", "Host: localhost\r\n");
+    for head in ["", "G", &whole[..whole.len() - 2]] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        pause();
+        let started = Instant::now();
+        // A reset would do as well.
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+        assert!(started.elapsed() < Duration::from_secs(60), "{head:?}");
+        tokio::time::resume();
+    }
+}

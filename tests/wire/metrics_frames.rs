@@ -1,0 +1,101 @@
+//! The `metrics` frame and who gets it.
+
+use serde_json::{Value, json};
+
+use crate::common::{Client, Setup, TestServer};
+
+#[tokio::test]
+async fn metrics_come_unasked_in_the_contracts_shape() {
+    let server = TestServer::start().await;
+    let mut client = Client::connect(&server).await;
+    let metrics = client.expect_metrics(|_| true).await;
+    assert!(metrics["timestamp"].as_u64() > Some(1_700_000_000));
+    assert_eq!((&metrics["gpu"], &metrics["gpus"]), (&Value::Null, &json!([])));
+    let mut fields: Vec<_> = metrics["inference"].as_object().unwrap().keys().cloned().collect();
+    fields.sort();
+    let mut expected = [
+        "state",
+        "last_tps",
+        "last_ttft_ms",
+        "total_tokens_generated",
+        "active",
+        "queued",
+        "slots",
+        "kv_used_tokens",
+        "kv_total_tokens",
+        "connections",
+        "prompt_tokens_total",
+        "tps_now",
+        "uptime_s",
+    ];
+    expected.sort();
+    assert_eq!(fields, expected);
+    for (field, value) in metrics["inference"].as_object().unwrap() {
+        assert!(value.is_number() || field == "state", "{field}: {value}");
+    }
+    assert_eq!(metrics["inference"]["slots"], 2);
+    assert_eq!(metrics["inference"]["kv_total_tokens"], 2000);
+}
+
+#[tokio::test]
+async fn metrics_follow_what_happens() {
+    let server = Setup::by_hand().start().await;
+    let mut client = Client::connect(&server).await;
+    client.expect_metrics(|now| now["state"] == "idle" && now["active"] == 0).await;
+    for id in ["a", "b", "c"] {
+        client.send_endless(id).await;
+    }
+    server.step_until(|now| now.active == 2 && now.queued == 1).await;
+    client
+        .expect_metrics(|now| now["state"] == "busy" && now["active"] == 2 && now["queued"] == 1)
+        .await;
+    server.step_until(|now| now.tokens_total >= 10).await;
+    let count = |now: &Value| now["total_tokens_generated"].as_u64().unwrap();
+    client.expect_metrics(|now| count(now) >= 10).await;
+    client.send(json!({"op": "abort"})).await;
+    server.step_until(|now| now.active == 0).await;
+    let idle = client.expect_metrics(|now| now["state"] == "idle").await;
+    assert!(idle["inference"]["prompt_tokens_total"].as_u64() > Some(0));
+}
+
+#[tokio::test]
+async fn the_current_rate_is_that_of_the_last_interval() {
+    let mut setup = Setup::default();
+    setup.limits.kv_tokens = 20_000;
+    setup.engine.ctx_size = 10_000;
+    let server = setup.start().await;
+    let mut client = Client::connect(&server).await;
+    client.send(json!({"op": "infer", "id": "a", "prompt": "0123456789".repeat(300)})).await;
+    client.expect_metrics(|now| now["tps_now"].as_f64() > Some(0.0)).await;
+    let quiet = client.expect_metrics(|now| now["tps_now"] == 0.0 && now["state"] == "idle").await;
+    assert!(quiet["inference"]["last_tps"].as_f64() > Some(0.0));
+    assert_eq!(quiet["inference"]["total_tokens_generated"], 3000);
+}
+
+#[tokio::test]
+async fn connections_are_counted() {
+    let server = TestServer::start().await;
+    let mut client = Client::connect(&server).await;
+    client.expect_metrics(|now| now["connections"] == 1).await;
+    let other = Client::connect(&server).await;
+    client.expect_metrics(|now| now["connections"] == 2).await;
+    drop(other);
+    client.expect_metrics(|now| now["connections"] == 1).await;
+}
+
+#[tokio::test]
+async fn a_client_may_do_without_metrics_and_have_them_again() {
+    let server = TestServer::start().await;
+    let mut client = Client::connect(&server).await;
+    let mut watcher = Client::connect(&server).await;
+    client.send(json!({"op": "unsubscribe_metrics"})).await;
+    client.expect("metrics_unsubscribed").await;
+    for _ in 0..5 {
+        watcher.expect_metrics(|_| true).await;
+    }
+    client.send(json!({"op": "ping"})).await;
+    assert_eq!(client.any_frame().await, json!({"op": "pong"}), "no metrics came in between");
+    client.send(json!({"op": "subscribe_metrics"})).await;
+    client.expect("metrics_subscribed").await;
+    client.expect_metrics(|_| true).await;
+}

@@ -1,0 +1,104 @@
+//! Who may open a WebSocket.
+
+use crate::common::{Setup, TestServer, http, http_get, upgrade_request};
+
+async fn status(server: &TestServer, path: &str, fields: &str) -> u16 {
+    let (status, text) = http(server.address, &upgrade_request(path, fields)).await;
+    if status == 403 {
+        let (_, body) = text.split_once("\r\n\r\n").unwrap();
+        assert_eq!(body.lines().count(), 1, "{text}");
+    }
+    status
+}
+
+#[tokio::test]
+async fn a_websocket_opens_on_any_path() {
+    let server = TestServer::start().await;
+    let own = format!("Host: {}\r\n", server.address);
+    for path in ["/", "/ws", "/healthz", "/a/b?c=d"] {
+        let (status, text) = http(server.address, &upgrade_request(path, &own)).await;
+        assert_eq!(status, 101, "{path}");
+        // The example of RFC 6455, section 1.3.
+        let accept = "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+        assert!(text.to_lowercase().contains(&accept.to_lowercase()), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn only_this_machine_may_be_meant() {
+    let server = TestServer::start().await;
+    let port = server.address.port();
+    for host in ["localhost", "chat.localhost:80", "127.0.0.2:9999", "[::1]:3000"] {
+        assert_eq!(status(&server, "/", &format!("Host: {host}\r\n")).await, 101, "{host}");
+    }
+    for host in ["evil.com", "localhost.evil.com", "127.0.0.1.evil.com", "10.0.0.1", ""] {
+        let field = format!("Host: {host}:{port}\r\n");
+        assert_eq!(status(&server, "/", &field).await, 403, "{host}");
+    }
+    assert_eq!(status(&server, "/", "").await, 403, "no Host");
+}
+
+#[tokio::test]
+async fn only_pages_from_here_may_connect() {
+    let mut setup = Setup::default();
+    setup.server.allowed_origins = vec!["https://chat.example".parse().unwrap()];
+    let server = setup.start().await;
+    let port = server.address.port();
+    let host = format!("Host: localhost:{port}\r\n");
+    for origin in [
+        format!("http://localhost:{port}"),
+        format!("http://127.0.0.1:{port}"),
+        "https://chat.example".to_owned(),
+    ] {
+        let fields = format!("{host}Origin: {origin}\r\n");
+        assert_eq!(status(&server, "/", &fields).await, 101, "{origin}");
+    }
+    for origin in [
+        "null".to_owned(),
+        "http://evil.com".to_owned(),
+        format!("http://localhost.evil.com:{port}"),
+        format!("http://127.0.0.1.evil.com:{port}"),
+        format!("http://evil.com#localhost:{port}"),
+        format!("http://localhost:{}", port.wrapping_add(1)),
+        "http://chat.example".to_owned(),
+    ] {
+        let fields = format!("{host}Origin: {origin}\r\n");
+        assert_eq!(status(&server, "/", &fields).await, 403, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn pages_too_are_for_this_machine_only() {
+    let server = TestServer::start().await;
+    let request = "GET /healthz HTTP/1.1\r\nHost: evil.com\r\nConnection: close\r\n\r\n";
+    assert_eq!(http(server.address, request).await.0, 403);
+    assert_eq!(http_get(server.address, "/healthz").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_malformed_handshake_is_explained() {
+    let server = TestServer::start().await;
+    let own = format!("Host: {}\r\n", server.address);
+    let sound = upgrade_request("/", &own);
+    let with = |from: &str, to: &str| {
+        assert!(sound.contains(from));
+        sound.replace(from, to)
+    };
+    let cases = [
+        (with("Sec-WebSocket-Version: 13\r\n", ""), 426),
+        (with("Version: 13", "Version: 8"), 426),
+        (with("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""), 400),
+        (with("dGhlIHNhbXBsZSBub25jZQ==", "c2hvcnQ="), 400),
+        (with("dGhlIHNhbXBsZSBub25jZQ==", "!!!!IHNhbXBsZSBub25jZQ=="), 400),
+        (with("Connection: Upgrade, close", "Connection: close"), 400),
+        (with("Upgrade: websocket", "Upgrade: h2c"), 404),
+        (with("GET", "POST"), 404),
+    ];
+    for (request, expected) in cases {
+        let (status, text) = http(server.address, &request).await;
+        assert_eq!(status, expected, "{request}{text}");
+        if expected == 426 {
+            assert!(text.to_lowercase().contains("sec-websocket-version: 13"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! How the server says goodbye.
+
+use serde_json::json;
+use tokio::net::TcpStream;
+
+use crate::common::{Client, Setup, TestServer, upgrade_request};
+
+#[tokio::test]
+async fn every_connection_is_closed_with_1001_and_the_server_ends() {
+    let mut server = TestServer::start().await;
+    let mut clients = [Client::connect(&server).await, Client::connect(&server).await];
+    server.closing.cancel();
+    for client in &mut clients {
+        client.expect_close(1001).await;
+    }
+    server.until_closed().await;
+    assert!(TcpStream::connect(server.address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn a_request_that_was_running_gets_its_error_before_the_close() {
+    let mut server = Setup::by_hand().start().await;
+    let mut client = Client::connect(&server).await;
+    for id in ["a", "b", "c"] {
+        client.send_endless(id).await;
+    }
+    server.step_until(|now| now.active == 2 && now.queued == 1).await;
+    client.fence().await;
+    server.engine.stop();
+    server.closing.cancel();
+    let mut ended = Vec::new();
+    for _ in 0..3 {
+        let error = client.expect_terminal().await;
+        assert_eq!(error["code"], "shutting_down", "{error}");
+        ended.push(error["id"].as_str().unwrap().to_owned());
+    }
+    ended.sort();
+    assert_eq!(ended, ["a", "b", "c"]);
+    client.expect_close(1001).await;
+    server.until_closed().await;
+}
+
+#[tokio::test]
+async fn a_request_that_can_finish_while_draining_does() {
+    let mut server = Setup::by_hand().start().await;
+    let mut client = Client::connect(&server).await;
+    client.send(json!({"op": "infer", "id": "a", "prompt": "to the end"})).await;
+    server.until_held().await;
+    server.engine.drain();
+    client.send(json!({"op": "infer", "id": "late", "prompt": "x"})).await;
+    assert_eq!(client.expect_error("shutting_down").await["id"], "late");
+    server.pace.allow(1000);
+    assert_eq!(client.expect_answer(Some("a")).await.text, "to the end");
+    server.closing.cancel();
+    client.expect_close(1001).await;
+    server.until_closed().await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_answer_the_goodbye_holds_nobody_up() {
+    let mut server = TestServer::start().await;
+    let silent = Client::connect(&server).await;
+    let page = TcpStream::connect(server.address).await.unwrap();
+    let half_asked = TcpStream::connect(server.address).await.unwrap();
+    half_asked.try_write(upgrade_request("/", "").as_bytes().split_at(20).0).unwrap();
+    server.closing.cancel();
+    server.until_closed().await;
+    drop((silent, page, half_asked));
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_end_is_left_behind_after_a_grace() {
+    let mut server = Setup::by_hand().start().await;
+    let mut client = Client::connect(&server).await;
+    client.send_endless("a").await;
+    server.until_held().await;
+    // The engine is not told: its request stands for one that hangs.
+    server.closing.cancel();
+    client.expect_close(1001).await;
+    server.until_closed().await;
+    server.until(|now| now.active == 0).await;
+}
