@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use super::error::AppError;
 
-/// Listens on 127.0.0.1 and, where the machine has it, on [::1] with the same port, since
+/// Listens on 127.0.0.1 and, where the machine has it, on `[::1]` with the same port, since
 /// `localhost` may mean either.
 pub(super) async fn on_loopback(port: u16) -> Result<Vec<TcpListener>, AppError> {
     let v4 = match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
