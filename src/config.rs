@@ -40,6 +40,8 @@ Exit codes:
   77  the port needs rights this user does not have
   130 a second signal cut the leaving short";
 
+// clap prints the documentation of the fields as it stands.
+#[allow(rustdoc::bare_urls, reason = "an address on a terminal has no brackets")]
 #[derive(Debug, Parser)]
 #[command(
     name = "inference-core",

@@ -2,8 +2,8 @@
 //!
 //! A plain state machine: it owns the waiting jobs, the slots and the model, but no clock and no
 //! thread, so tests move its time by hand. A turn is [`Scheduler::accept`], [`Scheduler::sweep`],
-//! [`Scheduler::admit`], and then [`Scheduler::step`], which plans a batch without changing
-//! anything, has it decoded, and commits what came of it. A batch that fails therefore leaves no
+//! [`Scheduler::admit`], then [`Scheduler::plan`], which makes a batch without changing anything,
+//! [`Scheduler::decode`], and [`Scheduler::commit`], which applies what came of it. A batch that fails therefore leaves no
 //! slot half advanced.
 //!
 //! Decoding slots go into a step before prompts, so a long prompt slows its own first token and

@@ -1,7 +1,7 @@
 //! The real model, and the only room that names llama.cpp.
 //!
 //! [`describe`] reads the header of a GGUF file in plain Rust, so that a file that cannot work is
-//! refused before any C++ sees it; [`load`] turns it into something the engine can run. The room
+//! refused before any C++ sees it; [`load()`] turns it into something the engine can run. The room
 //! promises that nothing reaches C unvalidated, since many wrong inputs abort the process, and it
 //! is the only one with `unsafe`. Who is served when, and what becomes of the text, is not its
 //! business.

@@ -44,7 +44,7 @@ pub struct Description {
 ///
 /// # Errors
 /// [`LoadError::Unreadable`] and [`LoadError::Unusable`], for files that llama.cpp could not load
-/// or that cannot generate text. What only the weights show is left to [`super::load`].
+/// or that cannot generate text. What only the weights show is left to [`super::load()`].
 pub fn describe(source: &Source) -> Result<Description, LoadError> {
     let header = match source {
         Source::Demo => Header::read(Cursor::new(DEMO), DEMO.len() as u64),
