@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Parser, value_parser};
+use clap::{CommandFactory, FromArgMatches, Parser, value_parser};
 use thiserror::Error;
 
 use crate::server::Origin;
@@ -23,8 +23,9 @@ const ABOUT: &str = "Serves a local language model over a WebSocket and streams 
   inference-core --demo             serve the built-in demo model, a toy of three million
                                     weights that tells small stories in English and Spanish
 
-Without a model the demo model is served. The server listens on this machine only (127.0.0.1 and,
-where there is one, [::1]).";
+MODEL is a GGUF file, the first one if it is split; without it the demo model is served. PORT is
+3000 unless given, and 0 takes any free one. The server listens on this machine only (127.0.0.1
+and, where there is one, [::1]).";
 
 const AFTER: &str = "Every option can also be given as an environment variable, \
 INFERENCE_CORE_ and its name in capitals (INFERENCE_CORE_CTX_SIZE=2048).
@@ -48,12 +49,12 @@ Exit codes:
     about = ABOUT,
     after_help = AFTER,
     disable_version_flag = true,
+    max_term_width = 100,
     override_usage = "inference-core [OPTIONS] [MODEL] [PORT]\n       inference-core [OPTIONS] --demo [PORT]"
 )]
 struct Typed {
-    /// A GGUF file (the first one, if it is split) and the port to listen on, 0 for any free one
-    /// [default: the demo model, 3000]
-    #[arg(value_name = "MODEL] [PORT", num_args = 0..)]
+    // Described above the options: which of the two a single one is depends on `--demo`.
+    #[arg(hide = true, num_args = 0..)]
     positional: Vec<OsString>,
 
     /// Serve the built-in demo model: a toy, to try things out without a download
@@ -196,7 +197,11 @@ impl Config {
     /// # Errors
     /// [`UsageError`] naming the value that cannot be used.
     pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
-        let typed = match Typed::try_parse_from(args) {
+        // Said once at the end of the help instead of after each option.
+        let command = Typed::command().mut_args(|arg| arg.hide_env(true));
+        let matches = command.try_get_matches_from(args);
+        let typed = match matches.and_then(|mut matches| Typed::from_arg_matches_mut(&mut matches))
+        {
             Ok(typed) => typed,
             Err(error) if error.kind() == ErrorKind::DisplayHelp => {
                 return Ok(Command::Print(Printable::Help(error.render().to_string())));

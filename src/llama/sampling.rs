@@ -107,10 +107,8 @@ impl Sampler {
             Choice::Greedy => candidates::likeliest(row).ok_or_else(no_choice)? as Token,
             Choice::Drawn { cut, chain } => {
                 let max = candidates::maximum(row).ok_or_else(no_choice)?;
-                let data = cut.apply(row, max).into_iter().map(token_data).collect();
-                let mut data = LlamaTokenDataArray::new(data, true);
-                data.apply_sampler(chain);
-                data.selected_token().ok_or_else(no_choice)?.0
+                let drawn = cut.draw(row, max, chain);
+                drawn.selected_token().ok_or_else(no_choice)?.0
             }
         };
         if let Some(penalties) = &mut self.penalties {
@@ -135,6 +133,14 @@ impl Cut {
         } else {
             Self::Nothing
         }
+    }
+
+    /// What is left after the cut and `chain`, with the one that `chain` drew selected.
+    fn draw(self, row: &[f32], max: f32, chain: &mut LlamaSampler) -> LlamaTokenDataArray {
+        let data = self.apply(row, max).into_iter().map(token_data).collect();
+        let mut data = LlamaTokenDataArray::new(data, true);
+        data.apply_sampler(chain);
+        data
     }
 
     /// The candidates in descending order.
@@ -255,3 +261,6 @@ impl Probabilities {
         TokenLogprobs { chosen, top }
     }
 }
+
+#[cfg(test)]
+mod tests;

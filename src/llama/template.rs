@@ -71,3 +71,6 @@ impl ChatTemplate {
             })
     }
 }
+
+#[cfg(test)]
+mod tests;
