@@ -252,6 +252,11 @@ fn model_and_port(args: &[OsString], demo: bool) -> Result<(Option<PathBuf>, u16
             "--demo serves the built-in model, so {} cannot be served too",
             model.display()
         ))),
+        (false, [lonely]) if port(lonely).is_ok() => Err(UsageError(format!(
+            "{0} looks like a port, and the model is missing: inference-core MODEL {0} or \
+             inference-core --demo {0} (a file of this name is ./{0})",
+            lonely.display()
+        ))),
         (false, [model]) => Ok((Some(model.into()), DEFAULT_PORT)),
         (false, [model, port_arg]) => Ok((Some(model.into()), port(port_arg)?)),
         (false, [_, _, extra, ..]) => Err(UsageError(format!(
@@ -318,6 +323,7 @@ mod tests {
             ("model.gguf 80x", "80x"),
             ("model.gguf 1 2", "2"),
             ("--demo model.gguf 1", "model.gguf"),
+            ("4000", "--demo 4000"),
             ("--no-such-flag", "--no-such-flag"),
             ("--ctx-size 0", "0"),
             ("--ctx-size", "--ctx-size"),

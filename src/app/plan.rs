@@ -79,6 +79,7 @@ impl Plan {
             version: build_info::VERSION.to_owned(),
             commit: build_info::COMMIT.to_owned(),
             llama_cpp: llama::version(),
+            cpu_flags: build_info::CPU_FLAGS.to_owned(),
             backend: build_info::BACKEND.to_owned(),
             parallel: self.llama.parallel as usize,
             gpu_layers: 0,

@@ -31,6 +31,8 @@ pub struct Build {
     pub commit: String,
     /// The version of llama.cpp inside, or what stands in its place.
     pub llama_cpp: String,
+    /// The vector instructions it was built for, separated by spaces.
+    pub cpu_flags: String,
 }
 
 /// Where and how the model runs.

@@ -53,4 +53,6 @@ pub struct About {
     pub commit: String,
     /// The version of llama.cpp inside.
     pub llama_cpp: String,
+    /// The vector instructions it was built for.
+    pub cpu_flags: String,
 }

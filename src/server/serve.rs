@@ -39,8 +39,9 @@ pub struct Server {
 impl Server {
     /// A server that hands requests to `engine`.
     pub fn new(options: Options, engine: EngineHandle, about: About, watchdog: Watchdog) -> Self {
-        let About { model, backend, gpu_layers, parallel, version, commit, llama_cpp } = about;
-        let build = Build { version, commit, llama_cpp };
+        let About { model, backend, gpu_layers, parallel, version, commit, llama_cpp, cpu_flags } =
+            about;
+        let build = Build { version, commit, llama_cpp, cpu_flags };
         let placement = Placement { backend, gpu_layers, parallel, ctx_size: engine.ctx_size() };
         let hello = Hello::new(build, model, placement);
         let hello = ServerFrame::Hello(&hello).text().into();

@@ -177,5 +177,6 @@ fn about() -> About {
         version: "0.1.0".to_owned(),
         commit: "0000000".to_owned(),
         llama_cpp: "none".to_owned(),
+        cpu_flags: "none".to_owned(),
     }
 }

@@ -12,7 +12,7 @@ async fn hello_comes_first_and_describes_the_server() {
     let client = Client::connect(&server).await;
     let expected = json!({
         "op": "hello", "protocol": 1, "server": "inference-core 0.1.0",
-        "build": {"version": "0.1.0", "commit": "0000000", "llama_cpp": "none"},
+        "build": {"version": "0.1.0", "commit": "0000000", "llama_cpp": "none", "cpu_flags": "none"},
         "model": {"name": "paper", "arch": "scripted", "params": 0, "size_bytes": 0,
                   "n_ctx_train": 1000, "chat": true, "demo": true},
         "ctx_size": 1000, "parallel": 2, "backend": "cpu", "gpu_layers": 0, "n_layers": 1,

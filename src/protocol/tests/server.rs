@@ -181,7 +181,12 @@ fn every_code_is_spelled_as_in_the_contract() {
 
 #[test]
 fn hello_is_the_contracts() {
-    let build = Build { version: "0.1.0".into(), commit: "abc".into(), llama_cpp: "b1".into() };
+    let build = Build {
+        version: "0.1.0".into(),
+        commit: "abc".into(),
+        llama_cpp: "b1".into(),
+        cpu_flags: "AVX2".into(),
+    };
     let model = ModelInfo {
         name: "toy".into(),
         arch: "llama".into(),
@@ -196,7 +201,7 @@ fn hello_is_the_contracts() {
     let hello = Hello::new(build, model, placement);
     let expected = json!({
         "op": "hello", "protocol": 1, "server": "inference-core 0.1.0",
-        "build": {"version": "0.1.0", "commit": "abc", "llama_cpp": "b1"},
+        "build": {"version": "0.1.0", "commit": "abc", "llama_cpp": "b1", "cpu_flags": "AVX2"},
         "model": {"name": "toy", "arch": "llama", "params": 5, "size_bytes": 6,
                   "n_ctx_train": 7, "chat": true, "demo": false},
         "ctx_size": 512, "parallel": 4, "backend": "cpu", "gpu_layers": 0, "n_layers": 16,
