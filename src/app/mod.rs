@@ -10,6 +10,7 @@ mod listen;
 mod plan;
 mod summary;
 
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -53,7 +54,14 @@ pub fn run(config: &Config) -> Result<(), AppError> {
         filter: config.log.clone(),
         reason: error.to_string(),
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        // It would report a standard error that cannot be written with a panic, for want of one
+        // that can; and log lines come from llama.cpp's threads, which a panic must not enter.
+        .log_internal_errors(false)
+        .init();
     llama::send_logs_to_tracing();
 
     let source = config.model.clone().map_or(Source::Demo, Source::File);

@@ -98,6 +98,8 @@ pub struct Usage {
     pub prompt_tokens: usize,
     /// How many of those were found in the KV cache.
     pub cached_tokens: usize,
+    /// How many were computed: the others, unless the request ended before.
+    pub read_tokens: usize,
     /// Generated tokens, the one that ended the generation not counted.
     pub tokens: usize,
     /// From receipt until a slot was free.

@@ -58,7 +58,8 @@ impl EngineHandle {
     /// Accepts a request or refuses it. `received` is when the request came in, and `news` is
     /// notified whenever the ticket has something to take.
     ///
-    /// The prompt is tokenised on the calling thread, which takes about a second for 4 MiB.
+    /// The prompt is tokenised on the calling thread, which takes about a second for 4 MiB; a
+    /// server that leaves meanwhile refuses it after that.
     ///
     /// # Errors
     /// Every [`Refusal`]; nothing has been computed then.
@@ -70,6 +71,7 @@ impl EngineHandle {
     ) -> Result<Ticket, Refusal> {
         let vocabulary = self.vocabulary()?;
         let tokens = self.tokens(vocabulary, &request)?;
+        self.vocabulary()?;
         self.take_place()?;
 
         let Shared { stats, inbox, .. } = &*self.shared;

@@ -4,15 +4,18 @@
 //! the admission counter in [`super::EngineHandle`], not by the box.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::slot::Job;
+use crate::domain::Failure;
+
+use super::slot::{End, Job};
 
 #[derive(Debug, Default)]
 struct Contents {
     jobs: Vec<Job>,
     rung: bool,
-    closed: bool,
+    /// What becomes of jobs that come too late.
+    closed: Option<Failure>,
 }
 
 /// Where jobs and rings arrive.
@@ -26,20 +29,24 @@ impl Inbox {
     /// Hands in a job. Behind a closed box it ends at once.
     pub(super) fn push(&self, job: Job) {
         let mut contents = self.lock();
-        if contents.closed {
+        if let Some(failure) = contents.closed.clone() {
             drop(contents);
-            drop(job);
+            job.end_unstarted(Instant::now(), End::Failed(failure));
         } else {
             contents.jobs.push(job);
             self.bell.notify_one();
         }
     }
 
-    /// Takes what has arrived and lets nothing more in.
-    pub(super) fn close(&self) -> Vec<Job> {
+    /// Lets nothing more in, and ends what has arrived or comes too late with `failure`.
+    pub(super) fn close(&self, failure: &Failure) {
         let mut contents = self.lock();
-        contents.closed = true;
-        Self::empty(&mut contents)
+        contents.closed = Some(failure.clone());
+        let jobs = Self::empty(&mut contents);
+        drop(contents);
+        for job in jobs {
+            job.end_unstarted(Instant::now(), End::Failed(failure.clone()));
+        }
     }
 
     /// Asks the engine to look around: something was cancelled, emptied, or shall end.

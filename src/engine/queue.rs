@@ -15,7 +15,7 @@ use crate::domain::ConnectionId;
 use super::slot::Job;
 
 /// Output tokens a job is charged for at first; a client that leaves `max_tokens` open does not
-/// say how many there will be. What it takes beyond is charged when it ends.
+/// say how many there will be. The account is settled when it ends.
 const EXPECTED_OUTPUT: u64 = 128;
 
 /// Tags of more connections than this are swept for those that no longer matter.
@@ -44,7 +44,7 @@ impl WaitQueue {
             let clock = self.clock;
             self.last_tags.retain(|_, tag| *tag > clock);
         }
-        let cost = job.tokens.len() as u64 + expected_output(&job);
+        let cost = expected_cost(&job);
         let last = self.last_tags.entry(job.connection).or_default();
         *last = (*last).max(self.clock) + cost;
         self.waiting.push(Waiting { tag: *last, job, told: None });
@@ -62,20 +62,41 @@ impl WaitQueue {
         Some(waiting.job)
     }
 
-    /// Charges a connection for output beyond what its job was charged at first.
-    pub(super) fn charge(&mut self, job: &Job, generated: usize) {
-        let extra = (generated as u64).saturating_sub(expected_output(job));
-        if let Some(last) = self.last_tags.get_mut(&job.connection) {
-            *last += extra;
+    /// Settles the account of a job that has run with a prompt of `n_prompt` tokens: its connection
+    /// is charged for the `computed` tokens it really took, and given back what it was charged too
+    /// much.
+    pub(super) fn settle(&mut self, job: &Job, n_prompt: usize, computed: usize) {
+        let (charged, computed) = (cost(n_prompt, job), computed as u64);
+        if computed < charged {
+            self.give_back(job.connection, self.clock, charged - computed);
+        } else if let Some(last) = self.last_tags.get_mut(&job.connection) {
+            *last += computed - charged;
         }
     }
 
-    /// Takes out the jobs that nobody waits for any more.
+    /// Takes out the jobs that nobody waits for any more, and gives back what they were charged.
     pub(super) fn take_cancelled(&mut self) -> Vec<Job> {
-        self.waiting
-            .extract_if(.., |waiting| waiting.job.cancel.is_set())
-            .map(|waiting| waiting.job)
-            .collect()
+        let cancelled: Vec<Waiting> =
+            self.waiting.extract_if(.., |waiting| waiting.job.cancel.is_set()).collect();
+        // The latest first: a tag is compared with those of jobs that came before it.
+        for waiting in cancelled.iter().rev() {
+            self.give_back(waiting.job.connection, waiting.tag, expected_cost(&waiting.job));
+        }
+        cancelled.into_iter().map(|waiting| waiting.job).collect()
+    }
+
+    /// Moves what `connection` asked for after `tag` up by `cost`, never before the clock.
+    fn give_back(&mut self, connection: ConnectionId, tag: u64, cost: u64) {
+        let clock = self.clock;
+        let moved = |tag: u64| tag.saturating_sub(cost).max(clock);
+        for waiting in &mut self.waiting {
+            if waiting.job.connection == connection && waiting.tag > tag {
+                waiting.tag = moved(waiting.tag);
+            }
+        }
+        if let Some(last) = self.last_tags.get_mut(&connection) {
+            *last = moved(*last);
+        }
     }
 
     /// Takes out everything.
@@ -100,8 +121,14 @@ impl WaitQueue {
     }
 }
 
-fn expected_output(job: &Job) -> u64 {
-    job.params.max_tokens.map_or(EXPECTED_OUTPUT, |n| u64::from(n).min(EXPECTED_OUTPUT))
+/// What a job that waits is charged.
+fn expected_cost(job: &Job) -> u64 {
+    cost(job.tokens.len(), job)
+}
+
+fn cost(n_prompt: usize, job: &Job) -> u64 {
+    let most = job.params.max_tokens.map_or(EXPECTED_OUTPUT, u64::from);
+    n_prompt as u64 + most.min(EXPECTED_OUTPUT)
 }
 
 #[cfg(test)]
@@ -155,10 +182,52 @@ mod tests {
         queue.push(job(2, 10));
         queue.pop();
         queue.pop();
-        queue.charge(&greedy, 1000);
+        queue.settle(&greedy, 10, 1010);
         queue.push(job(1, 10));
         queue.push(job(2, 10));
         assert_eq!(queue.pop().unwrap().connection, ConnectionId(2));
+    }
+
+    #[test]
+    fn a_connection_pays_nothing_for_what_it_aborted_while_it_waited() {
+        let mut queue = WaitQueue::default();
+        for _ in 0..300 {
+            let regretted = job(1, 50);
+            regretted.cancel.set();
+            queue.push(regretted);
+            queue.push(job(2, 50));
+            assert_eq!(queue.take_cancelled().len(), 1);
+            assert_eq!(queue.pop().unwrap().connection, ConnectionId(2));
+        }
+        queue.push(job(2, 50));
+        queue.push(job(2, 50));
+        queue.push(job(1, 50));
+        let order: Vec<u64> = order(&mut queue).into_iter().map(|(id, _)| id).collect();
+        assert_ne!(order, [2, 2, 1], "it waits behind everybody");
+    }
+
+    #[test]
+    fn what_was_aborted_no_longer_stands_before_what_came_after_it() {
+        let mut queue = WaitQueue::default();
+        let regretted = job(1, 1000);
+        regretted.cancel.set();
+        queue.push(regretted);
+        queue.push(job(1, 10));
+        queue.push(job(2, 20));
+        queue.take_cancelled();
+        assert_eq!(order(&mut queue), [(1, 10), (2, 20)]);
+    }
+
+    #[test]
+    fn a_short_answer_is_charged_as_one() {
+        let mut queue = WaitQueue::default();
+        let brief = job(1, 10);
+        queue.push(job(1, 10));
+        queue.pop();
+        queue.settle(&brief, 10, 11);
+        queue.push(job(1, 10));
+        queue.push(job(2, 11));
+        assert_eq!(queue.pop().unwrap().connection, ConnectionId(1));
     }
 
     #[test]

@@ -163,6 +163,11 @@ impl<S> Slot<S> {
         self.tokens.len() - self.n_prompt
     }
 
+    /// Tokens of the prompt that were computed so far.
+    pub(super) fn n_read(&self) -> usize {
+        self.computed.min(self.n_prompt) - self.cached
+    }
+
     /// Tokens that have to be computed before the next can be drawn.
     pub(super) fn n_pending(&self) -> usize {
         self.tokens.len() - self.computed
@@ -193,6 +198,7 @@ impl<S> Slot<S> {
         let usage = Usage {
             prompt_tokens: self.n_prompt,
             cached_tokens: self.cached,
+            read_tokens: self.n_read(),
             tokens: self.n_generated(),
             queued: between(Some(self.job.received), Some(self.started)),
             prompt: between(Some(self.started), Some(self.prompt_read.unwrap_or(now))),

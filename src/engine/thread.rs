@@ -11,6 +11,8 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use crate::domain::Failure;
+
 use super::handle::{EngineHandle, Options, Shared};
 use super::inbox::Inbox;
 use super::model::{CancelFlag, Model, Vocabulary};
@@ -101,7 +103,12 @@ struct LastWords(Arc<Shared>);
 impl Drop for LastWords {
     fn drop(&mut self) {
         self.0.stats.set_state(State::Ended);
-        drop(self.0.inbox.close());
+        let failure = if self.0.draining.load(Ordering::Acquire) {
+            Failure::ShuttingDown
+        } else {
+            Failure::EngineFailed { reason: "the engine has stopped".to_owned() }
+        };
+        self.0.inbox.close(&failure);
     }
 }
 

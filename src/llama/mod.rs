@@ -17,6 +17,7 @@ mod logs;
 mod model;
 mod sampling;
 mod source;
+mod special;
 mod template;
 mod vocabulary;
 

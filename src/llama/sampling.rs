@@ -21,6 +21,14 @@ use super::candidates::{self, Candidate};
 /// llama.cpp's seed for "draw one" (`LLAMA_DEFAULT_SEED` in `llama.h`).
 const RANDOM_SEED: u32 = u32::MAX;
 
+/// Temperatures below are greedy. Dividing by them would overflow, and long before that leaves
+/// the likeliest token alone.
+const GREEDY_BELOW: f32 = 1e-6;
+
+/// Tokens further than this below the likeliest have no probability as a number of 32 bits, of
+/// whose logarithm llama.cpp's `typical` sampler would make a NaN.
+const IMPROBABLE: f32 = 85.0;
+
 /// One request's sampling.
 pub struct Sampler {
     biases: Vec<(usize, f32)>,
@@ -34,7 +42,7 @@ enum Choice {
     /// The likeliest.
     Greedy,
     /// By llama.cpp's chain, on what the cut leaves.
-    Drawn { cut: Cut, chain: LlamaSampler },
+    Drawn { cut: Cut, depth: f32, chain: LlamaSampler },
 }
 
 /// What can be left out before the chain runs, without changing what it draws.
@@ -67,11 +75,12 @@ impl Sampler {
             .filter_map(|(token, bias)| Some((usize::try_from(token).ok()?, bias)))
             .filter(|&(token, _)| token < n_vocab)
             .collect();
-        let choice = if params.temp == 0.0 {
+        let choice = if params.temp < GREEDY_BELOW {
             Choice::Greedy
         } else {
             let cut = Cut::of(params, n_vocab);
-            Choice::Drawn { cut, chain: chain(params, cut) }
+            let depth = if params.typical_p < 1.0 { IMPROBABLE } else { f32::INFINITY };
+            Choice::Drawn { cut, depth, chain: chain(params, cut) }
         };
         Self {
             biases,
@@ -105,9 +114,10 @@ impl Sampler {
         }
         let token = match &mut self.choice {
             Choice::Greedy => candidates::likeliest(row).ok_or_else(no_choice)? as Token,
-            Choice::Drawn { cut, chain } => {
+            Choice::Drawn { cut, depth, chain } => {
                 let max = candidates::maximum(row).ok_or_else(no_choice)?;
-                let drawn = cut.draw(row, max, chain);
+                let floor = max - *depth;
+                let drawn = cut.draw(row, max, floor, chain);
                 drawn.selected_token().ok_or_else(no_choice)?.0
             }
         };
@@ -135,9 +145,16 @@ impl Cut {
         }
     }
 
-    /// What is left after the cut and `chain`, with the one that `chain` drew selected.
-    fn draw(self, row: &[f32], max: f32, chain: &mut LlamaSampler) -> LlamaTokenDataArray {
-        let data = self.apply(row, max).into_iter().map(token_data).collect();
+    /// What is left at or above `floor` after the cut and `chain`, with the one that `chain` drew selected.
+    fn draw(
+        self,
+        row: &[f32],
+        max: f32,
+        floor: f32,
+        chain: &mut LlamaSampler,
+    ) -> LlamaTokenDataArray {
+        let data = self.apply(row, max).into_iter();
+        let data = data.filter(|candidate| candidate.logit >= floor).map(token_data).collect();
         let mut data = LlamaTokenDataArray::new(data, true);
         data.apply_sampler(chain);
         data

@@ -4,13 +4,21 @@
 //! methods, `raise_exception`. A template comes with the model file, so it is given a budget and
 //! no access to anything.
 
+use std::borrow::Cow;
+use std::io;
+
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, context};
 
-use crate::domain::Message;
+use crate::domain::Role;
 
 /// Instructions a template may execute: a thousand messages take about a tenth of it.
 const FUEL: u64 = 20_000_000;
+
+/// What a template may write beyond the messages, and how often it may repeat those: headers,
+/// instructions and a second look at the last question.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+const MOST_COPIES: usize = 4;
 
 const NAME: &str = "chat";
 
@@ -43,32 +51,50 @@ impl ChatTemplate {
         Ok(Self { environment, bos, eos })
     }
 
-    /// The text of the begin-of-text token, which a template may put in front itself.
-    pub(super) fn bos(&self) -> &str {
-        &self.bos
-    }
-
     /// Renders a conversation, ready for the assistant's answer.
     ///
     /// # Errors
     /// The template's own words, where it refuses.
-    pub(super) fn render(&self, messages: &[Message]) -> Result<String, String> {
+    pub(super) fn render(&self, messages: &[(Role, Cow<'_, str>)]) -> Result<String, String> {
+        let n_bytes: usize = messages.iter().map(|(_, content)| content.len()).sum();
         let messages: Vec<_> = messages
             .iter()
-            .map(|m| context! { role => m.role.name(), content => m.content.as_str() })
+            .map(|(role, content)| context! { role => role.name(), content => content.as_ref() })
             .collect();
         let template = self.environment.get_template(NAME).map_err(|error| error.to_string())?;
-        template
-            .render(context! {
-                messages,
-                bos_token => self.bos.as_str(),
-                eos_token => self.eos.as_str(),
-                add_generation_prompt => true,
-            })
-            .map_err(|error| {
-                let reason = error.detail().map_or_else(|| error.to_string(), str::to_owned);
-                format!("the model's chat template refuses this conversation: {reason}")
-            })
+        let mut text = Bounded { text: Vec::new(), left: MOST_BYTES + MOST_COPIES * n_bytes };
+        let variables = context! {
+            messages,
+            bos_token => self.bos.as_str(),
+            eos_token => self.eos.as_str(),
+            add_generation_prompt => true,
+        };
+        template.render_captured_to(variables, &mut text).map_err(|error| {
+            let reason = error.detail().map_or_else(|| error.to_string(), str::to_owned);
+            format!("the model's chat template refuses this conversation: {reason}")
+        })?;
+        String::from_utf8(text.text).map_err(|_| "the model's chat template is broken".to_owned())
+    }
+}
+
+/// A text that does not grow beyond all bounds: fuel counts a template's steps, not its output.
+struct Bounded {
+    text: Vec<u8>,
+    left: usize,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(left) = self.left.checked_sub(bytes.len()) else {
+            return Err(io::Error::other("it writes far more than it was given"));
+        };
+        self.left = left;
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -3,14 +3,18 @@
 //! The table is made once, so that turning a token into text costs no call into C. llama.cpp's
 //! tokenizer is safe to use from several threads at once (`llama.h`, "Tokenization").
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
+use llama_cpp_sys_2 as sys;
 
 use crate::domain::{Message, Refusal, Token};
 use crate::engine::Vocabulary;
 
+use super::context;
+use super::special::{Part, Special, Specials};
 use super::template::ChatTemplate;
 
 /// The vocabulary of a loaded model.
@@ -22,7 +26,10 @@ pub(super) struct LlamaVocabulary {
     ends: Vec<u32>,
     is_end: Vec<bool>,
     longest: usize,
-    adds_bos: bool,
+    specials: Specials,
+    /// What the model wants before every text that does not begin with it already, and after it.
+    before: Vec<Token>,
+    after: Vec<Token>,
     template: Result<ChatTemplate, String>,
 }
 
@@ -55,23 +62,70 @@ impl LlamaVocabulary {
                            or use an instruction-tuned model"
                 .to_owned()),
         };
-        let adds_bos = vocab.should_add_bos();
-        Self { model, bytes, ends, is_end, longest, adds_bos, template }
+        let around: Vec<Token> =
+            vocab.tokenize(b"", true, false).iter().map(|token| token.0).collect();
+        let n_before = around.len().min(usize::from(vocab.should_add_bos()));
+        let (before, after) = (around[..n_before].to_vec(), around[n_before..].to_vec());
+        let specials = specials(&model, n_tokens);
+        Self { model, bytes, ends, is_end, longest, specials, before, after, template }
     }
 
     pub(super) fn ends(&self) -> impl Iterator<Item = Token> + '_ {
         (0..).zip(&self.is_end).filter(|&(_, &is_end)| is_end).map(|(id, _)| id)
     }
 
-    fn tokens(&self, text: &str, adds_special: bool) -> Vec<Token> {
-        let tokens = self.model.vocab().tokenize(text.as_bytes(), adds_special, true);
-        tokens.into_iter().map(|token| token.0).collect()
+    /// The tokens of `text`, which special tokens may be written in.
+    fn tokens(&self, text: &str, plain: impl Fn(&str) -> Cow<'_, str>) -> Vec<Token> {
+        let vocab = self.model.vocab();
+        let mut tokens = Vec::new();
+        for part in self.specials.split(text) {
+            match part {
+                Part::Token(token) => tokens.push(token),
+                Part::Text(text) => {
+                    let text = vocab.tokenize(plain(text).as_bytes(), false, false);
+                    tokens.extend(text.into_iter().map(|token| token.0));
+                }
+            }
+        }
+        tokens
     }
+
+    fn wrapped(&self, tokens: Vec<Token>) -> Vec<Token> {
+        [self.before.as_slice(), &tokens, &self.after].concat()
+    }
+}
+
+/// The tokens that llama.cpp looks for in a text, with their ways.
+fn specials(model: &LlamaModel, n_tokens: usize) -> Specials {
+    const SOUGHT: u32 = sys::LLAMA_TOKEN_ATTR_CONTROL
+        | sys::LLAMA_TOKEN_ATTR_UNKNOWN
+        | sys::LLAMA_TOKEN_ATTR_USER_DEFINED;
+    const CONTROL: u32 = sys::LLAMA_TOKEN_ATTR_CONTROL | sys::LLAMA_TOKEN_ATTR_UNKNOWN;
+    // SAFETY: the model is loaded, and its vocabulary lives as long as it.
+    let raw = unsafe { sys::llama_model_get_vocab(context::raw(model)) };
+    let vocab = model.vocab();
+    let special = |token: LlamaToken| {
+        // SAFETY: the token is one of the vocabulary, which llama.cpp asserts.
+        let attributes = unsafe { sys::llama_vocab_get_attr(raw, token.0) };
+        if attributes & SOUGHT == 0 {
+            return None;
+        }
+        // A text that is not UTF-8 occurs in no prompt.
+        let text = vocab.text(token)?.to_str().ok()?.to_owned();
+        Some(Special {
+            token: token.0,
+            text,
+            is_control: attributes & CONTROL != 0,
+            strips_left: attributes & sys::LLAMA_TOKEN_ATTR_LSTRIP != 0,
+            strips_right: attributes & sys::LLAMA_TOKEN_ATTR_RSTRIP != 0,
+        })
+    };
+    Specials::new((0..).map(LlamaToken).take(n_tokens).filter_map(special).collect())
 }
 
 impl Vocabulary for LlamaVocabulary {
     fn tokenize(&self, text: &str) -> Vec<Token> {
-        self.tokens(text, true)
+        self.wrapped(self.tokens(text, |text| Cow::Borrowed(text)))
     }
 
     fn tokenize_chat(&self, messages: &[Message]) -> Result<Vec<Token>, Refusal> {
@@ -80,10 +134,20 @@ impl Vocabulary for LlamaVocabulary {
             reason: reason.to_owned(),
         };
         let template = self.template.as_ref().map_err(|reason| invalid(reason))?;
-        let text = template.render(messages).map_err(|reason| invalid(&reason))?;
+        let contents = messages.iter().map(|message| message.content.as_str());
+        let guard = self.specials.guard(contents).ok_or_else(|| {
+            invalid("must not use every noncharacter of Unicode from U+FDD0 to U+FDEF")
+        })?;
+        let guarded: Vec<_> = messages
+            .iter()
+            .map(|message| (message.role, self.specials.guarded(&message.content, guard)))
+            .collect();
+        let text = template.render(&guarded).map_err(|reason| invalid(&reason))?;
+        let tokens = self.tokens(&text, |text| guard.lift(text));
         // Most templates write the begin-of-text token themselves; two of them spoil the answer.
-        let has_bos = !template.bos().is_empty() && text.starts_with(template.bos());
-        Ok(self.tokens(&text, self.adds_bos && !has_bos))
+        let has_bos = !self.before.is_empty() && tokens.starts_with(&self.before);
+        // Whatever ends a text is not wanted before the assistant's answer.
+        Ok(if has_bos { tokens } else { [self.before.as_slice(), &tokens].concat() })
     }
 
     fn piece(&self, token: Token) -> &[u8] {
@@ -105,3 +169,6 @@ impl Vocabulary for LlamaVocabulary {
         self.longest
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,8 +24,16 @@ impl EndStats {
     /// Translates the engine's account. `ttft` is known to whoever sent the first text, and
     /// `None` where there was none.
     pub fn new(usage: &Usage, ttft: Option<Duration>) -> Self {
-        let Usage { prompt_tokens, cached_tokens, tokens, queued, prompt, generation, total } =
-            *usage;
+        let Usage {
+            prompt_tokens,
+            cached_tokens,
+            read_tokens,
+            tokens,
+            queued,
+            prompt,
+            generation,
+            total,
+        } = *usage;
         Self {
             ttft_ms: ttft.map(millis),
             // A short text can be computed to its end before its first part is sent.
@@ -36,7 +44,7 @@ impl EndStats {
             cached_tokens,
             queue_ms: millis(queued),
             prompt_ms: millis(prompt),
-            prompt_tps: rate(prompt_tokens.saturating_sub(cached_tokens), prompt),
+            prompt_tps: rate(read_tokens, prompt),
         }
     }
 }

@@ -180,11 +180,14 @@ impl<S: Socket> Writer<S> {
             Wake::Leave => self.leave_by = Some(Instant::now() + LEAVE_GRACE),
             Wake::Overdue => is_overdue = true,
         }
-        while let Some(next) = reply.or_else(|| sources.replies.try_recv().ok()) {
+        // Not all there are: a client that asks without pause would keep its text from itself.
+        for _ in 0..REPLIES {
+            let Some(next) = reply.take().or_else(|| sources.replies.try_recv().ok()) else {
+                break;
+            };
             if let Next::Left = self.answer(next).await? {
                 return Ok(Next::Left);
             }
-            reply = None;
         }
         let mut index = 0;
         while let Some(running) = self.running.get_mut(index) {

@@ -77,7 +77,7 @@ proptest! {
         theirs.apply_sampler(&mut full_chain(&params, row.len()));
         let cut = Cut::of(&params, row.len());
         let max = candidates::maximum(&row).unwrap();
-        let ours = cut.draw(&row, max, &mut chain(&params, cut));
+        let ours = cut.draw(&row, max, f32::NEG_INFINITY, &mut chain(&params, cut));
         let (ours, theirs) = (distribution(&ours), distribution(&theirs));
         let tokens = |of: &[(Token, f32)]| of.iter().map(|&(token, _)| token).collect::<Vec<_>>();
         prop_assert_eq!(tokens(&ours), tokens(&theirs));
@@ -128,6 +128,45 @@ fn the_likeliest_token_is_drawn_at_temperature_zero_whatever_else_is_set() {
     let mut row = vec![0.0; Paper.n_tokens()];
     row[42] = 1.0;
     assert_eq!(sampler.draw(&mut row, |token| Paper.piece(token)).unwrap().token, 42);
+}
+
+#[test]
+fn a_tiny_temperature_is_greedy_and_no_overflow() {
+    for temp in [1e-45, 1e-38, 1e-30, 9e-7, 1e-5] {
+        let params = Params { temp, top_k: 0, top_p: 1.0, min_p: 0.0, ..Params::default() };
+        let mut sampler = Sampler::new(&params, &[], &Paper, std::iter::empty());
+        let mut row: Vec<f32> = (0..Paper.n_tokens()).map(|i| i as f32 / 100.0).collect();
+        row[42] = 30.0;
+        let drawn = sampler.draw(&mut row, |token| Paper.piece(token)).unwrap();
+        assert_eq!(drawn.token, 42, "{temp}");
+    }
+}
+
+#[test]
+fn typical_sampling_is_the_same_beside_tokens_that_cannot_be() {
+    let row: Vec<f32> = (0..Paper.n_tokens()).map(|i| (i % 7) as f32 + i as f32 * 1e-4).collect();
+    let draws = |row: &[f32]| -> Vec<Token> {
+        let draw = |seed| {
+            let params = Params {
+                top_k: 0,
+                top_p: 1.0,
+                min_p: 0.0,
+                typical_p: 0.3,
+                seed: Some(seed),
+                ..Params::default()
+            };
+            let mut sampler = Sampler::new(&params, &[], &Paper, std::iter::empty());
+            sampler.draw(&mut row.to_vec(), |token| Paper.piece(token)).unwrap().token
+        };
+        (0..100).map(draw).collect()
+    };
+    let mut with_impossible = row.clone();
+    // Unlikely in either row, so that nothing else changes.
+    with_impossible[0] = f32::NEG_INFINITY;
+    with_impossible[7] = -200.0;
+    let likely = |tokens: Vec<Token>| tokens.into_iter().all(|token| row[token as usize] > 3.0);
+    assert_eq!(likely(draws(&row)), likely(draws(&with_impossible)));
+    assert_ne!(draws(&with_impossible), vec![draws(&with_impossible)[0]; 100]);
 }
 
 #[test]

@@ -1,18 +1,13 @@
 //! Templates in the manner of the model families.
 
 use super::*;
-use crate::domain::Role;
 
 fn template(source: &str) -> ChatTemplate {
     ChatTemplate::new(source.to_owned(), "<s>".to_owned(), "</s>".to_owned()).unwrap()
 }
 
-fn conversation(turns: &[(Role, &str)]) -> Vec<Message> {
-    turns.iter().map(|&(role, content)| Message { role, content: content.to_owned() }).collect()
-}
-
-fn short() -> Vec<Message> {
-    conversation(&[(Role::System, "Be kind."), (Role::User, "  ¿Qué tal? 🦊 ")])
+fn short() -> [(Role, Cow<'static, str>); 2] {
+    [(Role::System, "Be kind.".into()), (Role::User, "  ¿Qué tal? 🦊 ".into())]
 }
 
 #[test]
@@ -55,7 +50,7 @@ fn what_a_template_refuses_is_said_in_its_own_words() {
     assert!(error.contains("System role not supported"), "{error}");
     let one_line = !error.contains('\n');
     assert!(one_line, "{error}");
-    assert_eq!(template(source).render(&conversation(&[(Role::User, "x")])).unwrap(), "<s>ok");
+    assert_eq!(template(source).render(&[(Role::User, "x".into())]).unwrap(), "<s>ok");
 }
 
 #[test]
@@ -68,6 +63,14 @@ fn a_template_that_is_no_jinja_is_an_error() {
 fn a_template_that_does_not_end_runs_out_of_fuel() {
     let source = "{% for a in range(10000) %}{% for b in range(10000) %}{% endfor %}{% endfor %}";
     assert!(template(source).render(&short()).is_err());
+}
+
+#[test]
+fn a_template_that_writes_without_end_is_stopped() {
+    let source = "{% for a in range(90000) %}{{ messages[0].content }}{% endfor %}";
+    let long = "x".repeat(10_000);
+    let error = template(source).render(&[(Role::User, long.into())]).unwrap_err();
+    assert!(!error.is_empty());
 }
 
 #[test]

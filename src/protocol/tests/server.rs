@@ -22,6 +22,7 @@ fn usage() -> Usage {
     Usage {
         prompt_tokens: 110,
         cached_tokens: 10,
+        read_tokens: 100,
         tokens: 87,
         queued: Duration::from_micros(1_499),
         prompt: Duration::from_millis(40),
@@ -80,7 +81,7 @@ fn a_rate_without_tokens_or_time_is_null() {
     let timeless = Usage { generation: Duration::ZERO, prompt: Duration::ZERO, ..usage() };
     assert_eq!(stats(timeless)["tps"], Value::Null);
     assert_eq!(stats(timeless)["prompt_tps"], Value::Null);
-    let cached = Usage { cached_tokens: 110, ..usage() };
+    let cached = Usage { cached_tokens: 110, read_tokens: 0, ..usage() };
     assert_eq!(stats(cached)["prompt_tps"], Value::Null);
     assert_eq!(stats(usage())["ttft_ms"], Value::Null);
 }
