@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, value_parser};
 use thiserror::Error;
@@ -58,7 +59,7 @@ struct Typed {
     positional: Vec<OsString>,
 
     /// Serve the built-in demo model: a toy, to try things out without a download
-    #[arg(long, env = "INFERENCE_CORE_DEMO")]
+    #[arg(long, env = "INFERENCE_CORE_DEMO", value_parser = BoolishValueParser::new())]
     demo: bool,
 
     /// Tokens a request may use, prompt and answer together [default: what the model was trained
@@ -267,7 +268,8 @@ fn model_and_port(args: &[OsString], demo: bool) -> Result<(Option<PathBuf>, u16
 }
 
 fn port(typed: &OsString) -> Result<u16, UsageError> {
-    typed.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
+    let digits = typed.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.and_then(|text| text.parse().ok()).ok_or_else(|| {
         UsageError(format!(
             "{} is not a port: it must be a number from 0 to 65535",
             typed.display()
@@ -321,6 +323,7 @@ mod tests {
             ("model.gguf 70000", "70000"),
             ("model.gguf -1", "-1"),
             ("model.gguf 80x", "80x"),
+            ("model.gguf +80", "+80"),
             ("model.gguf 1 2", "2"),
             ("--demo model.gguf 1", "model.gguf"),
             ("4000", "--demo 4000"),

@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::build_info;
 use crate::config::Config;
@@ -50,10 +51,8 @@ const HASTY_STOP_GRACE: Duration = Duration::from_millis(300);
 /// # Errors
 /// [`AppError`], whose text is for the person at the terminal.
 pub fn run(config: &Config) -> Result<(), AppError> {
-    let filter = EnvFilter::try_new(&config.log).map_err(|error| AppError::LogFilter {
-        filter: config.log.clone(),
-        reason: error.to_string(),
-    })?;
+    let filter = log_filter(&config.log)
+        .map_err(|reason| AppError::LogFilter { filter: config.log.clone(), reason })?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
@@ -77,6 +76,18 @@ pub fn run(config: &Config) -> Result<(), AppError> {
     let result = runtime.block_on(serve(config, description, plan));
     runtime.shutdown_background();
     result
+}
+
+/// A filter of tracing-subscriber, which would take a word that is no level as the name of a part
+/// that logs, and show nothing.
+fn log_filter(text: &str) -> Result<EnvFilter, String> {
+    for directive in text.split(',').map(str::trim) {
+        let is_word = directive.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if directive.is_empty() || is_word && directive.parse::<LevelFilter>().is_err() {
+            return Err(format!("{directive:?} is no level"));
+        }
+    }
+    EnvFilter::try_new(text).map_err(|error| error.to_string())
 }
 
 /// What `--version` prints.
@@ -170,4 +181,19 @@ async fn leave(
 fn address(listeners: &[TcpListener]) -> String {
     let address = listeners.first().and_then(|listener| listener.local_addr().ok());
     address.map_or_else(|| "nowhere".to_owned(), |address| address.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_filter_is_a_level_or_names_parts_and_levels() {
+        for filter in ["info", "warn,llama_cpp=off", "OFF", "inference_core::server=debug"] {
+            assert!(log_filter(filter).is_ok(), "{filter}");
+        }
+        for filter in ["", "verbose", "info,loud", "info,", "llama_cpp=loud"] {
+            assert!(log_filter(filter).is_err(), "{filter}");
+        }
+    }
 }

@@ -89,6 +89,8 @@ impl Authority {
             }
         };
         let port = match rest.strip_prefix(':') {
+            // As in RFC 3986, which allows to write the colon alone.
+            Some("") => None,
             // `u16` would also take a sign.
             Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
                 Some(digits.parse().ok()?)

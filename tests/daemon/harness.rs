@@ -123,6 +123,7 @@ pub fn assert_same_greedy(prompt: &str, ours: &Answer, theirs: &str) {
         bytes.extend(&logprobs.chosen.bytes);
         if !theirs.as_bytes().starts_with(&bytes) {
             let gap = first.logprob - second.logprob;
+            eprintln!("GAP {gap}");
             assert!(gap < NEAR_TIE, "{prompt}: gap {gap}: {:?} or {theirs:?}", ours.text);
             return;
         }

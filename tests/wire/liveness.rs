@@ -5,14 +5,14 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, pause};
+use tokio::time::{Instant, pause, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::common::{Client, Setup, TestServer, upgrade_request};
+use crate::common::{Client, GUARD, Setup, TestServer, upgrade_request};
 
 /// A client that hears nothing but pings.
 async fn quiet_client(server: &TestServer) -> Client {
@@ -73,4 +73,31 @@ async fn a_request_that_is_never_finished_is_dropped() {
         assert!(started.elapsed() < Duration::from_secs(60), "{head:?}");
         tokio::time::resume();
     }
+}
+
+#[tokio::test]
+async fn a_client_that_asks_without_pause_still_gets_its_text_and_metrics() {
+    let mut setup = Setup::default();
+    setup.limits.kv_tokens = 20_000_000;
+    setup.engine.ctx_size = 10_000_000;
+    let server = setup.start().await;
+    let mut client = Client::connect(&server).await;
+    client.send_endless("a").await;
+    let (mut sink, mut stream) = client.socket.split();
+    let flood = async {
+        let ping = Message::text(r#"{"op":"ping"}"#);
+        while sink.feed(ping.clone()).await.is_ok() {}
+    };
+    let reading = async {
+        let (mut tokens, mut metrics) = (0, 0);
+        while tokens < 20 || metrics < 3 {
+            let Some(Ok(Message::Text(text))) = stream.next().await else { continue };
+            tokens += usize::from(text.starts_with(r#"{"op":"token""#));
+            metrics += usize::from(text.starts_with(r#"{"op":"metrics""#));
+        }
+    };
+    let both = async {
+        tokio::select! { () = flood => panic!("the connection broke"), () = reading => {} }
+    };
+    timeout(GUARD, both).await.expect("text and metrics come between the answers");
 }
