@@ -4,14 +4,21 @@
 //! order, and the first thing that is wrong is reported. Unknown fields are ignored. If the frame
 //! has a usable `id`, the complaint carries it.
 
-use serde_json::{Map, Value};
-
 use crate::domain::{Message, Params, Prompt, Refusal, Role};
 
 use super::error::{Code, ErrorFrame};
-use super::fields::{excerpt, expected, invalid};
+use super::fields::{Fields, expected, invalid};
 use super::id::RequestId;
 use super::params;
+use super::sent::{List, Quoted, Sent};
+
+/// The fields of a frame. What is not named here is skipped before it is read.
+const NAMES: [&str; 5] = ["op", "id", "prompt", "messages", "params"];
+
+/// Most messages of a conversation. With 64 tokens each, which is a short turn, they fill a
+/// context of a million; and what the chat template makes of each takes far more memory than its
+/// text.
+const MAX_MESSAGES: usize = 16_384;
 
 /// One frame of a client.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,41 +55,35 @@ impl ClientFrame {
     /// # Errors
     /// The `error` frame to answer with.
     pub fn parse(text: &str) -> Result<Self, ErrorFrame> {
-        let value = serde_json::from_str(text).map_err(|error| {
+        let sent = Sent::check(text).map_err(|error| {
             ErrorFrame::new(Code::BadJson, format!("the frame is not valid JSON: {error}"))
         })?;
-        let Value::Object(object) = value else {
-            let message = format!("a frame is a JSON object, not {}", excerpt(&value));
-            return Err(ErrorFrame::new(Code::BadFrame, message));
-        };
-        let id = object.get("id").and_then(RequestId::from_value);
-        Self::from_object(object, id.clone()).map_err(|error| error.about(id))
+        let fields = Fields::of(sent, &NAMES)
+            .ok_or_else(|| bad_frame(format!("a frame is a JSON object, not {sent}")))?;
+        let id = fields.sent("id").and_then(RequestId::read);
+        Self::from_fields(&fields, id.clone()).map_err(|error| error.about(id))
     }
 
-    fn from_object(
-        mut object: Map<String, Value>,
-        id: Option<RequestId>,
-    ) -> Result<Self, ErrorFrame> {
-        let op = match object.get("op") {
-            Some(Value::String(op)) => op.as_str(),
-            None => return Err(bad_frame("a frame needs an op")),
-            Some(other) => {
-                return Err(bad_frame(format!("op must be a string, not {}", excerpt(other))));
-            }
-        };
+    fn from_fields(fields: &Fields<'_>, id: Option<RequestId>) -> Result<Self, ErrorFrame> {
+        let sent = fields.sent("op").ok_or_else(|| bad_frame("a frame needs an op"))?;
+        sent.with_text(|op| Self::from_op(op, fields, id))
+            .unwrap_or_else(|| Err(wrong_type("op", "a string", sent)))
+    }
+
+    fn from_op(op: &str, fields: &Fields<'_>, id: Option<RequestId>) -> Result<Self, ErrorFrame> {
         match op {
             "infer" => {
-                check_id(&object)?;
-                let prompt = prompt(&mut object)?;
-                let params = match take(&mut object, "params") {
+                check_id(fields, id.as_ref())?;
+                let prompt = prompt(fields)?;
+                let params = match fields.get("params") {
                     None => Params::default(),
-                    Some(Value::Object(fields)) => params::parse(fields)?,
-                    Some(other) => return Err(wrong_type("params", "an object", &other)),
+                    Some(sent) => params::parse(sent)
+                        .ok_or_else(|| wrong_type("params", "an object", sent))??,
                 };
                 Ok(Self::Infer(Infer { id, prompt, params }))
             }
             "abort" => {
-                check_id(&object)?;
+                check_id(fields, id.as_ref())?;
                 Ok(Self::Abort { id })
             }
             "subscribe_metrics" => Ok(Self::SubscribeMetrics),
@@ -92,7 +93,7 @@ impl ClientFrame {
                 let message = format!(
                     "there is no op {}: send infer, abort, subscribe_metrics, \
                      unsubscribe_metrics or ping",
-                    excerpt(&Value::from(other))
+                    Quoted(other)
                 );
                 Err(ErrorFrame::new(Code::UnknownOp, message))
             }
@@ -100,62 +101,63 @@ impl ClientFrame {
     }
 }
 
-fn check_id(object: &Map<String, Value>) -> Result<(), ErrorFrame> {
-    match object.get("id") {
-        None | Some(Value::Null) => Ok(()),
-        Some(value) if RequestId::from_value(value).is_some() => Ok(()),
-        Some(value) => {
+/// Refuses an id that was sent and is none.
+fn check_id(fields: &Fields<'_>, id: Option<&RequestId>) -> Result<(), ErrorFrame> {
+    match (fields.get("id"), id) {
+        (Some(sent), None) => {
             let allowed = format!("a string of at most {} bytes", RequestId::MAX_BYTES);
-            Err(wrong_type("id", &allowed, value))
+            Err(wrong_type("id", &allowed, sent))
         }
+        _ => Ok(()),
     }
 }
 
-fn prompt(object: &mut Map<String, Value>) -> Result<Prompt, ErrorFrame> {
-    match (take(object, "prompt"), take(object, "messages")) {
-        (Some(Value::String(text)), None) => Ok(Prompt::Text(text)),
-        (None, Some(Value::Array(items))) => Ok(Prompt::Messages(messages(items)?)),
+fn prompt(fields: &Fields<'_>) -> Result<Prompt, ErrorFrame> {
+    match (fields.get("prompt"), fields.get("messages")) {
+        (Some(sent), None) => match sent.text() {
+            Some(text) => Ok(Prompt::Text(text)),
+            None => Err(wrong_type("prompt", "a string", sent)),
+        },
+        (None, Some(sent)) => match sent.list(MAX_MESSAGES) {
+            Some(list) => Ok(Prompt::Messages(messages(&list)?)),
+            None => Err(wrong_type("messages", "a list", sent)),
+        },
         (Some(_), Some(_)) => Err(bad_frame("send prompt or messages, not both")),
-        (Some(other), None) => Err(wrong_type("prompt", "a string", &other)),
-        (None, Some(other)) => Err(wrong_type("messages", "a list", &other)),
         (None, None) => Err(bad_frame("infer needs a prompt or messages")),
     }
 }
 
-fn messages(items: Vec<Value>) -> Result<Vec<Message>, Refusal> {
-    if items.is_empty() {
+fn messages(list: &List<'_>) -> Result<Vec<Message>, Refusal> {
+    if list.len == 0 {
         return Err(invalid("messages", "must not be empty: send at least one"));
     }
-    items
-        .into_iter()
-        .enumerate()
-        .map(|(index, item)| {
-            let field = |name: &str| format!("messages[{index}]{name}");
-            let Value::Object(mut message) = item else {
-                return Err(expected(&field(""), "an object with role and content", &item));
-            };
-            let sent_role = message.get("role").unwrap_or(&Value::Null);
-            let role = [Role::System, Role::User, Role::Assistant]
-                .into_iter()
-                .find(|role| sent_role.as_str() == Some(role.name()))
-                .ok_or_else(|| {
-                    expected(&field(".role"), "\"system\", \"user\" or \"assistant\"", sent_role)
-                })?;
-            match message.remove("content").unwrap_or(Value::Null) {
-                Value::String(content) => Ok(Message { role, content }),
-                other => Err(expected(&field(".content"), "a string", &other)),
-            }
-        })
-        .collect()
+    if list.len > MAX_MESSAGES {
+        let reason = format!("must be at most {MAX_MESSAGES} messages, not {}", list.len);
+        return Err(invalid("messages", reason));
+    }
+    list.items.iter().enumerate().map(|(index, &item)| message(index, item)).collect()
 }
 
-/// Removes a field, if it is there and not `null`.
-fn take(object: &mut Map<String, Value>, name: &str) -> Option<Value> {
-    object.remove(name).filter(|value| !value.is_null())
+fn message(index: usize, sent: Sent<'_>) -> Result<Message, Refusal> {
+    let field = |name: &str| format!("messages[{index}]{name}");
+    let fields = Fields::of(sent, &["role", "content"])
+        .ok_or_else(|| expected(&field(""), "an object with role and content", sent))?;
+    let role = fields.sent("role").unwrap_or(Sent::NULL);
+    let content = fields.sent("content").unwrap_or(Sent::NULL);
+    Ok(Message {
+        role: role.with_text(named).flatten().ok_or_else(|| {
+            expected(&field(".role"), "\"system\", \"user\" or \"assistant\"", role)
+        })?,
+        content: content.text().ok_or_else(|| expected(&field(".content"), "a string", content))?,
+    })
 }
 
-fn wrong_type(field: &str, allowed: &str, sent: &Value) -> ErrorFrame {
-    bad_frame(format!("{field} must be {allowed}, not {}", excerpt(sent)))
+fn named(name: &str) -> Option<Role> {
+    [Role::System, Role::User, Role::Assistant].into_iter().find(|role| role.name() == name)
+}
+
+fn wrong_type(field: &str, allowed: &str, sent: Sent<'_>) -> ErrorFrame {
+    bad_frame(format!("{field} must be {allowed}, not {sent}"))
 }
 
 fn bad_frame(message: impl Into<String>) -> ErrorFrame {

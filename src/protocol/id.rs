@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
-use serde_json::Value;
+
+use super::sent::Sent;
 
 /// A request's name, chosen by the client: any string of at most [`RequestId::MAX_BYTES`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -13,10 +14,14 @@ impl RequestId {
     /// Longest id. It is repeated in every frame of its request, a UUID has 36.
     pub const MAX_BYTES: usize = 64;
 
-    /// The id in `value`, if it can be one.
-    pub(super) fn from_value(value: &Value) -> Option<Self> {
-        let text = value.as_str().filter(|text| text.len() <= Self::MAX_BYTES)?;
-        Some(Self(text.into()))
+    /// `text` as an id, if it can be one.
+    pub(super) fn new(text: &str) -> Option<Self> {
+        (text.len() <= Self::MAX_BYTES).then(|| Self(text.into()))
+    }
+
+    /// The id that was sent, if it can be one.
+    pub(super) fn read(sent: Sent<'_>) -> Option<Self> {
+        sent.with_text(Self::new).flatten()
     }
 
     /// The id as the client wrote it.

@@ -13,6 +13,7 @@ mod id;
 mod logprobs;
 mod metrics;
 mod params;
+mod sent;
 mod server;
 mod stats;
 

@@ -3,21 +3,45 @@
 //! What comes out lies inside the ranges of [`Params`]; nothing is clamped in silence. Fields
 //! this version does not know are ignored. Whether a token id exists is the model's to say.
 
-use serde_json::{Map, Value};
-
 use crate::domain::{Params, Range, Refusal, Token};
 
-use super::fields::{Fields, expected, integer, invalid, number};
+use super::fields::{Fields, expected, integer, invalid, number, whole_number};
+use super::sent::{Quoted, Sent};
 
 /// Every token id that can be named; the model has fewer.
 const TOKEN_IDS: Range = Range { min: 0.0, max: Token::MAX as f64 };
 
-/// Reads `params`.
-pub(super) fn parse(object: Map<String, Value>) -> Result<Params, Refusal> {
-    let mut fields = Fields(object);
+/// The fields of `params`. What is not named here is skipped before it is read.
+const NAMES: [&str; 18] = [
+    "temp",
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "typical_p",
+    "repeat_penalty",
+    "repeat_last_n",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+    "stop",
+    "logit_bias",
+    "ignore_eos",
+    "max_tokens",
+    "cache_prompt",
+    "progress",
+    "logprobs",
+];
+
+/// Reads `params`; `None` if that is no object.
+pub(super) fn parse(sent: Sent<'_>) -> Option<Result<Params, Refusal>> {
+    Fields::of(sent, &NAMES).map(|fields| from_fields(&fields))
+}
+
+fn from_fields(fields: &Fields<'_>) -> Result<Params, Refusal> {
     let default = Params::default();
     Ok(Params {
-        temp: temperature(&mut fields)?.unwrap_or(default.temp),
+        temp: temperature(fields)?.unwrap_or(default.temp),
         top_k: count(fields.integer("top_k", Params::TOP_K)?, default.top_k),
         top_p: fields.number("top_p", Params::PROBABILITY)?.unwrap_or(default.top_p),
         min_p: fields.number("min_p", Params::PROBABILITY)?.unwrap_or(default.min_p),
@@ -35,8 +59,8 @@ pub(super) fn parse(object: Map<String, Value>) -> Result<Params, Refusal> {
             .number("frequency_penalty", Params::PENALTY)?
             .unwrap_or(default.frequency_penalty),
         seed: fields.integer("seed", Params::SEED)?.map_or(default.seed, unless_negative),
-        stop: fields.take("stop").map_or(Ok(default.stop), stop)?,
-        logit_bias: fields.take("logit_bias").map_or(Ok(default.logit_bias), logit_bias)?,
+        stop: fields.get("stop").map_or(Ok(default.stop), stop)?,
+        logit_bias: fields.get("logit_bias").map_or(Ok(default.logit_bias), logit_bias)?,
         ignore_eos: fields.flag("ignore_eos")?.unwrap_or(default.ignore_eos),
         max_tokens: fields
             .integer("max_tokens", Params::MAX_TOKENS)?
@@ -47,7 +71,7 @@ pub(super) fn parse(object: Map<String, Value>) -> Result<Params, Refusal> {
     })
 }
 
-fn temperature(fields: &mut Fields) -> Result<Option<f32>, Refusal> {
+fn temperature(fields: &Fields<'_>) -> Result<Option<f32>, Refusal> {
     let short = fields.number("temp", Params::TEMP)?;
     let long = fields.number("temperature", Params::TEMP)?;
     if short.is_some() && long.is_some() {
@@ -67,23 +91,21 @@ fn count<T: TryFrom<i64>>(number: Option<i64>, default: T) -> T {
     })
 }
 
-fn stop(value: Value) -> Result<Vec<String>, Refusal> {
+fn stop(sent: Sent<'_>) -> Result<Vec<String>, Refusal> {
     const ALLOWED: &str = "a string or a list of strings";
-    let texts = match value {
-        Value::String(text) => vec![text],
-        Value::Array(items) if items.len() > Params::MAX_STOPS => {
-            let (sent, most) = (items.len(), Params::MAX_STOPS);
-            return Err(invalid("stop", format!("must be at most {most} strings, not {sent}")));
+    let most = Params::MAX_STOPS;
+    let items = match sent.list(most) {
+        Some(list) if list.len > most => {
+            let reason = format!("must be at most {most} strings, not {}", list.len);
+            return Err(invalid("stop", reason));
         }
-        Value::Array(items) => items
-            .into_iter()
-            .map(|item| match item {
-                Value::String(text) => Ok(text),
-                other => Err(expected("stop", ALLOWED, &other)),
-            })
-            .collect::<Result<_, _>>()?,
-        other => return Err(expected("stop", ALLOWED, &other)),
+        Some(list) => list.items,
+        None => vec![sent],
     };
+    let texts = items
+        .into_iter()
+        .map(|item| item.text().ok_or_else(|| expected("stop", ALLOWED, item)))
+        .collect::<Result<Vec<_>, _>>()?;
     for text in &texts {
         if text.is_empty() {
             return Err(invalid("stop", "must not be empty: every text contains \"\""));
@@ -96,38 +118,49 @@ fn stop(value: Value) -> Result<Vec<String>, Refusal> {
     Ok(texts)
 }
 
-fn logit_bias(value: Value) -> Result<Vec<(Token, f32)>, Refusal> {
-    const FIELD: &str = "logit_bias";
+/// The field of the functions below.
+const LOGIT_BIAS: &str = "logit_bias";
+
+fn logit_bias(sent: Sent<'_>) -> Result<Vec<(Token, f32)>, Refusal> {
     const ALLOWED: &str = "an object of token ids and biases, or a list of [id, bias]";
-    let n_pairs = match &value {
-        Value::Array(items) => items.len(),
-        Value::Object(entries) => entries.len(),
-        _ => return Err(expected(FIELD, ALLOWED, &value)),
+    let most = Params::MAX_LOGIT_BIASES;
+    let few = |len| match len {
+        0..=Params::MAX_LOGIT_BIASES => Ok(()),
+        _ => Err(invalid(LOGIT_BIAS, format!("must be of at most {most} tokens, not {len}"))),
     };
-    if n_pairs > Params::MAX_LOGIT_BIASES {
-        let most = Params::MAX_LOGIT_BIASES;
-        return Err(invalid(FIELD, format!("must be of at most {most} tokens, not {n_pairs}")));
-    }
-    let pair = |id: &Value, bias: &Value| {
-        let token = integer(FIELD, id, TOKEN_IDS)? as Token;
-        Ok((token, number(FIELD, bias, Params::LOGIT_BIAS)? as f32))
-    };
-    match value {
-        Value::Object(entries) => entries
+    if let Some(entries) = sent.entries(most) {
+        few(entries.len)?;
+        return entries
+            .items
             .into_iter()
-            .map(|(key, bias)| {
-                // A key that is no number stays a string and is refused as one.
-                let id = key.parse::<u64>().map_or_else(|_| Value::from(key), Value::from);
-                pair(&id, &bias)
-            })
-            .collect(),
-        Value::Array(items) => items
-            .iter()
-            .map(|item| match item.as_array().map(Vec::as_slice) {
-                Some([id, bias]) => pair(id, bias),
-                _ => Err(expected(FIELD, ALLOWED, item)),
-            })
-            .collect(),
-        _ => unreachable!("other types were refused above"),
+            .map(|(key, sent)| Ok((token(&key)?, bias(sent)?)))
+            .collect();
+    }
+    let list = sent.list(most).ok_or_else(|| expected(LOGIT_BIAS, ALLOWED, sent))?;
+    few(list.len)?;
+    list.items
+        .into_iter()
+        .map(|item| {
+            let pair = item.list(2).filter(|pair| pair.len == 2);
+            match pair.as_ref().map(|pair| pair.items.as_slice()) {
+                Some(&[id, sent]) => {
+                    Ok((integer(LOGIT_BIAS, id, TOKEN_IDS)? as Token, bias(sent)?))
+                }
+                _ => Err(expected(LOGIT_BIAS, ALLOWED, item)),
+            }
+        })
+        .collect()
+}
+
+fn bias(sent: Sent<'_>) -> Result<f32, Refusal> {
+    number(LOGIT_BIAS, sent, Params::LOGIT_BIAS).map(|bias| bias as f32)
+}
+
+/// The token that a key names.
+fn token(key: &str) -> Result<Token, Refusal> {
+    match key.parse::<u64>() {
+        Ok(id) if TOKEN_IDS.contains(id as f64) => Ok(id as Token),
+        Ok(id) => Err(expected(LOGIT_BIAS, &whole_number(TOKEN_IDS), id)),
+        Err(_) => Err(expected(LOGIT_BIAS, &whole_number(TOKEN_IDS), Quoted(key))),
     }
 }

@@ -2,4 +2,5 @@
 
 mod client;
 mod properties;
+mod sent;
 mod server;

@@ -62,6 +62,21 @@ async fn an_error_about_a_named_request_carries_its_name() {
 }
 
 #[tokio::test]
+async fn the_longest_message_full_of_tiny_values_is_answered_like_a_short_one() {
+    let mut setup = Setup::default();
+    setup.server.max_message_bytes = 8 << 20;
+    let server = setup.start().await;
+    let mut client = Client::connect(&server).await;
+    let tiny = vec![r#"{"":0}"#; 1_190_000].join(",");
+    client.send_text(format!(r#"{{"op":"ping","x":[{tiny}]}}"#)).await;
+    client.expect("pong").await;
+    client.send_text(format!(r#"{{"op":"infer","id":"a","messages":[{tiny}]}}"#)).await;
+    let error = client.expect_error("invalid_params").await;
+    assert_eq!(error["id"], "a");
+    assert!(error["message"].as_str().unwrap().contains("16384"), "{error}");
+}
+
+#[tokio::test]
 async fn a_binary_message_is_explained_and_closed_with_1003() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;

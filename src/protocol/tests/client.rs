@@ -32,7 +32,7 @@ fn code(text: &str) -> Code {
 }
 
 fn id(text: &str) -> RequestId {
-    RequestId::from_value(&json!(text)).unwrap()
+    RequestId::new(text).unwrap()
 }
 
 #[test]
@@ -255,6 +255,17 @@ fn an_unusable_conversation_is_refused_with_its_place() {
         assert_eq!(error.code(), Code::InvalidParams);
         assert!(error.message().contains(named), "{}", error.message());
     }
+}
+
+#[test]
+fn a_conversation_has_at_most_so_many_messages_and_the_refusal_says_how_many() {
+    let message = json!({"role": "user", "content": ""});
+    let frame = |n| json!({"op": "infer", "id": "a", "messages": vec![message.clone(); n]});
+    let Prompt::Messages(most) = infer(&frame(16_384)).prompt else { panic!("no messages") };
+    assert_eq!(most.len(), 16_384);
+    let error = parse(&frame(16_385)).unwrap_err();
+    assert_eq!((error.code(), error.id()), (Code::InvalidParams, Some(&id("a"))));
+    assert!(error.message().contains("at most 16384 messages, not 16385"), "{error:?}");
 }
 
 #[test]

@@ -54,10 +54,84 @@ fn any_params() -> impl Strategy<Value = Value> {
         .prop_map(|map| map.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())
 }
 
+/// Pieces of JSON, and what is nearly JSON, that mutations put into frames.
+const PIECES: [&str; 28] = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "\"",
+    "\\",
+    " ",
+    "-",
+    "0",
+    ".5",
+    "e9",
+    "1e999",
+    "null",
+    "true",
+    "\"op\"",
+    "\"id\":null,",
+    "\"prompt\":\"y\",",
+    "\"messages\":[{\"role\":\"user\"}],",
+    "\"params\":{\"temp\":2},",
+    "\"\\u006fp\":",
+    "\\ud800",
+    "\\ud83d\\ude00",
+    "\\u0000",
+    "\u{1}",
+    "é",
+    "[[[[[[[[",
+];
+
+/// Frames with a few pieces of them replaced.
+fn mutated_frame() -> impl Strategy<Value = String> {
+    let frames = prop::sample::select(vec![
+        r#"{"op":"ping"}"#,
+        r#"{"op":"abort","id":"a\nb"}"#,
+        r#"{"id":"a","op":"infer","prompt":"Ol\u00e1","params":{"temp":0.5,"seed":-1}}"#,
+        r#"{"op":"infer","prompt":"x","params":{"stop":["a","b"],"logit_bias":{"1":2,"x":0}}}"#,
+        r#"{"op":"infer","params":{"logit_bias":[[1,-2.5],[3,4]],"progress":true},"prompt":""}"#,
+        r#"{"op":"infer","messages":[{"role":"user","content":"a"},{"role":"tool"}],"x":[{}]}"#,
+    ]);
+    let changes = prop::collection::vec(
+        (any::<prop::sample::Index>(), 0..4_usize, prop::sample::select(PIECES.to_vec())),
+        0..4,
+    );
+    (frames, changes).prop_map(|(frame, changes)| {
+        let mut chars: Vec<char> = frame.chars().collect();
+        for (place, removed, piece) in changes {
+            let start = place.index(chars.len() + 1);
+            let end = chars.len().min(start + removed);
+            chars.splice(start..end, piece.chars());
+        }
+        chars.into_iter().collect()
+    })
+}
+
 proptest! {
     #[test]
     fn no_text_makes_parsing_panic(text in any::<String>()) {
         let _ = ClientFrame::parse(&text);
+    }
+
+    #[test]
+    fn no_mutation_of_a_frame_makes_parsing_panic(text in mutated_frame()) {
+        if let Err(error) = ClientFrame::parse(&text) {
+            prop_assert!(error.message().len() < 400, "{}", error.message());
+        }
+    }
+
+    #[test]
+    fn what_serde_json_does_not_read_as_a_value_is_refused_in_its_words(text in mutated_frame()) {
+        let refused = ClientFrame::parse(&text).err().filter(|error| error.code() == Code::BadJson);
+        let expected = serde_json::from_str::<Value>(&text).err();
+        prop_assert_eq!(
+            refused.map(|error| error.message().to_owned()),
+            expected.map(|error| format!("the frame is not valid JSON: {error}"))
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ fn json_of(frame: &ServerFrame<'_>) -> Value {
 }
 
 fn id() -> RequestId {
-    RequestId::from_value(&json!("a\"b")).unwrap()
+    RequestId::new("a\"b").unwrap()
 }
 
 fn usage() -> Usage {
