@@ -24,10 +24,10 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// 4 MiB hold a prompt of a million tokens; 2,000 idle connections cost some 40 MB.
+    /// 8 MiB hold a prompt of two million tokens; 2,000 idle connections cost some 40 MB.
     fn default() -> Self {
         Self {
-            max_message_bytes: 4 * 1024 * 1024,
+            max_message_bytes: 8 * 1024 * 1024,
             max_connections: 2000,
             allowed_origins: Vec::new(),
             metrics_interval: Duration::from_secs(1),
