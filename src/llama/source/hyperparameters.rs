@@ -10,6 +10,22 @@ const ROPE_SCALINGS: [&str; 4] = ["none", "linear", "yarn", "longrope"];
 /// For these llama.cpp takes one expert for none at all.
 const ONE_EXPERT_IS_NONE: [&str; 2] = ["hunyuan_vl", "hunyuan-dense"];
 
+/// For these llama.cpp asserts that there are experts. Others without are refused in its words.
+const ALWAYS_EXPERTS: [&str; 5] = ["bailingmoe2", "glm4moe", "grovemoe", "lfm2moe", "smallthinker"];
+/// For these llama.cpp sets up no KV cache, and asserts at the first step that it is an encoder's.
+const EMBEDDING: [&str; 10] = [
+    "bert",
+    "modern-bert",
+    "nomic-bert",
+    "nomic-bert-moe",
+    "neo-bert",
+    "jina-bert-v2",
+    "jina-bert-v3",
+    "eurobert",
+    "gemma-embedding",
+    "wavtokenizer-dec",
+];
+
 /// The hyperparameters of an architecture.
 struct Numbers<'a> {
     header: &'a Header,
@@ -21,6 +37,11 @@ struct Numbers<'a> {
 /// # Errors
 /// One line on the value and what it must be.
 pub(super) fn check(header: &Header, arch: &str, n_layers: u64) -> Result<(), String> {
+    if EMBEDDING.contains(&arch) {
+        return Err(format!(
+            "it is an embedding model ({arch}); this server generates text token by token"
+        ));
+    }
     let numbers = Numbers { header, arch };
     numbers.check_layers(n_layers)?;
     numbers.check_experts()?;
@@ -82,6 +103,9 @@ impl Numbers<'_> {
         let used_groups = self.get("expert_group_used_count").unwrap_or(0);
         if count <= 1 && ONE_EXPERT_IS_NONE.contains(&self.arch) {
             (count, used) = (0, 0);
+        }
+        if count == 0 && ALWAYS_EXPERTS.contains(&self.arch) {
+            return Err(self.wrong("expert_count", count, "such a model has experts"));
         }
         if count > MAX_EXPERTS {
             let rule = format!("llama.cpp supports {MAX_EXPERTS}");
