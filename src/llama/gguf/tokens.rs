@@ -91,13 +91,11 @@ fn byte_of(text: &[u8]) -> Option<u8> {
 fn escaped_byte_of(text: &[u8]) -> Option<u8> {
     let hex = |digit: u8| char::from(digit).to_digit(16).and_then(|n| u8::try_from(n).ok());
     match *text {
-        [b'\\'] => None,
-        [byte] => Some(byte),
+        [b'\\'] | [b'\\', b'x'] => None,
         [b'\\', b't'] => Some(b'\t'),
         [b'\\', b'n'] => Some(b'\n'),
         [b'\\', b'r'] => Some(b'\r'),
-        [b'\\', b'x'] => None,
-        [b'\\', byte] => Some(byte),
+        [byte] | [b'\\', byte] => Some(byte),
         // llama.cpp reads capital digits as other numbers.
         [b'\\', b'x', high, low] if !high.is_ascii_uppercase() && !low.is_ascii_uppercase() => {
             Some(hex(high)? << 4 | hex(low)?)

@@ -7,6 +7,9 @@ const MAX_LAYERS: u64 = 512;
 const MAX_EXPERTS: u64 = 1024;
 /// The ways to stretch a context that llama.cpp knows; it asserts that the name is one of these.
 const ROPE_SCALINGS: [&str; 4] = ["none", "linear", "yarn", "longrope"];
+/// For these llama.cpp rotates by sections of a position, and asserts that one is not empty.
+const SECTIONED: [&str; 6] =
+    ["paddleocr", "qwen2vl", "qwen35", "qwen35moe", "qwen3vl", "qwen3vlmoe"];
 /// For these llama.cpp takes one expert for none at all.
 const ONE_EXPERT_IS_NONE: [&str; 2] = ["hunyuan_vl", "hunyuan-dense"];
 
@@ -174,7 +177,7 @@ impl Numbers<'_> {
         let heads = self.list("attention.head_count").first().copied();
         let heads = heads.and_then(|n| u64::try_from(n).ok()).filter(|&n| n > 0);
         let width = self.get("embedding_length").unwrap_or(0);
-        let own = self.get("attention.key_length").or(heads.map(|n| width / n));
+        let own = self.get("attention.key_length").or_else(|| heads.map(|n| width / n));
         own.into_iter().chain(self.get("attention.key_length_swa"))
     }
 
@@ -187,6 +190,10 @@ impl Numbers<'_> {
         }
         if self.header.has(&key) && self.header.text(&key).is_none() {
             return Err(self.wrong("rope.scaling.type", "not a name", "it must be one"));
+        }
+        let sections = self.list("rope.dimension_sections");
+        if SECTIONED.contains(&self.arch) && sections.iter().take(3).all(|&n| n <= 0) {
+            return Err(self.wrong("rope.dimension_sections", "empty", "one must be above zero"));
         }
         let heads = self.list("attention.head_count").first().copied();
         let Some(heads) = heads.and_then(|n| u64::try_from(n).ok()).filter(|&n| n > 0) else {

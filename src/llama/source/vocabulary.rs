@@ -77,13 +77,13 @@ fn check_ends(header: &Header, model: &str, tokens: &Tokens) -> Result<(), Strin
     };
     let is_missing = |key: &str, default: Option<u64>| {
         let is_token = |&id: &u64| id < tokens.n;
-        header.unsigned(key).filter(is_token).or(default.filter(is_token)).is_none()
+        header.unsigned(key).filter(is_token).or_else(|| default.filter(is_token)).is_none()
     };
     // Gemma's texts always begin with it, whatever the header says; the others' do where the
     // header does not speak of it and the kind of pre-tokenizer asks for it.
     let is_gemma = model == "gemma4" || header.text("tokenizer.ggml.pre") == Some("gemma4");
     let adds_bos = is_gemma || header.boolean(ADD_BOS).unwrap_or(true);
-    let adds_eos = header.boolean(ADD_EOS).unwrap_or(eos == Some(11));
+    let adds_eos = header.boolean(ADD_EOS).unwrap_or_else(|| eos == Some(11));
     for (adds, key, default) in [(adds_bos, BOS, bos), (adds_eos, EOS, eos)] {
         if adds && model != "rwkv" && is_missing(key, default) {
             return Err(format!(
