@@ -1,16 +1,23 @@
 //! Where a model comes from, and what its header says of it.
 
+mod hyperparameters;
+mod vocabulary;
+
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::domain::ModelInfo;
 
-use super::error::LoadError;
+use super::error::{LoadError, one_line};
 use super::gguf::Header;
 
 /// The built-in demo model.
 pub(super) static DEMO: &[u8] = include_bytes!("../../tools/demo-model/demo.gguf");
+
+/// The architecture of files that hold only the sight of a model. llama.cpp reads none of their
+/// numbers and aborts later.
+const PROJECTOR: &str = "clip";
 
 /// Where a model comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,11 +108,18 @@ fn info(source: &Source, header: &Header) -> Result<ModelInfo, String> {
         let value = header.unsigned(&key).and_then(|n| u32::try_from(n).ok());
         value.filter(|&n| n > 0).ok_or_else(|| format!("its header has no usable {key}"))
     };
+    if arch == PROJECTOR {
+        return Err("it is the part of a model that sees pictures; name the language model's file"
+            .to_owned());
+    }
     // llama.cpp divides by some of these before it looks at them.
     number("embedding_length")?;
     if header.unsigned(&format!("{arch}.attention.head_count")) == Some(0) {
         return Err(format!("its header says that {arch}.attention.head_count is 0"));
     }
+    let n_layers = number("block_count")?;
+    hyperparameters::check(header, &arch, n_layers.into())?;
+    vocabulary::check(header, &arch)?;
     let stem = match source {
         Source::File(path) => path.file_stem().map(|stem| stem.to_string_lossy().into_owned()),
         Source::Demo => None,
@@ -113,15 +127,16 @@ fn info(source: &Source, header: &Header) -> Result<ModelInfo, String> {
     Ok(ModelInfo {
         name: header
             .text("general.name")
-            .map(str::to_owned)
-            .or(stem)
+            .map(one_line)
+            .or_else(|| stem.as_deref().map(one_line))
             .unwrap_or_else(|| "unnamed".to_owned()),
-        params: header.tensors.iter().map(|tensor| tensor.elements).sum(),
+        // Tensors of types that llama.cpp will refuse may claim to be larger than any file.
+        params: header.tensors.iter().fold(0, |sum: u64, t| sum.saturating_add(t.elements)),
         size_bytes: header.tensors.iter().filter_map(|tensor| tensor.bytes).sum(),
         n_ctx_train: number("context_length")?,
-        n_layers: number("block_count")?,
+        n_layers,
         chat: header.has("tokenizer.chat_template"),
         demo: *source == Source::Demo,
-        arch,
+        arch: one_line(&arch),
     })
 }

@@ -1,10 +1,13 @@
 //! What cannot be served: one plain line that names it, and the documented exit code.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+
+use inference_core::llama::{self, Source};
 
 use crate::fixture::{Gguf, demo_path};
 
@@ -125,6 +128,230 @@ fn a_model_whose_parts_do_not_fit_is_refused_in_llama_cpps_words() {
     check_file(folder.path(), "deep.gguf", &deep.bytes(), &["blk.3"]);
 }
 
+/// Checks that a model with `change` made to it is refused from its header alone.
+fn check_header(change: impl FnOnce(&mut Gguf), words: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut gguf = Gguf::random("llama", 1);
+    change(&mut gguf);
+    let path = gguf.write(folder.path(), "model.gguf");
+    let refused = llama::describe(&Source::File(path)).err().map(|error| error.to_string());
+    let message = refused.unwrap_or_else(|| panic!("{words:?}: it is taken"));
+    assert_eq!(message.lines().count(), 1, "{message}");
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in {message}");
+    }
+}
+
+#[test]
+fn layers_and_experts_that_llama_cpp_asserts_on_are_refused() {
+    let number = |key: &str, value: u32, words: &[&str]| {
+        check_header(|gguf| gguf.set_u32(&format!("llama.{key}"), value), words);
+    };
+    number("block_count", 513, &["block_count", "513", "512"]);
+    number("block_count", 100, &["block_count", "100", "tensors"]);
+    number("nextn_predict_layers", 7, &["nextn_predict_layers", "7", "3 layers"]);
+    number("expert_count", 4, &["expert_used_count", "0", "4 experts"]);
+    number("expert_used_count", 2, &["expert_used_count", "2", "without experts"]);
+    number("expert_group_count", 2, &["expert_group_count", "2"]);
+    let experts = |count: u32, used: &[u32], words: &[&str]| {
+        let change = |gguf: &mut Gguf| {
+            gguf.set_u32("llama.expert_count", count);
+            gguf.set_numbers("llama.expert_used_count", used);
+        };
+        check_header(change, words);
+    };
+    experts(1025, &[2], &["expert_count", "1025", "1024"]);
+    experts(4, &[2, 5, 2], &["expert_used_count", "5"]);
+}
+
+#[test]
+fn heads_and_rotations_that_do_not_fit_are_refused() {
+    let number = |key: &str, value: u32, words: &[&str]| {
+        check_header(|gguf| gguf.set_u32(&format!("llama.{key}"), value), words);
+    };
+    number("attention.head_count_kv", 0, &["head_count_kv", "0", "4 heads"]);
+    number("attention.head_count_kv", 3, &["head_count_kv", "3", "4 heads"]);
+    number("rope.dimension_count", 15, &["dimension_count", "15", "even"]);
+    number("rope.dimension_count", 18, &["dimension_count", "18", "16"]);
+    let key = "llama.attention.head_count_kv";
+    check_header(|gguf| gguf.set_numbers(key, &[2, 1, 2]), &["head_count_kv", "1", "layer 1"]);
+    check_header(|gguf| gguf.set_numbers(key, &[2, 0, 2]), &["head_count_kv", "0", "layer 1"]);
+    let key = "llama.rope.scaling.type";
+    check_header(|gguf| gguf.set_text(key, "fnord"), &["rope.scaling.type", "fnord", "yarn"]);
+    let key = "llama.attention.causal";
+    check_header(|gguf| gguf.set_bool(key, false), &["causal", "embedding"]);
+}
+
+#[test]
+fn numbers_that_ggml_cannot_compute_with_are_refused() {
+    for (key, values) in [
+        ("attention.layer_norm_rms_epsilon", &[f32::NAN, -1.0, f32::NEG_INFINITY][..]),
+        ("attention.layer_norm_epsilon", &[f32::NAN, -1.0, f32::INFINITY]),
+        ("attention.group_norm_epsilon", &[f32::NAN]),
+        ("rope.freq_base", &[f32::NAN, 0.0, -1.0, f32::INFINITY]),
+        ("rope.scaling.factor", &[f32::NAN]),
+    ] {
+        for &value in values {
+            let change = |gguf: &mut Gguf| gguf.set_f32(&format!("llama.{key}"), value);
+            check_header(change, &[key, &value.to_string()]);
+        }
+    }
+}
+
+#[test]
+fn an_alignment_that_tensors_cannot_have_is_refused() {
+    for alignment in [0, 1, 8, 16, 33, u32::MAX] {
+        let change = |gguf: &mut Gguf| gguf.set_u32("general.alignment", alignment);
+        check_header(change, &["general.alignment", &alignment.to_string(), "power of two"]);
+    }
+}
+
+#[test]
+fn a_vocabulary_that_is_not_whole_is_refused() {
+    let tokens = |change: fn(&mut Vec<Vec<u8>>), words: &[&str]| {
+        check_header(|gguf| gguf.change_tokens(change), words);
+    };
+    tokens(|tokens| tokens[100] = tokens[99].clone(), &["token 100", "twice"]);
+    // llama.cpp reads C strings and names empty ones.
+    tokens(|tokens| tokens[300] = [&tokens[99][..], b"\0x"].concat(), &["token 300", "twice"]);
+    tokens(
+        |tokens| {
+            tokens[300] = b"[EMPTY_301]".to_vec();
+            tokens[301] = Vec::new();
+        },
+        &["token 301", "twice"],
+    );
+    let hole = |tokens: &mut Vec<Vec<u8>>| {
+        tokens.iter_mut().filter(|token| *token == b"<0xE4>").for_each(|token| token.push(b'x'));
+    };
+    tokens(hole, &["0xE4", "missing"]);
+    tokens(Vec::clear, &["no tokens"]);
+    let model = |name: &str, words: &[&str]| {
+        check_header(|gguf| gguf.set_text("tokenizer.ggml.model", name), words);
+    };
+    model("none", &["none", "cannot read or write"]);
+    model("no_vocab", &["no_vocab", "cannot read or write"]);
+    model("bert", &["bert", "embedding"]);
+    model("t5", &["t5", "encoder"]);
+    model("rwkv", &["rwkv", "llama"]);
+    check_header(
+        |gguf| {
+            gguf.set_text("tokenizer.ggml.model", "gemma4");
+            gguf.set_u32("tokenizer.ggml.bos_token_id", 1 << 20);
+        },
+        &["bos_token_id"],
+    );
+}
+
+#[test]
+fn a_text_of_many_gigabytes_is_refused_and_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sparse.gguf");
+    let mut file = File::create(&path).unwrap();
+    let key = b"general.name";
+    file.write_all(b"GGUF\x03\0\0\0").unwrap();
+    for n in [0, 1, key.len() as u64] {
+        file.write_all(&n.to_le_bytes()).unwrap();
+    }
+    file.write_all(key).unwrap();
+    file.write_all(&8u32.to_le_bytes()).unwrap();
+    file.write_all(&(60u64 << 30).to_le_bytes()).unwrap();
+    if file.set_len(64 << 30).is_err() {
+        // This file system has no holes.
+        return;
+    }
+    let error = llama::describe(&Source::File(path)).unwrap_err().to_string();
+    assert!(error.contains("more than 256 MiB"), "{error}");
+}
+
+#[test]
+fn names_with_control_characters_stay_on_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut gguf = Gguf::random("llama", 1);
+    gguf.set_text("general.name", "red \u{1b}[31m\nlistening on ws://evil");
+    let path = gguf.write(folder.path(), "name.gguf");
+    let name = llama::describe(&Source::File(path)).unwrap().info.name;
+    assert_eq!(name, "red \\u{1b}[31m\\nlistening on ws://evil");
+    let path = folder.path().join("a\n\u{1b}b.gguf");
+    fs::write(&path, "no model").unwrap();
+    check(&[path.to_str().unwrap(), "0"], 65, &["a\\n\\u{1b}b.gguf", "not a GGUF"]);
+}
+
+/// Types of metadata values, as GGUF has them.
+const U32: u32 = 4;
+const F32: u32 = 6;
+const TEXT: u32 = 8;
+
+#[test]
+fn whatever_one_value_is_the_daemon_gets_ready_or_leaves_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mutant.gguf");
+    let try_out = |key: &str, kind: u32, value: &[u8]| {
+        fs::write(&path, Gguf::demo_with(key, kind, value)).unwrap();
+        // What the header shows needs no process; its message is looked at all the same.
+        match llama::describe(&Source::File(path.clone())) {
+            Ok(_) => start(&path, &format!("{key}: {value:?}")),
+            Err(error) => assert_eq!(error.to_string().lines().count(), 1, "{key}: {error}"),
+        }
+    };
+    for key in ["embedding_length", "feed_forward_length", "vocab_size", "context_length"] {
+        for value in [0, 1, u32::MAX >> 1, u32::MAX] {
+            try_out(&format!("llama.{key}"), U32, &value.to_le_bytes());
+        }
+    }
+    for key in ["block_count", "expert_count", "attention.head_count", "attention.head_count_kv"] {
+        for value in [0, 1, 2, 5, 7, (u32::MAX >> 1) + 1, u32::MAX] {
+            try_out(&format!("llama.{key}"), U32, &value.to_le_bytes());
+        }
+    }
+    for key in ["rope.dimension_count", "attention.key_length", "expert_used_count"] {
+        for value in [0, 31, u32::MAX] {
+            try_out(&format!("llama.{key}"), U32, &value.to_le_bytes());
+        }
+    }
+    for key in ["bos_token_id", "eos_token_id", "unknown_token_id", "padding_token_id"] {
+        try_out(&format!("tokenizer.ggml.{key}"), U32, &u32::MAX.to_le_bytes());
+        try_out(&format!("tokenizer.ggml.{key}"), U32, &2048u32.to_le_bytes());
+    }
+    for key in ["attention.layer_norm_rms_epsilon", "rope.freq_base", "rope.scaling.factor"] {
+        for value in [f32::NAN, 0.0, -1.0, f32::INFINITY, f32::MIN_POSITIVE] {
+            try_out(&format!("llama.{key}"), F32, &value.to_le_bytes());
+        }
+    }
+    for name in ["", "none", "bert", "rwkv", "gpt2", "t5", "plamo2", "gemma4", "test", "fnord"] {
+        let text = [&(name.len() as u64).to_le_bytes(), name.as_bytes()].concat();
+        try_out("tokenizer.ggml.model", TEXT, &text);
+        try_out("llama.rope.scaling.type", TEXT, &text);
+    }
+    for length in [1 << 31, 1 << 40, u64::MAX] {
+        try_out("general.name", TEXT, &length.to_le_bytes());
+    }
+    for alignment in [0u32, 1, 8, 31] {
+        try_out("general.alignment", U32, &alignment.to_le_bytes());
+    }
+}
+
+/// Starts the daemon on `path` until it is ready, or leaves as documented.
+fn start(path: &Path, what: &str) {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_inference-core"))
+        .args([path.to_str().unwrap(), "0", "--threads", "1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    if lines.any(|line| line.unwrap().starts_with("ready")) {
+        process.kill().unwrap();
+        process.wait().unwrap();
+        return;
+    }
+    let mut stderr = String::new();
+    process.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    let code = process.wait().unwrap().code();
+    assert!(matches!(code, Some(64 | 65 | 71)), "{what}: {code:?}: {stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{what}: {stderr}");
+}
+
 #[test]
 fn a_port_that_cannot_be_had_is_refused() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -148,7 +375,7 @@ fn a_file_this_user_may_not_read_is_refused() {
     let path = folder.path().join("secret.gguf");
     fs::copy(demo_path(), &path).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-    if fs::File::open(&path).is_ok() {
+    if File::open(&path).is_ok() {
         // The superuser may read everything.
         return;
     }

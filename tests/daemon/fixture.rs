@@ -25,9 +25,11 @@ struct Tensor {
 
 const U32: u32 = 4;
 const F32: u32 = 6;
+const BOOL: u32 = 7;
 const TEXT: u32 = 8;
 const ARRAY: u32 = 9;
 const ALIGNMENT: usize = 32;
+const TOKENS: &str = "tokenizer.ggml.tokens";
 
 impl Gguf {
     /// The demo model's tokenizer and template, and no weights.
@@ -68,7 +70,7 @@ impl Gguf {
         ] {
             gguf.set_u32(&format!("{arch}.{key}"), value);
         }
-        gguf.set(&format!("{arch}.attention.layer_norm_rms_epsilon"), F32, &1e-5f32.to_le_bytes());
+        gguf.set_f32(&format!("{arch}.attention.layer_norm_rms_epsilon"), 1e-5);
         let n_vocab = gguf.n_vocab();
         let mut random = Random(seed);
         let mut matrix = |gguf: &mut Self, name: &str, row: u64, rows: u64| {
@@ -99,6 +101,36 @@ impl Gguf {
         gguf
     }
 
+    /// The demo model itself, weights and all, as the bytes of a file with one entry changed.
+    pub fn demo_with(key: &str, kind: u32, value: &[u8]) -> Vec<u8> {
+        let bytes = fs::read(demo_path()).unwrap();
+        let mut input = Input { bytes: &bytes, at: 8 };
+        let (n_tensors, n_entries) = (input.u64(), input.u64());
+        let mut gguf = Self { entries: Vec::new(), tensors: Vec::new() };
+        for _ in 0..n_entries {
+            let key = input.text();
+            let start = input.at;
+            let kind = input.u32();
+            input.skip_value(kind);
+            gguf.entries.push((key, bytes[start..input.at].to_vec()));
+        }
+        let start = input.at;
+        for _ in 0..n_tensors {
+            input.text();
+            let n_dims = input.u32() as usize;
+            input.at += n_dims * 8 + 4 + 8;
+        }
+        let tensors = &bytes[start..input.at];
+        let weights = &bytes[input.at.next_multiple_of(ALIGNMENT)..];
+        gguf.set(key, kind, value);
+        let mut out = gguf.bytes();
+        out[8..16].copy_from_slice(&n_tensors.to_le_bytes());
+        out.extend_from_slice(tensors);
+        out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
+        out.extend_from_slice(weights);
+        out
+    }
+
     /// Leaves out the entries whose key begins with `key`.
     pub fn without(mut self, key: &str) -> Self {
         self.entries.retain(|(name, _)| !name.starts_with(key));
@@ -111,11 +143,43 @@ impl Gguf {
         self.set(key, TEXT, &value);
     }
 
+    pub fn set_bool(&mut self, key: &str, is: bool) {
+        self.set(key, BOOL, &[is.into()]);
+    }
+
+    pub fn set_f32(&mut self, key: &str, value: f32) {
+        self.set(key, F32, &value.to_le_bytes());
+    }
+
+    /// An array of numbers, one for each layer.
+    pub fn set_numbers(&mut self, key: &str, values: &[u32]) {
+        let mut raw = U32.to_le_bytes().to_vec();
+        raw.extend((values.len() as u64).to_le_bytes());
+        values.iter().for_each(|value| raw.extend(value.to_le_bytes()));
+        self.set(key, ARRAY, &raw);
+    }
+
+    /// The texts of the tokens, changed.
+    pub fn change_tokens(&mut self, change: impl FnOnce(&mut Vec<Vec<u8>>)) {
+        let (_, raw) = self.entries.iter().find(|(key, _)| key == TOKENS).unwrap();
+        let mut input = Input { bytes: raw, at: 8 };
+        let n = input.u64();
+        let mut tokens = (0..n).map(|_| input.text().into_bytes()).collect();
+        change(&mut tokens);
+        let mut value = TEXT.to_le_bytes().to_vec();
+        value.extend((tokens.len() as u64).to_le_bytes());
+        for token in &tokens {
+            value.extend((token.len() as u64).to_le_bytes());
+            value.extend(token);
+        }
+        self.set(TOKENS, ARRAY, &value);
+    }
+
     pub fn set_u32(&mut self, key: &str, value: u32) {
         self.set(key, U32, &value.to_le_bytes());
     }
 
-    fn set(&mut self, key: &str, kind: u32, value: &[u8]) {
+    pub fn set(&mut self, key: &str, kind: u32, value: &[u8]) {
         let raw = [&kind.to_le_bytes(), value].concat();
         self.entries.retain(|(name, _)| name != key);
         self.entries.push((key.to_owned(), raw));
@@ -127,7 +191,7 @@ impl Gguf {
     }
 
     fn n_vocab(&self) -> u64 {
-        let (_, raw) = self.entries.iter().find(|(key, _)| key == "tokenizer.ggml.tokens").unwrap();
+        let (_, raw) = self.entries.iter().find(|(key, _)| key == TOKENS).unwrap();
         u64::from_le_bytes(raw[8..16].try_into().unwrap())
     }
 
