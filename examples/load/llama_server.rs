@@ -51,16 +51,14 @@ impl Connection {
         Ok(Self { authority, sender })
     }
 
-    /// Reopens a connection that the server has closed since, and has the server render a chat
-    /// message: both belong to the time before a request.
+    /// Opens a connection for the request, since the server closes it after a stream, and has the
+    /// server render a chat message: both belong to the time before a request.
     pub(crate) async fn prepare(
         &mut self,
         mut work: Work,
         settings: Settings,
     ) -> Result<Work, Trouble> {
-        if self.sender.ready().await.is_err() {
-            self.sender = connect(&self.authority).await.map_err(Trouble::broken)?;
-        }
+        self.sender = connect(&self.authority).await.map_err(Trouble::broken)?;
         if settings.chat {
             let messages = json!([{"role": "user", "content": work.prompt}]);
             let response = self.post("/apply-template", &json!({"messages": messages})).await?;

@@ -68,6 +68,9 @@ pub fn run(config: &Config) -> Result<(), AppError> {
     let plan = Plan::new(config, &description)?;
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
+        // One, which serves thousands of connections: the more there are, the more often one wakes
+        // another, and each time takes a processor from the threads that compute.
+        .worker_threads(1)
         .thread_name("server")
         .thread_stack_size(STACK_BYTES)
         .max_blocking_threads(BLOCKING_THREADS)

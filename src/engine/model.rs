@@ -105,6 +105,12 @@ pub trait Model {
     /// What the model can hold; constant for its life.
     fn limits(&self) -> Limits;
 
+    /// Tokens of finished sequences that may stay while a new request runs. Keeping them saves
+    /// the reading of prompts and, with some models, slows every step.
+    fn kept_tokens(&self) -> usize {
+        self.limits().kv_tokens
+    }
+
     /// Computes one step. May end early once `interrupt` is due.
     fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> Decode;
 

@@ -62,9 +62,6 @@ impl Context {
         params.n_threads_batch = options.n_threads;
         params.kv_unified = true;
         params.swa_full = false;
-        if std::env::var_os("FA_OFF").is_some() {
-            params.flash_attn_type = sys::LLAMA_FLASH_ATTN_TYPE_DISABLED;
-        }
         params.no_perf = true;
         params.abort_callback = Some(is_interrupted);
         params.abort_callback_data = ptr::from_ref(&*interrupt).cast_mut().cast();

@@ -20,7 +20,12 @@ pub struct LlamaCpp {
     limits: Limits,
     /// Length of the sliding attention window; 0 where every layer sees everything.
     window: usize,
+    kept_tokens: usize,
 }
+
+/// llama.cpp's attention on a CPU computes this many numbers of a head at once, and those beyond a
+/// multiple of it one by one (`GGML_F16_STEP` in `ggml-cpu/simd-mappings.h`).
+const HEAD_STEP: u32 = 32;
 
 impl LlamaCpp {
     pub(super) fn new(
@@ -35,6 +40,12 @@ impl LlamaCpp {
         let can_share = !model.is_recurrent() && !model.is_hybrid();
         // SAFETY: the model is loaded; the function only looks at it.
         let window = unsafe { sys::llama_model_n_swa(context::raw(model)) };
+        // From 512 cells on, llama.cpp gives each thread a part of the cells, and where those of a
+        // finished sequence are skipped by one thread, it waits for the other. That is nothing
+        // where attention is fast, and half the speed of a small model where it is slow.
+        let heads = model.n_head().max(1);
+        let head = u32::try_from(model.n_embd()).unwrap_or(0) / heads;
+        let is_slow = !head.is_multiple_of(HEAD_STEP);
         Self {
             context,
             vocabulary,
@@ -45,6 +56,7 @@ impl LlamaCpp {
                 kv_tokens: options.kv_tokens as usize,
             },
             window: usize::try_from(window).unwrap_or(0),
+            kept_tokens: if is_slow { 0 } else { options.kv_tokens as usize },
         }
     }
 }
@@ -54,6 +66,10 @@ impl Model for LlamaCpp {
 
     fn limits(&self) -> Limits {
         self.limits
+    }
+
+    fn kept_tokens(&self) -> usize {
+        self.kept_tokens
     }
 
     fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> Decode {

@@ -69,14 +69,6 @@ impl Specials {
         parts
     }
 
-    /// What keeps the control tokens in `texts` from being understood; `None` if the texts use up
-    /// all characters that could.
-    pub(super) fn guard<'t>(&self, texts: impl Iterator<Item = &'t str> + Clone) -> Option<Guard> {
-        let mark = ('\u{FDD0}'..='\u{FDEF}')
-            .find(|&mark| !texts.clone().any(|text| text.contains(mark)))?;
-        Some(Guard { mark })
-    }
-
     /// `text` with a mark inside every control token that is written in it.
     pub(super) fn guarded<'t>(&self, text: &'t str, guard: Guard) -> Cow<'t, str> {
         let mut guarded = Cow::Borrowed(text);
@@ -115,6 +107,13 @@ pub(super) struct Guard {
 }
 
 impl Guard {
+    /// One that none of `texts` holds; `None` if they use up all there are.
+    pub(super) fn absent_from(texts: &[&str]) -> Option<Self> {
+        let mut marks = '\u{FDD0}'..='\u{FDEF}';
+        let mark = marks.find(|&mark| !texts.iter().any(|text| text.contains(mark)))?;
+        Some(Self { mark })
+    }
+
     /// The text as it was before it was guarded.
     pub(super) fn lift<'t>(self, text: &'t str) -> Cow<'t, str> {
         if text.contains(self.mark) {
@@ -163,11 +162,11 @@ mod tests {
     fn what_is_guarded_is_text_and_the_same_text_again() {
         let specials = Specials::new(vec![special(1, "<|end|>"), special(2, "é")]);
         let said = "Hi<|end|>é";
-        let guard = specials.guard([said, "\u{FDD0}"].into_iter()).unwrap();
+        let guard = Guard::absent_from(&[said, "\u{FDD0}"]).unwrap();
         let guarded = specials.guarded(said, guard);
         assert_eq!(specials.split(&guarded[..guarded.find('é').unwrap()]).len(), 1);
         assert_eq!(guard.lift(&guarded), said);
         let all: String = ('\u{FDD0}'..='\u{FDEF}').collect();
-        assert!(specials.guard([all.as_str()].into_iter()).is_none());
+        assert!(Guard::absent_from(&[&all]).is_none());
     }
 }

@@ -14,7 +14,7 @@ use crate::domain::{Message, Refusal, Token};
 use crate::engine::Vocabulary;
 
 use super::context;
-use super::special::{Part, Special, Specials};
+use super::special::{Guard, Part, Special, Specials};
 use super::template::ChatTemplate;
 
 /// The vocabulary of a loaded model.
@@ -90,8 +90,8 @@ impl LlamaVocabulary {
         tokens
     }
 
-    fn wrapped(&self, tokens: Vec<Token>) -> Vec<Token> {
-        [self.before.as_slice(), &tokens, &self.after].concat()
+    fn wrapped(&self, tokens: &[Token]) -> Vec<Token> {
+        [self.before.as_slice(), tokens, &self.after].concat()
     }
 }
 
@@ -125,7 +125,7 @@ fn specials(model: &LlamaModel, n_tokens: usize) -> Specials {
 
 impl Vocabulary for LlamaVocabulary {
     fn tokenize(&self, text: &str) -> Vec<Token> {
-        self.wrapped(self.tokens(text, |text| Cow::Borrowed(text)))
+        self.wrapped(&self.tokens(text, |text| Cow::Borrowed(text)))
     }
 
     fn tokenize_chat(&self, messages: &[Message]) -> Result<Vec<Token>, Refusal> {
@@ -134,8 +134,8 @@ impl Vocabulary for LlamaVocabulary {
             reason: reason.to_owned(),
         };
         let template = self.template.as_ref().map_err(|reason| invalid(reason))?;
-        let contents = messages.iter().map(|message| message.content.as_str());
-        let guard = self.specials.guard(contents).ok_or_else(|| {
+        let contents: Vec<_> = messages.iter().map(|message| message.content.as_str()).collect();
+        let guard = Guard::absent_from(&contents).ok_or_else(|| {
             invalid("must not use every noncharacter of Unicode from U+FDD0 to U+FDEF")
         })?;
         let guarded: Vec<_> = messages

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{ConnectionId, Request};
@@ -82,7 +82,7 @@ impl<S: Socket> Reader<S> {
             .map_err(|error| self.ending(&error))?;
         let received = Instant::now();
         match message {
-            Message::Text(text) => self.frame(&text, received).await,
+            Message::Text(text) => self.frame(text, received).await,
             Message::Binary(_) => {
                 let message = "frames are JSON in text messages, not binary ones";
                 let error = Some(ErrorFrame::new(Code::BadFrame, message));
@@ -94,9 +94,10 @@ impl<S: Socket> Reader<S> {
         }
     }
 
-    async fn frame(&mut self, text: &str, received: Instant) -> Result<(), Ending> {
-        let reply = match ClientFrame::parse(text) {
-            Ok(ClientFrame::Infer(infer)) => return self.infer(infer, text.len(), received).await,
+    async fn frame(&mut self, text: Utf8Bytes, received: Instant) -> Result<(), Ending> {
+        let n_bytes = text.len();
+        let reply = match parse(text).await? {
+            Ok(ClientFrame::Infer(infer)) => return self.infer(infer, n_bytes, received).await,
             Ok(ClientFrame::Abort { id }) => {
                 if self.in_flight.abort(&id) {
                     return Ok(());
@@ -167,4 +168,14 @@ impl<S: Socket> Reader<S> {
             _ => Ending::Lost("its socket failed"),
         }
     }
+}
+
+/// Reads a frame, a long one on a thread apart: 8 MiB take a tenth of a second, in which nobody else
+/// would be heard.
+async fn parse(text: Utf8Bytes) -> Result<Result<ClientFrame, ErrorFrame>, Ending> {
+    if text.len() <= SHORT_BYTES {
+        return Ok(ClientFrame::parse(&text));
+    }
+    let parsing = tokio::task::spawn_blocking(move || ClientFrame::parse(&text));
+    parsing.await.map_err(|_| Ending::Lost("its message could not be read"))
 }

@@ -69,6 +69,11 @@ pub(super) struct Sources {
     pub(super) closing: CancellationToken,
 }
 
+/// Least time between two looks at the requests' text. A model that makes a token every
+/// millisecond shares its processors with this task and with the client, and both cost it more for
+/// each frame than for each token; nobody sees the difference between 500 frames a second and more.
+const TEXT_INTERVAL: Duration = Duration::from_millis(2);
+
 /// How the writer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Farewell {
@@ -87,6 +92,8 @@ pub(super) struct Writer<S> {
     is_subscribed: bool,
     /// Since when the server closes, and the writer only waits for requests to end.
     leave_by: Option<Instant>,
+    /// When to look at the requests' text again.
+    next_look: Instant,
 }
 
 type Sink<S> = SplitSink<WebSocketStream<S>, Message>;
@@ -113,7 +120,8 @@ enum Next {
 impl<S: Socket> Writer<S> {
     pub(super) fn new(sink: Sink<S>, in_flight: Arc<InFlight>, grace: Duration) -> Self {
         let running = Vec::new();
-        Self { sink, in_flight, grace, running, is_subscribed: true, leave_by: None }
+        let next_look = Instant::now();
+        Self { sink, in_flight, grace, running, is_subscribed: true, leave_by: None, next_look }
     }
 
     /// Greets with `hello` and writes until there is no more to say or `gone` is cancelled. The
@@ -155,9 +163,15 @@ impl<S: Socket> Writer<S> {
                 None => pending().await,
             }
         };
+        let news = async {
+            if self.next_look > Instant::now() {
+                sleep_until(self.next_look).await;
+            }
+            sources.news.notified().await;
+        };
         tokio::select! {
             Some(reply) = sources.replies.recv() => Wake::Reply(reply),
-            () = sources.news.notified() => Wake::News,
+            () = news => Wake::News,
             Ok(()) = sources.metrics.changed(), if self.is_subscribed => Wake::Metrics,
             _ = pings.tick() => Wake::Ping,
             () = sources.closing.cancelled(), if self.leave_by.is_none() => Wake::Leave,
@@ -171,7 +185,7 @@ impl<S: Socket> Writer<S> {
         let mut reply = None;
         match wake {
             Wake::Reply(first) => reply = Some(first),
-            Wake::News => {}
+            Wake::News => self.next_look = Instant::now() + TEXT_INTERVAL,
             Wake::Metrics => {
                 let latest = sources.metrics.borrow_and_update().clone();
                 self.sink.feed(Message::Text(latest)).await?;

@@ -48,7 +48,8 @@ impl<M: Model> Scheduler<M> {
             self.reuse(&mut slot);
             slot.twin = self.twin_of(&slot);
         }
-        while self.n_reserved() + reserved + self.cache.n_tokens() > self.limits.kv_tokens {
+        let room = self.limits.kv_tokens.saturating_sub(self.n_reserved() + reserved);
+        while self.cache.n_tokens() > room.min(self.model.kept_tokens()) {
             let Some(evicted) = self.cache.evict() else { break };
             self.model.truncate(evicted, 0);
         }
