@@ -114,7 +114,11 @@ fn info(source: &Source, header: &Header) -> Result<ModelInfo, String> {
     }
     // llama.cpp divides by some of these before it looks at them.
     number("embedding_length")?;
-    if header.unsigned(&format!("{arch}.attention.head_count")) == Some(0) {
+    // Models that remember by a state instead of attention have no heads.
+    let is_recurrent =
+        ["ssm.state_size", "wkv.head_size"].iter().any(|key| header.has(&format!("{arch}.{key}")));
+    let heads = header.unsigned(&format!("{arch}.attention.head_count"));
+    if heads == Some(0) && !is_recurrent {
         return Err(format!("its header says that {arch}.attention.head_count is 0"));
     }
     let n_layers = number("block_count")?;
