@@ -253,11 +253,8 @@ fn model_and_port(args: &[OsString], demo: bool) -> Result<(Option<PathBuf>, u16
             "--demo serves the built-in model, so {} cannot be served too",
             model.display()
         ))),
-        (false, [lonely]) if port(lonely).is_ok() => Err(UsageError(format!(
-            "{0} looks like a port, and the model is missing: inference-core MODEL {0} or \
-             inference-core --demo {0} (a file of this name is ./{0})",
-            lonely.display()
-        ))),
+        // A file of such a name is ./3000.
+        (false, [lonely]) if port(lonely).is_ok() => Ok((None, port(lonely)?)),
         (false, [model]) => Ok((Some(model.into()), DEFAULT_PORT)),
         (false, [model, port_arg]) => Ok((Some(model.into()), port(port_arg)?)),
         (false, [_, _, extra, ..]) => Err(UsageError(format!(
@@ -307,6 +304,8 @@ mod tests {
             ("", None, 3000),
             ("--demo", None, 3000),
             ("--demo 4000", None, 4000),
+            ("4000", None, 4000),
+            ("./4000", Some("./4000"), 3000),
             ("4000 --demo", None, 4000),
             ("model.gguf", Some("model.gguf"), 3000),
             ("model.gguf 0", Some("model.gguf"), 0),
@@ -326,7 +325,6 @@ mod tests {
             ("model.gguf +80", "+80"),
             ("model.gguf 1 2", "2"),
             ("--demo model.gguf 1", "model.gguf"),
-            ("4000", "--demo 4000"),
             ("--no-such-flag", "--no-such-flag"),
             ("--ctx-size 0", "0"),
             ("--ctx-size", "--ctx-size"),

@@ -159,6 +159,7 @@ async fn leave(
     if engine.handle.snapshot().state == State::Loading {
         engine.handle.stop();
     } else {
+        summary::leaving(&engine.handle, drain_timeout);
         engine.handle.drain();
     }
     let drained = async {

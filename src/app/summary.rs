@@ -83,6 +83,17 @@ pub(super) fn ready(elapsed: Duration) {
     say(&format!("ready after {:.1} s", elapsed.as_secs_f64()));
 }
 
+/// Says what is waited for after the first signal.
+pub(super) fn leaving(engine: &EngineHandle, drain_timeout: Duration) {
+    let active = engine.snapshot().active;
+    if active > 0 {
+        let seconds = drain_timeout.as_secs();
+        say(&format!(
+            "leaving: {active} running, for at most {seconds} s; a second signal leaves at once"
+        ));
+    }
+}
+
 fn say(text: &str) {
     let mut out = io::stdout();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());

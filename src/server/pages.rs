@@ -74,7 +74,10 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn nothing() -> Response {
-    plain(StatusCode::NOT_FOUND, "there is nothing here")
+    plain(
+        StatusCode::NOT_FOUND,
+        "nothing here: connect a WebSocket to this address, or get /healthz or /readyz",
+    )
 }
 
 fn word(health: Health) -> &'static str {
