@@ -2,7 +2,7 @@
 
 use inference_core::domain::Params;
 
-use crate::harness::{Harness, assert_same_greedy, greedy};
+use crate::harness::{Harness, NEAR_TIE, assert_same_greedy, greedy};
 
 const PROMPTS: [&str; 8] = [
     "Tell me a story about a dog",
@@ -23,7 +23,7 @@ fn greedy_text_batched_with_others_equals_the_text_alone() {
     for slots in [8, 3] {
         let together = Harness::demo(slots).generate_all(&PROMPTS, &params);
         for ((prompt, answer), expected) in PROMPTS.iter().zip(&together).zip(&expected) {
-            assert_same_greedy(prompt, answer, expected);
+            assert_same_greedy(prompt, answer, expected, NEAR_TIE);
         }
     }
 }

@@ -111,9 +111,9 @@ pub fn greedy(n: u32) -> Params {
 
 /// Asserts that two greedy answers to one prompt are the same text, up to a point where the model
 /// itself cannot tell two tokens apart. llama.cpp's kernels round differently for different
-/// batches, by a few hundredths of a logit on quantised models, which add up over a text; where the
-/// two likeliest tokens are closer than that, either is greedy. `ours` must have been asked for two logprobs.
-pub fn assert_same_greedy(prompt: &str, ours: &Answer, theirs: &str) {
+/// batches, by about a thousandth of a logit on quantised models; where the two likeliest tokens
+/// are closer than `near_tie`, either is greedy. `ours` must have been asked for two logprobs.
+pub fn assert_same_greedy(prompt: &str, ours: &Answer, theirs: &str, near_tie: f32) {
     if ours.text == theirs {
         return;
     }
@@ -123,7 +123,7 @@ pub fn assert_same_greedy(prompt: &str, ours: &Answer, theirs: &str) {
         bytes.extend(&logprobs.chosen.bytes);
         if !theirs.as_bytes().starts_with(&bytes) {
             let gap = first.logprob - second.logprob;
-            assert!(gap < NEAR_TIE, "{prompt}: gap {gap}: {:?} or {theirs:?}", ours.text);
+            assert!(gap < near_tie, "{prompt}: gap {gap}: {:?} or {theirs:?}", ours.text);
             return;
         }
     }
@@ -131,7 +131,12 @@ pub fn assert_same_greedy(prompt: &str, ours: &Answer, theirs: &str) {
 }
 
 /// Tokens whose log-probabilities differ by less are equals to the kernels' rounding.
-const NEAR_TIE: f32 = 0.2;
+pub const NEAR_TIE: f32 = 0.02;
+
+/// The same for texts unlike all that the model was trained on, read in other pieces and laid out
+/// elsewhere in the cache: there the demo model turned at gaps of 0.05 and 0.12. With flash
+/// attention off, which sums in half precision, the same texts stay within [`NEAR_TIE`].
+pub const NEAR_TIE_OF_STRANGE_TEXT: f32 = 0.2;
 
 fn collect(mut ticket: Ticket, news: &Notify) -> Answer {
     let (mut text, mut logprobs) = (String::new(), Vec::new());

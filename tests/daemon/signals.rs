@@ -58,6 +58,7 @@ impl Daemon {
                 if let Some(status) = self.process.try_wait().unwrap() {
                     return status.code();
                 }
+                // A look now and then: std's child can only be waited for by blocking.
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
