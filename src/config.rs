@@ -4,133 +4,22 @@
 //! in their ranges. What depends on the model, such as the longest context, is left to
 //! [`crate::app`], which knows it.
 
+mod typed;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches, Parser, value_parser};
+use clap::{CommandFactory, FromArgMatches};
 use thiserror::Error;
 
 use crate::server::Origin;
 
+use self::typed::Typed;
+
 /// The port where none is given.
 pub const DEFAULT_PORT: u16 = 3000;
-
-const ABOUT: &str = "Serves a local language model over a WebSocket and streams its tokens.
-
-  inference-core model.gguf 3000    serve a GGUF file on port 3000
-  inference-core --demo             serve the built-in demo model, a toy of three million
-                                    weights that tells small stories in English and Spanish
-
-MODEL is a GGUF file, the first one if it is split; without it the demo model is served. PORT is
-3000 unless given, and 0 takes any free one. The server listens on this machine only (127.0.0.1
-and, where there is one, [::1]).";
-
-const AFTER: &str = "Every option can also be given as an environment variable, \
-INFERENCE_CORE_ and its name in capitals (INFERENCE_CORE_CTX_SIZE=2048).
-
-Exit codes:
-  0   left after SIGINT or SIGTERM
-  64  an option or argument is wrong, or does not fit the model
-  65  the model file is broken or of a kind that cannot be served
-  66  the model file does not exist or cannot be read
-  69  the port is in use
-  70  the engine failed
-  71  the machine has too little memory or other resources
-  77  the port needs rights this user does not have
-  130 a second signal cut the leaving short";
-
-// clap prints the documentation of the fields as it stands.
-#[allow(rustdoc::bare_urls, reason = "an address on a terminal has no brackets")]
-#[derive(Debug, Parser)]
-#[command(
-    name = "inference-core",
-    about = ABOUT,
-    after_help = AFTER,
-    disable_version_flag = true,
-    max_term_width = 100,
-    override_usage = "inference-core [OPTIONS] [MODEL] [PORT]\n       inference-core [OPTIONS] --demo [PORT]"
-)]
-struct Typed {
-    // Described above the options: which of the two a single one is depends on `--demo`.
-    #[arg(hide = true, num_args = 0..)]
-    positional: Vec<OsString>,
-
-    /// Serve the built-in demo model: a toy, to try things out without a download
-    #[arg(long, env = "INFERENCE_CORE_DEMO", value_parser = BoolishValueParser::new())]
-    demo: bool,
-
-    /// Tokens a request may use, prompt and answer together [default: what the model was trained
-    /// on, at most 4096]
-    #[arg(long, value_name = "TOKENS", env = "INFERENCE_CORE_CTX_SIZE", value_parser = value_parser!(u32).range(1..))]
-    ctx_size: Option<u32>,
-
-    /// Requests that are computed at once; more wait in the queue
-    #[arg(long, value_name = "SLOTS", env = "INFERENCE_CORE_PARALLEL", default_value_t = 4, value_parser = value_parser!(u32).range(1..=64))]
-    parallel: u32,
-
-    /// Tokens of the KV cache for all slots together [default: --ctx-size times --parallel]
-    #[arg(long, value_name = "TOKENS", env = "INFERENCE_CORE_KV_SIZE", value_parser = value_parser!(u32).range(1..))]
-    kv_size: Option<u32>,
-
-    /// Threads that compute [default: one for each core]
-    #[arg(long, short, value_name = "N", env = "INFERENCE_CORE_THREADS", value_parser = value_parser!(u32).range(1..=512))]
-    threads: Option<u32>,
-
-    /// Most tokens of one step; more read prompts faster and need more memory
-    #[arg(long, value_name = "TOKENS", env = "INFERENCE_CORE_UBATCH", default_value_t = 512, value_parser = value_parser!(u32).range(64..=8192))]
-    ubatch: u32,
-
-    /// How long a step may take while somebody is streaming, in milliseconds
-    #[arg(long, value_name = "MS", env = "INFERENCE_CORE_STEP_TARGET", default_value_t = 50, value_parser = value_parser!(u64).range(1..=60_000))]
-    step_target: u64,
-
-    /// Requests that may wait for a slot; more are refused as busy
-    #[arg(long, value_name = "N", env = "INFERENCE_CORE_MAX_QUEUE", default_value_t = 64, value_parser = value_parser!(u32).range(0..=100_000))]
-    max_queue: u32,
-
-    /// Connections that may be open at once
-    #[arg(long, value_name = "N", env = "INFERENCE_CORE_MAX_CONNECTIONS", default_value_t = 1024, value_parser = value_parser!(u32).range(1..=100_000))]
-    max_connections: u32,
-
-    /// Largest message a client may send, in KiB
-    #[arg(long, value_name = "KIB", env = "INFERENCE_CORE_MAX_MESSAGE", default_value_t = 8 * 1024, value_parser = value_parser!(u32).range(1..=1024 * 1024))]
-    max_message: u32,
-
-    /// A web page that may use the server, as the browser names it (https://example.org); may be
-    /// repeated. Pages from this machine's own server always may
-    #[arg(long, value_name = "ORIGIN", env = "INFERENCE_CORE_ALLOW_ORIGIN", value_delimiter = ',')]
-    allow_origin: Vec<Origin>,
-
-    /// How long a client may leave its text unread before its request is dropped, in seconds
-    #[arg(long, value_name = "SECONDS", env = "INFERENCE_CORE_SLOW_CLIENT_GRACE", default_value_t = 10, value_parser = value_parser!(u64).range(1..=3600))]
-    slow_client_grace: u64,
-
-    /// How long running requests may go on after SIGINT or SIGTERM, in seconds
-    #[arg(long, value_name = "SECONDS", env = "INFERENCE_CORE_DRAIN_TIMEOUT", default_value_t = 10, value_parser = value_parser!(u64).range(0..=86_400))]
-    drain_timeout: u64,
-
-    /// How long one step may take before the engine counts as stalled, in seconds
-    #[arg(long, value_name = "SECONDS", env = "INFERENCE_CORE_STALL_LIMIT", default_value_t = 60, value_parser = value_parser!(u64).range(1..=86_400))]
-    stall_limit: u64,
-
-    /// What to log: error, warn, info, debug, trace, or a filter such as
-    /// `info,llama_cpp=debug`
-    #[arg(
-        long,
-        value_name = "FILTER",
-        env = "INFERENCE_CORE_LOG",
-        default_value = "warn,llama_cpp=off"
-    )]
-    log: String,
-
-    /// Print the version, the commit, llama.cpp's version, the backend and the CPU flags it was
-    /// built for
-    #[arg(long, short = 'V')]
-    version: bool,
-}
 
 /// What the daemon was asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,6 +56,8 @@ pub struct Config {
     pub threads: u32,
     /// Most tokens of one step.
     pub ubatch: u32,
+    /// Whether flash attention computes; `None` leaves it to the model.
+    pub flash_attention: Option<bool>,
     /// How long a step may take while somebody is streaming.
     pub step_target: Duration,
     /// Requests that may wait.
@@ -215,34 +106,6 @@ impl Config {
         let (model, port) = model_and_port(&typed.positional, typed.demo)?;
         Ok(Command::Serve(typed.into_config(model, port)))
     }
-}
-
-impl Typed {
-    fn into_config(self, model: Option<PathBuf>, port: u16) -> Config {
-        Config {
-            model,
-            port,
-            ctx_size: self.ctx_size,
-            parallel: self.parallel,
-            kv_size: self.kv_size,
-            threads: self.threads.unwrap_or_else(cores),
-            ubatch: self.ubatch,
-            step_target: Duration::from_millis(self.step_target),
-            max_queue: self.max_queue as usize,
-            max_connections: self.max_connections as usize,
-            max_message_bytes: self.max_message as usize * 1024,
-            allowed_origins: self.allow_origin,
-            slow_client_grace: Duration::from_secs(self.slow_client_grace),
-            drain_timeout: Duration::from_secs(self.drain_timeout),
-            stall_limit: Duration::from_secs(self.stall_limit),
-            log: self.log,
-        }
-    }
-}
-
-/// Cores that compute without sharing their arithmetic units, as far as this process may use them.
-fn cores() -> u32 {
-    u32::try_from(num_cpus::get_physical().min(num_cpus::get())).unwrap_or(1).max(1)
 }
 
 fn model_and_port(args: &[OsString], demo: bool) -> Result<(Option<PathBuf>, u16), UsageError> {

@@ -55,6 +55,7 @@ impl Plan {
                 parallel: config.parallel,
                 ubatch: config.ubatch,
                 threads: config.threads,
+                flash_attention: config.flash_attention,
             },
             engine: engine::Options {
                 ctx_size: ctx_size as usize,

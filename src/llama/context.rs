@@ -26,6 +26,8 @@ pub(super) struct ContextOptions {
     /// Sequences that can be decoded, each with one output a step.
     pub(super) n_slots: u32,
     pub(super) n_threads: i32,
+    /// `None` leaves it to llama.cpp, which uses it where the backend can.
+    pub(super) flash_attention: Option<bool>,
 }
 
 /// A context and its batch.
@@ -60,6 +62,11 @@ impl Context {
         params.n_threads = options.n_threads;
         // Different counts would make the thread pool be rebuilt between prompt and generation.
         params.n_threads_batch = options.n_threads;
+        params.flash_attn_type = match options.flash_attention {
+            None => sys::LLAMA_FLASH_ATTN_TYPE_AUTO,
+            Some(true) => sys::LLAMA_FLASH_ATTN_TYPE_ENABLED,
+            Some(false) => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
+        };
         params.kv_unified = true;
         params.swa_full = false;
         params.no_perf = true;

@@ -11,6 +11,7 @@ use llama_cpp_sys_2 as sys;
 
 use crate::engine::{LoadProgress, Loaded};
 
+use super::attention;
 use super::context::{self, Context, ContextOptions};
 use super::error::LoadError;
 use super::logs::take_complaints;
@@ -29,6 +30,8 @@ pub struct Options {
     pub ubatch: u32,
     /// Threads that compute.
     pub threads: u32,
+    /// Whether flash attention computes; `None` leaves it to the model and the machine.
+    pub flash_attention: Option<bool>,
 }
 
 /// The KV cache is computed in blocks of this many cells.
@@ -61,6 +64,7 @@ pub fn load(
         n_ubatch: options.ubatch,
         n_slots: options.parallel,
         n_threads: i32::try_from(options.threads).unwrap_or(i32::MAX),
+        flash_attention: options.flash_attention.or_else(|| attention::choice(&model)),
     };
     let context = Context::new(model.clone(), context_options).ok_or_else(|| {
         let reason = format!(

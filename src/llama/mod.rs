@@ -8,6 +8,7 @@
 
 #![allow(unsafe_code)]
 
+mod attention;
 mod candidates;
 mod context;
 mod error;

@@ -8,6 +8,7 @@ use llama_cpp_sys_2 as sys;
 use crate::domain::{Params, Token};
 use crate::engine::{Batch, Decode, Interrupt, Limits, Model, Sampled, SeqId, Vocabulary};
 
+use super::attention;
 use super::context::{self, Context, MAX_SEQUENCES};
 use super::load::Options;
 use super::sampling::Sampler;
@@ -23,10 +24,6 @@ pub struct LlamaCpp {
     kept_tokens: usize,
 }
 
-/// llama.cpp's attention on a CPU computes this many numbers of a head at once, and those beyond a
-/// multiple of it one by one (`GGML_F16_STEP` in `ggml-cpu/simd-mappings.h`).
-const HEAD_STEP: u32 = 32;
-
 impl LlamaCpp {
     pub(super) fn new(
         model: &LlamaModel,
@@ -41,11 +38,10 @@ impl LlamaCpp {
         // SAFETY: the model is loaded; the function only looks at it.
         let window = unsafe { sys::llama_model_n_swa(context::raw(model)) };
         // From 512 cells on, llama.cpp gives each thread a part of the cells, and where those of a
-        // finished sequence are skipped by one thread, it waits for the other. That is nothing
-        // where attention is fast, and half the speed of a small model where it is slow.
-        let heads = model.n_head().max(1);
-        let head = u32::try_from(model.n_embd()).unwrap_or(0) / heads;
-        let is_slow = !head.is_multiple_of(HEAD_STEP);
+        // finished sequence are skipped by one thread, it waits for the other; without flash
+        // attention, skipped cells are computed like others. That is nothing where attention is
+        // fast, and half the speed of a small model where it is slow.
+        let is_slow = attention::is_slow(model);
         Self {
             context,
             vocabulary,

@@ -44,6 +44,7 @@ impl Harness {
             ubatch: 512,
             // With one there is nothing to wait for, however busy the machine is.
             threads: 1,
+            flash_attention: None,
         };
         let engine_options = engine::Options {
             ctx_size: ctx_size as usize,
