@@ -18,10 +18,10 @@ const PROMPTS: [&str; 8] = [
 #[test]
 fn greedy_text_batched_with_others_equals_the_text_alone() {
     let params = Params { logprobs: 2, cache_prompt: false, ..greedy(60) };
-    let alone = Harness::demo(1);
+    let alone = Harness::exact(1);
     let expected = PROMPTS.map(|prompt| alone.generate(prompt, params.clone()).text);
     for slots in [8, 3] {
-        let together = Harness::demo(slots).generate_all(&PROMPTS, &params);
+        let together = Harness::exact(slots).generate_all(&PROMPTS, &params);
         for ((prompt, answer), expected) in PROMPTS.iter().zip(&together).zip(&expected) {
             assert_same_greedy(prompt, answer, expected, NEAR_TIE);
         }
