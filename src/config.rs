@@ -25,7 +25,7 @@ pub const DEFAULT_PORT: u16 = 3000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Serve a model.
-    Serve(Config),
+    Serve(Box<Config>),
     /// Print a text and leave: help or version.
     Print(Printable),
 }
@@ -74,6 +74,10 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// How long one step may take.
     pub stall_limit: Duration,
+    /// Time between two `metrics` frames, and between two looks at the graphics cards.
+    pub metrics_interval: Duration,
+    /// The cards that may be used, as CUDA is told; `None` is all.
+    pub visible_cards: Option<String>,
     /// What to log, as a filter of tracing-subscriber.
     pub log: String,
 }
@@ -104,7 +108,7 @@ impl Config {
             return Ok(Command::Print(Printable::Version));
         }
         let (model, port) = model_and_port(&typed.positional, typed.demo)?;
-        Ok(Command::Serve(typed.into_config(model, port)))
+        Ok(Command::Serve(Box::new(typed.into_config(model, port))))
     }
 }
 
@@ -156,7 +160,7 @@ mod tests {
 
     fn serve(line: &str) -> Config {
         match parse(line) {
-            Ok(Command::Serve(config)) => config,
+            Ok(Command::Serve(config)) => *config,
             other => panic!("{line}: {other:?}"),
         }
     }

@@ -11,11 +11,12 @@
 //! | [`protocol`] | the whole wire on one page |
 //! | [`watchdog`] | whether the engine still gets on |
 //! | [`shutdown`] | signals |
+//! | `monitor` | what the graphics cards say |
 //! | [`server`] | sockets and pages |
 //! | [`config`] | what was typed, validated |
 //! | `app` | builds the rooms, joins them, drains them |
 
-#[cfg(feature = "llama")]
+#[cfg(all(feature = "llama", feature = "nvml"))]
 pub mod app;
 pub mod build_info;
 pub mod config;
@@ -23,6 +24,8 @@ pub mod domain;
 pub mod engine;
 #[cfg(feature = "llama")]
 pub mod llama;
+#[cfg(feature = "nvml")]
+pub mod monitor;
 pub mod protocol;
 pub mod scripted;
 pub mod server;

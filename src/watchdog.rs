@@ -31,6 +31,18 @@ impl Health {
         !matches!(self, Self::Stalled | Self::Ended)
     }
 
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Idle => "idle",
+            Self::Busy => "busy",
+            Self::Stalled => "stalled",
+            Self::Draining => "draining",
+            Self::Ended => "ended",
+        }
+    }
+
     /// Whether new requests are taken.
     pub fn is_ready(self) -> bool {
         matches!(self, Self::Idle | Self::Busy)

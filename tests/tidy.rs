@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms it may name. `docs/ARCHITECTURE.md` explains the table.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("domain", &[]),
     ("build_info", &[]),
     ("shutdown", &[]),
@@ -16,21 +16,34 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("scripted", &["domain", "engine"]),
     ("llama", &["domain", "engine"]),
     ("watchdog", &["engine"]),
+    ("monitor", &["domain"]),
     ("server", &["domain", "engine", "protocol", "watchdog"]),
     ("config", &["server"]),
     (
         "app",
-        &["build_info", "config", "domain", "engine", "llama", "server", "shutdown", "watchdog"],
+        &[
+            "build_info",
+            "config",
+            "domain",
+            "engine",
+            "llama",
+            "monitor",
+            "server",
+            "shutdown",
+            "watchdog",
+        ],
     ),
     ("main", &["app", "config"]),
 ];
 
 /// Names of libraries, and the rooms that may use them.
-const LIBRARIES: [(&str, &[&str]); 12] = [
+const LIBRARIES: [(&str, &[&str]); 14] = [
     ("llama_cpp_2", &["llama"]),
     ("llama_cpp_sys_2", &["llama"]),
     ("minijinja", &["llama"]),
     ("libc", &["llama"]),
+    ("nvml_wrapper", &["monitor"]),
+    ("prometheus_client", &["server"]),
     ("serde", &["protocol"]),
     ("serde_json", &["protocol"]),
     ("axum", &["server"]),

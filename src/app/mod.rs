@@ -24,6 +24,7 @@ use crate::build_info;
 use crate::config::Config;
 use crate::engine::{Engine, State};
 use crate::llama::{self, Description, LoadError, Source};
+use crate::monitor::Monitor;
 use crate::server::Server;
 use crate::shutdown::Signals;
 use crate::watchdog::Watchdog;
@@ -118,7 +119,9 @@ async fn serve(config: &Config, description: Description, plan: Plan) -> Result<
 
     let closing = CancellationToken::new();
     let watchdog = Watchdog::new(config.stall_limit);
-    let server = Server::new(plan.server, engine.handle.clone(), about, watchdog);
+    let monitor = Monitor::spawn(plan.monitor).context("cannot start the monitor's thread")?;
+    let readings = monitor.readings();
+    let server = Server::new(plan.server, engine.handle.clone(), about, watchdog, readings);
     let serving = tokio::spawn(server.serve(listeners, closing.clone()));
 
     let result = tokio::select! {

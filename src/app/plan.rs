@@ -6,7 +6,7 @@ use crate::build_info;
 use crate::config::Config;
 use crate::domain::ModelInfo;
 use crate::llama::{self, Description, LoadError};
-use crate::{engine, server};
+use crate::{engine, monitor, server};
 
 /// Longest context that is taken unasked: a larger one costs memory that small cards do not have.
 const DEFAULT_CTX_SIZE: u32 = 4096;
@@ -21,6 +21,7 @@ pub(super) struct Plan {
     pub(super) llama: llama::Options,
     pub(super) engine: engine::Options,
     pub(super) server: server::Options,
+    pub(super) monitor: monitor::Options,
 }
 
 impl Plan {
@@ -68,7 +69,12 @@ impl Plan {
                 max_connections: config.max_connections,
                 allowed_origins: config.allowed_origins.clone(),
                 write_grace: config.slow_client_grace + WRITE_GRACE_BEYOND,
-                ..server::Options::default()
+                metrics_interval: config.metrics_interval,
+            },
+            monitor: monitor::Options {
+                interval: config.metrics_interval,
+                computing: llama::gpu_bus_ids(),
+                visible: config.visible_cards.clone(),
             },
         })
     }

@@ -120,6 +120,10 @@ pub(super) struct Typed {
     #[arg(long, value_name = "SECONDS", env = "INFERENCE_CORE_STALL_LIMIT", default_value_t = 60, value_parser = value_parser!(u64).range(1..=86_400))]
     stall_limit: u64,
 
+    /// Time between two metrics frames, and two looks at the graphics cards, in milliseconds
+    #[arg(long, value_name = "MS", env = "INFERENCE_CORE_METRICS_INTERVAL", default_value_t = 1000, value_parser = value_parser!(u64).range(100..=60_000))]
+    metrics_interval: u64,
+
     /// What to log: error, warn, info, debug, trace, or a filter such as
     /// `info,llama_cpp=debug`
     #[arg(
@@ -173,6 +177,8 @@ impl Typed {
             slow_client_grace: Duration::from_secs(self.slow_client_grace),
             drain_timeout: Duration::from_secs(self.drain_timeout),
             stall_limit: Duration::from_secs(self.stall_limit),
+            metrics_interval: Duration::from_millis(self.metrics_interval),
+            visible_cards: std::env::var("CUDA_VISIBLE_DEVICES").ok(),
             log: self.log,
         }
     }

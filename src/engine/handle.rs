@@ -16,6 +16,7 @@ use super::model::{CancelFlag, Vocabulary};
 use super::outbox::Outbox;
 use super::slot::Job;
 use super::stats::{Snapshot, State, Stats};
+use super::tally::Report;
 use super::ticket::{Canceller, Ticket};
 
 /// A text this long is tokenised to the end even if it cannot fit, so that the refusal names the
@@ -69,12 +70,9 @@ impl EngineHandle {
         received: Instant,
         news: Arc<Notify>,
     ) -> Result<Ticket, Refusal> {
-        let vocabulary = self.vocabulary()?;
-        let tokens = self.tokens(vocabulary, &request)?;
-        self.vocabulary()?;
-        self.take_place()?;
-
         let Shared { stats, inbox, .. } = &*self.shared;
+        let tokens =
+            self.admit(&request).inspect_err(|refusal| stats.tally.count(refusal.into()))?;
         let outbox = Arc::new(Outbox::new(news, inbox.clone()));
         let flag = CancelFlag::default();
         let ticket = Ticket::new(
@@ -85,6 +83,11 @@ impl EngineHandle {
         );
         inbox.push(Job::new(request, tokens, received, outbox, flag));
         Ok(ticket)
+    }
+
+    /// Distributions and counts since the start.
+    pub fn report(&self) -> Report {
+        self.shared.stats.tally.report()
     }
 
     /// What the engine is doing now.
@@ -108,6 +111,14 @@ impl EngineHandle {
         self.shared.draining.store(true, Ordering::Release);
         self.shared.stopping.set();
         self.shared.inbox.ring();
+    }
+
+    /// The tokens of a request that has a place in the queue now.
+    fn admit(&self, request: &Request) -> Result<Vec<Token>, Refusal> {
+        let tokens = self.tokens(self.vocabulary()?, request)?;
+        self.vocabulary()?;
+        self.take_place()?;
+        Ok(tokens)
     }
 
     fn vocabulary(&self) -> Result<&dyn Vocabulary, Refusal> {

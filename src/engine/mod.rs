@@ -16,6 +16,7 @@ mod queue;
 mod scheduler;
 mod slot;
 mod stats;
+mod tally;
 mod text;
 mod thread;
 mod ticket;
@@ -25,5 +26,6 @@ pub use model::{
     Batch, CancelFlag, Decode, Entry, Interrupt, Limits, Model, Sampled, SeqId, Vocabulary,
 };
 pub use stats::{Snapshot, State};
+pub use tally::{Distribution, Ending, Report};
 pub use thread::{Engine, LoadProgress, Loaded};
 pub use ticket::{Canceller, Delivery, Ticket};

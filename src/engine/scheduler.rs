@@ -155,12 +155,15 @@ impl<M: Model> Scheduler<M> {
             self.stats.set_last_tps(tps);
         }
         self.stats.active.fetch_sub(1, Relaxed);
+        self.stats.tally.total.observe(now.saturating_duration_since(slot.job.received));
+        self.stats.tally.count((&end).into());
         self.count_kv();
         slot.end(now, end);
     }
 
     fn end_unstarted(&mut self, job: Job, now: Instant, end: End) {
         self.stats.queued.fetch_sub(1, Relaxed);
+        self.stats.tally.count((&end).into());
         job.end_unstarted(now, end);
     }
 

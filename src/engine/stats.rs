@@ -6,6 +6,8 @@
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use super::tally::Tally;
+
 /// Where the engine is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -74,6 +76,7 @@ pub(super) struct Stats {
     last_tps_bits: AtomicU64,
     last_ttft_nanos: AtomicU64,
     step_began_nanos: AtomicU64,
+    pub(super) tally: Tally,
 }
 
 /// Stands for "not yet" or "not now" in the nanosecond fields.
@@ -97,6 +100,7 @@ impl Stats {
             last_tps_bits: AtomicU64::new(f64::NAN.to_bits()),
             last_ttft_nanos: AtomicU64::new(NONE),
             step_began_nanos: AtomicU64::new(NONE),
+            tally: Tally::default(),
         }
     }
 
@@ -115,6 +119,7 @@ impl Stats {
 
     pub(super) fn first_text(&self, ttft: Duration) {
         self.last_ttft_nanos.store(nanos(ttft), Relaxed);
+        self.tally.ttft.observe(ttft);
     }
 
     pub(super) fn set_last_tps(&self, tps: f64) {

@@ -11,6 +11,7 @@
 mod attention;
 mod candidates;
 mod context;
+mod devices;
 mod error;
 mod gguf;
 mod load;
@@ -22,6 +23,7 @@ mod special;
 mod template;
 mod vocabulary;
 
+pub use devices::gpu_bus_ids;
 pub use error::LoadError;
 pub use load::{Options, load};
 pub use logs::send_logs_to_tracing;

@@ -4,23 +4,26 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::domain::Gpu;
+
+use super::gpu::{GpuDetails, GpuValues};
 use super::stats::{millis, two_decimals};
 
 /// The state of the house.
 #[derive(Debug, Clone, Serialize)]
 pub struct Metrics {
     timestamp: u64,
-    /// The first card. Nobody reads cards yet: always `null`.
-    gpu: (),
-    /// All cards: always empty.
-    gpus: [(); 0],
+    /// The first card; `null` where there is none.
+    gpu: Option<GpuValues>,
+    gpus: Vec<GpuDetails>,
     inference: Inference,
 }
 
 impl Metrics {
     /// The state at `timestamp`, in Unix seconds.
-    pub fn new(timestamp: u64, inference: Inference) -> Self {
-        Self { timestamp, gpu: (), gpus: [], inference }
+    pub fn new(timestamp: u64, gpus: &[Gpu], inference: Inference) -> Self {
+        let gpu = gpus.first().map(GpuValues::new);
+        Self { timestamp, gpu, gpus: gpus.iter().map(GpuDetails::new).collect(), inference }
     }
 }
 

@@ -8,6 +8,7 @@
 mod client;
 mod error;
 mod fields;
+mod gpu;
 mod hello;
 mod id;
 mod logprobs;
@@ -19,6 +20,7 @@ mod stats;
 
 pub use client::{ClientFrame, Infer};
 pub use error::{Code, ErrorFrame};
+pub use gpu::throttle_name;
 pub use hello::{Build, Hello, Placement};
 pub use id::RequestId;
 pub use metrics::{Inference, Metrics, State};

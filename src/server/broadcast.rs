@@ -8,24 +8,27 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::protocol::{Inference, Metrics, ServerFrame, State};
 use crate::watchdog::Health;
 
-use super::shared::Shared;
+use super::shared::{Published, Shared};
 
 /// Publishes until the server closes.
-pub(super) async fn run(shared: Arc<Shared>, publish: watch::Sender<Utf8Bytes>) {
+pub(super) async fn run(shared: Arc<Shared>, publish: watch::Sender<Published>) {
     let mut ticks = interval(shared.options.metrics_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut number = 0;
     let mut last = (Instant::now(), shared.engine.snapshot().tokens_total);
     while shared.closing.run_until_cancelled(ticks.tick()).await.is_some() {
         let now = Instant::now();
         let (inference, tokens) = inference(&shared, last, now);
         last = (now, tokens);
-        let metrics = Metrics::new(unix_seconds(), inference);
-        publish.send_replace(ServerFrame::Metrics(&metrics).text().into());
+        let gpus = shared.gpus(now.into_std());
+        let metrics = Metrics::new(unix_seconds(), &gpus, inference);
+        let text = ServerFrame::Metrics(&metrics).text().into();
+        number += 1;
+        publish.send_replace(Published { number, text });
     }
 }
 

@@ -87,6 +87,7 @@ pub(super) async fn serve<S: Socket>(
         replies: inbox,
         news: news.clone(),
         metrics: shared.metrics.clone(),
+        dropped: shared.dropped_counter(),
         closing: shared.closing.clone(),
     };
     let writing = writer.run(shared.hello.clone(), sources, gone.clone()).in_current_span();

@@ -15,6 +15,7 @@ mod in_flight;
 mod options;
 mod origin;
 mod pages;
+mod prometheus;
 mod reader;
 mod serve;
 mod shared;

@@ -14,12 +14,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::upgrade;
 
-use crate::watchdog::Health;
-
 use super::connection;
 use super::handshake;
 use super::http::Lease;
 use super::origin::{check_origin, own_host};
+use super::prometheus;
 use super::shared::Shared;
 
 /// Everything that is served over HTTP.
@@ -27,6 +26,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
         .fallback(nothing)
         .layer(from_fn_with_state(shared.clone(), gate))
         .with_state(shared)
@@ -59,7 +59,7 @@ async fn gate(State(shared): State<Arc<Shared>>, mut request: Request, next: Nex
 async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
     let health = shared.health();
     let status = if health.is_alive() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    json(status, format!(r#"{{"state":"{}"}}"#, word(health)))
+    json(status, format!(r#"{{"state":"{}"}}"#, health.name()))
 }
 
 /// Whether a request would be taken now, for whoever sends them.
@@ -68,27 +68,22 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     if health.is_ready() {
         json(StatusCode::OK, r#"{"ready":true}"#.to_owned())
     } else {
-        let body = format!(r#"{{"ready":false,"reason":"{}"}}"#, word(health));
+        let body = format!(r#"{{"ready":false,"reason":"{}"}}"#, health.name());
         json(StatusCode::SERVICE_UNAVAILABLE, body)
     }
+}
+
+/// Everything that is counted, for Prometheus.
+async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    prometheus::page(&shared)
+        .unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, "cannot write the metrics"))
 }
 
 async fn nothing() -> Response {
     plain(
         StatusCode::NOT_FOUND,
-        "nothing here: connect a WebSocket to this address, or get /healthz or /readyz",
+        "nothing here: connect a WebSocket to this address, or get /healthz, /readyz or /metrics",
     )
-}
-
-fn word(health: Health) -> &'static str {
-    match health {
-        Health::Loading => "loading",
-        Health::Idle => "idle",
-        Health::Busy => "busy",
-        Health::Stalled => "stalled",
-        Health::Draining => "draining",
-        Health::Ended => "ended",
-    }
 }
 
 fn json(status: StatusCode, body: String) -> Response {

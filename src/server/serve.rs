@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::GpuReading;
 use crate::engine::EngineHandle;
 use crate::protocol::{Build, Hello, Placement, ServerFrame};
 use crate::watchdog::Watchdog;
@@ -18,7 +19,7 @@ use super::broadcast;
 use super::http::{self, Lease};
 use super::options::{About, Options};
 use super::pages;
-use super::shared::Shared;
+use super::shared::{Published, Shared};
 
 /// Pause after a failed accept. The usual cause is a lack of file descriptors, which lasts until
 /// a connection ends; without a pause the loop would spin.
@@ -34,28 +35,42 @@ pub struct Server {
     engine: EngineHandle,
     hello: Utf8Bytes,
     watchdog: Watchdog,
+    readings: watch::Receiver<GpuReading>,
 }
 
 impl Server {
-    /// A server that hands requests to `engine`.
-    pub fn new(options: Options, engine: EngineHandle, about: About, watchdog: Watchdog) -> Self {
+    /// A server that hands requests to `engine` and shows what `readings` says of the cards.
+    pub fn new(
+        options: Options,
+        engine: EngineHandle,
+        about: About,
+        watchdog: Watchdog,
+        readings: watch::Receiver<GpuReading>,
+    ) -> Self {
         let About { model, backend, gpu_layers, parallel, version, commit, llama_cpp, cpu_flags } =
             about;
         let build = Build { version, commit, llama_cpp, cpu_flags };
         let placement = Placement { backend, gpu_layers, parallel, ctx_size: engine.ctx_size() };
         let hello = Hello::new(build, model, placement);
         let hello = ServerFrame::Hello(&hello).text().into();
-        Self { options, engine, hello, watchdog }
+        Self { options, engine, hello, watchdog, readings }
     }
 
     /// Serves until `closing` is cancelled and every connection has been closed: each gets the
     /// last frames of its requests and then close code 1001. Requests should have come to an end
     /// by then; those that have not are dropped after a short grace.
     pub async fn serve(self, listeners: Vec<TcpListener>, closing: CancellationToken) {
-        let Self { options, engine, hello, watchdog } = self;
-        let (publish, metrics) = watch::channel(Utf8Bytes::default());
-        let shared =
-            Arc::new(Shared::new(options, engine, watchdog, hello, metrics, closing.clone()));
+        let Self { options, engine, hello, watchdog, readings } = self;
+        let (publish, metrics) = watch::channel(Published::default());
+        let shared = Arc::new(Shared::new(
+            options,
+            engine,
+            watchdog,
+            hello,
+            metrics,
+            readings,
+            closing.clone(),
+        ));
         shared.tasks.spawn(broadcast::run(shared.clone(), publish));
         let pages = pages::router(shared.clone());
         for listener in listeners {

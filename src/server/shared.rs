@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::domain::ConnectionId;
+use crate::domain::{ConnectionId, Gpu, GpuReading};
 use crate::engine::EngineHandle;
 use crate::watchdog::{Health, Watchdog};
 
@@ -22,6 +23,10 @@ const SPARE_SOCKETS: usize = 64;
 /// engine that is busy already.
 const LONG_PROMPTS: usize = 2;
 
+/// A reading of the graphics cards is believed for this many intervals, and at least as many
+/// seconds: a driver that answers late is not a card that is lost, one that hangs is.
+const STALE_AFTER: u32 = 5;
+
 /// What all connections share.
 pub(super) struct Shared {
     pub(super) options: Options,
@@ -31,7 +36,9 @@ pub(super) struct Shared {
     pub(super) hello: Utf8Bytes,
     /// The latest metrics frame, for everybody who wants it. Never marked as seen here, so that a
     /// new connection's copy has news at once.
-    pub(super) metrics: watch::Receiver<Utf8Bytes>,
+    pub(super) metrics: watch::Receiver<Published>,
+    /// What the graphics cards said last.
+    readings: watch::Receiver<GpuReading>,
     /// The right to tokenise a long prompt.
     pub(super) long_prompts: Arc<Semaphore>,
     /// Every task of this server.
@@ -43,6 +50,17 @@ pub(super) struct Shared {
     /// The right to an open WebSocket.
     websockets: Arc<Semaphore>,
     next_connection: AtomicU64,
+    /// Metrics frames that were overtaken by a later one before a connection could send them.
+    dropped_frames: Arc<AtomicU64>,
+}
+
+/// One `metrics` frame.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Published {
+    /// Counts the frames.
+    pub(super) number: u64,
+    /// The frame.
+    pub(super) text: Utf8Bytes,
 }
 
 impl Shared {
@@ -51,7 +69,8 @@ impl Shared {
         engine: EngineHandle,
         watchdog: Watchdog,
         hello: Utf8Bytes,
-        metrics: watch::Receiver<Utf8Bytes>,
+        metrics: watch::Receiver<Published>,
+        readings: watch::Receiver<GpuReading>,
         closing: CancellationToken,
     ) -> Self {
         let max = options.max_connections;
@@ -61,12 +80,14 @@ impl Shared {
             watchdog,
             hello,
             metrics,
+            readings,
             long_prompts: Arc::new(Semaphore::new(LONG_PROMPTS)),
             tasks: TaskTracker::new(),
             closing,
             sockets: Arc::new(Semaphore::new(max + SPARE_SOCKETS)),
             websockets: Arc::new(Semaphore::new(max)),
             next_connection: AtomicU64::new(1),
+            dropped_frames: Arc::default(),
         }
     }
 
@@ -85,9 +106,29 @@ impl Shared {
         self.options.max_connections - self.websockets.available_permits()
     }
 
+    /// See [`Self::dropped_frames`]; for a connection to count in.
+    pub(super) fn dropped_counter(&self) -> Arc<AtomicU64> {
+        self.dropped_frames.clone()
+    }
+
+    /// Metrics frames that a slow connection never got.
+    pub(super) fn dropped_frames(&self) -> u64 {
+        self.dropped_frames.load(Ordering::Relaxed)
+    }
+
     /// A name that no connection had before.
     pub(super) fn next_connection(&self) -> ConnectionId {
         ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The graphics cards, without values where the last reading is too old to be believed.
+    pub(super) fn gpus(&self, now: Instant) -> Vec<Gpu> {
+        let reading = self.readings.borrow();
+        let patience = self.options.metrics_interval.max(Duration::from_secs(1)) * STALE_AFTER;
+        if now.saturating_duration_since(reading.taken) > patience {
+            return reading.faded();
+        }
+        reading.gpus.clone()
     }
 
     /// How the engine is now.

@@ -7,6 +7,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::SinkExt;
@@ -25,6 +26,7 @@ use crate::protocol::{EndStats, ErrorFrame, RequestId, ServerFrame};
 
 use super::connection::Socket;
 use super::in_flight::InFlight;
+use super::shared::Published;
 
 /// Time between two pings. Often enough that no router in between forgets the connection.
 pub(super) const PING_INTERVAL: Duration = Duration::from_secs(30);
@@ -64,7 +66,9 @@ impl Reply {
 pub(super) struct Sources {
     pub(super) replies: mpsc::Receiver<Reply>,
     pub(super) news: Arc<Notify>,
-    pub(super) metrics: watch::Receiver<Utf8Bytes>,
+    pub(super) metrics: watch::Receiver<Published>,
+    /// Counts the metrics frames that were overtaken.
+    pub(super) dropped: Arc<AtomicU64>,
     /// Cancelled when the server closes.
     pub(super) closing: CancellationToken,
 }
@@ -90,6 +94,8 @@ pub(super) struct Writer<S> {
     grace: Duration,
     running: Vec<Running>,
     is_subscribed: bool,
+    /// The number of the last metrics frame, since the client subscribed.
+    last_metrics: Option<u64>,
     /// Since when the server closes, and the writer only waits for requests to end.
     leave_by: Option<Instant>,
     /// When to look at the requests' text again.
@@ -121,7 +127,16 @@ impl<S: Socket> Writer<S> {
     pub(super) fn new(sink: Sink<S>, in_flight: Arc<InFlight>, grace: Duration) -> Self {
         let running = Vec::new();
         let next_look = Instant::now();
-        Self { sink, in_flight, grace, running, is_subscribed: true, leave_by: None, next_look }
+        Self {
+            sink,
+            in_flight,
+            grace,
+            running,
+            is_subscribed: true,
+            last_metrics: None,
+            leave_by: None,
+            next_look,
+        }
     }
 
     /// Greets with `hello` and writes until there is no more to say or `gone` is cancelled. The
@@ -187,8 +202,10 @@ impl<S: Socket> Writer<S> {
             Wake::Reply(first) => reply = Some(first),
             Wake::News => self.next_look = Instant::now() + TEXT_INTERVAL,
             Wake::Metrics => {
-                let latest = sources.metrics.borrow_and_update().clone();
-                self.sink.feed(Message::Text(latest)).await?;
+                let Published { number, text } = sources.metrics.borrow_and_update().clone();
+                let expected = self.last_metrics.replace(number).map_or(number, |last| last + 1);
+                sources.dropped.fetch_add(number.saturating_sub(expected), Relaxed);
+                self.sink.feed(Message::Text(text)).await?;
             }
             Wake::Ping => self.sink.feed(Message::Ping(Bytes::new())).await?,
             Wake::Leave => self.leave_by = Some(Instant::now() + LEAVE_GRACE),
@@ -228,6 +245,7 @@ impl<S: Socket> Writer<S> {
             }
             Reply::SubscribeMetrics => {
                 self.is_subscribed = true;
+                self.last_metrics = None;
                 feed(&mut self.sink, ServerFrame::MetricsSubscribed.text()).await?;
             }
             Reply::UnsubscribeMetrics => {

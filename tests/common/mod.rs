@@ -12,15 +12,16 @@ pub use raw::{http, http_get, upgrade_request};
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use inference_core::domain::ModelInfo;
+use inference_core::domain::{Gpu, GpuReading, ModelInfo};
 use inference_core::engine::{self, Engine, EngineHandle, Limits, Loaded, Snapshot};
 use inference_core::scripted::{Pace, Paper, Scripted};
 use inference_core::server::{self, About, Server};
 use inference_core::watchdog::Watchdog;
 use std::sync::Arc;
 use tokio::net::TcpSocket;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,8 @@ pub struct Setup {
     pub load: Option<mpsc::Receiver<()>>,
     /// Bytes the operating system may hold for a client; its own choice if `None`.
     pub send_buffer: Option<u32>,
+    /// What the graphics cards say, at first.
+    pub gpus: Vec<Gpu>,
 }
 
 impl Default for Setup {
@@ -60,6 +63,7 @@ impl Default for Setup {
             stall_limit: GUARD,
             load: None,
             send_buffer: None,
+            gpus: Vec::new(),
         }
     }
 }
@@ -71,7 +75,7 @@ impl Setup {
     }
 
     pub async fn start(self) -> TestServer {
-        let Self { limits, engine, server, pace, stall_limit, load, send_buffer } = self;
+        let Self { limits, engine, server, pace, stall_limit, load, send_buffer, gpus } = self;
         let has_gate = load.is_some();
         let steps = pace.clone();
         let Engine { handle, loaded, .. } = Engine::<()>::spawn(engine, move |_| {
@@ -94,9 +98,11 @@ impl Setup {
         let listener = socket.listen(1024).unwrap();
         let address = listener.local_addr().unwrap();
         let closing = CancellationToken::new();
-        let server = Server::new(server, handle.clone(), about(), Watchdog::new(stall_limit));
+        let (gpus, readings) = watch::channel(GpuReading { taken: Instant::now(), gpus });
+        let watchdog = Watchdog::new(stall_limit);
+        let server = Server::new(server, handle.clone(), about(), watchdog, readings);
         let serving = tokio::spawn(server.serve(vec![listener], closing.clone()));
-        TestServer { address, engine: handle, pace, closing, serving: Some(serving) }
+        TestServer { address, engine: handle, pace, closing, gpus, serving: Some(serving) }
     }
 }
 
@@ -106,6 +112,7 @@ pub struct TestServer {
     pub engine: EngineHandle,
     pub pace: Pace,
     pub closing: CancellationToken,
+    pub gpus: watch::Sender<GpuReading>,
     serving: Option<JoinHandle<()>>,
 }
 

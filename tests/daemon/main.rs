@@ -3,14 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 #![allow(unreachable_pub, reason = "a test crate has no outside")]
 #![allow(clippy::needless_pass_by_value, reason = "a call reads better without borrows")]
-#![cfg(feature = "llama")]
+#![cfg(all(feature = "llama", feature = "nvml"))]
 
 mod fixture;
 mod harness;
+mod process;
 
 mod batching;
 mod caching;
 mod files;
+mod gpu;
 mod params;
 mod reference;
 mod signals;

@@ -1,78 +1,10 @@
 //! Starting and leaving, seen from outside the process.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-/// Longer than any test needs, so that a hang is a failure and not a wait for ever.
-const DEADLINE: Duration = Duration::from_secs(60);
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-struct Daemon {
-    process: Child,
-    url: String,
-}
-
-impl Daemon {
-    fn start(args: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_inference-core"))
-            .args(["--demo", "0", "--threads", "1"])
-            .args(args)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut url = None;
-        for line in lines.by_ref() {
-            let line = line.unwrap();
-            if let Some(address) = line.strip_prefix("listening on ") {
-                url = Some(address.to_owned());
-            }
-            if line.starts_with("ready") {
-                break;
-            }
-        }
-        Self { process, url: url.expect("the daemon says where it listens") }
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
-    }
-
-    async fn connect(&self) -> Socket {
-        connect_async(&self.url).await.unwrap().0
-    }
-
-    /// Waits for the end; the exit code.
-    async fn wait(&mut self) -> Option<i32> {
-        let wait = async {
-            loop {
-                if let Some(status) = self.process.try_wait().unwrap() {
-                    return status.code();
-                }
-                // A look now and then: std's child can only be waited for by blocking.
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        tokio::time::timeout(DEADLINE, wait).await.expect("the daemon ends")
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // It has ended in every test that passed.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+use crate::process::{DEADLINE, Daemon, Socket};
 
 async fn send(socket: &mut Socket, frame: Value) {
     socket.send(Message::text(frame.to_string())).await.unwrap();

@@ -65,7 +65,7 @@ async fn a_draining_server_is_healthy_and_not_ready() {
 #[tokio::test]
 async fn other_paths_and_methods_are_refused() {
     let server = TestServer::start().await;
-    for path in ["/", "/metrics", "/healthz/", "/%00", "/..", "/favicon.ico"] {
+    for path in ["/", "/metrics/more", "/healthz/", "/%00", "/..", "/favicon.ico"] {
         assert_eq!(http_get(server.address, path).await.0, 404, "{path}");
     }
     let own = format!("Host: {}\r\nConnection: close\r\n", server.address);

@@ -16,5 +16,6 @@ mod http_routes;
 mod liveness;
 mod metrics_frames;
 mod origin_host;
+mod prometheus;
 mod shutdown;
 mod streaming;

@@ -54,6 +54,7 @@ impl<M: Model> Scheduler<M> {
             self.model.truncate(evicted, 0);
         }
         self.stats.queued.fetch_sub(1, Relaxed);
+        self.stats.tally.queue_wait.observe(now.saturating_duration_since(slot.job.received));
         self.stats.active.fetch_add(1, Relaxed);
         self.stats.cached_tokens_total.fetch_add(slot.cached as u64, Relaxed);
         self.slots[free] = Some(slot);

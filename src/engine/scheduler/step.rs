@@ -76,6 +76,7 @@ impl<M: Model> Scheduler<M> {
             Decode::Done => {
                 let prompt = step.n_tokens() - step.decoding;
                 self.budget.observe(step.decoding, prompt, now - began);
+                self.stats.tally.count_step(step.n_tokens(), now - began);
                 for take in &step.takes {
                     self.advance(take, now);
                 }
@@ -122,7 +123,9 @@ impl<M: Model> Scheduler<M> {
         }
         match self.model.sample(output, &mut slot.sampler) {
             Ok(sampled) => {
-                slot.last_token = Some(now);
+                if let Some(last) = slot.last_token.replace(now) {
+                    self.stats.tally.inter_token.observe(now - last);
+                }
                 if let Some(end) = self.append(take.slot, sampled) {
                     self.finish(take.slot, now, End::Finished(end));
                 }

@@ -235,11 +235,11 @@ fn a_metrics_frame_is_the_contracts() {
                       "kv_used_tokens": 5, "kv_total_tokens": 2048, "connections": 6,
                       "prompt_tokens_total": 7, "tps_now": 8.0, "uptime_s": 9},
     });
-    let metrics = Metrics::new(1_706_735_234, inference.clone());
+    let metrics = Metrics::new(1_706_735_234, &[], inference.clone());
     assert_eq!(json_of(&ServerFrame::Metrics(&metrics)), expected);
 
     let before = Inference { last_tps: None, last_ttft: None, ..inference };
-    let frame = json_of(&ServerFrame::Metrics(&Metrics::new(0, before)));
+    let frame = json_of(&ServerFrame::Metrics(&Metrics::new(0, &[], before)));
     assert_eq!(frame["inference"]["last_tps"], 0.0);
     assert_eq!(frame["inference"]["last_ttft_ms"], 0);
 }

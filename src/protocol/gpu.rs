@@ -1,0 +1,78 @@
+//! Graphics cards, as `metrics` shows them.
+
+use serde::Serialize;
+
+use crate::domain::{Gpu, Throttle};
+
+/// Bytes of what the wire calls a megabyte: as NVIDIA's own tools count, a card of 3 GB has 3072.
+const MB: u64 = 1024 * 1024;
+
+/// One card, for those who know only the core of the protocol.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct GpuValues {
+    temp: Option<u32>,
+    vram_total_mb: Option<u64>,
+    vram_used_mb: Option<u64>,
+    vram_free_mb: Option<u64>,
+    power_watts: Option<u32>,
+    fan_percent: Option<u32>,
+    throttling: Option<bool>,
+}
+
+/// One card, with all that is known of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct GpuDetails {
+    index: u32,
+    name: String,
+    uuid: String,
+    present: bool,
+    #[serde(flatten)]
+    values: GpuValues,
+    utilization_percent: Option<u32>,
+    throttle_reasons: Option<Vec<&'static str>>,
+    process_vram_mb: Option<u64>,
+}
+
+impl GpuValues {
+    pub(super) fn new(gpu: &Gpu) -> Self {
+        let mb = |bytes: Option<u64>| bytes.map(|bytes| bytes / MB);
+        Self {
+            temp: gpu.celsius,
+            vram_total_mb: mb(gpu.vram_total),
+            vram_used_mb: mb(gpu.vram_used),
+            vram_free_mb: mb(gpu.vram_free),
+            power_watts: gpu.milliwatts.map(|milliwatts| milliwatts.saturating_add(500) / 1000),
+            fan_percent: gpu.fan_percent,
+            throttling: gpu.throttle.as_ref().map(|reasons| !reasons.is_empty()),
+        }
+    }
+}
+
+impl GpuDetails {
+    pub(super) fn new(gpu: &Gpu) -> Self {
+        Self {
+            index: gpu.index,
+            name: gpu.name.clone(),
+            uuid: gpu.uuid.clone(),
+            present: gpu.is_present,
+            values: GpuValues::new(gpu),
+            utilization_percent: gpu.utilization_percent,
+            throttle_reasons: gpu
+                .throttle
+                .as_ref()
+                .map(|reasons| reasons.iter().copied().map(throttle_name).collect()),
+            process_vram_mb: gpu.process_vram.map(|bytes| bytes / MB),
+        }
+    }
+}
+
+/// What a reason is called on the wire and in the exported metrics.
+pub fn throttle_name(reason: Throttle) -> &'static str {
+    match reason {
+        Throttle::PowerCap => "power_cap",
+        Throttle::SoftwareThermal => "software_thermal",
+        Throttle::HardwareThermal => "hardware_thermal",
+        Throttle::PowerBrake => "power_brake",
+        Throttle::Hardware => "hardware",
+    }
+}

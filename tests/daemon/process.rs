@@ -1,0 +1,87 @@
+//! The daemon as a process.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+/// Longer than any test needs, so that a hang is a failure and not a wait for ever.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A running daemon; it ends with the test.
+pub struct Daemon {
+    pub process: Child,
+    pub url: String,
+}
+
+impl Daemon {
+    /// Starts it on the demo model and any free port, and waits until it is ready.
+    pub fn start(args: &[&str]) -> Self {
+        Self::start_with(args, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn start_with(args: &[&str], environment: &[(&str, &OsStr)]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_inference-core"))
+            .args(["--demo", "0", "--threads", "1"])
+            .args(args)
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut url = None;
+        for line in lines.by_ref() {
+            let line = line.unwrap();
+            if let Some(address) = line.strip_prefix("listening on ") {
+                url = Some(address.to_owned());
+            }
+            if line.starts_with("ready") {
+                break;
+            }
+        }
+        Self { process, url: url.expect("the daemon says where it listens") }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    pub async fn connect(&self) -> Socket {
+        connect_async(&self.url).await.unwrap().0
+    }
+
+    /// Itself, to be kept, and a connection to it.
+    pub async fn connect_once(self) -> (Self, Socket) {
+        let socket = self.connect().await;
+        (self, socket)
+    }
+
+    /// Waits for the end; the exit code.
+    pub async fn wait(&mut self) -> Option<i32> {
+        let wait = async {
+            loop {
+                if let Some(status) = self.process.try_wait().unwrap() {
+                    return status.code();
+                }
+                // A look now and then: std's child can only be waited for by blocking.
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, wait).await.expect("the daemon ends")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It has ended in every test that passed.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

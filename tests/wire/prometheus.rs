@@ -1,0 +1,168 @@
+//! The page for Prometheus, and the cards on it and in `metrics`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use inference_core::domain::{Gpu, GpuReading, Throttle};
+use serde_json::{Value, json};
+
+use crate::common::{Client, Setup, TestServer, http_get};
+
+/// Samples by their name and labels, `# TYPE` lines by their name.
+struct Page {
+    samples: BTreeMap<String, f64>,
+    types: BTreeMap<String, String>,
+}
+
+impl Page {
+    async fn get(server: &TestServer) -> Self {
+        let (status, answer) = http_get(server.address, "/metrics").await;
+        assert_eq!(status, 200, "{answer}");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains("application/openmetrics-text; version=1.0.0"), "{head}");
+        assert!(body.ends_with("# EOF\n"), "it is whole");
+        let (mut samples, mut types) = (BTreeMap::new(), BTreeMap::new());
+        for line in body.lines() {
+            if let Some(declared) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = declared.split_once(' ').unwrap();
+                assert!(types.insert(name.to_owned(), kind.to_owned()).is_none(), "{name} twice");
+            } else if !line.starts_with('#') {
+                let (name, value) = line.rsplit_once(' ').unwrap();
+                let value = value.parse().unwrap_or_else(|_| panic!("{line}"));
+                assert!(samples.insert(name.to_owned(), value).is_none(), "{name} twice");
+            }
+        }
+        Self { samples, types }
+    }
+
+    fn value(&self, name: &str) -> f64 {
+        let name = format!("inference_core_{name}");
+        *self.samples.get(&name).unwrap_or_else(|| panic!("{name} in {:?}", self.samples.keys()))
+    }
+}
+
+fn card() -> Gpu {
+    Gpu {
+        index: 1,
+        name: "paper card".to_owned(),
+        uuid: "GPU-1".to_owned(),
+        is_present: true,
+        celsius: Some(65),
+        vram_total: Some(3 << 30),
+        vram_used: Some(1 << 30),
+        vram_free: Some(2 << 30),
+        process_vram: Some(1 << 29),
+        milliwatts: Some(84_600),
+        fan_percent: None,
+        utilization_percent: Some(50),
+        throttle: Some(vec![Throttle::PowerCap]),
+    }
+}
+
+/// The first `metrics` frame that is as wanted.
+async fn metrics(client: &mut Client, is_so: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        let frame = client.any_frame().await;
+        if frame["op"] == "metrics" && is_so(&frame) {
+            return frame;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_happened_is_counted_to_the_last_request_and_token() {
+    let server = TestServer::start().await;
+    let mut client = Client::connect(&server).await;
+    for prompt in ["one", "three", "eleven"] {
+        client.send(json!({"op": "infer", "prompt": prompt})).await;
+        client.expect_answer(None).await;
+    }
+    client.send(json!({"op": "infer", "id": "x", "prompt": "y".repeat(2000)})).await;
+    client.expect_error("context_overflow").await;
+
+    let page = Page::get(&server).await;
+    assert_eq!(page.value(r#"requests_total{outcome="stop"}"#), 3.0);
+    assert_eq!(page.value(r#"requests_total{outcome="context_overflow"}"#), 1.0);
+    assert_eq!(page.value(r#"requests_total{outcome="busy"}"#), 0.0);
+    assert_eq!(page.value("generated_tokens_total"), 14.0);
+    assert_eq!(page.value("prompt_tokens_total"), 14.0);
+    for histogram in ["time_to_first_token", "queue_wait", "request_duration"] {
+        assert_eq!(page.value(&format!("{histogram}_seconds_count")), 3.0, "{histogram}");
+        let all = page.value(&format!(r#"{histogram}_seconds_bucket{{le="+Inf"}}"#));
+        assert_eq!(all, 3.0, "{histogram}");
+    }
+    // Between the tokens of each answer, the one that ends it included.
+    assert_eq!(page.value("inter_token_seconds_count"), 14.0);
+    assert_eq!(page.value("step_duration_seconds_count"), page.value("steps_total"));
+    assert_eq!(page.value("step_tokens_sum"), 28.0);
+    assert_eq!(page.value("connections"), 1.0);
+    assert_eq!(page.value(r#"state{state="idle"}"#), 1.0);
+    assert_eq!(page.value("engine_step_age_seconds"), 0.0);
+}
+
+#[tokio::test]
+async fn a_card_is_on_the_page_in_base_units_and_without_what_it_lacks() {
+    let server = Setup { gpus: vec![card()], ..Setup::default() }.start().await;
+    let page = Page::get(&server).await;
+    let labels = r#"{gpu="1",uuid="GPU-1"}"#;
+    for (name, value) in [
+        ("gpu_up", 1.0),
+        ("gpu_temperature_celsius", 65.0),
+        ("gpu_memory_total_bytes", f64::from(3 << 20) * 1024.0),
+        ("gpu_memory_used_bytes", f64::from(1 << 30)),
+        ("gpu_process_memory_bytes", f64::from(1 << 29)),
+        ("gpu_power_watts", 84.6),
+        ("gpu_utilization_ratio", 0.5),
+    ] {
+        assert_eq!(page.value(&format!("{name}{labels}")), value, "{name}");
+    }
+    assert!(!page.types.contains_key("inference_core_gpu_fan_ratio"));
+    let throttling = |reason| {
+        page.value(&format!(r#"gpu_throttling{{gpu="1",uuid="GPU-1",reason="{reason}"}}"#))
+    };
+    assert_eq!((throttling("power_cap"), throttling("hardware_thermal")), (1.0, 0.0));
+}
+
+#[tokio::test]
+async fn a_reading_that_has_grown_old_is_not_believed() {
+    let server = Setup { gpus: vec![card()], ..Setup::default() }.start().await;
+    let mut client = Client::connect(&server).await;
+    let frame = metrics(&mut client, |_| true).await;
+    assert_eq!((&frame["gpu"]["temp"], &frame["gpus"][0]["index"]), (&json!(65), &json!(1)));
+    let long_ago = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+    server.gpus.send_replace(GpuReading { taken: long_ago, gpus: vec![card()] });
+    let frame = metrics(&mut client, |frame| frame["gpu"]["temp"] != 65).await;
+    assert_eq!(frame["gpu"]["temp"], Value::Null);
+    assert_eq!(frame["gpus"][0]["present"], false);
+    assert_eq!(frame["gpus"][0]["name"], "paper card");
+}
+
+#[tokio::test]
+async fn the_dashboard_shows_what_the_page_has_and_all_of_it() {
+    let full = Gpu { fan_percent: Some(1), ..card() };
+    let server = Setup { gpus: vec![full], ..Setup::default() }.start().await;
+    let page = Page::get(&server).await;
+    let dashboard = include_str!("../../packaging/grafana/inference-core.json");
+    let dashboard: Value = serde_json::from_str(dashboard).unwrap();
+
+    let mut shown = BTreeSet::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().unwrap() {
+            let expr = target["expr"].as_str().unwrap();
+            let words = expr.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+            for word in words.filter(|word| word.starts_with("inference_core_")) {
+                let is_exported =
+                    page.samples.keys().any(|sample| sample.split('{').next() == Some(word));
+                assert!(is_exported, "{}: there is no {word}", panel["title"]);
+                shown.insert(word.to_owned());
+            }
+        }
+    }
+    // Known by other numbers on the dashboard, or only of use to alerts.
+    let unseen = ["load_ratio", "uptime_seconds", "steps", "gpu_memory_free_bytes"];
+    for name in page.types.keys() {
+        let is_shown = shown.iter().any(|word| word.starts_with(name.as_str()));
+        let is_known = unseen.iter().any(|unseen| *name == format!("inference_core_{unseen}"));
+        assert!(is_shown || is_known, "{name} is on no panel");
+    }
+}
