@@ -35,7 +35,10 @@ fn main() {
         .collect();
     let flags = if flags.is_empty() { "none".to_owned() } else { flags.join(" ") };
     println!("cargo:rustc-env=INFERENCE_CORE_COMMIT={}", commit());
-    println!("cargo:rustc-env=INFERENCE_CORE_BACKEND=cpu");
+    let has = |feature: &str| std::env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
+    let backend = ["CUDA", "ROCM", "METAL", "VULKAN"].into_iter().find(|feature| has(feature));
+    let backend = backend.unwrap_or("CPU").to_lowercase();
+    println!("cargo:rustc-env=INFERENCE_CORE_BACKEND={backend}");
     println!("cargo:rustc-env=INFERENCE_CORE_CPU_FLAGS={flags}");
 }
 

@@ -18,6 +18,8 @@ use crate::server::Origin;
 
 use self::typed::Typed;
 
+pub use self::typed::{GpuLayers, KvType};
+
 /// The port where none is given.
 pub const DEFAULT_PORT: u16 = 3000;
 
@@ -26,8 +28,19 @@ pub const DEFAULT_PORT: u16 = 3000;
 pub enum Command {
     /// Serve a model.
     Serve(Box<Config>),
+    /// Show what would go where, and leave.
+    Plan(Box<Config>, PlanOptions),
     /// Print a text and leave: help or version.
     Print(Printable),
+}
+
+/// How to show a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// Free bytes of cards to plan for; where it is empty, those of this machine.
+    pub vram: Vec<u64>,
+    /// As JSON instead of a table.
+    pub json: bool,
 }
 
 /// What can be printed instead of serving.
@@ -56,6 +69,12 @@ pub struct Config {
     pub threads: u32,
     /// Most tokens of one step.
     pub ubatch: u32,
+    /// Layers that shall lie on graphics cards.
+    pub gpu_layers: GpuLayers,
+    /// How the KV cache stores its numbers.
+    pub kv_type: KvType,
+    /// Bytes of each card that stay free.
+    pub vram_reserve: u64,
     /// Whether flash attention computes; `None` leaves it to the model.
     pub flash_attention: Option<bool>,
     /// How long a step may take while somebody is streaming.
@@ -106,6 +125,15 @@ impl Config {
         };
         if typed.version {
             return Ok(Command::Print(Printable::Version));
+        }
+        // A file of such a name is ./plan.
+        if typed.positional.first().is_some_and(|word| word == "plan") {
+            let (model, _) = model_and_port(&typed.positional[1..], typed.demo)?;
+            let options = PlanOptions { vram: typed.vram.clone(), json: typed.json };
+            return Ok(Command::Plan(Box::new(typed.into_config(model, 0)), options));
+        }
+        if !typed.vram.is_empty() || typed.json {
+            return Err(UsageError("--vram and --json belong to `inference-core plan`".to_owned()));
         }
         let (model, port) = model_and_port(&typed.positional, typed.demo)?;
         Ok(Command::Serve(Box::new(typed.into_config(model, port))))

@@ -16,6 +16,10 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(&error, error.exit_code()),
         },
+        Ok(Command::Plan(config, options)) => match app::plan(&config, &options) {
+            Ok(text) => print(&Printable::Help(text)),
+            Err(error) => complain(&error, error.exit_code()),
+        },
         Err(error) => complain(&error, USAGE),
     }
 }

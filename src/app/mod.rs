@@ -8,6 +8,7 @@
 mod error;
 mod listen;
 mod plan;
+mod plan_page;
 mod summary;
 
 use std::io::{self, IsTerminal};
@@ -21,7 +22,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::build_info;
-use crate::config::Config;
+use crate::config::{Config, PlanOptions};
 use crate::engine::{Engine, State};
 use crate::llama::{self, Description, LoadError, Source};
 use crate::monitor::Monitor;
@@ -80,6 +81,24 @@ pub fn run(config: &Config) -> Result<(), AppError> {
     let result = runtime.block_on(serve(config, description, plan));
     runtime.shutdown_background();
     result
+}
+
+/// The plan of what of a model would lie where, for people or for programs. Nothing is loaded.
+///
+/// # Errors
+/// [`AppError`], where the model cannot be read or the options do not fit it.
+pub fn plan(config: &Config, options: &PlanOptions) -> Result<String, AppError> {
+    llama::send_logs_to_tracing();
+    let source = config.model.clone().map_or(Source::Demo, Source::File);
+    let description = llama::describe(&source)?;
+    let plan = Plan::new(config, &description)?;
+    let cards = match &options.vram[..] {
+        [] => llama::cards(),
+        sizes => plan_page::imagined(sizes),
+    };
+    let placement = llama::place(&description, &plan.llama, &cards);
+    let page = plan_page::PlanPage::new(&description.info, &plan, &placement);
+    Ok(if options.json { page.json() } else { page.table() })
 }
 
 /// A filter of tracing-subscriber, which would take a word that is no level as the name of a part

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::build_info;
-use crate::config::Config;
+use crate::config::{Config, GpuLayers, KvType};
 use crate::domain::ModelInfo;
-use crate::llama::{self, Description, LoadError};
+use crate::llama::{self, Description, LoadError, Wanted};
 use crate::{engine, monitor, server};
 
 /// Longest context that is taken unasked: a larger one costs memory that small cards do not have.
@@ -52,6 +52,17 @@ impl Plan {
         })?;
         Ok(Self {
             llama: llama::Options {
+                kv_type: match config.kv_type {
+                    KvType::F16 => llama::KvType::F16,
+                    KvType::Q8 => llama::KvType::Q8,
+                    KvType::Q4 => llama::KvType::Q4,
+                },
+                gpu_layers: match config.gpu_layers {
+                    GpuLayers::Auto => Wanted::Auto,
+                    GpuLayers::All => Wanted::All,
+                    GpuLayers::Number(n) => Wanted::Layers(n),
+                },
+                vram_reserve: config.vram_reserve,
                 kv_tokens: kv_tokens.unsigned_abs(),
                 parallel: config.parallel,
                 ubatch: config.ubatch,

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
@@ -76,6 +77,33 @@ pub(super) struct Typed {
     #[arg(long, value_name = "TOKENS", env = "INFERENCE_CORE_UBATCH", default_value_t = 512, value_parser = value_parser!(u32).range(64..=8192))]
     ubatch: u32,
 
+    /// Layers on graphics cards, the output matrix counted as one: auto (as many as fit), all, or a
+    /// number
+    #[arg(long, value_name = "N", env = "INFERENCE_CORE_GPU_LAYERS", default_value = "auto")]
+    gpu_layers: GpuLayers,
+
+    /// How the KV cache stores its numbers; packed ones need flash attention
+    #[arg(
+        long,
+        value_name = "TYPE",
+        env = "INFERENCE_CORE_KV_TYPE",
+        value_enum,
+        default_value = "f16"
+    )]
+    kv_type: KvType,
+
+    /// Memory of each card that stays free (500MB, 1.5GB)
+    #[arg(long, value_name = "SIZE", env = "INFERENCE_CORE_VRAM_RESERVE", default_value = "500MB", value_parser = bytes)]
+    vram_reserve: u64,
+
+    /// plan: free memory of the card to plan for (3GB), or of several (3GB,8GB)
+    #[arg(long, value_name = "SIZES", value_delimiter = ',', value_parser = bytes)]
+    pub(super) vram: Vec<u64>,
+
+    /// plan: print JSON instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+
     /// Whether flash attention computes [default: auto, by the model and the machine]
     #[arg(
         long,
@@ -140,6 +168,65 @@ pub(super) struct Typed {
     pub(super) version: bool,
 }
 
+/// How the KV cache stores its numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KvType {
+    /// 16-bit floats
+    F16,
+    /// 8 bits each, with scales
+    #[value(name = "q8_0")]
+    Q8,
+    /// 4 bits each, with scales
+    #[value(name = "q4_0")]
+    Q4,
+}
+
+/// How many layers shall lie on graphics cards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GpuLayers {
+    /// As many as fit.
+    Auto,
+    /// All.
+    All,
+    /// So many.
+    Number(u32),
+}
+
+impl FromStr for GpuLayers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "all" => Ok(Self::All),
+            _ => text
+                .parse()
+                .map(Self::Number)
+                .map_err(|_| "it must be auto, all or a number of layers".to_owned()),
+        }
+    }
+}
+
+/// A number of bytes with a unit; units are powers of 1024, as the makers of cards count.
+fn bytes(text: &str) -> Result<u64, String> {
+    let expected = || "it must be a size such as 500MB or 1.5GB".to_owned();
+    let upper = text.trim().to_ascii_uppercase();
+    let digits = upper.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match &upper[digits.len()..] {
+        "KB" | "KIB" | "K" => 1 << 10,
+        "MB" | "MIB" | "M" => 1 << 20,
+        "GB" | "GIB" | "G" => 1 << 30,
+        "B" => 1,
+        "" if digits == "0" => 1,
+        _ => return Err(expected()),
+    };
+    let number: f64 = digits.parse().map_err(|_| expected())?;
+    let bytes = number * unit as f64;
+    // A thousand terabytes: more is a slip of the finger.
+    let is_sane = bytes.is_finite() && (0.0..=1e15).contains(&bytes);
+    is_sane.then_some(bytes as u64).ok_or_else(expected)
+}
+
 /// A choice that can be left to the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Switch {
@@ -168,6 +255,9 @@ impl Typed {
             kv_size: self.kv_size,
             threads: self.threads.unwrap_or_else(cores),
             ubatch: self.ubatch,
+            gpu_layers: self.gpu_layers,
+            kv_type: self.kv_type,
+            vram_reserve: self.vram_reserve,
             flash_attention: self.flash_attn.choice(),
             step_target: Duration::from_millis(self.step_target),
             max_queue: self.max_queue as usize,

@@ -13,6 +13,8 @@ use llama_cpp_sys_2 as sys;
 
 use crate::engine::{Batch, Decode, Entry, Interrupt, SeqId};
 
+use super::offload::KvType;
+
 /// Sequence ids of the unified cache (`LLAMA_MAX_SEQ` in `llama-cparams.h`).
 pub(super) const MAX_SEQUENCES: usize = 256;
 
@@ -26,6 +28,7 @@ pub(super) struct ContextOptions {
     /// Sequences that can be decoded, each with one output a step.
     pub(super) n_slots: u32,
     pub(super) n_threads: i32,
+    pub(super) kv_type: KvType,
     /// `None` leaves it to llama.cpp, which uses it where the backend can.
     pub(super) flash_attention: Option<bool>,
 }
@@ -67,6 +70,13 @@ impl Context {
             Some(true) => sys::LLAMA_FLASH_ATTN_TYPE_ENABLED,
             Some(false) => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
         };
+        let kv_type = match options.kv_type {
+            KvType::F16 => sys::GGML_TYPE_F16,
+            KvType::Q8 => sys::GGML_TYPE_Q8_0,
+            KvType::Q4 => sys::GGML_TYPE_Q4_0,
+        };
+        params.type_k = kv_type;
+        params.type_v = kv_type;
         params.kv_unified = true;
         params.swa_full = false;
         params.no_perf = true;

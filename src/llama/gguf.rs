@@ -43,8 +43,44 @@ pub(super) struct Tensor {
     pub(super) elements: u64,
     /// Size in bytes; `None` for a type this build does not know.
     pub(super) bytes: Option<u64>,
+    /// What it is for.
+    pub(super) part: Part,
     /// The layer whose attention keys it makes, where it does, and how long they are together.
     pub(super) keys: Option<(usize, u64)>,
+}
+
+/// The part of a model that a tensor belongs to, as its name says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// One layer's, used for every token.
+    Layer(u32),
+    /// One layer's experts, of which a token uses few.
+    Experts(u32),
+    /// The token embeddings.
+    Embedding,
+    /// The output matrix.
+    Output,
+    /// What stands before or behind the layers: norms, rope factors.
+    Other,
+}
+
+impl Part {
+    fn of(name: &str) -> Self {
+        match name {
+            "token_embd.weight" => return Self::Embedding,
+            "output.weight" => return Self::Output,
+            _ => {}
+        }
+        let layer = name.strip_prefix("blk.").and_then(|rest| rest.split_once('.'));
+        let number = layer.and_then(|(number, kind)| Some((number.parse().ok()?, kind)));
+        match number {
+            Some((layer, kind)) if kind.contains("_exps") || kind.contains("_chexps") => {
+                Self::Experts(layer)
+            }
+            Some((layer, _)) => Self::Layer(layer),
+            None => Self::Other,
+        }
+    }
 }
 
 /// Deepest and longest shapes ggml knows (`GGML_MAX_DIMS`, `GGML_MAX_NAME`).

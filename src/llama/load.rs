@@ -13,15 +13,23 @@ use crate::engine::{LoadProgress, Loaded};
 
 use super::attention;
 use super::context::{self, Context, ContextOptions};
+use super::devices::cards;
 use super::error::LoadError;
 use super::logs::take_complaints;
 use super::model::LlamaCpp;
+use super::offload::{Card, Demand, KvType, Placement, Wanted, arrange};
 use super::source::{DEMO, Description, Source};
 use super::vocabulary::LlamaVocabulary;
 
 /// How to run a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
+    /// How the KV cache stores its numbers.
+    pub kv_type: KvType,
+    /// How many layers shall lie on graphics cards.
+    pub gpu_layers: Wanted,
+    /// Bytes of each card that stay free.
+    pub vram_reserve: u64,
     /// Tokens of the KV cache, for all slots together.
     pub kv_tokens: u32,
     /// Requests that are computed at once.
@@ -52,7 +60,8 @@ pub fn load(
     BACKEND.get_or_init(|| LlamaBackend::init().ok());
     let name = description.source.name();
     take_complaints();
-    let model = match weights(&description.source, progress) {
+    let placement = place(description, &options, &cards());
+    let model = match weights(&description.source, &placement, progress) {
         Some(model) => Arc::new(model),
         None if !progress.report(0.0) => return Err(LoadError::Interrupted),
         None => return Err(complaint(name, "llama.cpp could not load it")),
@@ -64,7 +73,8 @@ pub fn load(
         n_ubatch: options.ubatch,
         n_slots: options.parallel,
         n_threads: i32::try_from(options.threads).unwrap_or(i32::MAX),
-        flash_attention: options.flash_attention.or_else(|| attention::choice(&model)),
+        flash_attention: flash(description, &options, &placement),
+        kv_type: options.kv_type,
     };
     let context = Context::new(model.clone(), context_options).ok_or_else(|| {
         let reason = format!(
@@ -75,14 +85,48 @@ pub fn load(
         );
         LoadError::Resources { model: name, reason }
     })?;
-    let model = LlamaCpp::new(&model, context, vocabulary.clone(), options);
+    let is_slow = description.has_odd_heads && placement.gpu_layers == 0;
+    let model = LlamaCpp::new(&model, context, vocabulary.clone(), options, is_slow);
     Ok(Loaded { model, vocabulary })
 }
 
-fn weights(source: &Source, progress: &LoadProgress) -> Option<LlamaModel> {
+/// What of the model goes where, if it is loaded with `options` on these cards.
+pub fn place(description: &Description, options: &Options, cards: &[Card]) -> Placement {
+    let is_packed = options.kv_type != KvType::F16;
+    let on_cards = !cards.is_empty() && options.gpu_layers != Wanted::Layers(0);
+    let odd = description.has_odd_heads;
+    let flash = attention::choice(options.flash_attention, odd, on_cards, is_packed);
+    let demand = Demand {
+        kv_tokens: options.kv_tokens.into(),
+        slots: options.parallel.into(),
+        ubatch: options.ubatch.into(),
+        kv_type: options.kv_type,
+        flash_attention: flash != Some(false),
+    };
+    arrange(&description.sizes, &demand, cards, options.vram_reserve, options.gpu_layers)
+}
+
+fn flash(description: &Description, options: &Options, placement: &Placement) -> Option<bool> {
+    attention::choice(
+        options.flash_attention,
+        description.has_odd_heads,
+        placement.gpu_layers > 0,
+        options.kv_type != KvType::F16,
+    )
+}
+
+fn weights(source: &Source, placement: &Placement, progress: &LoadProgress) -> Option<LlamaModel> {
     // SAFETY: returns a struct by value, no precondition.
     let mut params = unsafe { sys::llama_model_default_params() };
-    params.n_gpu_layers = 0;
+    params.n_gpu_layers = i32::try_from(placement.gpu_layers).unwrap_or(i32::MAX);
+    // As long as llama.cpp reads it, `llama_max_devices` floats.
+    let mut split = vec![0.0; max_devices()];
+    for (share, card) in split.iter_mut().zip(&placement.cards) {
+        *share = card.layers as f32;
+    }
+    if placement.gpu_layers > 0 {
+        params.tensor_split = split.as_ptr();
+    }
     params.progress_callback = Some(on_progress);
     params.progress_callback_user_data = ptr::from_ref(progress).cast_mut().cast();
     let model = match source {
@@ -94,6 +138,11 @@ fn weights(source: &Source, progress: &LoadProgress) -> Option<LlamaModel> {
     // SAFETY: `LlamaModel` is `repr(transparent)` over a non-null pointer to a model, which it
     // owns and frees; nobody else has this one.
     Some(unsafe { std::mem::transmute::<NonNull<sys::llama_model>, LlamaModel>(model) })
+}
+
+fn max_devices() -> usize {
+    // SAFETY: returns a constant.
+    unsafe { sys::llama_max_devices() }
 }
 
 fn from_file(path: &Path, params: sys::llama_model_params) -> *mut sys::llama_model {

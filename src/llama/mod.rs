@@ -17,17 +17,19 @@ mod gguf;
 mod load;
 mod logs;
 mod model;
+mod offload;
 mod sampling;
 mod source;
 mod special;
 mod template;
 mod vocabulary;
 
-pub use devices::gpu_bus_ids;
+pub use devices::{cards, gpu_bus_ids};
 pub use error::LoadError;
-pub use load::{Options, load};
+pub use load::{Options, load, place};
 pub use logs::send_logs_to_tracing;
 pub use model::LlamaCpp;
+pub use offload::{Card, KvType, Placement, Wanted, Where};
 pub use source::{Description, Source, describe};
 
 /// The version of the linked llama.cpp.

@@ -8,7 +8,6 @@ use llama_cpp_sys_2 as sys;
 use crate::domain::{Params, Token};
 use crate::engine::{Batch, Decode, Interrupt, Limits, Model, Sampled, SeqId, Vocabulary};
 
-use super::attention;
 use super::context::{self, Context, MAX_SEQUENCES};
 use super::load::Options;
 use super::sampling::Sampler;
@@ -30,6 +29,7 @@ impl LlamaCpp {
         context: Context,
         vocabulary: Arc<LlamaVocabulary>,
         options: Options,
+        has_slow_attention: bool,
     ) -> Self {
         let n_slots = options.parallel as usize;
         // A recurrent state is one lump that holds all or nothing, so it cannot be shared in part
@@ -41,7 +41,6 @@ impl LlamaCpp {
         // finished sequence are skipped by one thread, it waits for the other; without flash
         // attention, skipped cells are computed like others. That is nothing where attention is
         // fast, and half the speed of a small model where it is slow.
-        let is_slow = attention::is_slow(model);
         Self {
             context,
             vocabulary,
@@ -52,7 +51,7 @@ impl LlamaCpp {
                 kv_tokens: options.kv_tokens as usize,
             },
             window: usize::try_from(window).unwrap_or(0),
-            kept_tokens: if is_slow { 0 } else { options.kv_tokens as usize },
+            kept_tokens: if has_slow_attention { 0 } else { options.kv_tokens as usize },
         }
     }
 }

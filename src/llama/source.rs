@@ -11,6 +11,7 @@ use crate::domain::ModelInfo;
 
 use super::error::{LoadError, one_line};
 use super::gguf::Header;
+use super::offload::Sizes;
 
 /// The built-in demo model.
 pub(super) static DEMO: &[u8] = include_bytes!("../../tools/demo-model/demo.gguf");
@@ -45,6 +46,10 @@ pub struct Description {
     pub source: Source,
     /// What the house knows of it.
     pub info: ModelInfo,
+    /// How large its parts are.
+    pub(super) sizes: Sizes,
+    /// Whether flash attention computes its heads slowly on a CPU.
+    pub(super) has_odd_heads: bool,
 }
 
 /// Reads the header of `source`.
@@ -64,7 +69,9 @@ pub fn describe(source: &Source) -> Result<Description, LoadError> {
     let unusable = |reason: String| LoadError::Unusable { model: source.name(), reason };
     let header = header.map_err(unusable)?;
     let info = info(source, &header).map_err(unusable)?;
-    Ok(Description { source: source.clone(), info })
+    let sizes = Sizes::read(&header, &info.arch, info.n_layers);
+    let has_odd_heads = sizes.has_odd_heads();
+    Ok(Description { source: source.clone(), info, sizes, has_odd_heads })
 }
 
 fn open(path: &Path) -> Result<File, LoadError> {

@@ -7,7 +7,7 @@ use std::io::{self, Read, Seek};
 
 use llama_cpp_sys_2 as sys;
 
-use super::{MAX_COUNT, MAX_DIMS, MAX_NAME, Tensor, Value};
+use super::{MAX_COUNT, MAX_DIMS, MAX_NAME, Part, Tensor, Value};
 
 /// Longest header: ten times that of a model with a quarter of a million tokens. llama.cpp reads
 /// all of it into memory, several times over.
@@ -255,7 +255,8 @@ impl<F: Read + Seek> Input<F> {
         };
         let layer = name.strip_prefix("blk.").and_then(|name| name.strip_suffix(".attn_k.weight"));
         let keys = layer.and_then(|layer| Some((layer.parse().ok()?, elements / row)));
-        Ok((Tensor { elements, bytes, keys }, offset))
+        let part = Part::of(&name);
+        Ok((Tensor { elements, bytes, part, keys }, offset))
     }
 }
 

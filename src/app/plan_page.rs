@@ -1,0 +1,111 @@
+//! The plan of what goes where, as a table for people and as JSON for programs.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::domain::ModelInfo;
+use crate::llama::{Card, Placement, Where};
+
+use super::plan::Plan;
+
+/// What is printed.
+#[derive(Debug, Serialize)]
+pub(super) struct PlanPage {
+    model: String,
+    arch: String,
+    ctx_size: usize,
+    parallel: u32,
+    kv_tokens: u32,
+    kv_type: &'static str,
+    vram_reserve_bytes: u64,
+    gpu_layers: u32,
+    n_layers: u32,
+    cpu_expert_layers: u32,
+    why: String,
+    places: Vec<Place>,
+}
+
+/// What lies in one place, in bytes.
+#[derive(Debug, Serialize)]
+struct Place {
+    name: String,
+    layers: u32,
+    weights: u64,
+    kv: u64,
+    compute: u64,
+    context: u64,
+    total: u64,
+    /// What may be used there, the reserve taken off.
+    budget: Option<u64>,
+}
+
+impl From<&Where> for Place {
+    fn from(place: &Where) -> Self {
+        let Where { name, budget, layers, weights, kv, compute, context } = place.clone();
+        Self { name, layers, weights, kv, compute, context, total: place.total(), budget }
+    }
+}
+
+/// Cards that have so much free.
+pub(super) fn imagined(free: &[u64]) -> Vec<Card> {
+    let named = |(i, &free): (usize, &u64)| Card { name: format!("card {i}"), free };
+    free.iter().enumerate().map(named).collect()
+}
+
+impl PlanPage {
+    pub(super) fn new(model: &ModelInfo, plan: &Plan, placement: &Placement) -> Self {
+        Self {
+            model: model.name.clone(),
+            arch: model.arch.clone(),
+            ctx_size: plan.engine.ctx_size,
+            parallel: plan.llama.parallel,
+            kv_tokens: plan.llama.kv_tokens,
+            kv_type: placement.kv_type.name(),
+            vram_reserve_bytes: plan.llama.vram_reserve,
+            gpu_layers: placement.gpu_layers,
+            n_layers: placement.n_layers,
+            cpu_expert_layers: placement.cpu_expert_layers,
+            why: placement.why.clone(),
+            places: placement.cards.iter().chain([&placement.cpu]).map(Place::from).collect(),
+        }
+    }
+
+    pub(super) fn json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("numbers and text have a JSON form")
+    }
+
+    pub(super) fn table(&self) -> String {
+        let Self { model, arch, ctx_size, parallel, kv_tokens, kv_type, .. } = self;
+        let mut page = format!(
+            "{model} · {arch}\n\
+             {ctx_size} tokens a request · {parallel} slots · KV cache of {kv_tokens} tokens in \
+             {kv_type}\n\
+             {gpu} of {n} layers on cards: {why}\n\n",
+            gpu = self.gpu_layers,
+            n = self.n_layers,
+            why = self.why,
+        );
+        let width = self.places.iter().map(|place| place.name.chars().count()).max().unwrap_or(0);
+        let _ = writeln!(
+            page,
+            "{:width$}  {:>6}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}",
+            "MiB", "layers", "weights", "KV", "compute", "context", "total", "may use"
+        );
+        for place in &self.places {
+            let Place { name, layers, weights, kv, compute, context, total, budget } = place;
+            let mib = |bytes: &u64| format!("{:.1}", *bytes as f64 / f64::from(1 << 20));
+            let _ = writeln!(
+                page,
+                "{name:width$}  {layers:>6}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}",
+                mib(weights),
+                mib(kv),
+                mib(compute),
+                mib(context),
+                mib(total),
+                budget.as_ref().map_or_else(|| "-".to_owned(), mib),
+            );
+        }
+        page
+    }
+}

@@ -1,0 +1,15 @@
+//! What of a model goes onto the graphics cards, and why.
+//!
+//! Pure arithmetic on the tensor table of the file, the wanted context and what the cards have
+//! free; nothing is loaded for it. llama.cpp offloads the last layers first and counts the output
+//! matrix as one layer more, so a plan is one number and a split between the cards. It promises
+//! that what is planned for a card fits into it by the sizes it gives, which [`super::load()`]
+//! compares with what llama.cpp then reports.
+
+mod arrange;
+mod sizes;
+
+pub(super) use self::arrange::arrange;
+pub use self::arrange::{Card, Placement, Wanted, Where};
+pub use self::sizes::KvType;
+pub(super) use self::sizes::{Demand, Sizes};

@@ -1,0 +1,220 @@
+//! Fits the parts of a model into the memory of the cards.
+
+use super::sizes::{Demand, KvType, Sizes};
+
+/// What a CUDA context takes of a card besides what is put there: kernels and the driver's own
+/// books. An estimate; NVIDIA publishes no figure, and it grows with the generations.
+const CONTEXT_BYTES: u64 = 150 << 20;
+
+/// One card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Card {
+    /// What to call it.
+    pub name: String,
+    /// Bytes nobody uses.
+    pub free: u64,
+}
+
+/// How many layers shall be offloaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// As many as fit.
+    Auto,
+    /// All, whether they fit or not.
+    All,
+    /// So many, counted as llama.cpp counts, the output matrix as one.
+    Layers(u32),
+}
+
+/// What lies in one place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Where {
+    /// The card's name, or the processor's.
+    pub name: String,
+    /// Bytes that may be used there; `None` for the processor, whose memory is not planned.
+    pub budget: Option<u64>,
+    /// Layers, the output matrix counted as one.
+    pub layers: u32,
+    /// Bytes of weights.
+    pub weights: u64,
+    /// Bytes of the KV cache.
+    pub kv: u64,
+    /// Bytes of the buffer a step is computed in.
+    pub compute: u64,
+    /// Bytes of the driver's context.
+    pub context: u64,
+}
+
+impl Where {
+    /// All bytes.
+    pub fn total(&self) -> u64 {
+        self.weights + self.kv + self.compute + self.context
+    }
+
+    fn fits(&self) -> bool {
+        self.budget.is_none_or(|budget| self.total() <= budget)
+    }
+}
+
+/// What goes where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// Layers on cards, the output matrix counted as one.
+    pub gpu_layers: u32,
+    /// Layers there are, counted likewise.
+    pub n_layers: u32,
+    /// Layers, the first ones, whose experts stay with the processor though the layer does not.
+    pub cpu_expert_layers: u32,
+    /// How the KV cache stores its numbers.
+    pub kv_type: KvType,
+    /// The cards, in order.
+    pub cards: Vec<Where>,
+    /// The processor.
+    pub cpu: Where,
+    /// The reason, in a line.
+    pub why: String,
+}
+
+/// Arranges a model on `cards`, of each of which `reserve` bytes stay free.
+///
+/// What is given up first where it is tight is what costs least speed: the experts of a mixture,
+/// which a token seldom uses, from the first layer on; then layers, from the first on. Of several
+/// cards the first ones are filled first.
+pub(in crate::llama) fn arrange(
+    sizes: &Sizes,
+    demand: &Demand,
+    cards: &[Card],
+    reserve: u64,
+    wanted: Wanted,
+) -> Placement {
+    let all = layers_of(sizes);
+    let n_experts = sizes.layers.iter().filter(|layer| layer.experts > 0).count() as u32;
+    let attempt =
+        |gpu_layers, experts| Attempt { sizes, demand, cards, reserve, gpu_layers, experts };
+    let done = |attempt: Attempt<'_>, why: &str| attempt.placement(why.to_owned());
+    if cards.is_empty() {
+        return done(attempt(0, 0), "there is no card");
+    }
+    match wanted {
+        Wanted::All => return done(attempt(all, 0), "all layers were asked for"),
+        Wanted::Layers(n) => {
+            return done(attempt(n.min(all), 0), "so many layers were asked for");
+        }
+        Wanted::Auto => {}
+    }
+    // The experts of layer i stay behind for all i below the number, so only layers count that
+    // have some; in a mixture those are all but the first few.
+    let most = if n_experts > 0 { sizes.layers.len() as u32 } else { 0 };
+    for experts in 0..=most {
+        let attempt = attempt(all, experts);
+        if attempt.fits() {
+            let why = if experts == 0 {
+                "everything fits".to_owned()
+            } else {
+                format!("everything fits but the experts of the first {experts} layers")
+            };
+            return attempt.placement(why);
+        }
+    }
+    let fitting = (1..all).rev().map(|n| attempt(n, most)).find(Attempt::fits);
+    match fitting {
+        Some(attempt) => {
+            let why = format!("{} of {all} layers fit", attempt.gpu_layers);
+            attempt.placement(why)
+        }
+        None => done(attempt(0, 0), "not even the output matrix fits beside the reserve"),
+    }
+}
+
+/// Layers of a model as llama.cpp counts them for offloading.
+fn layers_of(sizes: &Sizes) -> u32 {
+    sizes.layers.len() as u32 + 1
+}
+
+/// One way to do it.
+#[derive(Clone, Copy)]
+struct Attempt<'a> {
+    sizes: &'a Sizes,
+    demand: &'a Demand,
+    cards: &'a [Card],
+    reserve: u64,
+    gpu_layers: u32,
+    experts: u32,
+}
+
+impl Attempt<'_> {
+    fn fits(&self) -> bool {
+        let (cards, _, is_placed) = self.places();
+        is_placed && cards.iter().all(Where::fits)
+    }
+
+    fn placement(&self, why: String) -> Placement {
+        let (cards, cpu, _) = self.places();
+        Placement {
+            gpu_layers: self.gpu_layers,
+            n_layers: layers_of(self.sizes),
+            cpu_expert_layers: if self.gpu_layers == 0 { 0 } else { self.experts },
+            kv_type: self.demand.kv_type,
+            cards,
+            cpu,
+            why,
+        }
+    }
+
+    /// What lies on each card and with the processor, and whether all that was wanted on cards
+    /// found room there.
+    fn places(&self) -> (Vec<Where>, Where, bool) {
+        let Self { sizes, demand, .. } = *self;
+        let compute = sizes.compute(demand);
+        let mut cards: Vec<Where> = self
+            .cards
+            .iter()
+            .map(|card| Where {
+                name: card.name.clone(),
+                budget: Some(card.free.saturating_sub(self.reserve)),
+                ..Where::default()
+            })
+            .collect();
+        let mut cpu = Where { name: "cpu".to_owned(), compute, ..Where::default() };
+        cpu.weights = sizes.embedding;
+        let n = sizes.layers.len();
+        let first = (n + 1).saturating_sub(self.gpu_layers as usize);
+        let (mut at, mut is_placed) = (0, true);
+        for i in 0..=n {
+            let (on_card, beside, kv) = match sizes.layers.get(i) {
+                Some(layer) if (i as u32) < self.experts => {
+                    (layer.weights, layer.experts, sizes.kv(i, demand))
+                }
+                Some(layer) => (layer.weights + layer.experts, 0, sizes.kv(i, demand)),
+                None => (sizes.output, 0, 0),
+            };
+            if i < first {
+                let is_output_here_already = i == n && sizes.is_tied;
+                cpu.weights +=
+                    if is_output_here_already { sizes.output - sizes.embedding } else { on_card };
+                cpu.weights += beside;
+                cpu.kv += kv;
+                cpu.layers += 1;
+                continue;
+            }
+            cpu.weights += beside;
+            let needed = |card: &Where| {
+                let begin = if card.layers == 0 { compute + CONTEXT_BYTES } else { 0 };
+                card.total() + begin + on_card + kv
+            };
+            while at + 1 < cards.len() && cards[at].budget.is_some_and(|b| needed(&cards[at]) > b) {
+                at += 1;
+            }
+            let Some(card) = cards.get_mut(at) else { break };
+            is_placed &= card.budget.is_none_or(|budget| needed(card) <= budget);
+            if card.layers == 0 {
+                card.compute = compute;
+                card.context = CONTEXT_BYTES;
+            }
+            card.weights += on_card;
+            card.kv += kv;
+            card.layers += 1;
+        }
+        (cards, cpu, is_placed)
+    }
+}

@@ -1,0 +1,203 @@
+//! How large the parts of a model are, once they are loaded.
+
+use super::super::attention::HEAD_STEP;
+use super::super::gguf::{Header, Part};
+
+/// The KV cache is laid out in blocks of this many cells; llama.cpp rounds the cache of windowed
+/// layers up to it.
+const KV_BLOCK: u64 = 256;
+
+/// Floats a token of a step needs besides the widths below: ids, positions, cell indices.
+const FEW: u64 = 10;
+
+/// How the KV cache stores its numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KvType {
+    /// 16-bit floats.
+    F16,
+    /// 8 bits each, in blocks of 32 with a scale.
+    Q8,
+    /// 4 bits each, likewise.
+    Q4,
+}
+
+impl KvType {
+    /// Its name in ggml.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::Q8 => "q8_0",
+            Self::Q4 => "q4_0",
+        }
+    }
+
+    /// Bytes of a row of `n` numbers.
+    fn row(self, n: u64) -> u64 {
+        match self {
+            Self::F16 => n * 2,
+            Self::Q8 => n.div_ceil(32) * 34,
+            Self::Q4 => n.div_ceil(32) * 18,
+        }
+    }
+}
+
+/// What a model has to hold and compute at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::llama) struct Demand {
+    /// Cells of the KV cache.
+    pub(in crate::llama) kv_tokens: u64,
+    /// Requests at once.
+    pub(in crate::llama) slots: u64,
+    /// Most tokens of a step.
+    pub(in crate::llama) ubatch: u64,
+    pub(in crate::llama) kv_type: KvType,
+    pub(in crate::llama) flash_attention: bool,
+}
+
+/// One layer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::llama) struct Layer {
+    /// Bytes of the weights that every token uses.
+    pub(in crate::llama) weights: u64,
+    /// Bytes of its experts.
+    pub(in crate::llama) experts: u64,
+    /// Numbers of a token's keys, and of its values.
+    keys: u64,
+    values: u64,
+    /// Whether it sees only a window.
+    is_windowed: bool,
+}
+
+/// The sizes of a model's parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::llama) struct Sizes {
+    pub(in crate::llama) layers: Vec<Layer>,
+    /// Bytes of the token embeddings, which stay with the processor.
+    pub(in crate::llama) embedding: u64,
+    /// Bytes of the output matrix and norm.
+    pub(in crate::llama) output: u64,
+    /// Whether the output matrix is the token embeddings once more: a card gets a copy of its own.
+    pub(in crate::llama) is_tied: bool,
+    window: u64,
+    n_embd: u64,
+    n_ff: u64,
+    n_head: u64,
+    n_vocab: u64,
+}
+
+impl Sizes {
+    /// Reads the sizes from a header that has been checked.
+    pub(in crate::llama) fn read(header: &Header, arch: &str, n_layers: u32) -> Self {
+        let number = |key: &str| header.unsigned(&format!("{arch}.{key}")).unwrap_or(0);
+        let each = |key: &str, layer: usize| {
+            let numbers = header.numbers(&format!("{arch}.{key}"));
+            let number = numbers.get(layer).or_else(|| numbers.last());
+            number.and_then(|&n| u64::try_from(n).ok())
+        };
+        let mut layers = vec![Layer::default(); n_layers as usize];
+        let (mut embedding, mut output, mut other) = (0, 0, 0);
+        let mut n_vocab = 0;
+        for tensor in &header.tensors {
+            let bytes = tensor.bytes.unwrap_or(0);
+            match tensor.part {
+                Part::Layer(i) => match layers.get_mut(i as usize) {
+                    Some(layer) => layer.weights += bytes,
+                    None => other += bytes,
+                },
+                Part::Experts(i) => match layers.get_mut(i as usize) {
+                    Some(layer) => layer.experts += bytes,
+                    None => other += bytes,
+                },
+                Part::Embedding => {
+                    embedding += bytes;
+                    n_vocab = tensor.elements / number("embedding_length").max(1);
+                }
+                Part::Output => output += bytes,
+                Part::Other => other += bytes,
+            }
+        }
+        let is_tied = output == 0;
+        let n_embd = number("embedding_length");
+        let n_head = each("attention.head_count", 0).unwrap_or(1).max(1);
+        let window = number("attention.sliding_window");
+        for (i, layer) in layers.iter_mut().enumerate() {
+            let heads = each("attention.head_count", i).unwrap_or(n_head).max(1);
+            let kv_heads = each("attention.head_count_kv", i).unwrap_or(heads);
+            let head = n_embd / heads;
+            let length = |key: &str| header.unsigned(&format!("{arch}.attention.{key}"));
+            layer.keys = kv_heads * length("key_length").unwrap_or(head);
+            layer.values = kv_heads * length("value_length").unwrap_or(head);
+            layer.is_windowed = window > 0 && is_windowed(header, arch, i);
+        }
+        // A step computes the experts a token uses, or the dense layer where that is wider.
+        let experts = number("expert_feed_forward_length") * number("expert_used_count");
+        let n_ff = (0..layers.len()).filter_map(|i| each("feed_forward_length", i)).max();
+        Self {
+            layers,
+            embedding,
+            output: if is_tied { embedding } else { output } + other,
+            is_tied,
+            window,
+            n_embd,
+            n_ff: n_ff.unwrap_or(0).max(experts),
+            n_head,
+            n_vocab,
+        }
+    }
+
+    /// Whether llama.cpp's flash attention on a CPU computes the heads slowly; see
+    /// [`super::super::attention`].
+    pub(in crate::llama) fn has_odd_heads(&self) -> bool {
+        !(self.n_embd / self.n_head).is_multiple_of(HEAD_STEP)
+    }
+
+    /// Bytes of a layer's KV cache.
+    pub(in crate::llama) fn kv(&self, layer: usize, demand: &Demand) -> u64 {
+        let Some(layer) = self.layers.get(layer) else { return 0 };
+        let all = demand.kv_tokens.next_multiple_of(KV_BLOCK);
+        // As `llama_kv_cache_iswa` of llama.cpp counts for a unified cache.
+        let cells = if layer.is_windowed {
+            let window = self.window * demand.slots + demand.ubatch;
+            window.min(all).next_multiple_of(KV_BLOCK)
+        } else {
+            all
+        };
+        cells * (demand.kv_type.row(layer.keys) + demand.kv_type.row(layer.values))
+    }
+
+    /// Bytes of the buffer a step is computed in. The widths were found by fitting what llama.cpp
+    /// reports for dense Llama models from 15M to 1B weights on a CPU, and are exact there; they
+    /// are an estimate for other shapes.
+    pub(in crate::llama) fn compute(&self, demand: &Demand) -> u64 {
+        let cells = demand.kv_tokens.next_multiple_of(KV_BLOCK);
+        let floats = if demand.flash_attention {
+            // The gated feed-forward layer, the stream, and a mask of half floats.
+            3 * self.n_ff + 5 * self.n_embd + FEW + cells / 2
+        } else {
+            // The scores of every head, their mask, and the attention's own rows.
+            cells * (self.n_head + 1) + 8 * self.n_embd
+        };
+        let step = 4 * demand.ubatch * floats;
+        step.max(4 * demand.slots * self.n_vocab)
+    }
+}
+
+/// Whether the layer sees only a window, in models that have one. Files that do not say follow
+/// their architecture's habit; where that is not known here, the layer counts as one that sees
+/// everything, which needs more.
+fn is_windowed(header: &Header, arch: &str, layer: usize) -> bool {
+    let pattern = header.numbers(&format!("{arch}.attention.sliding_window_pattern"));
+    let period = match pattern {
+        [] => match arch {
+            "gemma2" | "gpt-oss" => 2,
+            "cohere2" | "exaone4" | "olmo2" => 4,
+            "gemma3" => 6,
+            "phi3" => return true,
+            _ => return false,
+        },
+        [period] => usize::try_from(*period).unwrap_or(1),
+        each => return each.get(layer).is_some_and(|&windowed| windowed != 0),
+    };
+    // Every period's last layer sees everything.
+    period > 1 && layer % period != period - 1
+}
