@@ -31,6 +31,7 @@ use crate::shutdown::Signals;
 use crate::watchdog::Watchdog;
 
 use self::plan::Plan;
+use self::plan_page::PlanPage;
 
 pub use error::AppError;
 
@@ -67,7 +68,7 @@ pub fn run(config: &Config) -> Result<(), AppError> {
 
     let source = config.model.clone().map_or(Source::Demo, Source::File);
     let description = llama::describe(&source)?;
-    let plan = Plan::new(config, &description)?;
+    let plan = Plan::new(config, &description, &llama::cards())?;
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         // One, which serves thousands of connections: the more there are, the more often one wakes
@@ -91,13 +92,12 @@ pub fn plan(config: &Config, options: &PlanOptions) -> Result<String, AppError> 
     llama::send_logs_to_tracing();
     let source = config.model.clone().map_or(Source::Demo, Source::File);
     let description = llama::describe(&source)?;
-    let plan = Plan::new(config, &description)?;
     let cards = match &options.vram[..] {
         [] => llama::cards(),
         sizes => plan_page::imagined(sizes),
     };
-    let placement = llama::place(&description, &plan.llama, &cards);
-    let page = plan_page::PlanPage::new(&description.info, &plan, &placement);
+    let plan = Plan::new(config, &description, &cards)?;
+    let page = PlanPage::new(&description.info, &plan);
     Ok(if options.json { page.json() } else { page.table() })
 }
 
@@ -132,9 +132,10 @@ async fn serve(config: &Config, description: Description, plan: Plan) -> Result<
 
     let about = plan.about(&description.info);
     let began = Instant::now();
+    let Plan { llama, placement, .. } = plan.clone();
+    let load = move |progress: &_| llama::load(&description, llama, placement, progress);
     let mut engine =
-        Engine::spawn(plan.engine, move |progress| llama::load(&description, plan.llama, progress))
-            .context("cannot start the engine's thread")?;
+        Engine::spawn(plan.engine, load).context("cannot start the engine's thread")?;
 
     let closing = CancellationToken::new();
     let watchdog = Watchdog::new(config.stall_limit);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::build_info;
 use crate::config::{Config, GpuLayers, KvType};
 use crate::domain::ModelInfo;
-use crate::llama::{self, Description, LoadError, Wanted};
+use crate::llama::{self, Card, Description, LoadError, Placement, Wanted};
 use crate::{engine, monitor, server};
 
 /// Longest context that is taken unasked: a larger one costs memory that small cards do not have.
@@ -19,6 +19,8 @@ const WRITE_GRACE_BEYOND: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) llama: llama::Options,
+    /// What lies where.
+    pub(super) placement: Placement,
     pub(super) engine: engine::Options,
     pub(super) server: server::Options,
     pub(super) monitor: monitor::Options,
@@ -27,7 +29,11 @@ pub(super) struct Plan {
 impl Plan {
     /// # Errors
     /// [`LoadError::Options`], where what was asked does not fit the model.
-    pub(super) fn new(config: &Config, description: &Description) -> Result<Self, LoadError> {
+    pub(super) fn new(
+        config: &Config,
+        description: &Description,
+        cards: &[Card],
+    ) -> Result<Self, LoadError> {
         let ModelInfo { n_ctx_train, name, .. } = &description.info;
         let ctx_size = config.ctx_size.unwrap_or_else(|| DEFAULT_CTX_SIZE.min(*n_ctx_train));
         if ctx_size > *n_ctx_train {
@@ -50,25 +56,28 @@ impl Plan {
                  --ctx-size or --parallel"
             ))
         })?;
-        Ok(Self {
-            llama: llama::Options {
-                kv_type: match config.kv_type {
-                    KvType::F16 => llama::KvType::F16,
-                    KvType::Q8 => llama::KvType::Q8,
-                    KvType::Q4 => llama::KvType::Q4,
-                },
-                gpu_layers: match config.gpu_layers {
-                    GpuLayers::Auto => Wanted::Auto,
-                    GpuLayers::All => Wanted::All,
-                    GpuLayers::Number(n) => Wanted::Layers(n),
-                },
-                vram_reserve: config.vram_reserve,
-                kv_tokens: kv_tokens.unsigned_abs(),
-                parallel: config.parallel,
-                ubatch: config.ubatch,
-                threads: config.threads,
-                flash_attention: config.flash_attention,
+        let llama = llama::Options {
+            kv_type: match config.kv_type {
+                KvType::F16 => llama::KvType::F16,
+                KvType::Q8 => llama::KvType::Q8,
+                KvType::Q4 => llama::KvType::Q4,
             },
+            gpu_layers: match config.gpu_layers {
+                GpuLayers::Auto => Wanted::Auto,
+                GpuLayers::All => Wanted::All,
+                GpuLayers::Number(n) => Wanted::Layers(n),
+            },
+            vram_reserve: config.vram_reserve,
+            kv_tokens: kv_tokens.unsigned_abs(),
+            parallel: config.parallel,
+            ubatch: config.ubatch,
+            threads: config.threads,
+            flash_attention: config.flash_attention,
+        };
+        llama::check(description, &llama)?;
+        Ok(Self {
+            placement: llama::place(description, &llama, cards),
+            llama,
             engine: engine::Options {
                 ctx_size: ctx_size as usize,
                 max_queue: config.max_queue,
@@ -100,7 +109,7 @@ impl Plan {
             cpu_flags: build_info::CPU_FLAGS.to_owned(),
             backend: build_info::BACKEND.to_owned(),
             parallel: self.llama.parallel as usize,
-            gpu_layers: 0,
+            gpu_layers: self.placement.gpu_layers,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::domain::ModelInfo;
-use crate::llama::{Card, Placement, Where};
+use crate::llama::{Card, Where};
 
 use super::plan::Plan;
 
@@ -54,7 +54,8 @@ pub(super) fn imagined(free: &[u64]) -> Vec<Card> {
 }
 
 impl PlanPage {
-    pub(super) fn new(model: &ModelInfo, plan: &Plan, placement: &Placement) -> Self {
+    pub(super) fn new(model: &ModelInfo, plan: &Plan) -> Self {
+        let placement = &plan.placement;
         Self {
             model: model.name.clone(),
             arch: model.arch.clone(),
@@ -77,7 +78,7 @@ impl PlanPage {
 
     pub(super) fn table(&self) -> String {
         let Self { model, arch, ctx_size, parallel, kv_tokens, kv_type, .. } = self;
-        let mut page = format!(
+        let page = format!(
             "{model} · {arch}\n\
              {ctx_size} tokens a request · {parallel} slots · KV cache of {kv_tokens} tokens in \
              {kv_type}\n\
@@ -86,6 +87,12 @@ impl PlanPage {
             n = self.n_layers,
             why = self.why,
         );
+        page + &self.places()
+    }
+
+    /// What lies where, without the heading.
+    pub(super) fn places(&self) -> String {
+        let mut page = String::new();
         let width = self.places.iter().map(|place| place.name.chars().count()).max().unwrap_or(0);
         let _ = writeln!(
             page,

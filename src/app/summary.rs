@@ -18,6 +18,7 @@ use crate::llama;
 
 use super::address;
 use super::plan::Plan;
+use super::plan_page::PlanPage;
 
 /// How often the bar is drawn: as often as an eye follows.
 const BAR_INTERVAL: Duration = Duration::from_millis(100);
@@ -47,6 +48,10 @@ pub(super) fn print(model: &ModelInfo, plan: &Plan, listeners: &[TcpListener]) {
         ubatch = llama.ubatch,
         address = address(listeners),
     ));
+    if !plan.placement.cards.is_empty() {
+        let page = PlanPage::new(model, plan);
+        say(&format!("{}\n{}", plan.placement.why, page.places().trim_end()));
+    }
     if model.demo {
         say("  this is the built-in toy model: name a GGUF file to serve a real one");
     }

@@ -15,9 +15,9 @@ use super::attention;
 use super::context::{self, Context, ContextOptions};
 use super::devices::cards;
 use super::error::LoadError;
-use super::logs::take_complaints;
+use super::logs::{Buffer, take_buffers, take_complaints};
 use super::model::LlamaCpp;
-use super::offload::{Card, Demand, KvType, Placement, Wanted, arrange};
+use super::offload::{Card, Demand, KvType, Placement, Wanted, Where, arrange};
 use super::source::{DEMO, Description, Source};
 use super::vocabulary::LlamaVocabulary;
 
@@ -48,20 +48,47 @@ const KV_BLOCK: u32 = 256;
 /// llama.cpp's backend is started once and stays for the life of the process: models come and go.
 static BACKEND: OnceLock<Option<LlamaBackend>> = OnceLock::new();
 
+/// Of the layers on cards, one in so many is taken back when a load runs out of memory.
+const STEP_DOWN: u32 = 8;
+
 /// Loads a model and makes it ready to compute, on the calling thread, which it then belongs to.
+/// Where a card has less room than `placement` counted on, it is tried again with fewer layers
+/// there, and the log says so.
 ///
 /// # Errors
 /// [`LoadError`]; llama.cpp's own words are part of it.
 pub fn load(
     description: &Description,
     options: Options,
+    placement: Placement,
     progress: &LoadProgress,
 ) -> Result<Loaded<LlamaCpp>, LoadError> {
     BACKEND.get_or_init(|| LlamaBackend::init().ok());
+    let mut placement = placement;
+    loop {
+        let n = placement.gpu_layers;
+        match attempt(description, options, &placement, progress) {
+            Err(LoadError::Resources { reason, .. }) if n > 0 => {
+                let fewer = n - (n / STEP_DOWN).max(1);
+                tracing::warn!("{n} layers do not fit on the cards ({reason}); trying {fewer}");
+                let options = Options { gpu_layers: Wanted::Layers(fewer), ..options };
+                placement = place(description, &options, &cards());
+            }
+            other => return other,
+        }
+    }
+}
+
+fn attempt(
+    description: &Description,
+    options: Options,
+    placement: &Placement,
+    progress: &LoadProgress,
+) -> Result<Loaded<LlamaCpp>, LoadError> {
     let name = description.source.name();
     take_complaints();
-    let placement = place(description, &options, &cards());
-    let model = match weights(&description.source, &placement, progress) {
+    take_buffers();
+    let model = match weights(&description.source, placement, progress) {
         Some(model) => Arc::new(model),
         None if !progress.report(0.0) => return Err(LoadError::Interrupted),
         None => return Err(complaint(name, "llama.cpp could not load it")),
@@ -73,7 +100,12 @@ pub fn load(
         n_ubatch: options.ubatch,
         n_slots: options.parallel,
         n_threads: i32::try_from(options.threads).unwrap_or(i32::MAX),
-        flash_attention: flash(description, &options, &placement),
+        flash_attention: attention::choice(
+            options.flash_attention,
+            description.has_odd_heads,
+            placement.gpu_layers > 0,
+            options.kv_type != KvType::F16,
+        ),
         kv_type: options.kv_type,
     };
     let context = Context::new(model.clone(), context_options).ok_or_else(|| {
@@ -85,9 +117,35 @@ pub fn load(
         );
         LoadError::Resources { model: name, reason }
     })?;
+    compare(placement, &take_buffers());
     let is_slow = description.has_odd_heads && placement.gpu_layers == 0;
     let model = LlamaCpp::new(&model, context, vocabulary.clone(), options, is_slow);
     Ok(Loaded { model, vocabulary })
+}
+
+/// Whether the options fit each other and the model.
+///
+/// # Errors
+/// [`LoadError::Options`], naming the one that does not.
+pub fn check(description: &Description, options: &Options) -> Result<(), LoadError> {
+    if options.kv_type == KvType::F16 {
+        return Ok(());
+    }
+    let name = options.kv_type.name();
+    if options.flash_attention == Some(false) {
+        return Err(LoadError::Options(format!(
+            "--kv-type {name} needs flash attention: leave out --flash-attn off, or use \
+             --kv-type f16"
+        )));
+    }
+    if description.has_odd_heads {
+        return Err(LoadError::Options(format!(
+            "--kv-type {name} packs numbers in blocks of 32, which the attention heads of {} are \
+             no multiple of: use --kv-type f16",
+            description.info.name
+        )));
+    }
+    Ok(())
 }
 
 /// What of the model goes where, if it is loaded with `options` on these cards.
@@ -106,15 +164,6 @@ pub fn place(description: &Description, options: &Options, cards: &[Card]) -> Pl
     arrange(&description.sizes, &demand, cards, options.vram_reserve, options.gpu_layers)
 }
 
-fn flash(description: &Description, options: &Options, placement: &Placement) -> Option<bool> {
-    attention::choice(
-        options.flash_attention,
-        description.has_odd_heads,
-        placement.gpu_layers > 0,
-        options.kv_type != KvType::F16,
-    )
-}
-
 fn weights(source: &Source, placement: &Placement, progress: &LoadProgress) -> Option<LlamaModel> {
     // SAFETY: returns a struct by value, no precondition.
     let mut params = unsafe { sys::llama_model_default_params() };
@@ -124,8 +173,27 @@ fn weights(source: &Source, placement: &Placement, progress: &LoadProgress) -> O
     for (share, card) in split.iter_mut().zip(&placement.cards) {
         *share = card.layers as f32;
     }
+    let mut overrides = Vec::new();
+    // Experts of a mixture, fused or not, as llama.cpp's own --n-cpu-moe names them.
+    let patterns: Vec<CString> = (0..placement.cpu_expert_layers)
+        .filter_map(|i| {
+            CString::new(format!(r"blk\.{i}\.ffn_(up|down|gate|gate_up)_(ch|)exps")).ok()
+        })
+        .collect();
     if placement.gpu_layers > 0 {
         params.tensor_split = split.as_ptr();
+        // SAFETY: returns the processor's own kind of memory, which is static.
+        let buft = unsafe { sys::ggml_backend_cpu_buffer_type() };
+        overrides.extend(patterns.iter().map(|pattern| sys::llama_model_tensor_buft_override {
+            pattern: pattern.as_ptr(),
+            buft,
+        }));
+        // The list ends with an empty entry.
+        overrides.push(sys::llama_model_tensor_buft_override {
+            pattern: ptr::null(),
+            buft: ptr::null_mut(),
+        });
+        params.tensor_buft_overrides = overrides.as_ptr();
     }
     params.progress_callback = Some(on_progress);
     params.progress_callback_user_data = ptr::from_ref(progress).cast_mut().cast();
@@ -138,6 +206,25 @@ fn weights(source: &Source, placement: &Placement, progress: &LoadProgress) -> O
     // SAFETY: `LlamaModel` is `repr(transparent)` over a non-null pointer to a model, which it
     // owns and frees; nobody else has this one.
     Some(unsafe { std::mem::transmute::<NonNull<sys::llama_model>, LlamaModel>(model) })
+}
+
+/// Logs how far the plan was from what llama.cpp then took.
+fn compare(placement: &Placement, buffers: &[Buffer]) {
+    let places = || placement.cards.iter().chain([&placement.cpu]);
+    let planned = |bytes: fn(&Where) -> u64| -> f64 {
+        places().map(bytes).sum::<u64>() as f64 / f64::from(1 << 20)
+    };
+    // A graph that no card takes part in is computed in one buffer; the plan has one a place.
+    let compute = placement.cards.iter().map(|card| card.compute).sum::<u64>();
+    let compute = if compute == 0 { placement.cpu.compute } else { compute };
+    let kinds =
+        [("KV", planned(|place| place.kv)), ("compute", compute as f64 / f64::from(1 << 20))];
+    for (kind, planned_mib) in kinds {
+        let reported_mib: f64 =
+            buffers.iter().filter(|buffer| buffer.kind == kind).map(|buffer| buffer.mib).sum();
+        let deviation_percent = (reported_mib / planned_mib - 1.0) * 100.0;
+        tracing::info!(kind, planned_mib, reported_mib, deviation_percent, "buffers");
+    }
 }
 
 fn max_devices() -> usize {

@@ -16,10 +16,14 @@ const KEPT: usize = 8;
 /// A line longer than this is cut: llama.cpp prints whole vocabularies at some levels.
 const LONGEST_LINE: usize = 4096;
 
+/// Buffers that are kept: a few for each card.
+const MOST_BUFFERS: usize = 256;
+
 static LOG: Mutex<Log> = Mutex::new(Log {
     line: String::new(),
     level: sys::GGML_LOG_LEVEL_NONE,
     complaints: VecDeque::new(),
+    buffers: Vec::new(),
 });
 
 struct Log {
@@ -27,6 +31,29 @@ struct Log {
     line: String,
     level: sys::ggml_log_level,
     complaints: VecDeque<String>,
+    buffers: Vec<Buffer>,
+}
+
+/// A buffer that llama.cpp has made, as its log says; there is no function that does.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Buffer {
+    /// What it is for: `model`, `KV`, `compute`, `output`.
+    pub(super) kind: String,
+    /// Whose memory it is: `CPU`, `CUDA0`, …
+    pub(super) owner: String,
+    /// Its size in MiB, to two decimals.
+    pub(super) mib: f64,
+}
+
+impl Buffer {
+    /// Reads a line such as `load_tensors: CPU model buffer size = 2.18 MiB`.
+    fn parse(line: &str) -> Option<Self> {
+        let (before, after) = line.split_once(" buffer size = ")?;
+        let mut words = before.rsplit(char::is_whitespace).filter(|word| !word.is_empty());
+        let (kind, owner) = (words.next()?.to_owned(), words.next()?.to_owned());
+        let mib = after.trim().strip_suffix(" MiB")?.trim().parse().ok()?;
+        Some(Self { kind, owner, mib })
+    }
 }
 
 /// Sends what llama.cpp logs from now on to tracing.
@@ -38,6 +65,11 @@ pub fn send_logs_to_tracing() {
 /// Takes the complaints since the last call.
 pub(super) fn take_complaints() -> Vec<String> {
     LOG.lock().unwrap_or_else(PoisonError::into_inner).complaints.drain(..).collect()
+}
+
+/// Takes the buffers that were made since the last call.
+pub(super) fn take_buffers() -> Vec<Buffer> {
+    std::mem::take(&mut LOG.lock().unwrap_or_else(PoisonError::into_inner).buffers)
 }
 
 /// # Safety
@@ -81,8 +113,27 @@ impl Log {
                 }
             }
             sys::GGML_LOG_LEVEL_WARN => tracing::warn!(target: "llama_cpp", "{line}"),
-            sys::GGML_LOG_LEVEL_INFO => tracing::debug!(target: "llama_cpp", "{line}"),
+            sys::GGML_LOG_LEVEL_INFO => {
+                tracing::debug!(target: "llama_cpp", "{line}");
+                if self.buffers.len() < MOST_BUFFERS {
+                    self.buffers.extend(Buffer::parse(line));
+                }
+            }
             _ => tracing::trace!(target: "llama_cpp", "{line}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_read_out_of_the_lines_that_name_them() {
+        let line = "sched_reserve:        CPU compute buffer size =    40.89 MiB";
+        let buffer = Buffer { kind: "compute".into(), owner: "CPU".into(), mib: 40.89 };
+        assert_eq!(Buffer::parse(line), Some(buffer));
+        assert_eq!(Buffer::parse("llama_context: n_ctx = 512"), None);
+        assert_eq!(Buffer::parse("x: CPU KV buffer size = many MiB"), None);
     }
 }

@@ -26,7 +26,7 @@ mod vocabulary;
 
 pub use devices::{cards, gpu_bus_ids};
 pub use error::LoadError;
-pub use load::{Options, load, place};
+pub use load::{Options, check, load, place};
 pub use logs::send_logs_to_tracing;
 pub use model::LlamaCpp;
 pub use offload::{Card, KvType, Placement, Wanted, Where};

@@ -55,6 +55,9 @@ impl Harness {
             // With one there is nothing to wait for, however busy the machine is.
             threads: 1,
             flash_attention,
+            kv_type: llama::KvType::F16,
+            gpu_layers: llama::Wanted::Auto,
+            vram_reserve: 0,
         };
         let engine_options = engine::Options {
             ctx_size: ctx_size as usize,
@@ -63,7 +66,7 @@ impl Harness {
             step_target: Duration::from_millis(50),
         };
         let mut engine = Engine::spawn(engine_options, move |progress| {
-            llama::load(&description, options, progress)
+            llama::load(&description, options, llama::place(&description, &options, &[]), progress)
         })
         .unwrap();
         runtime().block_on(async { (&mut engine.loaded).await }).expect("the model loads");

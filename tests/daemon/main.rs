@@ -14,5 +14,6 @@ mod caching;
 mod files;
 mod gpu;
 mod params;
+mod plan;
 mod reference;
 mod signals;

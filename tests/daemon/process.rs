@@ -1,7 +1,9 @@
 //! The daemon as a process.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -27,13 +29,26 @@ impl Daemon {
 
     /// The same with variables in its environment.
     pub fn start_with(args: &[&str], environment: &[(&str, &OsStr)]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_inference-core"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_inference-core"));
+        command
             .args(["--demo", "0", "--threads", "1"])
             .args(args)
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .envs(environment.iter().copied());
+        Self::run(command)
+    }
+
+    /// Starts it on the model of that path, with all that llama.cpp logs in the file `log`.
+    pub fn logging(model: &str, args: &[&str], log: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_inference-core"));
+        command
+            .args([model, "0", "--threads", "1", "--log", "llama_cpp=debug"])
+            .args(args)
+            .stderr(File::create(log).unwrap());
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut url = None;
         for line in lines.by_ref() {

@@ -97,14 +97,16 @@ pub(in crate::llama) fn arrange(
     }
     match wanted {
         Wanted::All => return done(attempt(all, 0), "all layers were asked for"),
-        Wanted::Layers(n) => {
-            return done(attempt(n.min(all), 0), "so many layers were asked for");
-        }
-        Wanted::Auto => {}
+        Wanted::Auto | Wanted::Layers(_) => {}
     }
     // The experts of layer i stay behind for all i below the number, so only layers count that
     // have some; in a mixture those are all but the first few.
     let most = if n_experts > 0 { sizes.layers.len() as u32 } else { 0 };
+    if let Wanted::Layers(n) = wanted {
+        let attempts = (0..=most).map(|experts| attempt(n.min(all), experts));
+        let fitting = attempts.clone().find(Attempt::fits).or(attempts.last());
+        return done(fitting.unwrap_or(attempt(n.min(all), 0)), "so many layers were asked for");
+    }
     for experts in 0..=most {
         let attempt = attempt(all, experts);
         if attempt.fits() {
@@ -218,3 +220,6 @@ impl Attempt<'_> {
         (cards, cpu, is_placed)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,10 +62,10 @@ pub(in crate::llama) struct Layer {
     /// Bytes of its experts.
     pub(in crate::llama) experts: u64,
     /// Numbers of a token's keys, and of its values.
-    keys: u64,
-    values: u64,
+    pub(super) keys: u64,
+    pub(super) values: u64,
     /// Whether it sees only a window.
-    is_windowed: bool,
+    pub(super) is_windowed: bool,
 }
 
 /// The sizes of a model's parts.
@@ -78,11 +78,11 @@ pub(in crate::llama) struct Sizes {
     pub(in crate::llama) output: u64,
     /// Whether the output matrix is the token embeddings once more: a card gets a copy of its own.
     pub(in crate::llama) is_tied: bool,
-    window: u64,
-    n_embd: u64,
-    n_ff: u64,
-    n_head: u64,
-    n_vocab: u64,
+    pub(super) window: u64,
+    pub(super) n_embd: u64,
+    pub(super) n_ff: u64,
+    pub(super) n_head: u64,
+    pub(super) n_vocab: u64,
 }
 
 impl Sizes {
@@ -177,7 +177,8 @@ impl Sizes {
             // The scores of every head, their mask, and the attention's own rows.
             cells * (self.n_head + 1) + 8 * self.n_embd
         };
-        let step = 4 * demand.ubatch * floats;
+        // llama.cpp makes no step larger than its cache.
+        let step = 4 * demand.ubatch.min(cells) * floats;
         step.max(4 * demand.slots * self.n_vocab)
     }
 }

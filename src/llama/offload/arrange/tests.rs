@@ -1,0 +1,149 @@
+use proptest::prelude::*;
+
+use super::super::sizes::Layer;
+use super::*;
+
+const MIB: u64 = 1 << 20;
+
+/// Ten layers of 10 MiB with 4 KiB of KV a token, and matrices of 20 MiB at both ends.
+fn model(experts: u64, is_tied: bool) -> Sizes {
+    let layer = Layer {
+        weights: 10 * MIB,
+        experts: experts * MIB,
+        keys: 1024,
+        values: 1024,
+        is_windowed: false,
+    };
+    Sizes {
+        layers: vec![layer; 10],
+        embedding: 20 * MIB,
+        output: 20 * MIB,
+        is_tied,
+        window: 0,
+        n_embd: 1024,
+        n_ff: 4096,
+        n_head: 16,
+        n_vocab: 10_000,
+    }
+}
+
+fn demand() -> Demand {
+    Demand { kv_tokens: 1024, slots: 4, ubatch: 128, kv_type: KvType::F16, flash_attention: true }
+}
+
+fn cards(free: &[u64]) -> Vec<Card> {
+    free.iter().map(|mib| Card { name: "card".to_owned(), free: mib * MIB }).collect()
+}
+
+fn auto(sizes: &Sizes, free: &[u64], reserve: u64) -> Placement {
+    arrange(sizes, &demand(), &cards(free), reserve * MIB, Wanted::Auto)
+}
+
+#[test]
+fn what_fits_goes_onto_the_card_and_the_embeddings_stay() {
+    let placement = auto(&model(0, false), &[1000], 500);
+    assert_eq!((placement.gpu_layers, placement.n_layers), (11, 11));
+    assert_eq!(placement.cards[0].weights, 120 * MIB);
+    assert_eq!(placement.cards[0].kv, 10 * 4 * MIB);
+    assert_eq!((placement.cpu.weights, placement.cpu.kv), (20 * MIB, 0));
+}
+
+#[test]
+fn the_reserve_stays_free() {
+    let sizes = model(0, false);
+    let needed = auto(&sizes, &[1000], 0).cards[0].total().div_ceil(MIB);
+    assert_eq!(auto(&sizes, &[needed + 300], 300).gpu_layers, 11);
+    assert_eq!(auto(&sizes, &[needed + 300], 301).gpu_layers, 10);
+}
+
+#[test]
+fn a_tied_output_matrix_is_there_twice_once_it_is_offloaded() {
+    let sizes = model(0, true);
+    let with = auto(&sizes, &[1000], 0);
+    assert_eq!(with.cards[0].weights + with.cpu.weights, 140 * MIB);
+    let without = auto(&sizes, &[], 0);
+    assert_eq!(without.cpu.weights, 120 * MIB);
+    let separate = auto(&model(0, false), &[], 0);
+    assert_eq!(separate.cpu.weights, 140 * MIB);
+}
+
+#[test]
+fn experts_are_given_up_before_layers_and_from_the_first_layer_on() {
+    let sizes = model(100, false);
+    let all = auto(&sizes, &[4000], 0);
+    assert_eq!((all.gpu_layers, all.cpu_expert_layers), (11, 0));
+    let some = auto(&sizes, &[1000], 0);
+    assert_eq!(some.gpu_layers, 11);
+    assert!((1..10).contains(&some.cpu_expert_layers), "{}", some.why);
+    assert_eq!(some.cpu.weights, (20 + 100 * u64::from(some.cpu_expert_layers)) * MIB);
+    let few = auto(&sizes, &[250], 0);
+    assert!(few.gpu_layers < 11 && few.cpu_expert_layers == 10, "{}", few.why);
+}
+
+#[test]
+fn several_cards_are_filled_one_after_the_other() {
+    let placement = auto(&model(0, false), &[260, 260, 260], 0);
+    let layers: Vec<u32> = placement.cards.iter().map(|card| card.layers).collect();
+    assert_eq!(layers.iter().sum::<u32>(), placement.gpu_layers);
+    assert_eq!(placement.gpu_layers, 11);
+    assert!(layers[0] > 0 && layers[1] > 0, "{layers:?}");
+}
+
+#[test]
+fn what_is_asked_for_is_done_without_a_question() {
+    let sizes = model(0, false);
+    let asked = |wanted| arrange(&sizes, &demand(), &cards(&[1]), 0, wanted).gpu_layers;
+    assert_eq!(asked(Wanted::All), 11);
+    assert_eq!(asked(Wanted::Layers(3)), 3);
+    assert_eq!(asked(Wanted::Layers(99)), 11);
+    assert_eq!(asked(Wanted::Layers(0)), 0);
+    assert_eq!(asked(Wanted::Auto), 0);
+}
+
+#[test]
+fn a_packed_cache_and_a_window_need_less() {
+    let mut sizes = model(0, false);
+    let kv = |sizes: &Sizes, kv_type| sizes.kv(0, &Demand { kv_type, ..demand() });
+    assert_eq!(kv(&sizes, KvType::F16), 4 * MIB);
+    assert_eq!(kv(&sizes, KvType::Q8), 4 * MIB * 17 / 32);
+    assert_eq!(kv(&sizes, KvType::Q4), 4 * MIB * 9 / 32);
+    sizes.window = 64;
+    sizes.layers[0].is_windowed = true;
+    // Four slots of 64 and a step of 128, in blocks of 256.
+    assert_eq!(kv(&sizes, KvType::F16), 2 * MIB);
+}
+
+proptest! {
+    #[test]
+    fn an_automatic_plan_never_needs_more_than_it_may_use(
+        free in prop::collection::vec(0u64..2000, 0..4),
+        reserve in 0u64..800,
+        experts in prop::sample::select(vec![0u64, 30]),
+        is_tied: bool,
+    ) {
+        let sizes = model(experts, is_tied);
+        let placement = auto(&sizes, &free, reserve);
+        let on_cards: u32 = placement.cards.iter().map(|card| card.layers).sum();
+        prop_assert_eq!(on_cards, placement.gpu_layers);
+        prop_assert_eq!(on_cards + placement.cpu.layers, placement.n_layers);
+        for card in &placement.cards {
+            prop_assert!(card.layers == 0 || card.fits(), "{:?}", card);
+        }
+        let copy = if is_tied && on_cards > 0 { 20 } else { 0 };
+        let file = 100 + 10 * experts + if is_tied { 20 } else { 40 };
+        let weights = placement.cards.iter().map(|card| card.weights).sum::<u64>();
+        prop_assert_eq!(weights + placement.cpu.weights, (file + copy) * MIB);
+        let kv = placement.cards.iter().map(|card| card.kv).sum::<u64>();
+        prop_assert_eq!(kv + placement.cpu.kv, 40 * MIB);
+    }
+
+    #[test]
+    fn more_memory_is_never_fewer_layers(free in 0u64..1500, more in 0u64..500) {
+        let sizes = model(20, true);
+        let (less, more) = (auto(&sizes, &[free], 0), auto(&sizes, &[free + more], 0));
+        prop_assert!(more.gpu_layers >= less.gpu_layers);
+        prop_assert!(
+            more.gpu_layers > less.gpu_layers || more.cpu_expert_layers <= less.cpu_expert_layers
+        );
+    }
+}
