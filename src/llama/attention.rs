@@ -4,14 +4,34 @@
 /// beyond a multiple of it one by one (`GGML_F16_STEP` in `ggml-cpu/simd-mappings.h`).
 pub(super) const HEAD_STEP: u64 = 32;
 
-/// Whether to use flash attention; `None` leaves it to llama.cpp, which uses it where the backend
-/// can. `is_elsewhere` is said where layers lie on a card; `is_packed` where the KV cache is not of
-/// floats, which only flash attention reads.
-pub(super) fn choice(
-    asked: Option<bool>,
-    has_odd_heads: bool,
-    is_elsewhere: bool,
-    is_packed: bool,
-) -> Option<bool> {
-    asked.or((has_odd_heads && !is_elsewhere && !is_packed).then_some(false))
+/// Most bytes that the scores of all heads may take: without flash attention they are kept for a
+/// whole step. A model of 15M weights with eight slots of 4,096 tokens needs 450 MiB; far beyond
+/// that its slow heads are the lesser evil.
+const MAX_SCORES: u64 = 512 << 20;
+
+/// What the choice depends on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Situation {
+    /// What was asked for.
+    pub(super) asked: Option<bool>,
+    /// Whether flash attention computes the heads slowly on a CPU.
+    pub(super) has_odd_heads: bool,
+    /// Whether layers lie on a card.
+    pub(super) is_offloaded: bool,
+    /// Whether the KV cache is not of floats, which only flash attention reads.
+    pub(super) is_packed: bool,
+    /// Bytes of a step without flash attention.
+    pub(super) scores: u64,
+}
+
+impl Situation {
+    /// Whether to use flash attention; `None` leaves it to llama.cpp, which uses it where the
+    /// backend can.
+    pub(super) fn choice(self) -> Option<bool> {
+        let is_better_off = self.has_odd_heads
+            && !self.is_offloaded
+            && !self.is_packed
+            && self.scores <= MAX_SCORES;
+        self.asked.or(is_better_off.then_some(false))
+    }
 }

@@ -11,7 +11,7 @@ use llama_cpp_sys_2 as sys;
 
 use crate::engine::{LoadProgress, Loaded};
 
-use super::attention;
+use super::attention::Situation;
 use super::context::{self, Context, ContextOptions};
 use super::devices::cards;
 use super::error::LoadError;
@@ -100,12 +100,7 @@ fn attempt(
         n_ubatch: options.ubatch,
         n_slots: options.parallel,
         n_threads: i32::try_from(options.threads).unwrap_or(i32::MAX),
-        flash_attention: attention::choice(
-            options.flash_attention,
-            description.has_odd_heads,
-            placement.gpu_layers > 0,
-            options.kv_type != KvType::F16,
-        ),
+        flash_attention: flash(description, &options, placement.gpu_layers > 0),
         kv_type: options.kv_type,
     };
     let context = Context::new(model.clone(), context_options).ok_or_else(|| {
@@ -150,18 +145,31 @@ pub fn check(description: &Description, options: &Options) -> Result<(), LoadErr
 
 /// What of the model goes where, if it is loaded with `options` on these cards.
 pub fn place(description: &Description, options: &Options, cards: &[Card]) -> Placement {
-    let is_packed = options.kv_type != KvType::F16;
-    let on_cards = !cards.is_empty() && options.gpu_layers != Wanted::Layers(0);
-    let odd = description.has_odd_heads;
-    let flash = attention::choice(options.flash_attention, odd, on_cards, is_packed);
-    let demand = Demand {
+    let is_offloaded = !cards.is_empty() && options.gpu_layers != Wanted::Layers(0);
+    let is_flash = flash(description, options, is_offloaded) != Some(false);
+    let demand = demand(options, is_flash);
+    arrange(&description.sizes, &demand, cards, options.vram_reserve, options.gpu_layers)
+}
+
+fn demand(options: &Options, flash_attention: bool) -> Demand {
+    Demand {
         kv_tokens: options.kv_tokens.into(),
         slots: options.parallel.into(),
         ubatch: options.ubatch.into(),
         kv_type: options.kv_type,
-        flash_attention: flash != Some(false),
+        flash_attention,
+    }
+}
+
+fn flash(description: &Description, options: &Options, is_offloaded: bool) -> Option<bool> {
+    let situation = Situation {
+        asked: options.flash_attention,
+        has_odd_heads: description.has_odd_heads,
+        is_offloaded,
+        is_packed: options.kv_type != KvType::F16,
+        scores: description.sizes.compute(&demand(options, false), 0).cpu,
     };
-    arrange(&description.sizes, &demand, cards, options.vram_reserve, options.gpu_layers)
+    situation.choice()
 }
 
 fn weights(source: &Source, placement: &Placement, progress: &LoadProgress) -> Option<LlamaModel> {
@@ -214,11 +222,7 @@ fn compare(placement: &Placement, buffers: &[Buffer]) {
     let planned = |bytes: fn(&Where) -> u64| -> f64 {
         places().map(bytes).sum::<u64>() as f64 / f64::from(1 << 20)
     };
-    // A graph that no card takes part in is computed in one buffer; the plan has one a place.
-    let compute = placement.cards.iter().map(|card| card.compute).sum::<u64>();
-    let compute = if compute == 0 { placement.cpu.compute } else { compute };
-    let kinds =
-        [("KV", planned(|place| place.kv)), ("compute", compute as f64 / f64::from(1 << 20))];
+    let kinds = [("KV", planned(|place| place.kv)), ("compute", planned(|place| place.compute))];
     for (kind, planned_mib) in kinds {
         let reported_mib: f64 =
             buffers.iter().filter(|buffer| buffer.kind == kind).map(|buffer| buffer.mib).sum();

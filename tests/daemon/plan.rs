@@ -45,6 +45,28 @@ fn miss(what: &str, planned: f64, reported: f64, percent: f64) -> Option<String>
         .then(|| format!("{what}: planned {planned:.2} MiB, llama.cpp took {reported:.2} MiB"))
 }
 
+/// On Mesa's software device, which has to be asked for; nothing else computes on it.
+#[cfg(feature = "vulkan")]
+#[test]
+fn the_plan_holds_for_layers_on_a_card() {
+    for layers in ["all", "3"] {
+        let args = ["--gpu-layers", layers, "--vram-reserve", "0MB"];
+        let plan = plan(&demo_path(), &args);
+        let places = plan["places"].as_array().unwrap();
+        assert_eq!(places.len(), 2, "run with GGML_VK_VISIBLE_DEVICES=0: {plan}");
+        let mib = |part: &str| -> f64 {
+            places.iter().map(|place| place[part].as_f64().unwrap() / f64::from(1 << 20)).sum()
+        };
+        let reported = reported(&demo_path(), &args);
+        for (part, kind, percent) in
+            [("weights", "model", 3.0), ("kv", "KV", 3.0), ("compute", "compute", 10.0)]
+        {
+            let missed = miss(&format!("{layers} {part}"), mib(part), reported[kind], percent);
+            assert_eq!(missed, None);
+        }
+    }
+}
+
 #[test]
 fn the_plan_is_what_llama_cpp_takes_within_three_and_ten_percent() {
     let folder = tempfile::tempdir().unwrap();

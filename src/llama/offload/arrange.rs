@@ -167,7 +167,7 @@ impl Attempt<'_> {
     /// found room there.
     fn places(&self) -> (Vec<Where>, Where, bool) {
         let Self { sizes, demand, .. } = *self;
-        let compute = sizes.compute(demand);
+        let compute = sizes.compute(demand, self.gpu_layers);
         let mut cards: Vec<Where> = self
             .cards
             .iter()
@@ -177,7 +177,7 @@ impl Attempt<'_> {
                 ..Where::default()
             })
             .collect();
-        let mut cpu = Where { name: "cpu".to_owned(), compute, ..Where::default() };
+        let mut cpu = Where { name: "cpu".to_owned(), compute: compute.cpu, ..Where::default() };
         cpu.weights = sizes.embedding;
         let n = sizes.layers.len();
         let first = (n + 1).saturating_sub(self.gpu_layers as usize);
@@ -201,7 +201,7 @@ impl Attempt<'_> {
             }
             cpu.weights += beside;
             let needed = |card: &Where| {
-                let begin = if card.layers == 0 { compute + CONTEXT_BYTES } else { 0 };
+                let begin = if card.layers == 0 { compute.card + CONTEXT_BYTES } else { 0 };
                 card.total() + begin + on_card + kv
             };
             while at + 1 < cards.len() && cards[at].budget.is_some_and(|b| needed(&cards[at]) > b) {
@@ -210,7 +210,7 @@ impl Attempt<'_> {
             let Some(card) = cards.get_mut(at) else { break };
             is_placed &= card.budget.is_none_or(|budget| needed(card) <= budget);
             if card.layers == 0 {
-                card.compute = compute;
+                card.compute = compute.card;
                 card.context = CONTEXT_BYTES;
             }
             card.weights += on_card;

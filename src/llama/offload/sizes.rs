@@ -78,6 +78,8 @@ pub(in crate::llama) struct Sizes {
     pub(in crate::llama) output: u64,
     /// Whether the output matrix is the token embeddings once more: a card gets a copy of its own.
     pub(in crate::llama) is_tied: bool,
+    /// Bytes of the largest matrix of a layer, experts aside.
+    pub(super) largest: u64,
     pub(super) window: u64,
     pub(super) n_embd: u64,
     pub(super) n_ff: u64,
@@ -96,9 +98,12 @@ impl Sizes {
         };
         let mut layers = vec![Layer::default(); n_layers as usize];
         let (mut embedding, mut output, mut other) = (0, 0, 0);
-        let mut n_vocab = 0;
+        let (mut n_vocab, mut largest) = (0, 0);
         for tensor in &header.tensors {
             let bytes = tensor.bytes.unwrap_or(0);
+            if matches!(tensor.part, Part::Layer(_)) {
+                largest = bytes.max(largest);
+            }
             match tensor.part {
                 Part::Layer(i) => match layers.get_mut(i as usize) {
                     Some(layer) => layer.weights += bytes,
@@ -137,6 +142,7 @@ impl Sizes {
             embedding,
             output: if is_tied { embedding } else { output } + other,
             is_tied,
+            largest,
             window,
             n_embd,
             n_ff: n_ff.unwrap_or(0).max(experts),
@@ -165,22 +171,46 @@ impl Sizes {
         cells * (demand.kv_type.row(layer.keys) + demand.kv_type.row(layer.values))
     }
 
-    /// Bytes of the buffer a step is computed in. The widths were found by fitting what llama.cpp
-    /// reports for dense Llama models from 15M to 1B weights on a CPU, and are exact there; they
-    /// are an estimate for other shapes.
-    pub(in crate::llama) fn compute(&self, demand: &Demand) -> u64 {
+    /// Bytes of the buffers a step is computed in, with the processor and on each card, where
+    /// `gpu_layers` are on cards.
+    ///
+    /// The widths were found by fitting what llama.cpp reports for dense Llama models of 15M to 1B
+    /// weights on a CPU and on Vulkan's software device (`docs/GPU.md`); they are an estimate for
+    /// other shapes and backends.
+    pub(in crate::llama) fn compute(&self, demand: &Demand, gpu_layers: u32) -> Compute {
         let cells = demand.kv_tokens.next_multiple_of(KV_BLOCK);
-        let floats = if demand.flash_attention {
-            // The gated feed-forward layer, the stream, and a mask of half floats.
-            3 * self.n_ff + 5 * self.n_embd + FEW + cells / 2
-        } else {
-            // The scores of every head, their mask, and the attention's own rows.
-            cells * (self.n_head + 1) + 8 * self.n_embd
-        };
         // llama.cpp makes no step larger than its cache.
-        let step = 4 * demand.ubatch.min(cells) * floats;
-        step.max(4 * demand.slots * self.n_vocab)
+        let ubatch = demand.ubatch.min(cells);
+        let bytes = |floats: u64| 4 * ubatch * floats;
+        let (ffn, embd) = (3 * self.n_ff, self.n_embd);
+        // The mask is of half floats for flash attention.
+        let mask = bytes(if demand.flash_attention { cells / 2 } else { cells });
+        let scores = if demand.flash_attention { 0 } else { bytes(cells * self.n_head) };
+        let logits = 4 * demand.slots * self.n_vocab;
+        let larger = |ffn: u64, attention: u64| (mask + ffn.max(scores + attention)).max(logits);
+        if gpu_layers == 0 {
+            let attention = bytes(if demand.flash_attention { 0 } else { 8 * embd });
+            return Compute { cpu: larger(bytes(ffn + 5 * embd + FEW), attention), card: 0 };
+        }
+        let cpu = mask + bytes(4 * embd + FEW);
+        let ffn = bytes(ffn + 4 * embd + FEW);
+        if gpu_layers as usize > self.layers.len() {
+            return Compute { cpu, card: larger(ffn, bytes(8 * embd)) };
+        }
+        // Prompts are computed on the card also for the layers beside it, whose weights and cache
+        // are lent to it one after the other.
+        let lent = (0..self.layers.len()).map(|i| self.kv(i, demand)).max().unwrap_or(0);
+        Compute { cpu, card: larger(ffn + self.largest + bytes(2 * embd), bytes(6 * embd) + lent) }
     }
+}
+
+/// Bytes of the buffers a step is computed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::llama) struct Compute {
+    /// With the processor.
+    pub(in crate::llama) cpu: u64,
+    /// On each card that has layers.
+    pub(in crate::llama) card: u64,
 }
 
 /// Whether the layer sees only a window, in models that have one. Files that do not say follow

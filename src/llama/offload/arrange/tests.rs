@@ -19,6 +19,7 @@ fn model(experts: u64, is_tied: bool) -> Sizes {
         embedding: 20 * MIB,
         output: 20 * MIB,
         is_tied,
+        largest: 4 * MIB,
         window: 0,
         n_embd: 1024,
         n_ff: 4096,
