@@ -1,6 +1,7 @@
 //! Where a model comes from, and what its header says of it.
 
 mod hyperparameters;
+mod split;
 mod vocabulary;
 
 use std::fs::File;
@@ -67,7 +68,10 @@ pub fn describe(source: &Source) -> Result<Description, LoadError> {
         }
     };
     let unusable = |reason: String| LoadError::Unusable { model: source.name(), reason };
-    let header = header.map_err(unusable)?;
+    let mut header = header.map_err(unusable)?;
+    if let Source::File(path) = source {
+        split::add_others(path, &mut header)?;
+    }
     let info = info(source, &header).map_err(unusable)?;
     let sizes = Sizes::read(&header, &info.arch, info.n_layers);
     let has_odd_heads = sizes.has_odd_heads();
@@ -107,7 +111,7 @@ fn info(source: &Source, header: &Header) -> Result<ModelInfo, String> {
         let kind = header.text("general.type").unwrap_or_default();
         return Err(format!("it is a GGUF of type {kind}, not a language model"));
     }
-    if header.tensors.is_empty() && !header.has("split.count") {
+    if header.tensors.is_empty() {
         return Err("it holds a vocabulary and no weights; name the model's own file".to_owned());
     }
     let number = |key: &str| {

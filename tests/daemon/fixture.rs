@@ -195,6 +195,21 @@ impl Gguf {
         u64::from_le_bytes(raw[8..16].try_into().unwrap())
     }
 
+    /// Writes the model as two files into `folder`; the path of the first.
+    pub fn write_split(mut self, folder: &Path, stem: &str) -> PathBuf {
+        const U16: u32 = 2;
+        const I32: u32 = 5;
+        let n_tensors = self.tensors.len() as i32;
+        let mut rest = Self { entries: Vec::new(), tensors: self.tensors.split_off(8) };
+        for (no, file) in [(0u16, &mut self), (1, &mut rest)] {
+            file.set("split.no", U16, &no.to_le_bytes());
+            file.set("split.count", U16, &2u16.to_le_bytes());
+            file.set("split.tensors.count", I32, &n_tensors.to_le_bytes());
+        }
+        rest.write(folder, &format!("{stem}-00002-of-00002.gguf"));
+        self.write(folder, &format!("{stem}-00001-of-00002.gguf"))
+    }
+
     /// The file.
     pub fn bytes(&self) -> Vec<u8> {
         let mut out = b"GGUF".to_vec();

@@ -17,3 +17,4 @@ mod params;
 mod plan;
 mod reference;
 mod signals;
+mod split;

@@ -84,8 +84,7 @@ impl Numbers<'_> {
             return Err(self.wrong("block_count", n_layers, &rule));
         }
         let n_tensors = self.header.tensors.len() as u64;
-        // The first file of a split model does not have all tensors.
-        if n_layers > n_tensors && !self.header.has("split.count") {
+        if n_layers > n_tensors {
             let rule = format!("it has {n_tensors} tensors");
             return Err(self.wrong("block_count", n_layers, &rule));
         }
