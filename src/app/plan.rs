@@ -58,7 +58,7 @@ impl Plan {
         })?;
         let llama = llama::Options {
             kv_type: match config.kv_type {
-                KvType::F16 => llama::KvType::F16,
+                KvType::F16 | KvType::Auto => llama::KvType::F16,
                 KvType::Q8 => llama::KvType::Q8,
                 KvType::Q4 => llama::KvType::Q4,
             },
@@ -75,8 +75,19 @@ impl Plan {
             flash_attention: config.flash_attention,
         };
         llama::check(description, &llama)?;
+        let mut placement = llama::place(description, &llama, cards);
+        let mut llama = llama;
+        if config.kv_type == KvType::Auto {
+            // Half the cache for a little of the text's quality, where that buys layers.
+            let packed = llama::Options { kv_type: llama::KvType::Q8, ..llama };
+            let candidate = llama::place(description, &packed, cards);
+            let is_possible = llama::check(description, &packed).is_ok();
+            if is_possible && candidate.puts_more_on_cards_than(&placement) {
+                (placement, llama) = (candidate, packed);
+            }
+        }
         Ok(Self {
-            placement: llama::place(description, &llama, cards),
+            placement,
             llama,
             engine: engine::Options {
                 ctx_size: ctx_size as usize,
@@ -109,7 +120,8 @@ impl Plan {
             cpu_flags: build_info::CPU_FLAGS.to_owned(),
             backend: build_info::BACKEND.to_owned(),
             parallel: self.llama.parallel as usize,
-            gpu_layers: self.placement.gpu_layers,
+            // Clients count the model's layers, without the output matrix that a plan counts.
+            gpu_layers: self.placement.gpu_layers.saturating_sub(1),
         }
     }
 }

@@ -82,7 +82,8 @@ pub(super) struct Typed {
     #[arg(long, value_name = "N", env = "INFERENCE_CORE_GPU_LAYERS", default_value = "auto")]
     gpu_layers: GpuLayers,
 
-    /// How the KV cache stores its numbers; packed ones need flash attention
+    /// How the KV cache stores its numbers; packed ones need flash attention. auto packs to q8_0
+    /// where that puts more layers on a card
     #[arg(
         long,
         value_name = "TYPE",
@@ -171,6 +172,8 @@ pub(super) struct Typed {
 /// How the KV cache stores its numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum KvType {
+    /// f16, or q8_0 where that puts more layers on a card
+    Auto,
     /// 16-bit floats
     F16,
     /// 8 bits each, with scales

@@ -10,7 +10,7 @@ mod params;
 mod request;
 
 pub use gpu::{Gpu, GpuReading, Throttle};
-pub use model::ModelInfo;
+pub use model::{MemoryPart, ModelInfo};
 pub use outcome::{Failure, FinishReason, Outcome, Refusal, Usage};
 pub use params::{Params, Range};
 pub use request::{ConnectionId, Message, Prompt, Request, Role};

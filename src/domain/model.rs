@@ -1,5 +1,16 @@
 //! What the house knows of its model before the weights are loaded.
 
+/// What one kind of buffer was planned to take, and takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryPart {
+    /// What it is for: `weights`, `kv` or `compute`.
+    pub name: &'static str,
+    /// Bytes that were planned.
+    pub planned: u64,
+    /// Bytes that the model library reports.
+    pub taken: u64,
+}
+
 /// The description of a model, read from the header of its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelInfo {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::domain::{Prompt, Refusal, Request, Token};
+use crate::domain::{MemoryPart, Prompt, Refusal, Request, Token};
 
 use super::inbox::Inbox;
 use super::model::{CancelFlag, Vocabulary};
@@ -43,6 +43,8 @@ pub(super) struct Shared {
     pub(super) inbox: Arc<Inbox>,
     /// Set once the model is loaded.
     pub(super) vocabulary: OnceLock<Arc<dyn Vocabulary>>,
+    /// Set by a load that knows.
+    pub(super) memory: OnceLock<Vec<MemoryPart>>,
     /// No new requests; the running ones may finish.
     pub(super) draining: AtomicBool,
     /// End what runs, with an outcome, and leave.
@@ -88,6 +90,11 @@ impl EngineHandle {
     /// Distributions and counts since the start.
     pub fn report(&self) -> Report {
         self.shared.stats.tally.report()
+    }
+
+    /// What the loaded model takes; empty before, and where nobody knows.
+    pub fn memory(&self) -> &[MemoryPart] {
+        self.shared.memory.get().map_or(&[], Vec::as_slice)
     }
 
     /// What the engine is doing now.

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use crate::domain::Failure;
+use crate::domain::{Failure, MemoryPart};
 
 use super::handle::{EngineHandle, Options, Shared};
 use super::inbox::Inbox;
@@ -42,6 +42,12 @@ impl LoadProgress {
         self.shared.stats.set_load_progress(fraction);
         !self.shared.stopping.is_set()
     }
+
+    /// Reports what the model takes, once it is loaded.
+    pub fn memory(&self, parts: Vec<MemoryPart>) {
+        // A load reports once.
+        let _ = self.shared.memory.set(parts);
+    }
 }
 
 /// A running engine, for the one who owns it.
@@ -71,6 +77,7 @@ impl<E: Send + 'static> Engine<E> {
             stats: Arc::new(Stats::new(Instant::now())),
             inbox: Arc::new(Inbox::default()),
             vocabulary: OnceLock::new(),
+            memory: OnceLock::new(),
             draining: AtomicBool::new(false),
             stopping: CancelFlag::default(),
         });

@@ -32,6 +32,6 @@ impl Situation {
             && !self.is_offloaded
             && !self.is_packed
             && self.scores <= MAX_SCORES;
-        self.asked.or(is_better_off.then_some(false))
+        self.asked.or_else(|| is_better_off.then_some(false))
     }
 }

@@ -9,6 +9,7 @@ use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_sys_2 as sys;
 
+use crate::domain::MemoryPart;
 use crate::engine::{LoadProgress, Loaded};
 
 use super::attention::Situation;
@@ -41,6 +42,9 @@ pub struct Options {
     /// Whether flash attention computes; `None` leaves it to the model and the machine.
     pub flash_attention: Option<bool>,
 }
+
+/// Whose buffer llama.cpp calls the one for weights in an order that suits the processor.
+const REPACKED: &str = "CPU_REPACK";
 
 /// The KV cache is computed in blocks of this many cells.
 const KV_BLOCK: u32 = 256;
@@ -112,7 +116,7 @@ fn attempt(
         );
         LoadError::Resources { model: name, reason }
     })?;
-    compare(placement, &take_buffers());
+    progress.memory(compare(placement, &take_buffers()));
     let is_slow = description.has_odd_heads && placement.gpu_layers == 0;
     let model = LlamaCpp::new(&model, context, vocabulary.clone(), options, is_slow);
     Ok(Loaded { model, vocabulary })
@@ -216,19 +220,35 @@ fn weights(source: &Source, placement: &Placement, progress: &LoadProgress) -> O
     Some(unsafe { std::mem::transmute::<NonNull<sys::llama_model>, LlamaModel>(model) })
 }
 
-/// Logs how far the plan was from what llama.cpp then took.
-fn compare(placement: &Placement, buffers: &[Buffer]) {
-    let places = || placement.cards.iter().chain([&placement.cpu]);
-    let planned = |bytes: fn(&Where) -> u64| -> f64 {
-        places().map(bytes).sum::<u64>() as f64 / f64::from(1 << 20)
+/// Logs how far the plan was from what llama.cpp then took, and gives both.
+fn compare(placement: &Placement, buffers: &[Buffer]) -> Vec<MemoryPart> {
+    let planned = |bytes: fn(&Where) -> u64| -> u64 {
+        placement.cards.iter().chain([&placement.cpu]).map(bytes).sum()
     };
-    let kinds = [("KV", planned(|place| place.kv)), ("compute", planned(|place| place.compute))];
-    for (kind, planned_mib) in kinds {
-        let reported_mib: f64 =
-            buffers.iter().filter(|buffer| buffer.kind == kind).map(|buffer| buffer.mib).sum();
-        let deviation_percent = (reported_mib / planned_mib - 1.0) * 100.0;
-        tracing::info!(kind, planned_mib, reported_mib, deviation_percent, "buffers");
+    // Copies in another order are made beside the weights, not instead of them.
+    let taken = |kind: &str| -> u64 {
+        let of_kind = buffers.iter().filter(|buffer| buffer.kind == kind);
+        let mib: f64 = of_kind.filter(|buffer| buffer.owner != REPACKED).map(|b| b.mib).sum();
+        (mib * f64::from(1 << 20)) as u64
+    };
+    let parts = vec![
+        MemoryPart {
+            name: "weights",
+            planned: planned(|place| place.weights),
+            taken: taken("model"),
+        },
+        MemoryPart { name: "kv", planned: planned(|place| place.kv), taken: taken("KV") },
+        MemoryPart {
+            name: "compute",
+            planned: planned(|place| place.compute),
+            taken: taken("compute"),
+        },
+    ];
+    for MemoryPart { name, planned, taken } in &parts {
+        let deviation_percent = (*taken as f64 / *planned as f64 - 1.0) * 100.0;
+        tracing::info!(part = name, planned, taken, deviation_percent, "memory of the model");
     }
+    parts
 }
 
 fn max_devices() -> usize {

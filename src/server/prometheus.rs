@@ -17,7 +17,7 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::domain::{Gpu, Throttle};
+use crate::domain::{Gpu, MemoryPart, Throttle};
 use crate::engine::{Distribution, Ending, Report, Snapshot};
 use crate::protocol::throttle_name;
 use crate::watchdog::Health;
@@ -39,6 +39,7 @@ pub(super) fn page(shared: &Shared) -> Result<Response, fmt::Error> {
         report: shared.engine.report(),
         connections: shared.n_websockets(),
         dropped_frames: shared.dropped_frames(),
+        memory: shared.engine.memory().to_vec(),
         gpus: shared.gpus(Instant::now()),
     };
     let mut registry = Registry::with_prefix("inference_core");
@@ -56,6 +57,7 @@ struct Scrape {
     report: Report,
     connections: usize,
     dropped_frames: u64,
+    memory: Vec<MemoryPart>,
     gpus: Vec<Gpu>,
 }
 
@@ -110,7 +112,12 @@ impl Scrape {
         )?;
         page.gauge("connections", "Open WebSockets", None, n(self.connections))?;
         let dropped = "Metrics frames that a slow connection never got";
-        page.counter("dropped_frames", dropped, self.dropped_frames)
+        page.counter("dropped_frames", dropped, self.dropped_frames)?;
+        let planned = "What the model was planned to take";
+        let parts = self.memory.iter().map(|part| ([("part", part.name)], part.planned as f64));
+        page.gauges("model_memory_planned", planned, BYTES, parts)?;
+        let parts = self.memory.iter().map(|part| ([("part", part.name)], part.taken as f64));
+        page.gauges("model_memory", "What the model takes", BYTES, parts)
     }
 
     fn latencies(&self, page: &mut Page<'_>) -> fmt::Result {

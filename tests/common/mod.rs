@@ -14,7 +14,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use inference_core::domain::{Gpu, GpuReading, ModelInfo};
+use inference_core::domain::{Gpu, GpuReading, MemoryPart, ModelInfo};
 use inference_core::engine::{self, Engine, EngineHandle, Limits, Loaded, Snapshot};
 use inference_core::scripted::{Pace, Paper, Scripted};
 use inference_core::server::{self, About, Server};
@@ -78,11 +78,12 @@ impl Setup {
         let Self { limits, engine, server, pace, stall_limit, load, send_buffer, gpus } = self;
         let has_gate = load.is_some();
         let steps = pace.clone();
-        let Engine { handle, loaded, .. } = Engine::<()>::spawn(engine, move |_| {
+        let Engine { handle, loaded, .. } = Engine::<()>::spawn(engine, move |progress| {
             if let Some(gate) = load {
                 // A test that ends early drops its end.
                 let _ = gate.recv();
             }
+            progress.memory(vec![MemoryPart { name: "kv", planned: 1000, taken: 1024 }]);
             let model = Scripted::new(limits, steps);
             Ok(Loaded { model, vocabulary: Arc::new(Paper) })
         })

@@ -75,6 +75,15 @@ pub struct Placement {
     pub why: String,
 }
 
+impl Placement {
+    /// Whether more of the model lies on cards than in `other`.
+    pub fn puts_more_on_cards_than(&self, other: &Self) -> bool {
+        let rank =
+            |placement: &Self| (placement.gpu_layers, u32::MAX - placement.cpu_expert_layers);
+        rank(self) > rank(other)
+    }
+}
+
 /// Arranges a model on `cards`, of each of which `reserve` bytes stay free.
 ///
 /// What is given up first where it is tight is what costs least speed: the experts of a mixture,
@@ -103,9 +112,10 @@ pub(in crate::llama) fn arrange(
     // have some; in a mixture those are all but the first few.
     let most = if n_experts > 0 { sizes.layers.len() as u32 } else { 0 };
     if let Wanted::Layers(n) = wanted {
-        let attempts = (0..=most).map(|experts| attempt(n.min(all), experts));
-        let fitting = attempts.clone().find(Attempt::fits).or(attempts.last());
-        return done(fitting.unwrap_or(attempt(n.min(all), 0)), "so many layers were asked for");
+        let n = n.min(all);
+        let fitting = (0..most).map(|experts| attempt(n, experts)).find(Attempt::fits);
+        let attempt = fitting.unwrap_or_else(|| attempt(n, most));
+        return done(attempt, "so many layers were asked for");
     }
     for experts in 0..=most {
         let attempt = attempt(all, experts);

@@ -1,3 +1,5 @@
+//! What the arithmetic promises, on a model of round numbers.
+
 use proptest::prelude::*;
 
 use super::super::sizes::Layer;
