@@ -118,7 +118,9 @@ impl Plan {
             commit: build_info::COMMIT.to_owned(),
             llama_cpp: llama::version(),
             cpu_flags: build_info::CPU_FLAGS.to_owned(),
-            backend: build_info::BACKEND.to_owned(),
+            // A build for a card that finds none, or puts nothing there, computes on the CPU.
+            backend: if self.placement.gpu_layers == 0 { "cpu" } else { build_info::BACKEND }
+                .to_owned(),
             parallel: self.llama.parallel as usize,
             // Clients count the model's layers, without the output matrix that a plan counts.
             gpu_layers: self.placement.gpu_layers.saturating_sub(1),

@@ -43,19 +43,6 @@ pub enum State {
     Draining,
 }
 
-impl State {
-    /// The word.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Loading => "loading",
-            Self::Idle => "idle",
-            Self::Busy => "busy",
-            Self::Stalled => "stalled",
-            Self::Draining => "draining",
-        }
-    }
-}
-
 /// What the engine does, in numbers.
 #[derive(Debug, Clone, Serialize)]
 pub struct Inference {
