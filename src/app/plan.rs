@@ -53,7 +53,7 @@ impl Plan {
         let kv_tokens = i32::try_from(kv_tokens).map_err(|_| {
             LoadError::Options(format!(
                 "a KV cache of {kv_tokens} tokens is more than llama.cpp can count: lower \
-                 --ctx-size or --parallel"
+                 --ctx-size or --parallel, or --kv-size"
             ))
         })?;
         let llama = llama::Options {

@@ -22,7 +22,7 @@ MODEL is a GGUF file, the first one if it is split; without it the demo model is
 3000 unless given, and 0 takes any free one. The server listens on this machine only (127.0.0.1
 and, where there is one, [::1]).";
 
-const AFTER: &str = "Every option can also be given as an environment variable, \
+const AFTER: &str = "Every option of the server can also be given as an environment variable, \
 INFERENCE_CORE_ and its name in capitals (INFERENCE_CORE_CTX_SIZE=2048).
 
 Exit codes:
@@ -219,6 +219,7 @@ fn bytes(text: &str) -> Result<u64, String> {
         "KB" | "KIB" | "K" => 1 << 10,
         "MB" | "MIB" | "M" => 1 << 20,
         "GB" | "GIB" | "G" => 1 << 30,
+        "TB" | "TIB" | "T" => 1 << 40,
         "B" => 1,
         "" if digits == "0" => 1,
         _ => return Err(expected()),
@@ -271,7 +272,8 @@ impl Typed {
             drain_timeout: Duration::from_secs(self.drain_timeout),
             stall_limit: Duration::from_secs(self.stall_limit),
             metrics_interval: Duration::from_millis(self.metrics_interval),
-            visible_cards: std::env::var("CUDA_VISIBLE_DEVICES").ok(),
+            visible_cards: std::env::var_os("CUDA_VISIBLE_DEVICES")
+                .map(|value| value.to_string_lossy().into_owned()),
             log: self.log,
         }
     }

@@ -109,8 +109,8 @@ fn attempt(
     };
     let context = Context::new(model.clone(), context_options).ok_or_else(|| {
         let reason = format!(
-            "llama.cpp could not set up a KV cache of {} tokens{}; use a smaller --ctx-size or \
-             --parallel",
+            "llama.cpp could not set up a KV cache of {} tokens{}; use a smaller --ctx-size, \
+             --parallel or --kv-size",
             options.kv_tokens,
             said(take_complaints()),
         );

@@ -169,9 +169,9 @@ pub struct Memory {
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceGetMemoryInfo_v2(card: Handle, out: *mut Memory) -> c_uint {
     let memory = value(card, "total").and_then(|total| {
-        let used = value(card, "used")? * MIB;
-        let total = total * MIB;
-        Ok(Memory { version: 0, total, reserved: 0, free: total - used, used })
+        let used = value(card, "used")?.saturating_mul(MIB);
+        let total = total.saturating_mul(MIB);
+        Ok(Memory { version: 0, total, reserved: 0, free: total.saturating_sub(used), used })
     });
     answer(out, memory)
 }
@@ -208,7 +208,7 @@ pub struct Process {
 fn own_process(card: Handle, count: *mut c_uint, out: *mut Process) -> c_uint {
     const INSUFFICIENT_SIZE: c_uint = 7;
     let memory = match value(card, "own") {
-        Ok(mib) => mib * MIB,
+        Ok(mib) => mib.saturating_mul(MIB),
         Err(NOT_SUPPORTED) => return answer(count, Ok(0)),
         Err(code) => return code,
     };

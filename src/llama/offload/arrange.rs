@@ -101,21 +101,29 @@ pub(in crate::llama) fn arrange(
     let attempt =
         |gpu_layers, experts| Attempt { sizes, demand, cards, reserve, gpu_layers, experts };
     let done = |attempt: Attempt<'_>, why: &str| attempt.placement(why.to_owned());
+    let asked = |attempt: Attempt<'_>, why: String| {
+        let doubt = if attempt.fits() { "" } else { ", more than fit by this plan" };
+        attempt.placement(why + doubt)
+    };
     if cards.is_empty() {
         return done(attempt(0, 0), "there is no card");
     }
     match wanted {
-        Wanted::All => return done(attempt(all, 0), "all layers were asked for"),
+        Wanted::All => return asked(attempt(all, 0), "all layers were asked for".to_owned()),
         Wanted::Auto | Wanted::Layers(_) => {}
     }
     // The experts of layer i stay behind for all i below the number, so only layers count that
     // have some; in a mixture those are all but the first few.
     let most = if n_experts > 0 { sizes.layers.len() as u32 } else { 0 };
     if let Wanted::Layers(n) = wanted {
+        let why = match n {
+            n if n > all => format!("{n} layers were asked for, and there are {all}"),
+            n => format!("{n} layers were asked for"),
+        };
         let n = n.min(all);
         let fitting = (0..most).map(|experts| attempt(n, experts)).find(Attempt::fits);
         let attempt = fitting.unwrap_or_else(|| attempt(n, most));
-        return done(attempt, "so many layers were asked for");
+        return asked(attempt, why);
     }
     for experts in 0..=most {
         let attempt = attempt(all, experts);
@@ -134,7 +142,10 @@ pub(in crate::llama) fn arrange(
             let why = format!("{} of {all} layers fit", attempt.gpu_layers);
             attempt.placement(why)
         }
-        None => done(attempt(0, 0), "not even the output matrix fits beside the reserve"),
+        None => done(
+            attempt(0, 0),
+            "not even the output matrix and the buffers of a step fit beside the reserve",
+        ),
     }
 }
 

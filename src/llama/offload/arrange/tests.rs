@@ -101,6 +101,9 @@ fn what_is_asked_for_is_done_without_a_question() {
     assert_eq!(asked(Wanted::Layers(99)), 11);
     assert_eq!(asked(Wanted::Layers(0)), 0);
     assert_eq!(asked(Wanted::Auto), 0);
+    let why = |n, free| arrange(&sizes, &demand(), &cards(&[free]), 0, Wanted::Layers(n)).why;
+    assert_eq!(why(99, 1000), "99 layers were asked for, and there are 11");
+    assert_eq!(why(3, 1), "3 layers were asked for, more than fit by this plan");
 }
 
 #[test]
