@@ -29,6 +29,8 @@ pub(super) struct ContextOptions {
     pub(super) n_slots: u32,
     pub(super) n_threads: i32,
     pub(super) kv_type: KvType,
+    /// Whether layers lie on a card; if none does, nothing else shall either.
+    pub(super) is_offloaded: bool,
     /// `None` leaves it to llama.cpp, which uses it where the backend can.
     pub(super) flash_attention: Option<bool>,
 }
@@ -77,6 +79,8 @@ impl Context {
         };
         params.type_k = kv_type;
         params.type_v = kv_type;
+        params.op_offload = options.is_offloaded;
+        params.offload_kqv = options.is_offloaded;
         params.kv_unified = true;
         params.swa_full = false;
         params.no_perf = true;

@@ -106,6 +106,7 @@ fn attempt(
         n_threads: i32::try_from(options.threads).unwrap_or(i32::MAX),
         flash_attention: flash(description, &options, placement.gpu_layers > 0),
         kv_type: options.kv_type,
+        is_offloaded: placement.gpu_layers > 0,
     };
     let context = Context::new(model.clone(), context_options).ok_or_else(|| {
         let reason = format!(
