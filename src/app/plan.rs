@@ -56,7 +56,7 @@ impl Plan {
                  --ctx-size or --parallel, or --kv-size"
             ))
         })?;
-        let llama = llama::Options {
+        let mut llama = llama::Options {
             kv_type: match config.kv_type {
                 KvType::F16 | KvType::Auto => llama::KvType::F16,
                 KvType::Q8 => llama::KvType::Q8,
@@ -76,7 +76,6 @@ impl Plan {
         };
         llama::check(description, &llama)?;
         let mut placement = llama::place(description, &llama, cards);
-        let mut llama = llama;
         if config.kv_type == KvType::Auto {
             // Half the cache for a little of the text's quality, where that buys layers.
             let packed = llama::Options { kv_type: llama::KvType::Q8, ..llama };

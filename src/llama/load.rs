@@ -118,7 +118,7 @@ fn attempt(
         LoadError::Resources { model: name, reason }
     })?;
     progress.memory(compare(placement, &take_buffers()));
-    let is_slow = description.has_odd_heads && placement.gpu_layers == 0;
+    let is_slow = description.sizes.has_odd_heads() && placement.gpu_layers == 0;
     let model = LlamaCpp::new(&model, context, vocabulary.clone(), options, is_slow);
     Ok(Loaded { model, vocabulary })
 }
@@ -138,7 +138,7 @@ pub fn check(description: &Description, options: &Options) -> Result<(), LoadErr
              --kv-type f16"
         )));
     }
-    if description.has_odd_heads {
+    if description.sizes.has_odd_heads() {
         return Err(LoadError::Options(format!(
             "--kv-type {name} packs numbers in blocks of 32, which the attention heads of {} are \
              no multiple of: use --kv-type f16",
@@ -169,7 +169,7 @@ fn demand(options: &Options, flash_attention: bool) -> Demand {
 fn flash(description: &Description, options: &Options, is_offloaded: bool) -> Option<bool> {
     let situation = Situation {
         asked: options.flash_attention,
-        has_odd_heads: description.has_odd_heads,
+        has_odd_heads: description.sizes.has_odd_heads(),
         is_offloaded,
         is_packed: options.kv_type != KvType::F16,
         scores: description.sizes.compute(&demand(options, false), 0).cpu,

@@ -49,8 +49,6 @@ pub struct Description {
     pub info: ModelInfo,
     /// How large its parts are.
     pub(super) sizes: Sizes,
-    /// Whether flash attention computes its heads slowly on a CPU.
-    pub(super) has_odd_heads: bool,
 }
 
 /// Reads the header of `source`.
@@ -74,8 +72,7 @@ pub fn describe(source: &Source) -> Result<Description, LoadError> {
     }
     let info = info(source, &header).map_err(unusable)?;
     let sizes = Sizes::read(&header, &info.arch, info.n_layers);
-    let has_odd_heads = sizes.has_odd_heads();
-    Ok(Description { source: source.clone(), info, sizes, has_odd_heads })
+    Ok(Description { source: source.clone(), info, sizes })
 }
 
 fn open(path: &Path) -> Result<File, LoadError> {

@@ -19,8 +19,7 @@ use super::selection::{Identity, select};
 const LIBRARIES: [&str; 2] = ["libnvidia-ml.so.1", "libnvidia-ml.so"];
 
 /// Readings between two attempts to find a lost card again. NVML does not see a card that has
-/// come back before it is started anew, which takes a good part of a second on machines with
-/// many cards.
+/// come back before it is started anew, which is too much work for every reading.
 const REOPEN_EVERY: u32 = 5;
 
 /// The cards to watch.
