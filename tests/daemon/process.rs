@@ -37,6 +37,13 @@ impl Daemon {
         Self::run(command)
     }
 
+    /// Starts it on the model of that path.
+    pub fn serving(model: &Path, args: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_inference-core"));
+        command.arg(model).args(["0", "--threads", "1"]).args(args);
+        Self::run(command)
+    }
+
     /// Starts it on the model of that path, with all that llama.cpp logs in the file `log`.
     pub fn logging(model: &str, args: &[&str], log: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_inference-core"));

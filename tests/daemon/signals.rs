@@ -4,6 +4,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::fixture::Gguf;
 use crate::process::{DEADLINE, Daemon, Socket};
 
 async fn send(socket: &mut Socket, frame: Value) {
@@ -68,14 +69,16 @@ async fn a_request_that_outlasts_the_drain_ends_with_shutting_down() {
 
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
-    let mut daemon = Daemon::start(&["--drain-timeout", "3600", "--step-target", "60000"]);
+    let folder = tempfile::tempdir().unwrap();
+    let mut model = Gguf::random("llama", 1);
+    model.set_u32("llama.context_length", 1 << 20);
+    let model = model.write(folder.path(), "long.gguf");
+    // Two hundred thousand tokens take minutes, and the second signal comes within one metrics
+    // interval of the first.
+    let long = ["--ctx-size", "200000", "--parallel", "1", "--drain-timeout", "3600"];
+    let mut daemon = Daemon::serving(&model, &long);
     let mut socket = daemon.connect().await;
-    // Requests of one connection after another keep the engine busy far beyond the deadline.
-    for i in 0..40 {
-        let mut frame = endless();
-        frame["id"] = json!(format!("r{i}"));
-        send(&mut socket, frame).await;
-    }
+    send(&mut socket, endless()).await;
     read_until(&mut socket, is_op("token")).await.unwrap();
     daemon.signal("TERM");
     read_until(&mut socket, |frame| frame["inference"]["state"] == "draining").await.unwrap();
