@@ -14,6 +14,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 use thiserror::Error;
 
+use crate::domain::Speculation;
 use crate::server::Origin;
 
 use self::typed::Typed;
@@ -77,6 +78,10 @@ pub struct Config {
     pub vram_reserve: u64,
     /// Whether flash attention computes; `None` leaves it to the model.
     pub flash_attention: Option<bool>,
+    /// Whether tokens are guessed ahead where a request does not say.
+    pub speculative: Speculation,
+    /// The model that guesses, besides the text itself.
+    pub draft: Option<PathBuf>,
     /// How long a step may take while somebody is streaming.
     pub step_target: Duration,
     /// Requests that may wait.

@@ -96,7 +96,7 @@ impl Model for Scripted {
             return Err("all logits are NaN".to_owned());
         }
         let n = script.answer.len();
-        let held = &self.sequences[entry.seq as usize];
+        let held = &self.sequences[entry.seq as usize][..=entry.pos];
         assert!(held.iter().eq((0..n + script.drawn).map(|i| &script.answer[i % n])));
         let token = if script.drawn < n || script.is_endless {
             script.answer[script.drawn % n]

@@ -78,6 +78,7 @@ impl Watchdog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Phase;
 
     const LIMIT: Duration = Duration::from_secs(10);
 
@@ -95,7 +96,10 @@ mod tests {
             tokens_total: 0,
             prompt_tokens_total: 0,
             cached_tokens_total: 0,
+            drafted_total: 0,
+            accepted_total: 0,
             steps_total: 0,
+            phases: Phase::ALL.map(|phase| (phase, Duration::ZERO)),
             step_age,
             uptime: Duration::ZERO,
         }

@@ -18,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("watchdog", &["engine"]),
     ("monitor", &["domain"]),
     ("server", &["domain", "engine", "protocol", "watchdog"]),
-    ("config", &["server"]),
+    ("config", &["server", "domain"]),
     (
         "app",
         &[

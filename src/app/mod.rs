@@ -68,6 +68,8 @@ pub fn run(config: &Config) -> Result<(), AppError> {
 
     let source = config.model.clone().map_or(Source::Demo, Source::File);
     let description = llama::describe(&source)?;
+    let draft =
+        config.draft.clone().map(|path| llama::describe(&Source::File(path))).transpose()?;
     let plan = Plan::new(config, &description, &llama::cards())?;
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
@@ -79,7 +81,7 @@ pub fn run(config: &Config) -> Result<(), AppError> {
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .context("cannot start the server's threads")?;
-    let result = runtime.block_on(serve(config, description, plan));
+    let result = runtime.block_on(serve(config, description, draft, plan));
     runtime.shutdown_background();
     result
 }
@@ -125,15 +127,22 @@ pub fn version() -> String {
     )
 }
 
-async fn serve(config: &Config, description: Description, plan: Plan) -> Result<(), AppError> {
+async fn serve(
+    config: &Config,
+    description: Description,
+    draft: Option<Description>,
+    plan: Plan,
+) -> Result<(), AppError> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let listeners = listen::on_loopback(config.port).await?;
-    summary::print(&description.info, &plan, &listeners);
+    let draft_info = draft.as_ref().map(|draft| &draft.info);
+    summary::print(&description.info, draft_info, &plan, &listeners);
 
     let about = plan.about(&description.info);
     let began = Instant::now();
     let Plan { llama, placement, .. } = plan.clone();
-    let load = move |progress: &_| llama::load(&description, llama, placement, progress);
+    let load =
+        move |progress: &_| llama::load(&description, draft.as_ref(), llama, placement, progress);
     let mut engine =
         Engine::spawn(plan.engine, load).context("cannot start the engine's thread")?;
 

@@ -11,6 +11,9 @@ use crate::{engine, monitor, server};
 /// Longest context that is taken unasked: a larger one costs memory that small cards do not have.
 const DEFAULT_CTX_SIZE: u32 = 4096;
 
+/// See [`engine::Options::guess_margin_percent`].
+const GUESS_MARGIN_PERCENT: u32 = 105;
+
 /// A connection outlives the request that was dropped because it did not read, so that a client
 /// that comes back in between still learns what happened.
 const WRITE_GRACE_BEYOND: Duration = Duration::from_secs(20);
@@ -71,6 +74,9 @@ impl Plan {
             kv_tokens: kv_tokens.unsigned_abs(),
             parallel: config.parallel,
             ubatch: config.ubatch,
+            // A request may ask for it where the server usually does not, so there is room in any
+            // case.
+            guesses: engine::MOST_GUESSES as u32,
             threads: config.threads,
             flash_attention: config.flash_attention,
         };
@@ -93,6 +99,8 @@ impl Plan {
                 max_queue: config.max_queue,
                 slow_client_grace: config.slow_client_grace,
                 step_target: config.step_target,
+                speculative: config.speculative,
+                guess_margin_percent: GUESS_MARGIN_PERCENT,
             },
             server: server::Options {
                 max_message_bytes: config.max_message_bytes,

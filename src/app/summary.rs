@@ -26,15 +26,22 @@ const BAR_INTERVAL: Duration = Duration::from_millis(100);
 /// Steps of the bar.
 const BAR_STEPS: u64 = 1000;
 
-pub(super) fn print(model: &ModelInfo, plan: &Plan, listeners: &[TcpListener]) {
+pub(super) fn print(
+    model: &ModelInfo,
+    draft: Option<&ModelInfo>,
+    plan: &Plan,
+    listeners: &[TcpListener],
+) {
     let ModelInfo { name, arch, params, size_bytes, .. } = model;
     let (engine, llama) = (&plan.engine, &plan.llama);
     say(&format!(
         "inference-core {version} · llama.cpp {llama_cpp} · {backend} ({flags})\n\
          \x20 model    {name} · {arch} · {params} weights · {size}\n\
+         {draft}\
          \x20 context  {ctx} tokens a request · {slots} slots · KV cache of {kv} tokens\n\
          \x20 compute  {threads} threads · steps of at most {ubatch} tokens\n\
          listening on ws://{address}",
+        draft = draft.map_or_else(String::new, |draft| format!("  draft    {}\n", draft.name)),
         version = build_info::VERSION,
         llama_cpp = llama::version(),
         backend = build_info::BACKEND,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Parser, ValueEnum, value_parser};
 
+use crate::domain::Speculation;
 use crate::server::Origin;
 
 use super::Config;
@@ -116,6 +117,23 @@ pub(super) struct Typed {
     )]
     flash_attn: Switch,
 
+    /// Whether tokens are guessed ahead, which makes texts that repeat themselves faster and
+    /// changes none: off, ngram (from the text itself), or auto (from the draft model too, if there
+    /// is one). Where it does not pay it stops by itself
+    #[arg(
+        long,
+        value_name = "HOW",
+        env = "INFERENCE_CORE_SPECULATIVE",
+        value_enum,
+        default_value = "auto",
+        hide_possible_values = true
+    )]
+    speculative: Speculative,
+
+    /// A small model of the same family, a GGUF file, that guesses tokens ahead
+    #[arg(long, value_name = "FILE", env = "INFERENCE_CORE_DRAFT")]
+    draft: Option<PathBuf>,
+
     /// How long a step may take while somebody is streaming, in milliseconds
     #[arg(long, value_name = "MS", env = "INFERENCE_CORE_STEP_TARGET", default_value_t = 50, value_parser = value_parser!(u64).range(1..=60_000))]
     step_target: u64,
@@ -182,6 +200,24 @@ pub enum KvType {
     /// 4 bits each, with scales
     #[value(name = "q4_0")]
     Q4,
+}
+
+/// Whether tokens are guessed ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Speculative {
+    Off,
+    Ngram,
+    Auto,
+}
+
+impl Speculative {
+    fn choice(self) -> Speculation {
+        match self {
+            Self::Off => Speculation::Off,
+            Self::Ngram => Speculation::Ngram,
+            Self::Auto => Speculation::Auto,
+        }
+    }
 }
 
 /// How many layers shall lie on graphics cards.
@@ -263,6 +299,8 @@ impl Typed {
             kv_type: self.kv_type,
             vram_reserve: self.vram_reserve,
             flash_attention: self.flash_attn.choice(),
+            speculative: self.speculative.choice(),
+            draft: self.draft,
             step_target: Duration::from_millis(self.step_target),
             max_queue: self.max_queue as usize,
             max_connections: self.max_connections as usize,

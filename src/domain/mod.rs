@@ -12,7 +12,7 @@ mod request;
 pub use gpu::{Gpu, GpuReading, Throttle};
 pub use model::{MemoryPart, ModelInfo};
 pub use outcome::{Failure, FinishReason, Outcome, Refusal, Usage};
-pub use params::{Params, Range};
+pub use params::{Params, Range, Speculation};
 pub use request::{ConnectionId, Message, Prompt, Request, Role};
 
 /// A token id of the model's vocabulary. Always in `0..n_vocab` once it has passed the tokenizer.

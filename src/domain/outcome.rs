@@ -102,6 +102,10 @@ pub struct Usage {
     pub read_tokens: usize,
     /// Generated tokens, the one that ended the generation not counted.
     pub tokens: usize,
+    /// Tokens that were guessed ahead for it and computed, and how many of them were right.
+    pub drafted: usize,
+    /// See `drafted`.
+    pub accepted: usize,
     /// From receipt until a slot was free.
     pub queued: Duration,
     /// From the slot until the prompt was read.

@@ -62,6 +62,22 @@ pub struct Params {
     pub progress: bool,
     /// How many of the likeliest tokens to report with each token; 0 reports nothing.
     pub logprobs: u8,
+    /// Whether to guess tokens ahead; `None` leaves it to the server. It changes when tokens
+    /// come, not which.
+    pub speculative: Option<Speculation>,
+}
+
+/// Where guesses at the next tokens may come from. The model computes all of them in one step and
+/// keeps those it would have drawn itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speculation {
+    /// Nothing is guessed.
+    Off,
+    /// From the prompt and the answer: what followed the last few tokens when they stood there
+    /// before.
+    Ngram,
+    /// The same, and where the text does not repeat itself from the draft model, if there is one.
+    Auto,
 }
 
 impl Params {
@@ -114,6 +130,7 @@ impl Default for Params {
             cache_prompt: true,
             progress: false,
             logprobs: 0,
+            speculative: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::domain::{MemoryPart, Prompt, Refusal, Request, Token};
+use crate::domain::{MemoryPart, Prompt, Refusal, Request, Speculation, Token};
 
 use super::inbox::Inbox;
 use super::model::{CancelFlag, Vocabulary};
@@ -34,6 +34,12 @@ pub struct Options {
     pub slow_client_grace: Duration,
     /// How long a step may take while somebody is streaming.
     pub step_target: Duration,
+    /// Whether tokens are guessed ahead where a request does not say.
+    pub speculative: Speculation,
+    /// Tokens are guessed where that promises more than so many percent of the rate without. What
+    /// is known of costs and chances is known roughly, so a little more than 100; with 0 every
+    /// guess is tried.
+    pub guess_margin_percent: u32,
 }
 
 /// What the handles and the thread share.

@@ -15,6 +15,7 @@ mod prefix;
 mod queue;
 mod scheduler;
 mod slot;
+mod speculation;
 mod stats;
 mod tally;
 mod text;
@@ -23,9 +24,11 @@ mod ticket;
 
 pub use handle::{EngineHandle, Options};
 pub use model::{
-    Batch, CancelFlag, Decode, Entry, Interrupt, Limits, Model, Sampled, SeqId, Vocabulary,
+    Batch, CancelFlag, Decode, Entry, GuessWanted, Interrupt, Limits, Model, Sampled, SeqId,
+    Vocabulary,
 };
-pub use stats::{Snapshot, State};
+pub use speculation::MOST_GUESSES;
+pub use stats::{Phase, Snapshot, State};
 pub use tally::{Distribution, Ending, Report};
 pub use thread::{Engine, LoadProgress, Loaded};
 pub use ticket::{Canceller, Delivery, Ticket};

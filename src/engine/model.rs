@@ -23,6 +23,9 @@ pub struct Limits {
     pub n_parked: usize,
     /// Tokens the KV cache holds in all.
     pub kv_tokens: usize,
+    /// Most outputs of a step beyond one for each slot: guessed tokens that the model computes
+    /// and can take back. 0 where it cannot.
+    pub n_guesses: usize,
 }
 
 /// One token of a step.
@@ -88,6 +91,17 @@ pub enum Decode {
     Failed(String),
 }
 
+/// A text whose next tokens another, smaller model shall guess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GuessWanted<'a> {
+    /// Its sequence.
+    pub seq: SeqId,
+    /// The whole text, the last token included, which is not computed yet.
+    pub tokens: &'a [Token],
+    /// How many tokens are wanted.
+    pub n: usize,
+}
+
 /// One sampled token.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sampled {
@@ -114,11 +128,22 @@ pub trait Model {
     /// Computes one step. May end early once `interrupt` is due.
     fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> Decode;
 
+    /// Whether there is a draft model, which guesses.
+    fn has_draft(&self) -> bool {
+        false
+    }
+
+    /// Asks the draft model how each text goes on: as many tokens as wanted, or fewer where it
+    /// does not know yet. It may read some of a long text at each call and guess when it is through.
+    fn guess(&mut self, wanted: &[GuessWanted<'_>]) -> Vec<Vec<Token>> {
+        vec![Vec::new(); wanted.len()]
+    }
+
     /// Starts the sampling of a request whose prompt is `prompt`.
     fn sampler(&self, params: &Params, prompt: &[Token]) -> Self::Sampler;
 
     /// Draws the token that follows the batch entry `index` of the last step, whose `output` must
-    /// have been set.
+    /// have been set. Of one sequence's entries, in order.
     ///
     /// # Errors
     /// The reason in words, where the model's numbers allow no choice (all are NaN).

@@ -10,6 +10,7 @@
 //! hardly anybody's next one.
 
 mod admit;
+mod guess;
 mod step;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use super::model::{Limits, Model, SeqId, Vocabulary};
 use super::prefix::PrefixCache;
 use super::queue::WaitQueue;
 use super::slot::{End, Job, Slot};
+use super::speculation::Speculator;
 use super::stats::Stats;
 
 pub(super) struct Scheduler<M: Model> {
@@ -37,6 +39,7 @@ pub(super) struct Scheduler<M: Model> {
     slots: Vec<Option<Slot<M::Sampler>>>,
     cache: PrefixCache,
     budget: StepBudget,
+    speculator: Speculator,
     /// Admissions so far.
     admissions: u64,
 }
@@ -62,6 +65,7 @@ impl<M: Model> Scheduler<M> {
             slots: (0..limits.n_slots).map(|_| None).collect(),
             cache: PrefixCache::new(parking),
             budget: StepBudget::new(options.step_target, limits.n_batch),
+            speculator: Speculator::new(options.guess_margin_percent),
             admissions: 0,
         }
     }

@@ -11,6 +11,7 @@ use crate::domain::{ConnectionId, Failure, FinishReason, Outcome, Params, Reques
 
 use super::model::{CancelFlag, SeqId};
 use super::outbox::Outbox;
+use super::speculation::{Guesser, Guesses};
 use super::text::TextAssembler;
 
 /// An accepted request that has not started.
@@ -100,6 +101,8 @@ pub(super) struct Place {
     pub(super) order: u64,
     /// See [`Slot::reserved`].
     pub(super) reserved: usize,
+    /// See [`Slot::guessers`].
+    pub(super) guessers: &'static [Guesser],
 }
 
 /// A running request.
@@ -121,6 +124,11 @@ pub(super) struct Slot<S> {
     pub(super) reserved: usize,
     pub(super) sampler: S,
     pub(super) text: TextAssembler,
+    /// Who may guess this text's tokens, and what became of their guesses.
+    pub(super) guessers: &'static [Guesser],
+    pub(super) guesses: Guesses,
+    pub(super) drafted: usize,
+    pub(super) accepted: usize,
     pub(super) twin: Option<Twin>,
     pub(super) started: Instant,
     pub(super) prompt_read: Option<Instant>,
@@ -131,7 +139,7 @@ pub(super) struct Slot<S> {
 
 impl<S> Slot<S> {
     pub(super) fn new(mut job: Job, place: Place, sampler: S, now: Instant) -> Self {
-        let Place { seq, order, reserved } = place;
+        let Place { seq, order, reserved, guessers } = place;
         let tokens = std::mem::take(&mut job.tokens);
         Self {
             seq,
@@ -143,6 +151,10 @@ impl<S> Slot<S> {
             reserved,
             sampler,
             text: TextAssembler::new(&job.params.stop),
+            guessers,
+            guesses: Guesses::default(),
+            drafted: 0,
+            accepted: 0,
             twin: None,
             started: now,
             prompt_read: None,
@@ -173,6 +185,11 @@ impl<S> Slot<S> {
         self.tokens.len() - self.computed
     }
 
+    /// Tokens that can be guessed ahead without taking more of the KV cache than was promised.
+    pub(super) fn room_for_guesses(&self) -> usize {
+        self.reserved.saturating_sub(self.tokens.len())
+    }
+
     /// Whether the prompt is still being read.
     pub(super) fn is_reading(&self) -> bool {
         self.computed < self.n_prompt
@@ -200,6 +217,8 @@ impl<S> Slot<S> {
             cached_tokens: self.cached,
             read_tokens: self.n_read(),
             tokens: self.n_generated(),
+            drafted: self.drafted,
+            accepted: self.accepted,
             queued: between(Some(self.job.received), Some(self.started)),
             prompt: between(Some(self.started), Some(self.prompt_read.unwrap_or(now))),
             generation: between(self.prompt_read, self.last_token),

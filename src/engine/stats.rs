@@ -22,6 +22,22 @@ pub enum State {
     Ended,
 }
 
+/// A part of the engine's loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Admission, the sharing of prefixes, guesses, the plan of a step.
+    Schedule,
+    /// The model computes.
+    Decode,
+    /// Tokens are drawn and become text.
+    Commit,
+}
+
+impl Phase {
+    /// Every part, in the loop's order.
+    pub const ALL: [Self; 3] = [Self::Schedule, Self::Decode, Self::Commit];
+}
+
 /// What the engine is doing, as numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
@@ -49,8 +65,14 @@ pub struct Snapshot {
     pub prompt_tokens_total: u64,
     /// Prompt tokens found in the cache since the start.
     pub cached_tokens_total: u64,
+    /// Tokens that were guessed ahead and computed since the start.
+    pub drafted_total: u64,
+    /// How many of them were right.
+    pub accepted_total: u64,
     /// Steps since the start.
     pub steps_total: u64,
+    /// Where the time of these steps went.
+    pub phases: [(Phase, Duration); Phase::ALL.len()],
     /// How long the current step has been running; `None` between steps.
     pub step_age: Option<Duration>,
     /// Since the engine was created.
@@ -72,7 +94,10 @@ pub(super) struct Stats {
     pub(super) tokens_total: AtomicU64,
     pub(super) prompt_tokens_total: AtomicU64,
     pub(super) cached_tokens_total: AtomicU64,
+    pub(super) drafted_total: AtomicU64,
+    pub(super) accepted_total: AtomicU64,
     steps_total: AtomicU64,
+    phase_nanos: [AtomicU64; Phase::ALL.len()],
     last_tps_bits: AtomicU64,
     last_ttft_nanos: AtomicU64,
     step_began_nanos: AtomicU64,
@@ -96,7 +121,10 @@ impl Stats {
             tokens_total: AtomicU64::new(0),
             prompt_tokens_total: AtomicU64::new(0),
             cached_tokens_total: AtomicU64::new(0),
+            drafted_total: AtomicU64::new(0),
+            accepted_total: AtomicU64::new(0),
             steps_total: AtomicU64::new(0),
+            phase_nanos: Default::default(),
             last_tps_bits: AtomicU64::new(f64::NAN.to_bits()),
             last_ttft_nanos: AtomicU64::new(NONE),
             step_began_nanos: AtomicU64::new(NONE),
@@ -130,8 +158,12 @@ impl Stats {
         self.step_began_nanos.store(nanos(now - self.started), Relaxed);
     }
 
-    pub(super) fn step_ends(&self) {
+    /// A step is over, which took so long in each of [`Phase::ALL`].
+    pub(super) fn step_ends(&self, took: [Duration; Phase::ALL.len()]) {
         self.steps_total.fetch_add(1, Relaxed);
+        for (total, took) in self.phase_nanos.iter().zip(took) {
+            total.fetch_add(nanos(took), Relaxed);
+        }
         self.step_began_nanos.store(NONE, Relaxed);
     }
 
@@ -154,7 +186,12 @@ impl Stats {
             tokens_total: self.tokens_total.load(Relaxed),
             prompt_tokens_total: self.prompt_tokens_total.load(Relaxed),
             cached_tokens_total: self.cached_tokens_total.load(Relaxed),
+            drafted_total: self.drafted_total.load(Relaxed),
+            accepted_total: self.accepted_total.load(Relaxed),
             steps_total: self.steps_total.load(Relaxed),
+            phases: Phase::ALL.map(|phase| {
+                (phase, Duration::from_nanos(self.phase_nanos[phase as usize].load(Relaxed)))
+            }),
             step_age: some(&self.step_began_nanos).map(|began| uptime.saturating_sub(began)),
             uptime,
         }

@@ -161,10 +161,12 @@ fn serve<M: Model>(shared: &Shared, scheduler: &mut Scheduler<M>) {
         scheduler.sweep(now);
         scheduler.admit(now);
         if let Some(step) = scheduler.plan() {
+            let planned = Instant::now();
             stats.step_begins(now);
             let result = scheduler.decode(&step, stopping);
-            scheduler.commit(&step, result, now, Instant::now());
-            stats.step_ends();
+            let decoded = Instant::now();
+            scheduler.commit(&step, result, now, decoded);
+            stats.step_ends([planned - now, decoded - planned, decoded.elapsed()]);
         }
     }
 }

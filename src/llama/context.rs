@@ -25,8 +25,10 @@ pub(super) struct ContextOptions {
     pub(super) kv_tokens: u32,
     /// Most tokens of one step.
     pub(super) n_ubatch: u32,
-    /// Sequences that can be decoded, each with one output a step.
+    /// Sequences that can be decoded.
     pub(super) n_slots: u32,
+    /// Most outputs of a step.
+    pub(super) n_outputs: u32,
     pub(super) n_threads: i32,
     pub(super) kv_type: KvType,
     /// Whether layers lie on a card; if none does, nothing else shall either.
@@ -62,7 +64,7 @@ impl Context {
         params.n_seq_max = options.n_slots;
         // Room for logits is kept for what a step can output, not for the whole batch: 300 MB at
         // a vocabulary of 150,000.
-        params.n_outputs_max = options.n_slots;
+        params.n_outputs_max = options.n_outputs.min(options.n_ubatch);
         params.n_outputs_max_per_seq = 1;
         params.n_threads = options.n_threads;
         // Different counts would make the thread pool be rebuilt between prompt and generation.
@@ -134,7 +136,7 @@ impl Context {
         let n_outputs = batch.entries.iter().filter(|entry| entry.output).count();
         if batch.entries.is_empty()
             || batch.entries.len() > self.options.n_ubatch as usize
-            || n_outputs > self.options.n_slots as usize
+            || n_outputs > self.options.n_outputs as usize
         {
             return Err("a step of impossible size was planned".to_owned());
         }

@@ -15,6 +15,7 @@ use crate::engine::{LoadProgress, Loaded};
 use super::attention::Situation;
 use super::context::{self, Context, ContextOptions};
 use super::devices::cards;
+use super::draft::{DraftModel, is_same_vocabulary};
 use super::error::LoadError;
 use super::logs::{Buffer, take_buffers, take_complaints};
 use super::model::LlamaCpp;
@@ -37,6 +38,8 @@ pub struct Options {
     pub parallel: u32,
     /// Most tokens of one step.
     pub ubatch: u32,
+    /// Most tokens that are guessed ahead in a step, at most [`crate::engine::MOST_GUESSES`].
+    pub guesses: u32,
     /// Threads that compute.
     pub threads: u32,
     /// Whether flash attention computes; `None` leaves it to the model and the machine.
@@ -55,7 +58,8 @@ static BACKEND: OnceLock<Option<LlamaBackend>> = OnceLock::new();
 /// Of the layers on cards, one in so many is taken back when a load runs out of memory.
 const STEP_DOWN: u32 = 8;
 
-/// Loads a model and makes it ready to compute, on the calling thread, which it then belongs to.
+/// Loads a model, and the draft model that is to guess for it, and makes them ready to compute, on
+/// the calling thread, which they then belong to.
 /// Where a card has less room than `placement` counted on, it is tried again with fewer layers
 /// there, and the log says so.
 ///
@@ -63,6 +67,7 @@ const STEP_DOWN: u32 = 8;
 /// [`LoadError`]; llama.cpp's own words are part of it.
 pub fn load(
     description: &Description,
+    draft: Option<&Description>,
     options: Options,
     placement: Placement,
     progress: &LoadProgress,
@@ -71,7 +76,7 @@ pub fn load(
     let mut placement = placement;
     loop {
         let n = placement.gpu_layers;
-        match attempt(description, options, &placement, progress) {
+        match attempt(description, draft, options, &placement, progress) {
             Err(LoadError::Resources { reason, .. }) if n > 0 => {
                 let fewer = n - (n / STEP_DOWN).max(1);
                 tracing::warn!("{n} layers do not fit on the cards ({reason}); trying {fewer}");
@@ -85,6 +90,7 @@ pub fn load(
 
 fn attempt(
     description: &Description,
+    draft: Option<&Description>,
     options: Options,
     placement: &Placement,
     progress: &LoadProgress,
@@ -99,15 +105,9 @@ fn attempt(
     };
     refuse_what_cannot_generate(&model, &name)?;
     let vocabulary = Arc::new(LlamaVocabulary::new(model.clone()));
-    let context_options = ContextOptions {
-        kv_tokens: options.kv_tokens.next_multiple_of(KV_BLOCK),
-        n_ubatch: options.ubatch,
-        n_slots: options.parallel,
-        n_threads: i32::try_from(options.threads).unwrap_or(i32::MAX),
-        flash_attention: flash(description, &options, placement.gpu_layers > 0),
-        kv_type: options.kv_type,
-        is_offloaded: placement.gpu_layers > 0,
-    };
+    let is_offloaded = placement.gpu_layers > 0;
+    let context_options =
+        context_options(&options, is_offloaded, flash(description, &options, is_offloaded));
     let context = Context::new(model.clone(), context_options).ok_or_else(|| {
         let reason = format!(
             "llama.cpp could not set up a KV cache of {} tokens{}; use a smaller --ctx-size, \
@@ -119,8 +119,60 @@ fn attempt(
     })?;
     progress.memory(compare(placement, &take_buffers()));
     let is_slow = description.sizes.has_odd_heads() && placement.gpu_layers == 0;
-    let model = LlamaCpp::new(&model, context, vocabulary.clone(), options, is_slow);
+    let draft = draft.map(|draft| load_draft(draft, &vocabulary, options, progress)).transpose()?;
+    let model = LlamaCpp::new(&model, context, draft, vocabulary.clone(), options, is_slow);
     Ok(Loaded { model, vocabulary })
+}
+
+/// The draft model lies with the processor: the memory of a card serves the model better.
+fn load_draft(
+    description: &Description,
+    vocabulary: &LlamaVocabulary,
+    options: Options,
+    progress: &LoadProgress,
+) -> Result<DraftModel, LoadError> {
+    let options = Options {
+        gpu_layers: Wanted::Layers(0),
+        kv_type: KvType::F16,
+        flash_attention: None,
+        guesses: 0,
+        ..options
+    };
+    let name = description.source.name();
+    let placement = place(description, &options, &[]);
+    let Some(model) = weights(&description.source, &placement, progress).map(Arc::new) else {
+        return Err(complaint(name, "llama.cpp could not load it"));
+    };
+    refuse_what_cannot_generate(&model, &name)?;
+    if !is_same_vocabulary(vocabulary, &LlamaVocabulary::new(model.clone())) {
+        return Err(LoadError::Options(format!(
+            "--draft {name} has another vocabulary than the model, so its tokens mean nothing \
+             there: use a smaller model of the same family, or none"
+        )));
+    }
+    let flash_attention = flash(description, &options, false);
+    let context_options = context_options(&options, false, flash_attention);
+    DraftModel::new(model, context_options).ok_or_else(|| LoadError::Resources {
+        model: name,
+        reason: format!("llama.cpp could not set up its KV cache{}", said(take_complaints())),
+    })
+}
+
+fn context_options(
+    options: &Options,
+    is_offloaded: bool,
+    flash_attention: Option<bool>,
+) -> ContextOptions {
+    ContextOptions {
+        kv_tokens: options.kv_tokens.next_multiple_of(KV_BLOCK),
+        n_ubatch: options.ubatch,
+        n_slots: options.parallel,
+        n_outputs: options.parallel + options.guesses,
+        n_threads: i32::try_from(options.threads).unwrap_or(i32::MAX),
+        flash_attention,
+        kv_type: options.kv_type,
+        is_offloaded,
+    }
 }
 
 /// Whether the options fit each other and the model.
@@ -160,6 +212,7 @@ fn demand(options: &Options, flash_attention: bool) -> Demand {
     Demand {
         kv_tokens: options.kv_tokens.into(),
         slots: options.parallel.into(),
+        outputs: u64::from(options.parallel) + u64::from(options.guesses),
         ubatch: options.ubatch.into(),
         kv_type: options.kv_type,
         flash_attention,

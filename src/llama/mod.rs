@@ -12,6 +12,7 @@ mod attention;
 mod candidates;
 mod context;
 mod devices;
+mod draft;
 mod error;
 mod gguf;
 mod load;

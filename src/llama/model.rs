@@ -6,9 +6,12 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_sys_2 as sys;
 
 use crate::domain::{Params, Token};
-use crate::engine::{Batch, Decode, Interrupt, Limits, Model, Sampled, SeqId, Vocabulary};
+use crate::engine::{
+    Batch, Decode, GuessWanted, Interrupt, Limits, Model, Sampled, SeqId, Vocabulary,
+};
 
 use super::context::{self, Context, MAX_SEQUENCES};
+use super::draft::DraftModel;
 use super::load::Options;
 use super::sampling::Sampler;
 use super::vocabulary::LlamaVocabulary;
@@ -16,6 +19,7 @@ use super::vocabulary::LlamaVocabulary;
 /// A loaded model and its context.
 pub struct LlamaCpp {
     context: Context,
+    draft: Option<DraftModel>,
     vocabulary: Arc<LlamaVocabulary>,
     limits: Limits,
     /// Length of the sliding attention window; 0 where every layer sees everything.
@@ -27,6 +31,7 @@ impl LlamaCpp {
     pub(super) fn new(
         model: &LlamaModel,
         context: Context,
+        draft: Option<DraftModel>,
         vocabulary: Arc<LlamaVocabulary>,
         options: Options,
         has_slow_attention: bool,
@@ -43,12 +48,14 @@ impl LlamaCpp {
         // fast, and half the speed of a small model where it is slow.
         Self {
             context,
+            draft,
             vocabulary,
             limits: Limits {
                 n_batch: options.ubatch as usize,
                 n_slots,
                 n_parked: if can_share { MAX_SEQUENCES - n_slots } else { 0 },
                 kv_tokens: options.kv_tokens as usize,
+                n_guesses: if can_share { options.guesses as usize } else { 0 },
             },
             window: usize::try_from(window).unwrap_or(0),
             kept_tokens: if has_slow_attention { 0 } else { options.kv_tokens as usize },
@@ -69,6 +76,17 @@ impl Model for LlamaCpp {
 
     fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> Decode {
         self.context.decode(batch, interrupt)
+    }
+
+    fn has_draft(&self) -> bool {
+        self.draft.is_some()
+    }
+
+    fn guess(&mut self, wanted: &[GuessWanted<'_>]) -> Vec<Vec<Token>> {
+        match &mut self.draft {
+            Some(draft) => draft.guess(wanted),
+            None => vec![Vec::new(); wanted.len()],
+        }
     }
 
     fn sampler(&self, params: &Params, prompt: &[Token]) -> Sampler {
@@ -97,6 +115,9 @@ impl Model for LlamaCpp {
     }
 
     fn truncate(&mut self, seq: SeqId, n: usize) {
+        if let Some(draft) = &mut self.draft {
+            draft.truncate(seq, n);
+        }
         self.context.truncate(seq, n);
     }
 }

@@ -3,7 +3,7 @@
 //! What comes out lies inside the ranges of [`Params`]; nothing is clamped in silence. Fields
 //! this version does not know are ignored. Whether a token id exists is the model's to say.
 
-use crate::domain::{Params, Range, Refusal, Token};
+use crate::domain::{Params, Range, Refusal, Speculation, Token};
 
 use super::fields::{Fields, expected, integer, invalid, number, whole_number};
 use super::sent::{Quoted, Sent};
@@ -12,7 +12,7 @@ use super::sent::{Quoted, Sent};
 const TOKEN_IDS: Range = Range { min: 0.0, max: Token::MAX as f64 };
 
 /// The fields of `params`. What is not named here is skipped before it is read.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "temp",
     "temperature",
     "top_k",
@@ -31,6 +31,7 @@ const NAMES: [&str; 18] = [
     "cache_prompt",
     "progress",
     "logprobs",
+    "speculative",
 ];
 
 /// Reads `params`; `None` if that is no object.
@@ -68,6 +69,7 @@ fn from_fields(fields: &Fields<'_>) -> Result<Params, Refusal> {
         cache_prompt: fields.flag("cache_prompt")?.unwrap_or(default.cache_prompt),
         progress: fields.flag("progress")?.unwrap_or(default.progress),
         logprobs: count(fields.integer("logprobs", Params::LOGPROBS)?, default.logprobs),
+        speculative: fields.get("speculative").map(speculation).transpose()?,
     })
 }
 
@@ -116,6 +118,15 @@ fn stop(sent: Sent<'_>) -> Result<Vec<String>, Refusal> {
         }
     }
     Ok(texts)
+}
+
+fn speculation(sent: Sent<'_>) -> Result<Speculation, Refusal> {
+    match sent.text().as_deref() {
+        Some("off") => Ok(Speculation::Off),
+        Some("ngram") => Ok(Speculation::Ngram),
+        Some("auto") => Ok(Speculation::Auto),
+        _ => Err(expected("speculative", "\"off\", \"ngram\" or \"auto\"", sent)),
+    }
 }
 
 /// The field of the functions below.

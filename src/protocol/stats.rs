@@ -18,6 +18,8 @@ pub struct EndStats {
     queue_ms: u64,
     prompt_ms: u64,
     prompt_tps: Option<f64>,
+    drafted: usize,
+    accepted: usize,
 }
 
 impl EndStats {
@@ -29,6 +31,8 @@ impl EndStats {
             cached_tokens,
             read_tokens,
             tokens,
+            drafted,
+            accepted,
             queued,
             prompt,
             generation,
@@ -45,6 +49,8 @@ impl EndStats {
             queue_ms: millis(queued),
             prompt_ms: millis(prompt),
             prompt_tps: rate(read_tokens, prompt),
+            drafted,
+            accepted,
         }
     }
 }

@@ -18,7 +18,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::domain::{Gpu, MemoryPart, Throttle};
-use crate::engine::{Distribution, Ending, Report, Snapshot};
+use crate::engine::{Distribution, Ending, Phase, Report, Snapshot};
 use crate::protocol::throttle_name;
 use crate::watchdog::Health;
 
@@ -88,7 +88,8 @@ impl Scrape {
             states.map(|state| ([("state", state.name())], i64::from(state == self.health))),
         )?;
         let endings = report.endings.map(|(ending, n)| ([("outcome", outcome(ending))], n));
-        page.counters("requests", "Requests by how they ended or why they were refused", endings)?;
+        let requests = "Requests by how they ended or why they were refused";
+        page.counters("requests", requests, None, endings)?;
         page.gauge("uptime", "Since the start", SECONDS, snapshot.uptime.as_secs_f64())?;
         page.gauge("load_ratio", "Loaded part of the model", None, snapshot.load_progress.into())?;
         page.gauge("requests_active", "Requests that hold a slot", None, n(snapshot.active))?;
@@ -102,7 +103,20 @@ impl Scrape {
         page.counter("prompt_tokens", "Prompt tokens computed", snapshot.prompt_tokens_total)?;
         let cached = "Prompt tokens found in the KV cache";
         page.counter("cached_prompt_tokens", cached, snapshot.cached_tokens_total)?;
+        let drafted = "Tokens drafted ahead and computed";
+        page.counter("drafted_tokens", drafted, snapshot.drafted_total)?;
+        let accepted = "Drafted tokens that the model would have drawn";
+        page.counter("accepted_tokens", accepted, snapshot.accepted_total)?;
         page.counter("steps", "Steps computed", snapshot.steps_total)?;
+        let phases = snapshot.phases.map(|(phase, took)| {
+            let name = match phase {
+                Phase::Schedule => "schedule",
+                Phase::Decode => "decode",
+                Phase::Commit => "commit",
+            };
+            ([("phase", name)], took.as_secs_f64())
+        });
+        page.counters("engine", "Time of the engine's steps by phase", SECONDS, phases)?;
         let age = snapshot.step_age.unwrap_or_default().as_secs_f64();
         page.gauge(
             "engine_step_age",
@@ -233,9 +247,10 @@ impl Page<'_> {
         &mut self,
         name: &str,
         help: &str,
+        unit: Option<&Unit>,
         values: impl IntoIterator<Item = (L, V)>,
     ) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        let mut metric = self.0.encode_descriptor(name, help, unit, MetricType::Counter)?;
         for (labels, value) in values {
             metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&value, None)?;
         }

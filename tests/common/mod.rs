@@ -14,7 +14,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use inference_core::domain::{Gpu, GpuReading, MemoryPart, ModelInfo};
+use inference_core::domain::{Gpu, GpuReading, MemoryPart, ModelInfo, Speculation};
 use inference_core::engine::{self, Engine, EngineHandle, Limits, Loaded, Snapshot};
 use inference_core::scripted::{Pace, Paper, Scripted};
 use inference_core::server::{self, About, Server};
@@ -48,12 +48,21 @@ impl Default for Setup {
     /// Two slots of 1,000 tokens, a queue of four, everything as fast as it goes.
     fn default() -> Self {
         Self {
-            limits: Limits { n_batch: 512, n_slots: 2, n_parked: 0, kv_tokens: 2000 },
+            limits: Limits {
+                n_batch: 512,
+                n_slots: 2,
+                n_parked: 0,
+                kv_tokens: 2000,
+                n_guesses: 15,
+            },
             engine: engine::Options {
                 ctx_size: 1000,
                 max_queue: 4,
                 slow_client_grace: GUARD,
                 step_target: Duration::from_millis(50),
+                // Its cost is measured by the clock.
+                speculative: Speculation::Off,
+                guess_margin_percent: 105,
             },
             server: server::Options {
                 metrics_interval: Duration::from_millis(20),

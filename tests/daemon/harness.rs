@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use inference_core::domain::{
     ConnectionId, FinishReason, Message, Outcome, Params, Prompt, Refusal, Request, Role,
-    TokenLogprobs, Usage,
+    Speculation, TokenLogprobs, Usage,
 };
 use inference_core::engine::{self, Engine, EngineHandle, Ticket};
 use inference_core::llama::{self, LoadError, Source};
@@ -38,20 +38,33 @@ impl Harness {
     /// The same without flash attention, which sums in half precision on a CPU and in another
     /// order for other batches: what is left of differences then is ours.
     pub fn exact(slots: u32) -> Self {
-        Self::with(Source::Demo, slots, 1024, Some(false))
+        Self::with(Source::Demo, None, slots, 1024, Some(false))
+    }
+
+    /// The same with a draft model.
+    pub fn drafted(slots: u32, draft: Source) -> Self {
+        Self::with(Source::Demo, Some(draft), slots, 1024, Some(false))
     }
 
     pub fn on(source: Source, slots: u32, ctx_size: u32) -> Self {
-        Self::with(source, slots, ctx_size, None)
+        Self::with(source, None, slots, ctx_size, None)
     }
 
-    fn with(source: Source, slots: u32, ctx_size: u32, flash_attention: Option<bool>) -> Self {
+    fn with(
+        source: Source,
+        draft: Option<Source>,
+        slots: u32,
+        ctx_size: u32,
+        flash_attention: Option<bool>,
+    ) -> Self {
         llama::send_logs_to_tracing();
         let description = llama::describe(&source).unwrap();
+        let draft = draft.map(|draft| llama::describe(&draft).unwrap());
         let options = llama::Options {
             kv_tokens: ctx_size * slots,
             parallel: slots,
             ubatch: 512,
+            guesses: 15,
             // With one there is nothing to wait for, however busy the machine is.
             threads: 1,
             flash_attention,
@@ -64,9 +77,13 @@ impl Harness {
             max_queue: 64,
             slow_client_grace: DEADLINE,
             step_target: Duration::from_millis(50),
+            speculative: Speculation::Off,
+            // Whether it pays is a matter of time, which no test shall depend on.
+            guess_margin_percent: 0,
         };
         let mut engine = Engine::spawn(engine_options, move |progress| {
-            llama::load(&description, options, llama::place(&description, &options, &[]), progress)
+            let placement = llama::place(&description, &options, &[]);
+            llama::load(&description, draft.as_ref(), options, placement, progress)
         })
         .unwrap();
         runtime().block_on(async { (&mut engine.loaded).await }).expect("the model loads");

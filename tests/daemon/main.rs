@@ -17,4 +17,5 @@ mod params;
 mod plan;
 mod reference;
 mod signals;
+mod speculation;
 mod split;

@@ -15,6 +15,12 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 
 pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
+/// Runs it with arguments that it refuses: its exit code and what it says.
+pub fn failure(args: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_inference-core")).args(args).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
 /// A running daemon; it ends with the test.
 pub struct Daemon {
     pub process: Child,

@@ -11,6 +11,7 @@ use std::time::Instant;
 use crate::engine::model::{Model, SeqId};
 use crate::engine::prefix::common_prefix;
 use crate::engine::slot::{Job, Place, Slot, Twin};
+use crate::engine::speculation::guessers;
 
 use super::Scheduler;
 
@@ -41,7 +42,11 @@ impl<M: Model> Scheduler<M> {
 
     fn start(&mut self, job: Job, free: usize, reserved: usize, now: Instant) {
         let sampler = self.model.sampler(&job.params, &job.tokens);
-        let place = Place { seq: free as SeqId, order: self.admissions, reserved };
+        let guessers = match self.limits.n_guesses {
+            0 => &[],
+            _ => guessers(job.params.speculative, self.options.speculative),
+        };
+        let place = Place { seq: free as SeqId, order: self.admissions, reserved, guessers };
         let mut slot = Slot::new(job, place, sampler, now);
         self.admissions += 1;
         if slot.job.params.cache_prompt {

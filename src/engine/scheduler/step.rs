@@ -10,6 +10,7 @@ use crate::engine::slot::{End, Slot};
 use crate::engine::text::Released;
 
 use super::Scheduler;
+use super::guess::{Guess, PlannedGuesses};
 
 /// What a step computes. Planning changes nothing but this.
 #[derive(Debug, Default)]
@@ -18,6 +19,8 @@ pub(in crate::engine) struct Step {
     takes: Vec<Take>,
     cancel: Vec<CancelFlag>,
     decoding: usize,
+    /// Whether the draft model was asked for it.
+    asked_draft: bool,
 }
 
 /// One slot's part in a step.
@@ -27,6 +30,8 @@ struct Take {
     n: usize,
     /// The batch entry whose output says what follows, if the slot has no more pending.
     output: Option<usize>,
+    /// The tokens that may follow, whose entries come right behind that one.
+    guess: Guess,
 }
 
 impl<M: Model> Scheduler<M> {
@@ -47,12 +52,15 @@ impl<M: Model> Scheduler<M> {
         let share_of =
             |order: u64| readers.iter().position(|&(o, _)| o == order).map_or(0, |i| shares[i]);
 
-        let mut step = Step { decoding, ..Step::default() };
+        let mut guesses =
+            if readers.is_empty() { self.guesses() } else { PlannedGuesses::default() };
+        let asked_draft = guesses.asked_draft;
+        let mut step = Step { decoding, asked_draft, ..Step::default() };
         for (i, slot) in self.slots.iter().enumerate() {
             let Some(slot) = slot.as_ref().filter(|slot| runs(slot)) else { continue };
             let n = if slot.is_reading() { share_of(slot.order) } else { 1 };
             if n > 0 {
-                step.take(i, slot, n);
+                step.take(i, slot, n, guesses.of_slot(i));
             }
         }
         (!step.takes.is_empty()).then_some(step)
@@ -74,8 +82,11 @@ impl<M: Model> Scheduler<M> {
     ) {
         match result {
             Decode::Done => {
-                let prompt = step.n_tokens() - step.decoding;
+                let prompt = step.n_tokens() - step.decoding - step.n_guesses();
                 self.budget.observe(step.decoding, prompt, now - began);
+                if prompt == 0 {
+                    self.learn_cost(step.asked_draft, step.n_tokens(), now - began);
+                }
                 self.stats.tally.count_step(step.n_tokens(), now - began);
                 for take in &step.takes {
                     self.advance(take, now);
@@ -121,19 +132,48 @@ impl<M: Model> Scheduler<M> {
         if slot.job.params.max_tokens == Some(0) {
             return self.finish(take.slot, now, End::Finished(FinishReason::Length));
         }
-        match self.model.sample(output, &mut slot.sampler) {
-            Ok(sampled) => {
-                if let Some(last) = slot.last_token.replace(now) {
-                    self.stats.tally.inter_token.observe(now - last);
+        self.draw(take, output, now);
+    }
+
+    /// Draws the token behind `output`, and further ones as long as they are the guessed ones,
+    /// whose numbers the step has computed too.
+    fn draw(&mut self, take: &Take, output: usize, now: Instant) {
+        let guess = &take.guess.tokens;
+        let (mut drawn, mut right) = (0, 0);
+        let end = loop {
+            let Some(slot) = &mut self.slots[take.slot] else { return };
+            let token = match self.model.sample(output + drawn, &mut slot.sampler) {
+                Ok(sampled) => {
+                    drawn += 1;
+                    let token = sampled.token;
+                    if let Some(end) = self.append(take.slot, sampled) {
+                        break Some(End::Finished(end));
+                    }
+                    token
                 }
-                if let Some(end) = self.append(take.slot, sampled) {
-                    self.finish(take.slot, now, End::Finished(end));
+                Err(reason) => {
+                    tracing::error!(reason, "no token could be drawn");
+                    let failure = Failure::EngineFailed { reason };
+                    return self.discard(take.slot, now, End::Failed(failure));
                 }
+            };
+            if guess.get(drawn - 1) != Some(&token) {
+                break None;
             }
-            Err(reason) => {
-                tracing::error!(reason, "no token could be drawn");
-                self.discard(take.slot, now, End::Failed(Failure::EngineFailed { reason }));
+            right += 1;
+            if let Some(slot) = &mut self.slots[take.slot] {
+                slot.computed += 1;
             }
+        };
+        let Some(slot) = &mut self.slots[take.slot] else { return };
+        if let Some(last) = slot.last_token.replace(now) {
+            // Tokens of one step come at once; each is counted with its share of the time.
+            let each = (now - last) / drawn as u32;
+            (0..drawn).for_each(|_| self.stats.tally.inter_token.observe(each));
+        }
+        self.settle_guess(take.slot, &take.guess, right, end.is_some());
+        if let Some(end) = end {
+            self.finish(take.slot, now, end);
         }
     }
 
@@ -165,8 +205,14 @@ impl Step {
         self.batch.entries.len()
     }
 
-    /// Adds the next `n` pending tokens of `slot`, which stands at `index`.
-    fn take<S>(&mut self, index: usize, slot: &Slot<S>, n: usize) {
+    /// Guessed tokens among them.
+    fn n_guesses(&self) -> usize {
+        self.takes.iter().map(|take| take.guess.tokens.len()).sum()
+    }
+
+    /// Adds the next `n` pending tokens of `slot`, which stands at `index`, and what is guessed
+    /// to follow them.
+    fn take<S>(&mut self, index: usize, slot: &Slot<S>, n: usize, guess: Guess) {
         let Batch { entries } = &mut self.batch;
         let pending: &[Token] = &slot.tokens[slot.computed..slot.computed + n];
         let first = entries.len();
@@ -180,7 +226,13 @@ impl Step {
         if let Some(i) = output {
             entries[i].output = true;
         }
-        self.takes.push(Take { slot: index, n, output });
+        entries.extend(guess.tokens.iter().enumerate().map(|(i, &token)| Entry {
+            token,
+            pos: slot.tokens.len() + i,
+            seq: slot.seq,
+            output: true,
+        }));
+        self.takes.push(Take { slot: index, n, output, guess });
         self.cancel.push(slot.job.cancel.clone());
     }
 }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use proptest::prelude::*;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::domain::{ConnectionId, Outcome, Params, Prompt, Request, Usage};
+use crate::domain::{ConnectionId, Outcome, Params, Prompt, Request, Speculation, Usage};
 use crate::engine::inbox::Inbox;
 use crate::engine::model::CancelFlag;
 use crate::engine::outbox::{Delivery, Outbox};
 use crate::scripted::{Pace, Paper, Scripted};
+
+mod sequences;
 
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -54,6 +55,8 @@ impl Rig {
             max_queue: 100,
             slow_client_grace: GRACE,
             step_target: Duration::from_millis(50),
+            speculative: Speculation::Auto,
+            guess_margin_percent: 105,
         };
         let model = Scripted::new(limits, Pace::free());
         let scheduler = Scheduler::new(model, Arc::new(Paper), options, stats.clone());
@@ -62,7 +65,10 @@ impl Rig {
 
     /// `n_slots` slots with a context of 100 tokens each and steps of 16.
     fn with_slots(n_slots: usize) -> Self {
-        Self::new(Limits { n_batch: 16, n_slots, n_parked: 4, kv_tokens: 100 * n_slots }, 100)
+        Self::new(
+            Limits { n_batch: 16, n_slots, n_parked: 4, kv_tokens: 100 * n_slots, n_guesses: 15 },
+            100,
+        )
     }
 
     fn submit(&mut self, prompt: &str, params: Params) -> Client {
@@ -123,6 +129,31 @@ fn a_prompt_longer_than_a_step_is_read_in_chunks_and_answered() {
     assert_eq!(client.text, prompt);
     assert_eq!(client.usage().prompt_tokens, 36);
     assert_eq!(client.usage().tokens, 36);
+}
+
+/// Steps, and what was drafted and accepted, for an answer that repeats its prompt.
+fn steps_of(speculative: Speculation) -> (usize, Usage) {
+    let mut rig = Rig::with_slots(1);
+    let params = Params { speculative: Some(speculative), ..Params::default() };
+    let prompt = "abcdefghijklmnopqrstuvwxyz abcdefghijklmnop";
+    let mut client = rig.submit(prompt, params);
+    let mut steps = 0;
+    while rig.turn().is_some() {
+        steps += 1;
+        client.read();
+    }
+    client.read();
+    assert_eq!(client.text, prompt);
+    (steps, client.usage())
+}
+
+#[test]
+fn a_text_that_repeats_itself_takes_fewer_steps_with_guesses_and_is_the_same() {
+    let (plain, usage) = steps_of(Speculation::Off);
+    assert_eq!((usage.drafted, usage.accepted), (0, 0));
+    let (fewer, usage) = steps_of(Speculation::Ngram);
+    assert!(fewer + 20 < plain, "{fewer} instead of {plain}");
+    assert!(usage.accepted >= 20 && usage.accepted <= usage.drafted, "{usage:?}");
 }
 
 #[test]
@@ -216,7 +247,10 @@ fn a_long_prompt_does_not_hold_up_a_stream() {
 
 #[test]
 fn a_request_waits_until_its_tokens_fit_and_is_told_its_place() {
-    let mut rig = Rig::new(Limits { n_batch: 16, n_slots: 4, n_parked: 4, kv_tokens: 120 }, 100);
+    let mut rig = Rig::new(
+        Limits { n_batch: 16, n_slots: 4, n_parked: 4, kv_tokens: 120, n_guesses: 0 },
+        100,
+    );
     let mut big = rig.submit("loop", at_most(96));
     let mut small = rig.submit_as(2, "loop", at_most(30));
     rig.turn();
@@ -229,8 +263,10 @@ fn a_request_waits_until_its_tokens_fit_and_is_told_its_place() {
 
 #[test]
 fn a_slow_client_is_parked_then_dropped_and_does_not_delay_the_other() {
-    let mut rig =
-        Rig::new(Limits { n_batch: 16, n_slots: 2, n_parked: 4, kv_tokens: 40_000 * 2 }, 40_000);
+    let mut rig = Rig::new(
+        Limits { n_batch: 16, n_slots: 2, n_parked: 4, kv_tokens: 40_000 * 2, n_guesses: 0 },
+        40_000,
+    );
     let mut slow = rig.submit("loop", Params::default());
     let mut quick = rig.submit("loop", at_most(16_600));
     while quick.outcomes.is_empty() {
@@ -250,8 +286,10 @@ fn a_slow_client_is_parked_then_dropped_and_does_not_delay_the_other() {
 
 #[test]
 fn a_parked_client_that_reads_again_gets_everything() {
-    let mut rig =
-        Rig::new(Limits { n_batch: 16, n_slots: 1, n_parked: 0, kv_tokens: 40_000 }, 40_000);
+    let mut rig = Rig::new(
+        Limits { n_batch: 16, n_slots: 1, n_parked: 0, kv_tokens: 40_000, n_guesses: 0 },
+        40_000,
+    );
     let mut client = rig.submit("loop", at_most(20_000));
     while rig.turn().is_some() {}
     assert!(!rig.scheduler.is_idle());
@@ -296,72 +334,4 @@ fn leaving_ends_everything_once() {
     assert!(rig.scheduler.is_idle());
     assert_eq!(rig.stats.active.load(Relaxed), 0);
     assert_eq!(rig.stats.queued.load(Relaxed), 0);
-}
-
-#[derive(Debug, Clone)]
-enum Act {
-    Submit { prompt: usize, max_tokens: u32, connection: u64, cache: bool },
-    Cancel(usize),
-    Turns(usize),
-    Read,
-}
-
-fn act() -> impl Strategy<Value = Act> {
-    prop_oneof![
-        3 => (0usize..8, 0u32..40, 0u64..3, any::<bool>()).prop_map(
-            |(prompt, max_tokens, connection, cache)| {
-                Act::Submit { prompt, max_tokens, connection, cache }
-            }
-        ),
-        1 => (0usize..20).prop_map(Act::Cancel),
-        4 => (1usize..12).prop_map(Act::Turns),
-        1 => Just(Act::Read),
-    ]
-}
-
-const PROMPTS: [&str; 8] = [
-    "loop abcdefghijkl",
-    "loop abcdefghijklmnop",
-    "abcdefghijklmnopqrstuvwx",
-    "abcdefghijklmnopqrst!",
-    "x",
-    "nan",
-    "loop abcdefghijklmnop and so on and so on",
-    "fail",
-];
-
-proptest! {
-    /// The paper model checks positions, contents and the size of the cache in every case.
-    #[test]
-    fn whatever_clients_do_every_request_ends_exactly_once(
-        acts in prop::collection::vec(act(), 1..60),
-        n_slots in 1usize..4,
-        n_parked in 0usize..3,
-        kv_tokens in 64usize..200,
-    ) {
-        let mut rig = Rig::new(Limits { n_batch: 12, n_slots, n_parked, kv_tokens }, 64);
-        let mut clients: Vec<Client> = Vec::new();
-        for act in acts {
-            match act {
-                Act::Submit { prompt, max_tokens, connection, cache } => {
-                    let params = Params { cache_prompt: cache, ..at_most(max_tokens) };
-                    clients.push(rig.submit_as(connection, PROMPTS[prompt], params));
-                }
-                Act::Cancel(i) => {
-                    if let Some(client) = clients.get(i) {
-                        client.cancel.set();
-                    }
-                }
-                Act::Turns(n) => (0..n).for_each(|_| _ = rig.turn()),
-                Act::Read => clients.iter_mut().for_each(Client::read),
-            }
-        }
-        let mut refs: Vec<&mut Client> = clients.iter_mut().collect();
-        rig.drive(&mut refs);
-        for client in &clients {
-            prop_assert_eq!(client.outcomes.len(), 1);
-        }
-        prop_assert_eq!(rig.stats.active.load(Relaxed), 0);
-        prop_assert_eq!(rig.stats.queued.load(Relaxed), 0);
-    }
 }

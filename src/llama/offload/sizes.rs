@@ -50,6 +50,8 @@ pub(in crate::llama) struct Demand {
     pub(in crate::llama) slots: u64,
     /// Most tokens of a step.
     pub(in crate::llama) ubatch: u64,
+    /// Most outputs of a step.
+    pub(in crate::llama) outputs: u64,
     pub(in crate::llama) kv_type: KvType,
     pub(in crate::llama) flash_attention: bool,
 }
@@ -186,7 +188,7 @@ impl Sizes {
         // The mask is of half floats for flash attention.
         let mask = bytes(if demand.flash_attention { cells / 2 } else { cells });
         let scores = if demand.flash_attention { 0 } else { bytes(cells * self.n_head) };
-        let logits = 4 * demand.slots * self.n_vocab;
+        let logits = 4 * demand.outputs.min(ubatch) * self.n_vocab;
         let larger = |ffn: u64, attention: u64| (mask + ffn.max(scores + attention)).max(logits);
         if gpu_layers == 0 {
             let attention = bytes(if demand.flash_attention { 0 } else { 8 * embd });

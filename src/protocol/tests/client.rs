@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::{Message, Params, Prompt, Range, Role};
+use crate::domain::{Message, Params, Prompt, Range, Role, Speculation};
 use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer, RequestId};
 
 fn parse(frame: &Value) -> Result<ClientFrame, ErrorFrame> {
@@ -91,7 +91,7 @@ fn every_parameter_arrives_where_it_belongs() {
         "repeat_penalty": 1.5, "repeat_last_n": 9, "presence_penalty": -0.5,
         "frequency_penalty": 2, "seed": 4_294_967_294_u32, "stop": ["a", "b"],
         "logit_bias": [[3, -100], [4, 1.5]], "ignore_eos": true, "max_tokens": 0,
-        "cache_prompt": false, "progress": true, "logprobs": 20,
+        "cache_prompt": false, "progress": true, "logprobs": 20, "speculative": "ngram",
     });
     let expected = Params {
         temp: 0.5,
@@ -111,6 +111,7 @@ fn every_parameter_arrives_where_it_belongs() {
         cache_prompt: false,
         progress: true,
         logprobs: 20,
+        speculative: Some(Speculation::Ngram),
     };
     assert_eq!(params(&sent), expected);
 }

@@ -24,6 +24,8 @@ fn usage() -> Usage {
         cached_tokens: 10,
         read_tokens: 100,
         tokens: 87,
+        drafted: 40,
+        accepted: 30,
         queued: Duration::from_micros(1_499),
         prompt: Duration::from_millis(40),
         generation: Duration::from_millis(1_186),
@@ -66,7 +68,7 @@ fn an_end_frame_has_the_core_stats_and_the_additions() {
         "op": "end", "finish_reason": "stop",
         "stats": {"ttft_ms": 45, "total_ms": 1201, "tokens": 87, "tps": 72.51,
                   "prompt_tokens": 110, "cached_tokens": 10, "queue_ms": 1, "prompt_ms": 40,
-                  "prompt_tps": 2500.0},
+                  "prompt_tps": 2500.0, "drafted": 40, "accepted": 30},
     });
     assert_eq!(json_of(&frame), expected);
 }

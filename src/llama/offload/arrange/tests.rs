@@ -31,7 +31,14 @@ fn model(experts: u64, is_tied: bool) -> Sizes {
 }
 
 fn demand() -> Demand {
-    Demand { kv_tokens: 1024, slots: 4, ubatch: 128, kv_type: KvType::F16, flash_attention: true }
+    Demand {
+        kv_tokens: 1024,
+        slots: 4,
+        outputs: 4,
+        ubatch: 128,
+        kv_type: KvType::F16,
+        flash_attention: true,
+    }
 }
 
 fn cards(free: &[u64]) -> Vec<Card> {

@@ -1,0 +1,120 @@
+//! Guesses for the slots of a step, and what became of them.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use crate::domain::Token;
+use crate::engine::model::{GuessWanted, Model};
+use crate::engine::speculation::{Guesser, Outlook};
+
+use super::Scheduler;
+
+/// What the draft model's first guesses are taken for.
+const DRAFT_UNKNOWN: f64 = 0.7;
+
+/// Tokens that may follow a slot's next one.
+#[derive(Debug, Default)]
+pub(super) struct Guess {
+    pub(super) tokens: Vec<Token>,
+    /// Whose they are; `None` where nobody was asked.
+    guesser: Option<Guesser>,
+}
+
+/// The guesses of a step.
+#[derive(Debug, Default)]
+pub(super) struct PlannedGuesses {
+    by_slot: HashMap<usize, Guess>,
+    /// Whether the draft model was asked, which takes time even where it says nothing.
+    pub(super) asked_draft: bool,
+}
+
+impl PlannedGuesses {
+    /// What was guessed for the slot at `i`.
+    pub(super) fn of_slot(&mut self, i: usize) -> Guess {
+        self.by_slot.remove(&i).unwrap_or_default()
+    }
+}
+
+impl<M: Model> Scheduler<M> {
+    /// Guesses for a step in which every running slot gets one token.
+    pub(super) fn guesses(&mut self) -> PlannedGuesses {
+        let is_running = |i: &usize| {
+            self.slots[*i].as_ref().is_some_and(|slot| slot.parked.is_none() && !slot.is_reading())
+        };
+        let running: Vec<usize> = (0..self.slots.len()).filter(is_running).collect();
+        let n = running.len();
+        let mut left = self.limits.n_guesses.min(self.limits.n_batch.saturating_sub(n));
+        let mut outlook = Outlook { tokens: n, expected: n as f64 };
+        let mut planned = PlannedGuesses::default();
+        let mut for_draft = Vec::new();
+        for i in running {
+            let Some(slot) = &mut self.slots[i] else { continue };
+            if slot.guessers.is_empty() {
+                continue;
+            }
+            slot.guesses.lookup.look(&slot.tokens, slot.n_prompt);
+            let most = left.min(slot.room_for_guesses());
+            let chance = slot.guesses.lookup.chance();
+            let n = self.speculator.choose(Guesser::Ngram, chance, most, &mut outlook);
+            if n > 0 {
+                let tokens = slot.guesses.lookup.guess(&slot.tokens, n);
+                left -= n;
+                planned.by_slot.insert(i, Guess { tokens, guesser: Some(Guesser::Ngram) });
+            } else if slot.guessers.contains(&Guesser::Draft) && self.model.has_draft() {
+                let chance = slot.guesses.draft.chance(DRAFT_UNKNOWN);
+                match self.speculator.choose(Guesser::Draft, chance, most, &mut outlook) {
+                    0 => slot.guesses.draft.pass(),
+                    n => {
+                        left -= n;
+                        for_draft.push((i, n));
+                    }
+                }
+            }
+        }
+        if !for_draft.is_empty() {
+            self.ask_draft(&for_draft, &mut planned);
+        }
+        planned
+    }
+
+    /// Asks the draft model for so many tokens for each of these slots.
+    fn ask_draft(&mut self, wanted: &[(usize, usize)], planned: &mut PlannedGuesses) {
+        let texts: Vec<GuessWanted<'_>> = wanted
+            .iter()
+            .filter_map(|&(i, n)| {
+                let slot = self.slots[i].as_ref()?;
+                Some(GuessWanted { seq: slot.seq, tokens: &slot.tokens, n })
+            })
+            .collect();
+        let guesses = self.model.guess(&texts);
+        planned.asked_draft = true;
+        for (&(i, n), mut tokens) in wanted.iter().zip(guesses) {
+            tokens.truncate(n);
+            planned.by_slot.insert(i, Guess { tokens, guesser: Some(Guesser::Draft) });
+        }
+    }
+
+    /// Learns what a step without prompts took.
+    pub(super) fn learn_cost(&mut self, asked_draft: bool, tokens: usize, elapsed: Duration) {
+        let guesser = if asked_draft { Guesser::Draft } else { Guesser::Ngram };
+        self.speculator.observe(guesser, tokens, elapsed.as_secs_f64());
+    }
+
+    /// Counts the `right` guesses of a slot and takes the others back. Where the text `is_over`
+    /// those behind the last one say nothing.
+    pub(super) fn settle_guess(&mut self, i: usize, guess: &Guess, right: usize, is_over: bool) {
+        let Some(slot) = &mut self.slots[i] else { return };
+        let guessed = guess.tokens.len();
+        if guess.guesser == Some(Guesser::Draft) {
+            slot.guesses.draft.add_run(right, if is_over { right } else { guessed });
+        }
+        slot.drafted += guessed;
+        slot.accepted += right;
+        self.stats.drafted_total.fetch_add(guessed as u64, Relaxed);
+        self.stats.accepted_total.fetch_add(right as u64, Relaxed);
+        if right < guessed {
+            self.model.truncate(slot.seq, slot.computed);
+        }
+    }
+}

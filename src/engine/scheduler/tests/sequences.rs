@@ -1,0 +1,75 @@
+//! Random sequences of what clients do.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Debug, Clone)]
+enum Act {
+    Submit { prompt: usize, max_tokens: u32, connection: u64, cache: bool },
+    Cancel(usize),
+    Turns(usize),
+    Read,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        3 => (0usize..8, 0u32..40, 0u64..3, any::<bool>()).prop_map(
+            |(prompt, max_tokens, connection, cache)| {
+                Act::Submit { prompt, max_tokens, connection, cache }
+            }
+        ),
+        1 => (0usize..20).prop_map(Act::Cancel),
+        4 => (1usize..12).prop_map(Act::Turns),
+        1 => Just(Act::Read),
+    ]
+}
+
+const PROMPTS: [&str; 8] = [
+    "loop abcdefghijkl",
+    "loop abcdefghijklmnop",
+    "abcdefghijklmnopqrstuvwx",
+    "abcdefghijklmnopqrst!",
+    "x",
+    "nan",
+    "loop abcdefghijklmnop and so on and so on",
+    "fail",
+];
+
+proptest! {
+    /// The paper model checks positions, contents and the size of the cache in every case.
+    #[test]
+    fn whatever_clients_do_every_request_ends_exactly_once(
+        acts in prop::collection::vec(act(), 1..60),
+        n_slots in 1usize..4,
+        n_parked in 0usize..3,
+        kv_tokens in 64usize..200,
+        n_guesses in 0usize..20,
+    ) {
+        let limits = Limits { n_batch: 12, n_slots, n_parked, kv_tokens, n_guesses };
+        let mut rig = Rig::new(limits, 64);
+        let mut clients: Vec<Client> = Vec::new();
+        for act in acts {
+            match act {
+                Act::Submit { prompt, max_tokens, connection, cache } => {
+                    let params = Params { cache_prompt: cache, ..at_most(max_tokens) };
+                    clients.push(rig.submit_as(connection, PROMPTS[prompt], params));
+                }
+                Act::Cancel(i) => {
+                    if let Some(client) = clients.get(i) {
+                        client.cancel.set();
+                    }
+                }
+                Act::Turns(n) => (0..n).for_each(|_| _ = rig.turn()),
+                Act::Read => clients.iter_mut().for_each(Client::read),
+            }
+        }
+        let mut refs: Vec<&mut Client> = clients.iter_mut().collect();
+        rig.drive(&mut refs);
+        for client in &clients {
+            prop_assert_eq!(client.outcomes.len(), 1);
+        }
+        prop_assert_eq!(rig.stats.active.load(Relaxed), 0);
+        prop_assert_eq!(rig.stats.queued.load(Relaxed), 0);
+    }
+}

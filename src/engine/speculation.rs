@@ -1,0 +1,171 @@
+//! Guessing tokens ahead: what is guessed, and whether it pays.
+//!
+//! A step that computes a token and eight guesses behind it costs less than nine steps, and where
+//! the guesses are what the model would have drawn, nine tokens come of it. Each is drawn from the
+//! model's own numbers, guessed or not, so guesses change when tokens come and never which.
+//!
+//! Whether to guess is a matter of measured costs and of the text's own record: [`Speculator`]
+//! keeps both, and guesses only where more tokens a second are to be expected. With many streams a
+//! step is full already and guessing ends by itself.
+
+mod costs;
+mod lookup;
+mod record;
+
+use crate::domain::Speculation;
+
+pub(super) use self::lookup::Lookup;
+pub(super) use self::record::Record;
+
+use self::costs::StepCosts;
+
+/// Most tokens that are guessed in a step. With the one they follow they make sixteen, beyond
+/// which a CPU computes a step no faster for each token, and each costs a row of logits.
+pub const MOST_GUESSES: usize = 15;
+
+/// How many tokens are guessed at a time: with the one they follow 4, 8 and 16, since llama.cpp's
+/// matrix kernels take rows by fours. Few sizes, so that each one's cost is known soon.
+const SIZES: [usize; 3] = [3, 7, MOST_GUESSES];
+
+/// Who guesses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guesser {
+    /// The text itself.
+    Ngram,
+    /// The draft model.
+    Draft,
+}
+
+/// One text's guesses so far, of either guesser.
+#[derive(Debug, Default)]
+pub(super) struct Guesses {
+    pub(super) lookup: Lookup,
+    pub(super) draft: Record,
+}
+
+/// Weighs costs against chances, for one step after the other.
+#[derive(Debug)]
+pub(super) struct Speculator {
+    /// Guesses must promise more than this times the rate without them.
+    margin: f64,
+    /// Of steps with guesses from the text or none, and of those for which the draft model was
+    /// asked first.
+    ngram: StepCosts,
+    draft: StepCosts,
+}
+
+/// A step as far as it is planned.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outlook {
+    /// Its tokens.
+    pub(super) tokens: usize,
+    /// The tokens that are expected to come of it.
+    pub(super) expected: f64,
+}
+
+impl Speculator {
+    pub(super) fn new(margin_percent: u32) -> Self {
+        Self {
+            margin: f64::from(margin_percent) / 100.0,
+            ngram: StepCosts::default(),
+            draft: StepCosts::default(),
+        }
+    }
+
+    /// How many tokens, at most `most`, `guesser` shall guess for a text, each of which is right
+    /// with the probability `chance`. Adds them to `outlook`.
+    pub(super) fn choose(
+        &self,
+        guesser: Guesser,
+        chance: f64,
+        most: usize,
+        outlook: &mut Outlook,
+    ) -> usize {
+        let Outlook { tokens, expected } = *outlook;
+        let Some(plain) = self.ngram.of(tokens).filter(|_| chance > 0.0) else { return 0 };
+        let costs = self.costs(guesser);
+        let mut best = (expected / plain * self.margin, 0, expected);
+        for n in SIZES.into_iter().filter(|&n| n <= most) {
+            let expected = expected + right_in_a_row(chance, n);
+            // A size that was never tried is taken for cheap, and then it is known.
+            let rate = expected / costs.of(tokens + n).unwrap_or(plain);
+            if rate > best.0 {
+                best = (rate, n, expected);
+            }
+        }
+        let (_, n, expected) = best;
+        *outlook = Outlook { tokens: tokens + n, expected };
+        n
+    }
+
+    /// Learns that a step of `tokens` tokens without prompts took `seconds`, the asking of the
+    /// draft model included.
+    pub(super) fn observe(&mut self, guesser: Guesser, tokens: usize, seconds: f64) {
+        match guesser {
+            Guesser::Ngram => self.ngram.observe(tokens, seconds),
+            Guesser::Draft => self.draft.observe(tokens, seconds),
+        }
+    }
+
+    fn costs(&self, guesser: Guesser) -> &StepCosts {
+        match guesser {
+            Guesser::Ngram => &self.ngram,
+            Guesser::Draft => &self.draft,
+        }
+    }
+}
+
+/// Who may guess for a request that asks for `asked`, on a server that does `usual`.
+pub(super) fn guessers(asked: Option<Speculation>, usual: Speculation) -> &'static [Guesser] {
+    match asked.unwrap_or(usual) {
+        Speculation::Off => &[],
+        Speculation::Ngram => &[Guesser::Ngram],
+        Speculation::Auto => &[Guesser::Ngram, Guesser::Draft],
+    }
+}
+
+/// How many of `n` guesses are right before the first wrong one, on average.
+fn right_in_a_row(chance: f64, n: usize) -> f64 {
+    (1..=n).map(|i| chance.powi(i as i32)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Costs of a machine on which a step of n tokens takes 1 + n / 10.
+    fn speculator() -> Speculator {
+        let mut speculator = Speculator::new(105);
+        for n in 1..80 {
+            speculator.observe(Guesser::Ngram, n, 1.0 + n as f64 / 10.0);
+        }
+        speculator
+    }
+
+    fn choose(chance: f64, most: usize, tokens: usize) -> usize {
+        let mut outlook = Outlook { tokens, expected: tokens as f64 };
+        speculator().choose(Guesser::Ngram, chance, most, &mut outlook)
+    }
+
+    #[test]
+    fn the_surer_the_text_the_longer_the_guess() {
+        assert_eq!(choose(0.05, 15, 1), 0);
+        assert_eq!(choose(0.6, 15, 1), 3);
+        assert_eq!(choose(0.8, 15, 1), 7);
+        assert_eq!(choose(0.98, 15, 1), 15);
+        assert_eq!(choose(0.98, 10, 1), 7, "as far as there is room");
+    }
+
+    #[test]
+    fn in_a_full_step_guesses_do_not_pay() {
+        assert_ne!(choose(0.6, 15, 1), 0);
+        assert_eq!(choose(0.6, 15, 60), 0);
+    }
+
+    #[test]
+    fn before_any_step_was_measured_nothing_is_guessed() {
+        let mut outlook = Outlook { tokens: 1, expected: 1.0 };
+        let n = Speculator::new(105).choose(Guesser::Ngram, 0.99, 15, &mut outlook);
+        assert_eq!((n, outlook.tokens), (0, 1));
+    }
+}

@@ -1,0 +1,85 @@
+//! What a step costs, by the number of its tokens.
+
+/// Sizes that are known one by one; larger steps do not guess.
+const SIZES: usize = 128;
+
+/// What a new measurement counts for against all before.
+const WEIGHT: f64 = 0.2;
+
+/// Steps after which what was measured no longer counts: the machine may have been busy then, or
+/// the texts shorter.
+const LIFETIME: u64 = 1000;
+
+/// Moving averages of what steps took.
+#[derive(Debug)]
+pub(super) struct StepCosts {
+    by_size: Vec<Option<Cost>>,
+    /// Steps so far.
+    steps: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    seconds: f64,
+    measured: u64,
+}
+
+impl Default for StepCosts {
+    fn default() -> Self {
+        Self { by_size: vec![None; SIZES], steps: 0 }
+    }
+}
+
+impl StepCosts {
+    /// Learns that a step of `tokens` tokens took `seconds`.
+    pub(super) fn observe(&mut self, tokens: usize, seconds: f64) {
+        self.steps += 1;
+        let known = self.of(tokens);
+        let Some(cost) = self.by_size.get_mut(tokens) else { return };
+        let seconds = known.map_or(seconds, |known| known + (seconds - known) * WEIGHT);
+        *cost = Some(Cost { seconds, measured: self.steps });
+    }
+
+    /// Seconds of a step of `tokens` tokens, where that is known and still true.
+    pub(super) fn of(&self, tokens: usize) -> Option<f64> {
+        let cost = (*self.by_size.get(tokens)?)?;
+        (self.steps - cost.measured <= LIFETIME).then_some(cost.seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cost_is_an_average_that_follows_the_machine() {
+        let mut costs = StepCosts::default();
+        assert_eq!(costs.of(4), None);
+        costs.observe(4, 1.0);
+        assert_eq!(costs.of(4), Some(1.0));
+        for _ in 0..50 {
+            costs.observe(4, 2.0);
+        }
+        assert!((costs.of(4).unwrap() - 2.0).abs() < 0.01);
+        assert_eq!(costs.of(5), None);
+    }
+
+    #[test]
+    fn what_was_measured_long_ago_is_forgotten() {
+        let mut costs = StepCosts::default();
+        costs.observe(8, 9.0);
+        for _ in 0..LIFETIME {
+            costs.observe(1, 1.0);
+        }
+        assert_eq!(costs.of(8), Some(9.0));
+        costs.observe(1, 1.0);
+        assert_eq!(costs.of(8), None);
+    }
+
+    #[test]
+    fn a_step_beyond_all_sizes_has_no_cost() {
+        let mut costs = StepCosts::default();
+        costs.observe(512, 1.0);
+        assert_eq!(costs.of(512), None);
+    }
+}

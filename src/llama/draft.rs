@@ -1,0 +1,128 @@
+//! The draft model: a smaller one with the same vocabulary that guesses what the model will say.
+//!
+//! It has a context of its own and follows each slot's text there, a piece at a time, so that a
+//! long prompt it has to catch up with holds up no step for long. Its guesses are its likeliest
+//! tokens; whether they are right is for the model to say.
+
+use std::sync::Arc;
+
+use llama_cpp_2::model::LlamaModel;
+
+use crate::domain::Token;
+use crate::engine::{Batch, CancelFlag, Decode, Entry, GuessWanted, Interrupt, SeqId, Vocabulary};
+
+use super::candidates;
+use super::context::{Context, ContextOptions};
+use super::vocabulary::LlamaVocabulary;
+
+/// Tokens of all texts that are read before a guess. More are left for the next steps.
+const CATCH_UP: usize = 64;
+
+/// A loaded draft model.
+pub(super) struct DraftModel {
+    context: Context,
+    /// What each slot's sequence holds.
+    held: Vec<Vec<Token>>,
+}
+
+/// A text that is being guessed.
+struct Text {
+    seq: SeqId,
+    /// Its tokens with what was guessed behind them.
+    tokens: Vec<Token>,
+    n_given: usize,
+    /// How long it shall become.
+    goal: usize,
+}
+
+impl DraftModel {
+    /// `None` where llama.cpp cannot set up the context.
+    pub(super) fn new(model: Arc<LlamaModel>, options: ContextOptions) -> Option<Self> {
+        let held = vec![Vec::new(); options.n_slots as usize];
+        Some(Self { context: Context::new(model, options)?, held })
+    }
+
+    /// See [`crate::engine::Model::guess`].
+    pub(super) fn guess(&mut self, wanted: &[GuessWanted<'_>]) -> Vec<Vec<Token>> {
+        let mut texts: Vec<Text> = wanted
+            .iter()
+            .map(|&GuessWanted { seq, tokens, n }| Text {
+                seq,
+                tokens: tokens.to_vec(),
+                n_given: tokens.len(),
+                goal: tokens.len() + n,
+            })
+            .collect();
+        while self.advance(&mut texts) {}
+        texts.into_iter().map(|mut text| text.tokens.split_off(text.n_given)).collect()
+    }
+
+    /// Forgets the text of `seq` from position `n` on.
+    pub(super) fn truncate(&mut self, seq: SeqId, n: usize) {
+        if let Some(held) = self.held.get_mut(seq as usize)
+            && held.len() > n
+        {
+            held.truncate(n);
+            self.context.truncate(seq, n);
+        }
+    }
+
+    /// Reads what is new of the texts and guesses one token more for those that are read to their
+    /// end. False where there is nothing more to do in this step.
+    fn advance(&mut self, texts: &mut [Text]) -> bool {
+        let mut batch = Batch::default();
+        let mut outputs = Vec::new();
+        for (i, text) in texts.iter().enumerate() {
+            if text.tokens.len() >= text.goal {
+                continue;
+            }
+            let Some(held) = self.held.get(text.seq as usize) else { continue };
+            // The last token is computed again where all are held: its numbers are wanted.
+            let same = held.iter().zip(&text.tokens).take_while(|(a, b)| a == b).count();
+            let from = same.min(text.tokens.len() - 1);
+            self.truncate(text.seq, from);
+            let room = CATCH_UP.saturating_sub(batch.entries.len());
+            let upto = text.tokens.len().min(from + room);
+            for pos in from..upto {
+                let output = pos + 1 == text.tokens.len();
+                if output {
+                    outputs.push((batch.entries.len(), i));
+                }
+                batch.entries.push(Entry { token: text.tokens[pos], pos, seq: text.seq, output });
+            }
+        }
+        if batch.entries.is_empty() {
+            return false;
+        }
+        let nobody = CancelFlag::default();
+        let interrupt = Interrupt { requests: std::slice::from_ref(&nobody), stop: &nobody };
+        if self.context.decode(&batch, &interrupt) != Decode::Done {
+            tracing::warn!("the draft model could not compute a step");
+            for seq in 0..self.held.len() {
+                self.context.truncate(seq as SeqId, 0);
+                self.held[seq].clear();
+            }
+            return false;
+        }
+        for &Entry { token, seq, .. } in &batch.entries {
+            self.held[seq as usize].push(token);
+        }
+        for &(index, i) in &outputs {
+            let token = self.context.logits(index).and_then(|row| candidates::likeliest(row));
+            match token.and_then(|token| Token::try_from(token).ok()) {
+                Some(token) => texts[i].tokens.push(token),
+                None => texts[i].goal = texts[i].tokens.len(),
+            }
+        }
+        // A text that was not read to its end goes on in the next step.
+        !outputs.is_empty()
+    }
+}
+
+/// Whether two vocabularies name the same texts by the same numbers, so that one model's tokens
+/// are the other's.
+pub(super) fn is_same_vocabulary(a: &LlamaVocabulary, b: &LlamaVocabulary) -> bool {
+    let ids = || (0..).take(a.n_tokens());
+    a.n_tokens() == b.n_tokens()
+        && ids().all(|id| a.piece(id) == b.piece(id) && a.is_end(id) == b.is_end(id))
+}
