@@ -135,7 +135,7 @@ pub(super) struct Typed {
     draft: Option<PathBuf>,
 
     /// How long a step may take while somebody is streaming, in milliseconds
-    #[arg(long, value_name = "MS", env = "INFERENCE_CORE_STEP_TARGET", default_value_t = 50, value_parser = value_parser!(u64).range(1..=60_000))]
+    #[arg(long, value_name = "MS", env = "INFERENCE_CORE_STEP_TARGET", default_value_t = 100, value_parser = value_parser!(u64).range(1..=60_000))]
     step_target: u64,
 
     /// Requests that may wait for a slot; more are refused as busy

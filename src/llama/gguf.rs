@@ -47,6 +47,8 @@ pub(super) struct Tensor {
     pub(super) part: Part,
     /// The layer whose attention keys it makes, where it does, and how long they are together.
     pub(super) keys: Option<(usize, u64)>,
+    /// Whether ggml on this processor computes it from a copy in another order.
+    pub(super) is_repacked: bool,
 }
 
 /// The part of a model that a tensor belongs to, as its name says.

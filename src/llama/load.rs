@@ -1,8 +1,5 @@
 //! From a described model to one that computes.
 
-use std::ffi::{CString, c_void};
-use std::path::Path;
-use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock};
 
 use llama_cpp_2::llama_backend::LlamaBackend;
@@ -20,8 +17,9 @@ use super::error::LoadError;
 use super::logs::{Buffer, take_buffers, take_complaints};
 use super::model::LlamaCpp;
 use super::offload::{Card, Demand, KvType, Placement, Wanted, Where, arrange};
-use super::source::{DEMO, Description, Source};
+use super::source::Description;
 use super::vocabulary::LlamaVocabulary;
+use super::weights::{is_mapped, weights};
 
 /// How to run a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +96,7 @@ fn attempt(
     let name = description.source.name();
     take_complaints();
     take_buffers();
-    let model = match weights(&description.source, placement, progress) {
+    let model = match weights(description, placement, progress) {
         Some(model) => Arc::new(model),
         None if !progress.report(0.0) => return Err(LoadError::Interrupted),
         None => return Err(complaint(name, "llama.cpp could not load it")),
@@ -117,7 +115,7 @@ fn attempt(
         );
         LoadError::Resources { model: name, reason }
     })?;
-    progress.memory(compare(placement, &take_buffers()));
+    progress.memory(compare(placement, &take_buffers(), is_mapped(description, placement)));
     let is_slow = description.sizes.has_odd_heads() && placement.gpu_layers == 0;
     let draft = draft.map(|draft| load_draft(draft, &vocabulary, options, progress)).transpose()?;
     let model = LlamaCpp::new(&model, context, draft, vocabulary.clone(), options, is_slow);
@@ -140,7 +138,7 @@ fn load_draft(
     };
     let name = description.source.name();
     let placement = place(description, &options, &[]);
-    let Some(model) = weights(&description.source, &placement, progress).map(Arc::new) else {
+    let Some(model) = weights(description, &placement, progress).map(Arc::new) else {
         return Err(complaint(name, "llama.cpp could not load it"));
     };
     refuse_what_cannot_generate(&model, &name)?;
@@ -230,59 +228,16 @@ fn flash(description: &Description, options: &Options, is_offloaded: bool) -> Op
     situation.choice()
 }
 
-fn weights(source: &Source, placement: &Placement, progress: &LoadProgress) -> Option<LlamaModel> {
-    // SAFETY: returns a struct by value, no precondition.
-    let mut params = unsafe { sys::llama_model_default_params() };
-    params.n_gpu_layers = i32::try_from(placement.gpu_layers).unwrap_or(i32::MAX);
-    // As long as llama.cpp reads it, `llama_max_devices` floats.
-    let mut split = vec![0.0; max_devices()];
-    for (share, card) in split.iter_mut().zip(&placement.cards) {
-        *share = card.layers as f32;
-    }
-    let mut overrides = Vec::new();
-    // Experts of a mixture, fused or not, as llama.cpp's own --n-cpu-moe names them.
-    let patterns: Vec<CString> = (0..placement.cpu_expert_layers)
-        .filter_map(|i| {
-            CString::new(format!(r"blk\.{i}\.ffn_(up|down|gate|gate_up)_(ch|)exps")).ok()
-        })
-        .collect();
-    if placement.gpu_layers > 0 {
-        params.tensor_split = split.as_ptr();
-        // SAFETY: returns the processor's own kind of memory, which is static.
-        let buft = unsafe { sys::ggml_backend_cpu_buffer_type() };
-        overrides.extend(patterns.iter().map(|pattern| sys::llama_model_tensor_buft_override {
-            pattern: pattern.as_ptr(),
-            buft,
-        }));
-        // The list ends with an empty entry.
-        overrides.push(sys::llama_model_tensor_buft_override {
-            pattern: ptr::null(),
-            buft: ptr::null_mut(),
-        });
-        params.tensor_buft_overrides = overrides.as_ptr();
-    }
-    params.progress_callback = Some(on_progress);
-    params.progress_callback_user_data = ptr::from_ref(progress).cast_mut().cast();
-    let model = match source {
-        Source::File(path) => from_file(path, params),
-        Source::Demo => from_memory(DEMO, params),
-    };
-    let model = NonNull::new(model)?;
-    const { assert!(size_of::<LlamaModel>() == size_of::<NonNull<sys::llama_model>>()) };
-    // SAFETY: `LlamaModel` is `repr(transparent)` over a non-null pointer to a model, which it
-    // owns and frees; nobody else has this one.
-    Some(unsafe { std::mem::transmute::<NonNull<sys::llama_model>, LlamaModel>(model) })
-}
-
 /// Logs how far the plan was from what llama.cpp then took, and gives both.
-fn compare(placement: &Placement, buffers: &[Buffer]) -> Vec<MemoryPart> {
+fn compare(placement: &Placement, buffers: &[Buffer], is_mapped: bool) -> Vec<MemoryPart> {
     let planned = |bytes: fn(&Where) -> u64| -> u64 {
         placement.cards.iter().chain([&placement.cpu]).map(bytes).sum()
     };
-    // Copies in another order are made beside the weights, not instead of them.
+    // Copies in another order lie beside the weights of a mapped file, and in their stead else.
+    let counts = |buffer: &&Buffer| !is_mapped || buffer.owner != REPACKED;
     let taken = |kind: &str| -> u64 {
         let of_kind = buffers.iter().filter(|buffer| buffer.kind == kind);
-        let mib: f64 = of_kind.filter(|buffer| buffer.owner != REPACKED).map(|b| b.mib).sum();
+        let mib: f64 = of_kind.filter(counts).map(|buffer| buffer.mib).sum();
         (mib * f64::from(1 << 20)) as u64
     };
     let parts = vec![
@@ -303,45 +258,6 @@ fn compare(placement: &Placement, buffers: &[Buffer]) -> Vec<MemoryPart> {
         tracing::info!(part = name, planned, taken, deviation_percent, "memory of the model");
     }
     parts
-}
-
-fn max_devices() -> usize {
-    // SAFETY: returns a constant.
-    unsafe { sys::llama_max_devices() }
-}
-
-fn from_file(path: &Path, params: sys::llama_model_params) -> *mut sys::llama_model {
-    let Ok(path) = CString::new(path.as_os_str().as_encoded_bytes()) else {
-        return ptr::null_mut();
-    };
-    // SAFETY: the path is a C string, and the callback's data outlives the call.
-    unsafe { sys::llama_model_load_from_file(path.as_ptr(), params) }
-}
-
-/// Loads a GGUF that lies in memory, through a stream that reads from there.
-fn from_memory(gguf: &'static [u8], mut params: sys::llama_model_params) -> *mut sys::llama_model {
-    // There is no file to map.
-    params.load_mode = sys::LLAMA_LOAD_MODE_NONE;
-    // SAFETY: the bytes are static and opened for reading only.
-    let stream =
-        unsafe { libc::fmemopen(gguf.as_ptr().cast_mut().cast(), gguf.len(), c"rb".as_ptr()) };
-    if stream.is_null() {
-        return ptr::null_mut();
-    }
-    // SAFETY: the stream is open, bindgen's FILE is libc's, and the callback's data outlives the
-    // call. llama.cpp does not close the stream, so it is closed here, once.
-    unsafe {
-        let model = sys::llama_model_load_from_file_ptr(stream.cast(), params);
-        libc::fclose(stream);
-        model
-    }
-}
-
-/// # Safety
-/// `data` must point to a [`LoadProgress`].
-unsafe extern "C" fn on_progress(fraction: f32, data: *mut c_void) -> bool {
-    // SAFETY: set by `weights` to a reference that outlives the load.
-    unsafe { &*data.cast::<LoadProgress>() }.report(fraction)
 }
 
 fn refuse_what_cannot_generate(model: &LlamaModel, name: &str) -> Result<(), LoadError> {

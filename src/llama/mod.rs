@@ -24,6 +24,7 @@ mod source;
 mod special;
 mod template;
 mod vocabulary;
+mod weights;
 
 pub use devices::{cards, gpu_bus_ids};
 pub use error::LoadError;

@@ -49,6 +49,8 @@ pub struct Description {
     pub info: ModelInfo,
     /// How large its parts are.
     pub(super) sizes: Sizes,
+    /// Bytes of weights that ggml on this processor computes from copies in another order.
+    pub(super) repacked: u64,
 }
 
 /// Reads the header of `source`.
@@ -72,7 +74,9 @@ pub fn describe(source: &Source) -> Result<Description, LoadError> {
     }
     let info = info(source, &header).map_err(unusable)?;
     let sizes = Sizes::read(&header, &info.arch, info.n_layers);
-    Ok(Description { source: source.clone(), info, sizes })
+    let repacked = header.tensors.iter().filter(|tensor| tensor.is_repacked);
+    let repacked = repacked.filter_map(|tensor| tensor.bytes).sum();
+    Ok(Description { source: source.clone(), info, sizes, repacked })
 }
 
 fn open(path: &Path) -> Result<File, LoadError> {

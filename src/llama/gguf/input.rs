@@ -256,8 +256,16 @@ impl<F: Read + Seek> Input<F> {
         let layer = name.strip_prefix("blk.").and_then(|name| name.strip_suffix(".attn_k.weight"));
         let keys = layer.and_then(|layer| Some((layer.parse().ok()?, elements / row)));
         let part = Part::of(&name);
-        Ok((Tensor { elements, bytes, part, keys }, offset))
+        let is_matrix = matches!(part, Part::Layer(_) | Part::Experts(_)) && n_dims > 1;
+        let is_repacked = is_matrix && repacks(kind) && (elements / row).is_multiple_of(8);
+        Ok((Tensor { elements, bytes, part, keys, is_repacked }, offset))
     }
+}
+
+/// The types of which ggml makes such copies on x86 with AVX2, for matrices whose rows are a
+/// multiple of eight (`ggml_repack_get_optimal_repack_type` in `ggml-cpu/repack.cpp`).
+fn repacks(kind: u32) -> bool {
+    cfg!(target_feature = "avx2") && matches!(kind, sys::GGML_TYPE_Q4_0 | sys::GGML_TYPE_Q4_K)
 }
 
 /// Weights in a block of a ggml type, and its bytes; `None` for types this ggml does not know.

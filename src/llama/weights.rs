@@ -1,0 +1,111 @@
+//! Has llama.cpp load a model's weights: from a file, mapped or read, or from memory.
+
+use std::ffi::{CString, c_void};
+use std::path::Path;
+use std::ptr::{self, NonNull};
+
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_sys_2 as sys;
+
+use crate::engine::LoadProgress;
+
+use super::offload::Placement;
+use super::source::{DEMO, Description, Source};
+
+/// Whether the file is mapped, so that weights are read where they are needed and its pages are
+/// shared with the system's cache. Where the processor computes from copies in another order the
+/// mapped pages would stay beside them, unused: on a 1B model at 4 bits 0.5 GB.
+pub(super) fn is_mapped(description: &Description, placement: &Placement) -> bool {
+    let is_copied = description.repacked * 2 > description.info.size_bytes;
+    description.source != Source::Demo && !(is_copied && placement.gpu_layers == 0)
+}
+
+/// Loads the weights onto the cards and into the memory that `placement` names; `None` where
+/// llama.cpp cannot, having logged why, or was told to give up.
+pub(super) fn weights(
+    description: &Description,
+    placement: &Placement,
+    progress: &LoadProgress,
+) -> Option<LlamaModel> {
+    // SAFETY: returns a struct by value, no precondition.
+    let mut params = unsafe { sys::llama_model_default_params() };
+    params.n_gpu_layers = i32::try_from(placement.gpu_layers).unwrap_or(i32::MAX);
+    // As long as llama.cpp reads it, `llama_max_devices` floats.
+    let mut split = vec![0.0; max_devices()];
+    for (share, card) in split.iter_mut().zip(&placement.cards) {
+        *share = card.layers as f32;
+    }
+    let mut overrides = Vec::new();
+    // Experts of a mixture, fused or not, as llama.cpp's own --n-cpu-moe names them.
+    let patterns: Vec<CString> = (0..placement.cpu_expert_layers)
+        .filter_map(|i| {
+            CString::new(format!(r"blk\.{i}\.ffn_(up|down|gate|gate_up)_(ch|)exps")).ok()
+        })
+        .collect();
+    if placement.gpu_layers > 0 {
+        params.tensor_split = split.as_ptr();
+        // SAFETY: returns the processor's own kind of memory, which is static.
+        let buft = unsafe { sys::ggml_backend_cpu_buffer_type() };
+        overrides.extend(patterns.iter().map(|pattern| sys::llama_model_tensor_buft_override {
+            pattern: pattern.as_ptr(),
+            buft,
+        }));
+        // The list ends with an empty entry.
+        overrides.push(sys::llama_model_tensor_buft_override {
+            pattern: ptr::null(),
+            buft: ptr::null_mut(),
+        });
+        params.tensor_buft_overrides = overrides.as_ptr();
+    }
+    params.progress_callback = Some(on_progress);
+    params.progress_callback_user_data = ptr::from_ref(progress).cast_mut().cast();
+    if !is_mapped(description, placement) {
+        params.load_mode = sys::LLAMA_LOAD_MODE_NONE;
+    }
+    let model = match &description.source {
+        Source::File(path) => from_file(path, params),
+        Source::Demo => from_memory(DEMO, params),
+    };
+    let model = NonNull::new(model)?;
+    const { assert!(size_of::<LlamaModel>() == size_of::<NonNull<sys::llama_model>>()) };
+    // SAFETY: `LlamaModel` is `repr(transparent)` over a non-null pointer to a model, which it
+    // owns and frees; nobody else has this one.
+    Some(unsafe { std::mem::transmute::<NonNull<sys::llama_model>, LlamaModel>(model) })
+}
+
+fn max_devices() -> usize {
+    // SAFETY: returns a constant.
+    unsafe { sys::llama_max_devices() }
+}
+
+fn from_file(path: &Path, params: sys::llama_model_params) -> *mut sys::llama_model {
+    let Ok(path) = CString::new(path.as_os_str().as_encoded_bytes()) else {
+        return ptr::null_mut();
+    };
+    // SAFETY: the path is a C string, and the callback's data outlives the call.
+    unsafe { sys::llama_model_load_from_file(path.as_ptr(), params) }
+}
+
+/// Loads a GGUF that lies in memory, through a stream that reads from there.
+fn from_memory(gguf: &'static [u8], params: sys::llama_model_params) -> *mut sys::llama_model {
+    // SAFETY: the bytes are static and opened for reading only.
+    let stream =
+        unsafe { libc::fmemopen(gguf.as_ptr().cast_mut().cast(), gguf.len(), c"rb".as_ptr()) };
+    if stream.is_null() {
+        return ptr::null_mut();
+    }
+    // SAFETY: the stream is open, bindgen's FILE is libc's, and the callback's data outlives the
+    // call. llama.cpp does not close the stream, so it is closed here, once.
+    unsafe {
+        let model = sys::llama_model_load_from_file_ptr(stream.cast(), params);
+        libc::fclose(stream);
+        model
+    }
+}
+
+/// # Safety
+/// `data` must point to a [`LoadProgress`].
+unsafe extern "C" fn on_progress(fraction: f32, data: *mut c_void) -> bool {
+    // SAFETY: set by `weights` to a reference that outlives the load.
+    unsafe { &*data.cast::<LoadProgress>() }.report(fraction)
+}
