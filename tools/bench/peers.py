@@ -12,7 +12,7 @@ from pathlib import Path
 
 PACKAGE, VERSION = "llama-cpp-python", "0.3.36"
 PROGRAMS = ("llama-server", "llama-bench", "llama-batched-bench")
-# As for the machine it runs on as the daemon is; the rest is as llama.cpp sets it.
+# For the processor at hand, as the daemon is; the rest is as llama.cpp sets it.
 OPTIONS = ("-DGGML_NATIVE=ON", "-DCMAKE_BUILD_TYPE=Release", "-DLLAMA_CURL=OFF")
 
 
@@ -36,8 +36,6 @@ def get(cache: Path, given: str | None) -> Path:
 
 def download(cache: Path) -> None:
     print(f"bench: getting the source of {PACKAGE} {VERSION}, about 75 MB", flush=True)
-    # --no-build-isolation and the like do not help: pip asks a source package for its metadata by
-    # running its build backend, so that backend must be there. It is small.
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     subprocess.run(
         [*pip, "download", "--no-deps", "--no-binary", PACKAGE, f"{PACKAGE}=={VERSION}"],
