@@ -110,11 +110,14 @@ class Bench:
         command = [str(self.peers / name), "-m", str(model), "-t", str(self.threads)]
         command += [*map(str, options), *form]
         self.journal.command(command)
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-        lines = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
-        if run.returncode or not lines:
-            raise RuntimeError(f"{name} failed: {run.stderr.strip()[-300:]}")
-        return lines
+        # A second try, so that one that was killed does not cost the scenario.
+        for _ in range(2):
+            run = subprocess.run(command, capture_output=True, text=True, check=False)
+            lines = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+            if run.returncode == 0 and lines:
+                return lines
+            self.journal.note(f"{name} ended with {run.returncode}")
+        raise RuntimeError(f"{name} failed: {run.stderr.strip()[-300:]}")
 
     def llama_bench(self, model: Path, prompt: int, generate: int, times: int) -> Measured:
         """The median of one run of llama-bench."""

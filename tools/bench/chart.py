@@ -31,7 +31,7 @@ def draw(rows: list[Row]) -> str:
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
         text(LABELS, 18, "times better than the peer, median and range of the turns", weight="bold"),
     ]
-    place = LABELS
+    place = 20
     for name, colour in COLOURS.items():
         parts.append(f'<circle cx="{place + 5}" cy="32" r="4" fill="{colour}"/>')
         parts.append(text(place + 13, 36, name))

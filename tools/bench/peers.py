@@ -42,8 +42,13 @@ def download(cache: Path) -> None:
         cwd=cache, check=True,
     )
     archive = next(cache.glob(f"{PACKAGE.replace('-', '_')}-{VERSION}.tar.gz"))
+    # Renamed at the end, so that what is there is whole.
+    unpacked = cache / "unpacking"
     with tarfile.open(archive) as packed:
-        packed.extractall(cache, filter="data")
+        packed.extractall(unpacked, filter="data")
+    name = archive.name.removesuffix(".tar.gz")
+    (unpacked / name).rename(cache / name)
+    unpacked.rmdir()
     archive.unlink()
 
 

@@ -1,7 +1,8 @@
 """The two servers: started on a free port, asked, measured, and never left behind.
 
-Each runs in a session of its own and is killed when this program ends, however it ends: `stop` on
-the way out, and the kernel (PR_SET_PDEATHSIG) where not even that can run.
+Each runs in a process group of its own but in the session of the bench, since Linux may share
+processors by sessions and all contestants must count alike. It is killed when this program ends,
+however it ends: `stop` on the way out, and the kernel (PR_SET_PDEATHSIG) where not even that runs.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Server:
         with log.open("wb") as out:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                start_new_session=True, preexec_fn=die_with_parent,
+                process_group=0, preexec_fn=die_with_parent,
             )
         try:
             while not self.is_ready():
