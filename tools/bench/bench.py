@@ -71,17 +71,35 @@ class Bench:
 
     def serve(self, model: Path, slots: int, context: int, *more: str) -> Daemon:
         """The daemon with `slots` of `context` tokens each."""
-        return Daemon(self, [
-            str(model), "--parallel", str(slots), "--ctx-size", str(context),
-            "--threads", str(self.threads), *more,
-        ])
+        return Daemon(
+            self,
+            [
+                str(model),
+                "--parallel",
+                str(slots),
+                "--ctx-size",
+                str(context),
+                "--threads",
+                str(self.threads),
+                *more,
+            ],
+        )
 
     def serve_llama(self, model: Path, slots: int, context: int) -> LlamaServer:
         """llama-server with the same; its -c is for all slots together."""
-        return LlamaServer(self, [
-            "-m", str(model), "-np", str(slots), "-c", str(slots * context),
-            "-t", str(self.threads),
-        ])
+        return LlamaServer(
+            self,
+            [
+                "-m",
+                str(model),
+                "-np",
+                str(slots),
+                "-c",
+                str(slots * context),
+                "-t",
+                str(self.threads),
+            ],
+        )
 
     def load(self, server: Server, **options: Any) -> dict[str, Any]:
         """One run of the load generator; its report."""
@@ -90,8 +108,10 @@ class Bench:
         command = [str(self.load_program), "--protocol", server.protocol, "--url", server.url]
         for name, value in options.items():
             command += [f"--{name.replace('_', '-')}", str(value)]
-        shown = [word if at == 0 or command[at - 1] != "--seed" else "TURN"
-                 for at, word in enumerate(command)]
+        shown = [
+            word if at == 0 or command[at - 1] != "--seed" else "TURN"
+            for at, word in enumerate(command)
+        ]
         self.journal.command(shown, server.port)
         run = subprocess.run(
             [*command, "--json", str(path)], capture_output=True, text=True, check=False
@@ -127,7 +147,10 @@ class Bench:
         return {"seconds": seconds, "tokens_per_s": (prompt + generate) / seconds}
 
     def in_turns(
-        self, label: str, unit: str, contestants: dict[str, Callable[[int], Measured]],
+        self,
+        label: str,
+        unit: str,
+        contestants: dict[str, Callable[[int], Measured]],
         turns: Optional[int] = None,
     ) -> dict[str, dict[str, list[float]]]:
         """Lets all do their work in each turn, in another order each time. Gives, by what was
@@ -155,7 +178,9 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--only", default="", help=f"these scenarios: {' '.join(SCENARIOS)}")
-    add("--quick", action="store_true", help="two short turns: shows that all works, proves nothing")
+    add(
+        "--quick", action="store_true", help="two short turns: shows that all works, proves nothing"
+    )
     add("--turns", type=int, help="turns of each scenario (5)")
     add("--soak", type=int, default=600, help="seconds of the scenario soak; 0 leaves it out (600)")
     add("--threads", type=int, default=os.cpu_count(), help="threads of all contestants (cores)")

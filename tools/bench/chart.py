@@ -29,7 +29,9 @@ def draw(rows: list[Row]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}"'
         f' viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12" fill="#24292f">',
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-        text(LABELS, 18, "times better than the peer, median and range of the turns", weight="bold"),
+        text(
+            LABELS, 18, "times better than the peer, median and range of the turns", weight="bold"
+        ),
     ]
     place = 20
     for name, colour in COLOURS.items():
@@ -57,7 +59,9 @@ def draw(rows: list[Row]) -> str:
 def mark(row: Row, name: str, y: int) -> str:
     """A dot at the median, a bar from the worst turn to the best, and the number."""
     ratios = row.ratios((name,))
-    better = Summary.of(ratios if row.more_is_better else [1 / max(ratio, 1e-9) for ratio in ratios])
+    better = Summary.of(
+        ratios if row.more_is_better else [1 / max(ratio, 1e-9) for ratio in ratios]
+    )
     colour = COLOURS.get(name, OTHER)
     left, middle, right = (across(value) for value in (better.least, better.median, better.most))
     return (

@@ -59,7 +59,7 @@ def ignore(_: Answer) -> None:
 
 
 class WebSocketStream:
-    """A connection to the daemon."""
+    """A connection to the daemon, for one request."""
 
     def __init__(self, url: str) -> None:
         self.socket = connect(url, compression=None, max_size=None, ping_interval=None)
@@ -86,6 +86,7 @@ class WebSocketStream:
         except (ConnectionClosed, OSError, EOFError):
             answer.error = "closed"
         answer.ended = time.perf_counter()
+        self.socket.close()
         return answer
 
     def abort(self) -> None:

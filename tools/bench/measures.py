@@ -74,8 +74,7 @@ class Row:
         against = [best(turn) for turn in zip(*(self.values[peer] for peer in peers))]
         # A peer may reach zero where that is the best there is; nothing can be put in relation to it.
         return [
-            (ours - plus) / max(theirs, 1e-9)
-            for ours, theirs in zip(self.values[OURS], against)
+            (ours - plus) / max(theirs, 1e-9) for ours, theirs in zip(self.values[OURS], against)
         ]
 
     def outcome(self, goal: Goal) -> tuple[Summary, bool]:

@@ -39,7 +39,8 @@ def download(cache: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     subprocess.run(
         [*pip, "download", "--no-deps", "--no-binary", PACKAGE, f"{PACKAGE}=={VERSION}"],
-        cwd=cache, check=True,
+        cwd=cache,
+        check=True,
     )
     archive = next(cache.glob(f"{PACKAGE.replace('-', '_')}-{VERSION}.tar.gz"))
     # Renamed at the end, so that what is there is whole.

@@ -25,7 +25,9 @@ def write(out: Path, bench: Any, results: Results, load_before: float) -> None:
     facts = about(bench, load_before)
     rows = [row for _, found in results for row in found]
     (out / "benchmarks.svg").write_text(chart.draw(rows))
-    (out / "benchmarks.json").write_text(json.dumps(as_json(facts, bench, results), indent=1) + "\n")
+    (out / "benchmarks.json").write_text(
+        json.dumps(as_json(facts, bench, results), indent=1) + "\n"
+    )
     (out / "BENCHMARKS.md").write_text(markdown(facts, bench, results))
     print("\n" + terminal(rows))
     print(f"\nbench: wrote BENCHMARKS.md, benchmarks.svg and benchmarks.json to {out}")
@@ -46,9 +48,12 @@ def about(bench: Any, load_before: float) -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}",
         "load before": f"{load_before:.2f}",
         "threads": f"{bench.threads} for every contestant",
-        "turns": f"{bench.turns}" + (", short ones: these figures prove nothing" if bench.quick else ""),
+        "turns": f"{bench.turns}"
+        + (", short ones: these figures prove nothing" if bench.quick else ""),
         "models": models,
-        "inference-core": " · ".join(said.stdout.split("\n")).strip(" ·").removeprefix("inference-core "),
+        "inference-core": " · ".join(said.stdout.split("\n"))
+        .strip(" ·")
+        .removeprefix("inference-core "),
         "llama.cpp's programs": f"{peers.version(bench.peers)}, as in {peers.PACKAGE} {peers.VERSION},"
         f" compiled with `{' '.join(peers.OPTIONS)}`",
     }

@@ -60,8 +60,12 @@ class Server:
         started = time.perf_counter()
         with log.open("wb") as out:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                process_group=0, preexec_fn=die_with_parent,
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                process_group=0,
+                preexec_fn=die_with_parent,
             )
         try:
             while not self.is_ready():

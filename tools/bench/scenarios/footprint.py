@@ -31,15 +31,25 @@ def start(bench: Any) -> list[Row]:
         def measure(_: int) -> dict[str, float]:
             with serve(model, SLOTS, CONTEXT) as server:
                 bench.load(
-                    server, connections=SLOTS, requests=SLOTS, prompt_words=PROMPT_WORDS,
-                    max_tokens=4, warmup=0,
+                    server,
+                    connections=SLOTS,
+                    requests=SLOTS,
+                    prompt_words=PROMPT_WORDS,
+                    max_tokens=4,
+                    warmup=0,
                 )
                 return {"ready s": server.ready_s, "peak MiB": server.status_kb("VmHWM") / 1024}
+
         return measure
 
-    values = bench.in_turns(model.stem, "", {
-        OURS: contestant(bench.serve), "llama-server": contestant(bench.serve_llama),
-    })
+    values = bench.in_turns(
+        model.stem,
+        "",
+        {
+            OURS: contestant(bench.serve),
+            "llama-server": contestant(bench.serve_llama),
+        },
+    )
     peer = ("llama-server",)
     return [
         Row("start to ready", model.stem, "s", False, values["ready s"], [Goal(1.0, peer)]),
@@ -62,8 +72,14 @@ def idle(bench: Any) -> list[Row]:
     return [
         Row(cpu, bench.demo.stem, "% of a core", False, {OURS: values["cpu %"]}, [Goal(3.0)]),
         Row(memory, bench.demo.stem, "KB each", False, {OURS: values["KB each"]}, [Goal(20.0)]),
-        Row("growth by coming and going", bench.demo.stem, "KB each", False,
-            {OURS: values["growth KB each"]}, [Goal(0.1)]),
+        Row(
+            "growth by coming and going",
+            bench.demo.stem,
+            "KB each",
+            False,
+            {OURS: values["growth KB each"]},
+            [Goal(0.1)],
+        ),
     ]
 
 

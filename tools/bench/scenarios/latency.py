@@ -33,14 +33,21 @@ def first_token(bench: Any) -> list[Row]:
                 def measure(turn: int) -> dict[str, float]:
                     answer = bench.load(server, **work, seed=100 + turn)
                     return {"ms": answer["total_ms"]["p50"]}
+
                 return measure
 
             def ceiling(_: int) -> dict[str, float]:
                 return {"ms": bench.llama_bench(model, prompt, 0, times)["seconds"] * 1e3}
 
-            values = bench.in_turns(f"{model.stem}, {prompt} tokens", "", {
-                OURS: served(ours), "llama-bench": ceiling, "llama-server": served(theirs),
-            })["ms"]
+            values = bench.in_turns(
+                f"{model.stem}, {prompt} tokens",
+                "",
+                {
+                    OURS: served(ours),
+                    "llama-bench": ceiling,
+                    "llama-server": served(theirs),
+                },
+            )["ms"]
         goals = [Goal(1.05, ("llama-bench",), plus=1.0), Goal(1.0, ("llama-server",))]
         rows.append(Row("first token, 64 words", model.stem, "ms", False, values, goals))
     return rows
@@ -91,7 +98,8 @@ def long_prompt(bench: Any) -> list[Row]:
                 # The gap that is open when the long prompt arrives, or is done, counts in full.
                 times = results["stream"].texts
                 gaps = [
-                    later - earlier for earlier, later in zip(times, times[1:])
+                    later - earlier
+                    for earlier, later in zip(times, times[1:])
                     if later > answer.sent and earlier < answer.ended
                 ]
                 gaps = gaps or [answer.ended - answer.sent]
@@ -102,6 +110,7 @@ def long_prompt(bench: Any) -> list[Row]:
                     "short_ms": results["short"].first_s * 1e3,
                     "short": results["short"].first_s / short_alone,
                 }
+
             return measure
 
         values = bench.in_turns(model.stem, "", {OURS: meet(ours), "llama-server": meet(theirs)})
@@ -134,6 +143,7 @@ def abort(bench: Any) -> list[Row]:
                 done, gone = interrupt(server, (turn, "drop"), "drop", waiting=True)
                 measured["drop_ms"] = (done.ended - gone) * 1e3
                 return measured
+
             return measure
 
         def interrupt(server: Any, seed: tuple[int, str], how: str, waiting: bool) -> Any:
@@ -156,11 +166,15 @@ def abort(bench: Any) -> list[Row]:
                 thread.join()
             return results["b" if waiting else "a"], gone
 
-        values = bench.in_turns(
-            model.stem, "", {OURS: leave(ours), "llama-server": leave(theirs)}
-        )
+        values = bench.in_turns(model.stem, "", {OURS: leave(ours), "llama-server": leave(theirs)})
     return [
         Row("abort to its end", model.stem, "ms", False, values["abort_ms"], [Goal(20.0)]),
-        Row("client gone to the next one's answer", model.stem, "ms", False, values["drop_ms"],
-            [Goal(1.0, ("llama-server",))]),
+        Row(
+            "client gone to the next one's answer",
+            model.stem,
+            "ms",
+            False,
+            values["drop_ms"],
+            [Goal(1.0, ("llama-server",))],
+        ),
     ]

@@ -27,13 +27,22 @@ def computed_by(server: Any, work: Callable[[], list[Any]]) -> int:
     return int(server.counter("prompt_tokens_total") - before)
 
 
-def compare(bench: Any, slots: int, what: str, measure: Callable[[Any, Any, int], float]) -> list[Row]:
+def compare(
+    bench: Any, slots: int, what: str, measure: Callable[[Any, Any, int], float]
+) -> list[Row]:
     model = bench.small
-    with bench.serve(model, slots, CONTEXT) as ours, bench.serve_llama(model, slots, CONTEXT) as theirs:
-        values = bench.in_turns(model.stem, "", {
-            server.name: lambda turn, server=server: {"by new": measure(server, theirs, turn)}
-            for server in (ours, theirs)
-        })["by new"]
+    with (
+        bench.serve(model, slots, CONTEXT) as ours,
+        bench.serve_llama(model, slots, CONTEXT) as theirs,
+    ):
+        values = bench.in_turns(
+            model.stem,
+            "",
+            {
+                server.name: lambda turn, server=server: {"by new": measure(server, theirs, turn)}
+                for server in (ours, theirs)
+            },
+        )["by new"]
     return [Row(what, model.stem, "× new", False, values, [Goal(1.05)])]
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from measures import OURS, Goal, Row
 from servers import Server
 
-from . import texts
 
 # Long enough that a light model runs for a quarter of a second.
 LIGHT_TOKENS, TOKENS = 512, 64
@@ -33,14 +32,21 @@ def one_stream(bench: Any) -> list[Row]:
                         server, requests=times, prompt_words=1, max_tokens=count, seed=turn
                     )
                     return {"rate": count * 1e3 / answer["total_ms"]["p50"]}
+
                 return measure
 
             def ceiling(_: int) -> dict[str, float]:
                 return {"rate": bench.llama_bench(model, 0, count, times)["tokens_per_s"]}
 
-            values = bench.in_turns(model.stem, "tokens/s", {
-                OURS: served(ours), "llama-bench": ceiling, "llama-server": served(theirs),
-            })
+            values = bench.in_turns(
+                model.stem,
+                "tokens/s",
+                {
+                    OURS: served(ours),
+                    "llama-bench": ceiling,
+                    "llama-server": served(theirs),
+                },
+            )
         goals = [Goal(0.98, ("llama-bench",))]
         goals.append(Goal(1.3 if light else 1.0, ("llama-server",)))
         rows.append(Row("one stream", model.stem, "tokens/s", True, values["rate"], goals))
@@ -57,7 +63,9 @@ def many_streams(bench: Any) -> list[Row]:
         light = bench.is_light(model)
         for clients in (8, 16) if light else (8,):
             values = wave(bench, model, clients, WAVE_LIGHT_TOKENS if light else WAVE_TOKENS)
-            ceiling = Goal(0.95 if light else 0.97, ("batched-bench unified", "batched-bench separate"))
+            ceiling = Goal(
+                0.95 if light else 0.97, ("batched-bench unified", "batched-bench separate")
+            )
             goals = [ceiling, Goal(1.8 if light else 1.0, ("llama-server",))]
             what = f"{clients} streams, total"
             rows.append(Row(what, model.stem, "tokens/s", True, values, goals))
@@ -77,23 +85,38 @@ def wave(bench: Any, model: Path, clients: int, count: int) -> dict[str, list[fl
                 # Seeds that neither the probe nor another turn has used: nothing is in the cache.
                 answer = bench.load(server, **work, max_tokens=count, seed=100 + turn)
                 return {"rate": answer["output_tokens_per_s"]}
+
             return measure
 
         def batched(mode: str) -> Any:
             def measure(_: int) -> dict[str, float]:
                 line = bench.tool(
-                    "llama-batched-bench", model, "-c", clients * WAVE_CONTEXT, "-npp", prompt,
-                    "-ntg", count, "-npl", clients, mode,
+                    "llama-batched-bench",
+                    model,
+                    "-c",
+                    clients * WAVE_CONTEXT,
+                    "-npp",
+                    prompt,
+                    "-ntg",
+                    count,
+                    "-npl",
+                    clients,
+                    mode,
                 )[0]
                 return {"rate": clients * count / (line["t_pp"] + line["t_tg"])}
+
             return measure
 
-        return bench.in_turns(f"{model.stem} x{clients}", "tokens/s", {
-            OURS: served(ours),
-            "batched-bench unified": batched("-kvu"),
-            "batched-bench separate": batched("-no-kvu"),
-            "llama-server": served(theirs),
-        })["rate"]
+        return bench.in_turns(
+            f"{model.stem} x{clients}",
+            "tokens/s",
+            {
+                OURS: served(ours),
+                "batched-bench unified": batched("-kvu"),
+                "batched-bench separate": batched("-no-kvu"),
+                "llama-server": served(theirs),
+            },
+        )["rate"]
 
 
 def sampling(bench: Any) -> list[Row]:
@@ -113,6 +136,7 @@ def sampling(bench: Any) -> list[Row]:
                     )
                     times[sampled] += 1 / answer.tokens_per_s
                 return {"ratio": times[False] / times[True]}
+
             return measure
 
         values = bench.in_turns(
