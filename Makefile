@@ -1,4 +1,5 @@
-# `make help` lists the targets. All but `run` share one build of llama.cpp, the dev profile's.
+# `make help` lists the targets. All but `run` and `bench` share one build of llama.cpp, the dev
+# profile's.
 
 PORT  ?= 3000
 MODEL ?=
@@ -6,13 +7,14 @@ ARGS  ?=
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
-.PHONY: help run test fmt lint doc rust-tests deny python-tests setup setup-test
+.PHONY: help run test fmt lint doc rust-tests deny python-tests bench setup setup-test
 .DEFAULT_GOAL := help
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  make run MODEL=model.gguf PORT=4000 ARGS="--ctx-size 4096"   another model, port, options'
+	@echo '  make bench QUICK=1 ONLY="one-stream ttft"   two short turns, some scenarios; see tools/bench/README.md'
 
 run: setup ## Install what is missing, build the release and serve the demo model on port 3000
 	cargo build --release
@@ -55,6 +57,21 @@ deny: ## Check licences and sources of the dependencies
 python-tests: setup-test ## Run test_client.py against the real daemon, as `make rust-tests` built it
 	INFERENCE_CORE_BIN="$(TARGET)/debug/inference-core" \
 		.venv/bin/python -m pytest -p no:cacheprovider tests/python
+
+# Variables that are given become options of the same name.
+BENCH_OPTIONS = $(if $(filter-out 0,$(QUICK)),--quick) \
+	$(foreach name,ONLY TURNS SOAK THREADS PEERS MODELS VOCAB,$(if $($(name)),\
+	--$(shell echo $(name) | tr A-Z a-z) "$($(name))"))
+BENCH_VENV := $(TARGET)/bench/venv
+
+bench: setup-test ## Measure beside llama.cpp's programs (45 minutes), write docs/BENCHMARKS.md
+	cargo build --release --bins --examples
+	@cmp -s tools/bench/requirements.txt "$(BENCH_VENV)/requirements.txt" || { \
+		python3 -m venv --clear "$(BENCH_VENV)" && \
+		"$(BENCH_VENV)/bin/python" -m pip install --quiet --disable-pip-version-check \
+			-r tools/bench/requirements.txt && \
+		cp tools/bench/requirements.txt "$(BENCH_VENV)/"; }
+	"$(BENCH_VENV)/bin/python" tools/bench/bench.py --target "$(TARGET)" $(BENCH_OPTIONS)
 
 setup:
 	@sh scripts/setup.sh

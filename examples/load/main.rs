@@ -58,9 +58,9 @@ struct Args {
     /// Poisson arrivals, this many a second on average [default: closed loop]
     #[arg(long, value_parser = positive)]
     rate: Option<f64>,
-    /// Words in a prompt
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    prompt_words: u32,
+    /// Words in a prompt: a number, or a range such as 8..512
+    #[arg(long, default_value = "32")]
+    prompt_words: Lengths,
     /// Words that all prompts have in common, at their start
     #[arg(long, default_value_t = 0)]
     shared_prefix_words: u32,
@@ -229,7 +229,7 @@ async fn measure(args: Args) -> anyhow::Result<Report> {
         },
         workload: Workload {
             seed: args.seed,
-            prompt_words: args.prompt_words as usize,
+            prompt: args.prompt_words,
             shared_prefix_words: args.shared_prefix_words as usize,
             same_prompt: args.same_prompt,
             output: args.max_tokens,
@@ -258,9 +258,9 @@ async fn measure(args: Args) -> anyhow::Result<Report> {
     for connection in connections {
         drivers.spawn(drive(Arc::clone(&run), connection));
     }
-    let samples: Vec<Sample> = drivers.join_all().await.into_iter().flatten().collect();
+    let clients = drivers.join_all().await;
     let wall = run.started.elapsed();
-    Ok(Report::new(name.into(), run.uri.to_string(), args.connections.into(), wall, &samples))
+    Ok(Report::new(name.into(), run.uri.to_string(), wall, &clients))
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -138,19 +138,43 @@ pub(crate) struct Report {
     prompt_tokens: u64,
     prompt_tokens_per_s: f64,
     cached_tokens: u64,
+    clients: Vec<Client>,
+}
+
+/// What one connection saw, to tell whether all were treated alike.
+#[derive(Debug, Serialize)]
+struct Client {
+    requests: usize,
+    answered: usize,
+    mean_ttft_ms: Option<f64>,
+    tokens: u64,
+}
+
+impl Client {
+    fn new(samples: &[Sample]) -> Self {
+        let answers = || samples.iter().filter_map(|sample| sample.outcome.as_ref().ok());
+        let done = samples.iter().filter(|sample| !sample.failed());
+        Self {
+            requests: samples.len(),
+            answered: answers().count(),
+            mean_ttft_ms: Summary::of(done.filter_map(Sample::ttft_ms)).map(|ttft| ttft.mean),
+            tokens: answers().map(|answer| answer.prompt_tokens + answer.tokens).sum(),
+        }
+    }
 }
 
 impl Report {
-    /// Sums up a run that took `wall`. Only answered requests count towards times and tokens.
+    /// Sums up a run that took `wall`, from the samples of each connection. Only answered requests
+    /// count towards times and tokens.
     pub(crate) fn new(
         protocol: String,
         url: String,
-        connections: usize,
         wall: Duration,
-        samples: &[Sample],
+        clients: &[Vec<Sample>],
     ) -> Self {
+        let samples: Vec<&Sample> = clients.iter().flatten().collect();
         let mut outcomes = BTreeMap::from([("done".to_owned(), 0)]);
-        for sample in samples {
+        for sample in &samples {
             let name = sample.outcome.as_ref().err().map_or("done", String::as_str);
             *outcomes.entry(name.to_owned()).or_default() += 1;
         }
@@ -162,20 +186,21 @@ impl Report {
         Self {
             protocol,
             url,
-            connections,
+            connections: clients.len(),
             wall_s,
             requests: samples.len(),
             outcomes,
-            ttft_ms: Summary::of(done().filter_map(Sample::ttft_ms)),
+            ttft_ms: Summary::of(done().filter_map(|sample| sample.ttft_ms())),
             itl_ms: Summary::of(done().flat_map(|s| s.gaps_ms.iter().map(|gap| f64::from(*gap)))),
             total_ms: Summary::of(done().map(|sample| ms(sample.total))),
-            stream_tokens_per_s: Summary::of(done().filter_map(Sample::tokens_per_s)),
+            stream_tokens_per_s: Summary::of(done().filter_map(|sample| sample.tokens_per_s())),
             start_delay_ms: Summary::of(samples.iter().map(|sample| ms(sample.delay))),
             output_tokens,
             output_tokens_per_s: output_tokens as f64 / wall_s,
             prompt_tokens,
             prompt_tokens_per_s: prompt_tokens as f64 / wall_s,
             cached_tokens: answers().map(|answer| answer.cached_tokens).sum(),
+            clients: clients.iter().map(|samples| Client::new(samples)).collect(),
         }
     }
 
@@ -284,11 +309,15 @@ mod tests {
             sample.end(outcome);
             samples.push(sample);
         }
-        let report = Report::new("p".into(), "u".into(), 1, Duration::from_secs(2), &samples);
+        let clients = [samples, Vec::new()];
+        let report = Report::new("p".into(), "u".into(), Duration::from_secs(2), &clients);
         assert_eq!(report.outcomes, BTreeMap::from([("busy".into(), 1), ("done".into(), 1)]));
         assert_eq!(report.ttft_ms.as_ref().unwrap().count, 1);
         assert_eq!((report.output_tokens, report.output_tokens_per_s), (10, 5.0));
         assert!(!report.is_clean());
+        let seen = |client: &Client| (client.requests, client.answered, client.mean_ttft_ms);
+        let seen: Vec<_> = report.clients.iter().map(seen).collect();
+        assert_eq!(seen, [(2, 1, Some(20.0)), (0, 0, None)]);
         assert!(report.to_string().contains("1  busy"));
     }
 }

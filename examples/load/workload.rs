@@ -44,7 +44,7 @@ pub(crate) struct Workload {
     /// Decides every random choice.
     pub(crate) seed: u64,
     /// Words in a prompt.
-    pub(crate) prompt_words: usize,
+    pub(crate) prompt: Lengths,
     /// How many of them, from the first, are the same in every prompt.
     pub(crate) shared_prefix_words: usize,
     /// Send one and the same prompt throughout.
@@ -59,8 +59,10 @@ impl Workload {
         let mut shared = Rng::new(self.seed, u64::MAX);
         let mut own = Rng::new(self.seed, index);
         let max_tokens = self.output.draw(&mut own);
-        let common = if self.same_prompt { self.prompt_words } else { self.shared_prefix_words };
-        let words: Vec<&str> = (0..self.prompt_words)
+        let length =
+            self.prompt.draw(if self.same_prompt { &mut shared } else { &mut own }) as usize;
+        let common = if self.same_prompt { length } else { self.shared_prefix_words };
+        let words: Vec<&str> = (0..length)
             .map(|place| if place < common { shared.word() } else { own.word() })
             .collect();
         Work { prompt: words.join(" "), max_tokens }
@@ -169,7 +171,7 @@ mod tests {
     fn workload() -> Workload {
         Workload {
             seed: 7,
-            prompt_words: 40,
+            prompt: "40".parse().unwrap(),
             shared_prefix_words: 0,
             same_prompt: false,
             output: "16..256".parse().unwrap(),
@@ -189,6 +191,10 @@ mod tests {
         assert_eq!(workload().request(0).prompt.split(' ').count(), 40);
         let shared = Workload { shared_prefix_words: 60, ..workload() };
         assert_eq!(shared.request(0).prompt.split(' ').count(), 40);
+        let mixed = Workload { prompt: "2..5".parse().unwrap(), ..workload() };
+        let words = |index| mixed.request(index).prompt.split(' ').count();
+        let (least, most) = ((0..200).map(words).min(), (0..200).map(words).max());
+        assert_eq!((least, most), (Some(2), Some(5)));
     }
 
     #[test]

@@ -1,0 +1,56 @@
+"""What happens while it happens: progress on the terminal, and the commands for the report."""
+
+from __future__ import annotations
+
+import os
+import time
+
+LOAD_WARNING = 0.5
+
+
+class Journal:
+    """Collects the commands of each scenario and says what is going on."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.scenario = ""
+        self.commands: dict[str, list[str]] = {}
+        self.notes: dict[str, list[str]] = {}
+
+    def begin(self, scenario: str, title: str, place: str) -> None:
+        self.scenario = scenario
+        self.say(f"\n[{place}] {scenario}: {title}")
+
+    def say(self, text: str) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
+        lead = text[: len(text) - len(text.lstrip("\n"))]
+        print(f"{lead}{minutes:3d}:{seconds:02d}  {text.lstrip()}", flush=True)
+
+    def note(self, text: str) -> None:
+        """Something that a reader of the report must know about this scenario."""
+        notes = self.notes.setdefault(self.scenario, [])
+        if text not in notes:
+            notes.append(text)
+            self.say(f"note: {text}")
+
+    def command(self, command: list[str], port: int | None = None) -> None:
+        """Keeps a command as a reader would type it: without folders, PORT for the port."""
+        words = [word.replace(str(port), "PORT") if port else word for word in command]
+        words = [os.path.basename(word) if word.startswith("/") else word for word in words]
+        line = " ".join(words)
+        lines = self.commands.setdefault(self.scenario, [])
+        if line not in lines:
+            lines.append(line)
+
+
+def busy_before() -> float:
+    """The load average, and a warning if the machine is not quiet."""
+    load = os.getloadavg()[0]
+    if load > LOAD_WARNING:
+        print(
+            f"bench: the load average is {load:.1f}: something else is running. llama.cpp's threads"
+            " wait for each other,\nso the figures will be far too low; they are good for trying"
+            " the bench only.",
+            flush=True,
+        )
+    return load

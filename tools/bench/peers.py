@@ -1,0 +1,76 @@
+"""llama.cpp's own programs, compiled from the source that the PyPI package llama-cpp-python carries:
+one download of a fixed version from a package index, with no git and no submodules.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+PACKAGE, VERSION = "llama-cpp-python", "0.3.36"
+PROGRAMS = ("llama-server", "llama-bench", "llama-batched-bench")
+# For the processor at hand, as the daemon is; the rest is as llama.cpp sets it.
+OPTIONS = ("-DGGML_NATIVE=ON", "-DCMAKE_BUILD_TYPE=Release", "-DLLAMA_CURL=OFF")
+
+
+def get(cache: Path, given: str | None) -> Path:
+    """The folder with the programs: the given one, or one that is made once and kept."""
+    if given:
+        folder = Path(given).resolve()
+        missing = [name for name in PROGRAMS if not (folder / name).exists()]
+        if missing:
+            sys.exit(f"bench: no {', '.join(missing)} in {folder}")
+        return folder
+    source = cache / f"{PACKAGE.replace('-', '_')}-{VERSION}"
+    folder = source / "vendor/llama.cpp/build/bin"
+    if all((folder / name).exists() for name in PROGRAMS):
+        return folder
+    if not (source / "vendor").exists():
+        download(cache)
+    compile_in(source / "vendor/llama.cpp")
+    return folder
+
+
+def download(cache: Path) -> None:
+    print(f"bench: getting the source of {PACKAGE} {VERSION}, about 75 MB", flush=True)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    subprocess.run(
+        [*pip, "download", "--no-deps", "--no-binary", PACKAGE, f"{PACKAGE}=={VERSION}"],
+        cwd=cache,
+        check=True,
+    )
+    archive = next(cache.glob(f"{PACKAGE.replace('-', '_')}-{VERSION}.tar.gz"))
+    # Renamed at the end, so that what is there is whole.
+    unpacked = cache / "unpacking"
+    with tarfile.open(archive) as packed:
+        packed.extractall(unpacked, filter="data")
+    name = archive.name.removesuffix(".tar.gz")
+    (unpacked / name).rename(cache / name)
+    unpacked.rmdir()
+    archive.unlink()
+
+
+def compile_in(source: Path) -> None:
+    jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(os.cpu_count() or 1))
+    print(f"bench: compiling {', '.join(PROGRAMS)}: about six minutes on two cores", flush=True)
+    log = source / "build.log"
+    with log.open("wb") as out:
+        for step in (
+            ["cmake", "-B", "build", *OPTIONS],
+            ["cmake", "--build", "build", "-j", jobs, "--target", *PROGRAMS],
+        ):
+            if subprocess.run(step, cwd=source, stdout=out, stderr=out, check=False).returncode:
+                sys.exit(f"bench: {' '.join(step)} failed; see {log}")
+
+
+def version(folder: Path) -> str:
+    """What llama-server says about itself, on one line."""
+    run = subprocess.run(
+        [folder / "llama-server", "--version"], capture_output=True, text=True, check=False
+    )
+    lines = (run.stdout + run.stderr).strip().splitlines()
+    said = next((line for line in lines if line.startswith("version")), "version: unknown")
+    return said.removeprefix("version: ")

@@ -1,0 +1,38 @@
+"""Every scenario by its name. A scenario is a function that takes the bench and returns rows; its
+documentation is the paragraph that the report prints above them."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from measures import Row
+
+from . import footprint, latency, reuse, soak, speed
+
+
+@dataclass(frozen=True)
+class Scenario:
+    title: str
+    measure: Callable[[Any], list[Row]]
+
+    @property
+    def about(self) -> str:
+        return inspect.getdoc(self.measure) or ""
+
+
+SCENARIOS = {
+    "one-stream": Scenario("one client", speed.one_stream),
+    "many-streams": Scenario("8 and 16 clients at once", speed.many_streams),
+    "ttft": Scenario("first token of a short prompt on an idle server", latency.first_token),
+    "long-prompt": Scenario("a long prompt while others are served", latency.long_prompt),
+    "chat": Scenario("the second turn of a long chat", reuse.second_turn),
+    "shared-prefix": Scenario("8 clients with one system prompt at once", reuse.shared_prefix),
+    "abort": Scenario("from abort or disconnect to a free slot", latency.abort),
+    "sampling": Scenario("what sampling costs at a large vocabulary", speed.sampling),
+    "speculation": Scenario("n-gram speculation on repetitive text", speed.speculation),
+    "start": Scenario("start and peak memory", footprint.start),
+    "idle": Scenario("idle connections", footprint.idle),
+    "soak": Scenario("64 clients over 8 slots", soak.soak),
+}

@@ -1,0 +1,101 @@
+"""How many prompt tokens are computed, by how many are new. Counts do not depend on the size of the
+model, so the small one is asked.
+
+The daemon's counts are those of its /metrics page, llama-server's are `prompt_n` of its answers.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Callable
+
+from measures import OURS, Goal, Row
+
+from . import texts
+
+CHAT_TOKENS, ANSWER_TOKENS, TURN_WORDS = 3000, 32, 64
+PREFIX_TOKENS, CLIENTS, OWN_WORDS = 2000, 8, 32
+CONTEXT = 4096
+
+
+def computed_by(server: Any, work: Callable[[], list[Any]]) -> int:
+    """Prompt tokens that the server computed during the work, which returns the answers."""
+    if server.name != OURS:
+        return sum(answer.computed for answer in work())
+    before = server.counter("prompt_tokens_total")
+    work()
+    return int(server.counter("prompt_tokens_total") - before)
+
+
+def compare(
+    bench: Any, slots: int, what: str, measure: Callable[[Any, Any, int], float]
+) -> list[Row]:
+    model = bench.small
+    with (
+        bench.serve(model, slots, CONTEXT) as ours,
+        bench.serve_llama(model, slots, CONTEXT) as theirs,
+    ):
+        values = bench.in_turns(
+            model.stem,
+            "",
+            {
+                server.name: lambda turn, server=server: {"by new": measure(server, theirs, turn)}
+                for server in (ours, theirs)
+            },
+        )["by new"]
+    return [Row(what, model.stem, "× new", False, values, [Goal(1.05)])]
+
+
+def second_turn(bench: Any) -> list[Row]:
+    """A chat of 3,000 tokens gets an answer of 32 and then goes on with 64 words: prompt tokens
+    that the second turn computes, by the tokens of those 64 words and the answer's last token,
+    which no server has read before. In each turn the chat is another one."""
+
+    def measure(server: Any, counter: Any, turn: int) -> float:
+        tokens = counter.tokens
+        first = texts.sized(tokens, (turn, "chat"), CHAT_TOKENS)
+        say_river = texts.only(tokens, "river")
+        answer = server.stream().ask(
+            first, max_tokens=ANSWER_TOKENS, ignore_eos=True, logit_bias=say_river
+        )
+        second = f"{first}{answer.text} {texts.words((turn, 'more'), TURN_WORDS)}"
+        new = len(tokens(second)) - len(tokens(first)) - (ANSWER_TOKENS - 1)
+        ask = lambda: [server.stream().ask(second, max_tokens=1)]  # noqa: E731
+        return computed_by(server, ask) / new
+
+    return compare(bench, 2, "second turn of a chat", measure)
+
+
+def shared_prefix(bench: Any) -> list[Row]:
+    """Eight clients send, at the same moment, the same 2,000 tokens and 32 words of their own, which
+    nobody has sent before: prompt tokens computed for all, by the shared tokens once and everybody's
+    own."""
+
+    def measure(server: Any, counter: Any, turn: int) -> float:
+        tokens = counter.tokens
+        shared = texts.sized(tokens, (turn, "shared"), PREFIX_TOKENS)
+        prompts = [
+            f"{shared} {texts.words((turn, client), OWN_WORDS)}" for client in range(CLIENTS)
+        ]
+        length = len(tokens(shared))
+        new = length + sum(len(tokens(prompt)) - length for prompt in prompts)
+
+        def together() -> list[Any]:
+            answers: list[Any] = []
+            gate = threading.Barrier(CLIENTS)
+
+            def client(prompt: str) -> None:
+                stream = server.stream()
+                gate.wait()
+                answers.append(stream.ask(prompt, max_tokens=8, ignore_eos=True))
+
+            threads = [threading.Thread(target=client, args=[prompt]) for prompt in prompts]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            return answers
+
+        return computed_by(server, together) / new
+
+    return compare(bench, CLIENTS, "8 clients, one prefix", measure)

@@ -1,0 +1,175 @@
+"""How fast tokens come: alone, together, sampled, guessed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from measures import OURS, Goal, Row
+from servers import Server
+
+
+# Long enough that a light model runs for a quarter of a second.
+LIGHT_TOKENS, TOKENS = 512, 64
+WAVE_LIGHT_TOKENS, WAVE_TOKENS, WAVE_WORDS = 256, 48, 16
+WAVE_CONTEXT = 512
+SAMPLED = {"temp": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "repeat_penalty": 1.1}
+
+
+def one_stream(bench: Any) -> list[Row]:
+    """Generated tokens a second of one client with a prompt of one word, over the whole request as
+    the client sees it. llama-bench (`-n`) computes as many tokens without server, text or client;
+    nothing built on llama.cpp can be faster."""
+    rows = []
+    for model in [bench.demo, *bench.models]:
+        light = bench.is_light(model)
+        count, times = (LIGHT_TOKENS, 3) if light else (TOKENS, 1 if bench.quick else 2)
+        with bench.serve(model, 1, 1024) as ours, bench.serve_llama(model, 1, 1024) as theirs:
+
+            def served(server: Server) -> Any:
+                def measure(turn: int) -> dict[str, float]:
+                    answer = bench.load(
+                        server, requests=times, prompt_words=1, max_tokens=count, seed=turn
+                    )
+                    return {"rate": count * 1e3 / answer["total_ms"]["p50"]}
+
+                return measure
+
+            def ceiling(_: int) -> dict[str, float]:
+                return {"rate": bench.llama_bench(model, 0, count, times)["tokens_per_s"]}
+
+            values = bench.in_turns(
+                model.stem,
+                "tokens/s",
+                {
+                    OURS: served(ours),
+                    "llama-bench": ceiling,
+                    "llama-server": served(theirs),
+                },
+            )
+        goals = [Goal(0.98, ("llama-bench",))]
+        goals.append(Goal(1.3 if light else 1.0, ("llama-server",)))
+        rows.append(Row("one stream", model.stem, "tokens/s", True, values["rate"], goals))
+    return rows
+
+
+def many_streams(bench: Any) -> list[Row]:
+    """Generated tokens a second of all clients together, each with one request of about 16 words,
+    all sent at the same moment; prompts are part of the time. llama-batched-bench does the same
+    two phases (`-npp`, `-ntg`) without server, text or clients, with one KV cache for all
+    (`-kvu`) and with one for each."""
+    rows = []
+    for model in bench.models:
+        light = bench.is_light(model)
+        for clients in (8, 16) if light else (8,):
+            values = wave(bench, model, clients, WAVE_LIGHT_TOKENS if light else WAVE_TOKENS)
+            ceiling = Goal(
+                0.95 if light else 0.97, ("batched-bench unified", "batched-bench separate")
+            )
+            goals = [ceiling, Goal(1.8 if light else 1.0, ("llama-server",))]
+            what = f"{clients} streams, total"
+            rows.append(Row(what, model.stem, "tokens/s", True, values, goals))
+    return rows
+
+
+def wave(bench: Any, model: Path, clients: int, count: int) -> dict[str, list[float]]:
+    """One request from each client at once."""
+    work = {"connections": clients, "requests": clients, "prompt_words": WAVE_WORDS}
+    slots = (model, clients, WAVE_CONTEXT)
+    with bench.serve(*slots) as ours, bench.serve_llama(*slots) as theirs:
+        probe = bench.load(ours, **work, max_tokens=1)
+        prompt = round(probe["prompt_tokens"] / clients)
+
+        def served(server: Server) -> Any:
+            def measure(turn: int) -> dict[str, float]:
+                # Seeds that neither the probe nor another turn has used: nothing is in the cache.
+                answer = bench.load(server, **work, max_tokens=count, seed=100 + turn)
+                return {"rate": answer["output_tokens_per_s"]}
+
+            return measure
+
+        def batched(mode: str) -> Any:
+            def measure(_: int) -> dict[str, float]:
+                line = bench.tool(
+                    "llama-batched-bench",
+                    model,
+                    "-c",
+                    clients * WAVE_CONTEXT,
+                    "-npp",
+                    prompt,
+                    "-ntg",
+                    count,
+                    "-npl",
+                    clients,
+                    mode,
+                )[0]
+                return {"rate": clients * count / (line["t_pp"] + line["t_tg"])}
+
+            return measure
+
+        return bench.in_turns(
+            f"{model.stem} x{clients}",
+            "tokens/s",
+            {
+                OURS: served(ours),
+                "batched-bench unified": batched("-kvu"),
+                "batched-bench separate": batched("-no-kvu"),
+                "llama-server": served(theirs),
+            },
+        )["rate"]
+
+
+def sampling(bench: Any) -> list[Row]:
+    """Tokens a second with temp 0.8, top_k 40, top_p 0.95, min_p 0.05 and repeat_penalty 1.1, by
+    those of the same server with temp 0, on the model with many tokens and few weights. Plain,
+    sampled, sampled, plain in each turn, so that a drift hits both."""
+    model = bench.middle
+    with bench.serve(model, 1, 1024) as ours, bench.serve_llama(model, 1, 1024) as theirs:
+
+        def ratio(server: Any) -> Any:
+            def measure(turn: int) -> dict[str, float]:
+                times = {False: 0.0, True: 0.0}
+                for sampled in (False, True, True, False):
+                    params = {**(SAMPLED if sampled else {"temp": 0}), "seed": turn + 1}
+                    answer = server.stream().ask(
+                        "the", max_tokens=TOKENS, ignore_eos=True, **params
+                    )
+                    times[sampled] += 1 / answer.tokens_per_s
+                return {"ratio": times[False] / times[True]}
+
+            return measure
+
+        values = bench.in_turns(
+            model.stem, "of the greedy rate", {OURS: ratio(ours), "llama-server": ratio(theirs)}
+        )["ratio"]
+    what, unit = "sampled by greedy rate", "× greedy"
+    return [Row(what, model.stem, unit, True, values, [Goal(0.97)])]
+
+
+def speculation(bench: Any) -> list[Row]:
+    """Tokens a second with `"speculative":"ngram"` by those with `"off"`, on a prompt that repeats
+    one sentence. Left out where the daemon does not know the parameter."""
+    rows = []
+    prompt = "Write it again. " + "The dog runs over the hill and finds an old house. " * 12
+    for model in (bench.demo, bench.middle, bench.large):
+        with bench.serve(model, 1, 1024) as server:
+            nonsense = server.stream().ask(prompt, max_tokens=1, speculative="nonsense")
+            known = server.stream().ask(prompt, max_tokens=1, speculative="ngram")
+            if nonsense.error != "invalid_params" or known.error:
+                bench.journal.note("left out: this daemon has no `speculative` parameter")
+                return []
+            count = LIGHT_TOKENS // 2 if bench.is_light(model) else TOKENS
+
+            def rates(_: int) -> dict[str, float]:
+                rate = {}
+                for mode in ("off", "ngram"):
+                    answer = server.stream().ask(
+                        prompt, max_tokens=count, ignore_eos=True, speculative=mode
+                    )
+                    rate[mode] = answer.tokens / (answer.ended - answer.texts[0])
+                return {"ratio": rate["ngram"] / rate["off"], **rate}
+
+            values = bench.in_turns(model.stem, "tokens/s", {OURS: rates})
+        row = Row("ngram by off", model.stem, "× off", True, values["ratio"], [Goal(1.5)])
+        rows.append(row)
+    return rows
