@@ -24,7 +24,7 @@ fn model(experts: u64, is_tied: bool) -> Sizes {
         largest: 4 * MIB,
         window: 0,
         n_embd: 1024,
-        n_ff: 4096,
+        feed_forward: 3 * 4096,
         n_head: 16,
         n_vocab: 10_000,
     }
