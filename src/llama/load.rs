@@ -118,6 +118,7 @@ fn attempt(
         LoadError::Resources { model: name, reason }
     })?;
     progress.memory(compare(placement, &take_buffers()));
+    progress.offloaded(placement.gpu_layers);
     let is_slow = description.sizes.has_odd_heads() && placement.gpu_layers == 0;
     let model = LlamaCpp::new(&model, context, vocabulary.clone(), options, is_slow);
     Ok(Loaded { model, vocabulary })
