@@ -87,7 +87,8 @@ impl Setup {
                 // A test that ends early drops its end.
                 let _ = gate.recv();
             }
-            progress.memory(vec![MemoryPart { name: "kv", planned: 1000, taken: 1024 }]);
+            let device = "cpu".to_owned();
+            progress.memory(vec![MemoryPart { name: "kv", device, planned: 1000, taken: 1024 }]);
             if let Some(layers) = offloaded {
                 progress.offloaded(layers);
             }

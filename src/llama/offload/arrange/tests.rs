@@ -35,7 +35,9 @@ fn demand() -> Demand {
 }
 
 fn cards(free: &[u64]) -> Vec<Card> {
-    free.iter().map(|mib| Card { name: "card".to_owned(), free: mib * MIB }).collect()
+    free.iter()
+        .map(|mib| Card { name: "card".to_owned(), device: String::new(), free: mib * MIB })
+        .collect()
 }
 
 fn auto(sizes: &Sizes, free: &[u64], reserve: u64) -> Placement {
