@@ -42,14 +42,15 @@ struct Place {
 
 impl From<&Where> for Place {
     fn from(place: &Where) -> Self {
-        let Where { name, budget, layers, weights, kv, compute, context } = place.clone();
+        let Where { name, budget, layers, weights, kv, compute, context, .. } = place.clone();
         Self { name, layers, weights, kv, compute, context, total: place.total(), budget }
     }
 }
 
 /// Cards that have so much free.
 pub(super) fn imagined(free: &[u64]) -> Vec<Card> {
-    let named = |(i, &free): (usize, &u64)| Card { name: format!("card {i}"), free };
+    let named =
+        |(i, &free): (usize, &u64)| Card { name: format!("card {i}"), device: String::new(), free };
     free.iter().enumerate().map(named).collect()
 }
 

@@ -59,6 +59,9 @@ pub(super) fn print(
         let page = PlanPage::new(model, plan);
         say(&format!("{}\n{}", plan.placement.why, page.places().trim_end()));
     }
+    if plan.placement.cards.is_empty() && build_info::BACKEND != "cpu" {
+        say("  no graphics card was found, or no driver for it: the CPU computes");
+    }
     if model.demo {
         say("  this is the built-in toy model: name a GGUF file to serve a real one");
     }

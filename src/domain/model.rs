@@ -1,10 +1,12 @@
 //! What the house knows of its model before the weights are loaded.
 
-/// What one kind of buffer was planned to take, and takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What one kind of buffer was planned to take in one place, and takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemoryPart {
     /// What it is for: `weights`, `kv` or `compute`.
     pub name: &'static str,
+    /// Where it is: `cpu`, or a card as the model library calls it (`CUDA0`).
+    pub device: String,
     /// Bytes that were planned.
     pub planned: u64,
     /// Bytes that the model library reports.

@@ -51,6 +51,8 @@ pub(super) struct Shared {
     pub(super) vocabulary: OnceLock<Arc<dyn Vocabulary>>,
     /// Set by a load that knows.
     pub(super) memory: OnceLock<Vec<MemoryPart>>,
+    /// Likewise.
+    pub(super) offloaded: OnceLock<u32>,
     /// No new requests; the running ones may finish.
     pub(super) draining: AtomicBool,
     /// End what runs, with an outcome, and leave.
@@ -101,6 +103,12 @@ impl EngineHandle {
     /// What the loaded model takes; empty before, and where nobody knows.
     pub fn memory(&self) -> &[MemoryPart] {
         self.shared.memory.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Layers of the loaded model that lie on cards, the output matrix counted as one; `None`
+    /// before, and where nobody knows.
+    pub fn offloaded(&self) -> Option<u32> {
+        self.shared.offloaded.get().copied()
     }
 
     /// What the engine is doing now.

@@ -48,6 +48,12 @@ impl LoadProgress {
         // A load reports once.
         let _ = self.shared.memory.set(parts);
     }
+
+    /// Reports how many layers lie on cards, the output matrix counted as one, once it is loaded.
+    pub fn offloaded(&self, layers: u32) {
+        // A load reports once.
+        let _ = self.shared.offloaded.set(layers);
+    }
 }
 
 /// A running engine, for the one who owns it.
@@ -78,6 +84,7 @@ impl<E: Send + 'static> Engine<E> {
             inbox: Arc::new(Inbox::default()),
             vocabulary: OnceLock::new(),
             memory: OnceLock::new(),
+            offloaded: OnceLock::new(),
             draining: AtomicBool::new(false),
             stopping: CancelFlag::default(),
         });

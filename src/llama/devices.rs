@@ -25,17 +25,19 @@ pub fn cards() -> Vec<Card> {
 fn card(index: usize) -> Option<Card> {
     let (mut free, mut total) = (0, 0);
     // SAFETY: the index is below the count of devices, which only grows; the memory function
-    // fills the two numbers, and the description is a C string that the backend keeps.
-    let (kind, name) = unsafe {
+    // fills the two numbers, and name and description are C strings that the backend keeps.
+    let (kind, name, device) = unsafe {
         let device = sys::ggml_backend_dev_get(index);
         let kind = sys::ggml_backend_dev_type(device);
         sys::ggml_backend_dev_memory(device, &mut free, &mut total);
-        (kind, CStr::from_ptr(sys::ggml_backend_dev_description(device)))
+        let name = CStr::from_ptr(sys::ggml_backend_dev_description(device));
+        (kind, name, CStr::from_ptr(sys::ggml_backend_dev_name(device)))
     };
+    let device = device.to_string_lossy().into_owned();
     let name = one_line(&name.to_string_lossy());
     let is_card =
         matches!(kind, sys::GGML_BACKEND_DEVICE_TYPE_GPU | sys::GGML_BACKEND_DEVICE_TYPE_IGPU);
-    is_card.then_some(Card { name, free: free as u64 })
+    is_card.then_some(Card { name, device, free: free as u64 })
 }
 
 /// Where the card at `index` sits; `None` for other devices, and where the backend does not know.

@@ -116,6 +116,7 @@ fn attempt(
         LoadError::Resources { model: name, reason }
     })?;
     progress.memory(compare(placement, &take_buffers(), is_mapped(description, placement)));
+    progress.offloaded(placement.gpu_layers);
     let is_slow = description.sizes.has_odd_heads() && placement.gpu_layers == 0;
     let draft = draft.map(|draft| load_draft(draft, &vocabulary, options, progress)).transpose()?;
     let model = LlamaCpp::new(&model, context, draft, vocabulary.clone(), options, is_slow);
@@ -228,34 +229,40 @@ fn flash(description: &Description, options: &Options, is_offloaded: bool) -> Op
     situation.choice()
 }
 
-/// Logs how far the plan was from what llama.cpp then took, and gives both.
+/// Logs how far the plan was from what llama.cpp then took in each place, and gives both.
 fn compare(placement: &Placement, buffers: &[Buffer], is_mapped: bool) -> Vec<MemoryPart> {
-    let planned = |bytes: fn(&Where) -> u64| -> u64 {
-        placement.cards.iter().chain([&placement.cpu]).map(bytes).sum()
+    let is_card = |owner: &str| placement.cards.iter().any(|card| card.device == owner);
+    // What belongs to no card is in the processor's memory, whatever llama.cpp calls it: mapped,
+    // or pinned for a card to read.
+    let is_at = |buffer: &Buffer, place: &Where| {
+        if is_card(&place.device) { buffer.owner == place.device } else { !is_card(&buffer.owner) }
     };
     // Copies in another order lie beside the weights of a mapped file, and in their stead else.
     let counts = |buffer: &&Buffer| !is_mapped || buffer.owner != REPACKED;
-    let taken = |kind: &str| -> u64 {
-        let of_kind = buffers.iter().filter(|buffer| buffer.kind == kind);
-        let mib: f64 = of_kind.filter(counts).map(|buffer| buffer.mib).sum();
+    let taken = |kind: &str, place: &Where| -> u64 {
+        let here = buffers.iter().filter(|buffer| buffer.kind == kind && is_at(buffer, place));
+        let mib: f64 = here.filter(counts).map(|buffer| buffer.mib).sum();
         (mib * f64::from(1 << 20)) as u64
     };
-    let parts = vec![
-        MemoryPart {
-            name: "weights",
-            planned: planned(|place| place.weights),
-            taken: taken("model"),
-        },
-        MemoryPart { name: "kv", planned: planned(|place| place.kv), taken: taken("KV") },
-        MemoryPart {
-            name: "compute",
-            planned: planned(|place| place.compute),
-            taken: taken("compute"),
-        },
-    ];
-    for MemoryPart { name, planned, taken } in &parts {
-        let deviation_percent = (*taken as f64 / *planned as f64 - 1.0) * 100.0;
-        tracing::info!(part = name, planned, taken, deviation_percent, "memory of the model");
+    let parts_of = |place: &Where| {
+        let parts = [
+            ("weights", "model", place.weights),
+            ("kv", "KV", place.kv),
+            ("compute", "compute", place.compute),
+        ];
+        parts.map(|(name, kind, planned)| MemoryPart {
+            name,
+            device: place.device.clone(),
+            planned,
+            taken: taken(kind, place),
+        })
+    };
+    let places = placement.cards.iter().chain([&placement.cpu]);
+    let parts: Vec<_> =
+        places.flat_map(parts_of).filter(|part| part.planned > 0 || part.taken > 0).collect();
+    for MemoryPart { name, device, planned, taken } in &parts {
+        let deviation_percent = (*taken as f64 / (*planned).max(1) as f64 - 1.0) * 100.0;
+        tracing::info!(device, part = name, planned, taken, deviation_percent, "memory");
     }
     parts
 }

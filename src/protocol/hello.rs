@@ -7,7 +7,10 @@ use crate::domain::ModelInfo;
 /// The version of the wire contract.
 const PROTOCOL: u32 = 1;
 
-/// What a client finds here. The same for every connection.
+/// What computes where no layer lies on a card.
+const CPU: &str = "cpu";
+
+/// What a client finds here. The same for every connection to a loaded model.
 #[derive(Debug, Clone, Serialize)]
 pub struct Hello {
     protocol: u32,
@@ -82,5 +85,16 @@ impl Hello {
             n_layers,
             auth: Auth::Ok,
         }
+    }
+
+    /// The same after a load that put `layers` on cards, the output matrix counted as one.
+    #[must_use]
+    pub fn offloaded(mut self, layers: u32) -> Self {
+        // Clients count the model's layers, without the output matrix.
+        self.gpu_layers = layers.saturating_sub(1);
+        if layers == 0 {
+            CPU.clone_into(&mut self.backend);
+        }
+        self
     }
 }

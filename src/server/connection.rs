@@ -90,7 +90,7 @@ pub(super) async fn serve<S: Socket>(
         dropped: shared.dropped_counter(),
         closing: shared.closing.clone(),
     };
-    let writing = writer.run(shared.hello.clone(), sources, gone.clone()).in_current_span();
+    let writing = writer.run(shared.hello(), sources, gone.clone()).in_current_span();
     let mut writing = shared.tasks.spawn(writing);
     // However this ends, also by a panic, the writer does not outlive it.
     let _gone = gone.clone().drop_guard();

@@ -128,9 +128,11 @@ impl Scrape {
         let dropped = "Metrics frames that a slow connection never got";
         page.counter("dropped_frames", dropped, self.dropped_frames)?;
         let planned = "What the model was planned to take";
-        let parts = self.memory.iter().map(|part| ([("part", part.name)], part.planned as f64));
+        let labels =
+            |part: &MemoryPart| [("device", part.device.clone()), ("part", part.name.to_owned())];
+        let parts = self.memory.iter().map(|part| (labels(part), part.planned as f64));
         page.gauges("model_memory_planned", planned, BYTES, parts)?;
-        let parts = self.memory.iter().map(|part| ([("part", part.name)], part.taken as f64));
+        let parts = self.memory.iter().map(|part| (labels(part), part.taken as f64));
         page.gauges("model_memory", "What the model takes", BYTES, parts)
     }
 

@@ -7,12 +7,11 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::GpuReading;
 use crate::engine::EngineHandle;
-use crate::protocol::{Build, Hello, Placement, ServerFrame};
+use crate::protocol::{Build, Hello, Placement};
 use crate::watchdog::Watchdog;
 
 use super::broadcast;
@@ -33,7 +32,7 @@ const CLOSE_GRACE: Duration = Duration::from_secs(5);
 pub struct Server {
     options: Options,
     engine: EngineHandle,
-    hello: Utf8Bytes,
+    hello: Hello,
     watchdog: Watchdog,
     readings: watch::Receiver<GpuReading>,
 }
@@ -52,7 +51,6 @@ impl Server {
         let build = Build { version, commit, llama_cpp, cpu_flags };
         let placement = Placement { backend, gpu_layers, parallel, ctx_size: engine.ctx_size() };
         let hello = Hello::new(build, model, placement);
-        let hello = ServerFrame::Hello(&hello).text().into();
         Self { options, engine, hello, watchdog, readings }
     }
 

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::domain::{ConnectionId, Gpu, GpuReading};
 use crate::engine::EngineHandle;
+use crate::protocol::{Hello, ServerFrame};
 use crate::watchdog::{Health, Watchdog};
 
 use super::options::Options;
@@ -32,8 +33,8 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) engine: EngineHandle,
     pub(super) watchdog: Watchdog,
-    /// The first frame of every connection.
-    pub(super) hello: Utf8Bytes,
+    /// The first frame of a connection, as planned.
+    hello: Hello,
     /// The latest metrics frame, for everybody who wants it. Never marked as seen here, so that a
     /// new connection's copy has news at once.
     pub(super) metrics: watch::Receiver<Published>,
@@ -68,7 +69,7 @@ impl Shared {
         options: Options,
         engine: EngineHandle,
         watchdog: Watchdog,
-        hello: Utf8Bytes,
+        hello: Hello,
         metrics: watch::Receiver<Published>,
         readings: watch::Receiver<GpuReading>,
         closing: CancellationToken,
@@ -89,6 +90,17 @@ impl Shared {
             next_connection: AtomicU64::new(1),
             dropped_frames: Arc::default(),
         }
+    }
+
+    /// The first frame of a connection that is made now. What was planned for the cards is what
+    /// there is to say until the model is loaded; a load that ran out of memory has put less there.
+    pub(super) fn hello(&self) -> Utf8Bytes {
+        let hello = self.hello.clone();
+        let hello = match self.engine.offloaded() {
+            Some(layers) => hello.offloaded(layers),
+            None => hello,
+        };
+        ServerFrame::Hello(&hello).text().into()
     }
 
     /// The right to one more TCP connection.

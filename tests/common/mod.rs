@@ -40,6 +40,8 @@ pub struct Setup {
     pub load: Option<mpsc::Receiver<()>>,
     /// Bytes the operating system may hold for a client; its own choice if `None`.
     pub send_buffer: Option<u32>,
+    /// Layers that the load reports to have put on cards.
+    pub offloaded: Option<u32>,
     /// What the graphics cards say, at first.
     pub gpus: Vec<Gpu>,
 }
@@ -72,6 +74,7 @@ impl Default for Setup {
             stall_limit: GUARD,
             load: None,
             send_buffer: None,
+            offloaded: None,
             gpus: Vec::new(),
         }
     }
@@ -84,7 +87,8 @@ impl Setup {
     }
 
     pub async fn start(self) -> TestServer {
-        let Self { limits, engine, server, pace, stall_limit, load, send_buffer, gpus } = self;
+        let Self { limits, engine, server, pace, stall_limit, load, send_buffer, offloaded, gpus } =
+            self;
         let has_gate = load.is_some();
         let steps = pace.clone();
         let Engine { handle, loaded, .. } = Engine::<()>::spawn(engine, move |progress| {
@@ -92,7 +96,11 @@ impl Setup {
                 // A test that ends early drops its end.
                 let _ = gate.recv();
             }
-            progress.memory(vec![MemoryPart { name: "kv", planned: 1000, taken: 1024 }]);
+            let device = "cpu".to_owned();
+            progress.memory(vec![MemoryPart { name: "kv", device, planned: 1000, taken: 1024 }]);
+            if let Some(layers) = offloaded {
+                progress.offloaded(layers);
+            }
             let model = Scripted::new(limits, steps);
             Ok(Loaded { model, vocabulary: Arc::new(Paper) })
         })

@@ -4,6 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod shape;
+
+pub use self::shape::{Experts, Shape};
+
 /// The demo model's file.
 pub fn demo_path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/demo-model/demo.gguf")
@@ -51,54 +55,8 @@ impl Gguf {
 
     /// A small model of `arch` (`llama` or `qwen2`) with random weights: three layers, grouped
     /// attention, an output matrix of its own.
-    pub fn random(arch: &str, seed: u64) -> Self {
-        const WIDTH: u64 = 64;
-        const HIDDEN: u64 = 160;
-        const KV: u64 = 32;
-        const LAYERS: u32 = 3;
-        let mut gguf = Self::vocabulary();
-        gguf.set_text("general.architecture", arch);
-        gguf.set_text("general.name", &format!("random {arch}"));
-        for (key, value) in [
-            ("context_length", 2048),
-            ("embedding_length", WIDTH as u32),
-            ("block_count", LAYERS),
-            ("feed_forward_length", HIDDEN as u32),
-            ("attention.head_count", 4),
-            ("attention.head_count_kv", 2),
-            ("rope.dimension_count", 16),
-        ] {
-            gguf.set_u32(&format!("{arch}.{key}"), value);
-        }
-        gguf.set_f32(&format!("{arch}.attention.layer_norm_rms_epsilon"), 1e-5);
-        let n_vocab = gguf.n_vocab();
-        let mut random = Random(seed);
-        let mut matrix = |gguf: &mut Self, name: &str, row: u64, rows: u64| {
-            let scale = 1.0 / (row as f32).sqrt();
-            let weights = (0..row * rows).map(|_| random.normal() * scale).collect();
-            gguf.tensors.push(Tensor { name: name.to_owned(), sides: vec![row, rows], weights });
-        };
-        matrix(&mut gguf, "token_embd.weight", WIDTH, n_vocab);
-        matrix(&mut gguf, "output.weight", WIDTH, n_vocab);
-        for i in 0..LAYERS {
-            let name = |part: &str| format!("blk.{i}.{part}");
-            matrix(&mut gguf, &name("attn_q.weight"), WIDTH, WIDTH);
-            matrix(&mut gguf, &name("attn_k.weight"), WIDTH, KV);
-            matrix(&mut gguf, &name("attn_v.weight"), WIDTH, KV);
-            matrix(&mut gguf, &name("attn_output.weight"), WIDTH, WIDTH);
-            matrix(&mut gguf, &name("ffn_gate.weight"), WIDTH, HIDDEN);
-            matrix(&mut gguf, &name("ffn_up.weight"), WIDTH, HIDDEN);
-            matrix(&mut gguf, &name("ffn_down.weight"), HIDDEN, WIDTH);
-            gguf.add_vector(&name("attn_norm.weight"), WIDTH, 1.0);
-            gguf.add_vector(&name("ffn_norm.weight"), WIDTH, 1.0);
-            if arch == "qwen2" {
-                gguf.add_vector(&name("attn_q.bias"), WIDTH, 0.1);
-                gguf.add_vector(&name("attn_k.bias"), KV, 0.1);
-                gguf.add_vector(&name("attn_v.bias"), KV, 0.1);
-            }
-        }
-        gguf.add_vector("output_norm.weight", WIDTH, 1.0);
-        gguf
+    pub fn random(arch: &'static str, seed: u64) -> Self {
+        Shape::small(arch).gguf(seed)
     }
 
     /// The demo model itself, weights and all, as the bytes of a file with one entry changed.

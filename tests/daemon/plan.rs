@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::fixture::{Gguf, demo_path};
+use crate::fixture::{Experts, Gguf, Shape, demo_path};
 use crate::process::Daemon;
 
 fn daemon() -> Command {
@@ -67,6 +67,23 @@ fn the_plan_holds_for_layers_on_a_card() {
     }
 }
 
+/// What of the plan for the processor is more than three or ten percent off.
+fn misses_of(model: &Path, args: &[&str]) -> Vec<String> {
+    // The build that runs this may have found a card.
+    let args = [args, &["--gpu-layers", "0"]].concat();
+    let plan = plan(model, &args);
+    let cpu = plan["places"].as_array().unwrap().last().unwrap();
+    let mib = |part: &str| cpu[part].as_f64().unwrap() / f64::from(1 << 20);
+    let reported = reported(model, &args);
+    let what = format!("{} {args:?}", model.file_name().unwrap().display());
+    [("weights", "model", 3.0), ("kv", "KV", 3.0), ("compute", "compute", 10.0)]
+        .into_iter()
+        .filter_map(|(part, kind, percent)| {
+            miss(&format!("{what} {part}"), mib(part), reported[kind], percent)
+        })
+        .collect()
+}
+
 #[test]
 fn the_plan_is_what_llama_cpp_takes_within_three_and_ten_percent() {
     let folder = tempfile::tempdir().unwrap();
@@ -82,27 +99,89 @@ fn the_plan_is_what_llama_cpp_takes_within_three_and_ten_percent() {
         &["--kv-type", "q8_0"],
     ];
     let mut misses = Vec::new();
-    let mib = |place: &Value, part: &str| place[part].as_f64().unwrap() / f64::from(1 << 20);
     for model in &models {
         for args in settings {
             if args.contains(&"q8_0") && *model != demo_path() {
                 // Its heads are too short to be packed.
                 continue;
             }
-            // The build that runs this may have found a card.
-            let args = [args, &["--gpu-layers", "0"]].concat();
-            let plan = plan(model, &args);
-            let cpu = plan["places"].as_array().unwrap().last().unwrap();
-            let reported = reported(model, &args);
-            let what = format!("{} {args:?}", model.display());
-            for (part, kind, percent) in
-                [("weights", "model", 3.0), ("kv", "KV", 3.0), ("compute", "compute", 10.0)]
-            {
-                let what = format!("{what} {part}");
-                misses.extend(miss(&what, mib(cpu, part), reported[kind], percent));
-            }
+            misses.extend(misses_of(model, args));
         }
     }
+    assert!(misses.is_empty(), "{}", misses.join("\n"));
+}
+
+/// Mixtures of experts, sliding windows, tied and separate matrices, grouped heads.
+fn shapes() -> Vec<(&'static str, Shape)> {
+    let dense = Shape { width: 256, hidden: 704, heads: 8, head: 32, ..Shape::small("llama") };
+    let mixture = Experts { n: 16, used: 4, hidden: 96 };
+    let windowed = Shape {
+        layers: 7,
+        kv_heads: 1,
+        head: 64,
+        window: Some(128),
+        is_tied: true,
+        ..Shape { arch: "gemma3", ..dense }
+    };
+    vec![
+        ("dense", dense),
+        ("one head for all", Shape { kv_heads: 1, is_tied: true, ..dense }),
+        ("every head its own", Shape { kv_heads: 8, layers: 2, ..dense }),
+        ("narrow inside", Shape { width: 512, hidden: 512, head: 64, ..dense }),
+        ("wide and shallow", Shape { layers: 2, width: 512, hidden: 1024, head: 64, ..dense }),
+        ("biased", Shape { arch: "qwen2", is_tied: true, hidden: 1216, ..dense }),
+        ("mixtral", Shape { experts: Some(Experts { n: 8, used: 2, hidden: 704 }), ..dense }),
+        ("shared expert", Shape { arch: "qwen2moe", experts: Some(mixture), ..dense }),
+        ("experts alone", Shape { arch: "qwen3moe", experts: Some(mixture), head: 64, ..dense }),
+        (
+            "many small experts",
+            Shape {
+                arch: "qwen3moe",
+                experts: Some(Experts { n: 64, used: 8, hidden: 32 }),
+                ..dense
+            },
+        ),
+        (
+            "wide experts",
+            Shape {
+                arch: "qwen3moe",
+                width: 512,
+                experts: Some(Experts { n: 16, used: 8, hidden: 128 }),
+                ..dense
+            },
+        ),
+        (
+            "large shared expert",
+            Shape {
+                arch: "qwen2moe",
+                hidden: 1408,
+                experts: Some(Experts { n: 16, used: 4, hidden: 176 }),
+                ..dense
+            },
+        ),
+        ("windows", windowed),
+        ("half windows", Shape { arch: "gemma2", window: Some(256), ..windowed }),
+    ]
+}
+
+#[test]
+fn the_plan_holds_for_mixtures_windows_and_all_kinds_of_heads() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings: [&[&str]; 4] = [
+        &["--ctx-size", "1024", "--parallel", "4"],
+        &["--ctx-size", "1024", "--parallel", "2", "--flash-attn", "off"],
+        &["--ctx-size", "2048", "--parallel", "1", "--ubatch", "128"],
+        &["--ctx-size", "512", "--parallel", "16", "--ubatch", "256"],
+    ];
+    let mut misses = Vec::new();
+    for (name, shape) in shapes() {
+        let file = shape.gguf(1).write(folder.path(), &format!("{name}.gguf"));
+        for args in settings {
+            misses.extend(misses_of(&file, args));
+        }
+    }
+    let split = Shape { layers: 4, ..Shape::small("llama") }.gguf(1);
+    misses.extend(misses_of(&split.write_split(folder.path(), "split"), settings[0]));
     assert!(misses.is_empty(), "{}", misses.join("\n"));
 }
 

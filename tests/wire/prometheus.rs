@@ -98,8 +98,8 @@ async fn what_happened_is_counted_to_the_last_request_and_token() {
     assert_eq!(page.value("connections"), 1.0);
     assert_eq!(page.value(r#"state{state="idle"}"#), 1.0);
     assert_eq!(page.value("engine_step_age_seconds"), 0.0);
-    assert_eq!(page.value(r#"model_memory_planned_bytes{part="kv"}"#), 1000.0);
-    assert_eq!(page.value(r#"model_memory_bytes{part="kv"}"#), 1024.0);
+    assert_eq!(page.value(r#"model_memory_planned_bytes{device="cpu",part="kv"}"#), 1000.0);
+    assert_eq!(page.value(r#"model_memory_bytes{device="cpu",part="kv"}"#), 1024.0);
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! Requests and their answers.
 
 use std::collections::HashMap;
+use std::sync::mpsc;
+
+use inference_core::engine::State;
 
 use serde_json::{Value, json};
 
@@ -19,6 +22,18 @@ async fn hello_comes_first_and_describes_the_server() {
         "auth": "ok",
     });
     assert_eq!(client.hello, expected);
+}
+
+#[tokio::test]
+async fn hello_says_what_the_load_has_put_on_cards_and_before_it_what_was_planned() {
+    let (open, gate) = mpsc::channel();
+    let server = Setup { load: Some(gate), offloaded: Some(2), ..Setup::default() }.start().await;
+    let client = Client::connect(&server).await;
+    assert_eq!(client.hello["gpu_layers"], 0);
+    open.send(()).unwrap();
+    server.until(|snapshot| snapshot.state == State::Ready).await;
+    let client = Client::connect(&server).await;
+    assert_eq!(client.hello["gpu_layers"], 1, "without the output matrix");
 }
 
 #[tokio::test]

@@ -6,11 +6,16 @@ use super::sizes::{Demand, KvType, Sizes};
 /// books. An estimate; NVIDIA publishes no figure, and it grows with the generations.
 const CONTEXT_BYTES: u64 = 150 << 20;
 
+/// What the processor is called.
+const CPU: &str = "cpu";
+
 /// One card.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Card {
     /// What to call it.
     pub name: String,
+    /// What llama.cpp calls it (`CUDA0`); empty for one that is only imagined.
+    pub device: String,
     /// Bytes nobody uses.
     pub free: u64,
 }
@@ -31,6 +36,8 @@ pub enum Wanted {
 pub struct Where {
     /// The card's name, or the processor's.
     pub name: String,
+    /// What llama.cpp calls it, or `cpu`.
+    pub device: String,
     /// Bytes that may be used there; `None` for the processor, whose memory is not planned.
     pub budget: Option<u64>,
     /// Layers, the output matrix counted as one.
@@ -194,11 +201,17 @@ impl Attempt<'_> {
             .iter()
             .map(|card| Where {
                 name: card.name.clone(),
+                device: card.device.clone(),
                 budget: Some(card.free.saturating_sub(self.reserve)),
                 ..Where::default()
             })
             .collect();
-        let mut cpu = Where { name: "cpu".to_owned(), compute: compute.cpu, ..Where::default() };
+        let mut cpu = Where {
+            name: CPU.to_owned(),
+            device: CPU.to_owned(),
+            compute: compute.cpu,
+            ..Where::default()
+        };
         cpu.weights = sizes.embedding;
         let n = sizes.layers.len();
         let first = (n + 1).saturating_sub(self.gpu_layers as usize);

@@ -84,7 +84,8 @@ pub(in crate::llama) struct Sizes {
     pub(super) largest: u64,
     pub(super) window: u64,
     pub(super) n_embd: u64,
-    pub(super) n_ff: u64,
+    /// Floats a token needs inside a feed-forward layer.
+    pub(super) feed_forward: u64,
     pub(super) n_head: u64,
     pub(super) n_vocab: u64,
 }
@@ -136,9 +137,10 @@ impl Sizes {
             layer.values = kv_heads * length("value_length").unwrap_or(head);
             layer.is_windowed = window > 0 && is_windowed(header, arch, i);
         }
-        // A step computes the experts a token uses, or the dense layer where that is wider.
-        let experts = number("expert_feed_forward_length") * number("expert_used_count");
         let n_ff = (0..layers.len()).filter_map(|i| each("feed_forward_length", i)).max();
+        let n_ff = n_ff.unwrap_or(0);
+        let hidden = header.unsigned(&format!("{arch}.expert_feed_forward_length"));
+        let experts = experts_width(n_embd, hidden.unwrap_or(n_ff), number("expert_used_count"));
         Self {
             layers,
             embedding,
@@ -147,7 +149,8 @@ impl Sizes {
             largest,
             window,
             n_embd,
-            n_ff: n_ff.unwrap_or(0).max(experts),
+            // A step computes the experts a token uses, or the dense layer where that is wider.
+            feed_forward: dense_width(n_embd, n_ff).max(experts),
             n_head,
             n_vocab,
         }
@@ -162,31 +165,34 @@ impl Sizes {
     /// Bytes of a layer's KV cache.
     pub(in crate::llama) fn kv(&self, layer: usize, demand: &Demand) -> u64 {
         let Some(layer) = self.layers.get(layer) else { return 0 };
-        let all = demand.kv_tokens.next_multiple_of(KV_BLOCK);
-        // As `llama_kv_cache_iswa` of llama.cpp counts for a unified cache.
-        let cells = if layer.is_windowed {
-            let window = self.window * demand.slots + demand.ubatch;
-            window.min(all).next_multiple_of(KV_BLOCK)
-        } else {
-            all
-        };
+        let cells = if layer.is_windowed { self.windowed_cells(demand) } else { cells(demand) };
         cells * (demand.kv_type.row(layer.keys) + demand.kv_type.row(layer.values))
+    }
+
+    /// Cells of a layer that sees only a window, as `llama_kv_cache_iswa` of llama.cpp counts them
+    /// for a unified cache.
+    fn windowed_cells(&self, demand: &Demand) -> u64 {
+        let window = self.window * demand.slots + demand.ubatch;
+        window.min(cells(demand)).next_multiple_of(KV_BLOCK)
     }
 
     /// Bytes of the buffers a step is computed in, with the processor and on each card, where
     /// `gpu_layers` are on cards.
     ///
-    /// The widths were found by fitting what llama.cpp reports for dense Llama models of 15M to 1B
-    /// weights on a CPU and on Vulkan's software device (`docs/GPU.md`); they are an estimate for
-    /// other shapes and backends.
+    /// The widths were found by fitting what llama.cpp reports on a CPU and on Vulkan's software
+    /// device (`docs/GPU.md` says for which models); they are an estimate for other shapes and
+    /// backends.
     pub(in crate::llama) fn compute(&self, demand: &Demand, gpu_layers: u32) -> Compute {
-        let cells = demand.kv_tokens.next_multiple_of(KV_BLOCK);
+        let cells = cells(demand);
         // llama.cpp makes no step larger than its cache.
         let ubatch = demand.ubatch.min(cells);
         let bytes = |floats: u64| 4 * ubatch * floats;
-        let (ffn, embd) = (3 * self.n_ff, self.n_embd);
-        // The mask is of half floats for flash attention.
-        let mask = bytes(if demand.flash_attention { cells / 2 } else { cells });
+        let (ffn, embd) = (self.feed_forward, self.n_embd);
+        // One mask for the layers that see everything and one for the others, of half floats for
+        // flash attention.
+        let has_windows = self.layers.iter().any(|layer| layer.is_windowed);
+        let masked = cells + if has_windows { self.windowed_cells(demand) } else { 0 };
+        let mask = bytes(if demand.flash_attention { masked / 2 } else { masked });
         let scores = if demand.flash_attention { 0 } else { bytes(cells * self.n_head) };
         let logits = 4 * demand.outputs.min(ubatch) * self.n_vocab;
         let larger = |ffn: u64, attention: u64| (mask + ffn.max(scores + attention)).max(logits);
@@ -215,22 +221,50 @@ pub(in crate::llama) struct Compute {
     pub(in crate::llama) card: u64,
 }
 
+/// Floats a token needs inside a dense layer `n_ff` wide: two projections up and their product. A
+/// narrow one fits into what the attention before it has left.
+fn dense_width(n_embd: u64, n_ff: u64) -> u64 {
+    let left = if n_ff <= 2 * n_embd { 2 * n_embd } else { 0 };
+    (3 * n_ff).saturating_sub(left)
+}
+
+/// Floats a token needs inside a layer of experts `hidden` wide, of which it uses `used`: two
+/// projections up and their product, or the projections down, whichever is more. Where these are
+/// too large for the hole that those leave, llama.cpp's allocator puts them behind; it needs no
+/// hole for what is no wider than the layer's own input.
+fn experts_width(n_embd: u64, hidden: u64, used: u64) -> u64 {
+    let (up, down) = (used * hidden, used * n_embd);
+    if up > n_embd && down > 3 * up { 3 * up + down } else { down.max(3 * up) }
+}
+
+/// Cells of a layer that sees everything.
+fn cells(demand: &Demand) -> u64 {
+    demand.kv_tokens.next_multiple_of(KV_BLOCK)
+}
+
 /// Whether the layer sees only a window, in models that have one. Files that do not say follow
-/// their architecture's habit; where that is not known here, the layer counts as one that sees
-/// everything, which needs more.
+/// their architecture's habit (`load_swa_pattern` in llama.cpp's models); where that is not known
+/// here, the layer counts as one that sees everything, which needs more.
 fn is_windowed(header: &Header, arch: &str, layer: usize) -> bool {
     let pattern = header.numbers(&format!("{arch}.attention.sliding_window_pattern"));
     let period = match pattern {
         [] => match arch {
             "gemma2" | "gpt-oss" => 2,
-            "cohere2" | "exaone4" | "olmo2" => 4,
+            "afmoe" | "cohere2" | "cohere2moe" | "exaone-moe" | "exaone4" | "laguna" | "llama4"
+            | "mellum" | "olmo2" | "smallthinker" => 4,
+            "gemma3n" => 5,
             "gemma3" => 6,
-            "phi3" => return true,
+            "plamo3" => 8,
             _ => return false,
         },
+        [0] => return true,
         [period] => usize::try_from(*period).unwrap_or(1),
         each => return each.get(layer).is_some_and(|&windowed| windowed != 0),
     };
-    // Every period's last layer sees everything.
-    period > 1 && layer % period != period - 1
+    // Every period's last layer sees everything, or its first.
+    let whole = match arch {
+        "cohere2moe" | "laguna" | "smallthinker" => 0,
+        _ => period - 1,
+    };
+    period > 1 && layer % period != whole
 }

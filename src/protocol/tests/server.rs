@@ -182,8 +182,7 @@ fn every_code_is_spelled_as_in_the_contract() {
     }
 }
 
-#[test]
-fn hello_is_the_contracts() {
+fn hello_for(backend: &str) -> Hello {
     let build = Build {
         version: "0.1.0".into(),
         commit: "abc".into(),
@@ -200,8 +199,14 @@ fn hello_is_the_contracts() {
         chat: true,
         demo: false,
     };
-    let placement = Placement { backend: "cpu".into(), gpu_layers: 0, parallel: 4, ctx_size: 512 };
-    let hello = Hello::new(build, model, placement);
+    let placement =
+        Placement { backend: backend.to_owned(), gpu_layers: 0, parallel: 4, ctx_size: 512 };
+    Hello::new(build, model, placement)
+}
+
+#[test]
+fn hello_is_the_contracts() {
+    let hello = hello_for("cpu");
     let expected = json!({
         "op": "hello", "protocol": 1, "server": "inference-core 0.1.0",
         "build": {"version": "0.1.0", "commit": "abc", "llama_cpp": "b1", "cpu_flags": "AVX2"},
@@ -211,6 +216,14 @@ fn hello_is_the_contracts() {
         "auth": "ok",
     });
     assert_eq!(json_of(&ServerFrame::Hello(&hello)), expected);
+}
+
+#[test]
+fn a_load_that_put_nothing_on_a_card_makes_hello_name_the_processor() {
+    let hello = |layers| json_of(&ServerFrame::Hello(&hello_for("vulkan").offloaded(layers)));
+    let placed = |frame: Value| (frame["backend"].clone(), frame["gpu_layers"].clone());
+    assert_eq!(placed(hello(0)), (json!("cpu"), json!(0)));
+    assert_eq!(placed(hello(9)), (json!("vulkan"), json!(8)));
 }
 
 #[test]

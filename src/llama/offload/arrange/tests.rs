@@ -24,7 +24,7 @@ fn model(experts: u64, is_tied: bool) -> Sizes {
         largest: 4 * MIB,
         window: 0,
         n_embd: 1024,
-        n_ff: 4096,
+        feed_forward: 3 * 4096,
         n_head: 16,
         n_vocab: 10_000,
     }
@@ -42,7 +42,9 @@ fn demand() -> Demand {
 }
 
 fn cards(free: &[u64]) -> Vec<Card> {
-    free.iter().map(|mib| Card { name: "card".to_owned(), free: mib * MIB }).collect()
+    free.iter()
+        .map(|mib| Card { name: "card".to_owned(), device: String::new(), free: mib * MIB })
+        .collect()
 }
 
 fn auto(sizes: &Sizes, free: &[u64], reserve: u64) -> Placement {
