@@ -36,10 +36,10 @@ impl StepBudget {
         Self { target, n_batch, tokens_per_second: None }
     }
 
-    /// How many prompt tokens of `reading` slots may join a step in which `decoding` slots get one
-    /// token each.
-    pub(super) fn prompt_tokens(&self, decoding: usize, reading: usize) -> usize {
-        let is_solo = decoding == 0 && reading <= 1;
+    /// How many prompt tokens may join a step in which `decoding` slots get one token each, where
+    /// those that read have so many tokens `remaining`.
+    pub(super) fn prompt_tokens(&self, decoding: usize, remaining: &[usize]) -> usize {
+        let is_solo = decoding == 0 && remaining.len() <= 1;
         let target = if is_solo { SOLO_TARGET.max(self.target) } else { self.target };
         let tokens = match self.tokens_per_second {
             Some(rate) => (rate * target.as_secs_f64()) as usize,
@@ -49,7 +49,10 @@ impl StepBudget {
         let rows = (tokens + ROWS / 2) / ROWS * ROWS;
         let least = decoding.next_multiple_of(ROWS).max(ROWS);
         let least = if least == decoding { least + ROWS } else { least };
-        rows.max(least).min(self.n_batch).saturating_sub(decoding)
+        let rows = rows.max(least);
+        // A short rest would cost nearly as much as a whole step.
+        let rest = remaining.first().filter(|&&rest| is_solo && rest <= 2 * rows);
+        rest.copied().unwrap_or(rows).min(self.n_batch).saturating_sub(decoding)
     }
 
     /// Learns from a step of `decoding` single tokens and `prompt` prompt tokens.
@@ -93,9 +96,9 @@ mod tests {
     #[test]
     fn a_step_fills_the_batch_when_nobody_streams_and_the_model_is_fast() {
         let mut budget = StepBudget::new(TARGET, 512);
-        assert_eq!(budget.prompt_tokens(0, 1), 512);
+        assert_eq!(budget.prompt_tokens(0, &[2000]), 512);
         budget.observe(0, 512, Duration::from_millis(100));
-        assert_eq!(budget.prompt_tokens(0, 1), 512);
+        assert_eq!(budget.prompt_tokens(0, &[2000]), 512);
     }
 
     #[test]
@@ -103,25 +106,26 @@ mod tests {
         let mut budget = StepBudget::new(TARGET, 512);
         budget.observe(1, 99, Duration::from_millis(100));
         // A thousand tokens a second, of which 100 ms have a hundred.
-        assert_eq!(budget.prompt_tokens(2, 1), 94);
-        assert_eq!(budget.prompt_tokens(0, 2), 96);
-        assert_eq!(budget.prompt_tokens(0, 1), 256, "alone, a quarter of a second");
+        assert_eq!(budget.prompt_tokens(2, &[900]), 94);
+        assert_eq!(budget.prompt_tokens(0, &[900, 900]), 96);
+        assert_eq!(budget.prompt_tokens(0, &[900]), 256, "alone, a quarter of a second");
+        assert_eq!(budget.prompt_tokens(0, &[400]), 400, "and what would leave a short rest");
     }
 
     #[test]
     fn a_slow_machine_still_reads_a_little() {
         let mut budget = StepBudget::new(TARGET, 512);
         budget.observe(0, 64, Duration::from_secs(60));
-        assert_eq!(budget.prompt_tokens(1, 1), 15);
-        assert_eq!(budget.prompt_tokens(16, 1), 16);
-        assert_eq!(budget.prompt_tokens(20, 1), 12);
+        assert_eq!(budget.prompt_tokens(1, &[900]), 15);
+        assert_eq!(budget.prompt_tokens(16, &[900]), 16);
+        assert_eq!(budget.prompt_tokens(20, &[900]), 12);
     }
 
     #[test]
     fn a_step_never_exceeds_the_batch() {
         let budget = StepBudget::new(TARGET, 16);
-        assert_eq!(budget.prompt_tokens(12, 1), 4);
-        assert_eq!(budget.prompt_tokens(16, 1), 0);
+        assert_eq!(budget.prompt_tokens(12, &[900]), 4);
+        assert_eq!(budget.prompt_tokens(16, &[900]), 0);
     }
 
     #[test]

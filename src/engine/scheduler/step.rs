@@ -48,7 +48,7 @@ impl<M: Model> Scheduler<M> {
             .collect();
         readers.sort_unstable();
         let remaining: Vec<usize> = readers.iter().map(|&(_, pending)| pending).collect();
-        let shares = divide(self.budget.prompt_tokens(decoding, readers.len()), &remaining);
+        let shares = divide(self.budget.prompt_tokens(decoding, &remaining), &remaining);
         let share_of =
             |order: u64| readers.iter().position(|&(o, _)| o == order).map_or(0, |i| shares[i]);
 
