@@ -7,6 +7,7 @@
 
 mod input;
 mod tokens;
+mod types;
 
 use std::collections::HashMap;
 use std::io::{Read, Seek};
@@ -47,6 +48,8 @@ pub(super) struct Tensor {
     pub(super) part: Part,
     /// The layer whose attention keys it makes, where it does, and how long they are together.
     pub(super) keys: Option<(usize, u64)>,
+    /// Why nothing can be computed with it, where that is so.
+    pub(super) complaint: Option<String>,
 }
 
 /// The part of a model that a tensor belongs to, as its name says.

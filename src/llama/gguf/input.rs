@@ -7,7 +7,7 @@ use std::io::{self, Read, Seek};
 
 use llama_cpp_sys_2 as sys;
 
-use super::{MAX_COUNT, MAX_DIMS, MAX_NAME, Part, Tensor, Value};
+use super::{MAX_COUNT, MAX_DIMS, MAX_NAME, Part, Tensor, Value, types};
 
 /// Longest header: ten times that of a model with a quarter of a million tokens. llama.cpp reads
 /// all of it into memory, several times over.
@@ -256,7 +256,8 @@ impl<F: Read + Seek> Input<F> {
         let layer = name.strip_prefix("blk.").and_then(|name| name.strip_suffix(".attn_k.weight"));
         let keys = layer.and_then(|layer| Some((layer.parse().ok()?, elements / row)));
         let part = Part::of(&name);
-        Ok((Tensor { elements, bytes, part, keys }, offset))
+        let complaint = types::complaint(&name, n_dims, kind);
+        Ok((Tensor { elements, bytes, part, keys, complaint }, offset))
     }
 }
 
