@@ -158,9 +158,10 @@ fn what_templates_keep_in_namespaces_stays_as_it_is() {
                   {%- set ns.last = {'m': m, 'n': [1, 2]} -%}{%- endfor -%}\
                   {{ ns.all|length }} {{ ns.first }} {{ ns.last.m.role }} {{ ns.last.n|tojson }}\
                   {{- ' ' ~ ns.all|map(attribute='role')|join('+') }} {{ 'a-b'.replace('-', '+') }}\
-                  {{- ' {:>4}{}'.format(1, 'x') }}";
+                  {{- ' {:>4}{}'.format(1, 'x') }}{% set ns.text %}[{{ ns.first }}]{% endset %}\
+                  {{- ns.text }}";
     let text = outcome(source).unwrap();
-    assert_eq!(text, "2 False user [1, 2] system+user a+b    1x");
+    assert_eq!(text, "2 False user [1, 2] system+user a+b    1x[False]");
 }
 
 #[test]
