@@ -7,6 +7,7 @@
 
 mod input;
 mod tokens;
+mod types;
 
 use std::collections::HashMap;
 use std::io::{Read, Seek};
@@ -49,6 +50,8 @@ pub(super) struct Tensor {
     pub(super) keys: Option<(usize, u64)>,
     /// Whether ggml on this processor computes it from a copy in another order.
     pub(super) is_repacked: bool,
+    /// Why nothing can be computed with it, where that is so.
+    pub(super) complaint: Option<String>,
 }
 
 /// The part of a model that a tensor belongs to, as its name says.

@@ -136,6 +136,9 @@ fn info(source: &Source, header: &Header) -> Result<ModelInfo, String> {
     let n_layers = number("block_count")?;
     hyperparameters::check(header, &arch, n_layers.into())?;
     vocabulary::check(header, &arch)?;
+    if let Some(complaint) = header.tensors.iter().find_map(|tensor| tensor.complaint.as_deref()) {
+        return Err(one_line(complaint));
+    }
     let stem = match source {
         Source::File(path) => path.file_stem().map(|stem| stem.to_string_lossy().into_owned()),
         Source::Demo => None,

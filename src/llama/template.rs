@@ -2,18 +2,31 @@
 //!
 //! Templates are Jinja as the Python library Transformers runs it: blocks trimmed, Python's string
 //! methods, `raise_exception`. A template comes with the model file, so it is given a budget and
-//! no access to anything.
+//! no access to anything: [`scan`] bounds its source, [`bounds`] the values it makes, fuel its
+//! steps, and [`apart`] the stack and the time it takes.
+
+mod apart;
+mod bounds;
+mod scan;
 
 use std::borrow::Cow;
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, context};
 
 use crate::domain::Role;
 
-/// Instructions a template may execute: a thousand messages take about a tenth of it.
-const FUEL: u64 = 20_000_000;
+use self::apart::Apart;
+
+/// Instructions a template may execute: a thousand messages take about a fifth of it.
+const FUEL: u64 = 10_000_000;
+
+/// How long a template may take. A thousand messages take some tens of milliseconds, and fuel lasts
+/// for a second or two; what is still busy then does something that costs no fuel.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What a template may write beyond the messages, and how often it may repeat those: headers,
 /// instructions and a second look at the last question.
@@ -24,6 +37,11 @@ const NAME: &str = "chat";
 
 /// A model's chat template.
 pub(super) struct ChatTemplate {
+    compiled: Arc<Compiled>,
+    apart: Apart,
+}
+
+struct Compiled {
     environment: Environment<'static>,
     bos: String,
     eos: String,
@@ -35,20 +53,10 @@ impl ChatTemplate {
     /// # Errors
     /// The template's own error, where it is not valid Jinja.
     pub(super) fn new(source: String, bos: String, eos: String) -> Result<Self, String> {
-        let mut environment = Environment::new();
-        let mut syntax = SyntaxConfig::builder();
-        let syntax = syntax.trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(syntax.map_err(|error| error.to_string())?);
-        environment.set_fuel(Some(FUEL));
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_function("raise_exception", |reason: String| -> Result<String, Error> {
-            Err(Error::new(ErrorKind::InvalidOperation, reason))
-        });
-        environment
-            .add_template_owned(NAME, source)
-            .map_err(|error| format!("the model's chat template is broken: {error}"))?;
-        Ok(Self { environment, bos, eos })
+        let broken = |reason| format!("the model's chat template is broken: {reason}");
+        let apart = Apart::new(DEADLINE);
+        let compiled = apart.run(move || Compiled::new(&source, bos, eos)).map_err(broken)?;
+        Ok(Self { compiled: Arc::new(compiled.map_err(broken)?), apart })
     }
 
     /// Renders a conversation, ready for the assistant's answer.
@@ -56,10 +64,38 @@ impl ChatTemplate {
     /// # Errors
     /// The template's own words, where it refuses.
     pub(super) fn render(&self, messages: &[(Role, Cow<'_, str>)]) -> Result<String, String> {
+        let compiled = self.compiled.clone();
+        let messages: Vec<_> =
+            messages.iter().map(|(role, content)| (*role, content.as_ref().to_owned())).collect();
+        self.apart.run(move || compiled.render(&messages)).and_then(|text| text).map_err(|reason| {
+            format!("the model's chat template refuses this conversation: {reason}")
+        })
+    }
+}
+
+impl Compiled {
+    fn new(source: &str, bos: String, eos: String) -> Result<Self, String> {
+        let mut environment = Environment::new();
+        let mut syntax = SyntaxConfig::builder();
+        let syntax = syntax.trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(|error| error.to_string())?);
+        // Errors shall not carry copies of the template's variables.
+        environment.set_debug(false);
+        environment.set_fuel(Some(FUEL));
+        bounds::set(&mut environment);
+        environment.add_function("raise_exception", |reason: String| -> Result<String, Error> {
+            Err(Error::new(ErrorKind::InvalidOperation, reason))
+        });
+        let source = scan::prepare(source)?;
+        environment.add_template_owned(NAME, source).map_err(|error| error.to_string())?;
+        Ok(Self { environment, bos, eos })
+    }
+
+    fn render(&self, messages: &[(Role, String)]) -> Result<String, String> {
         let n_bytes: usize = messages.iter().map(|(_, content)| content.len()).sum();
         let messages: Vec<_> = messages
             .iter()
-            .map(|(role, content)| context! { role => role.name(), content => content.as_ref() })
+            .map(|(role, content)| context! { role => role.name(), content => content })
             .collect();
         let template = self.environment.get_template(NAME).map_err(|error| error.to_string())?;
         let mut text = Bounded { text: Vec::new(), left: MOST_BYTES + MOST_COPIES * n_bytes };
@@ -69,11 +105,10 @@ impl ChatTemplate {
             eos_token => self.eos.as_str(),
             add_generation_prompt => true,
         };
-        template.render_captured_to(variables, &mut text).map_err(|error| {
-            let reason = error.detail().map_or_else(|| error.to_string(), str::to_owned);
-            format!("the model's chat template refuses this conversation: {reason}")
-        })?;
-        String::from_utf8(text.text).map_err(|_| "the model's chat template is broken".to_owned())
+        template
+            .render_captured_to(variables, &mut text)
+            .map_err(|error| error.detail().map_or_else(|| error.to_string(), str::to_owned))?;
+        String::from_utf8(text.text).map_err(|_| "it writes what is no text".to_owned())
     }
 }
 

@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{ConnectionId, Request};
+use crate::domain::{ConnectionId, Prompt, Request};
 use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer, ServerFrame};
 
 use super::connection::Socket;
@@ -133,7 +133,9 @@ impl<S: Socket> Reader<S> {
             news: self.news.clone(),
             in_flight: self.in_flight.clone(),
         };
-        if n_bytes <= SHORT_BYTES {
+        // How long a chat template takes is its own affair.
+        let is_chat = matches!(submission.request.prompt, Prompt::Messages(_));
+        if n_bytes <= SHORT_BYTES && !is_chat {
             return self.reply(submission.submit(&self.shared)).await;
         }
         let turn = self.long_prompt.clone().acquire_owned().await;

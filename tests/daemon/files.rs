@@ -16,7 +16,7 @@ fn run(args: &[&str]) -> Output {
 }
 
 /// Runs the daemon and checks that it leaves with `code` and one line on stderr with all `words`.
-fn check(args: &[&str], code: i32, words: &[&str]) {
+pub fn check(args: &[&str], code: i32, words: &[&str]) {
     let output = run(args);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");

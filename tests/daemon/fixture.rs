@@ -24,7 +24,13 @@ struct Tensor {
     name: String,
     /// The length of a row first, as the format has it.
     sides: Vec<u64>,
-    weights: Vec<f32>,
+    /// ggml's number of the type, and the weights in it.
+    kind: u32,
+    weights: Vec<u8>,
+}
+
+fn f32s(weights: impl IntoIterator<Item = f32>) -> Vec<u8> {
+    weights.into_iter().flat_map(f32::to_le_bytes).collect()
 }
 
 const U32: u32 = 4;
@@ -144,8 +150,18 @@ impl Gguf {
     }
 
     fn add_vector(&mut self, name: &str, n: u64, weight: f32) {
-        let weights = vec![weight; n as usize];
-        self.tensors.push(Tensor { name: name.to_owned(), sides: vec![n], weights });
+        let weights = f32s(vec![weight; n as usize]);
+        self.tensors.push(Tensor { name: name.to_owned(), sides: vec![n], kind: 0, weights });
+    }
+
+    /// Fills a tensor with zeros of another type, of which `width` take `size` bytes; `false` where
+    /// its rows are no multiple of that.
+    pub fn set_type(&mut self, name: &str, kind: u32, width: u64, size: u64) -> bool {
+        let tensor = self.tensors.iter_mut().find(|tensor| tensor.name == name).unwrap();
+        let n: u64 = tensor.sides.iter().product();
+        tensor.kind = kind;
+        tensor.weights = vec![0; (n / width * size) as usize];
+        tensor.sides[0].is_multiple_of(width)
     }
 
     fn n_vocab(&self) -> u64 {
@@ -187,13 +203,13 @@ impl Gguf {
             text(&mut out, &tensor.name);
             out.extend((tensor.sides.len() as u32).to_le_bytes());
             tensor.sides.iter().for_each(|side| out.extend(side.to_le_bytes()));
-            out.extend(0u32.to_le_bytes());
+            out.extend(tensor.kind.to_le_bytes());
             out.extend((offset as u64).to_le_bytes());
-            offset += (tensor.weights.len() * 4).next_multiple_of(ALIGNMENT);
+            offset += tensor.weights.len().next_multiple_of(ALIGNMENT);
         }
         for tensor in &self.tensors {
             out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
-            tensor.weights.iter().for_each(|weight| out.extend(weight.to_le_bytes()));
+            out.extend_from_slice(&tensor.weights);
         }
         out
     }

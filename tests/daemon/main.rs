@@ -19,3 +19,4 @@ mod reference;
 mod signals;
 mod speculation;
 mod split;
+mod tensor_types;

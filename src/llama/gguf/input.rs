@@ -7,7 +7,7 @@ use std::io::{self, Read, Seek};
 
 use llama_cpp_sys_2 as sys;
 
-use super::{MAX_COUNT, MAX_DIMS, MAX_NAME, Part, Tensor, Value};
+use super::{MAX_COUNT, MAX_DIMS, MAX_NAME, Part, Tensor, Value, types};
 
 /// Longest header: ten times that of a model with a quarter of a million tokens. llama.cpp reads
 /// all of it into memory, several times over.
@@ -258,7 +258,8 @@ impl<F: Read + Seek> Input<F> {
         let part = Part::of(&name);
         let is_matrix = matches!(part, Part::Layer(_) | Part::Experts(_)) && n_dims > 1;
         let is_repacked = is_matrix && repacks(kind) && (elements / row).is_multiple_of(8);
-        Ok((Tensor { elements, bytes, part, keys, is_repacked }, offset))
+        let complaint = types::complaint(&name, n_dims, kind);
+        Ok((Tensor { elements, bytes, part, keys, is_repacked, complaint }, offset))
     }
 }
 

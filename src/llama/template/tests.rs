@@ -80,3 +80,102 @@ fn a_template_sees_nothing_but_its_variables() {
         assert!(!ends_well, "{source}");
     }
 }
+
+/// What compiling and rendering end with.
+fn outcome(source: &str) -> Result<String, String> {
+    let template = ChatTemplate::new(source.to_owned(), String::new(), String::new())?;
+    template.render(&short())
+}
+
+#[test]
+fn a_source_that_would_take_the_compiler_down_is_refused() {
+    let chain = |before: &str, link: &str, n: usize, after: &str| {
+        format!("{before}{}{after}", link.repeat(n))
+    };
+    for source in [
+        chain("{{ ", "-", 50_000, "1 }}"),
+        chain("{{ a", ".b", 50_000, " }}"),
+        chain("{{ 1", "|abs", 30_000, " }}"),
+        chain("{{ 1", "+1", 50_000, " }}"),
+        chain("{{ ", "2**", 40_000, "1 }}"),
+        chain("{{ 1", "~1", 30_000, " }}"),
+        chain("{{ a", "()", 30_000, " }}"),
+        chain("{{ ", "not ", 30_000, "1 }}"),
+        chain("{{ ", "1 if 1 else ", 10_000, "1 }}"),
+        chain("{% if 0 %}", "{% elif 0 %}", 10_000, "{% endif %}"),
+        chain("", "x", 200_000, ""),
+    ] {
+        let error = outcome(&source).unwrap_err();
+        assert!(error.starts_with("the model's chat template is broken: "), "{error}");
+    }
+    // What the limits let through is compiled.
+    for source in [
+        chain("{{ ", "-", 990, "1 }}"),
+        chain("{% if 0 %}", "{% elif 0 %}", 499, "{% endif %}"),
+        chain("{{ 1", "~1", 490, " }}"),
+        chain("", "{{ 1+1+1+1+1+1 }}", 7_000, ""),
+    ] {
+        outcome(&source).unwrap();
+    }
+}
+
+#[test]
+fn a_value_that_grows_without_end_is_refused() {
+    for source in [
+        "{% set ns = namespace() %}{% set ns.a = ns %}{{ ns }}",
+        "{% set ns = namespace() %}{% set l = [[ns]] %}{% set ns.a = l %}{{ ns == ns }}",
+        "{% set ns = namespace() %}{% set ns.a = ns.items() %}{% set ns.b = [ns] %}{{ ns }}",
+        "{% set ns = namespace(x=[]) %}{% for i in range(90000) %}{% set ns.x = [ns.x] %}\
+         {% endfor %}{{ ns.x }}",
+        "{% set ns = namespace(x=[]) %}{% for i in range(100) %}{% set ns.x = [ns.x, ns.x] %}\
+         {% endfor %}{{ ns.x|tojson }}",
+        "{% set ns = namespace(x='aaaaaaaaaaaaaaaa') %}{% for i in range(40) %}\
+         {% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x|length }}",
+        "{{ '{:>9999999999}'.format(1) }}",
+        "{{ ('{}' * 1000000).format('x' * 1000000)|length }}",
+        "{{ ('a' * 1000000).replace('a', 'b' * 1000000)|length }}",
+        "{{ ('x' * 1000000).join(range(90000))|length }}",
+        "{{ range(90000)|join('x' * 100000)|length }}",
+    ] {
+        let error = outcome(source).unwrap_err();
+        assert!(error.starts_with("the model's chat template refuses this"), "{source}: {error}");
+    }
+    // Lists in lists without a namespace, as deep as a source can have them.
+    let deep = format!("{{% set a = [] %}}{}", "{%set a=[a]%}".repeat(9_000));
+    for end in ["{{ a }}", "{{ a|tojson }}", "{{ a|string }}", "{{ [a]|join }}"] {
+        assert!(outcome(&format!("{deep}{end}")).is_err(), "{end}");
+    }
+    for end in ["ok", "{{ (a ~ '')|length }}", "{{ a == [a] }}"] {
+        assert!(outcome(&format!("{deep}{end}")).is_ok(), "{end}");
+    }
+}
+
+#[test]
+fn what_templates_keep_in_namespaces_stays_as_it_is() {
+    let source = "{%- set ns = namespace(all=[], first=true, last={}) -%}\
+                  {%- for m in messages -%}{%- set ns.all = ns.all + [m] -%}\
+                  {%- set ns.first = m.role == 'system' and ns.first -%}\
+                  {%- set ns.last = {'m': m, 'n': [1, 2]} -%}{%- endfor -%}\
+                  {{ ns.all|length }} {{ ns.first }} {{ ns.last.m.role }} {{ ns.last.n|tojson }}\
+                  {{- ' ' ~ ns.all|map(attribute='role')|join('+') }} {{ 'a-b'.replace('-', '+') }}\
+                  {{- ' {:>4}{}'.format(1, 'x') }}{% set ns.text %}[{{ ns.first }}]{% endset %}\
+                  {{- ns.text }}";
+    let text = outcome(source).unwrap();
+    assert_eq!(text, "2 False user [1, 2] system+user a+b    1x[False]");
+}
+
+#[test]
+fn a_template_that_does_not_get_ready_is_left_alone() {
+    let doubled = |name: &str| {
+        let double = |i: usize| format!("{{% set {name}{i} = [{name}{0}, {name}{0}] %}}", i - 1);
+        format!("{{% set {name}0 = [1] %}}{}", (1..60).map(double).collect::<String>())
+    };
+    let source = format!("{}{}{{{{ a59 == b59 }}}}", doubled("a"), doubled("b"));
+    let mut template = template(&source);
+    template.apart = Apart::new(Duration::from_millis(50));
+    let error = template.render(&short()).unwrap_err();
+    assert!(error.contains("takes more than"), "{error}");
+    // Nothing more is started while that is busy.
+    let error = template.render(&short()).unwrap_err();
+    assert!(error.contains("still busy"), "{error}");
+}
