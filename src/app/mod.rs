@@ -36,7 +36,7 @@ use self::plan_page::PlanPage;
 pub use error::AppError;
 
 /// Stack of the runtime's threads, which tokenise prompts: some of llama.cpp's pre-tokenisers are
-/// regular expressions that recurse.
+/// regular expressions that recurse, more than a mebibyte deep before a thread apart is taken.
 const STACK_BYTES: usize = 16 * 1024 * 1024;
 
 /// Threads for long tokenisations; the server lets no more than a few run at once.
