@@ -134,7 +134,7 @@ async fn serve(
     plan: Plan,
 ) -> Result<(), AppError> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let listeners = listen::on_loopback(config.port).await?;
+    let listeners = listen::on_loopback(config.port)?;
     let draft_info = draft.as_ref().map(|draft| &draft.info);
     summary::print(&description.info, draft_info, &plan, &listeners);
 
