@@ -36,7 +36,7 @@ use self::plan_page::PlanPage;
 pub use error::AppError;
 
 /// Stack of the runtime's threads, which tokenise prompts: some of llama.cpp's pre-tokenisers are
-/// regular expressions that recurse.
+/// regular expressions that recurse, more than a mebibyte deep before a thread apart is taken.
 const STACK_BYTES: usize = 16 * 1024 * 1024;
 
 /// Threads for long tokenisations; the server lets no more than a few run at once.
@@ -134,7 +134,7 @@ async fn serve(
     plan: Plan,
 ) -> Result<(), AppError> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let listeners = listen::on_loopback(config.port).await?;
+    let listeners = listen::on_loopback(config.port)?;
     let draft_info = draft.as_ref().map(|draft| &draft.info);
     summary::print(&description.info, draft_info, &plan, &listeners);
 

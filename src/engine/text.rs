@@ -35,6 +35,11 @@ impl TextAssembler {
     /// Adds the bytes of one token.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Released {
         let fresh = self.decode(bytes);
+        self.take(fresh)
+    }
+
+    /// Looks for stop strings in new text.
+    fn take(&mut self, fresh: String) -> Released {
         if self.stops.is_empty() {
             return Released::Text(fresh);
         }
@@ -58,14 +63,17 @@ impl TextAssembler {
         Released::Text(std::mem::replace(&mut self.held, kept))
     }
 
-    /// Releases what is still held: no stop string was completed, no character will be.
+    /// Releases what is still held. No character will be completed; a stop string may be, by the
+    /// U+FFFD that stands for an unfinished one.
     pub(super) fn finish(&mut self) -> String {
-        let mut text = std::mem::take(&mut self.held);
-        if !self.split.is_empty() {
-            self.split.clear();
-            text.push(char::REPLACEMENT_CHARACTER);
+        if self.split.is_empty() {
+            return std::mem::take(&mut self.held);
         }
-        text
+        self.split.clear();
+        match self.take(char::REPLACEMENT_CHARACTER.to_string()) {
+            Released::Text(text) => text + &std::mem::take(&mut self.held),
+            Released::Stopped(text) => text,
+        }
     }
 
     /// Decodes `split` and `bytes`, keeping an unfinished character back.

@@ -19,6 +19,7 @@ mod load;
 mod logs;
 mod model;
 mod offload;
+mod pieces;
 mod sampling;
 mod source;
 mod special;

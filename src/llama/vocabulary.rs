@@ -14,6 +14,7 @@ use crate::domain::{Message, Refusal, Token};
 use crate::engine::Vocabulary;
 
 use super::context;
+use super::pieces;
 use super::special::{Guard, Part, Special, Specials};
 use super::template::ChatTemplate;
 
@@ -27,6 +28,8 @@ pub(super) struct LlamaVocabulary {
     is_end: Vec<bool>,
     longest: usize,
     specials: Specials,
+    /// Whether llama.cpp takes texts apart with regular expressions.
+    has_regexes: bool,
     /// What the model wants before every text that does not begin with it already, and after it.
     before: Vec<Token>,
     after: Vec<Token>,
@@ -67,7 +70,11 @@ impl LlamaVocabulary {
         let n_before = around.len().min(usize::from(vocab.should_add_bos()));
         let (before, after) = (around[..n_before].to_vec(), around[n_before..].to_vec());
         let specials = specials(&model, n_tokens);
-        Self { model, bytes, ends, is_end, longest, specials, before, after, template }
+        // SAFETY: the model is loaded, and its vocabulary lives as long as it.
+        let kind =
+            unsafe { sys::llama_vocab_type(sys::llama_model_get_vocab(context::raw(&model))) };
+        let has_regexes = kind == sys::LLAMA_VOCAB_TYPE_BPE;
+        Self { model, bytes, ends, is_end, longest, specials, has_regexes, before, after, template }
     }
 
     pub(super) fn ends(&self) -> impl Iterator<Item = Token> + '_ {
@@ -82,8 +89,17 @@ impl LlamaVocabulary {
             match part {
                 Part::Token(token) => tokens.push(token),
                 Part::Text(text) => {
-                    let text = vocab.tokenize(plain(text).as_bytes(), false, false);
-                    tokens.extend(text.into_iter().map(|token| token.0));
+                    let tokenise = |text: &str| {
+                        let tokens = vocab.tokenize(text.as_bytes(), false, false);
+                        tokens.into_iter().map(|token| token.0).collect()
+                    };
+                    let text = plain(text);
+                    // Others may put a space before each text that they are given.
+                    tokens.extend(if self.has_regexes {
+                        pieces::each(&text, tokenise)
+                    } else {
+                        tokenise(&text)
+                    });
                 }
             }
         }

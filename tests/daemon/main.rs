@@ -13,6 +13,7 @@ mod batching;
 mod caching;
 mod files;
 mod gpu;
+mod long_words;
 mod params;
 mod plan;
 mod reference;

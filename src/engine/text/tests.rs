@@ -57,6 +57,13 @@ fn an_unfinished_character_at_the_end_becomes_one_replacement_character() {
     assert_eq!(assemble(&[], &[b"a", &"é".as_bytes()[..1]]), ("a\u{fffd}".to_owned(), false));
 }
 
+#[test]
+fn a_stop_string_may_end_in_what_stands_for_an_unfinished_character() {
+    let broken = &"é".as_bytes()[..1];
+    assert_eq!(assemble(&["b\u{fffd}"], &[b"ab", broken]), ("a".to_owned(), false));
+    assert_eq!(assemble(&["b\u{fffd}c"], &[b"ab", broken]), ("ab\u{fffd}".to_owned(), false));
+}
+
 proptest! {
     #[test]
     fn any_bytes_cut_anywhere_give_the_text_of_the_whole(
