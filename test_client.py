@@ -137,8 +137,8 @@ def connection(url: str) -> Iterator[ClientConnection]:
         with socket:
             yield socket
     except ConnectionClosed as error:
-        reason = f"{error.rcvd.code} {error.rcvd.reason}".strip() if error.rcvd else "no reason"
-        raise Trouble(f"the server closed the connection: {reason}") from None
+        reason = f"{error.rcvd.code} {error.rcvd.reason}".strip() if error.rcvd else "it is gone"
+        raise Trouble(f"the connection ended: {reason}") from None
 
 
 def frames(socket: ClientConnection, presses: list[int]) -> Iterator[Optional[Frame]]:
@@ -245,15 +245,15 @@ def watch(args: argparse.Namespace) -> int:
             if frame is None or frame.get("op") != "metrics":
                 continue
             if live:
-                say("\r\x1b[K" + summary(frame)[: shutil.get_terminal_size().columns - 1])
+                say("\r\x1b[K" + summary(frame, shutil.get_terminal_size().columns - 1))
             else:
                 say((json.dumps(frame, ensure_ascii=False) if args.json else summary(frame)) + "\n")
     say("\n" if live else "")
     return OK
 
 
-def summary(frame: Frame) -> str:
-    """A metrics frame in one line, without what the server does not know."""
+def summary(frame: Frame, width: float = float("inf")) -> str:
+    """A metrics frame in one line of that width at most, without what the server does not know."""
     inference, gpu = frame.get("inference") or {}, frame.get("gpu") or {}
     parts = [
         (inference, "{state}"), (inference, "{active} active, {queued} queued, {slots} slots"),
@@ -267,7 +267,14 @@ def summary(frame: Frame) -> str:
     fields = Formatter().parse
     known = (form.format_map(values) for values, form in parts
              if all(values.get(name) is not None for _, name, *_ in fields(form) if name))
-    return " · ".join(known)
+    line = ""
+    for part in known:
+        longer = f"{line} · {part}" if line else part
+        # Half a number would be a wrong one.
+        if len(longer) > width:
+            break
+        line = longer
+    return line
 
 
 def main() -> int:

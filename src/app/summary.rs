@@ -38,7 +38,7 @@ pub(super) fn print(
         "inference-core {version} · llama.cpp {llama_cpp} · {backend} ({flags})\n\
          \x20 model    {name} · {arch} · {params} weights · {size}\n\
          {draft}\
-         \x20 context  {ctx} tokens a request · {slots} slots · KV cache of {kv} tokens\n\
+         \x20 context  {ctx} tokens a request · {slots} · KV cache of {kv} tokens\n\
          \x20 compute  {threads} threads · steps of at most {ubatch} tokens\n\
          listening on ws://{address}",
         draft = draft.map_or_else(String::new, |draft| format!("  draft    {}\n", draft.name)),
@@ -49,7 +49,11 @@ pub(super) fn print(
         params = scaled(*params as f64, 1000.0, ["", " K", " M", " B"]),
         size = scaled(*size_bytes as f64, 1024.0, [" B", " KiB", " MiB", " GiB"]),
         ctx = engine.ctx_size,
-        slots = llama.parallel,
+        slots = if llama.parallel == 1 {
+            "1 slot".to_owned()
+        } else {
+            format!("{} slots", llama.parallel)
+        },
         kv = llama.kv_tokens,
         threads = llama.threads,
         ubatch = llama.ubatch,

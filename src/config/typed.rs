@@ -18,6 +18,8 @@ const ABOUT: &str = "Serves a local language model over a WebSocket and streams 
   inference-core model.gguf 3000    serve a GGUF file on port 3000
   inference-core --demo             serve the built-in demo model, a toy of three million
                                     weights that tells small stories in English and Spanish
+  inference-core plan model.gguf    show what would lie on which card, without loading anything;
+                                    --vram 3GB plans for a card of 3 GB, --json prints JSON
 
 MODEL is a GGUF file, the first one if it is split; without it the demo model is served. PORT is
 3000 unless given, and 0 takes any free one. The server listens on this machine only (127.0.0.1
@@ -46,7 +48,7 @@ Exit codes:
     after_help = AFTER,
     disable_version_flag = true,
     max_term_width = 100,
-    override_usage = "inference-core [OPTIONS] [MODEL] [PORT]\n       inference-core [OPTIONS] --demo [PORT]"
+    override_usage = "inference-core [OPTIONS] [MODEL] [PORT]\n       inference-core [OPTIONS] --demo [PORT]\n       inference-core plan [OPTIONS] [MODEL | --demo]"
 )]
 pub(super) struct Typed {
     // Described above the options: which of the two a single one is depends on `--demo`.
@@ -94,7 +96,7 @@ pub(super) struct Typed {
     )]
     kv_type: KvType,
 
-    /// Memory of each card that stays free (500MB, 1.5GB)
+    /// Memory of each card that stays free (500MB, 1.5GB; units are powers of 1024)
     #[arg(long, value_name = "SIZE", env = "INFERENCE_CORE_VRAM_RESERVE", default_value = "500MB", value_parser = bytes)]
     vram_reserve: u64,
 

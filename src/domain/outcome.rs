@@ -11,7 +11,7 @@ pub enum Refusal {
     #[error("the model is still loading; try again in a moment")]
     Loading,
     /// The queue is full.
-    #[error("the server is busy: {queued} requests are waiting already; try again later")]
+    #[error("the server is busy: {queued} requests wait or are about to start; try again later")]
     Busy {
         /// How many requests wait.
         queued: usize,
