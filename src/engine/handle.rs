@@ -16,7 +16,7 @@ use super::model::{CancelFlag, Vocabulary};
 use super::outbox::Outbox;
 use super::slot::Job;
 use super::stats::{Snapshot, State, Stats};
-use super::tally::Report;
+use super::tally::{Ending, Report};
 use super::ticket::{Canceller, Ticket};
 
 /// A text this long is tokenised to the end even if it cannot fit, so that the refusal names the
@@ -202,6 +202,11 @@ impl EngineHandle {
     }
 
     /// Takes a place in the bounded queue; the scheduler gives it back.
+    /// Counts a request that was refused before it came here.
+    pub fn count_refused(&self, ending: Ending) {
+        self.shared.stats.tally.count(ending);
+    }
+
     fn take_place(&self) -> Result<(), Refusal> {
         let Shared { stats, options, .. } = &*self.shared;
         let free_slots = stats

@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{ConnectionId, Prompt, Request};
+use crate::engine;
 use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer, ServerFrame};
 
 use super::connection::Socket;
@@ -111,7 +112,7 @@ impl<S: Socket> Reader<S> {
             Ok(ClientFrame::SubscribeMetrics) => Reply::SubscribeMetrics,
             Ok(ClientFrame::UnsubscribeMetrics) => Reply::UnsubscribeMetrics,
             Ok(ClientFrame::Ping) => Reply::Frame(ServerFrame::Pong.text()),
-            Err(error) => Reply::error(&error),
+            Err(error) => self.refusal(&error),
         };
         self.reply(reply).await
     }
@@ -124,7 +125,7 @@ impl<S: Socket> Reader<S> {
     ) -> Result<(), Ending> {
         let Infer { id, prompt, params } = infer;
         if let Err(error) = self.in_flight.enter(id.clone()) {
-            return self.reply(Reply::error(&error)).await;
+            return self.reply(self.refusal(&error)).await;
         }
         let submission = Submission {
             request: Request { connection: self.connection, prompt, params },
@@ -147,6 +148,16 @@ impl<S: Socket> Reader<S> {
             turn,
         ));
         Ok(())
+    }
+
+    /// An error about a request that the engine never sees; what it would have counted is counted.
+    fn refusal(&self, error: &ErrorFrame) -> Reply {
+        match error.code() {
+            Code::InvalidParams => self.shared.engine.count_refused(engine::Ending::InvalidParams),
+            Code::Busy => self.shared.engine.count_refused(engine::Ending::Busy),
+            _ => {}
+        }
+        Reply::error(error)
     }
 
     async fn reply(&self, reply: Reply) -> Result<(), Ending> {

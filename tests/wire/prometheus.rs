@@ -79,10 +79,13 @@ async fn what_happened_is_counted_to_the_last_request_and_token() {
     }
     client.send(json!({"op": "infer", "id": "x", "prompt": "y".repeat(2000)})).await;
     client.expect_error("context_overflow").await;
+    client.send(json!({"op": "infer", "prompt": "x", "params": {"temp": -1}})).await;
+    client.expect_error("invalid_params").await;
 
     let page = Page::get(&server).await;
     assert_eq!(page.value(r#"requests_total{outcome="stop"}"#), 3.0);
     assert_eq!(page.value(r#"requests_total{outcome="context_overflow"}"#), 1.0);
+    assert_eq!(page.value(r#"requests_total{outcome="invalid_params"}"#), 1.0);
     assert_eq!(page.value(r#"requests_total{outcome="busy"}"#), 0.0);
     assert_eq!(page.value("generated_tokens_total"), 14.0);
     assert_eq!(page.value("prompt_tokens_total"), 14.0);
