@@ -201,12 +201,12 @@ impl EngineHandle {
         Ok(tokens)
     }
 
-    /// Takes a place in the bounded queue; the scheduler gives it back.
     /// Counts a request that was refused before it came here.
     pub fn count_refused(&self, ending: Ending) {
         self.shared.stats.tally.count(ending);
     }
 
+    /// Takes a place in the bounded queue; the scheduler gives it back.
     fn take_place(&self) -> Result<(), Refusal> {
         let Shared { stats, options, .. } = &*self.shared;
         let free_slots = stats

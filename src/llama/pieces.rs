@@ -6,8 +6,8 @@
 //! text needs a bounded stack, whatever is in it.
 //!
 //! A text within [`MOST_BYTES`] is taken whole. A longer one is cut at the end of a line, between
-//! characters that no pre-tokeniser joins over it, and so has the same tokens; where there is no
-//! such line end, between two words; and inside of what has neither.
+//! characters that no pre-tokeniser but `superbpe` joins over it, and so has the same tokens with all
+//! others; where there is no such line end, between two words; and inside of what has neither.
 
 use std::io;
 use std::thread;
