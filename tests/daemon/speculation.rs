@@ -15,7 +15,7 @@ fn with(speculative: Speculation, params: Params) -> Params {
     Params { speculative: Some(speculative), logprobs: 2, ..params }
 }
 
-/// A long answer that repeats itself: a heavy bias on few tokens leaves the model no other way.
+/// A long greedy answer, which comes to repeat itself.
 fn repetitive() -> Params {
     Params { ignore_eos: true, ..greedy(200) }
 }
