@@ -31,7 +31,7 @@ pub(super) enum Value {
     Float(f64),
     Bool(bool),
     Text(String),
-    /// One number for each layer.
+    /// One number for each layer, or 0 and 1 for no and yes.
     Integers(Vec<i128>),
     /// What is too long to be one of the values we use.
     Long,
@@ -63,6 +63,8 @@ pub(super) enum Part {
     Experts(u32),
     /// The token embeddings.
     Embedding,
+    /// What else is looked up for a token before the first layer.
+    Input,
     /// The output matrix.
     Output,
     /// What stands before or behind the layers: norms, rope factors.
@@ -74,6 +76,9 @@ impl Part {
         match name {
             "token_embd.weight" => return Self::Embedding,
             "output.weight" => return Self::Output,
+            "position_embd.weight" | "token_types.weight" | "per_layer_token_embd.weight" => {
+                return Self::Input;
+            }
             _ => {}
         }
         let layer = name.strip_prefix("blk.").and_then(|rest| rest.split_once('.'));
@@ -106,6 +111,13 @@ const MAX_ALIGNMENT: u64 = 1 << 20;
 const TOKENS: &str = "tokenizer.ggml.tokens";
 
 impl Header {
+    /// A header of these entries alone.
+    #[cfg(test)]
+    pub(super) fn of(entries: &[(&str, Value)]) -> Self {
+        let metadata = entries.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
+        Self { metadata: metadata.collect(), tensors: Vec::new(), tokens: None }
+    }
+
     /// Reads the header of a file of `size` bytes.
     ///
     /// # Errors
@@ -235,6 +247,14 @@ impl Header {
             Some(Value::Integer(n)) => std::slice::from_ref(n),
             Some(Value::Integers(n)) => n,
             _ => &[],
+        }
+    }
+
+    /// The integers or yes-and-noes of a list, where `key` is one.
+    pub(super) fn list(&self, key: &str) -> Option<&[i128]> {
+        match self.metadata.get(key) {
+            Some(Value::Integers(n)) => Some(n),
+            _ => None,
         }
     }
 

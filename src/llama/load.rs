@@ -16,10 +16,10 @@ use super::draft::{DraftModel, is_same_vocabulary};
 use super::error::LoadError;
 use super::logs::{Buffer, take_buffers, take_complaints};
 use super::model::LlamaCpp;
-use super::offload::{Card, Demand, KvType, Placement, Wanted, Where, arrange};
+use super::offload::{Behind, Card, Demand, KvType, Placement, Wanted, Where, arrange};
 use super::source::Description;
 use super::vocabulary::LlamaVocabulary;
-use super::weights::{is_mapped, weights};
+use super::weights::weights;
 
 /// How to run a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +43,6 @@ pub struct Options {
     /// Whether flash attention computes; `None` leaves it to the model and the machine.
     pub flash_attention: Option<bool>,
 }
-
-/// Whose buffer llama.cpp calls the one for weights in an order that suits the processor.
-const REPACKED: &str = "CPU_REPACK";
 
 /// The KV cache is computed in blocks of this many cells.
 const KV_BLOCK: u32 = 256;
@@ -115,7 +112,7 @@ fn attempt(
         );
         LoadError::Resources { model: name, reason }
     })?;
-    progress.memory(compare(placement, &take_buffers(), is_mapped(description, placement)));
+    progress.memory(compare(placement, &take_buffers()));
     progress.offloaded(placement.gpu_layers);
     let is_slow = description.sizes.has_odd_heads() && placement.gpu_layers == 0;
     let draft = draft.map(|draft| load_draft(draft, &vocabulary, options, progress)).transpose()?;
@@ -189,7 +186,7 @@ pub fn check(description: &Description, options: &Options) -> Result<(), LoadErr
              --kv-type f16"
         )));
     }
-    if description.sizes.has_odd_heads() {
+    if !description.sizes.is_packable() {
         return Err(LoadError::Options(format!(
             "--kv-type {name} packs numbers in blocks of 32, which the attention heads of {} are \
              no multiple of: use --kv-type f16",
@@ -224,37 +221,36 @@ fn flash(description: &Description, options: &Options, is_offloaded: bool) -> Op
         has_odd_heads: description.sizes.has_odd_heads(),
         is_offloaded,
         is_packed: options.kv_type != KvType::F16,
-        scores: description.sizes.compute(&demand(options, false), 0).cpu,
+        scores: description.sizes.compute(&demand(options, false), Behind::Everything).cpu,
     };
     situation.choice()
 }
 
 /// Logs how far the plan was from what llama.cpp then took in each place, and gives both.
-fn compare(placement: &Placement, buffers: &[Buffer], is_mapped: bool) -> Vec<MemoryPart> {
+fn compare(placement: &Placement, buffers: &[Buffer]) -> Vec<MemoryPart> {
     let is_card = |owner: &str| placement.cards.iter().any(|card| card.device == owner);
     // What belongs to no card is in the processor's memory, whatever llama.cpp calls it: mapped,
     // or pinned for a card to read.
     let is_at = |buffer: &Buffer, place: &Where| {
         if is_card(&place.device) { buffer.owner == place.device } else { !is_card(&buffer.owner) }
     };
-    // Copies in another order lie beside the weights of a mapped file, and in their stead else.
-    let counts = |buffer: &&Buffer| !is_mapped || buffer.owner != REPACKED;
-    let taken = |kind: &str, place: &Where| -> u64 {
-        let here = buffers.iter().filter(|buffer| buffer.kind == kind && is_at(buffer, place));
-        let mib: f64 = here.filter(counts).map(|buffer| buffer.mib).sum();
+    let taken = |kinds: &[&str], place: &Where| -> u64 {
+        let here = buffers.iter().filter(|buffer| is_at(buffer, place));
+        let here = here.filter(|buffer| kinds.contains(&buffer.kind.as_str()));
+        let mib: f64 = here.map(|buffer| buffer.mib).sum();
         (mib * f64::from(1 << 20)) as u64
     };
     let parts_of = |place: &Where| {
         let parts = [
-            ("weights", "model", place.weights),
-            ("kv", "KV", place.kv),
-            ("compute", "compute", place.compute),
+            ("weights", &["model"][..], place.weights),
+            ("kv", &["KV", "RS"], place.kv),
+            ("compute", &["compute"], place.compute),
         ];
-        parts.map(|(name, kind, planned)| MemoryPart {
+        parts.map(|(name, kinds, planned)| MemoryPart {
             name,
             device: place.device.clone(),
             planned,
-            taken: taken(kind, place),
+            taken: taken(kinds, place),
         })
     };
     let places = placement.cards.iter().chain([&placement.cpu]);

@@ -15,6 +15,7 @@ mod devices;
 mod draft;
 mod error;
 mod gguf;
+mod layers;
 mod load;
 mod logs;
 mod model;

@@ -7,9 +7,11 @@
 //! compares with what llama.cpp then reports.
 
 mod arrange;
+mod compute;
 mod sizes;
 
 pub(super) use self::arrange::arrange;
 pub use self::arrange::{Card, Placement, Wanted, Where};
+pub(super) use self::compute::Behind;
 pub use self::sizes::KvType;
 pub(super) use self::sizes::{Demand, Sizes};

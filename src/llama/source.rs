@@ -49,8 +49,10 @@ pub struct Description {
     pub info: ModelInfo,
     /// How large its parts are.
     pub(super) sizes: Sizes,
-    /// Bytes of weights that ggml on this processor computes from copies in another order.
-    pub(super) repacked: u64,
+    /// Whether a processor computes most of it from the file's own pages. Where it would compute
+    /// from copies in another order, these pages stay beside them, unused: on a 1B model at 4 bits
+    /// 0.5 GB.
+    pub(super) is_mappable: bool,
 }
 
 /// Reads the header of `source`.
@@ -73,10 +75,12 @@ pub fn describe(source: &Source) -> Result<Description, LoadError> {
         split::add_others(path, &mut header)?;
     }
     let info = info(source, &header).map_err(unusable)?;
-    let sizes = Sizes::read(&header, &info.arch, info.n_layers);
+    let mut sizes = Sizes::read(&header, &info.arch, info.n_layers);
     let repacked = header.tensors.iter().filter(|tensor| tensor.is_repacked);
-    let repacked = repacked.filter_map(|tensor| tensor.bytes).sum();
-    Ok(Description { source: source.clone(), info, sizes, repacked })
+    let repacked: u64 = repacked.filter_map(|tensor| tensor.bytes).sum();
+    let is_mappable = *source != Source::Demo && repacked * 2 <= info.size_bytes;
+    sizes.copied = if is_mappable { repacked } else { 0 };
+    Ok(Description { source: source.clone(), info, sizes, is_mappable })
 }
 
 fn open(path: &Path) -> Result<File, LoadError> {

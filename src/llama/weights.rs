@@ -13,11 +13,10 @@ use super::offload::Placement;
 use super::source::{DEMO, Description, Source};
 
 /// Whether the file is mapped, so that weights are read where they are needed and its pages are
-/// shared with the system's cache. Where the processor computes from copies in another order the
-/// mapped pages would stay beside them, unused: on a 1B model at 4 bits 0.5 GB.
-pub(super) fn is_mapped(description: &Description, placement: &Placement) -> bool {
-    let is_copied = description.repacked * 2 > description.info.size_bytes;
-    description.source != Source::Demo && !(is_copied && placement.gpu_layers == 0)
+/// shared with the system's cache.
+fn is_mapped(description: &Description, placement: &Placement) -> bool {
+    let is_file = description.source != Source::Demo;
+    description.is_mappable || (is_file && placement.gpu_layers > 0)
 }
 
 /// Loads the weights onto the cards and into the memory that `placement` names; `None` where

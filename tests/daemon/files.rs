@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use inference_core::llama::{self, Source};
 
-use crate::fixture::{Gguf, demo_path};
+use crate::fixture::{Gguf, Shape, demo_path};
 
 fn run(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_inference-core")).args(args).output().unwrap()
@@ -394,4 +394,29 @@ fn version_and_help_are_printed_and_end_well() {
     let help = run(&["--help"]);
     assert!(help.status.success());
     assert!(String::from_utf8(help.stdout).unwrap().contains("a toy"));
+}
+
+#[test]
+fn a_model_of_windows_without_a_windowed_layer_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let shape = Shape { window: Some(128), ..Shape::small("gemma3") };
+    let key = "gemma3.attention.sliding_window_pattern";
+    let words = [key, "no layer has one"];
+    let mut gguf = shape.gguf(1);
+    gguf.set_u32(key, 1);
+    check_file(folder.path(), "one.gguf", &gguf.bytes(), &words);
+    gguf.set_bools(key, &[false; 3]);
+    check_file(folder.path(), "none.gguf", &gguf.bytes(), &words);
+}
+
+#[test]
+fn sizes_beyond_32_bits_are_refused() {
+    const U64: u32 = 10;
+    let folder = tempfile::tempdir().unwrap();
+    for key in ["attention.key_length", "attention.sliding_window", "feed_forward_length"] {
+        let mut gguf = Gguf::random("llama", 1);
+        let key = format!("llama.{key}");
+        gguf.set(&key, U64, &(1u64 << 63).to_le_bytes());
+        check_file(folder.path(), "large.gguf", &gguf.bytes(), &[&key, "32 bits"]);
+    }
 }

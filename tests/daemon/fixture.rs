@@ -123,6 +123,14 @@ impl Gguf {
         self.set(key, ARRAY, &raw);
     }
 
+    /// An array of yes and no, one for each layer.
+    pub fn set_bools(&mut self, key: &str, values: &[bool]) {
+        let mut raw = BOOL.to_le_bytes().to_vec();
+        raw.extend((values.len() as u64).to_le_bytes());
+        raw.extend(values.iter().map(|&value| u8::from(value)));
+        self.set(key, ARRAY, &raw);
+    }
+
     /// The texts of the tokens, changed.
     pub fn change_tokens(&mut self, change: impl FnOnce(&mut Vec<Vec<u8>>)) {
         let (_, raw) = self.entries.iter().find(|(key, _)| key == TOKENS).unwrap();

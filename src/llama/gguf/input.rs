@@ -212,9 +212,12 @@ impl<F: Read + Seek> Input<F> {
             }
             _ => return broken(format!("its header is broken: {key} is an array of type {kind}")),
         };
-        if len <= MAX_NUMBERS && matches!(kind, 0..=5 | 10 | 11) {
+        if len <= MAX_NUMBERS && matches!(kind, 0..=5 | 7 | 10 | 11) {
             self.keep(len * size_of::<i128>() as u64)?;
-            let numbers = (0..len).map(|_| Ok(self.integer(kind)?.unwrap_or_default()));
+            let numbers = (0..len).map(|_| match kind {
+                7 => Ok(i128::from(self.array::<1>()? != [0])),
+                _ => Ok(self.integer(kind)?.unwrap_or_default()),
+            });
             return Ok(Value::Integers(numbers.collect::<Result<_, _>>()?));
         }
         self.skip(len.checked_mul(width).ok_or(Problem::Ends)?)?;

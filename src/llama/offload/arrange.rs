@@ -1,5 +1,6 @@
 //! Fits the parts of a model into the memory of the cards.
 
+use super::compute::Behind;
 use super::sizes::{Demand, KvType, Sizes};
 
 /// What a CUDA context takes of a card besides what is put there: kernels and the driver's own
@@ -191,11 +192,23 @@ impl Attempt<'_> {
         }
     }
 
+    /// What stays with the processor.
+    fn behind(&self) -> Behind {
+        let has_experts =
+            |n: u32| self.sizes.layers.iter().take(n as usize).any(|layer| layer.experts > 0);
+        match self.gpu_layers {
+            0 => Behind::Everything,
+            n if n < layers_of(self.sizes) => Behind::Layers,
+            _ if has_experts(self.experts) => Behind::Experts,
+            _ => Behind::Nothing,
+        }
+    }
+
     /// What lies on each card and with the processor, and whether all that was wanted on cards
     /// found room there.
     fn places(&self) -> (Vec<Where>, Where, bool) {
         let Self { sizes, demand, .. } = *self;
-        let compute = sizes.compute(demand, self.gpu_layers);
+        let compute = sizes.compute(demand, self.behind());
         let mut cards: Vec<Where> = self
             .cards
             .iter()
@@ -212,7 +225,9 @@ impl Attempt<'_> {
             compute: compute.cpu,
             ..Where::default()
         };
-        cpu.weights = sizes.embedding;
+        // Beside cards llama.cpp makes no copies in another order.
+        let copied = if self.gpu_layers == 0 { sizes.copied } else { 0 };
+        cpu.weights = sizes.embedding + sizes.input + copied;
         let n = sizes.layers.len();
         let first = (n + 1).saturating_sub(self.gpu_layers as usize);
         let (mut at, mut is_placed) = (0, true);

@@ -1,9 +1,9 @@
 //! Refuses the numbers of a header that llama.cpp asserts on or cannot compute with.
 
 use super::super::gguf::Header;
+use super::super::layers::{self, MAX_LAYERS};
 
-/// Most layers and experts llama.cpp has room for (`LLAMA_MAX_LAYERS`, `LLAMA_MAX_EXPERTS`).
-const MAX_LAYERS: u64 = 512;
+/// Most experts llama.cpp has room for (`LLAMA_MAX_EXPERTS`).
 const MAX_EXPERTS: u64 = 1024;
 /// The ways to stretch a context that llama.cpp knows; it asserts that the name is one of these.
 const ROPE_SCALINGS: [&str; 4] = ["none", "linear", "yarn", "longrope"];
@@ -29,6 +29,24 @@ const EMBEDDING: [&str; 10] = [
     "wavtokenizer-dec",
 ];
 
+/// What counts or measures something, which llama.cpp reads as 32 bits without a sign.
+const SIZES: [&str; 14] = [
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.key_length_swa",
+    "attention.sliding_window",
+    "attention.value_length",
+    "attention.value_length_swa",
+    "embedding_length",
+    "expert_feed_forward_length",
+    "expert_used_count",
+    "feed_forward_length",
+    "shortconv.l_cache",
+    "ssm.inner_size",
+    "ssm.state_size",
+];
+
 /// The hyperparameters of an architecture.
 struct Numbers<'a> {
     header: &'a Header,
@@ -46,11 +64,14 @@ pub(super) fn check(header: &Header, arch: &str, n_layers: u64) -> Result<(), St
         ));
     }
     let numbers = Numbers { header, arch };
+    numbers.check_sizes()?;
     numbers.check_layers(n_layers)?;
     numbers.check_experts()?;
     numbers.check_heads()?;
     numbers.check_rope()?;
     numbers.check_floats()?;
+    layers::check(header, arch, n_layers)
+        .map_err(|(key, value, rule)| numbers.wrong(key, value, rule.as_str()))?;
     if header.boolean(&format!("{arch}.attention.causal")) == Some(false) {
         return Err(
             "its attention looks ahead (attention.causal is false), so it is an embedding \
@@ -76,6 +97,14 @@ impl Numbers<'_> {
             "its header says that {}.{key} is {value}; {rule}, convert or download it again",
             self.arch
         )
+    }
+
+    fn check_sizes(&self) -> Result<(), String> {
+        let beyond = |key: &&str| {
+            let number = self.list(key).iter().find(|&&n| u32::try_from(n).is_err());
+            number.map(|n| self.wrong(key, n, "it must fit into 32 bits without a sign"))
+        };
+        SIZES.iter().find_map(beyond).map_or(Ok(()), Err)
     }
 
     fn check_layers(&self, n_layers: u64) -> Result<(), String> {

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::super::layers::Kept;
 use super::super::sizes::Layer;
 use super::*;
 
@@ -12,21 +13,29 @@ fn model(experts: u64, is_tied: bool) -> Sizes {
     let layer = Layer {
         weights: 10 * MIB,
         experts: experts * MIB,
-        keys: 1024,
-        values: 1024,
-        is_windowed: false,
+        kept: Kept { keys: 1024, values: 1024, ..Kept::default() },
     };
     Sizes {
         layers: vec![layer; 10],
         embedding: 20 * MIB,
         output: 20 * MIB,
         is_tied,
+        input: 0,
+        copied: 0,
         largest: 4 * MIB,
+        largest_experts: experts * MIB / 3,
         window: 0,
         n_embd: 1024,
         feed_forward: 3 * 4096,
+        n_ff: 4096,
+        experts_up: 0,
+        experts_down: 0,
         n_head: 16,
+        queries: 1024,
+        inner: 0,
         n_vocab: 10_000,
+        is_packable: true,
+        head: 64,
     }
 }
 
@@ -123,7 +132,7 @@ fn a_packed_cache_and_a_window_need_less() {
     assert_eq!(kv(&sizes, KvType::Q8), 4 * MIB * 17 / 32);
     assert_eq!(kv(&sizes, KvType::Q4), 4 * MIB * 9 / 32);
     sizes.window = 64;
-    sizes.layers[0].is_windowed = true;
+    sizes.layers[0].kept.is_windowed = true;
     // Four slots of 64 and a step of 128, in blocks of 256.
     assert_eq!(kv(&sizes, KvType::F16), 2 * MIB);
 }
