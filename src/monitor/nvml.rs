@@ -139,7 +139,10 @@ impl Card {
                 return None;
             }
             let index = self.identity.index;
-            tracing::warn!(index, uuid, "another graphics card is where one was watched");
+            // One that could not be read before is no other card.
+            if !self.identity.uuid.is_empty() {
+                tracing::warn!(index, uuid, "another graphics card is where one was watched");
+            }
             self.identity.uuid = uuid;
             self.identity.name = named(&device);
         }
