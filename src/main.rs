@@ -1,6 +1,7 @@
 //! The daemon: read what was typed, serve, and turn the outcome into an exit code.
 
-use std::io::{self, Write};
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use inference_core::app;
@@ -8,6 +9,9 @@ use inference_core::config::{Command, Config, Printable};
 
 /// `EX_USAGE` of sysexits.h, as are the codes of `app::AppError`.
 const USAGE: u8 = 64;
+
+/// `EX_IOERR`.
+const OUTPUT: u8 = 74;
 
 fn main() -> ExitCode {
     match Config::parse(std::env::args_os()) {
@@ -29,14 +33,19 @@ fn print(what: &Printable) -> ExitCode {
         Printable::Help(text) => text.clone(),
         Printable::Version => app::version(),
     };
-    match writeln!(io::stdout(), "{}", text.trim_end()) {
+    let mut stdout = io::stdout();
+    match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever asked has stopped reading, as `| head` does.
-        Err(_) => ExitCode::FAILURE,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        Err(error) => {
+            let reason = format!("the output cannot be written: {error}; write it elsewhere");
+            complain(&reason, OUTPUT)
+        }
     }
 }
 
-fn complain(error: &dyn std::error::Error, code: u8) -> ExitCode {
+fn complain(error: &dyn Display, code: u8) -> ExitCode {
     // With stderr closed there is nobody to tell; the code still says it.
     let _ = writeln!(io::stderr(), "inference-core: {error}");
     ExitCode::from(code)

@@ -29,13 +29,15 @@ const AFTER: &str = "Every option of the server can also be given as an environm
 INFERENCE_CORE_ and its name in capitals (INFERENCE_CORE_CTX_SIZE=2048).
 
 Exit codes:
-  0   left after SIGINT or SIGTERM
+  0   left after SIGINT or SIGTERM, or printed what was asked for
+  1   whoever read what was printed has closed it
   64  an option or argument is wrong, or does not fit the model
   65  the model file is broken or of a kind that cannot be served
   66  the model file does not exist or cannot be read
   69  the port is in use
   70  the engine failed
   71  the machine has too little memory or other resources
+  74  what was asked for could not be written
   77  the port needs rights this user does not have
   130 a second signal cut the leaving short";
 

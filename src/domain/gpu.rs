@@ -1,6 +1,6 @@
 //! What is known of graphics cards.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One card at one moment. A value that the card, its driver or the user's rights do not give is
 /// `None`.
@@ -61,10 +61,22 @@ impl Throttle {
     ];
 }
 
-/// All cards at one moment.
+impl Gpu {
+    /// The same card, and nothing known of it but which it is.
+    pub fn faded(&self) -> Self {
+        let Self { index, name, uuid, .. } = self;
+        Self { index: *index, name: name.clone(), uuid: uuid.clone(), ..Self::default() }
+    }
+}
+
+/// Intervals, and at least as many seconds, for which a reading is believed: a driver that answers
+/// late is not a card that is lost, one that hangs is.
+const STALE_AFTER: u32 = 5;
+
+/// The latest of all cards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GpuReading {
-    /// When it was taken.
+    /// When they were last looked after. Each card's values are at most [`Self::patience`] older.
     pub taken: Instant,
     /// The cards; the one that computes first.
     pub gpus: Vec<Gpu>,
@@ -76,16 +88,13 @@ impl GpuReading {
         Self { taken: now, gpus: Vec::new() }
     }
 
+    /// How old a reading may be before it says nothing of now, where one is taken each `interval`.
+    pub fn patience(interval: Duration) -> Duration {
+        interval.max(Duration::from_secs(1)).saturating_mul(STALE_AFTER)
+    }
+
     /// The cards, none of them present: what is left of a reading that has grown old.
     pub fn faded(&self) -> Vec<Gpu> {
-        self.gpus
-            .iter()
-            .map(|Gpu { index, name, uuid, .. }| Gpu {
-                index: *index,
-                name: name.clone(),
-                uuid: uuid.clone(),
-                ..Gpu::default()
-            })
-            .collect()
+        self.gpus.iter().map(Gpu::faded).collect()
     }
 }

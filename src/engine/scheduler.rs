@@ -166,7 +166,10 @@ impl<M: Model> Scheduler<M> {
     }
 
     fn end_unstarted(&mut self, job: Job, now: Instant, end: End) {
+        let waited = now.saturating_duration_since(job.received);
         self.stats.queued.fetch_sub(1, Relaxed);
+        self.stats.tally.queue_wait.observe(waited);
+        self.stats.tally.total.observe(waited);
         self.stats.tally.count((&end).into());
         job.end_unstarted(now, end);
     }

@@ -127,13 +127,13 @@ impl Distribution {
 pub struct Report {
     /// Requests by how they ended; one refused is in it too.
     pub endings: [(Ending, u64); Ending::ALL.len()],
-    /// Seconds from receipt to a slot.
+    /// Seconds from receipt to a slot, or to the end where a request got none.
     pub queue_wait: Distribution,
     /// Seconds from receipt to the first text handed to the socket.
     pub ttft: Distribution,
     /// Seconds between two tokens of one request.
     pub inter_token: Distribution,
-    /// Seconds from receipt to the end, of requests that had a slot.
+    /// Seconds from receipt to the end, of all requests that were not refused.
     pub total: Distribution,
     /// Seconds a step took.
     pub step: Distribution,

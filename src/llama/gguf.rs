@@ -9,7 +9,7 @@ mod input;
 mod tokens;
 mod types;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read, Seek};
 
 use self::input::{Input, Problem, broken};
@@ -40,6 +40,8 @@ pub(super) enum Value {
 /// What the header says of one tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tensor {
+    /// What the file calls it; no other tensor of a model is called so.
+    pub(super) name: String,
     /// Number of weights.
     pub(super) elements: u64,
     /// Size in bytes; `None` for a type this build does not know.
@@ -177,7 +179,10 @@ impl Header {
         for _ in 0..n_tensors {
             layout.push(input.tensor()?);
         }
-        let tensors = layout.iter().map(|(tensor, _)| tensor.clone()).collect();
+        let tensors: Vec<Tensor> = layout.iter().map(|(tensor, _)| tensor.clone()).collect();
+        if let Some(name) = repeated(&tensors) {
+            return broken(format!("its header is broken: it names tensor {name} twice"));
+        }
         let header = Self { metadata, tensors, tokens };
         header.check_extent(&layout, input)?;
         Ok(header)
@@ -262,4 +267,10 @@ impl Header {
     pub(super) fn has(&self, key: &str) -> bool {
         self.metadata.contains_key(key)
     }
+}
+
+/// A name that two of these tensors have.
+fn repeated(tensors: &[Tensor]) -> Option<&str> {
+    let mut names = HashSet::new();
+    tensors.iter().map(|tensor| tensor.name.as_str()).find(|&name| !names.insert(name))
 }

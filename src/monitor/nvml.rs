@@ -2,6 +2,8 @@
 
 use std::ffi::OsStr;
 use std::process;
+use std::sync::{Arc, PoisonError, RwLock, TryLockError};
+use std::time::{Duration, Instant};
 
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
 use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
@@ -18,68 +20,133 @@ use super::selection::{Identity, select};
 /// Names of the library: the driver brings the first, development packages the second.
 const LIBRARIES: [&str; 2] = ["libnvidia-ml.so.1", "libnvidia-ml.so"];
 
-/// Readings between two attempts to find a lost card again. NVML does not see a card that has
+/// Intervals between two attempts to find a lost card again. NVML does not see a card that has
 /// come back before it is started anew, which is too much work for every reading.
-const REOPEN_EVERY: u32 = 5;
+const RESTART_EVERY: u32 = 5;
 
-/// The cards to watch.
-pub(super) struct Cards {
-    /// `None` where NVML would not start again.
-    nvml: Option<Nvml>,
-    cards: Vec<Card>,
-    /// Readings since the last start.
-    age: u32,
+/// What a look for cards has found.
+pub(super) enum Found {
+    /// Cards to watch.
+    Cards(Vec<Card>),
+    /// Cards, of which none is to be watched.
+    Unwanted,
+    /// No driver, or no card.
+    Nothing,
 }
 
-struct Card {
+/// Looks for the cards to watch.
+pub(super) fn find(options: &Options) -> Found {
+    let Some(nvml) = start() else { return Found::Nothing };
+    let seen = identities(&nvml);
+    if seen.is_empty() {
+        return Found::Nothing;
+    }
+    let selected = select(seen, &options.computing, options.visible.as_deref());
+    if selected.is_empty() {
+        return Found::Unwanted;
+    }
+    let driver = Arc::new(Driver {
+        session: RwLock::new(Session { nvml: Some(nvml), started: Instant::now() }),
+        restart_after: options.interval.saturating_mul(RESTART_EVERY),
+    });
+    let card = |identity: &Identity| {
+        let Identity { index, name, bus_id, .. } = identity;
+        tracing::info!(index, name, bus_id, "watching a graphics card");
+        let is_place_shared = selected.iter().filter(|other| other.bus_id == *bus_id).count() > 1;
+        let driver = driver.clone();
+        Card { driver, identity: identity.clone(), is_place_shared, is_present: true }
+    };
+    Found::Cards(selected.iter().map(card).collect())
+}
+
+/// The one session with NVML that all cards share. NVML counts sessions and is only started anew
+/// where none is left, so it takes nobody inside the driver to do that.
+struct Driver {
+    /// Read by whoever is inside the driver, which may be for ever; written only by
+    /// [`Self::restart`], which does not wait for the others.
+    session: RwLock<Session>,
+    restart_after: Duration,
+}
+
+struct Session {
+    /// `None` where NVML would not start again.
+    nvml: Option<Nvml>,
+    started: Instant,
+}
+
+impl Driver {
+    /// Starts NVML anew, unless it is young or another card is inside it.
+    fn restart(&self) {
+        let mut session = match self.session.try_write() {
+            Ok(session) => session,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        if session.started.elapsed() >= self.restart_after {
+            session.nvml = None;
+            session.nvml = start();
+            session.started = Instant::now();
+        }
+    }
+}
+
+/// A card to watch.
+pub(super) struct Card {
+    driver: Arc<Driver>,
     identity: Identity,
+    /// Whether another card has the same bus id, which then says nothing.
+    is_place_shared: bool,
     is_present: bool,
 }
 
-impl Cards {
-    /// Starts NVML; `None` where there is none or nothing to watch.
-    pub(super) fn open(options: &Options) -> Option<Self> {
-        let nvml = start()?;
-        let seen = identities(&nvml);
-        let selected = select(seen, &options.computing, options.visible.as_deref());
-        for Identity { index, name, bus_id, .. } in &selected {
-            tracing::info!(index, name, bus_id, "watching a graphics card");
-        }
-        let cards: Vec<Card> =
-            selected.into_iter().map(|identity| Card { identity, is_present: true }).collect();
-        (!cards.is_empty()).then_some(Self { nvml: Some(nvml), cards, age: 0 })
-    }
-
-    /// What the cards say now.
-    pub(super) fn read(&mut self) -> Vec<Gpu> {
-        self.age += 1;
-        let is_one_lost = self.cards.iter().any(|card| !card.is_present);
-        if is_one_lost && self.age >= REOPEN_EVERY {
-            // Two sessions share one state: the old one has to end first.
-            self.nvml = None;
-            self.nvml = start();
-            self.age = 0;
-        }
-        let nvml = self.nvml.as_ref();
-        self.cards.iter_mut().map(|card| card.read(nvml)).collect()
-    }
-}
-
 impl Card {
-    fn read(&mut self, nvml: Option<&Nvml>) -> Gpu {
-        let Identity { index, name, uuid, bus_id } = &self.identity;
-        let known = Gpu { index: *index, name: name.clone(), uuid: uuid.clone(), ..Gpu::default() };
-        let gpu = match nvml.map(|nvml| nvml.device_by_pci_bus_id(bus_id.as_str())) {
-            Some(Ok(device)) => values(&device, known.clone()),
-            Some(Err(_)) | None => None,
-        };
+    /// What is known of it without asking.
+    pub(super) fn known(&self) -> Gpu {
+        let Identity { index, name, uuid, .. } = self.identity.clone();
+        Gpu { index, name, uuid, ..Gpu::default() }
+    }
+
+    /// What the card says now. Waits for the driver, however long that takes.
+    pub(super) fn read(&mut self) -> Gpu {
+        if !self.is_present {
+            self.driver.restart();
+        }
+        let driver = self.driver.clone();
+        let session = driver.session.read().unwrap_or_else(PoisonError::into_inner);
+        let gpu = session.nvml.as_ref().and_then(|nvml| self.ask(nvml));
+        drop(session);
+        let Identity { index, name, .. } = &self.identity;
         match (self.is_present, gpu.is_some()) {
             (true, false) => tracing::warn!(index, name, "a graphics card does not answer"),
             (false, true) => tracing::warn!(index, name, "a graphics card is back"),
             _ => {}
         }
         self.is_present = gpu.is_some();
-        gpu.unwrap_or(known)
+        gpu.unwrap_or_else(|| self.known())
+    }
+
+    /// The values of the card at our place; `None` where there is none.
+    fn ask(&mut self, nvml: &Nvml) -> Option<Gpu> {
+        let device = if self.is_place_shared {
+            nvml.device_by_index(self.identity.index)
+        } else {
+            nvml.device_by_pci_bus_id(self.identity.bus_id.as_str())
+        }
+        .ok()?;
+        if let Some(uuid) = told(device.uuid())?.filter(|uuid| *uuid != self.identity.uuid) {
+            // Places in the order may have moved; a place on the bus holds what was put there.
+            if self.is_place_shared {
+                return None;
+            }
+            let index = self.identity.index;
+            // One that could not be read before is no other card.
+            if !self.identity.uuid.is_empty() {
+                tracing::warn!(index, uuid, "another graphics card is where one was watched");
+            }
+            self.identity.uuid = uuid;
+            self.identity.name = named(&device);
+        }
+        values(&device, self.known())
     }
 }
 
@@ -87,7 +154,7 @@ fn start() -> Option<Nvml> {
     for library in LIBRARIES {
         match Nvml::builder().lib_path(OsStr::new(library)).init() {
             Ok(nvml) => return Some(nvml),
-            Err(error) => tracing::debug!(library, "no NVML: {error}"),
+            Err(error) => tracing::trace!(library, "no NVML: {error}"),
         }
     }
     None
@@ -100,12 +167,16 @@ fn identities(nvml: &Nvml) -> Vec<Identity> {
             let device = nvml.device_by_index(index).ok()?;
             Some(Identity {
                 index,
-                name: device.name().unwrap_or_else(|_| "unnamed".to_owned()),
+                name: named(&device),
                 uuid: device.uuid().unwrap_or_default(),
                 bus_id: device.pci_info().ok()?.bus_id,
             })
         })
         .collect()
+}
+
+fn named(device: &Device<'_>) -> String {
+    device.name().unwrap_or_else(|_| "unnamed".to_owned())
 }
 
 /// The values of a card; `None` where it has fallen off the bus.

@@ -138,7 +138,12 @@ impl Scrape {
 
     fn latencies(&self, page: &mut Page<'_>) -> fmt::Result {
         let Report { queue_wait, ttft, inter_token, total, step, step_tokens, .. } = &self.report;
-        page.histogram("queue_wait", "From receipt to a slot", SECONDS, queue_wait)?;
+        page.histogram(
+            "queue_wait",
+            "From receipt to a slot, or to the end without one",
+            SECONDS,
+            queue_wait,
+        )?;
         page.histogram("time_to_first_token", "From receipt to the first text", SECONDS, ttft)?;
         page.histogram("inter_token", "Between two tokens of a request", SECONDS, inter_token)?;
         page.histogram("request_duration", "From receipt to the end", SECONDS, total)?;

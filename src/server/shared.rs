@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
@@ -23,10 +23,6 @@ const SPARE_SOCKETS: usize = 64;
 /// Long prompts that are tokenised at once. It is pure computing, and shares the machine with an
 /// engine that is busy already.
 const LONG_PROMPTS: usize = 2;
-
-/// A reading of the graphics cards is believed for this many intervals, and at least as many
-/// seconds: a driver that answers late is not a card that is lost, one that hangs is.
-const STALE_AFTER: u32 = 5;
 
 /// What all connections share.
 pub(super) struct Shared {
@@ -136,7 +132,7 @@ impl Shared {
     /// The graphics cards, without values where the last reading is too old to be believed.
     pub(super) fn gpus(&self, now: Instant) -> Vec<Gpu> {
         let reading = self.readings.borrow();
-        let patience = self.options.metrics_interval.max(Duration::from_secs(1)) * STALE_AFTER;
+        let patience = GpuReading::patience(self.options.metrics_interval);
         if now.saturating_duration_since(reading.taken) > patience {
             return reading.faded();
         }

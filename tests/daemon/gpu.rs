@@ -4,7 +4,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use futures_util::StreamExt;
@@ -15,6 +15,8 @@ use tokio::time::timeout;
 use crate::process::{DEADLINE, Daemon, Socket};
 
 const COOL: &str = "temp=41 total=3072 used=300 power=12400 fan=30 util=0 throttle=1 own=0";
+
+const INTERVAL: [&str; 2] = ["--metrics-interval", "100"];
 
 /// A machine whose cards a test can move.
 struct Machine {
@@ -48,18 +50,31 @@ impl Machine {
         fs::rename(draft, self.scene()).unwrap();
     }
 
-    fn scene(&self) -> std::path::PathBuf {
+    fn scene(&self) -> PathBuf {
         self.folder.path().join("scene")
+    }
+
+    /// What the daemon logs.
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
     }
 
     fn daemon(&self, environment: &[(&str, &str)]) -> Daemon {
         let scene = self.scene();
-        let mut variables: Vec<(&str, &OsStr)> = vec![
+        let mut variables = self.variables(&scene);
+        variables.extend(environment.iter().map(|&(name, value)| (name, OsStr::new(value))));
+        Daemon::start_with(&INTERVAL, &variables)
+    }
+
+    fn daemon_with_log(&self) -> Daemon {
+        Daemon::start_with_log(&INTERVAL, &self.variables(&self.scene()), &self.log())
+    }
+
+    fn variables<'a>(&'a self, scene: &'a Path) -> Vec<(&'a str, &'a OsStr)> {
+        vec![
             ("LD_LIBRARY_PATH", self.folder.path().as_os_str()),
             ("NVML_STAND_IN", scene.as_os_str()),
-        ];
-        variables.extend(environment.iter().map(|&(name, value)| (name, OsStr::new(value))));
-        Daemon::start_with(&["--metrics-interval", "100"], &variables)
+        ]
     }
 }
 
@@ -167,9 +182,59 @@ async fn only_the_visible_cards_are_watched_in_their_order() {
 }
 
 #[tokio::test]
-async fn a_driver_that_does_not_start_is_as_good_as_none() {
+async fn a_card_that_hangs_takes_no_other_with_it() {
+    let machine = Machine::new(&format!("{COOL}\n{COOL}"));
+    let (_daemon, mut socket) = machine.daemon_with_log().connect_once().await;
+    metrics(&mut socket, |frame| frame["gpus"][0]["present"] == true).await;
+    let warm = COOL.replace("temp=41", "temp=77");
+    machine.set(&format!("{COOL} hang=1\n{warm}"));
+    let frame = metrics(&mut socket, |frame| frame["gpus"][0]["present"] == false).await;
+    assert_eq!((&frame["gpu"]["temp"], &frame["gpus"][1]["temp"]), (&Value::Null, &json!(77)));
+    // One that is lost meanwhile wants the driver started anew, and must not wait for that.
+    machine.set(&format!("{COOL} hang=1\n{COOL} lost=1"));
+    metrics(&mut socket, |frame| frame["gpus"][1]["present"] == false).await;
+    machine.set(&format!("{COOL} hang=1\n{COOL}"));
+    let frame = metrics(&mut socket, |frame| frame["gpus"][1]["temp"] == 41).await;
+    assert_eq!(frame["gpus"][0]["present"], false);
+    machine.set(&format!("{warm}\n{COOL}"));
+    metrics(&mut socket, |frame| frame["gpus"][0]["temp"] == 77).await;
+    let log = fs::read_to_string(machine.log()).unwrap();
+    for warning in ["the driver hangs over a graphics card", "answers for a graphics card again"] {
+        assert_eq!(log.matches(warning).count(), 1, "{warning}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn another_card_in_the_same_place_is_called_by_its_own_name() {
+    let machine = Machine::new(&format!("{COOL} uuid=GPU-a name=old"));
+    let (_daemon, mut socket) = machine.daemon(&[]).connect_once().await;
+    metrics(&mut socket, |frame| frame["gpus"][0]["uuid"] == "GPU-a").await;
+    machine.set("");
+    metrics(&mut socket, |frame| frame["gpus"][0]["present"] == false).await;
+    machine.set(&format!("{COOL} uuid=GPU-b name=new"));
+    let frame = metrics(&mut socket, |frame| frame["gpus"][0]["present"] == true).await;
+    assert_eq!(
+        (&frame["gpus"][0]["uuid"], &frame["gpus"][0]["name"]),
+        (&json!("GPU-b"), &json!("new"))
+    );
+}
+
+#[tokio::test]
+async fn cards_with_one_bus_id_are_told_apart() {
+    let warm = COOL.replace("temp=41", "temp=77");
+    let bus = "bus=00000000:01:00.0";
+    let machine = Machine::new(&format!("{COOL} {bus}\n{warm} {bus}"));
+    let (_daemon, mut socket) = machine.daemon(&[]).connect_once().await;
+    let frame = metrics(&mut socket, |frame| frame["gpus"][1]["present"] == true).await;
+    assert_eq!((&frame["gpus"][0]["temp"], &frame["gpus"][1]["temp"]), (&json!(41), &json!(77)));
+}
+
+#[tokio::test]
+async fn a_driver_that_does_not_start_is_as_good_as_none_until_it_does() {
     let machine = Machine::new("");
     let (_daemon, mut socket) = machine.daemon(&[]).connect_once().await;
     let frame = metrics(&mut socket, |frame| frame["inference"]["uptime_s"] != 0).await;
     assert_eq!((&frame["gpu"], &frame["gpus"]), (&Value::Null, &json!([])));
+    machine.set(COOL);
+    metrics(&mut socket, |frame| frame["gpu"]["temp"] == 41).await;
 }

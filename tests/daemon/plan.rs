@@ -1,6 +1,8 @@
 //! The offload plan against what llama.cpp then takes.
 
 use std::collections::HashMap;
+#[cfg(target_os = "linux")]
+use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
@@ -27,6 +29,26 @@ fn plan(model: &Path, args: &[&str]) -> Value {
     let output = daemon().arg("plan").arg(model).arg("--json").args(args).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_written_is_one_line_and_a_code() {
+    for args in [&["plan", "--demo"][..], &["--help"], &["--version"]] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = daemon().args(args).stdout(full).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), said.lines().count()), (Some(74), 1), "{args:?}: {said}");
+        assert!(said.contains("cannot be written"), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_closed_the_pipe_is_told_nothing() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = daemon().args(["plan", "--demo"]).stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(1), Vec::new()));
 }
 
 /// MiB of each kind of buffer on each device that llama.cpp reports when it loads `model`.

@@ -43,6 +43,17 @@ impl Daemon {
         Self::run(command)
     }
 
+    /// The same with what it logs in the file `log`.
+    pub fn start_with_log(args: &[&str], environment: &[(&str, &OsStr)], log: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_inference-core"));
+        command
+            .args(["--demo", "0", "--threads", "1"])
+            .args(args)
+            .envs(environment.iter().copied())
+            .stderr(File::create(log).unwrap());
+        Self::run(command)
+    }
+
     /// Starts it on the model of that path.
     pub fn serving(model: &Path, args: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_inference-core"));

@@ -6,7 +6,7 @@
 //! there is a value that the card does not support:
 //!
 //! `temp` °C · `total`, `used`, `own` MiB · `power` mW · `fan`, `util` % · `throttle` bits ·
-//! `lost=1` off the bus
+//! `lost=1` off the bus · `hang=1` no answer until that is taken away · `uuid`, `name`, `bus` text
 //!
 //! Signatures and numbers are those of NVIDIA's `nvml.h`. With `--cfg old_driver` some functions
 //! are missing.
@@ -15,6 +15,8 @@
 
 use std::ffi::{CStr, c_char, c_uint, c_ulonglong};
 use std::fs;
+use std::thread;
+use std::time::Duration;
 
 const SUCCESS: c_uint = 0;
 const INVALID_ARGUMENT: c_uint = 2;
@@ -32,17 +34,23 @@ fn lines() -> Vec<String> {
     fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
-fn value(card: Handle, key: &str) -> Result<u64, c_uint> {
+/// The text behind `key` in a card's line; an error where there is no such card.
+fn word(card: Handle, key: &str) -> Result<Option<String>, c_uint> {
     let lines = lines();
     let line = card.checked_sub(1).and_then(|i| lines.get(i)).ok_or(GPU_IS_LOST)?;
-    let find = |key: &str| {
-        let mut words = line.split_whitespace().filter_map(|word| word.split_once('='));
-        words.find(|(name, _)| *name == key).and_then(|(_, value)| value.parse().ok())
-    };
-    if find("lost") == Some(1) {
+    let mut words = line.split_whitespace().filter_map(|word| word.split_once('='));
+    Ok(words.find(|(name, _)| *name == key).map(|(_, value)| value.to_owned()))
+}
+
+fn value(card: Handle, key: &str) -> Result<u64, c_uint> {
+    // A look now and then: nobody rings a bell when the scene changes.
+    while word(card, "hang")?.is_some() {
+        thread::sleep(Duration::from_millis(10));
+    }
+    if word(card, "lost")?.as_deref() == Some("1") {
         return Err(GPU_IS_LOST);
     }
-    find(key).ok_or(NOT_SUPPORTED)
+    word(card, key)?.and_then(|value| value.parse().ok()).ok_or(NOT_SUPPORTED)
 }
 
 fn answer<T>(out: *mut T, value: Result<T, c_uint>) -> c_uint {
@@ -90,25 +98,28 @@ pub extern "C" fn nvmlDeviceGetHandleByPciBusId_v2(
 ) -> c_uint {
     let bus_id = unsafe { CStr::from_ptr(bus_id) }.to_string_lossy();
     let found = (1..=lines().len()).find(|&card| bus_id == bus_id_of(card)).ok_or(NOT_FOUND);
-    let found = found.and_then(|card| match value(card, "lost") {
-        Err(GPU_IS_LOST) => Err(GPU_IS_LOST),
-        _ => Ok(card),
+    let found = found.and_then(|card| match word(card, "lost")? {
+        Some(_) => Err(GPU_IS_LOST),
+        None => Ok(card),
     });
     answer(card, found)
 }
 
 fn bus_id_of(card: Handle) -> String {
-    format!("00000000:{card:02X}:00.0")
+    let own = word(card, "bus").ok().flatten();
+    own.unwrap_or_else(|| format!("00000000:{card:02X}:00.0"))
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn nvmlDeviceGetName(_card: Handle, out: *mut c_char, length: c_uint) -> c_uint {
-    text(out, length, "NVIDIA GeForce GTX 1060 3GB")
+pub extern "C" fn nvmlDeviceGetName(card: Handle, out: *mut c_char, length: c_uint) -> c_uint {
+    let own = word(card, "name").ok().flatten();
+    text(out, length, own.as_deref().unwrap_or("NVIDIA GeForce GTX 1060 3GB"))
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceGetUUID(card: Handle, out: *mut c_char, length: c_uint) -> c_uint {
-    text(out, length, &format!("GPU-{card:08}-stand-in"))
+    let own = word(card, "uuid").ok().flatten();
+    text(out, length, &own.unwrap_or_else(|| format!("GPU-{card:08}-stand-in")))
 }
 
 #[repr(C)]

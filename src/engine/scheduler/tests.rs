@@ -230,6 +230,25 @@ fn a_request_whose_twin_is_cancelled_reads_on_by_itself() {
 }
 
 #[test]
+fn a_request_that_ends_while_it_waits_is_in_every_count_that_others_are_in() {
+    let mut rig = Rig::with_slots(1);
+    let mut running = rig.submit("loop", at_most(20));
+    rig.turn();
+    let mut regretted = rig.submit("loop", at_most(20));
+    rig.turn();
+    regretted.cancel.set();
+    rig.drive(&mut [&mut running, &mut regretted]);
+    rig.submit("loop", at_most(20));
+    rig.now += Duration::from_secs(3);
+    rig.scheduler.refuse_waiting(rig.now);
+    let report = rig.stats.tally.report();
+    let ended: u64 = report.endings.iter().map(|&(_, n)| n).sum();
+    assert_eq!((ended, report.queue_wait.count(), report.total.count()), (3, 3, 3));
+    // One step of ten milliseconds for the one that was aborted.
+    assert!((report.queue_wait.sum - 3.01).abs() < 1e-9, "{}", report.queue_wait.sum);
+}
+
+#[test]
 fn a_long_prompt_does_not_hold_up_a_stream() {
     let mut rig = Rig::with_slots(2);
     let mut stream = rig.submit("loop", at_most(20));

@@ -228,7 +228,7 @@ impl<F: Read + Seek> Input<F> {
     pub(super) fn tensor(&mut self) -> Result<(Tensor, u64), Problem> {
         let mut name = Vec::new();
         self.raw_text(MAX_NAME, "a tensor's name", &mut name)?;
-        let name = String::from_utf8_lossy(&name);
+        let name = String::from_utf8_lossy(&name).into_owned();
         let n_dims = self.u32()?;
         if n_dims > MAX_DIMS {
             return broken(format!("its header is broken: tensor {name} has {n_dims} dimensions"));
@@ -262,7 +262,7 @@ impl<F: Read + Seek> Input<F> {
         let is_matrix = matches!(part, Part::Layer(_) | Part::Experts(_)) && n_dims > 1;
         let is_repacked = is_matrix && repacks(kind) && (elements / row).is_multiple_of(8);
         let complaint = types::complaint(&name, n_dims, kind);
-        Ok((Tensor { elements, bytes, part, keys, is_repacked, complaint }, offset))
+        Ok((Tensor { name, elements, bytes, part, keys, is_repacked, complaint }, offset))
     }
 }
 

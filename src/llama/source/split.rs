@@ -2,7 +2,10 @@
 //!
 //! The first file has the metadata, each has tensors of its own, and the name of the first gives
 //! those of the others (`model-00001-of-00003.gguf`), as llama.cpp's `llama_split_path` makes them.
+//! Each says in its own header which of how many it is; a part that was renamed, or copied from
+//! another model, shows by that or by tensors that are there twice or not at all.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -35,6 +38,8 @@ pub(super) fn add_others(path: &Path, header: &mut Header) -> Result<(), LoadErr
             format!("it is not the first of its {n} files; name that{first}"),
         ));
     }
+    let mut names: HashSet<String> =
+        header.tensors.iter().map(|tensor| tensor.name.clone()).collect();
     for i in 1..n {
         let other = sibling(path, 0, i, n).ok_or_else(|| {
             let suffix = format!("-00001-of-{n:05}.gguf");
@@ -43,9 +48,44 @@ pub(super) fn add_others(path: &Path, header: &mut Header) -> Result<(), LoadErr
         let file = open(&other)?;
         let size = file.metadata().map_err(|error| unreadable(&other, &error))?.len();
         let read = Header::read(BufReader::<File>::new(file), size);
-        header.tensors.extend(read.map_err(|reason| unusable(&other, reason))?.tensors);
+        let part = read.map_err(|reason| unusable(&other, reason))?;
+        check_place(&part, i, n).map_err(|reason| unusable(&other, reason))?;
+        if let Some(known) = part.tensors.iter().find(|part| !names.insert(part.name.clone())) {
+            let reason = format!(
+                "a part before it has its tensor {} too: it is a copy, or of another model; \
+                 download or copy it again",
+                known.name
+            );
+            return Err(unusable(&other, reason));
+        }
+        header.tensors.extend(part.tensors);
     }
-    Ok(())
+    let found = header.tensors.len() as u64;
+    match header.unsigned("split.tensors.count") {
+        Some(wanted) if wanted != found => Err(unusable(
+            path,
+            format!(
+                "its header says that its {n} files hold {wanted} tensors, and they hold {found}: \
+                 they are not of one model, download or copy them again"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a file says that it is number `i`, counted from 0, of `n`.
+fn check_place(part: &Header, i: u64, n: u64) -> Result<(), String> {
+    let wanted = format!("part {} of {n}", i + 1);
+    match (part.unsigned("split.no"), part.unsigned("split.count")) {
+        (Some(no), Some(count)) if (no, count) == (i, n) => Ok(()),
+        (Some(no), Some(count)) => Err(format!(
+            "its name says {wanted} and its header part {} of {count}: download or copy it again",
+            no.saturating_add(1)
+        )),
+        _ => Err(format!(
+            "its name says {wanted} and its header says of no part: it is another file"
+        )),
+    }
 }
 
 /// The path of file `to` of `n`, given that of file `from`.
