@@ -35,6 +35,10 @@ impl Page {
         Self { samples, types }
     }
 
+    fn has(&self, name: &str) -> bool {
+        self.samples.keys().any(|sample| sample.split('{').next() == Some(name))
+    }
+
     fn value(&self, name: &str) -> f64 {
         let name = format!("inference_core_{name}");
         *self.samples.get(&name).unwrap_or_else(|| panic!("{name} in {:?}", self.samples.keys()))
@@ -142,32 +146,93 @@ async fn a_reading_that_has_grown_old_is_not_believed() {
     assert_eq!(frame["gpus"][0]["name"], "paper card");
 }
 
-#[tokio::test]
-async fn the_dashboard_shows_what_the_page_has_and_all_of_it() {
+/// A page on which nothing is missing.
+async fn full_page() -> Page {
     let full = Gpu { fan_percent: Some(1), ..card() };
     let server = Setup { gpus: vec![full], ..Setup::default() }.start().await;
-    let page = Page::get(&server).await;
+    Page::get(&server).await
+}
+
+/// Query and legend of every curve of the dashboard, with its panel's title.
+fn curves() -> Vec<(String, String, String)> {
     let dashboard = include_str!("../../packaging/grafana/inference-core.json");
     let dashboard: Value = serde_json::from_str(dashboard).unwrap();
-
-    let mut shown = BTreeSet::new();
+    let mut curves = Vec::new();
     for panel in dashboard["panels"].as_array().unwrap() {
         for target in panel["targets"].as_array().unwrap() {
-            let expr = target["expr"].as_str().unwrap();
-            let words = expr.split(|c: char| !(c.is_alphanumeric() || c == '_'));
-            for word in words.filter(|word| word.starts_with("inference_core_")) {
-                let is_exported =
-                    page.samples.keys().any(|sample| sample.split('{').next() == Some(word));
-                assert!(is_exported, "{}: there is no {word}", panel["title"]);
-                shown.insert(word.to_owned());
-            }
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            let (query, legend) = (text(&target["expr"]), text(&target["legendFormat"]));
+            curves.push((text(&panel["title"]), query, legend));
         }
     }
-    // Known by other numbers on the dashboard, or only of use to alerts.
-    let unseen = ["load_ratio", "uptime_seconds", "steps", "gpu_memory_free_bytes"];
+    curves
+}
+
+/// The metrics that a text names.
+fn named(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+    words.filter(|word| word.starts_with("inference_core_"))
+}
+
+#[tokio::test]
+async fn the_dashboard_shows_what_the_page_has_and_all_of_it() {
+    let page = full_page().await;
+    let mut shown = BTreeSet::new();
+    for (title, query, _) in curves() {
+        for word in named(&query) {
+            assert!(page.has(word), "{title}: there is no {word}");
+            shown.insert(word.to_owned());
+        }
+    }
+    // Known by other numbers on the dashboard.
+    let unseen = ["load_ratio", "uptime_seconds", "steps"];
     for name in page.types.keys() {
         let is_shown = shown.iter().any(|word| word.starts_with(name.as_str()));
         let is_known = unseen.iter().any(|unseen| *name == format!("inference_core_{unseen}"));
         assert!(is_shown || is_known, "{name} is on no panel");
     }
+}
+
+#[test]
+fn curves_of_several_instances_have_names_of_their_own_on_the_dashboard() {
+    for (title, query, legend) in curves() {
+        let metrics = named(&query).count();
+        let filters = query.matches(r#"instance=~"$instance""#).count();
+        assert_eq!(filters, metrics, "{title}: {query}");
+        // What is summed over them is one curve for all.
+        let is_sum = ["sum(", "sum by ("].iter().any(|sum| query.contains(sum))
+            && !query.contains("by (instance");
+        assert_eq!(legend.contains("{{instance}}"), !is_sum, "{title}: {legend}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_says_what_runs_and_where_its_layers_lie() {
+    let server = Setup { offloaded: Some(0), ..Setup::default() }.start().await;
+    let page = Page::get(&server).await;
+    let labels = r#"{version="0.1.0",backend="cpu",model="paper"}"#;
+    assert_eq!(page.value(&format!("build_info{labels}")), 1.0);
+    assert_eq!(page.value(r#"model_layers{place="card"}"#), 0.0);
+    assert_eq!(page.value(r#"model_layers{place="cpu"}"#), 1.0);
+    // The output matrix, which a plan counts, is no layer of the model.
+    let server = Setup { offloaded: Some(2), ..Setup::default() }.start().await;
+    let page = Page::get(&server).await;
+    assert_eq!(page.value(r#"model_layers{place="card"}"#), 1.0);
+    assert_eq!(page.value(r#"model_layers{place="cpu"}"#), 0.0);
+}
+
+#[tokio::test]
+async fn what_running_requests_hold_of_the_cache_is_told_apart_from_what_is_kept() {
+    let mut setup = Setup::by_hand();
+    setup.limits.n_parked = 1;
+    let server = setup.start().await;
+    let mut client = Client::connect(&server).await;
+    client.send(json!({"op": "infer", "prompt": "three"})).await;
+    server.step_until(|now| now.kv_running_tokens > 0).await;
+    let page = Page::get(&server).await;
+    assert_eq!(page.value("kv_cache_running_tokens"), page.value("kv_cache_used_tokens"));
+    server.step_until(|now| now.kv_running_tokens == 0).await;
+    let page = Page::get(&server).await;
+    assert_eq!(page.value("kv_cache_running_tokens"), 0.0);
+    assert!(page.value("kv_cache_used_tokens") > 0.0, "the prompt is kept");
 }
