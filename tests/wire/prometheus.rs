@@ -236,3 +236,34 @@ async fn what_running_requests_hold_of_the_cache_is_told_apart_from_what_is_kept
     assert_eq!(page.value("kv_cache_running_tokens"), 0.0);
     assert!(page.value("kv_cache_used_tokens") > 0.0, "the prompt is kept");
 }
+
+#[tokio::test]
+async fn the_alerts_ask_for_what_the_page_has() {
+    let page = full_page().await;
+    let alerts = include_str!("../../packaging/prometheus/alerts.yml");
+    assert!(named(alerts).count() > 8, "the file holds alerts");
+    for word in named(alerts) {
+        assert!(page.has(word), "there is no {word}");
+    }
+    // `label="value"` and `label=~"one|another"`.
+    let selectors = alerts.split(['{', ',']).filter_map(|part| {
+        let (label, values) = part.split_once('=')?;
+        Some((label, values.trim_start_matches('~').strip_prefix('"')?.split_once('"')?.0))
+    });
+    for (label, values) in selectors.filter(|(label, _)| *label != "job") {
+        for value in values.split('|') {
+            let pair = format!(r#"{label}="{value}""#);
+            assert!(page.samples.keys().any(|sample| sample.contains(&pair)), "no {pair}");
+        }
+    }
+}
+
+#[test]
+fn alerts_name_the_instance_they_are_about() {
+    let alerts = include_str!("../../packaging/prometheus/alerts.yml");
+    for by in alerts.split(" by (").skip(1) {
+        assert!(by.starts_with("instance"), "an aggregation loses the instance: {by}");
+    }
+    let n_alerts = alerts.matches("- alert:").count();
+    assert_eq!(alerts.matches("summary: \"{{ $labels.instance }}").count(), n_alerts);
+}
