@@ -111,7 +111,8 @@ impl Scrape {
             states.map(|state| ([("state", state.name())], i64::from(state == self.health))),
         )?;
         let endings = report.endings.map(|(ending, n)| ([("outcome", outcome(ending))], n));
-        let requests = "Requests by how they ended or why they were refused";
+        let requests =
+            "Requests by how they ended or the code they were refused with, unreadable ones too";
         page.counters("requests", requests, None, endings)?;
         page.gauge("uptime", "Since the start", SECONDS, snapshot.uptime.as_secs_f64())?;
         page.gauge("load_ratio", "Loaded part of the model", None, snapshot.load_progress.into())?;
@@ -311,5 +312,10 @@ fn outcome(ending: Ending) -> &'static str {
         Ending::Busy => "busy",
         Ending::ContextOverflow => "context_overflow",
         Ending::InvalidParams => "invalid_params",
+        Ending::BadJson => "bad_json",
+        Ending::BadFrame => "bad_frame",
+        Ending::UnknownOp => "unknown_op",
+        Ending::RequestInFlight => "request_in_flight",
+        Ending::DuplicateId => "duplicate_id",
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use futures_util::SinkExt;
 use inference_core::domain::{Gpu, GpuReading, Throttle};
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::common::{Client, Setup, TestServer, http_get};
 
@@ -107,6 +109,46 @@ async fn what_happened_is_counted_to_the_last_request_and_token() {
     assert_eq!(page.value("engine_step_age_seconds"), 0.0);
     assert_eq!(page.value(r#"model_memory_planned_bytes{device="cpu",part="kv"}"#), 1000.0);
     assert_eq!(page.value(r#"model_memory_bytes{device="cpu",part="kv"}"#), 1024.0);
+}
+
+#[tokio::test]
+async fn every_refusal_is_counted_under_its_code() {
+    let mut setup = Setup::by_hand();
+    setup.server.max_message_bytes = 10_000;
+    let server = setup.start().await;
+    let mut client = Client::connect(&server).await;
+    client.send(json!({"op": "infer", "prompt": "x"})).await;
+    client.send(json!({"op": "infer", "id": "a", "prompt": "x"})).await;
+    let refused = [
+        ("{", "bad_json"),
+        (r#"{"op":"infer"}"#, "bad_frame"),
+        (r#"{"op":"dance"}"#, "unknown_op"),
+        (r#"{"op":"infer","prompt":"x"}"#, "request_in_flight"),
+        (r#"{"op":"infer","id":"a","prompt":"x"}"#, "duplicate_id"),
+        (r#"{"op":"infer","id":"b","prompt":"x","params":{"temp":-1}}"#, "invalid_params"),
+        (r#"{"op":"infer","id":"b","messages":[]}"#, "invalid_params"),
+    ];
+    let mut expected = BTreeMap::from([("busy", 0.0), ("stop", 0.0)]);
+    for (frame, code) in refused {
+        client.send_text(frame.to_owned()).await;
+        client.expect_error(code).await;
+        *expected.entry(code).or_default() += 1.0;
+    }
+    client.send(json!({"op": "abort", "id": "nobody"})).await;
+    client.expect_error("not_found").await;
+    client.socket.send(Message::binary(b"{}".to_vec())).await.unwrap();
+    client.expect_error("bad_frame").await;
+    let mut other = Client::connect(&server).await;
+    other.send_text("x".repeat(10_001)).await;
+    other.expect_error("bad_frame").await;
+    *expected.entry("bad_frame").or_default() += 2.0;
+
+    let page = Page::get(&server).await;
+    for (code, n) in expected {
+        assert_eq!(page.value(&format!(r#"requests_total{{outcome="{code}"}}"#)), n, "{code}");
+    }
+    let not_found = r#"inference_core_requests_total{outcome="not_found"}"#;
+    assert!(!page.samples.contains_key(not_found), "to abort nothing is no request");
 }
 
 #[tokio::test]
