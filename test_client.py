@@ -253,16 +253,27 @@ def watch(args: argparse.Namespace) -> int:
 
 
 def summary(frame: Frame, width: float = float("inf")) -> str:
-    """A metrics frame in one line of that width at most, without what the server does not know."""
-    inference, gpu = frame.get("inference") or {}, frame.get("gpu") or {}
-    parts = [
-        (inference, "{state}"), (inference, "{active} active, {queued} queued, {slots} slots"),
-        (inference, "{tps_now:.1f} tok/s"), (inference, "last {last_tps:.1f} tok/s"),
+    """A metrics frame in one line of that width at most: the most important first, without what
+    the server does not know, and without what does not fit."""
+    inference = frame.get("inference") or {}
+    parts = [(inference, "{state}"), (inference, "{tps_now:.1f} tok/s")]
+    cards = frame.get("gpus") or [frame.get("gpu") or {}]
+    for card in cards:
+        name = f"GPU {card.get('index')}" if len(cards) > 1 else "GPU"
+        if card.get("present") is False:
+            parts.append((card, f"{name} lost"))
+            continue
+        parts.append((card, name + " {temp} °C"))
+        if card.get("throttling"):
+            reasons = ", ".join(card.get("throttle_reasons") or [])
+            parts.append((card, f"throttled: {reasons}" if reasons else "throttled"))
+        parts += [(card, "VRAM {vram_used_mb}/{vram_total_mb} MB"), (card, "{power_watts:.0f} W")]
+    parts += [
+        (inference, "{active} of {slots} slots"), (inference, "{queued} queued"),
+        (inference, "last {last_tps:.1f} tok/s"),
         (inference, "{total_tokens_generated} tokens so far"),
         (inference, "KV {kv_used_tokens}/{kv_total_tokens}"),
         (inference, "{connections} connections"),
-        (gpu, "GPU {temp} °C"), (gpu, "VRAM {vram_used_mb}/{vram_total_mb} MB"),
-        (gpu, "{power_watts:.0f} W"),
     ]
     fields = Formatter().parse
     known = (form.format_map(values) for values, form in parts
@@ -271,9 +282,8 @@ def summary(frame: Frame, width: float = float("inf")) -> str:
     for part in known:
         longer = f"{line} · {part}" if line else part
         # Half a number would be a wrong one.
-        if len(longer) > width:
-            break
-        line = longer
+        if len(longer) <= width:
+            line = longer
     return line
 
 

@@ -90,6 +90,7 @@ mod tests {
             queued: 0,
             slots: 4,
             kv_used_tokens: 0,
+            kv_running_tokens: 0,
             kv_total_tokens: 0,
             last_tps: None,
             last_ttft: None,

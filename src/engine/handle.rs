@@ -121,6 +121,11 @@ impl EngineHandle {
         self.shared.options.ctx_size
     }
 
+    /// Requests that may wait for a slot.
+    pub fn max_queue(&self) -> usize {
+        self.shared.options.max_queue
+    }
+
     /// Refuses everything new and everything that waits; what runs may finish.
     pub fn drain(&self) {
         self.shared.draining.store(true, Ordering::Release);

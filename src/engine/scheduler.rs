@@ -182,6 +182,7 @@ impl<M: Model> Scheduler<M> {
     fn count_kv(&self) {
         let running: usize = self.slots.iter().flatten().map(|slot| slot.computed).sum();
         self.stats.kv_used_tokens.store(running + self.cache.n_tokens(), Relaxed);
+        self.stats.kv_running_tokens.store(running, Relaxed);
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Snapshot {
     pub slots: usize,
     /// Tokens in the KV cache, kept prefixes included.
     pub kv_used_tokens: usize,
+    /// Those of them that running requests hold.
+    pub kv_running_tokens: usize,
     /// Tokens the KV cache holds.
     pub kv_total_tokens: usize,
     /// Tokens a second of the request that ended last; `None` before the first.
@@ -90,6 +92,7 @@ pub(super) struct Stats {
     pub(super) active: AtomicUsize,
     pub(super) slots: AtomicUsize,
     pub(super) kv_used_tokens: AtomicUsize,
+    pub(super) kv_running_tokens: AtomicUsize,
     pub(super) kv_total_tokens: AtomicUsize,
     pub(super) tokens_total: AtomicU64,
     pub(super) prompt_tokens_total: AtomicU64,
@@ -117,6 +120,7 @@ impl Stats {
             active: AtomicUsize::new(0),
             slots: AtomicUsize::new(0),
             kv_used_tokens: AtomicUsize::new(0),
+            kv_running_tokens: AtomicUsize::new(0),
             kv_total_tokens: AtomicUsize::new(0),
             tokens_total: AtomicU64::new(0),
             prompt_tokens_total: AtomicU64::new(0),
@@ -179,6 +183,7 @@ impl Stats {
             queued: self.queued.load(Relaxed),
             slots: self.slots.load(Relaxed),
             kv_used_tokens: self.kv_used_tokens.load(Relaxed),
+            kv_running_tokens: self.kv_running_tokens.load(Relaxed),
             kv_total_tokens: self.kv_total_tokens.load(Relaxed),
             last_tps: Some(f64::from_bits(self.last_tps_bits.load(Relaxed)))
                 .filter(|tps| !tps.is_nan()),

@@ -61,11 +61,21 @@ pub enum Ending {
     ContextOverflow,
     /// A parameter or the prompt could not be used.
     InvalidParams,
+    /// What came was no JSON.
+    BadJson,
+    /// It was JSON, and no frame.
+    BadFrame,
+    /// It was a frame that nobody knows.
+    UnknownOp,
+    /// The client had a request without a name already.
+    RequestInFlight,
+    /// The client had a request of that name already.
+    DuplicateId,
 }
 
 impl Ending {
     /// Every way.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::Stop,
         Self::Length,
         Self::Abort,
@@ -76,6 +86,11 @@ impl Ending {
         Self::Busy,
         Self::ContextOverflow,
         Self::InvalidParams,
+        Self::BadJson,
+        Self::BadFrame,
+        Self::UnknownOp,
+        Self::RequestInFlight,
+        Self::DuplicateId,
     ];
 }
 
@@ -125,7 +140,7 @@ impl Distribution {
 /// All distributions and counts at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// Requests by how they ended; one refused is in it too.
+    /// Requests by how they ended; one refused is in it too, also before it was read.
     pub endings: [(Ending, u64); Ending::ALL.len()],
     /// Seconds from receipt to a slot, or to the end where a request got none.
     pub queue_wait: Distribution,

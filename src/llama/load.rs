@@ -11,6 +11,7 @@ use crate::engine::{LoadProgress, Loaded};
 
 use super::attention::Situation;
 use super::context::{self, Context, ContextOptions};
+use super::deviation;
 use super::devices::cards;
 use super::draft::{DraftModel, is_same_vocabulary};
 use super::error::LoadError;
@@ -256,10 +257,7 @@ fn compare(placement: &Placement, buffers: &[Buffer]) -> Vec<MemoryPart> {
     let places = placement.cards.iter().chain([&placement.cpu]);
     let parts: Vec<_> =
         places.flat_map(parts_of).filter(|part| part.planned > 0 || part.taken > 0).collect();
-    for MemoryPart { name, device, planned, taken } in &parts {
-        let deviation_percent = (*taken as f64 / (*planned).max(1) as f64 - 1.0) * 100.0;
-        tracing::info!(device, part = name, planned, taken, deviation_percent, "memory");
-    }
+    deviation::tell(&parts);
     parts
 }
 

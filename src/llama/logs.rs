@@ -72,6 +72,12 @@ pub(super) fn take_buffers() -> Vec<Buffer> {
     std::mem::take(&mut LOG.lock().unwrap_or_else(PoisonError::into_inner).buffers)
 }
 
+/// Whether a warning does not hold here. llama.cpp compares the cells of the KV cache, which all
+/// slots share, with what the model was trained on; here a request is limited to that context.
+fn is_untrue(line: &str) -> bool {
+    line.contains("n_ctx_seq (") && line.ends_with("possible training context overflow")
+}
+
 /// # Safety
 /// `text` must be a C string or null.
 unsafe extern "C" fn on_log(level: sys::ggml_log_level, text: *const c_char, _: *mut c_void) {
@@ -112,6 +118,9 @@ impl Log {
                     self.complaints.push_back(line.to_owned());
                 }
             }
+            sys::GGML_LOG_LEVEL_WARN if is_untrue(line) => {
+                tracing::debug!(target: "llama_cpp", "{line}");
+            }
             sys::GGML_LOG_LEVEL_WARN => tracing::warn!(target: "llama_cpp", "{line}"),
             sys::GGML_LOG_LEVEL_INFO => {
                 tracing::debug!(target: "llama_cpp", "{line}");
@@ -127,6 +136,16 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_warning_about_the_shared_cache_is_none_for_a_request() {
+        let cells = "llama_context: n_ctx_seq (4096) > n_ctx_train (1024) -- possible training \
+                     context overflow";
+        assert!(is_untrue(cells));
+        let unused = "llama_context: n_ctx_seq (512) < n_ctx_train (1024) -- the full capacity of \
+                      the model will not be utilized";
+        assert!(!is_untrue(unused));
+    }
 
     #[test]
     fn buffers_are_read_out_of_the_lines_that_name_them() {

@@ -11,6 +11,7 @@
 mod attention;
 mod candidates;
 mod context;
+mod deviation;
 mod devices;
 mod draft;
 mod error;

@@ -87,6 +87,27 @@ impl Hello {
         }
     }
 
+    /// The version of this program.
+    pub fn version(&self) -> &str {
+        &self.build.version
+    }
+
+    /// What computes: `cpu`, `cuda`, …
+    pub fn backend(&self) -> &str {
+        &self.backend
+    }
+
+    /// The model's name for people.
+    pub fn model_name(&self) -> &str {
+        &self.model.name
+    }
+
+    /// How many of the model's layers lie on cards, and how many with the processor; the output
+    /// matrix is counted in neither.
+    pub fn layers(&self) -> (u32, u32) {
+        (self.gpu_layers, self.n_layers.saturating_sub(self.gpu_layers))
+    }
+
     /// The same after a load that put `layers` on cards, the output matrix counted as one.
     #[must_use]
     pub fn offloaded(mut self, layers: u32) -> Self {

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::domain::ConnectionId;
+use crate::protocol::ServerFrame;
 
 use super::http::Lease;
 use super::in_flight::InFlight;
@@ -90,7 +91,8 @@ pub(super) async fn serve<S: Socket>(
         dropped: shared.dropped_counter(),
         closing: shared.closing.clone(),
     };
-    let writing = writer.run(shared.hello(), sources, gone.clone()).in_current_span();
+    let hello = ServerFrame::Hello(&shared.hello()).text().into();
+    let writing = writer.run(hello, sources, gone.clone()).in_current_span();
     let mut writing = shared.tasks.spawn(writing);
     // However this ends, also by a panic, the writer does not outlive it.
     let _gone = gone.clone().drop_guard();

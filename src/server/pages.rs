@@ -86,8 +86,9 @@ async fn nothing() -> Response {
     )
 }
 
+/// One line, so that a terminal's next prompt stands below it.
 fn json(status: StatusCode, body: String) -> Response {
-    (status, [(CONTENT_TYPE, "application/json")], body).into_response()
+    (status, [(CONTENT_TYPE, "application/json")], body + "\n").into_response()
 }
 
 /// One line of text.

@@ -19,7 +19,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::domain::{Gpu, MemoryPart, Throttle};
 use crate::engine::{Distribution, Ending, Phase, Report, Snapshot};
-use crate::protocol::throttle_name;
+use crate::protocol::{Hello, throttle_name};
 use crate::watchdog::Health;
 
 use super::shared::Shared;
@@ -41,6 +41,8 @@ pub(super) fn page(shared: &Shared) -> Result<Response, fmt::Error> {
         dropped_frames: shared.dropped_frames(),
         memory: shared.engine.memory().to_vec(),
         gpus: shared.gpus(Instant::now()),
+        max_queue: shared.engine.max_queue(),
+        hello: shared.hello(),
     };
     let mut registry = Registry::with_prefix("inference_core");
     registry.register_collector(Box::new(scrape));
@@ -59,11 +61,14 @@ struct Scrape {
     dropped_frames: u64,
     memory: Vec<MemoryPart>,
     gpus: Vec<Gpu>,
+    max_queue: usize,
+    hello: Hello,
 }
 
 impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let mut page = Page(encoder);
+        self.house(&mut page)?;
         self.engine(&mut page)?;
         self.latencies(&mut page)?;
         self.cards(&mut page)
@@ -71,6 +76,24 @@ impl Collector for Scrape {
 }
 
 impl Scrape {
+    fn house(&self, page: &mut Page<'_>) -> fmt::Result {
+        let hello = &self.hello;
+        let labels = [
+            ("version", hello.version()),
+            ("backend", hello.backend()),
+            ("model", hello.model_name()),
+        ];
+        page.gauges("build_info", "What runs here: always 1", None, [(labels, 1_i64)])?;
+        let (on_cards, with_cpu) = hello.layers();
+        let places = [("card", on_cards), ("cpu", with_cpu)];
+        page.gauges(
+            "model_layers",
+            "Layers of the model by where they lie, as planned until it is loaded",
+            None,
+            places.map(|(place, layers)| ([("place", place)], i64::from(layers))),
+        )
+    }
+
     fn engine(&self, page: &mut Page<'_>) -> fmt::Result {
         let Self { snapshot, report, .. } = self;
         let states = [
@@ -88,15 +111,20 @@ impl Scrape {
             states.map(|state| ([("state", state.name())], i64::from(state == self.health))),
         )?;
         let endings = report.endings.map(|(ending, n)| ([("outcome", outcome(ending))], n));
-        let requests = "Requests by how they ended or why they were refused";
+        let requests =
+            "Requests by how they ended or the code they were refused with, unreadable ones too";
         page.counters("requests", requests, None, endings)?;
         page.gauge("uptime", "Since the start", SECONDS, snapshot.uptime.as_secs_f64())?;
         page.gauge("load_ratio", "Loaded part of the model", None, snapshot.load_progress.into())?;
         page.gauge("requests_active", "Requests that hold a slot", None, n(snapshot.active))?;
         page.gauge("requests_queued", "Requests that wait", None, n(snapshot.queued))?;
+        let bound = "Requests that may wait";
+        page.gauge("requests_queued_limit", bound, None, n(self.max_queue))?;
         page.gauge("slots", "Requests computed at once", None, n(snapshot.slots))?;
         let used = "Tokens in the KV cache, kept prefixes included";
         page.gauge("kv_cache_used_tokens", used, None, n(snapshot.kv_used_tokens))?;
+        let running = "Tokens in the KV cache that running requests hold";
+        page.gauge("kv_cache_running_tokens", running, None, n(snapshot.kv_running_tokens))?;
         let size = "Tokens the KV cache holds";
         page.gauge("kv_cache_size_tokens", size, None, n(snapshot.kv_total_tokens))?;
         page.counter("generated_tokens", "Tokens generated", snapshot.tokens_total)?;
@@ -289,5 +317,10 @@ fn outcome(ending: Ending) -> &'static str {
         Ending::Busy => "busy",
         Ending::ContextOverflow => "context_overflow",
         Ending::InvalidParams => "invalid_params",
+        Ending::BadJson => "bad_json",
+        Ending::BadFrame => "bad_frame",
+        Ending::UnknownOp => "unknown_op",
+        Ending::RequestInFlight => "request_in_flight",
+        Ending::DuplicateId => "duplicate_id",
     }
 }

@@ -86,8 +86,9 @@ impl<S: Socket> Reader<S> {
             Message::Text(text) => self.frame(text, received).await,
             Message::Binary(_) => {
                 let message = "frames are JSON in text messages, not binary ones";
-                let error = Some(ErrorFrame::new(Code::BadFrame, message));
-                Err(Ending::Broken { error, code: CloseCode::Unsupported })
+                let error = ErrorFrame::new(Code::BadFrame, message);
+                self.count(&error);
+                Err(Ending::Broken { error: Some(error), code: CloseCode::Unsupported })
             }
             Message::Close(_) => Err(Ending::Closed),
             // tungstenite answers pings by itself, with the next read.
@@ -150,14 +151,30 @@ impl<S: Socket> Reader<S> {
         Ok(())
     }
 
-    /// An error about a request that the engine never sees; what it would have counted is counted.
     fn refusal(&self, error: &ErrorFrame) -> Reply {
-        match error.code() {
-            Code::InvalidParams => self.shared.engine.count_refused(engine::Ending::InvalidParams),
-            Code::Busy => self.shared.engine.count_refused(engine::Ending::Busy),
-            _ => {}
-        }
+        self.count(error);
         Reply::error(error)
+    }
+
+    /// Counts a request that the engine never sees.
+    fn count(&self, error: &ErrorFrame) {
+        let ending = match error.code() {
+            Code::BadJson => engine::Ending::BadJson,
+            Code::BadFrame => engine::Ending::BadFrame,
+            Code::UnknownOp => engine::Ending::UnknownOp,
+            Code::InvalidParams => engine::Ending::InvalidParams,
+            Code::RequestInFlight => engine::Ending::RequestInFlight,
+            Code::DuplicateId => engine::Ending::DuplicateId,
+            Code::Busy => engine::Ending::Busy,
+            // The engine counts its own; to abort nothing is no request.
+            Code::NotFound
+            | Code::ContextOverflow
+            | Code::Loading
+            | Code::SlowClient
+            | Code::EngineFailed
+            | Code::ShuttingDown => return,
+        };
+        self.shared.engine.count_refused(ending);
     }
 
     async fn reply(&self, reply: Reply) -> Result<(), Ending> {
@@ -170,8 +187,9 @@ impl<S: Socket> Reader<S> {
             Error::Capacity(CapacityError::MessageTooLong { .. }) => {
                 let limit = self.shared.options.max_message_bytes;
                 let message = format!("a message may have {limit} bytes: send a shorter one");
-                let error = Some(ErrorFrame::new(Code::BadFrame, message));
-                Ending::Broken { error, code: CloseCode::Size }
+                let error = ErrorFrame::new(Code::BadFrame, message);
+                self.count(&error);
+                Ending::Broken { error: Some(error), code: CloseCode::Size }
             }
             Error::Utf8(_) => Ending::Broken { error: None, code: CloseCode::Invalid },
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {

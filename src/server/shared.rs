@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::domain::{ConnectionId, Gpu, GpuReading};
 use crate::engine::EngineHandle;
-use crate::protocol::{Hello, ServerFrame};
+use crate::protocol::Hello;
 use crate::watchdog::{Health, Watchdog};
 
 use super::options::Options;
@@ -90,13 +90,12 @@ impl Shared {
 
     /// The first frame of a connection that is made now. What was planned for the cards is what
     /// there is to say until the model is loaded; a load that ran out of memory has put less there.
-    pub(super) fn hello(&self) -> Utf8Bytes {
+    pub(super) fn hello(&self) -> Hello {
         let hello = self.hello.clone();
-        let hello = match self.engine.offloaded() {
+        match self.engine.offloaded() {
             Some(layers) => hello.offloaded(layers),
             None => hello,
-        };
-        ServerFrame::Hello(&hello).text().into()
+        }
     }
 
     /// The right to one more TCP connection.

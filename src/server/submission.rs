@@ -12,6 +12,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{Refusal, Request};
+use crate::engine::Ending;
 use crate::protocol::{ErrorFrame, RequestId};
 
 use super::in_flight::InFlight;
@@ -56,6 +57,7 @@ impl Submission {
         let id = self.id.clone();
         let permit = gone.run_until_cancelled(shared.long_prompts.clone().acquire_owned()).await;
         let Some(Ok(permit)) = permit else { return };
+        let engine = shared.engine.clone();
         let thread = tokio::task::spawn_blocking(move || {
             // Both are held as long as the thread computes, whether or not anybody waits for it.
             let _rights = (permit, turn);
@@ -63,6 +65,7 @@ impl Submission {
         });
         let reply = thread.await.unwrap_or_else(|error| {
             tracing::error!("tokenising a prompt failed: {error}");
+            engine.count_refused(Ending::EngineFailed);
             refused(id, Refusal::EngineFailed)
         });
         // A connection that is gone wants no reply; a ticket in it is dropped and so cancelled.

@@ -10,11 +10,11 @@ async fn an_idle_server_is_healthy_and_ready() {
     let server = TestServer::start().await;
     let (status, text) = http_get(server.address, "/healthz").await;
     assert_eq!(status, 200);
-    assert!(text.ends_with(r#"{"state":"idle"}"#), "{text}");
+    assert!(text.ends_with("{\"state\":\"idle\"}\n"), "{text}");
     assert!(text.to_lowercase().contains("content-type: application/json"), "{text}");
     let (status, text) = http_get(server.address, "/readyz").await;
     assert_eq!(status, 200);
-    assert!(text.ends_with(r#"{"ready":true}"#), "{text}");
+    assert!(text.ends_with("{\"ready\":true}\n"), "{text}");
 }
 
 #[tokio::test]
@@ -23,10 +23,10 @@ async fn a_loading_server_is_healthy_and_not_ready() {
     let server = Setup { load: Some(load), ..Setup::default() }.start().await;
     let (status, text) = http_get(server.address, "/healthz").await;
     assert_eq!(status, 200);
-    assert!(text.ends_with(r#"{"state":"loading"}"#), "{text}");
+    assert!(text.ends_with("{\"state\":\"loading\"}\n"), "{text}");
     let (status, text) = http_get(server.address, "/readyz").await;
     assert_eq!(status, 503);
-    assert!(text.ends_with(r#"{"ready":false,"reason":"loading"}"#), "{text}");
+    assert!(text.ends_with("{\"ready\":false,\"reason\":\"loading\"}\n"), "{text}");
     drop(loaded);
 }
 
@@ -39,7 +39,7 @@ async fn a_stalled_server_is_neither_and_says_so_everywhere() {
     client.expect_metrics(|inference| inference["state"] == "stalled").await;
     let (status, text) = http_get(server.address, "/healthz").await;
     assert_eq!(status, 503);
-    assert!(text.ends_with(r#"{"state":"stalled"}"#), "{text}");
+    assert!(text.ends_with("{\"state\":\"stalled\"}\n"), "{text}");
     assert_eq!(http_get(server.address, "/readyz").await.0, 503);
     // It recovers.
     drop(client);
@@ -59,7 +59,7 @@ async fn a_draining_server_is_healthy_and_not_ready() {
     assert_eq!(http_get(server.address, "/healthz").await.0, 200);
     let (status, text) = http_get(server.address, "/readyz").await;
     assert_eq!(status, 503);
-    assert!(text.ends_with(r#"{"ready":false,"reason":"draining"}"#), "{text}");
+    assert!(text.ends_with("{\"ready\":false,\"reason\":\"draining\"}\n"), "{text}");
 }
 
 #[tokio::test]

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use futures_util::SinkExt;
 use inference_core::domain::{Gpu, GpuReading, Throttle};
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::common::{Client, Setup, TestServer, http_get};
 
@@ -33,6 +35,10 @@ impl Page {
             }
         }
         Self { samples, types }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.samples.keys().any(|sample| sample.split('{').next() == Some(name))
     }
 
     fn value(&self, name: &str) -> f64 {
@@ -106,6 +112,46 @@ async fn what_happened_is_counted_to_the_last_request_and_token() {
 }
 
 #[tokio::test]
+async fn every_refusal_is_counted_under_its_code() {
+    let mut setup = Setup::by_hand();
+    setup.server.max_message_bytes = 10_000;
+    let server = setup.start().await;
+    let mut client = Client::connect(&server).await;
+    client.send(json!({"op": "infer", "prompt": "x"})).await;
+    client.send(json!({"op": "infer", "id": "a", "prompt": "x"})).await;
+    let refused = [
+        ("{", "bad_json"),
+        (r#"{"op":"infer"}"#, "bad_frame"),
+        (r#"{"op":"dance"}"#, "unknown_op"),
+        (r#"{"op":"infer","prompt":"x"}"#, "request_in_flight"),
+        (r#"{"op":"infer","id":"a","prompt":"x"}"#, "duplicate_id"),
+        (r#"{"op":"infer","id":"b","prompt":"x","params":{"temp":-1}}"#, "invalid_params"),
+        (r#"{"op":"infer","id":"b","messages":[]}"#, "invalid_params"),
+    ];
+    let mut expected = BTreeMap::from([("busy", 0.0), ("stop", 0.0)]);
+    for (frame, code) in refused {
+        client.send_text(frame.to_owned()).await;
+        client.expect_error(code).await;
+        *expected.entry(code).or_default() += 1.0;
+    }
+    client.send(json!({"op": "abort", "id": "nobody"})).await;
+    client.expect_error("not_found").await;
+    client.socket.send(Message::binary(b"{}".to_vec())).await.unwrap();
+    client.expect_error("bad_frame").await;
+    let mut other = Client::connect(&server).await;
+    other.send_text("x".repeat(10_001)).await;
+    other.expect_error("bad_frame").await;
+    *expected.entry("bad_frame").or_default() += 2.0;
+
+    let page = Page::get(&server).await;
+    for (code, n) in expected {
+        assert_eq!(page.value(&format!(r#"requests_total{{outcome="{code}"}}"#)), n, "{code}");
+    }
+    let not_found = r#"inference_core_requests_total{outcome="not_found"}"#;
+    assert!(!page.samples.contains_key(not_found), "to abort nothing is no request");
+}
+
+#[tokio::test]
 async fn a_card_is_on_the_page_in_base_units_and_without_what_it_lacks() {
     let server = Setup { gpus: vec![card()], ..Setup::default() }.start().await;
     let page = Page::get(&server).await;
@@ -142,32 +188,124 @@ async fn a_reading_that_has_grown_old_is_not_believed() {
     assert_eq!(frame["gpus"][0]["name"], "paper card");
 }
 
-#[tokio::test]
-async fn the_dashboard_shows_what_the_page_has_and_all_of_it() {
+/// A page on which nothing is missing.
+async fn full_page() -> Page {
     let full = Gpu { fan_percent: Some(1), ..card() };
     let server = Setup { gpus: vec![full], ..Setup::default() }.start().await;
-    let page = Page::get(&server).await;
+    Page::get(&server).await
+}
+
+/// Query and legend of every curve of the dashboard, with its panel's title.
+fn curves() -> Vec<(String, String, String)> {
     let dashboard = include_str!("../../packaging/grafana/inference-core.json");
     let dashboard: Value = serde_json::from_str(dashboard).unwrap();
-
-    let mut shown = BTreeSet::new();
+    let mut curves = Vec::new();
     for panel in dashboard["panels"].as_array().unwrap() {
         for target in panel["targets"].as_array().unwrap() {
-            let expr = target["expr"].as_str().unwrap();
-            let words = expr.split(|c: char| !(c.is_alphanumeric() || c == '_'));
-            for word in words.filter(|word| word.starts_with("inference_core_")) {
-                let is_exported =
-                    page.samples.keys().any(|sample| sample.split('{').next() == Some(word));
-                assert!(is_exported, "{}: there is no {word}", panel["title"]);
-                shown.insert(word.to_owned());
-            }
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            let (query, legend) = (text(&target["expr"]), text(&target["legendFormat"]));
+            curves.push((text(&panel["title"]), query, legend));
         }
     }
-    // Known by other numbers on the dashboard, or only of use to alerts.
-    let unseen = ["load_ratio", "uptime_seconds", "steps", "gpu_memory_free_bytes"];
+    curves
+}
+
+/// The metrics that a text names.
+fn named(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+    words.filter(|word| word.starts_with("inference_core_"))
+}
+
+#[tokio::test]
+async fn the_dashboard_shows_what_the_page_has_and_all_of_it() {
+    let page = full_page().await;
+    let mut shown = BTreeSet::new();
+    for (title, query, _) in curves() {
+        for word in named(&query) {
+            assert!(page.has(word), "{title}: there is no {word}");
+            shown.insert(word.to_owned());
+        }
+    }
+    // Known by other numbers on the dashboard.
+    let unseen = ["load_ratio", "uptime_seconds", "steps"];
     for name in page.types.keys() {
         let is_shown = shown.iter().any(|word| word.starts_with(name.as_str()));
         let is_known = unseen.iter().any(|unseen| *name == format!("inference_core_{unseen}"));
         assert!(is_shown || is_known, "{name} is on no panel");
     }
+}
+
+#[test]
+fn curves_of_several_instances_have_names_of_their_own_on_the_dashboard() {
+    for (title, query, legend) in curves() {
+        let metrics = named(&query).count();
+        let filters = query.matches(r#"instance=~"$instance""#).count();
+        assert_eq!(filters, metrics, "{title}: {query}");
+        // What is summed over them is one curve for all.
+        let is_sum = ["sum(", "sum by ("].iter().any(|sum| query.contains(sum))
+            && !query.contains("by (instance");
+        assert_eq!(legend.contains("{{instance}}"), !is_sum, "{title}: {legend}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_says_what_runs_and_where_its_layers_lie() {
+    let server = Setup { offloaded: Some(0), ..Setup::default() }.start().await;
+    let page = Page::get(&server).await;
+    let labels = r#"{version="0.1.0",backend="cpu",model="paper"}"#;
+    assert_eq!(page.value(&format!("build_info{labels}")), 1.0);
+    assert_eq!(page.value(r#"model_layers{place="card"}"#), 0.0);
+    assert_eq!(page.value(r#"model_layers{place="cpu"}"#), 1.0);
+    // The output matrix, which a plan counts, is no layer of the model.
+    let server = Setup { offloaded: Some(2), ..Setup::default() }.start().await;
+    let page = Page::get(&server).await;
+    assert_eq!(page.value(r#"model_layers{place="card"}"#), 1.0);
+    assert_eq!(page.value(r#"model_layers{place="cpu"}"#), 0.0);
+}
+
+#[tokio::test]
+async fn what_running_requests_hold_of_the_cache_is_told_apart_from_what_is_kept() {
+    let mut setup = Setup::by_hand();
+    setup.limits.n_parked = 1;
+    let server = setup.start().await;
+    let mut client = Client::connect(&server).await;
+    client.send(json!({"op": "infer", "prompt": "three"})).await;
+    server.step_until(|now| now.kv_running_tokens > 0).await;
+    let page = Page::get(&server).await;
+    assert_eq!(page.value("kv_cache_running_tokens"), page.value("kv_cache_used_tokens"));
+    server.step_until(|now| now.kv_running_tokens == 0).await;
+    let page = Page::get(&server).await;
+    assert_eq!(page.value("kv_cache_running_tokens"), 0.0);
+    assert!(page.value("kv_cache_used_tokens") > 0.0, "the prompt is kept");
+}
+
+#[tokio::test]
+async fn the_alerts_ask_for_what_the_page_has() {
+    let page = full_page().await;
+    let alerts = include_str!("../../packaging/prometheus/alerts.yml");
+    assert!(named(alerts).count() > 8, "the file holds alerts");
+    for word in named(alerts) {
+        assert!(page.has(word), "there is no {word}");
+    }
+    // `label="value"` and `label=~"one|another"`.
+    let selectors = alerts.split(['{', ',']).filter_map(|part| {
+        let (label, values) = part.split_once('=')?;
+        Some((label, values.trim_start_matches('~').strip_prefix('"')?.split_once('"')?.0))
+    });
+    for (label, values) in selectors.filter(|(label, _)| *label != "job") {
+        for value in values.split('|') {
+            let pair = format!(r#"{label}="{value}""#);
+            assert!(page.samples.keys().any(|sample| sample.contains(&pair)), "no {pair}");
+        }
+    }
+}
+
+#[test]
+fn alerts_name_the_instance_they_are_about() {
+    let alerts = include_str!("../../packaging/prometheus/alerts.yml");
+    for by in alerts.split(" by (").skip(1) {
+        assert!(by.starts_with("instance"), "an aggregation loses the instance: {by}");
+    }
+    let n_alerts = alerts.matches("- alert:").count();
+    assert_eq!(alerts.matches("summary: \"{{ $labels.instance }}").count(), n_alerts);
 }
