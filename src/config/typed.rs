@@ -86,7 +86,7 @@ pub(super) struct Typed {
     gpu_layers: GpuLayers,
 
     /// How the KV cache stores its numbers; packed ones need flash attention. auto packs to q8_0
-    /// where that puts more layers on a card
+    /// where that puts more on a card, or makes --gpu-layers fit
     #[arg(
         long,
         value_name = "TYPE",
@@ -192,7 +192,7 @@ pub(super) struct Typed {
 /// How the KV cache stores its numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum KvType {
-    /// f16, or q8_0 where that puts more layers on a card
+    /// f16, or q8_0 where that puts more on a card, or makes --gpu-layers fit
     Auto,
     /// 16-bit floats
     F16,

@@ -83,10 +83,17 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// Whether more of the model lies on cards than in `other`.
+    /// Whether no card holds more than may be used there.
+    pub fn fits(&self) -> bool {
+        self.cards.iter().all(Where::fits)
+    }
+
+    /// Whether this is better than `other`: it fits and `other` does not, or, where that is the
+    /// same, more of the model lies on cards.
     pub fn puts_more_on_cards_than(&self, other: &Self) -> bool {
-        let rank =
-            |placement: &Self| (placement.gpu_layers, u32::MAX - placement.cpu_expert_layers);
+        let rank = |placement: &Self| {
+            (placement.fits(), placement.gpu_layers, u32::MAX - placement.cpu_expert_layers)
+        };
         rank(self) > rank(other)
     }
 }
