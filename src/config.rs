@@ -74,8 +74,8 @@ pub struct Config {
     pub gpu_layers: GpuLayers,
     /// How the KV cache stores its numbers.
     pub kv_type: KvType,
-    /// Bytes of each card that stay free.
-    pub vram_reserve: u64,
+    /// Bytes of each card that stay free; `None` is 500 MiB.
+    pub vram_reserve: Option<u64>,
     /// Whether flash attention computes; `None` leaves it to the model.
     pub flash_attention: Option<bool>,
     /// Whether tokens are guessed ahead where a request does not say.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::build_info;
 use crate::domain::ModelInfo;
 use crate::llama::{Card, Where};
 
@@ -23,6 +24,8 @@ pub(super) struct PlanPage {
     n_layers: u32,
     cpu_expert_layers: u32,
     why: String,
+    /// What would change the plan, a line each.
+    advice: Vec<String>,
     places: Vec<Place>,
 }
 
@@ -54,6 +57,18 @@ pub(super) fn imagined(free: &[u64]) -> Vec<Card> {
     free.iter().enumerate().map(named).collect()
 }
 
+/// What to type for another plan.
+fn advice(plan: &Plan) -> Vec<String> {
+    if !plan.placement.cards.is_empty() {
+        return Vec::new();
+    }
+    let build = match build_info::BACKEND {
+        "cpu" => ", or build for a card (BUILD.md, \"For a graphics card\")",
+        _ => "",
+    };
+    vec![format!("--vram 3GB plans for a card with 3 GB free{build}")]
+}
+
 impl PlanPage {
     pub(super) fn new(model: &ModelInfo, plan: &Plan) -> Self {
         let placement = &plan.placement;
@@ -69,6 +84,7 @@ impl PlanPage {
             n_layers: placement.n_layers,
             cpu_expert_layers: placement.cpu_expert_layers,
             why: placement.why.clone(),
+            advice: advice(plan),
             places: placement.cards.iter().chain([&placement.cpu]).map(Place::from).collect(),
         }
     }
@@ -88,7 +104,8 @@ impl PlanPage {
             n = self.n_layers,
             why = self.why,
         );
-        page + &self.places()
+        let advice: String = self.advice.iter().map(|line| format!("\n{line}")).collect();
+        page + &self.places() + &advice
     }
 
     /// What lies where, without the heading.

@@ -63,7 +63,9 @@ pub(super) fn print(
         let page = PlanPage::new(model, plan);
         say(&format!("{}\n{}", plan.placement.why, page.places().trim_end()));
     }
-    if plan.placement.cards.is_empty() && build_info::BACKEND != "cpu" {
+    if let Some(ignored) = &plan.ignored {
+        say(&format!("  warning: {ignored}"));
+    } else if plan.placement.cards.is_empty() && build_info::BACKEND != "cpu" {
         say("  no graphics card was found, or no driver for it: the CPU computes");
     }
     if model.demo {

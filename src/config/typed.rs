@@ -96,9 +96,9 @@ pub(super) struct Typed {
     )]
     kv_type: KvType,
 
-    /// Memory of each card that stays free (500MB, 1.5GB; units are powers of 1024)
-    #[arg(long, value_name = "SIZE", env = "INFERENCE_CORE_VRAM_RESERVE", default_value = "500MB", value_parser = bytes)]
-    vram_reserve: u64,
+    /// Memory of each card that stays free (500MB, 1.5GB; units are powers of 1024) [default: 500MB]
+    #[arg(long, value_name = "SIZE", env = "INFERENCE_CORE_VRAM_RESERVE", value_parser = bytes)]
+    vram_reserve: Option<u64>,
 
     /// plan: free memory of the card to plan for (3GB), or of several (3GB,8GB)
     #[arg(long, value_name = "SIZES", value_delimiter = ',', value_parser = bytes)]
