@@ -93,13 +93,13 @@ pub fn run(config: &Config) -> Result<(), AppError> {
 pub fn plan(config: &Config, options: &PlanOptions) -> Result<String, AppError> {
     llama::send_logs_to_tracing();
     let source = config.model.clone().map_or(Source::Demo, Source::File);
-    let description = llama::describe(&source)?;
+    let description = llama::outline(&source)?;
     let cards = match &options.vram[..] {
         [] => llama::cards(),
         sizes => plan_page::imagined(sizes),
     };
     let plan = Plan::new(config, &description, &cards)?;
-    let page = PlanPage::new(&description.info, &plan);
+    let page = PlanPage::new(&description, &plan);
     Ok(if options.json { page.json() } else { page.table() })
 }
 
@@ -136,7 +136,7 @@ async fn serve(
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let listeners = listen::on_loopback(config.port)?;
     let draft_info = draft.as_ref().map(|draft| &draft.info);
-    summary::print(&description.info, draft_info, &plan, &listeners);
+    summary::print(&description, draft_info, &plan, &listeners);
 
     let about = plan.about(&description.info);
     let began = Instant::now();

@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::build_info;
-use crate::domain::ModelInfo;
-use crate::llama::{Card, Where};
+use crate::llama::{Card, Description, Extent, Where};
 
 use super::plan::Plan;
 
@@ -26,6 +25,9 @@ pub(super) struct PlanPage {
     why: String,
     /// What would change the plan, a line each.
     advice: Vec<String>,
+    /// Bytes of the file, or the files, and how many there should be.
+    file_bytes: u64,
+    file_bytes_needed: u64,
     places: Vec<Place>,
 }
 
@@ -57,6 +59,10 @@ pub(super) fn imagined(free: &[u64]) -> Vec<Card> {
     free.iter().enumerate().map(named).collect()
 }
 
+fn mib(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / f64::from(1 << 20))
+}
+
 /// What to type for another plan.
 fn advice(plan: &Plan) -> Vec<String> {
     if !plan.placement.cards.is_empty() {
@@ -70,7 +76,9 @@ fn advice(plan: &Plan) -> Vec<String> {
 }
 
 impl PlanPage {
-    pub(super) fn new(model: &ModelInfo, plan: &Plan) -> Self {
+    pub(super) fn new(description: &Description, plan: &Plan) -> Self {
+        let Description { info: model, extent, .. } = description;
+        let Extent { present, needed } = *extent;
         let placement = &plan.placement;
         Self {
             model: model.name.clone(),
@@ -85,6 +93,8 @@ impl PlanPage {
             cpu_expert_layers: placement.cpu_expert_layers,
             why: placement.why.clone(),
             advice: advice(plan),
+            file_bytes: present,
+            file_bytes_needed: needed,
             places: placement.cards.iter().chain([&placement.cpu]).map(Place::from).collect(),
         }
     }
@@ -99,13 +109,26 @@ impl PlanPage {
             "{model} · {arch}\n\
              {ctx_size} tokens a request · {parallel} slots · KV cache of {kv_tokens} tokens in \
              {kv_type}\n\
+             {incomplete}\
              {gpu} of {n} layers on cards: {why}\n\n",
+            incomplete = self.incomplete(),
             gpu = self.gpu_layers,
             n = self.n_layers,
             why = self.why,
         );
         let advice: String = self.advice.iter().map(|line| format!("\n{line}")).collect();
         page + &self.places() + &advice
+    }
+
+    fn incomplete(&self) -> String {
+        if self.file_bytes >= self.file_bytes_needed {
+            return String::new();
+        }
+        format!(
+            "the file is incomplete ({} of {} MiB): enough for a plan, too little to serve it\n",
+            mib(self.file_bytes),
+            mib(self.file_bytes_needed),
+        )
     }
 
     /// What lies where, without the heading.
@@ -119,16 +142,15 @@ impl PlanPage {
         );
         for place in &self.places {
             let Place { name, layers, weights, kv, compute, context, total, budget } = place;
-            let mib = |bytes: &u64| format!("{:.1}", *bytes as f64 / f64::from(1 << 20));
             let _ = writeln!(
                 page,
                 "{name:width$}  {layers:>6}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}",
-                mib(weights),
-                mib(kv),
-                mib(compute),
-                mib(context),
-                mib(total),
-                budget.as_ref().map_or_else(|| "-".to_owned(), mib),
+                mib(*weights),
+                mib(*kv),
+                mib(*compute),
+                mib(*context),
+                mib(*total),
+                budget.map_or_else(|| "-".to_owned(), mib),
             );
         }
         page

@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::build_info;
 use crate::domain::ModelInfo;
 use crate::engine::EngineHandle;
-use crate::llama;
+use crate::llama::{self, Description};
 
 use super::address;
 use super::plan::Plan;
@@ -27,11 +27,12 @@ const BAR_INTERVAL: Duration = Duration::from_millis(100);
 const BAR_STEPS: u64 = 1000;
 
 pub(super) fn print(
-    model: &ModelInfo,
+    description: &Description,
     draft: Option<&ModelInfo>,
     plan: &Plan,
     listeners: &[TcpListener],
 ) {
+    let model = &description.info;
     let ModelInfo { name, arch, params, size_bytes, .. } = model;
     let (engine, llama) = (&plan.engine, &plan.llama);
     say(&format!(
@@ -60,7 +61,7 @@ pub(super) fn print(
         address = address(listeners),
     ));
     if !plan.placement.cards.is_empty() {
-        let page = PlanPage::new(model, plan);
+        let page = PlanPage::new(description, plan);
         say(&format!("{}\n{}", plan.placement.why, page.places().trim_end()));
     }
     if let Some(ignored) = &plan.ignored {

@@ -1,7 +1,11 @@
 //! What a plan and a server say of it, for people.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+
+use crate::fixture::{Shape, demo_path};
+use crate::process::failure;
 
 fn daemon() -> Command {
     Command::new(env!("CARGO_BIN_EXE_inference-core"))
@@ -47,4 +51,44 @@ fn a_build_for_the_cpu_says_that_it_is_one() {
         let said = start(args);
         assert!(!said.contains("warning"), "{args:?}: {said}");
     }
+}
+
+#[test]
+fn a_file_that_broke_off_behind_its_header_can_be_planned_and_not_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = fs::read(demo_path()).unwrap();
+    let cut = folder.path().join("cut.gguf");
+    fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
+    let cut = cut.to_str().unwrap();
+    let text = plan(&[cut, "--vram", "3GB"]);
+    assert!(text.contains("the file is incomplete (1.6 of 3.1 MiB)"), "{text}");
+    let places = |text: &str| text[text.find("7 of 7 layers").unwrap()..].to_owned();
+    let complete = plan(&["--demo", "--vram", "3GB"]);
+    assert!(!complete.contains("incomplete"), "{complete}");
+    assert_eq!(places(&text), places(&complete));
+    let (code, error) = failure(&[cut, "0"]);
+    assert!(code == Some(65) && error.contains("truncated"), "{code:?}: {error}");
+}
+
+#[test]
+fn a_split_file_whose_second_part_broke_off_can_be_planned() {
+    let folder = tempfile::tempdir().unwrap();
+    let gguf = Shape { layers: 4, ..Shape::small("llama") }.gguf(1);
+    let first = gguf.write_split(folder.path(), "split");
+    let second = folder.path().join("split-00002-of-00002.gguf");
+    let whole = fs::read(&second).unwrap();
+    fs::write(&second, &whole[..whole.len() - 1]).unwrap();
+    let first = first.to_str().unwrap();
+    assert!(plan(&[first]).contains("the file is incomplete"));
+    let (code, error) = failure(&[first, "0"]);
+    assert!(code == Some(65) && error.contains("split-00002"), "{code:?}: {error}");
+}
+
+#[test]
+fn a_plan_that_cannot_be_made_does_not_speak_of_serving() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("text.gguf");
+    fs::write(&path, "Once upon a time").unwrap();
+    let (code, error) = failure(&["plan", path.to_str().unwrap()]);
+    assert!(code == Some(65) && !error.contains("served"), "{code:?}: {error}");
 }

@@ -3,13 +3,11 @@
 //! The first file has the metadata, each has tensors of its own, and the name of the first gives
 //! those of the others (`model-00001-of-00003.gguf`), as llama.cpp's `llama_split_path` makes them.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use super::super::error::LoadError;
 use super::super::gguf::Header;
-use super::{open, unreadable};
+use super::{ReadHeader, header_of};
 
 /// More files than any model has.
 const MAX_FILES: u64 = 1000;
@@ -18,7 +16,11 @@ const MAX_FILES: u64 = 1000;
 ///
 /// # Errors
 /// [`LoadError`], naming the file that is missing or broken.
-pub(super) fn add_others(path: &Path, header: &mut Header) -> Result<(), LoadError> {
+pub(super) fn add_others(
+    path: &Path,
+    header: &mut Header,
+    read_header: ReadHeader,
+) -> Result<(), LoadError> {
     let Some(n) = header.unsigned("split.count").filter(|&n| n > 1) else { return Ok(()) };
     let unusable = |path: &Path, reason: String| LoadError::Unusable {
         model: path.display().to_string(),
@@ -40,10 +42,9 @@ pub(super) fn add_others(path: &Path, header: &mut Header) -> Result<(), LoadErr
             let suffix = format!("-00001-of-{n:05}.gguf");
             unusable(path, format!("it is the first of {n} files, whose name must end in {suffix}"))
         })?;
-        let file = open(&other)?;
-        let size = file.metadata().map_err(|error| unreadable(&other, &error))?.len();
-        let read = Header::read(BufReader::<File>::new(file), size);
-        header.tensors.extend(read.map_err(|reason| unusable(&other, reason))?.tensors);
+        let Header { tensors, extent, .. } = header_of(&other, read_header)?;
+        header.tensors.extend(tensors);
+        header.extent += extent;
     }
     Ok(())
 }
