@@ -5,6 +5,7 @@
 //! way round: no new work, running requests finish or are ended, the engine thread ends, every
 //! connection gets its last frames and is closed, and then the process ends.
 
+mod advice;
 mod error;
 mod listen;
 mod plan;

@@ -8,6 +8,8 @@ use crate::domain::ModelInfo;
 use crate::llama::{self, Card, Description, LoadError, Placement, Wanted};
 use crate::{engine, monitor, server};
 
+use super::advice::advice;
+
 /// Longest context that is taken unasked: a larger one costs memory that small cards do not have.
 const DEFAULT_CTX_SIZE: u32 = 4096;
 
@@ -18,7 +20,7 @@ const DEFAULT_VRAM_RESERVE: u64 = 500 << 20;
 const GUESS_MARGIN_PERCENT: u32 = 105;
 
 /// The backend of a build for no card.
-const CPU: &str = "cpu";
+pub(super) const CPU: &str = "cpu";
 
 /// A connection outlives the request that was dropped because it did not read, so that a client
 /// that comes back in between still learns what happened.
@@ -32,12 +34,22 @@ pub(super) struct Plan {
     pub(super) placement: Placement,
     /// What was asked of cards that are not there; a line.
     pub(super) ignored: Option<String>,
+    /// What to type for a better plan, a line each.
+    pub(super) advice: Vec<String>,
     pub(super) engine: engine::Options,
     pub(super) server: server::Options,
     pub(super) monitor: monitor::Options,
 }
 
-impl Plan {
+/// What the model's own options and the room on cards make of what was asked.
+#[derive(Debug, Clone)]
+pub(super) struct Arranged {
+    pub(super) ctx_size: u32,
+    pub(super) llama: llama::Options,
+    pub(super) placement: Placement,
+}
+
+impl Arranged {
     /// # Errors
     /// [`LoadError::Options`], where what was asked does not fit the model.
     pub(super) fn new(
@@ -67,7 +79,7 @@ impl Plan {
                  --ctx-size or --parallel, or --kv-size"
             ))
         })?;
-        let mut llama = llama::Options {
+        let llama = llama::Options {
             kv_type: match config.kv_type {
                 KvType::F16 | KvType::Auto => llama::KvType::F16,
                 KvType::Q8 => llama::KvType::Q8,
@@ -89,16 +101,31 @@ impl Plan {
             flash_attention: config.flash_attention,
         };
         llama::check(description, &llama)?;
-        let mut placement = llama::place(description, &llama, cards);
+        let placement = llama::place(description, &llama, cards);
         if config.kv_type == KvType::Auto {
             // Half the cache for a little of the text's quality, where that buys layers.
             let packed = llama::Options { kv_type: llama::KvType::Q8, ..llama };
             let candidate = llama::place(description, &packed, cards);
             let is_possible = llama::check(description, &packed).is_ok();
             if is_possible && candidate.puts_more_on_cards_than(&placement) {
-                (placement, llama) = (candidate, packed);
+                return Ok(Self { ctx_size, llama: packed, placement: candidate });
             }
         }
+        Ok(Self { ctx_size, llama, placement })
+    }
+}
+
+impl Plan {
+    /// # Errors
+    /// [`LoadError::Options`], where what was asked does not fit the model.
+    pub(super) fn new(
+        config: &Config,
+        description: &Description,
+        cards: &[Card],
+    ) -> Result<Self, LoadError> {
+        let arranged = Arranged::new(config, description, cards)?;
+        let advice = advice(config, description, cards, &arranged);
+        let Arranged { ctx_size, llama, mut placement } = arranged;
         let mut ignored = None;
         if cards.is_empty() {
             no_card_reason(build_info::BACKEND).clone_into(&mut placement.why);
@@ -107,6 +134,7 @@ impl Plan {
         Ok(Self {
             placement,
             ignored,
+            advice,
             llama,
             engine: engine::Options {
                 ctx_size: ctx_size as usize,

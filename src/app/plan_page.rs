@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::build_info;
 use crate::llama::{Card, Description, Extent, Where};
 
 use super::plan::Plan;
@@ -23,6 +22,8 @@ pub(super) struct PlanPage {
     n_layers: u32,
     cpu_expert_layers: u32,
     why: String,
+    /// Whether no card holds more than may be used there.
+    fits: bool,
     /// What would change the plan, a line each.
     advice: Vec<String>,
     /// Bytes of the file, or the files, and how many there should be.
@@ -59,20 +60,13 @@ pub(super) fn imagined(free: &[u64]) -> Vec<Card> {
     free.iter().enumerate().map(named).collect()
 }
 
-fn mib(bytes: u64) -> String {
-    format!("{:.1}", bytes as f64 / f64::from(1 << 20))
+/// So many slots, in words.
+pub(super) fn slots(n: u32) -> String {
+    if n == 1 { "1 slot".to_owned() } else { format!("{n} slots") }
 }
 
-/// What to type for another plan.
-fn advice(plan: &Plan) -> Vec<String> {
-    if !plan.placement.cards.is_empty() {
-        return Vec::new();
-    }
-    let build = match build_info::BACKEND {
-        "cpu" => ", or build for a card (BUILD.md, \"For a graphics card\")",
-        _ => "",
-    };
-    vec![format!("--vram 3GB plans for a card with 3 GB free{build}")]
+fn mib(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / f64::from(1 << 20))
 }
 
 impl PlanPage {
@@ -92,7 +86,8 @@ impl PlanPage {
             n_layers: placement.n_layers,
             cpu_expert_layers: placement.cpu_expert_layers,
             why: placement.why.clone(),
-            advice: advice(plan),
+            advice: plan.advice.clone(),
+            fits: placement.fits(),
             file_bytes: present,
             file_bytes_needed: needed,
             places: placement.cards.iter().chain([&placement.cpu]).map(Place::from).collect(),
@@ -107,17 +102,12 @@ impl PlanPage {
         let Self { model, arch, ctx_size, parallel, kv_tokens, kv_type, .. } = self;
         let page = format!(
             "{model} · {arch}\n\
-             {ctx_size} tokens a request · {parallel} slots · KV cache of {kv_tokens} tokens in \
-             {kv_type}\n\
-             {incomplete}\
-             {gpu} of {n} layers on cards: {why}\n\n",
+             {ctx_size} tokens a request · {slots} · KV cache of {kv_tokens} tokens in {kv_type}\n\
+             {incomplete}",
+            slots = slots(*parallel),
             incomplete = self.incomplete(),
-            gpu = self.gpu_layers,
-            n = self.n_layers,
-            why = self.why,
         );
-        let advice: String = self.advice.iter().map(|line| format!("\n{line}")).collect();
-        page + &self.places() + &advice
+        page + &self.places()
     }
 
     fn incomplete(&self) -> String {
@@ -131,9 +121,10 @@ impl PlanPage {
         )
     }
 
-    /// What lies where, without the heading.
+    /// What lies where, and what would change it.
     pub(super) fn places(&self) -> String {
-        let mut page = String::new();
+        let Self { gpu_layers, n_layers, why, .. } = self;
+        let mut page = format!("{gpu_layers} of {n_layers} layers on cards: {why}\n\n");
         let width = self.places.iter().map(|place| place.name.chars().count()).max().unwrap_or(0);
         let _ = writeln!(
             page,
@@ -152,6 +143,14 @@ impl PlanPage {
                 mib(*total),
                 budget.map_or_else(|| "-".to_owned(), mib),
             );
+        }
+        let over = self.places.iter().filter_map(|Place { name, total, budget, .. }| {
+            let over = budget.map_or(0, |budget| total.saturating_sub(budget));
+            (over > 0).then(|| format!("{name} would hold {} MiB more than it may", mib(over)))
+        });
+        let notes: Vec<_> = over.chain(self.advice.iter().cloned()).collect();
+        if !notes.is_empty() {
+            let _ = writeln!(page, "\n{}", notes.join("\n"));
         }
         page
     }

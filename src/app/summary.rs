@@ -18,7 +18,7 @@ use crate::llama::{self, Description};
 
 use super::address;
 use super::plan::Plan;
-use super::plan_page::PlanPage;
+use super::plan_page::{PlanPage, slots};
 
 /// How often the bar is drawn: as often as an eye follows.
 const BAR_INTERVAL: Duration = Duration::from_millis(100);
@@ -50,11 +50,7 @@ pub(super) fn print(
         params = scaled(*params as f64, 1000.0, ["", " K", " M", " B"]),
         size = scaled(*size_bytes as f64, 1024.0, [" B", " KiB", " MiB", " GiB"]),
         ctx = engine.ctx_size,
-        slots = if llama.parallel == 1 {
-            "1 slot".to_owned()
-        } else {
-            format!("{} slots", llama.parallel)
-        },
+        slots = slots(llama.parallel),
         kv = llama.kv_tokens,
         threads = llama.threads,
         ubatch = llama.ubatch,
@@ -62,7 +58,7 @@ pub(super) fn print(
     ));
     if !plan.placement.cards.is_empty() {
         let page = PlanPage::new(description, plan);
-        say(&format!("{}\n{}", plan.placement.why, page.places().trim_end()));
+        say(page.places().trim_end());
     }
     if let Some(ignored) = &plan.ignored {
         say(&format!("  warning: {ignored}"));

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 use crate::fixture::{Shape, demo_path};
 use crate::process::failure;
 
@@ -91,4 +93,43 @@ fn a_plan_that_cannot_be_made_does_not_speak_of_serving() {
     fs::write(&path, "Once upon a time").unwrap();
     let (code, error) = failure(&["plan", path.to_str().unwrap()]);
     assert!(code == Some(65) && !error.contains("served"), "{code:?}: {error}");
+}
+
+#[test]
+fn a_small_change_that_puts_more_on_the_card_is_named() {
+    let tight = ["--demo", "--vram-reserve", "0MB", "--vram", "175MB"];
+    let text = plan(&tight);
+    assert!(text.contains("of 7 layers on cards: more do not fit"), "{text}");
+    for line in ["--parallel 2 puts 7 of 7 layers there", "--kv-type q8_0 puts 7 of 7 layers there"]
+    {
+        assert!(text.lines().any(|said| said == line), "{line}: {text}");
+    }
+    assert_eq!(text.matches(" there").count(), 2, "{text}");
+    // It is true.
+    for advised in [["--parallel", "2"], ["--kv-type", "q8_0"]] {
+        let text = plan(&[&tight[..], &advised].concat());
+        assert!(text.contains("7 of 7 layers on cards: everything fits"), "{text}");
+        assert!(!text.contains(" there"), "{text}");
+    }
+}
+
+#[test]
+fn what_is_too_much_for_a_card_is_said_in_mebibytes() {
+    let tight = ["--demo", "--vram-reserve", "0MB", "--vram", "160MB", "--gpu-layers", "all"];
+    let text = plan(&tight);
+    assert!(text.contains("more than fit by this plan"), "{text}");
+    assert!(text.contains("card 0 would hold 19.6 MiB more than it may"), "{text}");
+    assert!(text.contains("--gpu-layers auto puts"), "{text}");
+    let json = |args: &[&str]| -> Value {
+        serde_json::from_str(&plan(&[args, &["--json"]].concat())).unwrap()
+    };
+    assert_eq!(json(&tight)["fits"], false);
+    assert_eq!(json(&["--demo", "--vram", "3GB"])["fits"], true);
+    assert_eq!(json(&["--demo", "--vram", "3GB"])["advice"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn a_single_slot_is_one_slot() {
+    let text = plan(&["--demo", "--parallel", "1", "--vram", "3GB"]);
+    assert!(text.contains(" · 1 slot · "), "{text}");
 }

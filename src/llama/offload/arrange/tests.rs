@@ -102,6 +102,22 @@ fn several_cards_are_filled_one_after_the_other() {
 }
 
 #[test]
+fn one_card_that_holds_everything_is_not_helped_by_another() {
+    let layers = |free: &[u64], wanted| -> Vec<u32> {
+        let placement = arrange(&model(0, false), &demand(), &cards(free), 0, wanted);
+        placement.cards.iter().map(|card| card.layers).collect()
+    };
+    for wanted in [Wanted::Auto, Wanted::All] {
+        assert_eq!(layers(&[260, 1000], wanted), [0, 11]);
+        assert_eq!(layers(&[260, 1000, 900], wanted), [0, 11, 0], "the first of them");
+        let split = layers(&[260, 260], wanted);
+        assert!(split[0] > 0 && split[1] > 0, "{split:?}");
+    }
+    assert_eq!(layers(&[215, 1000], Wanted::Layers(9)), [0, 9]);
+    assert_eq!(layers(&[1000, 1000], Wanted::Layers(0)), [0, 0]);
+}
+
+#[test]
 fn what_is_asked_for_is_done_without_a_question() {
     let sizes = model(0, false);
     let asked = |wanted| arrange(&sizes, &demand(), &cards(&[1]), 0, wanted).gpu_layers;
