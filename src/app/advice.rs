@@ -44,7 +44,7 @@ pub(super) fn advice(
         // The first step that is enough, or else the last, which changes most.
         let steps: Vec<_> = ladder.into_iter().filter_map(planned).collect();
         let enough = steps.iter().position(|(_, placement)| is_satisfied(config, placement));
-        let best = enough.unwrap_or(steps.len().saturating_sub(1));
+        let best = enough.unwrap_or_else(|| steps.len().saturating_sub(1));
         found.extend(steps.into_iter().nth(best));
     }
     if !found.iter().any(|(_, placement)| is_satisfied(config, placement)) {

@@ -104,16 +104,40 @@ pub fn plan(config: &Config, options: &PlanOptions) -> Result<String, AppError> 
     Ok(if options.json { page.json() } else { page.table() })
 }
 
+/// The parts that log: the daemon, llama.cpp, and libraries.
+const PARTS: [&str; 12] = [
+    "inference_core",
+    "llama_cpp",
+    "llama_cpp_2",
+    "axum",
+    "hyper",
+    "hyper_util",
+    "mio",
+    "nvml_wrapper",
+    "tokio",
+    "tokio_tungstenite",
+    "tokio_util",
+    "tungstenite",
+];
+
 /// A filter of tracing-subscriber, which would take a word that is no level as the name of a part
 /// that logs, and show nothing.
 fn log_filter(text: &str) -> Result<EnvFilter, String> {
     for directive in text.split(',').map(str::trim) {
         let is_word = directive.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if directive.is_empty() || is_word && directive.parse::<LevelFilter>().is_err() {
-            return Err(format!("{directive:?} is no level"));
+            return Err(format!(
+                "{directive:?} is no level, use error, warn, info, debug or trace"
+            ));
+        }
+        let target = directive.split(['=', '[', ':']).next().unwrap_or_default();
+        if !is_word && !target.is_empty() && !PARTS.contains(&target) {
+            let [ours, llama, ..] = PARTS;
+            return Err(format!("{target:?} is no part that logs, use {ours} or {llama}"));
         }
     }
-    EnvFilter::try_new(text).map_err(|error| error.to_string())
+    EnvFilter::try_new(text)
+        .map_err(|error| format!("{error}, use a level or a filter such as info,llama_cpp=debug"))
 }
 
 /// What `--version` prints.
@@ -227,6 +251,13 @@ mod tests {
     #[test]
     fn a_log_filter_is_a_level_or_names_parts_and_levels() {
         for filter in ["info", "warn,llama_cpp=off", "OFF", "inference_core::server=debug"] {
+            assert!(log_filter(filter).is_ok(), "{filter}");
+        }
+        for filter in ["lama_cpp=off", "info,lama_cpp=off", "inference-core=debug"] {
+            let reason = log_filter(filter).unwrap_err();
+            assert!(reason.contains("use inference_core or llama_cpp"), "{reason}");
+        }
+        for filter in ["debug", "llama_cpp", "inference_core[step]=debug", "[step]=debug"] {
             assert!(log_filter(filter).is_ok(), "{filter}");
         }
         for filter in ["", "verbose", "info,loud", "info,", "llama_cpp=loud"] {
