@@ -260,6 +260,7 @@ mod tests {
             ("plan --vram -3GB", "-3GB"),
             ("plan --vram 3000000GB", "more than any card has"),
             ("plan --vram much", "500MB"),
+            ("plan --vram 3 GB", "such as 3GB"),
         ];
         for (line, value) in table {
             let error = parse(line).expect_err(line).to_string();

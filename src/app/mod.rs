@@ -67,11 +67,9 @@ pub fn run(config: &Config) -> Result<(), AppError> {
         .init();
     llama::send_logs_to_tracing();
 
-    let source = config.model.clone().map_or(Source::Demo, Source::File);
-    let description = llama::describe(&source)?;
-    let draft =
-        config.draft.clone().map(|path| llama::describe(&Source::File(path))).transpose()?;
-    let plan = Plan::new(config, &description, &llama::cards())?;
+    let description = llama::describe(&source(config))?;
+    let draft = draft(config)?;
+    let plan = Plan::new(config, &description, draft.as_ref(), &llama::cards())?;
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         // One, which serves thousands of connections: the more there are, the more often one wakes
@@ -93,13 +91,13 @@ pub fn run(config: &Config) -> Result<(), AppError> {
 /// [`AppError`], where the model cannot be read or the options do not fit it.
 pub fn plan(config: &Config, options: &PlanOptions) -> Result<String, AppError> {
     llama::send_logs_to_tracing();
-    let source = config.model.clone().map_or(Source::Demo, Source::File);
-    let description = llama::outline(&source)?;
+    let description = llama::outline(&source(config))?;
+    let draft = draft(config)?;
     let cards = match &options.vram[..] {
         [] => llama::cards(),
         sizes => plan_page::imagined(sizes),
     };
-    let plan = Plan::new(config, &description, &cards)?;
+    let plan = Plan::new(config, &description, draft.as_ref(), &cards)?;
     let page = PlanPage::new(&description, &plan);
     Ok(if options.json { page.json() } else { page.table() })
 }
@@ -119,6 +117,14 @@ const PARTS: [&str; 12] = [
     "tokio_util",
     "tungstenite",
 ];
+
+fn source(config: &Config) -> Source {
+    config.model.clone().map_or(Source::Demo, Source::File)
+}
+
+fn draft(config: &Config) -> Result<Option<Description>, LoadError> {
+    config.draft.clone().map(|path| llama::describe(&Source::File(path))).transpose()
+}
 
 /// A filter of tracing-subscriber, which would take a word that is no level as the name of a part
 /// that logs, and show nothing.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::build_info;
 use crate::config::{Config, GpuLayers, KvType};
 use crate::domain::ModelInfo;
-use crate::llama::{self, Card, Description, LoadError, Placement, Wanted};
+use crate::llama::{self, Card, Description, LoadError, Placement, Wanted, Where};
 use crate::{engine, monitor, server};
 
 use super::advice::advice;
@@ -32,6 +32,8 @@ pub(super) struct Plan {
     pub(super) llama: llama::Options,
     /// What lies where.
     pub(super) placement: Placement,
+    /// What the draft model takes, with the processor.
+    pub(super) draft: Option<Where>,
     /// What was asked of cards that are not there; a line.
     pub(super) ignored: Option<String>,
     /// What to type for a better plan, a line each.
@@ -121,8 +123,12 @@ impl Plan {
     pub(super) fn new(
         config: &Config,
         description: &Description,
+        draft: Option<&Description>,
         cards: &[Card],
     ) -> Result<Self, LoadError> {
+        if let Some(draft) = draft {
+            llama::check_draft(description, draft)?;
+        }
         let arranged = Arranged::new(config, description, cards)?;
         let advice = advice(config, description, cards, &arranged);
         let Arranged { ctx_size, llama, mut placement } = arranged;
@@ -133,6 +139,7 @@ impl Plan {
         }
         Ok(Self {
             placement,
+            draft: draft.map(|draft| llama::place_draft(draft, &llama)),
             ignored,
             advice,
             llama,

@@ -8,6 +8,9 @@ use crate::llama::{Card, Description, Extent, Where};
 
 use super::plan::Plan;
 
+/// The draft model's row.
+const DRAFT: &str = "draft, cpu";
+
 /// What is printed.
 #[derive(Debug, Serialize)]
 pub(super) struct PlanPage {
@@ -30,6 +33,8 @@ pub(super) struct PlanPage {
     file_bytes: u64,
     file_bytes_needed: u64,
     places: Vec<Place>,
+    /// The draft model, which lies with the processor.
+    draft: Option<Place>,
 }
 
 /// What lies in one place, in bytes.
@@ -91,6 +96,7 @@ impl PlanPage {
             file_bytes: present,
             file_bytes_needed: needed,
             places: placement.cards.iter().chain([&placement.cpu]).map(Place::from).collect(),
+            draft: plan.draft.as_ref().map(|cpu| Place { name: DRAFT.to_owned(), ..cpu.into() }),
         }
     }
 
@@ -110,6 +116,10 @@ impl PlanPage {
         page + &self.places()
     }
 
+    fn rows(&self) -> impl Iterator<Item = &Place> {
+        self.places.iter().chain(&self.draft)
+    }
+
     fn incomplete(&self) -> String {
         if self.file_bytes >= self.file_bytes_needed {
             return String::new();
@@ -125,13 +135,13 @@ impl PlanPage {
     pub(super) fn places(&self) -> String {
         let Self { gpu_layers, n_layers, why, .. } = self;
         let mut page = format!("{gpu_layers} of {n_layers} layers on cards: {why}\n\n");
-        let width = self.places.iter().map(|place| place.name.chars().count()).max().unwrap_or(0);
+        let width = self.rows().map(|place| place.name.chars().count()).max().unwrap_or(0);
         let _ = writeln!(
             page,
             "{:width$}  {:>6}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}",
             "MiB", "layers", "weights", "KV", "compute", "context", "total", "may use"
         );
-        for place in &self.places {
+        for place in self.rows() {
             let Place { name, layers, weights, kv, compute, context, total, budget } = place;
             let _ = writeln!(
                 page,

@@ -289,6 +289,9 @@ fn bytes(text: &str) -> Result<u64, String> {
         "TB" | "TIB" | "T" => 1 << 40,
         "B" => 1,
         "" if digits == "0" => 1,
+        "" if digits.parse::<f64>().is_ok() => {
+            return Err(format!("it needs a unit with no space before it, such as {digits}GB"));
+        }
         _ => return Err(expected()),
     };
     let number: f64 = digits.trim_end().parse().map_err(|_| expected())?;

@@ -30,7 +30,7 @@ mod weights;
 pub use devices::{cards, gpu_bus_ids};
 pub use error::LoadError;
 pub use gguf::Extent;
-pub use load::{Options, check, load, place};
+pub use load::{Options, check, check_draft, load, place, place_draft};
 pub use logs::send_logs_to_tracing;
 pub use model::LlamaCpp;
 pub use offload::{Card, KvType, Placement, Wanted, Where};

@@ -49,6 +49,8 @@ pub struct Description {
     pub info: ModelInfo,
     /// How much of its files there is; see [`outline`].
     pub extent: Extent,
+    /// Tokens of its vocabulary.
+    pub(super) n_tokens: u64,
     /// How large its parts are.
     pub(super) sizes: Sizes,
     /// Bytes of weights that ggml on this processor computes from copies in another order.
@@ -97,7 +99,14 @@ fn read(source: &Source, read_header: ReadHeader) -> Result<Description, LoadErr
     let sizes = Sizes::read(&header, &info.arch, info.n_layers);
     let repacked = header.tensors.iter().filter(|tensor| tensor.is_repacked);
     let repacked = repacked.filter_map(|tensor| tensor.bytes).sum();
-    Ok(Description { source: source.clone(), info, extent: header.extent, sizes, repacked })
+    Ok(Description {
+        source: source.clone(),
+        info,
+        extent: header.extent,
+        n_tokens: header.tokens.as_ref().map_or(0, |tokens| tokens.n),
+        sizes,
+        repacked,
+    })
 }
 
 fn header_of(path: &Path, read_header: ReadHeader) -> Result<Header, LoadError> {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::fixture::{Shape, demo_path};
+use crate::fixture::{Gguf, Shape, demo_path};
 use crate::process::failure;
 
 fn daemon() -> Command {
@@ -132,4 +132,34 @@ fn what_is_too_much_for_a_card_is_said_in_mebibytes() {
 fn a_single_slot_is_one_slot() {
     let text = plan(&["--demo", "--parallel", "1", "--vram", "3GB"]);
     assert!(text.contains(" · 1 slot · "), "{text}");
+}
+
+#[test]
+fn a_draft_model_is_planned_with_the_processor() {
+    let draft = demo_path();
+    let args = ["--demo", "--vram", "3GB", "--draft", draft.to_str().unwrap()];
+    let text = plan(&args);
+    let row = text.lines().find(|line| line.starts_with("draft, cpu")).unwrap();
+    assert!(row.split_whitespace().nth(2) == Some("7"), "{text}");
+    let json: Value = serde_json::from_str(&plan(&[&args[..], &["--json"]].concat())).unwrap();
+    let alone = ["--demo", "--gpu-layers", "0", "--json"];
+    let alone: Value = serde_json::from_str(&plan(&alone)).unwrap();
+    for part in ["weights", "kv"] {
+        assert_eq!(json["draft"][part], alone["places"][0][part], "{part}");
+    }
+    assert!(alone["draft"].is_null());
+}
+
+#[test]
+fn a_draft_model_with_more_tokens_is_refused_before_anything_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut other = Gguf::random("llama", 1);
+    other.change_tokens(|tokens| tokens.push(b"one more".to_vec()));
+    let other = other.write(folder.path(), "other.gguf");
+    let draft = ["--draft", other.to_str().unwrap()];
+    // A plan loads nothing.
+    let (code, error) = failure(&[&["plan", "--demo"][..], &draft].concat());
+    assert!(error.contains("other.gguf has another vocabulary"), "{error}");
+    assert_eq!(code, Some(64));
+    assert_eq!(failure(&[&["--demo", "0"][..], &draft].concat()), (code, error));
 }
