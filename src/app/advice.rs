@@ -61,7 +61,9 @@ pub(super) fn advice(
             placement.cpu_expert_layers,
         )
     });
-    let lines = found.iter().map(|(typed, placement)| line(typed, placement));
+    // Where it does not fit, as many layers are there by the plan as were asked for.
+    let verb = if now.placement.fits() { "puts" } else { "fits" };
+    let lines = found.iter().map(|(typed, placement)| line(typed, verb, placement));
     lines.take(MOST_LINES).collect()
 }
 
@@ -111,12 +113,12 @@ fn smallest(config: &Config, now: &Arranged) -> Option<Change> {
     })
 }
 
-fn line(typed: &str, placement: &Placement) -> String {
+fn line(typed: &str, verb: &str, placement: &Placement) -> String {
     let Placement { gpu_layers, n_layers, cpu_expert_layers, .. } = placement;
     let experts = match cpu_expert_layers {
         0 => String::new(),
         n if n + 1 >= *n_layers => ", without the experts".to_owned(),
         n => format!(", without the experts of the first {n}"),
     };
-    format!("{typed} puts {gpu_layers} of {n_layers} layers there{experts}")
+    format!("{typed} {verb} {gpu_layers} of {n_layers} layers there{experts}")
 }

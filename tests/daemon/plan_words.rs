@@ -119,7 +119,7 @@ fn what_is_too_much_for_a_card_is_said_in_mebibytes() {
     let text = plan(&tight);
     assert!(text.contains("more than fit by this plan"), "{text}");
     assert!(text.contains("card 0 would hold 19.6 MiB more than it may"), "{text}");
-    assert!(text.contains("--gpu-layers auto puts"), "{text}");
+    assert!(text.contains("--gpu-layers auto fits 1 of 7 layers there"), "{text}");
     let json = |args: &[&str]| -> Value {
         serde_json::from_str(&plan(&[args, &["--json"]].concat())).unwrap()
     };
