@@ -240,7 +240,7 @@ mod tests {
             ("--threads 0", "0"),
             ("--gpu-layers -1", "use all for every layer"),
             ("--gpu-layers=-1", "use all for every layer"),
-            ("--ctx-size -1", "-1"),
+            ("--ctx-size -1", "it must be 1 or more"),
             ("-t -1", "-1"),
             ("--ctx-size 8k", "a whole number such as 8192"),
             ("--kv-size 32K", "a whole number such as 32768"),

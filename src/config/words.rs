@@ -7,6 +7,9 @@ use clap::error::{ContextKind, ContextValue};
 /// The options that count tokens are named so by clap.
 const TOKENS: &str = "<TOKENS>";
 
+/// How clap names the numbers that have a lower bound only.
+const NO_LIMIT: &str = " is not in 1..=4294967295";
+
 /// The arguments, where a value that begins with a minus and a digit is joined to its option: clap
 /// would take it for an option and say nothing of the one that it was meant for.
 pub(super) fn joined(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
@@ -62,6 +65,10 @@ pub(super) fn one_line(error: &clap::Error) -> String {
     let mut line = words.join(" ").trim_start_matches("error: ").to_owned();
     if let Some(before) = line.strip_suffix("invalid digit found in string") {
         line = format!("{before}it must be a whole number{}", example(error, before));
+    }
+    if let Some((before, _)) = line.strip_suffix(NO_LIMIT).and_then(|line| line.rsplit_once("': "))
+    {
+        line = format!("{before}': it must be 1 or more");
     }
     match suggestion(error) {
         Some(meant) => format!("{line} (did you mean {meant}?)"),
