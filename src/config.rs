@@ -5,6 +5,7 @@
 //! [`crate::app`], which knows it.
 
 mod typed;
+mod words;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use crate::domain::Speculation;
 use crate::server::Origin;
 
 use self::typed::Typed;
+use self::words::{joined, misplaced, one_line};
 
 pub use self::typed::{GpuLayers, KvType};
 
@@ -74,8 +76,8 @@ pub struct Config {
     pub gpu_layers: GpuLayers,
     /// How the KV cache stores its numbers.
     pub kv_type: KvType,
-    /// Bytes of each card that stay free.
-    pub vram_reserve: u64,
+    /// Bytes of each card that stay free; `None` is 500 MiB.
+    pub vram_reserve: Option<u64>,
     /// Whether flash attention computes; `None` leaves it to the model.
     pub flash_attention: Option<bool>,
     /// Whether tokens are guessed ahead where a request does not say.
@@ -119,7 +121,7 @@ impl Config {
     pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
         // Said once at the end of the help instead of after each option.
         let command = Typed::command().mut_args(|arg| arg.hide_env(true));
-        let matches = command.try_get_matches_from(args);
+        let matches = command.try_get_matches_from(joined(args));
         let typed = match matches.and_then(|mut matches| Typed::from_arg_matches_mut(&mut matches))
         {
             Ok(typed) => typed,
@@ -133,12 +135,25 @@ impl Config {
         }
         // A file of such a name is ./plan.
         if typed.positional.first().is_some_and(|word| word == "plan") {
+            if let Some(number) = typed.positional[1..].iter().find(|word| port(word).is_ok()) {
+                return Err(UsageError(format!(
+                    "a plan has no use for a port, and {0} is one; a file of that name is ./{0}",
+                    number.display()
+                )));
+            }
             let (model, _) = model_and_port(&typed.positional[1..], typed.demo)?;
-            let options = PlanOptions { vram: typed.vram.clone(), json: typed.json };
+            let options = PlanOptions { vram: typed.cards(), json: typed.json };
             return Ok(Command::Plan(Box::new(typed.into_config(model, 0)), options));
         }
+        if let Some(words) = misplaced(&typed.positional) {
+            return Err(UsageError(words));
+        }
         if !typed.vram.is_empty() || typed.json {
-            return Err(UsageError("--vram and --json belong to `inference-core plan`".to_owned()));
+            let named = typed.positional.first().filter(|word| port(word).is_err());
+            let model = named.map_or_else(|| "--demo".into(), |model| model.to_string_lossy());
+            return Err(UsageError(format!(
+                "--vram and --json belong to a plan: `inference-core plan {model}`"
+            )));
         }
         let (model, port) = model_and_port(&typed.positional, typed.demo)?;
         Ok(Command::Serve(Box::new(typed.into_config(model, port))))
@@ -172,14 +187,6 @@ fn port(typed: &OsString) -> Result<u16, UsageError> {
             typed.display()
         ))
     })
-}
-
-/// What clap says, without its headings and hints.
-fn one_line(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let paragraph = text.split("\n\n").next().unwrap_or_default();
-    let words: Vec<&str> = paragraph.split_whitespace().collect();
-    words.join(" ").trim_start_matches("error: ").to_owned()
 }
 
 #[cfg(test)]
@@ -231,12 +238,65 @@ mod tests {
             ("--ctx-size many", "many"),
             ("--parallel 65", "65"),
             ("--threads 0", "0"),
+            ("--gpu-layers -1", "use all for every layer"),
+            ("--gpu-layers=-1", "use all for every layer"),
+            ("--ctx-size -1", "it must be 1 or more"),
+            ("-t -1", "-1"),
+            ("--ctx-size 8k", "a whole number such as 8192"),
+            ("--kv-size 32K", "a whole number such as 32768"),
+            ("--ctx-size many", "a whole number such as 8192"),
+            ("--parallel two", "a whole number"),
+            ("--ctx-siz 8192", "did you mean --ctx-size?"),
+            ("--kv-type q8", "did you mean q8_0?"),
+            ("paln model.gguf", "`inference-core plan model.gguf`"),
+            ("paln model.gguf --vram 3GB", "`inference-core plan model.gguf`"),
+            ("model.gguf plan", "`inference-core plan model.gguf`"),
+            ("model.gguf --vram 3GB", "`inference-core plan model.gguf`"),
+            ("--demo --json", "`inference-core plan --demo`"),
+            ("llama 80x", "80x is not a port"),
+            ("plan 3000", "./3000"),
+            ("plan --vram 3,5GB", "write 3.5GB"),
+            ("plan --vram 3GB, 8GB", "3GB,8GB"),
+            ("plan --vram -3GB", "-3GB"),
+            ("plan --vram 3000000GB", "more than any card has"),
+            ("plan --vram much", "500MB"),
+            ("plan --vram 3 GB", "such as 3GB"),
         ];
         for (line, value) in table {
             let error = parse(line).expect_err(line).to_string();
             assert!(error.contains(value), "{line}: {error}");
             assert!(!error.contains('\n'), "{line}: {error}");
             assert!(error.ends_with("; see --help"), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn sizes_of_several_cards_are_joined_by_commas() {
+        const GB: u64 = 1 << 30;
+        let vram = |text: &str| {
+            let args = ["inference-core", "plan", "--vram", text].map(OsString::from);
+            match Config::parse(args) {
+                Ok(Command::Plan(_, options)) => options.vram,
+                other => panic!("{text}: {other:?}"),
+            }
+        };
+        assert_eq!(vram("3GB"), [3 * GB]);
+        assert_eq!(vram("3 GB"), [3 * GB]);
+        assert_eq!(vram("3.5gb"), [7 * GB / 2]);
+        assert_eq!(vram("3GB,8GB"), [3 * GB, 8 * GB]);
+        assert_eq!(vram("3GB, 8 GB"), [3 * GB, 8 * GB]);
+        assert_eq!(vram("0,8GB,1GB"), [0, 8 * GB, GB], "three are no decimal comma");
+        let line = "plan --vram 3GB --vram 8GB";
+        let Ok(Command::Plan(_, options)) = parse(line) else { panic!("{line}") };
+        assert_eq!(options.vram, [3 * GB, 8 * GB]);
+    }
+
+    #[test]
+    fn what_was_broken_into_lines_by_hand_fits_eighty_columns() {
+        let Ok(Command::Print(Printable::Help(help))) = parse("--help") else { panic!() };
+        let by_hand = help.split("Usage:").next().unwrap_or_default();
+        for line in by_hand.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
         }
     }
 

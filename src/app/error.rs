@@ -8,7 +8,7 @@ use crate::llama::LoadError;
 #[derive(Debug, Error)]
 pub enum AppError {
     /// The log filter cannot be read.
-    #[error("--log {filter}: {reason}; use error, warn, info, debug or trace")]
+    #[error("--log {filter}: {reason}")]
     LogFilter {
         /// What was given.
         filter: String,

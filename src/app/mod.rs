@@ -5,6 +5,7 @@
 //! way round: no new work, running requests finish or are ended, the engine thread ends, every
 //! connection gets its last frames and is closed, and then the process ends.
 
+mod advice;
 mod error;
 mod listen;
 mod plan;
@@ -66,11 +67,9 @@ pub fn run(config: &Config) -> Result<(), AppError> {
         .init();
     llama::send_logs_to_tracing();
 
-    let source = config.model.clone().map_or(Source::Demo, Source::File);
-    let description = llama::describe(&source)?;
-    let draft =
-        config.draft.clone().map(|path| llama::describe(&Source::File(path))).transpose()?;
-    let plan = Plan::new(config, &description, &llama::cards())?;
+    let description = llama::describe(&source(config))?;
+    let draft = draft(config)?;
+    let plan = Plan::new(config, &description, draft.as_ref(), &llama::cards())?;
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         // One, which serves thousands of connections: the more there are, the more often one wakes
@@ -92,15 +91,39 @@ pub fn run(config: &Config) -> Result<(), AppError> {
 /// [`AppError`], where the model cannot be read or the options do not fit it.
 pub fn plan(config: &Config, options: &PlanOptions) -> Result<String, AppError> {
     llama::send_logs_to_tracing();
-    let source = config.model.clone().map_or(Source::Demo, Source::File);
-    let description = llama::describe(&source)?;
+    let description = llama::outline(&source(config))?;
+    let draft = draft(config)?;
     let cards = match &options.vram[..] {
         [] => llama::cards(),
         sizes => plan_page::imagined(sizes),
     };
-    let plan = Plan::new(config, &description, &cards)?;
-    let page = PlanPage::new(&description.info, &plan);
+    let plan = Plan::new(config, &description, draft.as_ref(), &cards)?;
+    let page = PlanPage::new(&description, &plan);
     Ok(if options.json { page.json() } else { page.table() })
+}
+
+/// The parts that log: the daemon, llama.cpp, and libraries.
+const PARTS: [&str; 12] = [
+    "inference_core",
+    "llama_cpp",
+    "llama_cpp_2",
+    "axum",
+    "hyper",
+    "hyper_util",
+    "mio",
+    "nvml_wrapper",
+    "tokio",
+    "tokio_tungstenite",
+    "tokio_util",
+    "tungstenite",
+];
+
+fn source(config: &Config) -> Source {
+    config.model.clone().map_or(Source::Demo, Source::File)
+}
+
+fn draft(config: &Config) -> Result<Option<Description>, LoadError> {
+    config.draft.clone().map(|path| llama::describe(&Source::File(path))).transpose()
 }
 
 /// A filter of tracing-subscriber, which would take a word that is no level as the name of a part
@@ -109,10 +132,18 @@ fn log_filter(text: &str) -> Result<EnvFilter, String> {
     for directive in text.split(',').map(str::trim) {
         let is_word = directive.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if directive.is_empty() || is_word && directive.parse::<LevelFilter>().is_err() {
-            return Err(format!("{directive:?} is no level"));
+            return Err(format!(
+                "{directive:?} is no level, use error, warn, info, debug or trace"
+            ));
+        }
+        let target = directive.split(['=', '[', ':']).next().unwrap_or_default();
+        if !is_word && !target.is_empty() && !PARTS.contains(&target) {
+            let [ours, llama, ..] = PARTS;
+            return Err(format!("{target:?} is no part that logs, use {ours} or {llama}"));
         }
     }
-    EnvFilter::try_new(text).map_err(|error| error.to_string())
+    EnvFilter::try_new(text)
+        .map_err(|error| format!("{error}, use a level or a filter such as info,llama_cpp=debug"))
 }
 
 /// What `--version` prints.
@@ -136,7 +167,7 @@ async fn serve(
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let listeners = listen::on_loopback(config.port)?;
     let draft_info = draft.as_ref().map(|draft| &draft.info);
-    summary::print(&description.info, draft_info, &plan, &listeners);
+    summary::print(&description, draft_info, &plan, &listeners);
 
     let about = plan.about(&description.info);
     let began = Instant::now();
@@ -226,6 +257,13 @@ mod tests {
     #[test]
     fn a_log_filter_is_a_level_or_names_parts_and_levels() {
         for filter in ["info", "warn,llama_cpp=off", "OFF", "inference_core::server=debug"] {
+            assert!(log_filter(filter).is_ok(), "{filter}");
+        }
+        for filter in ["lama_cpp=off", "info,lama_cpp=off", "inference-core=debug"] {
+            let reason = log_filter(filter).unwrap_err();
+            assert!(reason.contains("use inference_core or llama_cpp"), "{reason}");
+        }
+        for filter in ["debug", "llama_cpp", "inference_core[step]=debug", "[step]=debug"] {
             assert!(log_filter(filter).is_ok(), "{filter}");
         }
         for filter in ["", "verbose", "info,loud", "info,", "llama_cpp=loud"] {

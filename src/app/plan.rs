@@ -5,14 +5,22 @@ use std::time::Duration;
 use crate::build_info;
 use crate::config::{Config, GpuLayers, KvType};
 use crate::domain::ModelInfo;
-use crate::llama::{self, Card, Description, LoadError, Placement, Wanted};
+use crate::llama::{self, Card, Description, LoadError, Placement, Wanted, Where};
 use crate::{engine, monitor, server};
+
+use super::advice::advice;
 
 /// Longest context that is taken unasked: a larger one costs memory that small cards do not have.
 const DEFAULT_CTX_SIZE: u32 = 4096;
 
+/// Bytes of each card that stay free where nothing else is said: what a desktop takes, and some air.
+const DEFAULT_VRAM_RESERVE: u64 = 500 << 20;
+
 /// See [`engine::Options::guess_margin_percent`].
 const GUESS_MARGIN_PERCENT: u32 = 105;
+
+/// The backend of a build for no card.
+pub(super) const CPU: &str = "cpu";
 
 /// A connection outlives the request that was dropped because it did not read, so that a client
 /// that comes back in between still learns what happened.
@@ -24,12 +32,26 @@ pub(super) struct Plan {
     pub(super) llama: llama::Options,
     /// What lies where.
     pub(super) placement: Placement,
+    /// What the draft model takes, with the processor.
+    pub(super) draft: Option<Where>,
+    /// What was asked of cards that are not there; a line.
+    pub(super) ignored: Option<String>,
+    /// What to type for a better plan, a line each.
+    pub(super) advice: Vec<String>,
     pub(super) engine: engine::Options,
     pub(super) server: server::Options,
     pub(super) monitor: monitor::Options,
 }
 
-impl Plan {
+/// What the model's own options and the room on cards make of what was asked.
+#[derive(Debug, Clone)]
+pub(super) struct Arranged {
+    pub(super) ctx_size: u32,
+    pub(super) llama: llama::Options,
+    pub(super) placement: Placement,
+}
+
+impl Arranged {
     /// # Errors
     /// [`LoadError::Options`], where what was asked does not fit the model.
     pub(super) fn new(
@@ -59,7 +81,7 @@ impl Plan {
                  --ctx-size or --parallel, or --kv-size"
             ))
         })?;
-        let mut llama = llama::Options {
+        let llama = llama::Options {
             kv_type: match config.kv_type {
                 KvType::F16 | KvType::Auto => llama::KvType::F16,
                 KvType::Q8 => llama::KvType::Q8,
@@ -70,7 +92,7 @@ impl Plan {
                 GpuLayers::All => Wanted::All,
                 GpuLayers::Number(n) => Wanted::Layers(n),
             },
-            vram_reserve: config.vram_reserve,
+            vram_reserve: config.vram_reserve.unwrap_or(DEFAULT_VRAM_RESERVE),
             kv_tokens: kv_tokens.unsigned_abs(),
             parallel: config.parallel,
             ubatch: config.ubatch,
@@ -81,18 +103,45 @@ impl Plan {
             flash_attention: config.flash_attention,
         };
         llama::check(description, &llama)?;
-        let mut placement = llama::place(description, &llama, cards);
+        let placement = llama::place(description, &llama, cards);
         if config.kv_type == KvType::Auto {
             // Half the cache for a little of the text's quality, where that buys layers.
             let packed = llama::Options { kv_type: llama::KvType::Q8, ..llama };
             let candidate = llama::place(description, &packed, cards);
             let is_possible = llama::check(description, &packed).is_ok();
             if is_possible && candidate.puts_more_on_cards_than(&placement) {
-                (placement, llama) = (candidate, packed);
+                return Ok(Self { ctx_size, llama: packed, placement: candidate });
             }
+        }
+        Ok(Self { ctx_size, llama, placement })
+    }
+}
+
+impl Plan {
+    /// # Errors
+    /// [`LoadError::Options`], where what was asked does not fit the model.
+    pub(super) fn new(
+        config: &Config,
+        description: &Description,
+        draft: Option<&Description>,
+        cards: &[Card],
+    ) -> Result<Self, LoadError> {
+        if let Some(draft) = draft {
+            llama::check_draft(description, draft)?;
+        }
+        let arranged = Arranged::new(config, description, cards)?;
+        let advice = advice(config, description, cards, &arranged);
+        let Arranged { ctx_size, llama, mut placement } = arranged;
+        let mut ignored = None;
+        if cards.is_empty() {
+            no_card_reason(build_info::BACKEND).clone_into(&mut placement.why);
+            ignored = asked_of_cards(config).map(|asked| no_card(build_info::BACKEND, &asked));
         }
         Ok(Self {
             placement,
+            draft: draft.map(|draft| llama::place_draft(draft, &llama)),
+            ignored,
+            advice,
             llama,
             engine: engine::Options {
                 ctx_size: ctx_size as usize,
@@ -126,11 +175,56 @@ impl Plan {
             llama_cpp: llama::version(),
             cpu_flags: build_info::CPU_FLAGS.to_owned(),
             // A build for a card that finds none, or puts nothing there, computes on the CPU.
-            backend: if self.placement.gpu_layers == 0 { "cpu" } else { build_info::BACKEND }
+            backend: if self.placement.gpu_layers == 0 { CPU } else { build_info::BACKEND }
                 .to_owned(),
             parallel: self.llama.parallel as usize,
             // Clients count the model's layers, without the output matrix that a plan counts.
             gpu_layers: self.placement.gpu_layers.saturating_sub(1),
         }
+    }
+}
+
+/// Why there is no card to put layers on, in a build for `backend`.
+fn no_card_reason(backend: &str) -> &'static str {
+    match backend {
+        CPU => "this build computes on the CPU only",
+        _ => "no graphics card was found, or no driver for it",
+    }
+}
+
+/// The options that are for cards alone; `None` where none was given.
+fn asked_of_cards(config: &Config) -> Option<String> {
+    let layers = match config.gpu_layers {
+        GpuLayers::All => Some("--gpu-layers all".to_owned()),
+        GpuLayers::Number(n) if n > 0 => Some(format!("--gpu-layers {n}")),
+        GpuLayers::Auto | GpuLayers::Number(_) => None,
+    };
+    let reserve = config.vram_reserve.map(|_| "--vram-reserve".to_owned());
+    let asked: Vec<_> = layers.into_iter().chain(reserve).collect();
+    (!asked.is_empty()).then(|| asked.join(" and "))
+}
+
+/// What becomes of the options `asked` without a card.
+fn no_card(backend: &str, asked: &str) -> String {
+    let reason = no_card_reason(backend);
+    let what_to_do = match backend {
+        CPU => "build for a card (BUILD.md, \"For a graphics card\")",
+        _ => "the CPU computes",
+    };
+    let verb = if asked.contains(" and ") { "change" } else { "changes" };
+    format!("{asked} {verb} nothing: {reason}; {what_to_do}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_of_cards_in_vain_is_said_with_the_reason() {
+        let line = no_card("cpu", "--gpu-layers all");
+        assert!(line.contains("--gpu-layers all") && line.contains("BUILD.md"), "{line}");
+        let line = no_card("cuda", "--gpu-layers 3");
+        assert!(line.contains("no graphics card was found"), "{line}");
+        assert!(!line.contains("BUILD.md"), "{line}");
     }
 }

@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::domain::ModelInfo;
-use crate::llama::{Card, Where};
+use crate::llama::{Card, Description, Extent, Where};
 
 use super::plan::Plan;
+
+/// The draft model's row.
+const DRAFT: &str = "draft, cpu";
 
 /// What is printed.
 #[derive(Debug, Serialize)]
@@ -23,7 +25,16 @@ pub(super) struct PlanPage {
     n_layers: u32,
     cpu_expert_layers: u32,
     why: String,
+    /// Whether no card holds more than may be used there.
+    fits: bool,
+    /// What would change the plan, a line each.
+    advice: Vec<String>,
+    /// Bytes of the file, or the files, and how many there should be.
+    file_bytes: u64,
+    file_bytes_needed: u64,
     places: Vec<Place>,
+    /// The draft model, which lies with the processor.
+    draft: Option<Place>,
 }
 
 /// What lies in one place, in bytes.
@@ -54,8 +65,19 @@ pub(super) fn imagined(free: &[u64]) -> Vec<Card> {
     free.iter().enumerate().map(named).collect()
 }
 
+/// So many slots, in words.
+pub(super) fn slots(n: u32) -> String {
+    if n == 1 { "1 slot".to_owned() } else { format!("{n} slots") }
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / f64::from(1 << 20))
+}
+
 impl PlanPage {
-    pub(super) fn new(model: &ModelInfo, plan: &Plan) -> Self {
+    pub(super) fn new(description: &Description, plan: &Plan) -> Self {
+        let Description { info: model, extent, .. } = description;
+        let Extent { present, needed } = *extent;
         let placement = &plan.placement;
         Self {
             model: model.name.clone(),
@@ -69,7 +91,12 @@ impl PlanPage {
             n_layers: placement.n_layers,
             cpu_expert_layers: placement.cpu_expert_layers,
             why: placement.why.clone(),
+            advice: plan.advice.clone(),
+            fits: placement.fits(),
+            file_bytes: present,
+            file_bytes_needed: needed,
             places: placement.cards.iter().chain([&placement.cpu]).map(Place::from).collect(),
+            draft: plan.draft.as_ref().map(|cpu| Place { name: DRAFT.to_owned(), ..cpu.into() }),
         }
     }
 
@@ -81,38 +108,59 @@ impl PlanPage {
         let Self { model, arch, ctx_size, parallel, kv_tokens, kv_type, .. } = self;
         let page = format!(
             "{model} · {arch}\n\
-             {ctx_size} tokens a request · {parallel} slots · KV cache of {kv_tokens} tokens in \
-             {kv_type}\n\
-             {gpu} of {n} layers on cards: {why}\n\n",
-            gpu = self.gpu_layers,
-            n = self.n_layers,
-            why = self.why,
+             {ctx_size} tokens a request · {slots} · KV cache of {kv_tokens} tokens in {kv_type}\n\
+             {incomplete}",
+            slots = slots(*parallel),
+            incomplete = self.incomplete(),
         );
         page + &self.places()
     }
 
-    /// What lies where, without the heading.
+    fn rows(&self) -> impl Iterator<Item = &Place> {
+        self.places.iter().chain(&self.draft)
+    }
+
+    fn incomplete(&self) -> String {
+        if self.file_bytes >= self.file_bytes_needed {
+            return String::new();
+        }
+        format!(
+            "the file is incomplete ({} of {} MiB): enough for a plan, too little to serve it\n",
+            mib(self.file_bytes),
+            mib(self.file_bytes_needed),
+        )
+    }
+
+    /// What lies where, and what would change it.
     pub(super) fn places(&self) -> String {
-        let mut page = String::new();
-        let width = self.places.iter().map(|place| place.name.chars().count()).max().unwrap_or(0);
+        let Self { gpu_layers, n_layers, why, .. } = self;
+        let mut page = format!("{gpu_layers} of {n_layers} layers on cards: {why}\n\n");
+        let width = self.rows().map(|place| place.name.chars().count()).max().unwrap_or(0);
         let _ = writeln!(
             page,
             "{:width$}  {:>6}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}",
             "MiB", "layers", "weights", "KV", "compute", "context", "total", "may use"
         );
-        for place in &self.places {
+        for place in self.rows() {
             let Place { name, layers, weights, kv, compute, context, total, budget } = place;
-            let mib = |bytes: &u64| format!("{:.1}", *bytes as f64 / f64::from(1 << 20));
             let _ = writeln!(
                 page,
                 "{name:width$}  {layers:>6}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}",
-                mib(weights),
-                mib(kv),
-                mib(compute),
-                mib(context),
-                mib(total),
-                budget.as_ref().map_or_else(|| "-".to_owned(), mib),
+                mib(*weights),
+                mib(*kv),
+                mib(*compute),
+                mib(*context),
+                mib(*total),
+                budget.map_or_else(|| "-".to_owned(), mib),
             );
+        }
+        let over = self.places.iter().filter_map(|Place { name, total, budget, .. }| {
+            let over = budget.map_or(0, |budget| total.saturating_sub(budget));
+            (over > 0).then(|| format!("{name} would hold {} MiB more than it may", mib(over)))
+        });
+        let notes: Vec<_> = over.chain(self.advice.iter().cloned()).collect();
+        if !notes.is_empty() {
+            let _ = writeln!(page, "\n{}", notes.join("\n"));
         }
         page
     }

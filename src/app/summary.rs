@@ -14,11 +14,11 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::build_info;
 use crate::domain::ModelInfo;
 use crate::engine::EngineHandle;
-use crate::llama;
+use crate::llama::{self, Description};
 
 use super::address;
 use super::plan::Plan;
-use super::plan_page::PlanPage;
+use super::plan_page::{PlanPage, slots};
 
 /// How often the bar is drawn: as often as an eye follows.
 const BAR_INTERVAL: Duration = Duration::from_millis(100);
@@ -27,11 +27,12 @@ const BAR_INTERVAL: Duration = Duration::from_millis(100);
 const BAR_STEPS: u64 = 1000;
 
 pub(super) fn print(
-    model: &ModelInfo,
+    description: &Description,
     draft: Option<&ModelInfo>,
     plan: &Plan,
     listeners: &[TcpListener],
 ) {
+    let model = &description.info;
     let ModelInfo { name, arch, params, size_bytes, .. } = model;
     let (engine, llama) = (&plan.engine, &plan.llama);
     say(&format!(
@@ -49,21 +50,19 @@ pub(super) fn print(
         params = scaled(*params as f64, 1000.0, ["", " K", " M", " B"]),
         size = scaled(*size_bytes as f64, 1024.0, [" B", " KiB", " MiB", " GiB"]),
         ctx = engine.ctx_size,
-        slots = if llama.parallel == 1 {
-            "1 slot".to_owned()
-        } else {
-            format!("{} slots", llama.parallel)
-        },
+        slots = slots(llama.parallel),
         kv = llama.kv_tokens,
         threads = llama.threads,
         ubatch = llama.ubatch,
         address = address(listeners),
     ));
     if !plan.placement.cards.is_empty() {
-        let page = PlanPage::new(model, plan);
-        say(&format!("{}\n{}", plan.placement.why, page.places().trim_end()));
+        let page = PlanPage::new(description, plan);
+        say(page.places().trim_end());
     }
-    if plan.placement.cards.is_empty() && build_info::BACKEND != "cpu" {
+    if let Some(ignored) = &plan.ignored {
+        say(&format!("  warning: {ignored}"));
+    } else if plan.placement.cards.is_empty() && build_info::BACKEND != "cpu" {
         say("  no graphics card was found, or no driver for it: the CPU computes");
     }
     if model.demo {

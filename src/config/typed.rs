@@ -15,15 +15,17 @@ use super::Config;
 
 const ABOUT: &str = "Serves a local language model over a WebSocket and streams its tokens.
 
-  inference-core model.gguf 3000    serve a GGUF file on port 3000
-  inference-core --demo             serve the built-in demo model, a toy of three million
-                                    weights that tells small stories in English and Spanish
-  inference-core plan model.gguf    show what would lie on which card, without loading anything;
-                                    --vram 3GB plans for a card of 3 GB, --json prints JSON
+  inference-core model.gguf 3000   serve a GGUF file on port 3000
+  inference-core --demo            serve the built-in demo model, a toy of three
+                                   million weights that tells small stories in
+                                   English and Spanish
+  inference-core plan model.gguf   show what would lie on which card, without
+                                   loading anything; --vram 3GB plans for a card
+                                   of 3 GB, --json prints JSON
 
-MODEL is a GGUF file, the first one if it is split; without it the demo model is served. PORT is
-3000 unless given, and 0 takes any free one. The server listens on this machine only (127.0.0.1
-and, where there is one, [::1]).";
+MODEL is a GGUF file, the first one if it is split; without it the demo model is
+served. PORT is 3000 unless given, and 0 takes any free one. The server listens
+on this machine only (127.0.0.1 and, where there is one, [::1]).";
 
 const AFTER: &str = "Every option of the server can also be given as an environment variable, \
 INFERENCE_CORE_ and its name in capitals (INFERENCE_CORE_CTX_SIZE=2048).
@@ -88,7 +90,7 @@ pub(super) struct Typed {
     gpu_layers: GpuLayers,
 
     /// How the KV cache stores its numbers; packed ones need flash attention. auto packs to q8_0
-    /// where that puts more layers on a card
+    /// where that puts more on a card, or makes --gpu-layers fit
     #[arg(
         long,
         value_name = "TYPE",
@@ -98,13 +100,13 @@ pub(super) struct Typed {
     )]
     kv_type: KvType,
 
-    /// Memory of each card that stays free (500MB, 1.5GB; units are powers of 1024)
-    #[arg(long, value_name = "SIZE", env = "INFERENCE_CORE_VRAM_RESERVE", default_value = "500MB", value_parser = bytes)]
-    vram_reserve: u64,
+    /// Memory of each card that stays free (500MB, 1.5GB; units are powers of 1024) [default: 500MB]
+    #[arg(long, value_name = "SIZE", env = "INFERENCE_CORE_VRAM_RESERVE", value_parser = bytes)]
+    vram_reserve: Option<u64>,
 
     /// plan: free memory of the card to plan for (3GB), or of several (3GB,8GB)
-    #[arg(long, value_name = "SIZES", value_delimiter = ',', value_parser = bytes)]
-    pub(super) vram: Vec<u64>,
+    #[arg(long, value_name = "SIZES")]
+    pub(super) vram: Vec<Sizes>,
 
     /// plan: print JSON instead of a table
     #[arg(long)]
@@ -194,7 +196,7 @@ pub(super) struct Typed {
 /// How the KV cache stores its numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum KvType {
-    /// f16, or q8_0 where that puts more layers on a card
+    /// f16, or q8_0 where that puts more on a card, or makes --gpu-layers fit
     Auto,
     /// 16-bit floats
     F16,
@@ -242,13 +244,40 @@ impl FromStr for GpuLayers {
         match text {
             "auto" => Ok(Self::Auto),
             "all" => Ok(Self::All),
-            _ => text
-                .parse()
-                .map(Self::Number)
-                .map_err(|_| "it must be auto, all or a number of layers".to_owned()),
+            _ => text.parse().map(Self::Number).map_err(|_| match text.starts_with('-') {
+                true => "it must not be negative, use all for every layer".to_owned(),
+                false => "it must be auto, all or a number of layers".to_owned(),
+            }),
         }
     }
 }
+
+/// Free memory of one card or several, in bytes.
+#[derive(Debug, Clone)]
+pub(super) struct Sizes(Vec<u64>);
+
+impl FromStr for Sizes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+        if let [whole, fraction] = parts[..]
+            && !whole.is_empty()
+            && whole.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            return Err(format!(
+                "write {whole}.{fraction} with a point; a comma stands between cards"
+            ));
+        }
+        if parts.len() > 1 && parts.iter().any(|part| part.is_empty()) {
+            return Err("a size is missing; several are written 3GB,8GB without spaces".to_owned());
+        }
+        parts.into_iter().map(bytes).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// More than any card has, in bytes: it is a slip of the finger.
+const MOST_BYTES: f64 = (1u64 << 44) as f64;
 
 /// A number of bytes with a unit; units are powers of 1024, as the makers of cards count.
 fn bytes(text: &str) -> Result<u64, String> {
@@ -262,13 +291,18 @@ fn bytes(text: &str) -> Result<u64, String> {
         "TB" | "TIB" | "T" => 1 << 40,
         "B" => 1,
         "" if digits == "0" => 1,
+        "" if digits.parse::<f64>().is_ok() => {
+            return Err(format!("it needs a unit with no space before it, such as {digits}GB"));
+        }
         _ => return Err(expected()),
     };
-    let number: f64 = digits.parse().map_err(|_| expected())?;
+    let number: f64 = digits.trim_end().parse().map_err(|_| expected())?;
     let bytes = number * unit as f64;
-    // A thousand terabytes: more is a slip of the finger.
-    let is_sane = bytes.is_finite() && (0.0..=1e15).contains(&bytes);
-    is_sane.then_some(bytes as u64).ok_or_else(expected)
+    if bytes > MOST_BYTES {
+        return Err("it is more than any card has, use at most 16TB".to_owned());
+    }
+    // Not so for what is negative or no number.
+    (bytes >= 0.0).then_some(bytes as u64).ok_or_else(expected)
 }
 
 /// A choice that can be left to the program.
@@ -290,6 +324,11 @@ impl Switch {
 }
 
 impl Typed {
+    /// Free bytes of the cards to plan for.
+    pub(super) fn cards(&self) -> Vec<u64> {
+        self.vram.iter().flat_map(|Sizes(sizes)| sizes).copied().collect()
+    }
+
     pub(super) fn into_config(self, model: Option<PathBuf>, port: u16) -> Config {
         Config {
             model,

@@ -16,7 +16,7 @@ pub enum LoadError {
         reason: String,
     },
     /// The file is not a GGUF that can generate text.
-    #[error("{} cannot be served: {}", one_line(model), one_line(reason))]
+    #[error("{} cannot be used: {}", one_line(model), one_line(reason))]
     Unusable {
         /// The file's path, or the demo model's name.
         model: String,

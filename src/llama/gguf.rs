@@ -2,8 +2,8 @@
 //!
 //! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3, little
 //! endian. Every count and length is checked against the size of the file before anything is
-//! allocated for it, and every tensor must lie inside the file, so a truncated or broken file is
-//! refused here with its reason. What the metadata means is left to [`super::source`].
+//! allocated for it, so a broken file is refused here with its reason. So is a truncated one, whose
+//! tensors do not all lie inside the file, unless its header alone is wanted. What the metadata means is left to [`super::source`].
 
 mod input;
 mod tokens;
@@ -22,6 +22,31 @@ pub(super) struct Header {
     pub(super) tensors: Vec<Tensor>,
     /// What is known of the vocabulary's tokens, where there are any.
     pub(super) tokens: Option<Tokens>,
+    /// How much of the file there is.
+    pub(super) extent: Extent,
+}
+
+/// How much of a file there is, or of several together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Bytes that are there, no more than are needed.
+    pub present: u64,
+    /// Bytes that header and tensors need.
+    pub needed: u64,
+}
+
+impl Extent {
+    /// Whether nothing is missing.
+    pub fn is_whole(self) -> bool {
+        self.present >= self.needed
+    }
+}
+
+impl std::ops::AddAssign for Extent {
+    fn add_assign(&mut self, other: Self) {
+        self.present = self.present.saturating_add(other.present);
+        self.needed = self.needed.saturating_add(other.needed);
+    }
 }
 
 /// A metadata value, as far as it is kept.
@@ -117,14 +142,15 @@ impl Header {
     #[cfg(test)]
     pub(super) fn of(entries: &[(&str, Value)]) -> Self {
         let metadata = entries.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
-        Self { metadata: metadata.collect(), tensors: Vec::new(), tokens: None }
+        let metadata = metadata.collect();
+        Self { metadata, tensors: Vec::new(), tokens: None, extent: Extent::default() }
     }
 
-    /// Reads the header of a file of `size` bytes.
+    /// Reads the header of a file of `size` bytes, whose tensors may be missing.
     ///
     /// # Errors
     /// One line on what is wrong with the file.
-    pub(super) fn read(file: impl Read + Seek, size: u64) -> Result<Self, String> {
+    pub(super) fn read_alone(file: impl Read + Seek, size: u64) -> Result<Self, String> {
         let mut input = Input::new(file, size);
         Self::parse(&mut input).map_err(|problem| match problem {
             Problem::Ends => format!(
@@ -134,6 +160,22 @@ impl Header {
             Problem::Io(error) => format!("reading it failed: {error}"),
             Problem::Broken(reason) => reason,
         })
+    }
+
+    /// Reads the header of a file of `size` bytes, all of whose tensors must be there.
+    ///
+    /// # Errors
+    /// One line on what is wrong with the file.
+    pub(super) fn read(file: impl Read + Seek, size: u64) -> Result<Self, String> {
+        let header = Self::read_alone(file, size)?;
+        if header.extent.is_whole() {
+            return Ok(header);
+        }
+        Err(format!(
+            "the file has {size} bytes and its tensors need {}: it is truncated, download or copy \
+             it again",
+            header.extent.needed
+        ))
     }
 
     fn parse(input: &mut Input<impl Read + Seek>) -> Result<Self, Problem> {
@@ -183,13 +225,14 @@ impl Header {
         if let Some(name) = repeated(&tensors) {
             return broken(format!("its header is broken: it names tensor {name} twice"));
         }
-        let header = Self { metadata, tensors, tokens };
-        header.check_extent(&layout, input)?;
+        let mut header = Self { metadata, tensors, tokens, extent: Extent::default() };
+        let needed = header.end(&layout, input.at)?;
+        header.extent = Extent { present: needed.min(input.size), needed };
         Ok(header)
     }
 
-    /// Every tensor must end inside the file.
-    fn check_extent<F>(&self, layout: &[(Tensor, u64)], input: &Input<F>) -> Result<(), Problem> {
+    /// Where the last tensor ends, if the header does at `header_end`.
+    fn end(&self, layout: &[(Tensor, u64)], header_end: u64) -> Result<u64, Problem> {
         let alignment = self.unsigned("general.alignment").unwrap_or(DEFAULT_ALIGNMENT);
         if !alignment.is_power_of_two() || !(DEFAULT_ALIGNMENT..=MAX_ALIGNMENT).contains(&alignment)
         {
@@ -198,22 +241,16 @@ impl Header {
                  from {DEFAULT_ALIGNMENT} to {MAX_ALIGNMENT}, convert the model again"
             ));
         }
-        let data = input.at.next_multiple_of(alignment);
+        let data = header_end.next_multiple_of(alignment);
         let end = layout
             .iter()
             .map(|(tensor, offset)| {
                 data.checked_add(*offset)?.checked_add(tensor.bytes.unwrap_or(0))
             })
             .try_fold(0, |end, tensor_end| Some(end.max(tensor_end?)));
-        match end {
-            None => broken("its header is broken: a tensor lies beyond all bounds"),
-            Some(end) if end > input.size => broken(format!(
-                "the file has {} bytes and its tensors need {end}: it is truncated, \
-                 download or copy it again",
-                input.size
-            )),
-            Some(_) => Ok(()),
-        }
+        end.ok_or_else(|| {
+            Problem::Broken("its header is broken: a tensor lies beyond all bounds".to_owned())
+        })
     }
 
     pub(super) fn text(&self, key: &str) -> Option<&str> {

@@ -128,13 +128,7 @@ fn load_draft(
     options: Options,
     progress: &LoadProgress,
 ) -> Result<DraftModel, LoadError> {
-    let options = Options {
-        gpu_layers: Wanted::Layers(0),
-        kv_type: KvType::F16,
-        flash_attention: None,
-        guesses: 0,
-        ..options
-    };
+    let options = draft_options(options);
     let name = description.source.name();
     let placement = place(description, &options, &[]);
     let Some(model) = weights(description, &placement, progress).map(Arc::new) else {
@@ -142,10 +136,7 @@ fn load_draft(
     };
     refuse_what_cannot_generate(&model, &name)?;
     if !is_same_vocabulary(vocabulary, &LlamaVocabulary::new(model.clone())) {
-        return Err(LoadError::Options(format!(
-            "--draft {name} has another vocabulary than the model, so its tokens mean nothing \
-             there: use a smaller model of the same family, or none"
-        )));
+        return Err(other_vocabulary(&name));
     }
     let flash_attention = flash(description, &options, false);
     let context_options = context_options(&options, false, flash_attention);
@@ -153,6 +144,40 @@ fn load_draft(
         model: name,
         reason: format!("llama.cpp could not set up its KV cache{}", said(take_complaints())),
     })
+}
+
+fn draft_options(options: Options) -> Options {
+    Options {
+        gpu_layers: Wanted::Layers(0),
+        kv_type: KvType::F16,
+        flash_attention: None,
+        guesses: 0,
+        ..options
+    }
+}
+
+fn other_vocabulary(draft: &str) -> LoadError {
+    LoadError::Options(format!(
+        "--draft {draft} has another vocabulary than the model, so its tokens mean nothing there: \
+         use a smaller model of the same family, or none"
+    ))
+}
+
+/// Whether `draft` can guess for the model, as far as their headers show; [`load()`] compares the
+/// tokens.
+///
+/// # Errors
+/// [`LoadError::Options`], where their vocabularies are not equally large.
+pub fn check_draft(description: &Description, draft: &Description) -> Result<(), LoadError> {
+    if description.n_tokens == draft.n_tokens {
+        return Ok(());
+    }
+    Err(other_vocabulary(&draft.source.name()))
+}
+
+/// What the draft model takes of the processor's memory beside a model that runs with `options`.
+pub fn place_draft(draft: &Description, options: &Options) -> Where {
+    place(draft, &draft_options(*options), &[]).cpu
 }
 
 fn context_options(

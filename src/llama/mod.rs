@@ -31,11 +31,12 @@ mod weights;
 
 pub use devices::{cards, gpu_bus_ids};
 pub use error::LoadError;
-pub use load::{Options, check, load, place};
+pub use gguf::Extent;
+pub use load::{Options, check, check_draft, load, place, place_draft};
 pub use logs::send_logs_to_tracing;
 pub use model::LlamaCpp;
 pub use offload::{Card, KvType, Placement, Wanted, Where};
-pub use source::{Description, Source, describe};
+pub use source::{Description, Source, describe, outline};
 
 /// The version of the linked llama.cpp.
 pub fn version() -> String {

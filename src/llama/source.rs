@@ -5,13 +5,13 @@ mod split;
 mod vocabulary;
 
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, ErrorKind};
+use std::io::{self, BufReader, Cursor, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use crate::domain::ModelInfo;
 
 use super::error::{LoadError, one_line};
-use super::gguf::Header;
+use super::gguf::{Extent, Header};
 use super::offload::Sizes;
 
 /// The built-in demo model.
@@ -47,6 +47,10 @@ pub struct Description {
     pub source: Source,
     /// What the house knows of it.
     pub info: ModelInfo,
+    /// How much of its files there is; see [`outline`].
+    pub extent: Extent,
+    /// Tokens of its vocabulary.
+    pub(super) n_tokens: u64,
     /// How large its parts are.
     pub(super) sizes: Sizes,
     /// Whether a processor computes most of it from the file's own pages. Where it would compute
@@ -61,26 +65,59 @@ pub struct Description {
 /// [`LoadError::Unreadable`] and [`LoadError::Unusable`], for files that llama.cpp could not load
 /// or that cannot generate text. What only the weights show is left to [`super::load()`].
 pub fn describe(source: &Source) -> Result<Description, LoadError> {
+    read(source, Header::read)
+}
+
+/// The same where no tensor need be there, as in the first megabytes of a download:
+/// [`Description::extent`] says what is missing, and [`super::load()`] cannot load it.
+///
+/// # Errors
+/// Those of [`describe`], but for tensors that are missing.
+pub fn outline(source: &Source) -> Result<Description, LoadError> {
+    read(source, Header::read_alone)
+}
+
+/// Reads the header of a file of so many bytes.
+type ReadHeader = fn(Box<dyn Input>, u64) -> Result<Header, String>;
+
+/// What a header is read from.
+trait Input: Read + Seek {}
+
+impl<T: Read + Seek> Input for T {}
+
+fn read(source: &Source, read_header: ReadHeader) -> Result<Description, LoadError> {
+    let unusable = |reason: String| LoadError::Unusable { model: source.name(), reason };
     let header = match source {
-        Source::Demo => Header::read(Cursor::new(DEMO), DEMO.len() as u64),
+        Source::Demo => {
+            read_header(Box::new(Cursor::new(DEMO)), DEMO.len() as u64).map_err(unusable)?
+        }
         Source::File(path) => {
-            let file = open(path)?;
-            let size = file.metadata().map_err(|error| unreadable(path, &error))?.len();
-            Header::read(BufReader::new(file), size)
+            let mut header = header_of(path, read_header)?;
+            split::add_others(path, &mut header, read_header)?;
+            header
         }
     };
-    let unusable = |reason: String| LoadError::Unusable { model: source.name(), reason };
-    let mut header = header.map_err(unusable)?;
-    if let Source::File(path) = source {
-        split::add_others(path, &mut header)?;
-    }
     let info = info(source, &header).map_err(unusable)?;
     let mut sizes = Sizes::read(&header, &info.arch, info.n_layers);
     let repacked = header.tensors.iter().filter(|tensor| tensor.is_repacked);
     let repacked: u64 = repacked.filter_map(|tensor| tensor.bytes).sum();
     let is_mappable = *source != Source::Demo && repacked * 2 <= info.size_bytes;
     sizes.copied = if is_mappable { repacked } else { 0 };
-    Ok(Description { source: source.clone(), info, sizes, is_mappable })
+    Ok(Description {
+        source: source.clone(),
+        info,
+        extent: header.extent,
+        n_tokens: header.tokens.as_ref().map_or(0, |tokens| tokens.n),
+        sizes,
+        is_mappable,
+    })
+}
+
+fn header_of(path: &Path, read_header: ReadHeader) -> Result<Header, LoadError> {
+    let file = open(path)?;
+    let size = file.metadata().map_err(|error| unreadable(path, &error))?.len();
+    read_header(Box::new(BufReader::new(file)), size)
+        .map_err(|reason| LoadError::Unusable { model: path.display().to_string(), reason })
 }
 
 fn open(path: &Path) -> Result<File, LoadError> {

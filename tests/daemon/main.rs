@@ -16,6 +16,7 @@ mod gpu;
 mod long_words;
 mod params;
 mod plan;
+mod plan_words;
 mod reference;
 mod signals;
 mod speculation;

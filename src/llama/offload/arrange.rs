@@ -84,10 +84,17 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// Whether more of the model lies on cards than in `other`.
+    /// Whether no card holds more than may be used there.
+    pub fn fits(&self) -> bool {
+        self.cards.iter().all(Where::fits)
+    }
+
+    /// Whether this is better than `other`: it fits and `other` does not, or, where that is the
+    /// same, more of the model lies on cards.
     pub fn puts_more_on_cards_than(&self, other: &Self) -> bool {
-        let rank =
-            |placement: &Self| (placement.gpu_layers, u32::MAX - placement.cpu_expert_layers);
+        let rank = |placement: &Self| {
+            (placement.fits(), placement.gpu_layers, u32::MAX - placement.cpu_expert_layers)
+        };
         rank(self) > rank(other)
     }
 }
@@ -96,7 +103,8 @@ impl Placement {
 ///
 /// What is given up first where it is tight is what costs least speed: the experts of a mixture,
 /// which a token seldom uses, from the first layer on; then layers, from the first on. Of several
-/// cards the first ones are filled first.
+/// cards the first that holds all of this alone is taken, since each step hands its numbers from
+/// card to card; where none does, the first ones are filled first.
 pub(in crate::llama) fn arrange(
     sizes: &Sizes,
     demand: &Demand,
@@ -106,8 +114,11 @@ pub(in crate::llama) fn arrange(
 ) -> Placement {
     let all = layers_of(sizes);
     let n_experts = sizes.layers.iter().filter(|layer| layer.experts > 0).count() as u32;
-    let attempt =
-        |gpu_layers, experts| Attempt { sizes, demand, cards, reserve, gpu_layers, experts };
+    let attempt = |gpu_layers, experts| {
+        let split = Attempt { sizes, demand, cards, reserve, first_card: 0, gpu_layers, experts };
+        let alone = (0..cards.len()).map(|first_card| Attempt { first_card, ..split });
+        alone.into_iter().find(Attempt::fits_one_card).unwrap_or(split)
+    };
     let done = |attempt: Attempt<'_>, why: &str| attempt.placement(why.to_owned());
     let asked = |attempt: Attempt<'_>, why: String| {
         let doubt = if attempt.fits() { "" } else { ", more than fit by this plan" };
@@ -147,8 +158,8 @@ pub(in crate::llama) fn arrange(
     let fitting = (1..all).rev().map(|n| attempt(n, most)).find(Attempt::fits);
     match fitting {
         Some(attempt) => {
-            let why = format!("{} of {all} layers fit", attempt.gpu_layers);
-            attempt.placement(why)
+            let beside = if most > 0 { ", and the experts stay with the processor" } else { "" };
+            attempt.placement(format!("more do not fit{beside}"))
         }
         None => done(
             attempt(0, 0),
@@ -169,6 +180,8 @@ struct Attempt<'a> {
     demand: &'a Demand,
     cards: &'a [Card],
     reserve: u64,
+    /// The cards before it stay empty.
+    first_card: usize,
     gpu_layers: u32,
     experts: u32,
 }
@@ -177,6 +190,12 @@ impl Attempt<'_> {
     fn fits(&self) -> bool {
         let (cards, _, is_placed) = self.places();
         is_placed && cards.iter().all(Where::fits)
+    }
+
+    fn fits_one_card(&self) -> bool {
+        let (cards, _, is_placed) = self.places();
+        let alone = cards.get(self.first_card);
+        is_placed && alone.is_some_and(|card| card.layers == self.gpu_layers && card.fits())
     }
 
     fn placement(&self, why: String) -> Placement {
@@ -230,7 +249,7 @@ impl Attempt<'_> {
         cpu.weights = sizes.embedding + sizes.input + copied;
         let n = sizes.layers.len();
         let first = (n + 1).saturating_sub(self.gpu_layers as usize);
-        let (mut at, mut is_placed) = (0, true);
+        let (mut at, mut is_placed) = (self.first_card, true);
         for i in 0..=n {
             let (on_card, beside, kv) = match sizes.layers.get(i) {
                 Some(layer) if (i as u32) < self.experts => {

@@ -6,13 +6,11 @@
 //! another model, shows by that or by tensors that are there twice or not at all.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use super::super::error::LoadError;
 use super::super::gguf::Header;
-use super::{open, unreadable};
+use super::{ReadHeader, header_of};
 
 /// More files than any model has.
 const MAX_FILES: u64 = 1000;
@@ -21,7 +19,11 @@ const MAX_FILES: u64 = 1000;
 ///
 /// # Errors
 /// [`LoadError`], naming the file that is missing or broken.
-pub(super) fn add_others(path: &Path, header: &mut Header) -> Result<(), LoadError> {
+pub(super) fn add_others(
+    path: &Path,
+    header: &mut Header,
+    read_header: ReadHeader,
+) -> Result<(), LoadError> {
     let Some(n) = header.unsigned("split.count").filter(|&n| n > 1) else { return Ok(()) };
     let unusable = |path: &Path, reason: String| LoadError::Unusable {
         model: path.display().to_string(),
@@ -45,10 +47,7 @@ pub(super) fn add_others(path: &Path, header: &mut Header) -> Result<(), LoadErr
             let suffix = format!("-00001-of-{n:05}.gguf");
             unusable(path, format!("it is the first of {n} files, whose name must end in {suffix}"))
         })?;
-        let file = open(&other)?;
-        let size = file.metadata().map_err(|error| unreadable(&other, &error))?.len();
-        let read = Header::read(BufReader::<File>::new(file), size);
-        let part = read.map_err(|reason| unusable(&other, reason))?;
+        let part = header_of(&other, read_header)?;
         check_place(&part, i, n).map_err(|reason| unusable(&other, reason))?;
         if let Some(known) = part.tensors.iter().find(|part| !names.insert(part.name.clone())) {
             let reason = format!(
@@ -59,6 +58,7 @@ pub(super) fn add_others(path: &Path, header: &mut Header) -> Result<(), LoadErr
             return Err(unusable(&other, reason));
         }
         header.tensors.extend(part.tensors);
+        header.extent += part.extent;
     }
     let found = header.tensors.len() as u64;
     match header.unsigned("split.tensors.count") {

@@ -111,6 +111,22 @@ fn several_cards_are_filled_one_after_the_other() {
 }
 
 #[test]
+fn one_card_that_holds_everything_is_not_helped_by_another() {
+    let layers = |free: &[u64], wanted| -> Vec<u32> {
+        let placement = arrange(&model(0, false), &demand(), &cards(free), 0, wanted);
+        placement.cards.iter().map(|card| card.layers).collect()
+    };
+    for wanted in [Wanted::Auto, Wanted::All] {
+        assert_eq!(layers(&[260, 1000], wanted), [0, 11]);
+        assert_eq!(layers(&[260, 1000, 900], wanted), [0, 11, 0], "the first of them");
+        let split = layers(&[260, 260], wanted);
+        assert!(split[0] > 0 && split[1] > 0, "{split:?}");
+    }
+    assert_eq!(layers(&[215, 1000], Wanted::Layers(9)), [0, 9]);
+    assert_eq!(layers(&[1000, 1000], Wanted::Layers(0)), [0, 0]);
+}
+
+#[test]
 fn what_is_asked_for_is_done_without_a_question() {
     let sizes = model(0, false);
     let asked = |wanted| arrange(&sizes, &demand(), &cards(&[1]), 0, wanted).gpu_layers;
@@ -122,6 +138,53 @@ fn what_is_asked_for_is_done_without_a_question() {
     let why = |n, free| arrange(&sizes, &demand(), &cards(&[free]), 0, Wanted::Layers(n)).why;
     assert_eq!(why(99, 1000), "99 layers were asked for, and there are 11");
     assert_eq!(why(3, 1), "3 layers were asked for, more than fit by this plan");
+}
+
+/// The same with the cache in `kv_type`.
+fn in_type(kv_type: KvType, wanted: Wanted, free: u64) -> Placement {
+    let demand = Demand { kv_type, ..demand() };
+    arrange(&model(0, false), &demand, &cards(&[free]), 0, wanted)
+}
+
+#[test]
+fn a_packed_cache_is_better_where_all_layers_fit_only_with_it() {
+    let needed = in_type(KvType::Q8, Wanted::All, 10_000).cards[0].total().div_ceil(MIB);
+    let better = |free| {
+        let [plain, packed] = [KvType::F16, KvType::Q8].map(|t| in_type(t, Wanted::All, free));
+        assert_eq!((plain.gpu_layers, packed.gpu_layers), (11, 11));
+        packed.puts_more_on_cards_than(&plain)
+    };
+    assert!(better(needed), "only the packed one fits");
+    assert!(!better(needed + 100), "both fit");
+    assert!(!better(needed - 1), "neither fits");
+}
+
+#[test]
+fn a_packed_cache_is_better_where_so_many_layers_fit_only_with_it() {
+    let wanted = Wanted::Layers(6);
+    let needed = in_type(KvType::Q8, wanted, 10_000).cards[0].total().div_ceil(MIB);
+    let better = |free| {
+        let [plain, packed] = [KvType::F16, KvType::Q8].map(|t| in_type(t, wanted, free));
+        packed.puts_more_on_cards_than(&plain)
+    };
+    assert!(better(needed) && !better(needed + 100) && !better(needed - 1));
+}
+
+#[test]
+fn a_packed_cache_is_better_where_more_experts_fit() {
+    let sizes = model(100, false);
+    let place = |kv_type, free: u64| {
+        let demand = Demand { kv_type, ..demand() };
+        arrange(&sizes, &demand, &cards(&[free]), 0, Wanted::Auto)
+    };
+    let is_enough = |free: &u64| {
+        let placement = place(KvType::Q8, *free);
+        placement.gpu_layers == 11 && placement.cpu_expert_layers < 5
+    };
+    let free = (1..4000).find(is_enough).unwrap();
+    let [plain, packed] = [KvType::F16, KvType::Q8].map(|kv_type| place(kv_type, free));
+    assert_eq!((plain.gpu_layers, packed.gpu_layers), (11, 11));
+    assert!(packed.puts_more_on_cards_than(&plain));
 }
 
 #[test]
