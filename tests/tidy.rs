@@ -37,11 +37,12 @@ const ARROWS: [(&str, &[&str]); 13] = [
 ];
 
 /// Names of libraries, and the rooms that may use them.
-const LIBRARIES: [(&str, &[&str]); 14] = [
+const LIBRARIES: [(&str, &[&str]); 15] = [
     ("llama_cpp_2", &["llama"]),
     ("llama_cpp_sys_2", &["llama"]),
     ("minijinja", &["llama"]),
     ("libc", &["llama"]),
+    ("sysinfo", &["llama"]),
     ("nvml_wrapper", &["monitor"]),
     ("prometheus_client", &["server"]),
     ("serde", &["protocol", "app"]),

@@ -8,6 +8,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Cursor, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use sysinfo::System;
+
 use crate::domain::ModelInfo;
 
 use super::error::{LoadError, one_line};
@@ -53,9 +55,11 @@ pub struct Description {
     pub(super) n_tokens: u64,
     /// How large its parts are.
     pub(super) sizes: Sizes,
-    /// Whether a processor computes most of it from the file's own pages. Where it would compute
-    /// from copies in another order, these pages stay beside them, unused: on a 1B model at 4 bits
-    /// 0.5 GB.
+    /// Whether a processor shall compute it from the file's own pages. Where it computes most of it
+    /// from copies in another order, these pages would stay beside them, unused: on a 1B model at 4
+    /// bits 0.5 GB. And memory of its own can have huge pages, which is faster, but cannot be given
+    /// back in need as a file's pages can: a model that takes more than half of what is spare is
+    /// mapped.
     pub(super) is_mappable: bool,
 }
 
@@ -101,7 +105,9 @@ fn read(source: &Source, read_header: ReadHeader) -> Result<Description, LoadErr
     let mut sizes = Sizes::read(&header, &info.arch, info.n_layers);
     let repacked = header.tensors.iter().filter(|tensor| tensor.is_repacked);
     let repacked: u64 = repacked.filter_map(|tensor| tensor.bytes).sum();
-    let is_mappable = *source != Source::Demo && repacked * 2 <= info.size_bytes;
+    let is_mappable = *source != Source::Demo
+        && repacked * 2 <= info.size_bytes
+        && info.size_bytes > spare_memory() / 2;
     sizes.copied = if is_mappable { repacked } else { 0 };
     Ok(Description {
         source: source.clone(),
@@ -111,6 +117,15 @@ fn read(source: &Source, read_header: ReadHeader) -> Result<Description, LoadErr
         sizes,
         is_mappable,
     })
+}
+
+/// Bytes that may be taken without pushing others out: of the machine, or of the container. 0 where
+/// that is not known.
+fn spare_memory() -> u64 {
+    let Ok(mut system) = System::new() else { return 0 };
+    system.refresh_memory();
+    let container = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
+    system.available_memory().min(container)
 }
 
 fn header_of(path: &Path, read_header: ReadHeader) -> Result<Header, LoadError> {

@@ -13,6 +13,8 @@ mod batching;
 mod caching;
 mod files;
 mod gpu;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod huge_pages;
 mod long_words;
 mod params;
 mod plan;
