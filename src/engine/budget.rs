@@ -92,6 +92,23 @@ pub(super) fn divide(budget: usize, remaining: &[usize]) -> Vec<usize> {
     shares
 }
 
+/// Lets short prompts pass a long one on a slow machine: where `shares` end prompts of no more than
+/// [`ROWS`] tokens together, the others get nothing in this step, which is then over in a fraction
+/// of the time. Whether anybody was passed; in the step after that nobody may be.
+pub(super) fn pass(shares: &mut [usize], remaining: &[usize]) -> bool {
+    let step: usize = shares.iter().sum();
+    let is_short = |i: usize| shares[i] == remaining[i] && remaining[i] <= ROWS;
+    let short: Vec<bool> = (0..shares.len()).map(is_short).collect();
+    let ended: usize = shares.iter().zip(&short).filter(|&(_, &short)| short).map(|(n, _)| n).sum();
+    if step > SOLO_ROWS || ended == 0 || ended > ROWS || ended == step {
+        return false;
+    }
+    for (share, _) in shares.iter_mut().zip(&short).filter(|&(_, &short)| !short) {
+        *share = 0;
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +154,20 @@ mod tests {
     fn a_short_prompt_is_read_before_a_long_one_which_keeps_a_quarter() {
         assert_eq!(divide(100, &[1000, 60]), [40, 60]);
         assert_eq!(divide(100, &[1000, 200]), [25, 75]);
+    }
+
+    #[test]
+    fn a_short_prompt_passes_a_long_one_where_steps_are_slow() {
+        let mut shares = [12, 4];
+        assert!(pass(&mut shares, &[1000, 4]));
+        assert_eq!(shares, [0, 4]);
+        let mut shares = [200, 4];
+        assert!(!pass(&mut shares, &[1000, 4]), "a fast machine reads both at once");
+        let mut shares = [40, 24];
+        assert!(!pass(&mut shares, &[1000, 24]), "which is not short");
+        let mut shares = [2, 4];
+        assert!(!pass(&mut shares, &[2, 4]), "where nobody is passed");
+        assert_eq!(shares, [2, 4]);
     }
 
     #[test]

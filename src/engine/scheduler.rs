@@ -39,6 +39,8 @@ pub(super) struct Scheduler<M: Model> {
     slots: Vec<Option<Slot<M::Sampler>>>,
     cache: PrefixCache,
     budget: StepBudget,
+    /// Whether a long prompt had to wait in the last step for short ones.
+    has_passed: bool,
     speculator: Speculator,
     /// Admissions so far.
     admissions: u64,
@@ -65,6 +67,7 @@ impl<M: Model> Scheduler<M> {
             slots: (0..limits.n_slots).map(|_| None).collect(),
             cache: PrefixCache::new(parking),
             budget: StepBudget::new(options.step_target, limits.n_batch),
+            has_passed: false,
             speculator: Speculator::new(options.guess_margin_percent),
             admissions: 0,
         }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use crate::domain::{Failure, FinishReason, Token};
-use crate::engine::budget::divide;
+use crate::engine::budget::{divide, pass};
 use crate::engine::model::{Batch, CancelFlag, Decode, Entry, Interrupt, Model, Sampled};
 use crate::engine::slot::{End, Slot};
 use crate::engine::text::Released;
@@ -48,7 +48,8 @@ impl<M: Model> Scheduler<M> {
             .collect();
         readers.sort_unstable();
         let remaining: Vec<usize> = readers.iter().map(|&(_, pending)| pending).collect();
-        let shares = divide(self.budget.prompt_tokens(decoding, &remaining), &remaining);
+        let mut shares = divide(self.budget.prompt_tokens(decoding, &remaining), &remaining);
+        self.has_passed = !self.has_passed && pass(&mut shares, &remaining);
         let share_of =
             |order: u64| readers.iter().position(|&(o, _)| o == order).map_or(0, |i| shares[i]);
 
