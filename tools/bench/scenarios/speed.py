@@ -18,8 +18,8 @@ SAMPLED = {"temp": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "repeat_penal
 
 def one_stream(bench: Any) -> list[Row]:
     """Generated tokens a second of one client with a prompt of one word, over the whole request as
-    the client sees it. llama-bench (`-n`) computes as many tokens without server, text or client;
-    nothing built on llama.cpp can be faster."""
+    the client sees it. llama-bench (`-n`) computes as many tokens without server, text or client,
+    and without guessing ahead or asking for huge pages."""
     rows = []
     for model in [bench.demo, *bench.models]:
         light = bench.is_light(model)
