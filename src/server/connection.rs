@@ -41,6 +41,10 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Size of either buffer. Most frames are small, and an idle connection shall cost little.
 const BUFFER_BYTES: usize = 4 * 1024;
 
+/// Most that is read at once. Each connection holds so much for as long as it lives, and most of
+/// thousands only ever listen; a long message takes more reads, a microsecond each.
+const READ_BYTES: usize = 1024;
+
 /// What a WebSocket can be spoken over.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
@@ -56,7 +60,7 @@ pub(super) async fn open(upgrade: OnUpgrade, lease: Lease, shared: Arc<Shared>) 
         return tracing::error!(%peer, "the upgraded connection is of an unknown kind");
     };
     let config = WebSocketConfig::default()
-        .read_buffer_size(BUFFER_BYTES)
+        .read_buffer_size(READ_BYTES)
         .write_buffer_size(BUFFER_BYTES)
         .max_message_size(Some(shared.options.max_message_bytes))
         .max_frame_size(Some(shared.options.max_message_bytes));
