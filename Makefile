@@ -64,7 +64,7 @@ BENCH_OPTIONS = $(if $(filter-out 0,$(QUICK)),--quick) \
 	--$(shell echo $(name) | tr A-Z a-z) "$($(name))"))
 BENCH_VENV := $(TARGET)/bench/venv
 
-bench: setup-test ## Measure beside llama.cpp's programs (45 minutes), write docs/BENCHMARKS.md
+bench: setup-test ## Measure beside llama.cpp's programs (an hour), write docs/BENCHMARKS.md
 	cargo build --release --bins --examples
 	@cmp -s tools/bench/requirements.txt "$(BENCH_VENV)/requirements.txt" || { \
 		python3 -m venv --clear "$(BENCH_VENV)" && \

@@ -42,6 +42,8 @@ pub(super) struct Scheduler<M: Model> {
     /// Whether a long prompt had to wait in the last step for short ones.
     has_passed: bool,
     speculator: Speculator,
+    /// Steps for which guesses were asked.
+    guess_turn: usize,
     /// Admissions so far.
     admissions: u64,
 }
@@ -69,6 +71,7 @@ impl<M: Model> Scheduler<M> {
             budget: StepBudget::new(options.step_target, limits.n_batch),
             has_passed: false,
             speculator: Speculator::new(options.guess_margin_percent),
+            guess_turn: 0,
             admissions: 0,
         }
     }

@@ -42,8 +42,11 @@ impl<M: Model> Scheduler<M> {
         let is_running = |i: &usize| {
             self.slots[*i].as_ref().is_some_and(|slot| slot.parked.is_none() && !slot.is_reading())
         };
-        let running: Vec<usize> = (0..self.slots.len()).filter(is_running).collect();
+        let mut running: Vec<usize> = (0..self.slots.len()).filter(is_running).collect();
         let n = running.len();
+        // All share the guesses of a step, so each is asked first in its turn.
+        self.guess_turn = self.guess_turn.wrapping_add(1);
+        running.rotate_left(self.guess_turn % n.max(1));
         let mut left = self.limits.n_guesses.min(self.limits.n_batch.saturating_sub(n));
         let mut outlook = Outlook { tokens: n, expected: n as f64 };
         let mut planned = PlannedGuesses::default();

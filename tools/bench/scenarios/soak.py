@@ -14,7 +14,8 @@ BUSY = 0.85
 
 def soak(bench: Any) -> list[Row]:
     """64 clients over 8 slots for as long as `SOAK` says: Poisson arrivals at 85 % of what the daemon
-    manages with all clients busy, prompts of 8 to 512 words, answers of 16 to 256 tokens. Fairness
+    managed with all clients busy for half a minute, which is more than it does in ten: the queue
+    is seldom empty. Prompts of 8 to 512 words, answers of 16 to 256 tokens. Fairness
     is the mean wait for a first text of the client that waited longest, by that of all clients. One
     run, so no spread; waiting depends on what came together by chance."""
     model = bench.small

@@ -19,7 +19,8 @@ SAMPLED = {"temp": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "repeat_penal
 def one_stream(bench: Any) -> list[Row]:
     """Generated tokens a second of one client with a prompt of one word, over the whole request as
     the client sees it. llama-bench (`-n`) computes as many tokens without server, text or client,
-    and without guessing ahead or asking for huge pages."""
+    and without guessing ahead, which is on here as by
+    default and helps where random weights repeat themselves (tiny-15m), or asking for huge pages."""
     rows = []
     for model in [bench.demo, *bench.models]:
         light = bench.is_light(model)
@@ -153,7 +154,7 @@ ANY_TOKEN = 300
 def speculation(bench: Any) -> list[Row]:
     """Tokens a second with `"speculative":"ngram"` by those with `"off"`: where the text repeats
     itself, and where it does not. The demo model goes on with a list of sentences by itself; random
-    weights never repeat anything, so a bias of 100 makes them say one token for ever, which is the
+    weights seldom repeat anything for long, so a bias of 100 makes them say one token for ever, which is the
     best case. Off, on, on, off in each turn, so that a drift hits both."""
     rows = []
     again = "The dog was happy. The cat was happy. " * 6
@@ -161,7 +162,7 @@ def speculation(bench: Any) -> list[Row]:
     for model in (bench.demo, bench.middle, bench.large):
         count = LIGHT_TOKENS // 2 if bench.is_light(model) else 2 * TOKENS
         bias = {} if model == bench.demo else {"logit_bias": [[ANY_TOKEN, 100]]}
-        # A light model computes a token in the time that its guess takes.
+        # A light model computes a token in little more than the time that its guess takes.
         goal = 1.0 if bench.is_light(model) else 1.5
         cases = (("text that repeats itself", again, bias, goal), ("other text", news, {}, 0.98))
         with bench.serve(model, 1, 1024) as server:
