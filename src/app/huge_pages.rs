@@ -12,6 +12,10 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+/// Set in the process that has replaced itself: glibc takes its variable from programs with
+/// capabilities of their own, which would otherwise do so for ever.
+const ASKED: &str = "INFERENCE_CORE_ASKED_FOR_HUGE_PAGES";
+
 const VARIABLE: &str = "GLIBC_TUNABLES";
 
 /// `1` is for transparent huge pages; the manual of glibc, "Memory Allocation Tunables".
@@ -23,15 +27,22 @@ pub fn ask_for_huge_pages() {
     if !cfg!(all(target_os = "linux", target_env = "gnu")) {
         return;
     }
+    if env::var_os(ASKED).is_some() {
+        return;
+    }
     let Some(tunables) = with_huge_pages(env::var_os(VARIABLE)) else { return };
     let Ok(program) = env::current_exe() else { return };
+    // Started by the dynamic loader by name, the program is the loader.
+    if program.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld-")) {
+        return;
+    }
     let mut arguments = env::args_os();
     let mut command = Command::new(program);
     if let Some(name) = arguments.next() {
         command.arg0(name);
     }
     // It only comes back where it failed, and then small pages have to do.
-    let _ = command.args(arguments).env(VARIABLE, tunables).exec();
+    let _ = command.args(arguments).env(VARIABLE, tunables).env(ASKED, "1").exec();
 }
 
 /// The variable's value with the tunable; `None` where it has it.

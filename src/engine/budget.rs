@@ -24,6 +24,9 @@ const SOLO_TARGET: Duration = Duration::from_millis(250);
 /// steps of 64 or 512, and 58 in steps of 32.
 const SOLO_ROWS: usize = 64;
 
+/// Steps after one in which a short prompt passed a long one until that may happen again.
+pub(super) const STEPS_BETWEEN_PASSES: u32 = 4;
+
 /// Steps with fewer prompt tokens say little about the cost of one.
 const MEASURABLE_CHUNK: usize = 8;
 
@@ -52,8 +55,8 @@ impl StepBudget {
             None => FIRST_STEP,
         };
         let rows = (tokens + ROWS / 2) / ROWS * ROWS;
-        let least = decoding.next_multiple_of(ROWS).max(ROWS);
-        let least = if least == decoding { least + ROWS } else { least };
+        // Half of the rows at least are for those that read.
+        let least = (decoding + ROWS / 2).next_multiple_of(ROWS);
         let rows = rows.max(if is_solo { SOLO_ROWS } else { least });
         // A short rest would cost nearly as much as a whole step.
         let rest = remaining.first().filter(|&&rest| is_solo && rest <= 2 * rows);
@@ -80,7 +83,7 @@ impl StepBudget {
 pub(super) fn divide(budget: usize, remaining: &[usize]) -> Vec<usize> {
     let mut shares = vec![0; remaining.len()];
     let Some(oldest) = remaining.first() else { return shares };
-    shares[0] = (budget / 4).min(*oldest);
+    shares[0] = (budget / 4).max(1).min(budget).min(*oldest);
     let mut left = budget - shares[0];
     let mut order: Vec<usize> = (0..remaining.len()).collect();
     order.sort_by_key(|&i| remaining[i]);
@@ -94,7 +97,7 @@ pub(super) fn divide(budget: usize, remaining: &[usize]) -> Vec<usize> {
 
 /// Lets short prompts pass a long one on a slow machine: where `shares` end prompts of no more than
 /// [`ROWS`] tokens together, the others get nothing in this step, which is then over in a fraction
-/// of the time. Whether anybody was passed; in the step after that nobody may be.
+/// of the time. Whether anybody was passed; in the [`STEPS_BETWEEN_PASSES`] after that nobody may be.
 pub(super) fn pass(shares: &mut [usize], remaining: &[usize]) -> bool {
     let step: usize = shares.iter().sum();
     let is_short = |i: usize| shares[i] == remaining[i] && remaining[i] <= ROWS;
@@ -141,6 +144,9 @@ mod tests {
         assert_eq!(budget.prompt_tokens(1, &[900]), 15);
         assert_eq!(budget.prompt_tokens(16, &[900]), 16);
         assert_eq!(budget.prompt_tokens(20, &[900]), 12);
+        for decoding in 0..40 {
+            assert!(budget.prompt_tokens(decoding, &[900, 900]) >= 8, "{decoding}");
+        }
     }
 
     #[test]

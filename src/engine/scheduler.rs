@@ -39,8 +39,8 @@ pub(super) struct Scheduler<M: Model> {
     slots: Vec<Option<Slot<M::Sampler>>>,
     cache: PrefixCache,
     budget: StepBudget,
-    /// Whether a long prompt had to wait in the last step for short ones.
-    has_passed: bool,
+    /// Steps until a short prompt may pass a long one again.
+    until_pass: u32,
     speculator: Speculator,
     /// Steps for which guesses were asked.
     guess_turn: usize,
@@ -69,7 +69,7 @@ impl<M: Model> Scheduler<M> {
             slots: (0..limits.n_slots).map(|_| None).collect(),
             cache: PrefixCache::new(parking),
             budget: StepBudget::new(options.step_target, limits.n_batch),
-            has_passed: false,
+            until_pass: 0,
             speculator: Speculator::new(options.guess_margin_percent),
             guess_turn: 0,
             admissions: 0,

@@ -14,6 +14,9 @@ use super::outbox::Outbox;
 use super::speculation::{Guesser, Guesses};
 use super::text::TextAssembler;
 
+/// Prompts that a draft model reads in one go.
+const READ_AT_ONCE: usize = 64;
+
 /// An accepted request that has not started.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -188,6 +191,13 @@ impl<S> Slot<S> {
     /// Tokens that can be guessed ahead without taking more of the KV cache than was promised.
     pub(super) fn room_for_guesses(&self) -> usize {
         self.reserved.saturating_sub(self.tokens.len())
+    }
+
+    /// Whether the answer may be long enough for a draft model, which has to read the prompt before
+    /// it can guess: no shorter than that, unless the prompt is read at once.
+    pub(super) fn may_repay_a_draft(&self) -> bool {
+        let answer = self.reserved.saturating_sub(self.n_prompt);
+        self.n_prompt <= READ_AT_ONCE || answer >= self.n_prompt
     }
 
     /// Whether the prompt is still being read.

@@ -64,7 +64,10 @@ impl<M: Model> Scheduler<M> {
                 let tokens = slot.guesses.lookup.guess(&slot.tokens, n);
                 left -= n;
                 planned.by_slot.insert(i, Guess { tokens, guesser: Some(Guesser::Ngram) });
-            } else if slot.guessers.contains(&Guesser::Draft) && self.model.has_draft() {
+            } else if slot.guessers.contains(&Guesser::Draft)
+                && slot.may_repay_a_draft()
+                && self.model.has_draft()
+            {
                 let chance = slot.guesses.draft.chance(DRAFT_UNKNOWN);
                 match self.speculator.choose(Guesser::Draft, chance, most, &mut outlook) {
                     0 => slot.guesses.draft.pass(),

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use crate::domain::{Failure, FinishReason, Token};
-use crate::engine::budget::{divide, pass};
+use crate::engine::budget::{STEPS_BETWEEN_PASSES, divide, pass};
 use crate::engine::model::{Batch, CancelFlag, Decode, Entry, Interrupt, Model, Sampled};
 use crate::engine::slot::{End, Slot};
 use crate::engine::text::Released;
@@ -49,7 +49,10 @@ impl<M: Model> Scheduler<M> {
         readers.sort_unstable();
         let remaining: Vec<usize> = readers.iter().map(|&(_, pending)| pending).collect();
         let mut shares = divide(self.budget.prompt_tokens(decoding, &remaining), &remaining);
-        self.has_passed = !self.has_passed && pass(&mut shares, &remaining);
+        self.until_pass = match self.until_pass {
+            0 if pass(&mut shares, &remaining) => STEPS_BETWEEN_PASSES,
+            n => n.saturating_sub(1),
+        };
         let share_of =
             |order: u64| readers.iter().position(|&(o, _)| o == order).map_or(0, |i| shares[i]);
 
