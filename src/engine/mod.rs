@@ -24,8 +24,8 @@ mod ticket;
 
 pub use handle::{EngineHandle, Options};
 pub use model::{
-    Batch, CancelFlag, Decode, Entry, GuessWanted, Interrupt, Limits, Model, Sampled, SeqId,
-    Vocabulary,
+    Batch, CancelFlag, DRAFT_READS, Decode, Entry, GuessWanted, Interrupt, Limits, Model, Sampled,
+    SeqId, Vocabulary,
 };
 pub use speculation::MOST_GUESSES;
 pub use stats::{Phase, Snapshot, State};

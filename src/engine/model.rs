@@ -11,6 +11,10 @@ use crate::domain::{Message, Params, Refusal, Token, TokenLogprobs};
 /// Names a sequence in the KV cache.
 pub type SeqId = u32;
 
+/// Tokens of all texts together that a draft model reads at a call: what a long prompt has it catch
+/// up with shall hold up no step for long.
+pub const DRAFT_READS: usize = 64;
+
 /// What a model can hold and compute at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -134,7 +138,8 @@ pub trait Model {
     }
 
     /// Asks the draft model how each text goes on: as many tokens as wanted, or fewer where it
-    /// does not know yet. It may read some of a long text at each call and guess when it is through.
+    /// does not know yet. It reads at most [`DRAFT_READS`] tokens at a call and guesses when it is
+    /// through.
     fn guess(&mut self, wanted: &[GuessWanted<'_>]) -> Vec<Vec<Token>> {
         vec![Vec::new(); wanted.len()]
     }

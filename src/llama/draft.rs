@@ -9,14 +9,13 @@ use std::sync::Arc;
 use llama_cpp_2::model::LlamaModel;
 
 use crate::domain::Token;
-use crate::engine::{Batch, CancelFlag, Decode, Entry, GuessWanted, Interrupt, SeqId, Vocabulary};
+use crate::engine::{
+    Batch, CancelFlag, DRAFT_READS, Decode, Entry, GuessWanted, Interrupt, SeqId, Vocabulary,
+};
 
 use super::candidates;
 use super::context::{Context, ContextOptions};
 use super::vocabulary::LlamaVocabulary;
-
-/// Tokens of all texts that are read before a guess. More are left for the next steps.
-const CATCH_UP: usize = 64;
 
 /// A loaded draft model.
 pub(super) struct DraftModel {
@@ -81,7 +80,7 @@ impl DraftModel {
             let same = held.iter().zip(&text.tokens).take_while(|(a, b)| a == b).count();
             let from = same.min(text.tokens.len() - 1);
             self.truncate(text.seq, from);
-            let room = CATCH_UP.saturating_sub(batch.entries.len());
+            let room = DRAFT_READS.saturating_sub(batch.entries.len());
             let upto = text.tokens.len().min(from + room);
             for pos in from..upto {
                 let output = pos + 1 == text.tokens.len();

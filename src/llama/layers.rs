@@ -32,7 +32,7 @@ pub(super) struct Memory {
     pub(super) window: u64,
     /// Numbers of one head's keys, in the layers that see everything.
     pub(super) head: u64,
-    /// Whether the keys and values of every head fill blocks of this many numbers.
+    /// Numbers of a head's keys and values, in each kind of layer there is.
     lengths: Vec<u64>,
 }
 

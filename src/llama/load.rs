@@ -212,7 +212,7 @@ pub fn check(description: &Description, options: &Options) -> Result<(), LoadErr
              --kv-type f16"
         )));
     }
-    if !description.sizes.is_packable() {
+    if !description.sizes.is_packable {
         return Err(LoadError::Options(format!(
             "--kv-type {name} packs numbers in blocks of 32, which the attention heads of {} are \
              no multiple of: use --kv-type f16",

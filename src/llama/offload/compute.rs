@@ -62,7 +62,7 @@ impl Sizes {
         let state = if self.inner > 0 { 6 * self.inner + 4 * embd } else { 0 };
         let attention = scores.saturating_add(bytes(attention)).max(bytes(state));
         if behind == Behind::Everything {
-            let ffn = bytes(self.feed_forward + 5 * embd + FEW);
+            let ffn = bytes(self.feed_forward() + 5 * embd + FEW);
             let attention = attention.saturating_add(bytes(embd + indices));
             return Compute { cpu: mask.saturating_add(ffn.max(attention)).max(logits), card: 0 };
         }
@@ -70,7 +70,7 @@ impl Sizes {
         // A card computes the experts and the shared one beside them in one go.
         let (up, down) = (self.experts_up, self.experts_down);
         let beside = if up > 0 { 3 * self.n_ff + up } else { 0 };
-        let ffn = bytes(self.feed_forward.max(beside) + 4 * embd + FEW);
+        let ffn = bytes(self.feed_forward().max(beside) + 4 * embd + FEW);
         // Prompts are computed on the card also for what lies beside it: the weights and the cache
         // are lent to it, one matrix or layer after the other.
         let experts =
@@ -95,6 +95,13 @@ impl Sizes {
         Compute { cpu, card }
     }
 
+    /// Floats a token needs inside a feed-forward layer: of the experts it uses, or of the dense
+    /// layer where that is wider.
+    fn feed_forward(&self) -> u64 {
+        let experts = experts_width(self.n_embd, self.experts_up, self.experts_down);
+        dense_width(self.n_embd, self.n_ff).max(experts)
+    }
+
     /// Bytes of the larger of two moments of a dense layer whose matrices are lent to a card: while
     /// the results are projected up, and behind that, for which `ffn` bytes are needed. There the
     /// matrix takes the room of the cache that was lent before it, or that of a result, if it fits.
@@ -106,4 +113,24 @@ impl Sizes {
         let is_behind = cache < matrix && matrix < bytes(self.n_ff);
         up.max(ffn.saturating_add(if is_behind { matrix } else { 0 }))
     }
+}
+
+/// Floats a token needs inside a dense layer `n_ff` wide: two projections up and their product. A
+/// narrow one fits into what the attention before it has left.
+fn dense_width(n_embd: u64, n_ff: u64) -> u64 {
+    let left = match n_ff {
+        n if n <= n_embd => 3,
+        n if n <= 2 * n_embd => 2,
+        _ => 0,
+    };
+    (3 * n_ff).saturating_sub(left * n_embd)
+}
+
+/// Floats a token needs inside a layer of experts, of `up` numbers in those it uses and `down`
+/// numbers behind them: two projections up and their product, or the projections down, whichever
+/// is more. Where these are too large for the hole that those leave, llama.cpp's allocator puts
+/// them behind; it needs no hole for what is no wider than the layer's own input.
+fn experts_width(n_embd: u64, up: u64, down: u64) -> u64 {
+    let product = up.saturating_mul(3);
+    if up > n_embd && down > product { product.saturating_add(down) } else { down.max(product) }
 }

@@ -98,8 +98,6 @@ pub(in crate::llama) struct Sizes {
     pub(super) largest_experts: u64,
     pub(super) window: u64,
     pub(super) n_embd: u64,
-    /// Floats a token needs inside a feed-forward layer, dense or of experts.
-    pub(super) feed_forward: u64,
     /// Width of the widest dense feed-forward layer.
     pub(super) n_ff: u64,
     /// Floats a token needs in the experts it uses: projected up, and down.
@@ -111,8 +109,8 @@ pub(in crate::llama) struct Sizes {
     /// Numbers a token is widened to in layers with a state.
     pub(super) inner: u64,
     pub(super) n_vocab: u64,
-    /// Whether the heads fill the blocks that packed types have.
-    pub(super) is_packable: bool,
+    /// Whether the heads fill the blocks of packed types, so that the KV cache can be of one.
+    pub(in crate::llama) is_packable: bool,
     /// Numbers of a head's keys.
     pub(super) head: u64,
 }
@@ -174,12 +172,6 @@ impl Sizes {
             largest_experts,
             window: memory.window,
             n_embd,
-            // A step computes the experts a token uses, or the dense layer where that is wider.
-            feed_forward: dense_width(n_embd, n_ff).max(experts_width(
-                n_embd,
-                experts_up,
-                experts_down,
-            )),
             n_ff,
             experts_up,
             experts_down,
@@ -196,11 +188,6 @@ impl Sizes {
     /// [`super::super::attention`].
     pub(in crate::llama) fn has_odd_heads(&self) -> bool {
         !self.head.is_multiple_of(HEAD_STEP)
-    }
-
-    /// Whether the KV cache can be of a packed type.
-    pub(in crate::llama) fn is_packable(&self) -> bool {
-        self.is_packable
     }
 
     /// Bytes that a layer keeps of the tokens before: its part of the KV cache, or its states.
@@ -228,24 +215,4 @@ impl Sizes {
         let window = self.window.saturating_mul(demand.slots).saturating_add(demand.ubatch);
         window.min(demand.cells()).next_multiple_of(KV_BLOCK)
     }
-}
-
-/// Floats a token needs inside a dense layer `n_ff` wide: two projections up and their product. A
-/// narrow one fits into what the attention before it has left.
-fn dense_width(n_embd: u64, n_ff: u64) -> u64 {
-    let left = match n_ff {
-        n if n <= n_embd => 3,
-        n if n <= 2 * n_embd => 2,
-        _ => 0,
-    };
-    (3 * n_ff).saturating_sub(left * n_embd)
-}
-
-/// Floats a token needs inside a layer of experts, of `up` numbers in those it uses and `down`
-/// numbers behind them: two projections up and their product, or the projections down, whichever
-/// is more. Where these are too large for the hole that those leave, llama.cpp's allocator puts
-/// them behind; it needs no hole for what is no wider than the layer's own input.
-fn experts_width(n_embd: u64, up: u64, down: u64) -> u64 {
-    let product = up.saturating_mul(3);
-    if up > n_embd && down > product { product.saturating_add(down) } else { down.max(product) }
 }

@@ -26,7 +26,6 @@ fn model(experts: u64, is_tied: bool) -> Sizes {
         largest_experts: experts * MIB / 3,
         window: 0,
         n_embd: 1024,
-        feed_forward: 3 * 4096,
         n_ff: 4096,
         experts_up: 0,
         experts_down: 0,
