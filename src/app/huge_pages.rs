@@ -1,7 +1,7 @@
 //! Asks the system for huge pages.
 //!
-//! A step reads all weights once, and with pages of 4 KiB the processor spends an eighth of it
-//! looking up where they lie. Linux gives out pages of 2 MiB where a program asks for them, and
+//! A step reads all weights once, and from pages of 4 KiB that took an eighth longer where it was
+//! measured (`docs/ARCHITECTURE.md`). Linux gives out pages of 2 MiB where a program asks for them, and
 //! glibc asks for all it hands out where the tunable says so. That is read before `main`, so the
 //! process replaces itself once, with the variable set. It promises to change nothing else: the
 //! process keeps its number, arguments and streams, and where this cannot be done it goes on with

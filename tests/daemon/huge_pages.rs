@@ -22,6 +22,18 @@ fn a_server_asks_glibc_for_huge_pages_and_stays_the_same_process() {
 }
 
 #[test]
+fn a_server_asks_once_though_the_variable_be_taken_from_it() {
+    let daemon = Daemon::start_with(
+        &[],
+        &[
+            ("GLIBC_TUNABLES", OsStr::new("")),
+            ("INFERENCE_CORE_ASKED_FOR_HUGE_PAGES", OsStr::new("1")),
+        ],
+    );
+    assert!(!environment(&daemon).contains("glibc.malloc.hugetlb"));
+}
+
+#[test]
 fn what_the_user_says_of_huge_pages_holds() {
     let tunables = OsStr::new("glibc.malloc.hugetlb=0");
     let daemon = Daemon::start_with(&[], &[("GLIBC_TUNABLES", tunables)]);
