@@ -105,9 +105,8 @@ fn read(source: &Source, read_header: ReadHeader) -> Result<Description, LoadErr
     let mut sizes = Sizes::read(&header, &info.arch, info.n_layers);
     let repacked = header.tensors.iter().filter(|tensor| tensor.is_repacked);
     let repacked: u64 = repacked.filter_map(|tensor| tensor.bytes).sum();
-    let is_mappable = *source != Source::Demo
-        && repacked * 2 <= info.size_bytes
-        && info.size_bytes > spare_memory() / 2;
+    let is_file = *source != Source::Demo;
+    let is_mappable = is_file && is_better_mapped(info.size_bytes, repacked, spare_memory());
     sizes.copied = if is_mappable { repacked } else { 0 };
     Ok(Description {
         source: source.clone(),
@@ -117,6 +116,12 @@ fn read(source: &Source, read_header: ReadHeader) -> Result<Description, LoadErr
         sizes,
         is_mappable,
     })
+}
+
+/// See [`Description::is_mappable`], for a file of `size` bytes of which `repacked` are computed
+/// from copies.
+fn is_better_mapped(size: u64, repacked: u64, spare: u64) -> bool {
+    repacked.saturating_mul(2) <= size && size > spare / 2
 }
 
 /// Bytes that may be taken without pushing others out: of the machine, or of the container. 0 where
@@ -214,4 +219,17 @@ fn info(source: &Source, header: &Header) -> Result<ModelInfo, String> {
         demo: *source == Source::Demo,
         arch: one_line(&arch),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_mapped_where_it_is_large_for_the_machine_and_computed_in_place() {
+        assert!(!is_better_mapped(800, 100, 20_000), "huge pages are worth the memory");
+        assert!(is_better_mapped(800, 100, 1_500));
+        assert!(is_better_mapped(800, 0, 0), "what is spare is not known");
+        assert!(!is_better_mapped(800, 500, 1_500), "the pages would lie beside the copies");
+    }
 }
