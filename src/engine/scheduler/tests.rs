@@ -354,3 +354,18 @@ fn leaving_ends_everything_once() {
     assert_eq!(rig.stats.active.load(Relaxed), 0);
     assert_eq!(rig.stats.queued.load(Relaxed), 0);
 }
+
+#[test]
+fn a_short_prompt_passes_a_long_one_and_the_next_has_to_share() {
+    let mut rig = Rig::with_slots(3);
+    let _long = rig.submit(&"x".repeat(90), at_most(1));
+    assert_eq!(rig.turn(), Some(16));
+    let mut first = rig.submit("ab", at_most(1));
+    assert_eq!(rig.turn(), Some(2), "the short prompt alone");
+    first.read();
+    assert_eq!(first.usage().prompt_tokens, 2);
+    let mut second = rig.submit("cd", at_most(1));
+    assert_eq!(rig.turn(), Some(16), "both");
+    second.read();
+    assert_eq!(second.usage().prompt_tokens, 2);
+}
