@@ -11,8 +11,24 @@ const FIRST_STEP: usize = 32;
 /// Steps with prompts have a multiple of so many tokens. On a CPU llama.cpp multiplies packed
 /// matrices by so many rows at once, and a step of 8 or 12 tokens takes as long as one of 16 (1B
 /// weights at 4 bits on two cores of an AMD Zen 5: 117, 174, 119 ms). It is also the least, so
-/// that a slow machine gets on.
+/// that a slow machine gets on, unless that is slow, see [`SLOW_PERCENT`].
 const ROWS: usize = 16;
+
+/// The least for a slow step. Behind a long text attention costs more than the weights, and it costs
+/// the same for each token: behind 3,000 tokens the same machine takes 122, 221, 377 ms for 4, 8,
+/// 16, so that larger steps read 42 tokens a second instead of 33 and hold up streams three times
+/// as long.
+const LEAST_ROWS: usize = 4;
+
+/// A step is slow that takes so much longer than the target, in percent of it.
+const SLOW_PERCENT: u32 = 150;
+
+/// So is none that takes as long as so many steps in which nobody reads: smaller ones would not make
+/// a slow model's streams much smoother.
+const STEPS_OF_A_SLOW_MODEL: u32 = 3;
+
+/// Slow steps in a row until there are fewer tokens in one: a single one says little.
+const SLOW_STEPS: u32 = 2;
 
 /// How long a step may take when a single prompt is read and nobody is streaming. It bounds what
 /// a short prompt waits that arrives behind a long one, and a chunk of this length loses nothing
@@ -37,11 +53,24 @@ pub(super) struct StepBudget {
     n_batch: usize,
     /// Moving average over steps that read prompts; `None` before the first.
     tokens_per_second: Option<f64>,
+    /// Least tokens of a step while somebody is streaming: [`ROWS`], or less if that is slow.
+    least_rows: usize,
+    /// Slow steps in a row.
+    slow_steps: u32,
+    /// How long the last step took in which nobody read.
+    without_reading: Duration,
 }
 
 impl StepBudget {
     pub(super) fn new(target: Duration, n_batch: usize) -> Self {
-        Self { target, n_batch, tokens_per_second: None }
+        Self {
+            target,
+            n_batch,
+            tokens_per_second: None,
+            least_rows: ROWS,
+            slow_steps: 0,
+            without_reading: Duration::ZERO,
+        }
     }
 
     /// How many prompt tokens may join a step in which `decoding` slots get one token each, where
@@ -55,16 +84,29 @@ impl StepBudget {
             None => FIRST_STEP,
         };
         let rows = (tokens + ROWS / 2) / ROWS * ROWS;
-        // Half of the rows at least are for those that read.
-        let least = (decoding + ROWS / 2).next_multiple_of(ROWS);
-        let rows = rows.max(if is_solo { SOLO_ROWS } else { least });
+        let rows = match (is_solo, self.least(decoding)) {
+            (true, _) => rows.max(SOLO_ROWS),
+            (false, least) if self.least_rows < ROWS => least,
+            (false, least) => rows.max(least),
+        };
         // A short rest would cost nearly as much as a whole step.
         let rest = remaining.first().filter(|&&rest| is_solo && rest <= 2 * rows);
         rest.copied().unwrap_or(rows).min(self.n_batch).saturating_sub(decoding)
     }
 
+    /// Least tokens of a step. Half of its rows at least are for those that read.
+    fn least(&self, decoding: usize) -> usize {
+        (decoding + self.least_rows / 2).next_multiple_of(self.least_rows)
+    }
+
     /// Learns from a step of `decoding` single tokens and `prompt` prompt tokens.
     pub(super) fn observe(&mut self, decoding: usize, prompt: usize, elapsed: Duration) {
+        if prompt == 0 {
+            self.least_rows = ROWS;
+            self.without_reading = elapsed;
+        } else if decoding > 0 && decoding + prompt == self.least(decoding) {
+            self.adapt(elapsed);
+        }
         if prompt < MEASURABLE_CHUNK || elapsed.is_zero() {
             return;
         }
@@ -73,6 +115,25 @@ impl StepBudget {
             Some(known) => (known + measured) / 2.0,
             None => measured,
         });
+    }
+
+    /// Makes the smallest steps smaller if they are slow, and larger if they are not at all.
+    fn adapt(&mut self, elapsed: Duration) {
+        let slow =
+            (self.target * SLOW_PERCENT / 100).max(STEPS_OF_A_SLOW_MODEL * self.without_reading);
+        if elapsed <= slow {
+            self.slow_steps = 0;
+            // Twice as many tokens take twice as long at most.
+            if elapsed < slow / 2 {
+                self.least_rows = (2 * self.least_rows).min(ROWS);
+            }
+            return;
+        }
+        self.slow_steps += 1;
+        if self.slow_steps >= SLOW_STEPS {
+            self.slow_steps = 0;
+            self.least_rows = (self.least_rows / 2).max(LEAST_ROWS);
+        }
     }
 }
 
@@ -147,6 +208,41 @@ mod tests {
         for decoding in 0..40 {
             assert!(budget.prompt_tokens(decoding, &[900, 900]) >= 8, "{decoding}");
         }
+    }
+
+    #[test]
+    fn where_the_smallest_steps_are_slow_they_become_smaller_while_somebody_reads() {
+        let mut budget = StepBudget::new(TARGET, 512);
+        let slow = TARGET * SLOW_PERCENT / 100 + Duration::from_millis(1);
+        budget.observe(1, 15, slow);
+        assert_eq!(budget.prompt_tokens(1, &[900]), 15, "once is not often");
+        budget.observe(1, 15, slow);
+        assert_eq!(budget.prompt_tokens(1, &[900]), 7);
+        budget.observe(1, 7, slow);
+        budget.observe(1, 7, slow / 2);
+        budget.observe(1, 7, slow);
+        assert_eq!(budget.prompt_tokens(1, &[900]), 7, "not two in a row");
+        for _ in 0..9 {
+            budget.observe(1, budget.prompt_tokens(1, &[900]), slow);
+        }
+        assert_eq!(budget.prompt_tokens(1, &[900]), 3, "and no less");
+        assert_eq!(budget.prompt_tokens(9, &[900]), 3);
+        budget.observe(1, 1, slow / 4);
+        assert_eq!(budget.prompt_tokens(1, &[900]), 3, "a step for a short prompt says nothing");
+        budget.observe(1, 3, slow / 4);
+        assert_eq!(budget.prompt_tokens(1, &[900]), 7, "and larger again");
+        budget.observe(1, 0, TARGET);
+        assert_eq!(budget.prompt_tokens(1, &[900]), 15, "nobody was reading");
+    }
+
+    #[test]
+    fn steps_of_a_model_that_is_slow_for_a_single_token_stay_as_large() {
+        let mut budget = StepBudget::new(TARGET, 512);
+        budget.observe(1, 0, 2 * TARGET);
+        for _ in 0..9 {
+            budget.observe(1, 15, 2 * STEPS_OF_A_SLOW_MODEL * TARGET);
+        }
+        assert_eq!(budget.prompt_tokens(1, &[900]), 15);
     }
 
     #[test]
