@@ -124,25 +124,36 @@ class Bench:
             self.journal.note(f"{server.name}: not all requests were answered: {failed}")
         return answer
 
-    def tool(self, name: str, model: Path, *options: Any) -> list[dict[str, Any]]:
-        """One run of llama-bench or llama-batched-bench; the lines of its JSON."""
+    def tool(
+        self, name: str, model: Path, *options: Any, set_to: Optional[dict[str, str]] = None
+    ) -> list[dict[str, Any]]:
+        """One run of llama-bench or llama-batched-bench with these variables in its environment; the
+        lines of its JSON."""
         form = ["-o", "jsonl"] if name == "llama-bench" else ["--output-format", "jsonl"]
         command = [str(self.peers / name), "-m", str(model), "-t", str(self.threads)]
         command += [*map(str, options), *form]
-        self.journal.command(command)
+        set_to = set_to or {}
+        self.journal.command([f"{key}={value}" for key, value in set_to.items()] + command)
         # A second try, so that one that was killed does not cost the scenario.
         for _ in range(2):
-            run = subprocess.run(command, capture_output=True, text=True, check=False)
+            run = subprocess.run(
+                command, capture_output=True, text=True, check=False, env={**os.environ, **set_to}
+            )
             lines = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
             if run.returncode == 0 and lines:
                 return lines
             self.journal.note(f"{name} ended with {run.returncode}")
         raise RuntimeError(f"{name} failed: {run.stderr.strip()[-300:]}")
 
-    def llama_bench(self, model: Path, prompt: int, generate: int, times: int) -> Measured:
-        """The median of one run of llama-bench."""
+    def llama_bench(
+        self, model: Path, prompt: int, generate: int, times: int, huge_pages: bool = False
+    ) -> Measured:
+        """The median of one run of llama-bench, with its weights in huge pages if wanted."""
         options = ["-p", prompt, "-n", generate, "-r", times]
-        samples = self.tool("llama-bench", model, *options)[0]["samples_ns"]
+        if huge_pages:
+            options += ["--load-mode", "none"]
+        set_to = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"} if huge_pages else {}
+        samples = self.tool("llama-bench", model, *options, set_to=set_to)[0]["samples_ns"]
         seconds = statistics.median(samples) / 1e9
         return {"seconds": seconds, "tokens_per_s": (prompt + generate) / seconds}
 

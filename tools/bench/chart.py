@@ -15,6 +15,7 @@ WIDTH, LABELS, RIGHT, LINE, TOP = 860, 330, 70, 18, 64
 LEAST, MOST = 0.25, 16.0
 COLOURS = {
     "llama-bench": "#8250df",
+    "llama-bench, huge pages": "#bc8cff",
     "batched-bench unified": "#bf8700",
     "batched-bench separate": "#bc4c00",
     "llama-server": "#0969da",

@@ -99,3 +99,41 @@ def shared_prefix(bench: Any) -> list[Row]:
         return computed_by(server, together) / new
 
     return compare(bench, CLIENTS, "8 clients, one prefix", measure)
+
+
+KEPT_PROMPTS, KEPT_TOKENS = 6, 1500
+# Each takes a minute and a half on two cores.
+KEPT_TURNS = 3
+
+
+def kept_prompts(bench: Any) -> list[Row]:
+    """Six prompts of 1,500 tokens that have nothing in common, one after another on an idle server,
+    then the first again. The first row is the time to the first token of the sixth by that of the
+    first: what the kept ones cost. The second is what the first one costs when it comes back, by
+    its first time."""
+    model = bench.middle
+    with bench.serve(model, 4, CONTEXT) as ours, bench.serve_llama(model, 4, CONTEXT) as theirs:
+
+        def read(server: Any) -> Any:
+            def measure(turn: int) -> dict[str, float]:
+                prompts = [
+                    texts.sized(theirs.tokens, (turn, "kept", part), KEPT_TOKENS)
+                    for part in range(KEPT_PROMPTS)
+                ]
+                times = [server.stream().ask(prompt, max_tokens=1).first_s for prompt in prompts]
+                again = server.stream().ask(prompts[0], max_tokens=1).first_s
+                return {"sixth": times[-1] / times[0], "again": again / times[0]}
+
+            return measure
+
+        values = bench.in_turns(
+            model.stem,
+            "",
+            {OURS: read(ours), "llama-server": read(theirs)},
+            turns=min(bench.turns, KEPT_TURNS),
+        )
+    rows = [("sixth prompt", "sixth", Goal(1.05)), ("first prompt again", "again", Goal(0.1))]
+    return [
+        Row(what, model.stem, "× the first", False, values[key], [goal])
+        for what, key, goal in rows
+    ]
