@@ -68,6 +68,9 @@ pub struct Config {
     pub parallel: u32,
     /// Tokens of the KV cache; `None` is the context times the slots.
     pub kv_size: Option<u32>,
+    /// Bytes of memory for finished texts beside the KV cache; `None` leaves it to the model and
+    /// the machine.
+    pub cache_ram: Option<u64>,
     /// Threads that compute.
     pub threads: u32,
     /// Most tokens of one step.

@@ -24,6 +24,7 @@ pub const END: Token = 256;
 #[derive(Debug)]
 pub struct Scripted {
     limits: Limits,
+    kept_tokens: usize,
     pace: Pace,
     sequences: Vec<Vec<Token>>,
     last: Batch,
@@ -33,7 +34,19 @@ impl Scripted {
     /// A model that computes steps as `pace` allows.
     pub fn new(limits: Limits, pace: Pace) -> Self {
         let sequences = vec![Vec::new(); limits.n_slots + limits.n_parked];
-        Self { limits, pace, sequences, last: Batch::default() }
+        let kept_tokens = limits.kv_tokens;
+        Self { limits, kept_tokens, pace, sequences, last: Batch::default() }
+    }
+
+    /// The same, where finished sequences may have `kept_tokens` while others run.
+    #[must_use]
+    pub fn keeping(self, kept_tokens: usize) -> Self {
+        Self { kept_tokens, ..self }
+    }
+
+    /// Tokens that `seq` holds.
+    pub fn n_tokens_of(&self, seq: SeqId) -> usize {
+        self.sequences[seq as usize].len()
     }
 
     fn n_held(&self) -> usize {
@@ -56,6 +69,10 @@ impl Model for Scripted {
 
     fn limits(&self) -> Limits {
         self.limits
+    }
+
+    fn kept_tokens(&self) -> usize {
+        self.kept_tokens
     }
 
     fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> Decode {
@@ -123,6 +140,26 @@ impl Model for Scripted {
 
     fn truncate(&mut self, seq: SeqId, n: usize) {
         self.sequences[seq as usize].truncate(n);
+    }
+
+    /// A token takes four bytes.
+    fn swap_out(&mut self, seq: SeqId, limit: usize) -> Option<Vec<u8>> {
+        let bytes: Vec<u8> =
+            self.sequences[seq as usize].iter().flat_map(|token| token.to_le_bytes()).collect();
+        (bytes.len() <= limit).then_some(bytes)
+    }
+
+    fn swap_in(&mut self, to: SeqId, bytes: &[u8]) -> bool {
+        assert!((to as usize) < self.limits.n_slots, "sequence {to} cannot be decoded");
+        let tokens = bytes
+            .chunks_exact(4)
+            .map(|token| Token::from_le_bytes([token[0], token[1], token[2], token[3]]));
+        let target = &mut self.sequences[to as usize];
+        assert!(target.is_empty(), "sequence {to} is not empty");
+        *target = tokens.collect();
+        let held: usize = self.sequences.iter().map(Vec::len).sum();
+        assert!(held <= self.limits.kv_tokens, "the KV cache is overfull");
+        true
     }
 }
 

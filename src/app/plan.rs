@@ -16,6 +16,9 @@ const DEFAULT_CTX_SIZE: u32 = 4096;
 /// Bytes of each card that stay free where nothing else is said: what a desktop takes, and some air.
 const DEFAULT_VRAM_RESERVE: u64 = 500 << 20;
 
+/// Finished texts take one part in so many of the memory that is left beside the model, at most.
+const CACHE_RAM_PART: u64 = 4;
+
 /// See [`engine::Options::guess_margin_percent`].
 const GUESS_MARGIN_PERCENT: u32 = 105;
 
@@ -137,15 +140,27 @@ impl Plan {
             no_card_reason(build_info::BACKEND).clone_into(&mut placement.why);
             ignored = asked_of_cards(config).map(|asked| no_card(build_info::BACKEND, &asked));
         }
+        let draft = draft.map(|draft| llama::place_draft(draft, &llama));
+        let swap_bytes = config.cache_ram.unwrap_or_else(|| {
+            let taken: u64 = [Some(&placement.cpu), draft.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(|part| part.weights + part.kv + part.compute)
+                .sum();
+            let left = llama::spare_memory().saturating_sub(taken);
+            let kv: u64 = placement.cards.iter().chain([&placement.cpu]).map(|part| part.kv).sum();
+            kv.min(left / CACHE_RAM_PART)
+        });
         Ok(Self {
             placement,
-            draft: draft.map(|draft| llama::place_draft(draft, &llama)),
+            draft,
             ignored,
             advice,
             llama,
             engine: engine::Options {
                 ctx_size: ctx_size as usize,
                 max_queue: config.max_queue,
+                swap_bytes: usize::try_from(swap_bytes).unwrap_or(usize::MAX),
                 slow_client_grace: config.slow_client_grace,
                 step_target: config.step_target,
                 speculative: config.speculative,

@@ -76,6 +76,12 @@ pub(super) struct Typed {
     #[arg(long, value_name = "TOKENS", env = "INFERENCE_CORE_KV_SIZE", value_parser = value_parser!(u32).range(1..))]
     kv_size: Option<u32>,
 
+    /// Memory for finished texts that are kept outside of the KV cache, so that who comes back to one
+    /// need not wait for it to be read again (500MB, 0 for none) [default: as much as the KV cache
+    /// has, at most a quarter of what is free]
+    #[arg(long, value_name = "SIZE", env = "INFERENCE_CORE_CACHE_RAM", value_parser = bytes)]
+    cache_ram: Option<u64>,
+
     /// Threads that compute [default: one for each core]
     #[arg(long, short, value_name = "N", env = "INFERENCE_CORE_THREADS", value_parser = value_parser!(u32).range(1..=512))]
     threads: Option<u32>,
@@ -336,6 +342,7 @@ impl Typed {
             ctx_size: self.ctx_size,
             parallel: self.parallel,
             kv_size: self.kv_size,
+            cache_ram: self.cache_ram,
             threads: self.threads.unwrap_or_else(cores),
             ubatch: self.ubatch,
             gpu_layers: self.gpu_layers,

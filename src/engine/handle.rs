@@ -7,13 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
-
 use crate::domain::{MemoryPart, Prompt, Refusal, Request, Speculation, Token};
 
 use super::inbox::Inbox;
 use super::model::{CancelFlag, Vocabulary};
-use super::outbox::Outbox;
+use super::outbox::{Bell, Outbox};
 use super::slot::Job;
 use super::stats::{Snapshot, State, Stats};
 use super::tally::{Ending, Report};
@@ -30,6 +28,8 @@ pub struct Options {
     pub ctx_size: usize,
     /// Requests that may wait for a slot.
     pub max_queue: usize,
+    /// Bytes of ordinary memory for finished sequences that are kept beside the KV cache.
+    pub swap_bytes: usize,
     /// How long a client may leave its outbox full.
     pub slow_client_grace: Duration,
     /// How long a step may take while somebody is streaming.
@@ -66,8 +66,8 @@ pub struct EngineHandle {
 }
 
 impl EngineHandle {
-    /// Accepts a request or refuses it. `received` is when the request came in, and `news` is
-    /// notified whenever the ticket has something to take.
+    /// Accepts a request or refuses it. `received` is when the request came in, and `bell` is
+    /// rung whenever the ticket has something to take.
     ///
     /// The prompt is tokenised on the calling thread, which takes about a second for 4 MiB; a
     /// server that leaves meanwhile refuses it after that.
@@ -78,12 +78,12 @@ impl EngineHandle {
         &self,
         request: Request,
         received: Instant,
-        news: Arc<Notify>,
+        bell: Arc<Bell>,
     ) -> Result<Ticket, Refusal> {
         let Shared { stats, inbox, .. } = &*self.shared;
         let tokens =
             self.admit(&request).inspect_err(|refusal| stats.tally.count(refusal.into()))?;
-        let outbox = Arc::new(Outbox::new(news, inbox.clone()));
+        let outbox = Arc::new(Outbox::new(bell, inbox.clone()));
         let flag = CancelFlag::default();
         let ticket = Ticket::new(
             outbox.clone(),

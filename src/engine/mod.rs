@@ -27,6 +27,7 @@ pub use model::{
     Batch, CancelFlag, DRAFT_READS, Decode, Entry, GuessWanted, Interrupt, Limits, Model, Sampled,
     SeqId, Vocabulary,
 };
+pub use outbox::Bell;
 pub use speculation::MOST_GUESSES;
 pub use stats::{Phase, Snapshot, State};
 pub use tally::{Distribution, Ending, Report};

@@ -123,8 +123,8 @@ pub trait Model {
     /// What the model can hold; constant for its life.
     fn limits(&self) -> Limits;
 
-    /// Tokens of finished sequences that may stay while a new request runs. Keeping them saves
-    /// the reading of prompts and, with some models, slows every step.
+    /// Tokens of finished sequences that may stay in the KV cache while a new request runs. Keeping
+    /// them there saves the reading of prompts and can slow every step.
     fn kept_tokens(&self) -> usize {
         self.limits().kv_tokens
     }
@@ -163,6 +163,20 @@ pub trait Model {
 
     /// Drops the positions of `seq` from `n` on; 0 empties it.
     fn truncate(&mut self, seq: SeqId, n: usize);
+
+    /// A copy of what `seq` holds, for [`Self::swap_in`]; `None` where that would take more than
+    /// `limit` bytes, or the model cannot.
+    fn swap_out(&mut self, seq: SeqId, limit: usize) -> Option<Vec<u8>> {
+        let _ = (seq, limit);
+        None
+    }
+
+    /// Makes `to`, which must be empty and one that can be decoded, hold what was swapped out. False
+    /// where there is no room; `to` is empty then.
+    fn swap_in(&mut self, to: SeqId, bytes: &[u8]) -> bool {
+        let _ = (to, bytes);
+        false
+    }
 }
 
 /// Text to tokens and back. Shared by all threads.

@@ -42,31 +42,49 @@ impl Delivery {
     }
 }
 
+/// Wakes the one task that writes to a client, whichever of its requests there is news of.
+#[derive(Debug, Default)]
+pub struct Bell {
+    news: Notify,
+    end: Notify,
+}
+
+impl Bell {
+    /// Waits for anything but an end. Who looks seldom finds more at a time.
+    pub async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    /// Waits for the end of a request, behind which there is nothing more to wait for.
+    pub async fn end(&self) {
+        self.end.notified().await;
+    }
+}
+
 /// The shared box. The engine's end; the writer's is the [`super::Ticket`].
 #[derive(Debug)]
 pub(super) struct Outbox {
     pending: Mutex<Delivery>,
-    /// Wakes the one task that writes to this client, whichever of its requests has news.
-    news: Arc<Notify>,
+    bell: Arc<Bell>,
     /// Rung when a full outbox is emptied, for an engine that has nothing else to do.
     inbox: Arc<Inbox>,
 }
 
 impl Outbox {
-    pub(super) fn new(news: Arc<Notify>, inbox: Arc<Inbox>) -> Self {
-        Self { pending: Mutex::default(), news, inbox }
+    pub(super) fn new(bell: Arc<Bell>, inbox: Arc<Inbox>) -> Self {
+        Self { pending: Mutex::default(), bell, inbox }
     }
 
     /// Says that the request waits at `position`.
     pub(super) fn queued(&self, position: usize) {
         self.lock().queued = Some(position);
-        self.news.notify_one();
+        self.bell.news.notify_one();
     }
 
     /// Says how much of the prompt has been read.
     pub(super) fn progress(&self, processed: usize, total: usize) {
         self.lock().progress = Some((processed, total));
-        self.news.notify_one();
+        self.bell.news.notify_one();
     }
 
     /// Adds text and probabilities. The notification is skipped where there is no news.
@@ -78,7 +96,7 @@ impl Outbox {
         pending.text.push_str(text);
         pending.logprobs.extend(logprobs);
         drop(pending);
-        self.news.notify_one();
+        self.bell.news.notify_one();
     }
 
     /// Adds the end. Nothing may be pushed after it.
@@ -87,7 +105,7 @@ impl Outbox {
         debug_assert!(pending.outcome.is_none(), "a request ends once");
         pending.outcome = Some(outcome);
         drop(pending);
-        self.news.notify_one();
+        self.bell.end.notify_one();
     }
 
     /// Whether more is waiting than should: the slot is to be parked.

@@ -1,72 +1,124 @@
-//! Which finished sequences are still in the KV cache, so that a new request can share their
-//! beginning.
+//! Which finished sequences are still held, so that a new request can share their beginning.
 //!
-//! Bookkeeping only: the scheduler moves the sequences in the model as it is told here. llama.cpp
-//! has 256 sequence ids in all, so there are never more entries than that, and looking at each is
+//! They are in the KV cache, or were swapped out of it into ordinary memory, where they slow down
+//! nobody. Bookkeeping only: the scheduler moves the sequences in the model as it is told here.
+//! llama.cpp has 256 sequence ids in all and those swapped out have a bound, so looking at each is
 //! cheaper than keeping a tree of them (`docs/ARCHITECTURE.md` has the figures).
 
 use crate::domain::Token;
 
 use super::model::SeqId;
 
+/// Sequences that may be swapped out at a time, however small. Each is looked at for every request.
+const MOST_SWAPPED: usize = 1024;
+
+/// Names an entry for as long as it is held.
+pub(super) type Key = u64;
+
+/// Where a kept sequence is.
+#[derive(Debug)]
+pub(super) enum Home {
+    /// In the KV cache.
+    Cache(SeqId),
+    /// In ordinary memory, as the model gave it out.
+    Swapped(Vec<u8>),
+}
+
 /// A finished sequence that is kept.
 #[derive(Debug)]
-struct Parked {
-    seq: SeqId,
-    tokens: Vec<Token>,
+pub(super) struct Kept {
+    key: Key,
+    pub(super) tokens: Vec<Token>,
+    pub(super) home: Home,
     last_used: u64,
+}
+
+impl Kept {
+    fn seq(&self) -> Option<SeqId> {
+        match self.home {
+            Home::Cache(seq) => Some(seq),
+            Home::Swapped(_) => None,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match &self.home {
+            Home::Cache(_) => 0,
+            Home::Swapped(bytes) => bytes.len(),
+        }
+    }
 }
 
 /// The kept sequences.
 #[derive(Debug)]
 pub(super) struct PrefixCache {
-    parked: Vec<Parked>,
+    kept: Vec<Kept>,
     free: Vec<SeqId>,
-    /// Sum of the lengths; a prefix that two share is counted twice.
-    n_tokens: usize,
+    /// Most bytes that may be swapped out.
+    swap_bytes: usize,
     clock: u64,
 }
 
 impl PrefixCache {
-    /// A cache that may use the sequence ids of `ids`.
-    pub(super) fn new(ids: std::ops::Range<SeqId>) -> Self {
-        Self { parked: Vec::new(), free: ids.rev().collect(), n_tokens: 0, clock: 0 }
+    /// A cache that may use the sequence ids of `ids`, and `swap_bytes` of ordinary memory.
+    pub(super) fn new(ids: std::ops::Range<SeqId>, swap_bytes: usize) -> Self {
+        Self { kept: Vec::new(), free: ids.rev().collect(), swap_bytes, clock: 0 }
     }
 
-    /// Tokens that are kept.
+    /// Tokens that are kept in the KV cache; a prefix that two share is counted twice.
     pub(super) fn n_tokens(&self) -> usize {
-        self.n_tokens
+        self.kept.iter().filter(|kept| kept.seq().is_some()).map(|kept| kept.tokens.len()).sum()
     }
 
-    /// The kept sequence with the longest common beginning with `prompt`, and its length.
-    pub(super) fn longest(&self, prompt: &[Token]) -> Option<(SeqId, usize)> {
-        self.parked
+    /// How many sequences are swapped out, and their bytes.
+    pub(super) fn swapped(&self) -> (usize, usize) {
+        let swapped = self.kept.iter().filter(|kept| kept.seq().is_none());
+        swapped.fold((0, 0), |(n, bytes), kept| (n + 1, bytes + kept.bytes()))
+    }
+
+    /// The kept sequence with the longest common beginning with `prompt`, and its length. Of
+    /// several one in the KV cache, where it costs nothing to share. Those of which `is_usable`
+    /// says no are left out.
+    pub(super) fn longest(
+        &self,
+        prompt: &[Token],
+        is_usable: impl Fn(&Kept) -> bool,
+    ) -> Option<(Key, usize)> {
+        self.kept
             .iter()
-            .map(|parked| (parked.seq, common_prefix(&parked.tokens, prompt)))
-            .max_by_key(|&(_, n)| n)
+            .filter(|kept| is_usable(kept))
+            .map(|kept| (kept, common_prefix(&kept.tokens, prompt)))
             .filter(|&(_, n)| n > 0)
+            .max_by_key(|&(kept, n)| (n, kept.seq().is_some()))
+            .map(|(kept, n)| (kept.key, n))
     }
 
-    /// Marks a sequence as just used.
-    pub(super) fn touch(&mut self, seq: SeqId) {
+    /// The entry `key`, which is marked as just used.
+    pub(super) fn get(&mut self, key: Key) -> Option<&Kept> {
         self.clock += 1;
-        if let Some(parked) = self.parked.iter_mut().find(|parked| parked.seq == seq) {
-            parked.last_used = self.clock;
-        }
+        let kept = self.kept.iter_mut().find(|kept| kept.key == key)?;
+        kept.last_used = self.clock;
+        Some(kept)
+    }
+
+    /// Gives up the entry `key`. An id that it returns must be emptied.
+    pub(super) fn remove(&mut self, key: Key) -> Option<SeqId> {
+        let i = self.kept.iter().position(|kept| kept.key == key)?;
+        self.remove_at(i)
     }
 
     /// Enters `tokens` and says which id shall hold them: `None` where another entry holds them
     /// already or there are no ids. Call [`Self::make_room`] first.
     pub(super) fn park(&mut self, tokens: Vec<Token>) -> Option<SeqId> {
-        let holder = self.parked.iter().find(|parked| parked.tokens.starts_with(&tokens));
-        if let Some(seq) = holder.map(|parked| parked.seq) {
-            self.touch(seq);
+        let holder = self.kept.iter().find(|kept| kept.tokens.starts_with(&tokens));
+        if let Some(key) = holder.map(|kept| kept.key) {
+            self.get(key);
             return None;
         }
         let seq = self.free.pop()?;
         self.clock += 1;
-        self.n_tokens += tokens.len();
-        self.parked.push(Parked { seq, tokens, last_used: self.clock });
+        let home = Home::Cache(seq);
+        self.kept.push(Kept { key: self.clock, tokens, home, last_used: self.clock });
         Some(seq)
     }
 
@@ -74,27 +126,57 @@ impl PrefixCache {
     /// no id is free otherwise. The ids it returns must be emptied.
     pub(super) fn make_room(&mut self, tokens: &[Token]) -> Vec<SeqId> {
         let mut evicted: Vec<SeqId> = Vec::new();
-        while let Some(i) = self.parked.iter().position(|parked| {
-            parked.tokens.len() < tokens.len() && tokens.starts_with(&parked.tokens)
-        }) {
-            evicted.push(self.remove(i));
+        while let Some(i) = self
+            .kept
+            .iter()
+            .position(|kept| kept.tokens.len() < tokens.len() && tokens.starts_with(&kept.tokens))
+        {
+            evicted.extend(self.remove_at(i));
         }
         if self.free.is_empty() {
-            evicted.extend(self.evict());
+            let oldest = self.in_cache().first().copied();
+            evicted.extend(oldest.and_then(|(key, _)| self.remove(key)));
         }
         evicted
     }
 
-    /// Gives up the least recently used entry; its id must be emptied.
-    pub(super) fn evict(&mut self) -> Option<SeqId> {
-        let oldest = (0..self.parked.len()).min_by_key(|&i| self.parked[i].last_used)?;
-        Some(self.remove(oldest))
+    /// What is kept in the KV cache, least recently used first.
+    pub(super) fn in_cache(&self) -> Vec<(Key, SeqId)> {
+        let mut found: Vec<_> = self
+            .kept
+            .iter()
+            .filter_map(|kept| Some((kept.last_used, kept.key, kept.seq()?)))
+            .collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, key, seq)| (key, seq)).collect()
     }
 
-    fn remove(&mut self, i: usize) -> SeqId {
-        let Parked { seq, tokens, .. } = self.parked.swap_remove(i);
-        self.n_tokens -= tokens.len();
-        self.free.push(seq);
+    /// Most bytes an entry may have to be swapped out.
+    pub(super) fn swap_bytes(&self) -> usize {
+        self.swap_bytes
+    }
+
+    /// Notes that the entry `key` is swapped out as `bytes`, no more than [`Self::swap_bytes`], and
+    /// gives up the least recently used ones for which there is no room beside. The id of `key`
+    /// must be emptied.
+    pub(super) fn swap_out(&mut self, key: Key, bytes: Vec<u8>) {
+        while {
+            let (n, held) = self.swapped();
+            n > 0 && (n >= MOST_SWAPPED || held + bytes.len() > self.swap_bytes)
+        } {
+            let swapped = (0..self.kept.len()).filter(|&i| self.kept[i].seq().is_none());
+            let Some(oldest) = swapped.min_by_key(|&i| self.kept[i].last_used) else { break };
+            self.remove_at(oldest);
+        }
+        if let Some(kept) = self.kept.iter_mut().find(|kept| kept.key == key) {
+            self.free.extend(kept.seq());
+            kept.home = Home::Swapped(bytes);
+        }
+    }
+
+    fn remove_at(&mut self, i: usize) -> Option<SeqId> {
+        let seq = self.kept.swap_remove(i).seq();
+        self.free.extend(seq);
         seq
     }
 }
@@ -108,39 +190,91 @@ pub(super) fn common_prefix(a: &[Token], b: &[Token]) -> usize {
 mod tests {
     use super::*;
 
+    fn longest(cache: &PrefixCache, prompt: &[Token]) -> Option<(Key, usize)> {
+        cache.longest(prompt, |_| true)
+    }
+
+    fn key_of(cache: &PrefixCache, seq: SeqId) -> Key {
+        cache.in_cache().into_iter().find(|&(_, id)| id == seq).unwrap().0
+    }
+
     #[test]
     fn the_longest_common_beginning_wins() {
-        let mut cache = PrefixCache::new(4..8);
+        let mut cache = PrefixCache::new(4..8, 0);
         let short = cache.park(vec![1, 2, 3]).unwrap();
         let long = cache.park(vec![1, 2, 9, 9]).unwrap();
         assert_ne!(short, long);
-        assert_eq!(cache.longest(&[1, 2, 9, 8]), Some((long, 3)));
-        assert_eq!(cache.longest(&[1, 2, 3, 4]), Some((short, 3)));
-        assert_eq!(cache.longest(&[7]), None);
+        let (short, long) = (key_of(&cache, short), key_of(&cache, long));
+        assert_eq!(longest(&cache, &[1, 2, 9, 8]), Some((long, 3)));
+        assert_eq!(longest(&cache, &[1, 2, 3, 4]), Some((short, 3)));
+        assert_eq!(longest(&cache, &[7]), None);
+        assert_eq!(cache.longest(&[1, 2, 3], |kept| kept.tokens.len() > 3), Some((long, 2)));
     }
 
     #[test]
     fn an_entry_that_a_longer_one_contains_is_given_up() {
-        let mut cache = PrefixCache::new(4..8);
+        let mut cache = PrefixCache::new(4..8, 10);
         let short = cache.park(vec![1, 2]).unwrap();
         assert_eq!(cache.make_room(&[1, 2, 3]), [short]);
         cache.park(vec![1, 2, 3]).unwrap();
         assert_eq!(cache.n_tokens(), 3);
         assert_eq!(cache.park(vec![1, 2, 3]), None, "it is held already");
+        cache.swap_out(cache.in_cache()[0].0, vec![0; 3]);
+        assert_eq!(cache.make_room(&[1, 2, 3, 4]), [0; 0], "which is in no sequence");
+        assert_eq!(cache.swapped(), (0, 0));
     }
 
     #[test]
     fn the_least_recently_used_entry_goes_first() {
-        let mut cache = PrefixCache::new(0..2);
+        let mut cache = PrefixCache::new(0..2, 0);
         let (a, b) = (cache.park(vec![1]).unwrap(), cache.park(vec![2]).unwrap());
-        cache.touch(a);
+        cache.get(key_of(&cache, a));
         assert_eq!(cache.make_room(&[3]), [b]);
     }
 
     #[test]
     fn without_ids_nothing_is_kept() {
-        let mut cache = PrefixCache::new(4..4);
-        assert_eq!(cache.make_room(&[1]), Vec::<u32>::new());
+        let mut cache = PrefixCache::new(4..4, 0);
+        assert_eq!(cache.make_room(&[1]), [0; 0]);
         assert_eq!(cache.park(vec![1]), None);
+    }
+
+    #[test]
+    fn what_is_swapped_out_frees_its_id_and_takes_no_more_than_its_share_of_memory() {
+        let mut cache = PrefixCache::new(0..1, 10);
+        for first in [1, 2, 3] {
+            cache.park(vec![first, 0]).unwrap();
+            assert_eq!(cache.n_tokens(), 2);
+            cache.swap_out(cache.in_cache()[0].0, vec![0; 4]);
+            assert_eq!(cache.n_tokens(), 0);
+        }
+        assert_eq!(cache.swapped(), (2, 8), "the first gave way");
+        assert_eq!(longest(&cache, &[1]), None);
+        let (second, _) = longest(&cache, &[2]).unwrap();
+        cache.get(second);
+        cache.park(vec![4]).unwrap();
+        cache.swap_out(cache.in_cache()[0].0, vec![0; 4]);
+        assert!(longest(&cache, &[2]).is_some() && longest(&cache, &[3]).is_none());
+    }
+
+    #[test]
+    fn of_two_equally_long_ones_that_in_the_cache_is_shared() {
+        let mut cache = PrefixCache::new(0..4, 10);
+        cache.park(vec![1, 2, 3]).unwrap();
+        cache.park(vec![1, 2, 4]).unwrap();
+        let newer = cache.in_cache()[1];
+        cache.swap_out(newer.0, vec![0; 3]);
+        assert_eq!(longest(&cache, &[1, 2]), Some((cache.in_cache()[0].0, 2)));
+        assert_eq!(longest(&cache, &[1, 2, 4]), Some((newer.0, 3)));
+    }
+
+    #[test]
+    fn many_small_ones_that_are_swapped_out_have_a_bound_too() {
+        let mut cache = PrefixCache::new(0..1, usize::MAX);
+        for first in 0..MOST_SWAPPED + 5 {
+            cache.park(vec![first as Token]).unwrap();
+            cache.swap_out(cache.in_cache()[0].0, vec![0]);
+        }
+        assert_eq!(cache.swapped().0, MOST_SWAPPED);
     }
 }

@@ -67,7 +67,7 @@ impl<M: Model> Scheduler<M> {
             stats,
             queue: WaitQueue::default(),
             slots: (0..limits.n_slots).map(|_| None).collect(),
-            cache: PrefixCache::new(parking),
+            cache: PrefixCache::new(parking, options.swap_bytes),
             budget: StepBudget::new(options.step_target, limits.n_batch),
             until_pass: 0,
             speculator: Speculator::new(options.guess_margin_percent),
@@ -189,6 +189,9 @@ impl<M: Model> Scheduler<M> {
         let running: usize = self.slots.iter().flatten().map(|slot| slot.computed).sum();
         self.stats.kv_used_tokens.store(running + self.cache.n_tokens(), Relaxed);
         self.stats.kv_running_tokens.store(running, Relaxed);
+        let (sequences, bytes) = self.cache.swapped();
+        self.stats.swapped_sequences.store(sequences, Relaxed);
+        self.stats.swapped_bytes.store(bytes, Relaxed);
     }
 }
 

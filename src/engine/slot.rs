@@ -237,8 +237,6 @@ impl<S> Slot<S> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use tokio::sync::Notify;
-
     use super::*;
     use crate::domain::Prompt;
     use crate::engine::inbox::Inbox;
@@ -250,7 +248,7 @@ pub(super) mod tests {
             prompt: Prompt::Text(String::new()),
             params: Params::default(),
         };
-        let outbox = Arc::new(Outbox::new(Arc::new(Notify::new()), Arc::new(Inbox::default())));
+        let outbox = Arc::new(Outbox::new(Arc::default(), Arc::new(Inbox::default())));
         Job::new(request, vec![0; n], Instant::now(), outbox, CancelFlag::default())
     }
 

@@ -57,6 +57,14 @@ pub struct Snapshot {
     pub kv_running_tokens: usize,
     /// Tokens the KV cache holds.
     pub kv_total_tokens: usize,
+    /// Kept sequences that are swapped out of the KV cache.
+    pub swapped_sequences: usize,
+    /// Bytes of ordinary memory that these take.
+    pub swapped_bytes: usize,
+    /// Sequences swapped out since the start.
+    pub swapped_out_total: u64,
+    /// Sequences swapped in again since the start.
+    pub swapped_in_total: u64,
     /// Tokens a second of the request that ended last; `None` before the first.
     pub last_tps: Option<f64>,
     /// Time to first token of the request that started last; `None` before the first.
@@ -94,6 +102,10 @@ pub(super) struct Stats {
     pub(super) kv_used_tokens: AtomicUsize,
     pub(super) kv_running_tokens: AtomicUsize,
     pub(super) kv_total_tokens: AtomicUsize,
+    pub(super) swapped_sequences: AtomicUsize,
+    pub(super) swapped_bytes: AtomicUsize,
+    pub(super) swapped_out_total: AtomicU64,
+    pub(super) swapped_in_total: AtomicU64,
     pub(super) tokens_total: AtomicU64,
     pub(super) prompt_tokens_total: AtomicU64,
     pub(super) cached_tokens_total: AtomicU64,
@@ -122,6 +134,10 @@ impl Stats {
             kv_used_tokens: AtomicUsize::new(0),
             kv_running_tokens: AtomicUsize::new(0),
             kv_total_tokens: AtomicUsize::new(0),
+            swapped_sequences: AtomicUsize::new(0),
+            swapped_bytes: AtomicUsize::new(0),
+            swapped_out_total: AtomicU64::new(0),
+            swapped_in_total: AtomicU64::new(0),
             tokens_total: AtomicU64::new(0),
             prompt_tokens_total: AtomicU64::new(0),
             cached_tokens_total: AtomicU64::new(0),
@@ -185,6 +201,10 @@ impl Stats {
             kv_used_tokens: self.kv_used_tokens.load(Relaxed),
             kv_running_tokens: self.kv_running_tokens.load(Relaxed),
             kv_total_tokens: self.kv_total_tokens.load(Relaxed),
+            swapped_sequences: self.swapped_sequences.load(Relaxed),
+            swapped_bytes: self.swapped_bytes.load(Relaxed),
+            swapped_out_total: self.swapped_out_total.load(Relaxed),
+            swapped_in_total: self.swapped_in_total.load(Relaxed),
             last_tps: Some(f64::from_bits(self.last_tps_bits.load(Relaxed)))
                 .filter(|tps| !tps.is_nan()),
             last_ttft: some(&self.last_ttft_nanos),

@@ -16,7 +16,12 @@ use crate::engine::{Batch, Decode, Entry, Interrupt, SeqId};
 use super::offload::KvType;
 
 /// Sequence ids of the unified cache (`LLAMA_MAX_SEQ` in `llama-cparams.h`).
-pub(super) const MAX_SEQUENCES: usize = 256;
+const MAX_SEQUENCES: u32 = 256;
+
+/// Ids that only keep sequences beside `n_slots` that can be decoded; one is the stopover.
+pub(super) fn n_parked(n_slots: u32) -> u32 {
+    MAX_SEQUENCES.saturating_sub(n_slots + 1)
+}
 
 /// What a context is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +32,8 @@ pub(super) struct ContextOptions {
     pub(super) n_ubatch: u32,
     /// Sequences that can be decoded.
     pub(super) n_slots: u32,
+    /// Whether sequences can be swapped out, for which one more id is the stopover.
+    pub(super) can_swap: bool,
     /// Most outputs of a step.
     pub(super) n_outputs: u32,
     pub(super) n_threads: i32,
@@ -61,7 +68,7 @@ impl Context {
         params.n_ctx = options.kv_tokens;
         params.n_batch = options.n_ubatch;
         params.n_ubatch = options.n_ubatch;
-        params.n_seq_max = options.n_slots;
+        params.n_seq_max = options.n_slots + u32::from(options.can_swap);
         // Room for logits is kept for what a step can output, not for the whole batch: 300 MB at
         // a vocabulary of 150,000.
         params.n_outputs_max = options.n_outputs.min(options.n_ubatch);
@@ -185,7 +192,7 @@ impl Context {
     /// Makes `to` hold the first `n` positions of `from`. In the unified cache this copies no
     /// data, and ids from `n_slots` on may hold sequences, though they cannot be decoded.
     pub(super) fn share(&mut self, from: SeqId, to: SeqId, n: usize) {
-        if let (Some(from), Some(to), Ok(n)) = (checked(from), checked(to), i32::try_from(n)) {
+        if let (Some(from), Some(to), Ok(n)) = (self.id(from), self.id(to), i32::try_from(n)) {
             // SAFETY: the ids are below the cache's 256, which llama.cpp asserts.
             unsafe { sys::llama_memory_seq_cp(self.memory(), from, to, 0, n) };
         }
@@ -193,21 +200,81 @@ impl Context {
 
     /// Drops the positions of `seq` from `n` on.
     pub(super) fn truncate(&mut self, seq: SeqId, n: usize) {
-        if let (Some(seq), Ok(n)) = (checked(seq), i32::try_from(n)) {
-            // SAFETY: the id is below the cache's 256. A partial removal that the memory cannot
-            // do (recurrent models) is refused and changes nothing; the sequence is not used
-            // again then, see `LlamaCpp::limits`.
-            unsafe { sys::llama_memory_seq_rm(self.memory(), seq, n, -1) };
+        if let (Some(seq), Ok(n)) = (self.id(seq), i32::try_from(n)) {
+            self.remove(seq, n);
         }
+    }
+
+    fn remove(&mut self, id: i32, from: i32) {
+        // SAFETY: the id is below the cache's 256. A partial removal that the memory cannot
+        // do (recurrent models) is refused and changes nothing; the sequence is not used
+        // again then, see `LlamaCpp::limits`.
+        unsafe { sys::llama_memory_seq_rm(self.memory(), id, from, -1) };
     }
 
     /// The first position of `seq` that is still held; later than 0 where a sliding window has
     /// moved on. `None` for an empty sequence.
     pub(super) fn first_position(&self, seq: SeqId) -> Option<usize> {
-        let seq = checked(seq)?;
+        let seq = self.id(seq)?;
         // SAFETY: the id is below the cache's 256.
         let first = unsafe { sys::llama_memory_seq_pos_min(self.memory(), seq) };
         usize::try_from(first).ok()
+    }
+
+    /// A copy of what `seq` holds; `None` where it has more than `limit` bytes, or llama.cpp cannot
+    /// give it out.
+    pub(super) fn swap_out(&mut self, seq: SeqId, limit: usize) -> Option<Vec<u8>> {
+        if !self.options.can_swap || limit == 0 {
+            return None;
+        }
+        // llama.cpp gives out only sequences that could be decoded.
+        let stopover = i32::try_from(self.options.n_slots).ok()?;
+        let id = self.id(seq)?;
+        // SAFETY: both ids are below the cache's 256, the stopover below `n_seq_max`, and empty.
+        unsafe { sys::llama_memory_seq_cp(self.memory(), id, stopover, -1, -1) };
+        let bytes = self.copy_out(stopover, limit);
+        self.remove(stopover, -1);
+        bytes
+    }
+
+    fn copy_out(&mut self, id: i32, limit: usize) -> Option<Vec<u8>> {
+        let context = self.context.as_ptr();
+        // SAFETY: the context is alive and the id below its `n_seq_max`.
+        let size = unsafe { sys::llama_state_seq_get_size(context, id) };
+        if size == 0 || size > limit {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(size).ok()?;
+        // SAFETY: the vector has room for `size` bytes, and llama.cpp writes no more.
+        let n = unsafe { sys::llama_state_seq_get_data(context, bytes.as_mut_ptr(), size, id) };
+        if n != size {
+            return None;
+        }
+        // SAFETY: llama.cpp has written these `n` bytes, and the vector has room for them.
+        unsafe { bytes.set_len(n) };
+        Some(bytes)
+    }
+
+    /// Makes `to`, one of those that can be decoded, hold what [`Self::swap_out`] gave out of a
+    /// context made with the same options; false, and empty, where there is no room.
+    pub(super) fn swap_in(&mut self, to: SeqId, bytes: &[u8]) -> bool {
+        let Some(to) = self.id(to).filter(|_| to < self.options.n_slots) else { return false };
+        // SAFETY: the context is alive, the id below its `n_seq_max`, and the bytes are what it
+        // gave out itself; llama.cpp reads no more than their length.
+        let n = unsafe {
+            sys::llama_state_seq_set_data(self.context.as_ptr(), bytes.as_ptr(), bytes.len(), to)
+        };
+        if n == 0 {
+            self.remove(to, -1);
+        }
+        n > 0
+    }
+
+    /// llama.cpp's id for `seq`: the stopover lies between those that can be decoded and the rest.
+    fn id(&self, seq: SeqId) -> Option<i32> {
+        let id = if seq < self.options.n_slots { seq } else { seq.checked_add(1)? };
+        i32::try_from(id).ok().filter(|_| id < MAX_SEQUENCES)
     }
 
     fn memory(&self) -> sys::llama_memory_t {
@@ -224,10 +291,6 @@ impl Drop for Context {
             sys::llama_free(self.context.as_ptr());
         }
     }
-}
-
-fn checked(seq: SeqId) -> Option<i32> {
-    i32::try_from(seq).ok().filter(|&id| (id as usize) < MAX_SEQUENCES)
 }
 
 /// The pointer inside a model.

@@ -16,7 +16,7 @@ use super::devices::cards;
 use super::draft::{DraftModel, is_same_vocabulary};
 use super::error::LoadError;
 use super::logs::{Buffer, take_buffers, take_complaints};
-use super::model::LlamaCpp;
+use super::model::{Kept, LlamaCpp};
 use super::offload::{Behind, Card, Demand, KvType, Placement, Wanted, Where, arrange};
 use super::source::Description;
 use super::vocabulary::LlamaVocabulary;
@@ -102,8 +102,12 @@ fn attempt(
     refuse_what_cannot_generate(&model, &name)?;
     let vocabulary = Arc::new(LlamaVocabulary::new(model.clone()));
     let is_offloaded = placement.gpu_layers > 0;
-    let context_options =
-        context_options(&options, is_offloaded, flash(description, &options, is_offloaded));
+    let kept = Kept::of(&model, is_offloaded);
+    let flash_attention = flash(description, &options, is_offloaded);
+    let context_options = ContextOptions {
+        can_swap: kept.can_swap(),
+        ..context_options(&options, is_offloaded, flash_attention)
+    };
     let context = Context::new(model.clone(), context_options).ok_or_else(|| {
         let reason = format!(
             "llama.cpp could not set up a KV cache of {} tokens{}; use a smaller --ctx-size, \
@@ -115,9 +119,8 @@ fn attempt(
     })?;
     progress.memory(compare(placement, &take_buffers()));
     progress.offloaded(placement.gpu_layers);
-    let is_slow = description.sizes.has_odd_heads() && placement.gpu_layers == 0;
     let draft = draft.map(|draft| load_draft(draft, &vocabulary, options, progress)).transpose()?;
-    let model = LlamaCpp::new(&model, context, draft, vocabulary.clone(), options, is_slow);
+    let model = LlamaCpp::new(context, draft, vocabulary.clone(), options, kept);
     Ok(Loaded { model, vocabulary })
 }
 
@@ -189,6 +192,7 @@ fn context_options(
         kv_tokens: options.kv_tokens.next_multiple_of(KV_BLOCK),
         n_ubatch: options.ubatch,
         n_slots: options.parallel,
+        can_swap: false,
         n_outputs: options.parallel + options.guesses,
         n_threads: i32::try_from(options.threads).unwrap_or(i32::MAX),
         flash_attention,

@@ -10,7 +10,7 @@ use crate::engine::{
     Batch, Decode, GuessWanted, Interrupt, Limits, Model, Sampled, SeqId, Vocabulary,
 };
 
-use super::context::{self, Context, MAX_SEQUENCES};
+use super::context::{self, Context};
 use super::draft::DraftModel;
 use super::load::Options;
 use super::sampling::Sampler;
@@ -27,38 +27,68 @@ pub struct LlamaCpp {
     kept_tokens: usize,
 }
 
+/// What can become of finished sequences.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kept {
+    /// Whether they can be kept, and shared in part.
+    is_shared: bool,
+    /// Length of the sliding attention window; 0 where every layer sees everything.
+    window: usize,
+    /// Whether the processor computes attention.
+    is_on_cpu: bool,
+}
+
+impl Kept {
+    pub(super) fn of(model: &LlamaModel, is_offloaded: bool) -> Self {
+        // SAFETY: the model is loaded; the function only looks at it.
+        let window = unsafe { sys::llama_model_n_swa(context::raw(model)) };
+        Self {
+            // A recurrent state is one lump that holds all or nothing, so it cannot be shared in
+            // part or cut back; such sequences are never kept.
+            is_shared: !model.is_recurrent() && !model.is_hybrid(),
+            window: usize::try_from(window).unwrap_or(0),
+            is_on_cpu: !is_offloaded,
+        }
+    }
+
+    /// llama.cpp gives out no more of a windowed layer than its window, and a request that leaves
+    /// the text a few tokens before its end, as the next turn of a chat may, could use none of it.
+    pub(super) fn can_swap(self) -> bool {
+        self.is_shared && self.window == 0
+    }
+
+    /// How many of the cache's tokens may stay while others run. A processor looks at every cell of
+    /// the cache for every token, also at those of others, which it only skips: behind 15,000 kept
+    /// tokens it reads a prompt of 4,096 in twice the time. From 512 cells on it gives each thread a
+    /// part of the cells besides, and one that has little but skipped ones waits for the others.
+    fn tokens(self, kv_tokens: usize) -> usize {
+        if self.is_on_cpu && self.can_swap() { 0 } else { kv_tokens }
+    }
+}
+
 impl LlamaCpp {
     pub(super) fn new(
-        model: &LlamaModel,
         context: Context,
         draft: Option<DraftModel>,
         vocabulary: Arc<LlamaVocabulary>,
         options: Options,
-        has_slow_attention: bool,
+        kept: Kept,
     ) -> Self {
-        let n_slots = options.parallel as usize;
-        // A recurrent state is one lump that holds all or nothing, so it cannot be shared in part
-        // or cut back; such sequences are never kept.
-        let can_share = !model.is_recurrent() && !model.is_hybrid();
-        // SAFETY: the model is loaded; the function only looks at it.
-        let window = unsafe { sys::llama_model_n_swa(context::raw(model)) };
-        // From 512 cells on, llama.cpp gives each thread a part of the cells, and where those of a
-        // finished sequence are skipped by one thread, it waits for the other; without flash
-        // attention, skipped cells are computed like others. That is nothing where attention is
-        // fast, and half the speed of a small model where it is slow.
+        let Kept { is_shared, window, .. } = kept;
+        let kv_tokens = options.kv_tokens as usize;
         Self {
             context,
             draft,
             vocabulary,
             limits: Limits {
                 n_batch: options.ubatch as usize,
-                n_slots,
-                n_parked: if can_share { MAX_SEQUENCES - n_slots } else { 0 },
-                kv_tokens: options.kv_tokens as usize,
-                n_guesses: if can_share { options.guesses as usize } else { 0 },
+                n_slots: options.parallel as usize,
+                n_parked: if is_shared { context::n_parked(options.parallel) as usize } else { 0 },
+                kv_tokens,
+                n_guesses: if is_shared { options.guesses as usize } else { 0 },
             },
-            window: usize::try_from(window).unwrap_or(0),
-            kept_tokens: if has_slow_attention { 0 } else { options.kv_tokens as usize },
+            window,
+            kept_tokens: kept.tokens(kv_tokens),
         }
     }
 }
@@ -119,5 +149,13 @@ impl Model for LlamaCpp {
             draft.truncate(seq, n);
         }
         self.context.truncate(seq, n);
+    }
+
+    fn swap_out(&mut self, seq: SeqId, limit: usize) -> Option<Vec<u8>> {
+        self.context.swap_out(seq, limit)
+    }
+
+    fn swap_in(&mut self, to: SeqId, bytes: &[u8]) -> bool {
+        self.context.swap_in(to, bytes)
     }
 }

@@ -126,7 +126,7 @@ fn is_better_mapped(size: u64, repacked: u64, spare: u64) -> bool {
 
 /// Bytes that may be taken without pushing others out: of the machine, or of the container. 0 where
 /// that is not known.
-fn spare_memory() -> u64 {
+pub fn spare_memory() -> u64 {
     let Ok(mut system) = System::new() else { return 0 };
     system.refresh_memory();
     let container = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);

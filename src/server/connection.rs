@@ -14,7 +14,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::domain::ConnectionId;
+use crate::engine::Bell;
 use crate::protocol::ServerFrame;
 
 use super::http::Lease;
@@ -85,12 +86,12 @@ pub(super) async fn serve<S: Socket>(
     let (sink, stream) = socket.split();
     let (replies, inbox) = mpsc::channel(REPLIES);
     let gone = CancellationToken::new();
-    let news = Arc::new(Notify::new());
+    let bell = Arc::new(Bell::default());
     let in_flight = Arc::new(InFlight::default());
     let writer = Writer::new(sink, in_flight.clone(), shared.options.write_grace);
     let sources = Sources {
         replies: inbox,
-        news: news.clone(),
+        bell: bell.clone(),
         metrics: shared.metrics.clone(),
         dropped: shared.dropped_counter(),
         closing: shared.closing.clone(),
@@ -105,7 +106,7 @@ pub(super) async fn serve<S: Socket>(
         shared,
         connection,
         replies: replies.clone(),
-        news,
+        bell,
         in_flight,
         gone: gone.clone(),
         long_prompt: Arc::new(Semaphore::new(1)),

@@ -127,9 +127,17 @@ impl Scrape {
         page.gauge("kv_cache_running_tokens", running, None, n(snapshot.kv_running_tokens))?;
         let size = "Tokens the KV cache holds";
         page.gauge("kv_cache_size_tokens", size, None, n(snapshot.kv_total_tokens))?;
+        let kept = "Finished sequences that are swapped out of the KV cache";
+        page.gauge("swapped_sequences", kept, None, n(snapshot.swapped_sequences))?;
+        let memory = "Memory that swapped sequences take";
+        page.gauge("swapped_size", memory, BYTES, n(snapshot.swapped_bytes))?;
+        let out = "Finished sequences swapped out of the KV cache";
+        page.counter("sequences_swapped_out", out, snapshot.swapped_out_total)?;
+        let back = "Sequences swapped into the KV cache again";
+        page.counter("sequences_swapped_in", back, snapshot.swapped_in_total)?;
         page.counter("generated_tokens", "Tokens generated", snapshot.tokens_total)?;
         page.counter("prompt_tokens", "Prompt tokens computed", snapshot.prompt_tokens_total)?;
-        let cached = "Prompt tokens found in the KV cache";
+        let cached = "Prompt tokens found in the KV cache or swapped in";
         page.counter("cached_prompt_tokens", cached, snapshot.cached_tokens_total)?;
         let drafted = "Tokens drafted ahead and computed";
         page.counter("drafted_tokens", drafted, snapshot.drafted_total)?;

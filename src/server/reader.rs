@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::SplitStream;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{ConnectionId, Prompt, Request};
-use crate::engine;
+use crate::engine::{self, Bell};
 use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer, ServerFrame};
 
 use super::connection::Socket;
@@ -52,7 +52,7 @@ pub(super) struct Reader<S> {
     pub(super) shared: Arc<Shared>,
     pub(super) connection: ConnectionId,
     pub(super) replies: mpsc::Sender<Reply>,
-    pub(super) news: Arc<Notify>,
+    pub(super) bell: Arc<Bell>,
     pub(super) in_flight: Arc<InFlight>,
     /// Cancelled when the connection ends.
     pub(super) gone: CancellationToken,
@@ -132,7 +132,7 @@ impl<S: Socket> Reader<S> {
             request: Request { connection: self.connection, prompt, params },
             id,
             received,
-            news: self.news.clone(),
+            bell: self.bell.clone(),
             in_flight: self.in_flight.clone(),
         };
         // How long a chat template takes is its own affair.

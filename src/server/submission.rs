@@ -8,11 +8,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{Refusal, Request};
-use crate::engine::Ending;
+use crate::engine::{Bell, Ending};
 use crate::protocol::{ErrorFrame, RequestId};
 
 use super::in_flight::InFlight;
@@ -28,15 +28,15 @@ pub(super) struct Submission {
     pub(super) id: Option<RequestId>,
     /// When its frame was read.
     pub(super) received: Instant,
-    pub(super) news: Arc<Notify>,
+    pub(super) bell: Arc<Bell>,
     pub(super) in_flight: Arc<InFlight>,
 }
 
 impl Submission {
     /// Hands it to the engine; the reply is the writer's to send.
     pub(super) fn submit(self, shared: &Shared) -> Reply {
-        let Self { request, id, received, news, in_flight } = self;
-        match shared.engine.submit(request, received, news) {
+        let Self { request, id, received, bell, in_flight } = self;
+        match shared.engine.submit(request, received, bell) {
             Ok(ticket) => {
                 in_flight.accepted(&id, ticket.canceller());
                 Reply::Accepted { id, ticket }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::SinkExt;
 use futures_util::stream::SplitSink;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, interval_at, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::Outcome;
-use crate::engine::{Delivery, Ticket};
+use crate::engine::{Bell, Delivery, Ticket};
 use crate::protocol::{EndStats, ErrorFrame, RequestId, ServerFrame};
 
 use super::connection::Socket;
@@ -65,7 +65,7 @@ impl Reply {
 /// Where news for the writer come from.
 pub(super) struct Sources {
     pub(super) replies: mpsc::Receiver<Reply>,
-    pub(super) news: Arc<Notify>,
+    pub(super) bell: Arc<Bell>,
     pub(super) metrics: watch::Receiver<Published>,
     /// Counts the metrics frames that were overtaken.
     pub(super) dropped: Arc<AtomicU64>,
@@ -76,6 +76,7 @@ pub(super) struct Sources {
 /// Least time between two looks at the requests' text. A model that makes a token every
 /// millisecond shares its processors with this task and with the client, and both cost it more for
 /// each frame than for each token; nobody sees the difference between 500 frames a second and more.
+/// The end of a request is not text: whoever waits for it wants to go on.
 const TEXT_INTERVAL: Duration = Duration::from_millis(2);
 
 /// How the writer ended.
@@ -182,11 +183,12 @@ impl<S: Socket> Writer<S> {
             if self.next_look > Instant::now() {
                 sleep_until(self.next_look).await;
             }
-            sources.news.notified().await;
+            sources.bell.news().await;
         };
         tokio::select! {
             Some(reply) = sources.replies.recv() => Wake::Reply(reply),
             () = news => Wake::News,
+            () = sources.bell.end() => Wake::News,
             Ok(()) = sources.metrics.changed(), if self.is_subscribed => Wake::Metrics,
             _ = pings.tick() => Wake::Ping,
             () = sources.closing.cancelled(), if self.leave_by.is_none() => Wake::Leave,

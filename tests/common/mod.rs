@@ -60,6 +60,7 @@ impl Default for Setup {
             engine: engine::Options {
                 ctx_size: 1000,
                 max_queue: 4,
+                swap_bytes: 1 << 20,
                 slow_client_grace: GUARD,
                 step_target: Duration::from_millis(50),
                 // Its cost is measured by the clock.

@@ -2,6 +2,7 @@
 
 use inference_core::domain::Params;
 
+use crate::fixture::Shape;
 use crate::harness::{Harness, NEAR_TIE, assert_same_greedy, greedy};
 
 fn cached(n: u32) -> Params {
@@ -40,6 +41,51 @@ fn eight_requests_with_one_beginning_read_it_once_and_say_the_same_as_alone() {
     let length = answers[0].usage.prompt_tokens as u64;
     let computed = harness.handle().snapshot().prompt_tokens_total;
     assert!(computed < length + 8 * 8, "{computed} tokens computed for prompts of {length}");
+}
+
+/// Has a conversation make way for another text and come back, and compares with one that is read
+/// anew.
+fn leaves_and_comes_back(harness: &Harness) {
+    let first = format!("Tell me a story about a dog {}", "and a cat ".repeat(20));
+    let one = harness.generate(&first, cached(30));
+    harness.generate("Había una vez un perro pequeño que vivía cerca del río", cached(5));
+    let snapshot = harness.handle().snapshot();
+    assert_eq!(snapshot.swapped_sequences, 1);
+    assert!(snapshot.kv_used_tokens < one.usage.prompt_tokens, "it is not in the way any more");
+
+    let second = format!("{first}{}\nTell me a story about a cat", one.text);
+    let two = harness.generate(&second, cached(40));
+    let new = two.usage.prompt_tokens - two.usage.cached_tokens;
+    assert!(new < 24, "it read {new} of {} tokens", two.usage.prompt_tokens);
+    assert_eq!(harness.handle().snapshot().swapped_in_total, 1);
+    assert_same_greedy(&second, &two, &harness.generate(&second, uncached(40)).text, NEAR_TIE);
+}
+
+#[test]
+fn a_conversation_that_made_way_goes_on_as_if_it_had_stayed() {
+    leaves_and_comes_back(&Harness::demo(2));
+}
+
+/// llama.cpp keeps the values of such a cache the other way round.
+#[test]
+fn so_it_does_without_flash_attention() {
+    leaves_and_comes_back(&Harness::exact(2));
+}
+
+/// Outside of it a window would be all that is left of such a layer.
+#[test]
+fn where_layers_see_a_window_a_conversation_stays_in_the_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let shape = Shape { window: Some(64), ..Shape::small("gemma3") };
+    let path = shape.gguf(7).write(folder.path(), "windows.gguf");
+    let harness = Harness::file(&path, 2);
+    let first = format!("Tell me a story about a dog {}", "and a cat ".repeat(20));
+    let one = harness.generate(&first, cached(30));
+    harness.generate("Había una vez un perro pequeño que vivía cerca del río", cached(5));
+    assert_eq!(harness.handle().snapshot().swapped_sequences, 0);
+    // Random weights say half characters, which are other tokens when they are read again.
+    let two = harness.generate(&format!("{first} and on and on"), cached(5));
+    assert!(two.usage.cached_tokens + 4 > one.usage.prompt_tokens, "{:?}", two.usage);
 }
 
 #[test]

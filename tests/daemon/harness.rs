@@ -8,9 +8,8 @@ use inference_core::domain::{
     ConnectionId, FinishReason, Message, Outcome, Params, Prompt, Refusal, Request, Role,
     Speculation, TokenLogprobs, Usage,
 };
-use inference_core::engine::{self, Engine, EngineHandle, Ticket};
+use inference_core::engine::{self, Bell, Engine, EngineHandle, Ticket};
 use inference_core::llama::{self, LoadError, Source};
-use tokio::sync::Notify;
 
 /// Longer than any test needs, so that a hang is a failure and not a wait for ever.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -75,6 +74,7 @@ impl Harness {
         let engine_options = engine::Options {
             ctx_size: ctx_size as usize,
             max_queue: 64,
+            swap_bytes: 64 << 20,
             slow_client_grace: DEADLINE,
             step_target: Duration::from_millis(50),
             speculative: Speculation::Off,
@@ -109,21 +109,21 @@ impl Harness {
             .iter()
             .map(|prompt| self.submit(Prompt::Text((*prompt).to_owned()), params.clone()).unwrap())
             .collect();
-        submitted.into_iter().map(|(ticket, news)| collect(ticket, &news)).collect()
+        submitted.into_iter().map(|(ticket, bell)| collect(ticket, &bell)).collect()
     }
 
     /// Generates the assistant's next turn after one of the user's.
     pub fn chat(&self, content: &str, params: Params) -> Result<Answer, Refusal> {
         let turn = Message { role: Role::User, content: content.to_owned() };
-        let (ticket, news) = self.submit(Prompt::Messages(vec![turn]), params)?;
-        Ok(collect(ticket, &news))
+        let (ticket, bell) = self.submit(Prompt::Messages(vec![turn]), params)?;
+        Ok(collect(ticket, &bell))
     }
 
-    pub fn submit(&self, prompt: Prompt, params: Params) -> Result<(Ticket, Arc<Notify>), Refusal> {
-        let news = Arc::new(Notify::new());
+    pub fn submit(&self, prompt: Prompt, params: Params) -> Result<(Ticket, Arc<Bell>), Refusal> {
+        let bell = Arc::new(Bell::default());
         let request = Request { connection: ConnectionId(1), prompt, params };
-        let ticket = self.engine.handle.submit(request, Instant::now(), news.clone())?;
-        Ok((ticket, news))
+        let ticket = self.engine.handle.submit(request, Instant::now(), bell.clone())?;
+        Ok((ticket, bell))
     }
 }
 
@@ -164,7 +164,7 @@ pub fn assert_same_greedy(prompt: &str, ours: &Answer, theirs: &str, near_tie: f
 /// Tokens whose log-probabilities differ by less are equals to the kernels' rounding.
 pub const NEAR_TIE: f32 = 0.02;
 
-fn collect(mut ticket: Ticket, news: &Notify) -> Answer {
+fn collect(mut ticket: Ticket, bell: &Bell) -> Answer {
     let (mut text, mut logprobs) = (String::new(), Vec::new());
     runtime().block_on(async {
         let work = async {
@@ -177,7 +177,10 @@ fn collect(mut ticket: Ticket, news: &Notify) -> Answer {
                         return Answer { text, reason, usage, logprobs };
                     }
                     Some(Outcome::Failed(failure)) => panic!("{failure}"),
-                    None => news.notified().await,
+                    None => tokio::select! {
+                        () = bell.news() => {}
+                        () = bell.end() => {}
+                    },
                 }
             }
         };

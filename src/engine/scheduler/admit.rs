@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use crate::engine::model::{Model, SeqId};
-use crate::engine::prefix::common_prefix;
+use crate::engine::prefix::{Home, Key, common_prefix};
 use crate::engine::slot::{Job, Place, Slot, Twin};
 use crate::engine::speculation::guessers;
 
@@ -18,6 +18,24 @@ use super::Scheduler;
 /// Sharing fewer tokens is not worth the bookkeeping: copying a sequence's cells looks at every
 /// cell of the cache.
 const SMALLEST_SHARE: usize = 8;
+
+/// Who holds the beginning of a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// A running slot, by its sequence.
+    Running(SeqId),
+    /// A kept sequence.
+    Kept(Key),
+}
+
+impl Source {
+    fn key(self) -> Option<Key> {
+        match self {
+            Self::Running(_) => None,
+            Self::Kept(key) => Some(key),
+        }
+    }
+}
 
 impl<M: Model> Scheduler<M> {
     /// Fills free slots from the queue and tells the rest their places.
@@ -49,15 +67,17 @@ impl<M: Model> Scheduler<M> {
         let place = Place { seq: free as SeqId, order: self.admissions, reserved, guessers };
         let mut slot = Slot::new(job, place, sampler, now);
         self.admissions += 1;
+        let room = self.limits.kv_tokens.saturating_sub(self.n_reserved() + reserved);
+        let limit = room.min(self.model.kept_tokens());
         if slot.job.params.cache_prompt {
-            self.reuse(&mut slot);
+            // What slows the request or is in its way leaves before what is kept for it comes back.
+            let source = self.source(&slot);
+            let spared = source.and_then(|(source, _)| source.key());
+            self.clear(limit, room, spared);
+            self.reuse(&mut slot, source);
             slot.twin = self.twin_of(&slot);
         }
-        let room = self.limits.kv_tokens.saturating_sub(self.n_reserved() + reserved);
-        while self.cache.n_tokens() > room.min(self.model.kept_tokens()) {
-            let Some(evicted) = self.cache.evict() else { break };
-            self.model.truncate(evicted, 0);
-        }
+        self.clear(limit, room, None);
         self.stats.queued.fetch_sub(1, Relaxed);
         self.stats.tally.queue_wait.observe(now.saturating_duration_since(slot.job.received));
         self.stats.active.fetch_add(1, Relaxed);
@@ -66,25 +86,94 @@ impl<M: Model> Scheduler<M> {
         self.count_kv();
     }
 
-    /// Lets `slot` share the longest beginning that a kept or running sequence holds, if that is
-    /// longer than what it has.
-    pub(super) fn reuse(&mut self, slot: &mut Slot<M::Sampler>) {
+    /// Swaps kept sequences out of the KV cache until they have no more than `limit` tokens there.
+    /// What cannot be swapped out is given up where they had more than `room` otherwise. `spared`
+    /// stays.
+    fn clear(&mut self, limit: usize, room: usize, spared: Option<Key>) {
+        for (key, seq) in self.cache.in_cache() {
+            let held = self.cache.n_tokens();
+            if held <= limit {
+                return;
+            }
+            if spared == Some(key) {
+                continue;
+            }
+            if let Some(bytes) = self.model.swap_out(seq, self.cache.swap_bytes()) {
+                self.cache.swap_out(key, bytes);
+                self.stats.swapped_out_total.fetch_add(1, Relaxed);
+            } else if held > room {
+                self.cache.remove(key);
+            } else {
+                continue;
+            }
+            self.model.truncate(seq, 0);
+        }
+    }
+
+    /// Who holds the longest beginning of the prompt of `slot`, and how much of it, if that is
+    /// worth more than what the slot has. Of several the one that costs least to share with.
+    fn source(&self, slot: &Slot<M::Sampler>) -> Option<(Source, usize)> {
         let prompt = slot.shareable_prompt();
-        let kept = self.cache.longest(prompt);
-        let running = self
-            .others(slot.order)
-            .map(|other| (other.seq, common_prefix(&other.tokens[..other.computed], prompt)));
+        let taken = self.n_reserved() + self.cache.n_tokens();
+        let room = self.limits.kv_tokens.saturating_sub(taken);
+        let kept = self.cache.longest(prompt, |kept| match kept.home {
+            Home::Cache(_) => true,
+            // It comes back as a whole, and what is too much is dropped then.
+            Home::Swapped(_) => kept.tokens.len() <= room,
+        });
+        let kept = kept.map(|(key, n)| (Source::Kept(key), n));
+        let running = self.others(slot.order).map(|other| {
+            let computed = &other.tokens[..other.computed];
+            (Source::Running(other.seq), common_prefix(computed, prompt))
+        });
         let best = kept.into_iter().chain(running).max_by_key(|&(_, n)| n);
-        let Some((from, n)) = best else { return };
+        best.filter(|&(_, n)| n >= slot.computed + SMALLEST_SHARE)
+    }
+
+    /// Lets `slot` have the beginning of its prompt from `source`, in place of what it has.
+    fn reuse(&mut self, slot: &mut Slot<M::Sampler>, source: Option<(Source, usize)>) {
+        let n = match source {
+            None => return,
+            Some((Source::Running(from), n)) => self.share(from, slot, n),
+            Some((Source::Kept(key), n)) => {
+                let Some(kept) = self.cache.get(key) else { return };
+                // The slot goes on with it, and what becomes of that will be kept in its place.
+                let is_over = kept.tokens.len() < n + SMALLEST_SHARE;
+                let n = match kept.home {
+                    Home::Cache(from) => self.share(from, slot, n),
+                    Home::Swapped(ref bytes) => {
+                        self.model.truncate(slot.seq, 0);
+                        let is_back = self.model.swap_in(slot.seq, bytes);
+                        self.stats.swapped_in_total.fetch_add(1, Relaxed);
+                        let n = if is_back { self.model.shareable(slot.seq, n) } else { 0 };
+                        self.model.truncate(slot.seq, n);
+                        Some(n)
+                    }
+                };
+                let is_moved = is_over && n.is_some_and(|n| n > 0);
+                let emptied = if is_moved { self.cache.remove(key) } else { None };
+                if let Some(emptied) = emptied {
+                    self.model.truncate(emptied, 0);
+                }
+                n
+            }
+        };
+        let Some(n) = n else { return };
+        // Less than before where a sequence did not come back.
+        slot.cached = (slot.cached + n).saturating_sub(slot.computed);
+        slot.computed = n;
+    }
+
+    /// Shares the first `n` positions of `from` with `slot`, or as many as the model still has;
+    /// `None` where that is no gain.
+    fn share(&mut self, from: SeqId, slot: &Slot<M::Sampler>, n: usize) -> Option<usize> {
         let n = self.model.shareable(from, n);
         if n < slot.computed + SMALLEST_SHARE {
-            return;
+            return None;
         }
         self.model.truncate(slot.seq, 0);
         self.model.share(from, slot.seq, n);
-        self.cache.touch(from);
-        slot.cached += n - slot.computed;
-        slot.computed = n;
+        Some(n)
     }
 
     /// The older reader whose prompt has the longest beginning in common with that of `slot`, if
@@ -130,8 +219,9 @@ impl<M: Model> Scheduler<M> {
             let Some(mut slot) = self.slots[i].take() else { continue };
             slot.twin = None;
             let before = slot.cached;
-            self.reuse(&mut slot);
-            let found = (slot.cached - before) as u64;
+            let source = self.source(&slot);
+            self.reuse(&mut slot, source);
+            let found = slot.cached.saturating_sub(before) as u64;
             self.stats.cached_tokens_total.fetch_add(found, Relaxed);
             self.slots[i] = Some(slot);
         }

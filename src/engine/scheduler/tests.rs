@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Notify;
-
 use super::*;
 use crate::domain::{ConnectionId, Outcome, Params, Prompt, Request, Speculation, Usage};
 use crate::engine::inbox::Inbox;
@@ -12,6 +10,7 @@ use crate::engine::outbox::{Delivery, Outbox};
 use crate::scripted::{Pace, Paper, Scripted};
 
 mod sequences;
+mod swapping;
 
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -48,17 +47,24 @@ impl Client {
 
 impl Rig {
     fn new(limits: Limits, ctx_size: usize) -> Self {
+        Self::keeping(limits.kv_tokens, 0, limits, ctx_size)
+    }
+
+    /// Finished sequences may have `kept_tokens` of the KV cache while others run, and `swap_bytes`
+    /// outside, of which the paper model needs four for a token.
+    fn keeping(kept_tokens: usize, swap_bytes: usize, limits: Limits, ctx_size: usize) -> Self {
         let now = Instant::now();
         let stats = Arc::new(Stats::new(now));
         let options = Options {
             ctx_size,
             max_queue: 100,
+            swap_bytes,
             slow_client_grace: GRACE,
             step_target: Duration::from_millis(50),
             speculative: Speculation::Auto,
             guess_margin_percent: 105,
         };
-        let model = Scripted::new(limits, Pace::free());
+        let model = Scripted::new(limits, Pace::free()).keeping(kept_tokens);
         let scheduler = Scheduler::new(model, Arc::new(Paper), options, stats.clone());
         Self { scheduler, stats, now }
     }
@@ -76,7 +82,7 @@ impl Rig {
     }
 
     fn submit_as(&mut self, connection: u64, prompt: &str, params: Params) -> Client {
-        let outbox = Arc::new(Outbox::new(Arc::new(Notify::new()), Arc::new(Inbox::default())));
+        let outbox = Arc::new(Outbox::new(Arc::default(), Arc::new(Inbox::default())));
         let cancel = CancelFlag::default();
         let tokens = Paper.tokenize(prompt);
         let request = Request {

@@ -45,9 +45,11 @@ proptest! {
         n_parked in 0usize..3,
         kv_tokens in 64usize..200,
         n_guesses in 0usize..20,
+        kept_tokens in 0usize..80,
+        swap_bytes in 0usize..400,
     ) {
         let limits = Limits { n_batch: 12, n_slots, n_parked, kv_tokens, n_guesses };
-        let mut rig = Rig::new(limits, 64);
+        let mut rig = Rig::keeping(kept_tokens, swap_bytes, limits, 64);
         let mut clients: Vec<Client> = Vec::new();
         for act in acts {
             match act {
@@ -68,6 +70,11 @@ proptest! {
         rig.drive(&mut refs);
         for client in &clients {
             prop_assert_eq!(client.outcomes.len(), 1);
+        }
+        let Scheduler { model, cache, .. } = &rig.scheduler;
+        let on_the_books: Vec<_> = cache.in_cache().into_iter().map(|(_, seq)| seq).collect();
+        for seq in 0..(n_slots + n_parked) as SeqId {
+            prop_assert_eq!(model.n_tokens_of(seq) > 0, on_the_books.contains(&seq), "{}", seq);
         }
         prop_assert_eq!(rig.stats.active.load(Relaxed), 0);
         prop_assert_eq!(rig.stats.queued.load(Relaxed), 0);

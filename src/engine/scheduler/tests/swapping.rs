@@ -1,0 +1,83 @@
+//! Finished sequences that make way for others and come back.
+
+use super::*;
+
+/// A rig on which finished sequences leave the KV cache as soon as somebody else comes.
+fn swapping(swap_bytes: usize) -> Rig {
+    let limits = Limits { n_batch: 16, n_slots: 2, n_parked: 4, kv_tokens: 120, n_guesses: 0 };
+    Rig::keeping(0, swap_bytes, limits, 60)
+}
+
+impl Rig {
+    fn ask(&mut self, prompt: &str) -> Usage {
+        let mut client = self.submit(prompt, at_most(1));
+        self.drive(&mut [&mut client]);
+        client.usage()
+    }
+
+    /// How many sequences are swapped out, and the tokens in the KV cache.
+    fn kept(&self) -> (usize, usize) {
+        (self.stats.swapped_sequences.load(Relaxed), self.stats.kv_used_tokens.load(Relaxed))
+    }
+}
+
+#[test]
+fn a_finished_text_makes_way_for_another_and_comes_back_when_it_is_asked_for() {
+    let mut rig = swapping(4000);
+    rig.ask("the first conversation");
+    assert_eq!(rig.kept(), (0, 22), "until somebody else comes it stays");
+    rig.ask("another text altogether");
+    assert_eq!(rig.kept(), (1, 23));
+    let back = rig.ask("the first conversation goes on");
+    assert_eq!((back.cached_tokens, back.read_tokens), (22, 8));
+    assert_eq!(rig.kept(), (1, 30), "the other one made way, and this one is there once");
+    assert_eq!(rig.stats.swapped_in_total.load(Relaxed), 1);
+}
+
+#[test]
+fn of_a_text_that_comes_back_only_the_common_beginning_is_used_and_the_text_is_kept() {
+    let mut rig = swapping(4000);
+    rig.ask("instructions for all: the first question");
+    rig.ask("another text altogether");
+    let branch = rig.ask("instructions for all: a second one");
+    assert_eq!(branch.cached_tokens, "instructions for all: ".len());
+    let first = rig.ask("instructions for all: the first question?");
+    assert_eq!(first.cached_tokens, "instructions for all: the first question".len());
+}
+
+#[test]
+fn a_text_that_cannot_leave_the_cache_stays_there_while_there_is_room() {
+    let mut rig = swapping(10);
+    rig.ask("the first conversation");
+    rig.ask("another text altogether");
+    assert_eq!(rig.kept(), (0, 45));
+    assert_eq!(rig.ask("the first conversation goes on").cached_tokens, 22);
+    let mut large = [rig.submit("loop", Params::default()), rig.submit("loop", Params::default())];
+    let [a, b] = &mut large;
+    rig.drive(&mut [a, b]);
+    assert_eq!(rig.ask("another text altogether").cached_tokens, 0, "it was in the way");
+}
+
+#[test]
+fn a_text_that_is_too_long_to_come_back_beside_the_running_ones_is_read_again() {
+    let mut rig = swapping(4000);
+    rig.ask("a text of forty-two letters, no less, here");
+    let mut running = rig.submit("loop", Params::default());
+    rig.turn();
+    // Sixty are promised to the one that runs, and sixty to the one that asks.
+    let mut long = rig.submit("a text of forty-two letters, no less, here and more", at_most(1));
+    rig.turn();
+    running.cancel.set();
+    rig.drive(&mut [&mut running, &mut long]);
+    assert_eq!(long.usage().cached_tokens, 42);
+    let limits = Limits { n_batch: 16, n_slots: 2, n_parked: 4, kv_tokens: 100, n_guesses: 0 };
+    let mut rig = Rig::keeping(0, 4000, limits, 60);
+    rig.ask("a text of forty-two letters, no less, here");
+    let mut running = rig.submit("loop", Params::default());
+    rig.turn();
+    let mut short = rig.submit("a text of forty-two", at_most(1));
+    rig.turn();
+    running.cancel.set();
+    rig.drive(&mut [&mut running, &mut short]);
+    assert_eq!(short.usage().cached_tokens, 0);
+}
