@@ -17,7 +17,7 @@ use crate::protocol::{ErrorFrame, RequestId};
 
 use super::in_flight::InFlight;
 use super::shared::Shared;
-use super::writer::Reply;
+use super::writer::{Reply, Running};
 
 /// A message up to this size is tokenised on the spot: 16 KiB take about 5 ms.
 pub(super) const SHORT_BYTES: usize = 16 * 1024;
@@ -39,7 +39,7 @@ impl Submission {
         match shared.engine.submit(request, received, bell) {
             Ok(ticket) => {
                 in_flight.accepted(&id, ticket.canceller());
-                Reply::Accepted { id, ticket }
+                Reply::Accepted(Box::new(Running { id, ticket }))
             }
             Err(refusal) => refused(id, refusal),
         }
@@ -74,5 +74,6 @@ impl Submission {
 }
 
 fn refused(id: Option<RequestId>, refusal: Refusal) -> Reply {
-    Reply::Refused { error: ErrorFrame::from(refusal).about(id.clone()), id }
+    let error = ErrorFrame::from(refusal).about(id.clone());
+    Reply::Refused(Box::new((id, error)))
 }

@@ -43,10 +43,11 @@ const LEAVE_GRACE: Duration = Duration::from_secs(2);
 pub(super) enum Reply {
     /// A frame to send as it is.
     Frame(String),
-    /// A request to serve from now on.
-    Accepted { id: Option<RequestId>, ticket: Ticket },
-    /// A request that will not be served.
-    Refused { id: Option<RequestId>, error: ErrorFrame },
+    /// A request to serve from now on. On the heap: room for dozens of replies is set aside for every
+    /// connection, also for those that only watch.
+    Accepted(Box<Running>),
+    /// A request that will not be served, by its name.
+    Refused(Box<(Option<RequestId>, ErrorFrame)>),
     /// Send metrics.
     SubscribeMetrics,
     /// Send no metrics.
@@ -54,6 +55,9 @@ pub(super) enum Reply {
     /// Say goodbye.
     Close(CloseCode),
 }
+
+// The channel sets places aside by the dozen, for every connection.
+const _: () = assert!(size_of::<Reply>() <= 24);
 
 impl Reply {
     /// An error frame.
@@ -105,9 +109,11 @@ pub(super) struct Writer<S> {
 
 type Sink<S> = SplitSink<WebSocketStream<S>, Message>;
 
-struct Running {
-    id: Option<RequestId>,
-    ticket: Ticket,
+/// A request that is being served.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) id: Option<RequestId>,
+    pub(super) ticket: Ticket,
 }
 
 enum Wake {
@@ -240,8 +246,9 @@ impl<S: Socket> Writer<S> {
     async fn answer(&mut self, reply: Reply) -> Result<Next, Error> {
         match reply {
             Reply::Frame(text) => feed(&mut self.sink, text).await?,
-            Reply::Accepted { id, ticket } => self.running.push(Running { id, ticket }),
-            Reply::Refused { id, error } => {
+            Reply::Accepted(running) => self.running.push(*running),
+            Reply::Refused(refused) => {
+                let (id, error) = *refused;
                 self.in_flight.strike(&id);
                 feed(&mut self.sink, ServerFrame::Error(&error).text()).await?;
             }
