@@ -9,10 +9,13 @@ use std::time::Instant;
 
 use crate::domain::{ConnectionId, Failure, FinishReason, Outcome, Params, Request, Token, Usage};
 
-use super::model::{CancelFlag, DRAFT_READS, SeqId};
+use super::model::{CancelFlag, SeqId};
 use super::outbox::Outbox;
 use super::speculation::{Guesser, Guesses};
 use super::text::TextAssembler;
+
+/// A draft model reads so many tokens while the model computes a few of its own.
+const SHORT_PROMPT: usize = 64;
 
 /// An accepted request that has not started.
 #[derive(Debug)]
@@ -194,7 +197,7 @@ impl<S> Slot<S> {
     /// it can guess: no shorter than that, unless the prompt is read at once.
     pub(super) fn may_repay_a_draft(&self) -> bool {
         let answer = self.reserved.saturating_sub(self.n_prompt);
-        self.n_prompt <= DRAFT_READS || answer >= self.n_prompt
+        self.n_prompt <= SHORT_PROMPT || answer >= self.n_prompt
     }
 
     /// Whether the prompt is still being read.

@@ -167,7 +167,7 @@ fn serve<M: Model>(shared: &Shared, scheduler: &mut Scheduler<M>) {
         }
         scheduler.sweep(now);
         scheduler.admit(now);
-        if let Some(step) = scheduler.plan() {
+        if let Some(step) = scheduler.plan(stopping) {
             let planned = Instant::now();
             stats.step_begins(now);
             let result = scheduler.decode(&step, stopping);

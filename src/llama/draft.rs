@@ -9,9 +9,7 @@ use std::sync::Arc;
 use llama_cpp_2::model::LlamaModel;
 
 use crate::domain::Token;
-use crate::engine::{
-    Batch, CancelFlag, DRAFT_READS, Decode, Entry, GuessWanted, Interrupt, SeqId, Vocabulary,
-};
+use crate::engine::{Batch, DRAFT_READS, Decode, Entry, GuessWanted, Interrupt, SeqId, Vocabulary};
 
 use super::candidates;
 use super::context::{Context, ContextOptions};
@@ -42,7 +40,11 @@ impl DraftModel {
     }
 
     /// See [`crate::engine::Model::guess`].
-    pub(super) fn guess(&mut self, wanted: &[GuessWanted<'_>]) -> Vec<Vec<Token>> {
+    pub(super) fn guess(
+        &mut self,
+        wanted: &[GuessWanted<'_>],
+        interrupt: &Interrupt<'_>,
+    ) -> Vec<Vec<Token>> {
         let mut texts: Vec<Text> = wanted
             .iter()
             .map(|&GuessWanted { seq, tokens, n }| Text {
@@ -52,7 +54,7 @@ impl DraftModel {
                 goal: tokens.len() + n,
             })
             .collect();
-        while self.advance(&mut texts) {}
+        while self.advance(&mut texts, interrupt) {}
         texts.into_iter().map(|mut text| text.tokens.split_off(text.n_given)).collect()
     }
 
@@ -68,7 +70,7 @@ impl DraftModel {
 
     /// Reads what is new of the texts and guesses one token more for those that are read to their
     /// end. False where there is nothing more to do in this step.
-    fn advance(&mut self, texts: &mut [Text]) -> bool {
+    fn advance(&mut self, texts: &mut [Text], interrupt: &Interrupt<'_>) -> bool {
         let mut batch = Batch::default();
         let mut outputs = Vec::new();
         for (i, text) in texts.iter().enumerate() {
@@ -93,15 +95,22 @@ impl DraftModel {
         if batch.entries.is_empty() {
             return false;
         }
-        let nobody = CancelFlag::default();
-        let interrupt = Interrupt { requests: std::slice::from_ref(&nobody), stop: &nobody };
-        if self.context.decode(&batch, &interrupt) != Decode::Done {
-            tracing::warn!("the draft model could not compute a step");
-            for seq in 0..self.held.len() {
-                self.context.truncate(seq as SeqId, 0);
-                self.held[seq].clear();
+        match self.context.decode(&batch, interrupt) {
+            Decode::Done => {}
+            Decode::Cancelled => {
+                for (seq, held) in self.held.iter().enumerate() {
+                    self.context.truncate(seq as SeqId, held.len());
+                }
+                return false;
             }
-            return false;
+            Decode::Failed(reason) => {
+                tracing::warn!(reason, "the draft model could not compute a step");
+                for (seq, held) in self.held.iter_mut().enumerate() {
+                    self.context.truncate(seq as SeqId, 0);
+                    held.clear();
+                }
+                return false;
+            }
         }
         for &Entry { token, seq, .. } in &batch.entries {
             self.held[seq as usize].push(token);

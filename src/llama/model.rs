@@ -112,9 +112,9 @@ impl Model for LlamaCpp {
         self.draft.is_some()
     }
 
-    fn guess(&mut self, wanted: &[GuessWanted<'_>]) -> Vec<Vec<Token>> {
+    fn guess(&mut self, wanted: &[GuessWanted<'_>], interrupt: &Interrupt<'_>) -> Vec<Vec<Token>> {
         match &mut self.draft {
-            Some(draft) => draft.guess(wanted),
+            Some(draft) => draft.guess(wanted, interrupt),
             None => vec![Vec::new(); wanted.len()],
         }
     }

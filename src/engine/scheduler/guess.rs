@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::domain::Token;
-use crate::engine::model::{GuessWanted, Model};
+use crate::engine::model::{CancelFlag, GuessWanted, Interrupt, Model};
 use crate::engine::speculation::{Guesser, Outlook};
 
 use super::Scheduler;
@@ -38,7 +38,7 @@ impl PlannedGuesses {
 
 impl<M: Model> Scheduler<M> {
     /// Guesses for a step in which every running slot gets one token.
-    pub(super) fn guesses(&mut self) -> PlannedGuesses {
+    pub(super) fn guesses(&mut self, stop: &CancelFlag) -> PlannedGuesses {
         let is_running = |i: &usize| {
             self.slots[*i].as_ref().is_some_and(|slot| slot.parked.is_none() && !slot.is_reading())
         };
@@ -79,21 +79,27 @@ impl<M: Model> Scheduler<M> {
             }
         }
         if !for_draft.is_empty() {
-            self.ask_draft(&for_draft, &mut planned);
+            self.ask_draft(&for_draft, stop, &mut planned);
         }
         planned
     }
 
     /// Asks the draft model for so many tokens for each of these slots.
-    fn ask_draft(&mut self, wanted: &[(usize, usize)], planned: &mut PlannedGuesses) {
-        let texts: Vec<GuessWanted<'_>> = wanted
+    fn ask_draft(
+        &mut self,
+        wanted: &[(usize, usize)],
+        stop: &CancelFlag,
+        planned: &mut PlannedGuesses,
+    ) {
+        let (texts, requests): (Vec<_>, Vec<_>) = wanted
             .iter()
             .filter_map(|&(i, n)| {
                 let slot = self.slots[i].as_ref()?;
-                Some(GuessWanted { seq: slot.seq, tokens: &slot.tokens, n })
+                let wanted = GuessWanted { seq: slot.seq, tokens: &slot.tokens, n };
+                Some((wanted, slot.job.cancel.clone()))
             })
-            .collect();
-        let guesses = self.model.guess(&texts);
+            .unzip();
+        let guesses = self.model.guess(&texts, &Interrupt { requests: &requests, stop });
         planned.asked_draft = true;
         for (&(i, n), mut tokens) in wanted.iter().zip(guesses) {
             tokens.truncate(n);

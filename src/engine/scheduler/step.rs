@@ -35,8 +35,8 @@ struct Take {
 }
 
 impl<M: Model> Scheduler<M> {
-    /// Plans the next step; `None` when no slot can run.
-    pub(in crate::engine) fn plan(&mut self) -> Option<Step> {
+    /// Plans the next step; `None` when no slot can run. `stop` ends the guessing for it early.
+    pub(in crate::engine) fn plan(&mut self, stop: &CancelFlag) -> Option<Step> {
         self.meet_twins();
         let runs = |slot: &Slot<M::Sampler>| slot.parked.is_none() && slot.twin.is_none();
         let running = || self.slots.iter().flatten().filter(|slot| runs(slot));
@@ -57,7 +57,7 @@ impl<M: Model> Scheduler<M> {
             |order: u64| readers.iter().position(|&(o, _)| o == order).map_or(0, |i| shares[i]);
 
         let mut guesses =
-            if readers.is_empty() { self.guesses() } else { PlannedGuesses::default() };
+            if readers.is_empty() { self.guesses(stop) } else { PlannedGuesses::default() };
         let asked_draft = guesses.asked_draft;
         let mut step = Step { decoding, asked_draft, ..Step::default() };
         for (i, slot) in self.slots.iter().enumerate() {

@@ -100,8 +100,9 @@ impl Rig {
     fn turn(&mut self) -> Option<usize> {
         self.scheduler.sweep(self.now);
         self.scheduler.admit(self.now);
-        let step = self.scheduler.plan()?;
-        let result = self.scheduler.decode(&step, &CancelFlag::default());
+        let stop = CancelFlag::default();
+        let step = self.scheduler.plan(&stop)?;
+        let result = self.scheduler.decode(&step, &stop);
         let began = self.now;
         self.now += Duration::from_millis(10);
         let n = step.n_tokens();
@@ -374,4 +375,18 @@ fn a_short_prompt_passes_a_long_one_and_the_next_has_to_share() {
     assert_eq!(rig.turn(), Some(16), "both");
     second.read();
     assert_eq!(second.usage().prompt_tokens, 2);
+}
+
+#[test]
+fn slots_take_turns_at_guessing() {
+    // A step has three guesses, which one slot takes.
+    let limits = Limits { n_batch: 16, n_slots: 2, n_parked: 4, kv_tokens: 200, n_guesses: 3 };
+    let mut rig = Rig::new(limits, 100);
+    let mut clients = [rig.submit("loop ab", at_most(90)), rig.submit("loop cd", at_most(90))];
+    for _ in 0..24 {
+        rig.turn();
+        clients.iter_mut().for_each(Client::read);
+    }
+    let [a, b] = clients.map(|client| client.text.len());
+    assert!(a + b > 2 * 24 && a.abs_diff(b) <= 4, "{a} and {b}");
 }
