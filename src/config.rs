@@ -261,7 +261,7 @@ mod tests {
             ("plan --vram 3,5GB", "write 3.5GB"),
             ("plan --vram 3GB, 8GB", "3GB,8GB"),
             ("plan --vram -3GB", "-3GB"),
-            ("plan --vram 3000000GB", "more than any card has"),
+            ("plan --vram 3000000GB", "more than there is"),
             ("plan --vram much", "500MB"),
             ("plan --vram 3 GB", "such as 3GB"),
         ];

@@ -149,7 +149,8 @@ impl Plan {
                 .sum();
             let left = llama::spare_memory().saturating_sub(taken);
             let kv: u64 = placement.cards.iter().chain([&placement.cpu]).map(|part| part.kv).sum();
-            kv.min(left / CACHE_RAM_PART)
+            // A sequence that fills the cache takes a little more outside of it.
+            (kv + kv / 16).min(left / CACHE_RAM_PART)
         });
         Ok(Self {
             placement,

@@ -77,8 +77,8 @@ pub(super) struct Typed {
     kv_size: Option<u32>,
 
     /// Memory for finished texts that are kept outside of the KV cache, so that who comes back to one
-    /// need not wait for it to be read again (500MB, 0 for none) [default: as much as the KV cache
-    /// has, at most a quarter of what is free]
+    /// need not wait for it to be read again (500MB; with 0 they stay in the KV cache, where they slow
+    /// down others on a processor) [default: what the KV cache has, at most a quarter of what is free]
     #[arg(long, value_name = "SIZE", env = "INFERENCE_CORE_CACHE_RAM", value_parser = bytes)]
     cache_ram: Option<u64>,
 
@@ -305,7 +305,7 @@ fn bytes(text: &str) -> Result<u64, String> {
     let number: f64 = digits.trim_end().parse().map_err(|_| expected())?;
     let bytes = number * unit as f64;
     if bytes > MOST_BYTES {
-        return Err("it is more than any card has, use at most 16TB".to_owned());
+        return Err("it is more than there is, use at most 16TB".to_owned());
     }
     // Not so for what is negative or no number.
     (bytes >= 0.0).then_some(bytes as u64).ok_or_else(expected)

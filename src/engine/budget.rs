@@ -86,7 +86,7 @@ impl StepBudget {
         let rows = (tokens + ROWS / 2) / ROWS * ROWS;
         let rows = match (is_solo, self.least(decoding)) {
             (true, _) => rows.max(SOLO_ROWS),
-            (false, least) if self.least_rows < ROWS => least,
+            (false, least) if decoding > 0 && self.least_rows < ROWS => least,
             (false, least) => rows.max(least),
         };
         // A short rest would cost nearly as much as a whole step.
@@ -96,7 +96,8 @@ impl StepBudget {
 
     /// Least tokens of a step. Half of its rows at least are for those that read.
     fn least(&self, decoding: usize) -> usize {
-        (decoding + self.least_rows / 2).next_multiple_of(self.least_rows)
+        let rows = if decoding > 0 { self.least_rows } else { ROWS };
+        (decoding + rows / 2).next_multiple_of(rows)
     }
 
     /// Learns from a step of `decoding` single tokens and `prompt` prompt tokens.
@@ -231,8 +232,13 @@ mod tests {
         assert_eq!(budget.prompt_tokens(1, &[900]), 3, "a step for a short prompt says nothing");
         budget.observe(1, 3, slow / 4);
         assert_eq!(budget.prompt_tokens(1, &[900]), 7, "and larger again");
-        budget.observe(1, 0, TARGET);
+        budget.observe(1, 0, TARGET / 10);
         assert_eq!(budget.prompt_tokens(1, &[900]), 15, "nobody was reading");
+        for _ in 0..4 {
+            budget.observe(1, budget.prompt_tokens(1, &[900]), slow);
+        }
+        assert_eq!(budget.prompt_tokens(1, &[900]), 3);
+        assert_eq!(budget.prompt_tokens(0, &[900, 900]), 16, "nobody is streaming");
     }
 
     #[test]

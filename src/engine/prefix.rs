@@ -31,6 +31,8 @@ pub(super) struct Kept {
     pub(super) tokens: Vec<Token>,
     pub(super) home: Home,
     last_used: u64,
+    /// Whether it is in the KV cache and may be swapped out; not where that was tried in vain.
+    may_leave: bool,
 }
 
 impl Kept {
@@ -77,20 +79,25 @@ impl PrefixCache {
     }
 
     /// The kept sequence with the longest common beginning with `prompt`, and its length. Of
-    /// several one in the KV cache, where it costs nothing to share. Those of which `is_usable`
-    /// says no are left out.
+    /// several one in the KV cache, where it costs nothing to share. `is_usable` is told how much
+    /// would be shared; those of which it says no are left out.
     pub(super) fn longest(
         &self,
         prompt: &[Token],
-        is_usable: impl Fn(&Kept) -> bool,
+        is_usable: impl Fn(&Kept, usize) -> bool,
     ) -> Option<(Key, usize)> {
         self.kept
             .iter()
-            .filter(|kept| is_usable(kept))
             .map(|kept| (kept, common_prefix(&kept.tokens, prompt)))
-            .filter(|&(_, n)| n > 0)
+            .filter(|&(kept, n)| n > 0 && is_usable(kept, n))
             .max_by_key(|&(kept, n)| (n, kept.seq().is_some()))
             .map(|(kept, n)| (kept.key, n))
+    }
+
+    /// How many tokens the entry `key` has, if it is swapped out; 0 otherwise.
+    pub(super) fn n_swapped_tokens(&self, key: Key) -> usize {
+        let swapped = self.kept.iter().filter(|kept| kept.seq().is_none());
+        swapped.filter(|kept| kept.key == key).map(|kept| kept.tokens.len()).sum()
     }
 
     /// The entry `key`, which is marked as just used.
@@ -118,7 +125,8 @@ impl PrefixCache {
         let seq = self.free.pop()?;
         self.clock += 1;
         let home = Home::Cache(seq);
-        self.kept.push(Kept { key: self.clock, tokens, home, last_used: self.clock });
+        let (key, last_used, may_leave) = (self.clock, self.clock, self.swap_bytes > 0);
+        self.kept.push(Kept { key, tokens, home, last_used, may_leave });
         Some(seq)
     }
 
@@ -151,6 +159,20 @@ impl PrefixCache {
         found.into_iter().map(|(_, key, seq)| (key, seq)).collect()
     }
 
+    /// What is kept in the KV cache, may be swapped out, and was used longest ago.
+    pub(super) fn next_to_leave(&self) -> Option<(Key, SeqId)> {
+        let may_leave = self.kept.iter().filter(|kept| kept.may_leave);
+        let oldest = may_leave.min_by_key(|kept| kept.last_used)?;
+        Some((oldest.key, oldest.seq()?))
+    }
+
+    /// Notes that the entry `key` cannot be swapped out.
+    pub(super) fn stays(&mut self, key: Key) {
+        if let Some(kept) = self.kept.iter_mut().find(|kept| kept.key == key) {
+            kept.may_leave = false;
+        }
+    }
+
     /// Most bytes an entry may have to be swapped out.
     pub(super) fn swap_bytes(&self) -> usize {
         self.swap_bytes
@@ -171,6 +193,7 @@ impl PrefixCache {
         if let Some(kept) = self.kept.iter_mut().find(|kept| kept.key == key) {
             self.free.extend(kept.seq());
             kept.home = Home::Swapped(bytes);
+            kept.may_leave = false;
         }
     }
 
@@ -191,7 +214,7 @@ mod tests {
     use super::*;
 
     fn longest(cache: &PrefixCache, prompt: &[Token]) -> Option<(Key, usize)> {
-        cache.longest(prompt, |_| true)
+        cache.longest(prompt, |_, _| true)
     }
 
     fn key_of(cache: &PrefixCache, seq: SeqId) -> Key {
@@ -208,7 +231,7 @@ mod tests {
         assert_eq!(longest(&cache, &[1, 2, 9, 8]), Some((long, 3)));
         assert_eq!(longest(&cache, &[1, 2, 3, 4]), Some((short, 3)));
         assert_eq!(longest(&cache, &[7]), None);
-        assert_eq!(cache.longest(&[1, 2, 3], |kept| kept.tokens.len() > 3), Some((long, 2)));
+        assert_eq!(cache.longest(&[1, 2, 3], |kept, _| kept.tokens.len() > 3), Some((long, 2)));
     }
 
     #[test]
@@ -255,6 +278,20 @@ mod tests {
         cache.park(vec![4]).unwrap();
         cache.swap_out(cache.in_cache()[0].0, vec![0; 4]);
         assert!(longest(&cache, &[2]).is_some() && longest(&cache, &[3]).is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_swapped_out_is_not_tried_again() {
+        let mut cache = PrefixCache::new(0..4, 10);
+        let first = cache.park(vec![1, 2, 3]).unwrap();
+        let second = cache.park(vec![4]).unwrap();
+        let (key, seq) = cache.next_to_leave().unwrap();
+        assert_eq!(seq, first);
+        cache.stays(key);
+        assert_eq!(cache.next_to_leave().unwrap().1, second);
+        cache.swap_out(key_of(&cache, second), vec![0; 4]);
+        assert_eq!(cache.next_to_leave(), None);
+        assert_eq!(cache.in_cache().len(), 1, "though it is still there");
     }
 
     #[test]

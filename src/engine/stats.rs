@@ -178,13 +178,18 @@ impl Stats {
         self.step_began_nanos.store(nanos(now - self.started), Relaxed);
     }
 
-    /// A step is over, which took so long in each of [`Phase::ALL`].
-    pub(super) fn step_ends(&self, took: [Duration; Phase::ALL.len()]) {
+    /// A step is computed. To be told before anybody learns what came of it, so that who asks then
+    /// finds it counted.
+    pub(super) fn step_ends(&self) {
         self.steps_total.fetch_add(1, Relaxed);
+        self.step_began_nanos.store(NONE, Relaxed);
+    }
+
+    /// A step took so long in each of [`Phase::ALL`].
+    pub(super) fn step_took(&self, took: [Duration; Phase::ALL.len()]) {
         for (total, took) in self.phase_nanos.iter().zip(took) {
             total.fetch_add(nanos(took), Relaxed);
         }
-        self.step_began_nanos.store(NONE, Relaxed);
     }
 
     pub(super) fn snapshot(&self, now: Instant) -> Snapshot {

@@ -172,8 +172,9 @@ fn serve<M: Model>(shared: &Shared, scheduler: &mut Scheduler<M>) {
             stats.step_begins(now);
             let result = scheduler.decode(&step, stopping);
             let decoded = Instant::now();
+            stats.step_ends();
             scheduler.commit(&step, result, now, decoded);
-            stats.step_ends([planned - now, decoded - planned, decoded.elapsed()]);
+            stats.step_took([planned - now, decoded - planned, decoded.elapsed()]);
         }
     }
 }

@@ -19,6 +19,14 @@ use super::Scheduler;
 /// cell of the cache.
 const SMALLEST_SHARE: usize = 8;
 
+/// A swapped sequence comes back as a whole, so it must be shared in one part of so many at least:
+/// copying that many tokens takes about as long as a small model needs to read one.
+const MOST_BY_SHARED: usize = 16;
+
+/// Once so many bytes were swapped out in a turn, the rest waits for the next one. A sequence is not
+/// cut in pieces, so it can be more.
+const SWAPPED_BYTES: usize = 16 << 20;
+
 /// Who holds the beginning of a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
@@ -49,6 +57,9 @@ impl<M: Model> Scheduler<M> {
             let Some(job) = self.queue.pop() else { break };
             self.start(job, free, reserved, now);
         }
+        if self.slots.iter().any(Option::is_some) {
+            self.swap_some();
+        }
         self.queue.tell_places();
     }
 
@@ -67,17 +78,16 @@ impl<M: Model> Scheduler<M> {
         let place = Place { seq: free as SeqId, order: self.admissions, reserved, guessers };
         let mut slot = Slot::new(job, place, sampler, now);
         self.admissions += 1;
-        let room = self.limits.kv_tokens.saturating_sub(self.n_reserved() + reserved);
-        let limit = room.min(self.model.kept_tokens());
         if slot.job.params.cache_prompt {
-            // What slows the request or is in its way leaves before what is kept for it comes back.
-            let source = self.source(&slot);
+            let source = self.source(&slot, 0);
             let spared = source.and_then(|(source, _)| source.key());
-            self.clear(limit, room, spared);
+            // It comes back as a whole, and what is too much is dropped then.
+            let back = spared.map_or(0, |key| self.cache.n_swapped_tokens(key));
+            self.make_room(reserved.max(back), spared);
             self.reuse(&mut slot, source);
             slot.twin = self.twin_of(&slot);
         }
-        self.clear(limit, room, None);
+        self.make_room(reserved, None);
         self.stats.queued.fetch_sub(1, Relaxed);
         self.stats.tally.queue_wait.observe(now.saturating_duration_since(slot.job.received));
         self.stats.active.fetch_add(1, Relaxed);
@@ -86,40 +96,59 @@ impl<M: Model> Scheduler<M> {
         self.count_kv();
     }
 
-    /// Swaps kept sequences out of the KV cache until they have no more than `limit` tokens there.
-    /// What cannot be swapped out is given up where they had more than `room` otherwise. `spared`
-    /// stays.
-    fn clear(&mut self, limit: usize, room: usize, spared: Option<Key>) {
+    /// Swaps kept sequences out of the KV cache, or gives them up where they cannot leave, until
+    /// there is room for `wanted` tokens beside what running slots were promised. `spared` stays.
+    fn make_room(&mut self, wanted: usize, spared: Option<Key>) {
+        let room = self.limits.kv_tokens.saturating_sub(self.n_reserved() + wanted);
         for (key, seq) in self.cache.in_cache() {
-            let held = self.cache.n_tokens();
-            if held <= limit {
+            if self.cache.n_tokens() <= room {
                 return;
             }
             if spared == Some(key) {
                 continue;
             }
-            if let Some(bytes) = self.model.swap_out(seq, self.cache.swap_bytes()) {
-                self.cache.swap_out(key, bytes);
-                self.stats.swapped_out_total.fetch_add(1, Relaxed);
-            } else if held > room {
+            if self.swap_out(key, seq).is_none() {
                 self.cache.remove(key);
-            } else {
-                continue;
+                self.model.truncate(seq, 0);
             }
-            self.model.truncate(seq, 0);
         }
     }
 
+    /// Swaps out what is kept in the KV cache beyond what the model can keep there without being
+    /// slowed down: a little a turn, since no step runs meanwhile.
+    fn swap_some(&mut self) {
+        let mut moved = 0;
+        while moved < SWAPPED_BYTES && self.cache.n_tokens() > self.model.kept_tokens() {
+            let Some((key, seq)) = self.cache.next_to_leave() else { return };
+            moved += self.swap_out(key, seq).unwrap_or(0);
+        }
+    }
+
+    /// Swaps the entry `key` out of `seq`; its bytes, or `None` where it has to stay.
+    fn swap_out(&mut self, key: Key, seq: SeqId) -> Option<usize> {
+        let Some(bytes) = self.model.swap_out(seq, self.cache.swap_bytes()) else {
+            self.cache.stays(key);
+            return None;
+        };
+        let n = bytes.len();
+        self.cache.swap_out(key, bytes);
+        self.model.truncate(seq, 0);
+        self.stats.swapped_out_total.fetch_add(1, Relaxed);
+        Some(n)
+    }
+
     /// Who holds the longest beginning of the prompt of `slot`, and how much of it, if that is
-    /// worth more than what the slot has. Of several the one that costs least to share with.
-    fn source(&self, slot: &Slot<M::Sampler>) -> Option<(Source, usize)> {
+    /// worth more than what the slot has. Of several the one that costs least to share with. Kept
+    /// sequences with `staying` tokens stay in the KV cache whoever it is.
+    fn source(&self, slot: &Slot<M::Sampler>, staying: usize) -> Option<(Source, usize)> {
         let prompt = slot.shareable_prompt();
-        let taken = self.n_reserved() + self.cache.n_tokens();
-        let room = self.limits.kv_tokens.saturating_sub(taken);
-        let kept = self.cache.longest(prompt, |kept| match kept.home {
+        let room = self.limits.kv_tokens.saturating_sub(self.n_reserved() + staying);
+        let kept = self.cache.longest(prompt, |kept, n| match kept.home {
             Home::Cache(_) => true,
-            // It comes back as a whole, and what is too much is dropped then.
-            Home::Swapped(_) => kept.tokens.len() <= room,
+            Home::Swapped(_) => {
+                let length = kept.tokens.len();
+                length <= room && length <= n * MOST_BY_SHARED
+            }
         });
         let kept = kept.map(|(key, n)| (Source::Kept(key), n));
         let running = self.others(slot.order).map(|other| {
@@ -219,7 +248,7 @@ impl<M: Model> Scheduler<M> {
             let Some(mut slot) = self.slots[i].take() else { continue };
             slot.twin = None;
             let before = slot.cached;
-            let source = self.source(&slot);
+            let source = self.source(&slot, self.cache.n_tokens());
             self.reuse(&mut slot, source);
             let found = slot.cached.saturating_sub(before) as u64;
             self.stats.cached_tokens_total.fetch_add(found, Relaxed);

@@ -81,3 +81,27 @@ fn a_text_that_is_too_long_to_come_back_beside_the_running_ones_is_read_again() 
     rig.drive(&mut [&mut running, &mut short]);
     assert_eq!(short.usage().cached_tokens, 0);
 }
+
+#[test]
+fn two_long_conversations_take_turns_in_a_cache_for_one() {
+    let limits = Limits { n_batch: 16, n_slots: 1, n_parked: 4, kv_tokens: 60, n_guesses: 0 };
+    for kept_tokens in [0, 60] {
+        let mut rig = Rig::keeping(kept_tokens, 4000, limits, 60);
+        rig.ask("the first of them, which has some forty letters");
+        rig.ask("and this is the second one, just as long as it");
+        let back = rig.ask("the first of them, which has some forty letters more");
+        assert_eq!(back.cached_tokens, 47, "it comes back though the other one was there");
+        let back = rig.ask("and this is the second one, just as long as it is");
+        assert_eq!(back.cached_tokens, 46);
+    }
+}
+
+#[test]
+fn a_long_text_does_not_come_back_for_a_few_words() {
+    let limits = Limits { n_batch: 64, n_slots: 1, n_parked: 4, kv_tokens: 400, n_guesses: 0 };
+    let mut rig = Rig::keeping(0, 4000, limits, 200);
+    rig.ask(&format!("beginning {}", "and a long text ".repeat(11)));
+    rig.ask("another text altogether");
+    assert_eq!(rig.ask("beginning of something else").cached_tokens, 0);
+    assert_eq!(rig.ask("beginning and a long text").cached_tokens, 24);
+}
