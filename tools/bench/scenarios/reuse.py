@@ -16,6 +16,9 @@ from . import texts
 CHAT_TOKENS, ANSWER_TOKENS, TURN_WORDS = 3000, 32, 64
 PREFIX_TOKENS, CLIENTS, OWN_WORDS = 2000, 8, 32
 CONTEXT = 4096
+KEPT_PROMPTS, KEPT_TOKENS = 6, 1500
+# A turn takes a minute for each server on two cores.
+KEPT_TURNS = 3
 
 
 def computed_by(server: Any, work: Callable[[], list[Any]]) -> int:
@@ -101,37 +104,34 @@ def shared_prefix(bench: Any) -> list[Row]:
     return compare(bench, CLIENTS, "8 clients, one prefix", measure)
 
 
-KEPT_PROMPTS, KEPT_TOKENS = 6, 1500
-# Each takes a minute and a half on two cores.
-KEPT_TURNS = 3
-
-
 def kept_prompts(bench: Any) -> list[Row]:
-    """Six prompts of 1,500 tokens that have nothing in common, one after another on an idle server,
+    """Six prompts of 1,500 tokens that have nothing in common, one after another on a new server,
     then the first again. The first row is the time to the first token of the sixth by that of the
     first: what the kept ones cost. The second is what the first one costs when it comes back, by
     its first time."""
     model = bench.middle
-    with bench.serve(model, 4, CONTEXT) as ours, bench.serve_llama(model, 4, CONTEXT) as theirs:
 
-        def read(server: Any) -> Any:
-            def measure(turn: int) -> dict[str, float]:
-                prompts = [
-                    texts.sized(theirs.tokens, (turn, "kept", part), KEPT_TOKENS)
-                    for part in range(KEPT_PROMPTS)
-                ]
-                times = [server.stream().ask(prompt, max_tokens=1).first_s for prompt in prompts]
-                again = server.stream().ask(prompts[0], max_tokens=1).first_s
-                return {"sixth": times[-1] / times[0], "again": again / times[0]}
+    def read(serve: Any) -> Any:
+        def measure(turn: int) -> dict[str, float]:
+            with serve(model, 4, CONTEXT) as server:
+                asked = [server.stream().ask(prompt, max_tokens=1) for prompt in prompts[turn]]
+                times = [answer.first_s for answer in asked]
+                again = server.stream().ask(prompts[turn][0], max_tokens=1).first_s
+            return {"sixth": times[-1] / times[0], "again": again / times[0]}
 
-            return measure
+        return measure
 
-        values = bench.in_turns(
-            model.stem,
-            "",
-            {OURS: read(ours), "llama-server": read(theirs)},
-            turns=min(bench.turns, KEPT_TURNS),
-        )
+    turns = min(bench.turns, KEPT_TURNS)
+    with bench.serve_llama(model, 4, CONTEXT) as counter:
+        prompts = [
+            [
+                texts.sized(counter.tokens, (turn, "kept", part), KEPT_TOKENS)
+                for part in range(KEPT_PROMPTS)
+            ]
+            for turn in range(turns)
+        ]
+    contestants = {OURS: read(bench.serve), "llama-server": read(bench.serve_llama)}
+    values = bench.in_turns(model.stem, "", contestants, turns=turns)
     rows = [("sixth prompt", "sixth", Goal(1.05)), ("first prompt again", "again", Goal(0.1))]
     return [
         Row(what, model.stem, "× the first", False, values[key], [goal])

@@ -13,10 +13,8 @@ from servers import Server
 LIGHT_TOKENS, TOKENS = 512, 64
 WAVE_LIGHT_TOKENS, WAVE_TOKENS, WAVE_WORDS = 256, 48, 16
 WAVE_CONTEXT = 512
-SAMPLED = {"temp": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "repeat_penalty": 1.1}
-
-
 PLAIN = f"{OURS}, no guessing"
+SAMPLED = {"temp": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "repeat_penalty": 1.1}
 
 
 def one_stream(bench: Any) -> list[Row]:
@@ -28,7 +26,7 @@ def one_stream(bench: Any) -> list[Row]:
     rows = []
     for model in [bench.demo, *bench.models]:
         light = bench.is_light(model)
-        count, times = (LIGHT_TOKENS, 3) if light else (TOKENS, 1 if bench.quick else 2)
+        count, times = LIGHT_TOKENS if light else TOKENS, 1 if bench.quick else 3
         with (
             bench.serve(model, 1, 1024) as ours,
             bench.serve(model, 1, 1024, "--speculative", "off") as plain,
@@ -62,12 +60,13 @@ def one_stream(bench: Any) -> list[Row]:
                     "llama-server": served(theirs),
                 },
             )["rate"]
-        without = rates.pop(PLAIN)
+        unguessed = rates.pop(PLAIN)
         ceiling_goal = Goal(0.98, ("llama-bench",))
         goals = [ceiling_goal, Goal(1.3 if light else 1.0, ("llama-server",))]
         rows.append(Row("one stream", model.stem, "tokens/s", True, rates, goals))
-        what, rates = "one stream, no guessing", {**rates, OURS: without}
-        rows.append(Row(what, model.stem, "tokens/s", True, rates, [ceiling_goal]))
+        plain_rates = {**rates, OURS: unguessed}
+        what = "one stream, no guessing"
+        rows.append(Row(what, model.stem, "tokens/s", True, plain_rates, [ceiling_goal]))
     return rows
 
 
