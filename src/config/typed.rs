@@ -76,17 +76,17 @@ pub(super) struct Typed {
     #[arg(long, value_name = "TOKENS", env = "INFERENCE_CORE_KV_SIZE", value_parser = value_parser!(u32).range(1..))]
     kv_size: Option<u32>,
 
-    /// Memory for finished texts that are kept outside of the KV cache, so that who comes back to one
-    /// need not wait for it to be read again (500MB; with 0 they stay in the KV cache, where they slow
-    /// down others on a processor) [default: what the KV cache has, at most a quarter of what is free]
+    /// Memory for finished conversations outside of the KV cache, so that going on with one need not
+    /// read it again (500MB; with 0 they stay in the KV cache, where they slow down others on a
+    /// processor) [default: what the KV cache has, at most a quarter of what is free beside the model]
     #[arg(long, value_name = "SIZE", env = "INFERENCE_CORE_CACHE_RAM", value_parser = bytes)]
     cache_ram: Option<u64>,
 
-    /// Threads that compute [default: one for each core]
+    /// Threads that compute [default: one for each physical core]
     #[arg(long, short, value_name = "N", env = "INFERENCE_CORE_THREADS", value_parser = value_parser!(u32).range(1..=512))]
     threads: Option<u32>,
 
-    /// Most tokens of one step; more read prompts faster and need more memory
+    /// Most tokens of one step; more need memory, and more than 512 read prompts faster on cards
     #[arg(long, value_name = "TOKENS", env = "INFERENCE_CORE_UBATCH", default_value_t = 512, value_parser = value_parser!(u32).range(64..=8192))]
     ubatch: u32,
 

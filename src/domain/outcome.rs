@@ -96,7 +96,7 @@ pub enum Outcome {
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
-    /// How many of those were found in the KV cache.
+    /// How many of those were kept of other requests and not computed.
     pub cached_tokens: usize,
     /// How many were computed: the others, unless the request ended before.
     pub read_tokens: usize,

@@ -56,7 +56,7 @@ pub struct Params {
     pub ignore_eos: bool,
     /// Most tokens to generate; `None` until the context is full.
     pub max_tokens: Option<u32>,
-    /// Share the longest prefix that is already in the KV cache.
+    /// Share the longest prefix that is kept of earlier requests, and keep this one.
     pub cache_prompt: bool,
     /// Report how much of a long prompt has been read.
     pub progress: bool,

@@ -23,8 +23,8 @@ const LEAST_ROWS: usize = 4;
 /// A step is slow that takes so much longer than the target, in percent of it.
 const SLOW_PERCENT: u32 = 150;
 
-/// So is none that takes as long as so many steps in which nobody reads: smaller ones would not make
-/// a slow model's streams much smoother.
+/// No step is slow that takes less than so many steps in which nobody reads: smaller ones would make
+/// the streams of a slow model hardly smoother.
 const STEPS_OF_A_SLOW_MODEL: u32 = 3;
 
 /// Slow steps in a row until there are fewer tokens in one: a single one says little.
@@ -86,6 +86,7 @@ impl StepBudget {
         let rows = (tokens + ROWS / 2) / ROWS * ROWS;
         let rows = match (is_solo, self.least(decoding)) {
             (true, _) => rows.max(SOLO_ROWS),
+            // A slow step is as small as it can be, whatever the rate of the last ones promises.
             (false, least) if decoding > 0 && self.least_rows < ROWS => least,
             (false, least) => rows.max(least),
         };

@@ -28,7 +28,8 @@ pub struct Options {
     pub ctx_size: usize,
     /// Requests that may wait for a slot.
     pub max_queue: usize,
-    /// Bytes of ordinary memory for finished sequences that are kept beside the KV cache.
+    /// Bytes of ordinary memory for finished sequences that are kept beside the KV cache. While one
+    /// is copied there may be that one more.
     pub swap_bytes: usize,
     /// How long a client may leave its outbox full.
     pub slow_client_grace: Duration,
@@ -124,6 +125,11 @@ impl EngineHandle {
     /// Requests that may wait for a slot.
     pub fn max_queue(&self) -> usize {
         self.shared.options.max_queue
+    }
+
+    /// Bytes of ordinary memory for finished sequences that are kept beside the KV cache.
+    pub fn swap_bytes(&self) -> usize {
+        self.shared.options.swap_bytes
     }
 
     /// Refuses everything new and everything that waits; what runs may finish.

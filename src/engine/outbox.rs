@@ -50,7 +50,7 @@ pub struct Bell {
 }
 
 impl Bell {
-    /// Waits for anything but an end. Who looks seldom finds more at a time.
+    /// Waits for anything but an end. Who waits a little before asking finds more text at once.
     pub async fn news(&self) {
         self.news.notified().await;
     }

@@ -12,6 +12,9 @@ use super::model::SeqId;
 /// Sequences that may be swapped out at a time, however small. Each is looked at for every request.
 const MOST_SWAPPED: usize = 1024;
 
+/// A copy is not made for what is one part in so many of a sequence.
+const SMALL_PART: usize = 8;
+
 /// Names an entry for as long as it is held.
 pub(super) type Key = u64;
 
@@ -56,6 +59,10 @@ impl Kept {
 pub(super) struct PrefixCache {
     kept: Vec<Kept>,
     free: Vec<SeqId>,
+    /// Sum of the lengths in the KV cache; a prefix that two share is counted twice.
+    n_tokens: usize,
+    /// How many are swapped out, and their bytes.
+    swapped: (usize, usize),
     /// Most bytes that may be swapped out.
     swap_bytes: usize,
     clock: u64,
@@ -64,18 +71,18 @@ pub(super) struct PrefixCache {
 impl PrefixCache {
     /// A cache that may use the sequence ids of `ids`, and `swap_bytes` of ordinary memory.
     pub(super) fn new(ids: std::ops::Range<SeqId>, swap_bytes: usize) -> Self {
-        Self { kept: Vec::new(), free: ids.rev().collect(), swap_bytes, clock: 0 }
+        let (kept, free) = (Vec::new(), ids.rev().collect());
+        Self { kept, free, n_tokens: 0, swapped: (0, 0), swap_bytes, clock: 0 }
     }
 
     /// Tokens that are kept in the KV cache; a prefix that two share is counted twice.
     pub(super) fn n_tokens(&self) -> usize {
-        self.kept.iter().filter(|kept| kept.seq().is_some()).map(|kept| kept.tokens.len()).sum()
+        self.n_tokens
     }
 
     /// How many sequences are swapped out, and their bytes.
     pub(super) fn swapped(&self) -> (usize, usize) {
-        let swapped = self.kept.iter().filter(|kept| kept.seq().is_none());
-        swapped.fold((0, 0), |(n, bytes), kept| (n + 1, bytes + kept.bytes()))
+        self.swapped
     }
 
     /// The kept sequence with the longest common beginning with `prompt`, and its length. Of
@@ -125,6 +132,7 @@ impl PrefixCache {
         let seq = self.free.pop()?;
         self.clock += 1;
         let home = Home::Cache(seq);
+        self.n_tokens += tokens.len();
         let (key, last_used, may_leave) = (self.clock, self.clock, self.swap_bytes > 0);
         self.kept.push(Kept { key, tokens, home, last_used, may_leave });
         Some(seq)
@@ -159,11 +167,22 @@ impl PrefixCache {
         found.into_iter().map(|(_, key, seq)| (key, seq)).collect()
     }
 
-    /// What is kept in the KV cache, may be swapped out, and was used longest ago.
-    pub(super) fn next_to_leave(&self) -> Option<(Key, SeqId)> {
-        let may_leave = self.kept.iter().filter(|kept| kept.may_leave);
+    /// What is kept in the KV cache, may be swapped out, and was used longest ago. Those whose tokens
+    /// are `in_use` stay.
+    pub(super) fn next_to_leave(&self, in_use: impl Fn(&[Token]) -> bool) -> Option<(Key, SeqId)> {
+        let may_leave = self.kept.iter().filter(|kept| kept.may_leave && !in_use(&kept.tokens));
         let oldest = may_leave.min_by_key(|kept| kept.last_used)?;
         Some((oldest.key, oldest.seq()?))
+    }
+
+    /// Whether the entry `key` is not worth a copy of its own: one that was used later has all of it
+    /// but a small part of its end.
+    pub(super) fn is_nearly_held(&self, key: Key) -> bool {
+        let Some(kept) = self.kept.iter().find(|kept| kept.key == key) else { return false };
+        let most = kept.tokens.len() - kept.tokens.len() / SMALL_PART;
+        self.kept.iter().any(|other| {
+            other.last_used > kept.last_used && common_prefix(&other.tokens, &kept.tokens) >= most
+        })
     }
 
     /// Notes that the entry `key` cannot be swapped out.
@@ -182,8 +201,9 @@ impl PrefixCache {
     /// gives up the least recently used ones for which there is no room beside. The id of `key`
     /// must be emptied.
     pub(super) fn swap_out(&mut self, key: Key, bytes: Vec<u8>) {
+        debug_assert!(bytes.len() <= self.swap_bytes, "it was to be no larger");
         while {
-            let (n, held) = self.swapped();
+            let (n, held) = self.swapped;
             n > 0 && (n >= MOST_SWAPPED || held + bytes.len() > self.swap_bytes)
         } {
             let swapped = (0..self.kept.len()).filter(|&i| self.kept[i].seq().is_none());
@@ -192,13 +212,21 @@ impl PrefixCache {
         }
         if let Some(kept) = self.kept.iter_mut().find(|kept| kept.key == key) {
             self.free.extend(kept.seq());
+            self.n_tokens -= kept.tokens.len();
+            self.swapped = (self.swapped.0 + 1, self.swapped.1 + bytes.len());
             kept.home = Home::Swapped(bytes);
             kept.may_leave = false;
         }
     }
 
     fn remove_at(&mut self, i: usize) -> Option<SeqId> {
-        let seq = self.kept.swap_remove(i).seq();
+        let kept = self.kept.swap_remove(i);
+        let seq = kept.seq();
+        if seq.is_some() {
+            self.n_tokens -= kept.tokens.len();
+        } else {
+            self.swapped = (self.swapped.0 - 1, self.swapped.1 - kept.bytes());
+        }
         self.free.extend(seq);
         seq
     }
@@ -285,13 +313,27 @@ mod tests {
         let mut cache = PrefixCache::new(0..4, 10);
         let first = cache.park(vec![1, 2, 3]).unwrap();
         let second = cache.park(vec![4]).unwrap();
-        let (key, seq) = cache.next_to_leave().unwrap();
+        let (key, seq) = cache.next_to_leave(|_| false).unwrap();
         assert_eq!(seq, first);
         cache.stays(key);
-        assert_eq!(cache.next_to_leave().unwrap().1, second);
+        assert_eq!(cache.next_to_leave(|tokens| tokens == [4]), None, "it is in use");
+        assert_eq!(cache.next_to_leave(|_| false).unwrap().1, second);
         cache.swap_out(key_of(&cache, second), vec![0; 4]);
-        assert_eq!(cache.next_to_leave(), None);
+        assert_eq!(cache.next_to_leave(|_| false), None);
         assert_eq!(cache.in_cache().len(), 1, "though it is still there");
+    }
+
+    #[test]
+    fn what_a_newer_one_has_but_for_its_end_is_not_worth_a_copy() {
+        let mut cache = PrefixCache::new(0..4, 1000);
+        let like = |end: Token| [vec![7; 16], vec![end]].concat();
+        let old = cache.park(like(1)).unwrap();
+        let new = cache.park(like(2)).unwrap();
+        let (old, new) = (key_of(&cache, old), key_of(&cache, new));
+        assert!(cache.is_nearly_held(old) && !cache.is_nearly_held(new));
+        let half = cache.park([vec![7; 8], vec![9; 8]].concat()).unwrap();
+        cache.park(like(3)).unwrap();
+        assert!(!cache.is_nearly_held(key_of(&cache, half)));
     }
 
     #[test]

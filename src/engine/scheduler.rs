@@ -46,6 +46,8 @@ pub(super) struct Scheduler<M: Model> {
     guess_turn: usize,
     /// Admissions so far.
     admissions: u64,
+    /// Whether kept sequences may have to leave the KV cache.
+    is_crowded: bool,
 }
 
 impl<M: Model> Scheduler<M> {
@@ -73,6 +75,7 @@ impl<M: Model> Scheduler<M> {
             speculator: Speculator::new(options.guess_margin_percent),
             guess_turn: 0,
             admissions: 0,
+            is_crowded: false,
         }
     }
 
@@ -146,6 +149,7 @@ impl<M: Model> Scheduler<M> {
             }
             if let Some(seq) = self.cache.park(kept.to_vec()) {
                 self.model.share(slot.seq, seq, slot.computed);
+                self.is_crowded = true;
             }
         }
         self.release(slot, now, end);

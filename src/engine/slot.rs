@@ -121,7 +121,7 @@ pub(super) struct Slot<S> {
     pub(super) n_prompt: usize,
     /// How many of `tokens` are in the KV cache.
     pub(super) computed: usize,
-    /// How many of those were found there.
+    /// How many of those were kept of other requests.
     pub(super) cached: usize,
     /// Tokens of the KV cache that are kept free for this slot, all it can ever need.
     pub(super) reserved: usize,

@@ -230,10 +230,11 @@ impl Context {
         // llama.cpp gives out only sequences that could be decoded.
         let stopover = i32::try_from(self.options.n_slots).ok()?;
         let id = self.id(seq)?;
-        // SAFETY: both ids are below the cache's 256, the stopover below `n_seq_max`, and empty.
+        // SAFETY: the context is alive; both ids are below the cache's 256, and the stopover, which
+        // `id` never is, is empty: it is emptied below whatever happens.
         unsafe { sys::llama_memory_seq_cp(self.memory(), id, stopover, -1, -1) };
         let bytes = self.copy_out(stopover, limit);
-        self.remove(stopover, -1);
+        self.remove(stopover, 0);
         bytes
     }
 
@@ -260,13 +261,13 @@ impl Context {
     /// context made with the same options; false, and empty, where there is no room.
     pub(super) fn swap_in(&mut self, to: SeqId, bytes: &[u8]) -> bool {
         let Some(to) = self.id(to).filter(|_| to < self.options.n_slots) else { return false };
-        // SAFETY: the context is alive, the id below its `n_seq_max`, and the bytes are what it
-        // gave out itself; llama.cpp reads no more than their length.
+        // SAFETY: the context is alive and the id below its `n_seq_max`. The bytes are what it gave
+        // out itself and have not left the process since; llama.cpp reads no more than their length.
         let n = unsafe {
             sys::llama_state_seq_set_data(self.context.as_ptr(), bytes.as_ptr(), bytes.len(), to)
         };
         if n == 0 {
-            self.remove(to, -1);
+            self.remove(to, 0);
         }
         n > 0
     }

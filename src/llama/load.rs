@@ -16,7 +16,7 @@ use super::devices::cards;
 use super::draft::{DraftModel, is_same_vocabulary};
 use super::error::LoadError;
 use super::logs::{Buffer, take_buffers, take_complaints};
-use super::model::{Kept, LlamaCpp};
+use super::model::{LlamaCpp, Retention};
 use super::offload::{Behind, Card, Demand, KvType, Placement, Wanted, Where, arrange};
 use super::source::Description;
 use super::vocabulary::LlamaVocabulary;
@@ -102,10 +102,10 @@ fn attempt(
     refuse_what_cannot_generate(&model, &name)?;
     let vocabulary = Arc::new(LlamaVocabulary::new(model.clone()));
     let is_offloaded = placement.gpu_layers > 0;
-    let kept = Kept::of(&model, is_offloaded);
+    let retention = Retention::of(&model, is_offloaded);
     let flash_attention = flash(description, &options, is_offloaded);
     let context_options = ContextOptions {
-        can_swap: kept.can_swap(),
+        can_swap: retention.can_swap(),
         ..context_options(&options, is_offloaded, flash_attention)
     };
     let context = Context::new(model.clone(), context_options).ok_or_else(|| {
@@ -120,7 +120,7 @@ fn attempt(
     progress.memory(compare(placement, &take_buffers()));
     progress.offloaded(placement.gpu_layers);
     let draft = draft.map(|draft| load_draft(draft, &vocabulary, options, progress)).transpose()?;
-    let model = LlamaCpp::new(context, draft, vocabulary.clone(), options, kept);
+    let model = LlamaCpp::new(context, draft, vocabulary.clone(), options, retention);
     Ok(Loaded { model, vocabulary })
 }
 

@@ -29,7 +29,7 @@ pub struct LlamaCpp {
 
 /// What can become of finished sequences.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Kept {
+pub(super) struct Retention {
     /// Whether they can be kept, and shared in part.
     is_shared: bool,
     /// Length of the sliding attention window; 0 where every layer sees everything.
@@ -38,7 +38,7 @@ pub(super) struct Kept {
     is_on_cpu: bool,
 }
 
-impl Kept {
+impl Retention {
     pub(super) fn of(model: &LlamaModel, is_offloaded: bool) -> Self {
         // SAFETY: the model is loaded; the function only looks at it.
         let window = unsafe { sys::llama_model_n_swa(context::raw(model)) };
@@ -51,8 +51,8 @@ impl Kept {
         }
     }
 
-    /// llama.cpp gives out no more of a windowed layer than its window, and a request that leaves
-    /// the text a few tokens before its end, as the next turn of a chat may, could use none of it.
+    /// llama.cpp gives out no more of a windowed layer than its window, and a request that branches
+    /// off a few tokens before its end, as the next turn of a chat may, could use none of it.
     pub(super) fn can_swap(self) -> bool {
         self.is_shared && self.window == 0
     }
@@ -61,7 +61,7 @@ impl Kept {
     /// the cache for every token, also at those of others, which it only skips: behind 15,000 kept
     /// tokens it reads a prompt of 4,096 in twice the time. From 512 cells on it gives each thread a
     /// part of the cells besides, and one that has little but skipped ones waits for the others.
-    fn tokens(self, kv_tokens: usize) -> usize {
+    fn tokens_beside_others(self, kv_tokens: usize) -> usize {
         if self.is_on_cpu && self.can_swap() { 0 } else { kv_tokens }
     }
 }
@@ -72,9 +72,9 @@ impl LlamaCpp {
         draft: Option<DraftModel>,
         vocabulary: Arc<LlamaVocabulary>,
         options: Options,
-        kept: Kept,
+        retention: Retention,
     ) -> Self {
-        let Kept { is_shared, window, .. } = kept;
+        let Retention { is_shared, window, .. } = retention;
         let kv_tokens = options.kv_tokens as usize;
         Self {
             context,
@@ -88,7 +88,7 @@ impl LlamaCpp {
                 n_guesses: if is_shared { options.guesses as usize } else { 0 },
             },
             window,
-            kept_tokens: kept.tokens(kv_tokens),
+            kept_tokens: retention.tokens_beside_others(kv_tokens),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From the queue into a slot: by tokens, and with whatever is already in the KV cache.
+//! From the queue into a slot: by tokens, and with whatever is kept of earlier requests.
 //!
 //! A request enters when its prompt and all it may generate fit beside what the running slots
 //! have been promised, so the cache cannot overflow later and nobody is ever evicted. Kept
@@ -8,6 +8,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+use crate::domain::Token;
 use crate::engine::model::{Model, SeqId};
 use crate::engine::prefix::{Home, Key, common_prefix};
 use crate::engine::slot::{Job, Place, Slot, Twin};
@@ -93,6 +94,7 @@ impl<M: Model> Scheduler<M> {
         self.stats.active.fetch_add(1, Relaxed);
         self.stats.cached_tokens_total.fetch_add(slot.cached as u64, Relaxed);
         self.slots[free] = Some(slot);
+        self.is_crowded = true;
         self.count_kv();
     }
 
@@ -115,17 +117,35 @@ impl<M: Model> Scheduler<M> {
     }
 
     /// Swaps out what is kept in the KV cache beyond what the model can keep there without being
-    /// slowed down: a little a turn, since no step runs meanwhile.
+    /// slowed down: a little a turn, since no step runs meanwhile. What a running request mostly
+    /// shares stays: its cells are in the cache in any case.
     fn swap_some(&mut self) {
         let mut moved = 0;
-        while moved < SWAPPED_BYTES && self.cache.n_tokens() > self.model.kept_tokens() {
-            let Some((key, seq)) = self.cache.next_to_leave() else { return };
-            moved += self.swap_out(key, seq).unwrap_or(0);
+        while self.is_crowded {
+            if moved >= SWAPPED_BYTES {
+                return;
+            }
+            let in_use = |tokens: &[Token]| {
+                self.slots.iter().flatten().any(|slot| {
+                    2 * common_prefix(&slot.tokens[..slot.computed], tokens) > tokens.len()
+                })
+            };
+            let is_over = self.cache.n_tokens() > self.model.kept_tokens();
+            let next = if is_over { self.cache.next_to_leave(in_use) } else { None };
+            match next {
+                Some((key, seq)) => moved += self.swap_out(key, seq).unwrap_or(0),
+                None => self.is_crowded = false,
+            }
         }
     }
 
     /// Swaps the entry `key` out of `seq`; its bytes, or `None` where it has to stay.
     fn swap_out(&mut self, key: Key, seq: SeqId) -> Option<usize> {
+        if self.cache.is_nearly_held(key) {
+            self.cache.remove(key);
+            self.model.truncate(seq, 0);
+            return Some(0);
+        }
         let Some(bytes) = self.model.swap_out(seq, self.cache.swap_bytes()) else {
             self.cache.stays(key);
             return None;
@@ -173,7 +193,7 @@ impl<M: Model> Scheduler<M> {
                     Home::Swapped(ref bytes) => {
                         self.model.truncate(slot.seq, 0);
                         let is_back = self.model.swap_in(slot.seq, bytes);
-                        self.stats.swapped_in_total.fetch_add(1, Relaxed);
+                        self.stats.swapped_in_total.fetch_add(is_back.into(), Relaxed);
                         let n = if is_back { self.model.shareable(slot.seq, n) } else { 0 };
                         self.model.truncate(slot.seq, n);
                         Some(n)

@@ -105,3 +105,17 @@ fn a_long_text_does_not_come_back_for_a_few_words() {
     assert_eq!(rig.ask("beginning of something else").cached_tokens, 0);
     assert_eq!(rig.ask("beginning and a long text").cached_tokens, 24);
 }
+
+#[test]
+fn a_beginning_that_many_share_is_neither_moved_while_it_is_in_use_nor_copied_twice() {
+    let mut rig = swapping(4000);
+    for question in ["one", "two", "six"] {
+        let used = rig.ask(&format!("instructions that all of them share: {question}"));
+        assert!(used.cached_tokens >= 37 || question == "one");
+    }
+    assert_eq!(rig.stats.swapped_out_total.load(Relaxed), 0);
+    rig.ask("another text altogether");
+    assert_eq!(rig.kept().0, 1, "the others had the same but for three letters");
+    let again = rig.ask("instructions that all of them share: one");
+    assert_eq!(again.cached_tokens, 37);
+}
