@@ -20,6 +20,7 @@ pub const END: Token = 256;
 /// - `loop` repeats the prompt for ever,
 /// - `fail` makes every step it is part of fail,
 /// - `nan` makes sampling fail,
+/// - `lost` does not come back once it was swapped out,
 /// - anything else is repeated once, then the generation ends.
 #[derive(Debug)]
 pub struct Scripted {
@@ -154,9 +155,13 @@ impl Model for Scripted {
         let tokens = bytes
             .chunks_exact(4)
             .map(|token| Token::from_le_bytes([token[0], token[1], token[2], token[3]]));
+        let tokens: Vec<Token> = tokens.collect();
         let target = &mut self.sequences[to as usize];
         assert!(target.is_empty(), "sequence {to} is not empty");
-        *target = tokens.collect();
+        if is_script(&tokens, b"lost") {
+            return false;
+        }
+        *target = tokens;
         let held: usize = self.sequences.iter().map(Vec::len).sum();
         assert!(held <= self.limits.kv_tokens, "the KV cache is overfull");
         true

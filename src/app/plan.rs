@@ -147,10 +147,8 @@ impl Plan {
                 .flatten()
                 .map(|part| part.weights + part.kv + part.compute)
                 .sum();
-            let left = llama::spare_memory().saturating_sub(taken);
-            let kv: u64 = placement.cards.iter().chain([&placement.cpu]).map(|part| part.kv).sum();
-            // A sequence that fills the cache takes a little more outside of it.
-            (kv + kv / 16).min(left / CACHE_RAM_PART)
+            let kv = placement.cards.iter().chain([&placement.cpu]).map(|part| part.kv).sum();
+            cache_ram(kv, taken, llama::spare_memory())
         });
         Ok(Self {
             placement,
@@ -200,6 +198,17 @@ impl Plan {
     }
 }
 
+/// Bytes for finished conversations beside a KV cache of `kv` bytes, where the model takes `taken` of
+/// the `spare` ones of the machine; 0 are spare where that is not known.
+fn cache_ram(kv: u64, taken: u64, spare: u64) -> u64 {
+    // A sequence that fills the cache takes a little more outside of it.
+    let whole = kv + kv / 16;
+    match spare {
+        0 => whole,
+        spare => whole.min(spare.saturating_sub(taken) / CACHE_RAM_PART),
+    }
+}
+
 /// Why there is no card to put layers on, in a build for `backend`.
 fn no_card_reason(backend: &str) -> &'static str {
     match backend {
@@ -234,6 +243,14 @@ fn no_card(backend: &str, asked: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn finished_conversations_have_what_the_kv_cache_has_and_a_quarter_of_what_is_left_at_most() {
+        assert_eq!(cache_ram(160, 1_000, 9_000), 170);
+        assert_eq!(cache_ram(1_600, 1_000, 3_000), 500);
+        assert_eq!(cache_ram(160, 1_000, 900), 0);
+        assert_eq!(cache_ram(160, 1_000, 0), 170, "what is spare is not known");
+    }
 
     #[test]
     fn what_is_asked_of_cards_in_vain_is_said_with_the_reason() {

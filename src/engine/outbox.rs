@@ -136,3 +136,25 @@ pub(super) struct FirstText {
     pub(super) received: Instant,
     pub(super) sent: Option<Instant>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_end_rings_apart_from_text_that_may_wait() {
+        let bell = Arc::new(Bell::default());
+        let outbox = Outbox::new(bell.clone(), Arc::new(Inbox::default()));
+        let has_ended = async || {
+            tokio::select! {
+                biased;
+                () = bell.end() => true,
+                () = std::future::ready(()) => false,
+            }
+        };
+        outbox.push("text", None);
+        assert!(!has_ended().await);
+        outbox.end(Outcome::Failed(crate::domain::Failure::ShuttingDown));
+        assert!(has_ended().await);
+    }
+}

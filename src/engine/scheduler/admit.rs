@@ -199,8 +199,9 @@ impl<M: Model> Scheduler<M> {
                         Some(n)
                     }
                 };
-                let is_moved = is_over && n.is_some_and(|n| n > 0);
-                let emptied = if is_moved { self.cache.remove(key) } else { None };
+                // What did not come back once would not the next time.
+                let is_gone = n.is_some_and(|n| is_over || n == 0);
+                let emptied = if is_gone { self.cache.remove(key) } else { None };
                 if let Some(emptied) = emptied {
                     self.model.truncate(emptied, 0);
                 }

@@ -60,26 +60,33 @@ fn a_text_that_cannot_leave_the_cache_stays_there_while_there_is_room() {
 
 #[test]
 fn a_text_that_is_too_long_to_come_back_beside_the_running_ones_is_read_again() {
+    let text = "a text of forty-two letters, no less, here";
+    // Sixty are promised to the one that runs; the text comes back as a whole.
+    for (kv_tokens, prompt, cached) in
+        [(120, format!("{text} and more"), 42), (100, text[..19].to_owned(), 0)]
+    {
+        let limits = Limits { n_batch: 16, n_slots: 2, n_parked: 4, kv_tokens, n_guesses: 0 };
+        let mut rig = Rig::keeping(0, 4000, limits, 60);
+        rig.ask(text);
+        let mut running = rig.submit("loop", Params::default());
+        rig.turn();
+        let mut asking = rig.submit(&prompt, at_most(1));
+        rig.turn();
+        running.cancel.set();
+        rig.drive(&mut [&mut running, &mut asking]);
+        assert_eq!(asking.usage().cached_tokens, cached, "of {kv_tokens}");
+    }
+}
+
+#[test]
+fn a_text_that_does_not_come_back_is_read_again_and_forgotten() {
     let mut rig = swapping(4000);
-    rig.ask("a text of forty-two letters, no less, here");
-    let mut running = rig.submit("loop", Params::default());
-    rig.turn();
-    // Sixty are promised to the one that runs, and sixty to the one that asks.
-    let mut long = rig.submit("a text of forty-two letters, no less, here and more", at_most(1));
-    rig.turn();
-    running.cancel.set();
-    rig.drive(&mut [&mut running, &mut long]);
-    assert_eq!(long.usage().cached_tokens, 42);
-    let limits = Limits { n_batch: 16, n_slots: 2, n_parked: 4, kv_tokens: 100, n_guesses: 0 };
-    let mut rig = Rig::keeping(0, 4000, limits, 60);
-    rig.ask("a text of forty-two letters, no less, here");
-    let mut running = rig.submit("loop", Params::default());
-    rig.turn();
-    let mut short = rig.submit("a text of forty-two", at_most(1));
-    rig.turn();
-    running.cancel.set();
-    rig.drive(&mut [&mut running, &mut short]);
-    assert_eq!(short.usage().cached_tokens, 0);
+    rig.ask("lost, this conversation");
+    rig.ask("another text altogether");
+    let again = rig.ask("lost, this conversation goes on");
+    assert_eq!((again.cached_tokens, again.read_tokens), (0, 31));
+    assert_eq!(rig.stats.swapped_in_total.load(Relaxed), 0);
+    assert_eq!(rig.kept().0, 1, "the other text");
 }
 
 #[test]
