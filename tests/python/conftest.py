@@ -90,8 +90,11 @@ class Daemon:
         self.process.send_signal(number)
 
     def freeze(self) -> None:
-        """Stops all its processes where they are."""
+        """Stops it where it is, and returns when it stands still."""
         os.killpg(self.process.pid, signal.SIGSTOP)
+        # On a busy machine the signal is long on its way.
+        has_stopped = os.WSTOPPED | os.WNOHANG
+        eventually(lambda: os.waitid(os.P_PID, self.process.pid, has_stopped), "the daemon stops")
 
     def thaw(self) -> None:
         """Lets them go on."""
