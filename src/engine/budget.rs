@@ -80,7 +80,9 @@ impl StepBudget {
         let target = if is_solo { SOLO_TARGET.max(self.target) } else { self.target };
         let tokens = match self.tokens_per_second {
             Some(rate) => (rate * target.as_secs_f64()) as usize,
-            None if decoding == 0 => self.n_batch,
+            // Not the whole batch: a slow machine would be at it for seconds, and a step can only be
+            // given up between two operations.
+            None if decoding == 0 => SOLO_ROWS,
             None => FIRST_STEP,
         };
         let rows = (tokens + ROWS / 2) / ROWS * ROWS;
@@ -184,8 +186,8 @@ mod tests {
     #[test]
     fn a_step_fills_the_batch_when_nobody_streams_and_the_model_is_fast() {
         let mut budget = StepBudget::new(TARGET, 512);
-        assert_eq!(budget.prompt_tokens(0, &[2000]), 512);
-        budget.observe(0, 512, Duration::from_millis(100));
+        assert_eq!(budget.prompt_tokens(0, &[2000]), SOLO_ROWS, "not before that is known");
+        budget.observe(0, SOLO_ROWS, Duration::from_millis(10));
         assert_eq!(budget.prompt_tokens(0, &[2000]), 512);
     }
 

@@ -5,6 +5,7 @@
 //! over its limit says so, and the scheduler parks the slot. Room for one step's text beyond the
 //! limit is always there, so nothing is ever lost.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -46,18 +47,18 @@ impl Delivery {
 #[derive(Debug, Default)]
 pub struct Bell {
     news: Notify,
-    end: Notify,
+    urgent: Notify,
 }
 
 impl Bell {
-    /// Waits for anything but an end. Who waits a little before asking finds more text at once.
+    /// Waits for what is not urgent. Who waits a little before asking finds more text at once.
     pub async fn news(&self) {
         self.news.notified().await;
     }
 
-    /// Waits for the end of a request, behind which there is nothing more to wait for.
-    pub async fn end(&self) {
-        self.end.notified().await;
+    /// Waits for the first text of a request, or for its end: what a client waits for.
+    pub async fn urgent(&self) {
+        self.urgent.notified().await;
     }
 }
 
@@ -65,6 +66,8 @@ impl Bell {
 #[derive(Debug)]
 pub(super) struct Outbox {
     pending: Mutex<Delivery>,
+    /// Whether text was pushed before.
+    has_begun: AtomicBool,
     bell: Arc<Bell>,
     /// Rung when a full outbox is emptied, for an engine that has nothing else to do.
     inbox: Arc<Inbox>,
@@ -72,7 +75,7 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub(super) fn new(bell: Arc<Bell>, inbox: Arc<Inbox>) -> Self {
-        Self { pending: Mutex::default(), bell, inbox }
+        Self { pending: Mutex::default(), has_begun: AtomicBool::new(false), bell, inbox }
     }
 
     /// Says that the request waits at `position`.
@@ -96,7 +99,12 @@ impl Outbox {
         pending.text.push_str(text);
         pending.logprobs.extend(logprobs);
         drop(pending);
-        self.bell.news.notify_one();
+        // Only the engine pushes, so nobody else changes it meanwhile.
+        if self.has_begun.swap(true, Relaxed) {
+            self.bell.news.notify_one();
+        } else {
+            self.bell.urgent.notify_one();
+        }
     }
 
     /// Adds the end. Nothing may be pushed after it.
@@ -105,7 +113,7 @@ impl Outbox {
         debug_assert!(pending.outcome.is_none(), "a request ends once");
         pending.outcome = Some(outcome);
         drop(pending);
-        self.bell.end.notify_one();
+        self.bell.urgent.notify_one();
     }
 
     /// Whether more is waiting than should: the slot is to be parked.
@@ -142,19 +150,23 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_end_rings_apart_from_text_that_may_wait() {
+    async fn the_first_text_and_the_end_ring_apart_from_text_that_may_wait() {
         let bell = Arc::new(Bell::default());
         let outbox = Outbox::new(bell.clone(), Arc::new(Inbox::default()));
-        let has_ended = async || {
+        let is_urgent = async || {
             tokio::select! {
                 biased;
-                () = bell.end() => true,
+                () = bell.urgent() => true,
                 () = std::future::ready(()) => false,
             }
         };
-        outbox.push("text", None);
-        assert!(!has_ended().await);
+        outbox.progress(1, 2);
+        assert!(!is_urgent().await);
+        outbox.push("first", None);
+        assert!(is_urgent().await);
+        outbox.push("next", None);
+        assert!(!is_urgent().await);
         outbox.end(Outcome::Failed(crate::domain::Failure::ShuttingDown));
-        assert!(has_ended().await);
+        assert!(is_urgent().await);
     }
 }

@@ -79,9 +79,10 @@ pub(super) struct Sources {
 
 /// Least time between two looks at the requests' text. A model that makes a token every
 /// millisecond shares its processors with this task and with the client, and both cost it more for
-/// each frame than for each token; nobody sees the difference between 500 frames a second and more.
-/// The end of a request is not text: whoever waits for it wants to go on.
-const TEXT_INTERVAL: Duration = Duration::from_millis(2);
+/// each frame than for each token; a screen shows 60 pictures a second. Nothing is held back of a
+/// model that takes longer for a token, nor the first text of a request or its end, which somebody
+/// waits for.
+const TEXT_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How the writer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,7 +195,7 @@ impl<S: Socket> Writer<S> {
         tokio::select! {
             Some(reply) = sources.replies.recv() => Wake::Reply(reply),
             () = news => Wake::News,
-            () = sources.bell.end() => Wake::News,
+            () = sources.bell.urgent() => Wake::News,
             Ok(()) = sources.metrics.changed(), if self.is_subscribed => Wake::Metrics,
             _ = pings.tick() => Wake::Ping,
             () = sources.closing.cancelled(), if self.leave_by.is_none() => Wake::Leave,

@@ -179,7 +179,7 @@ fn collect(mut ticket: Ticket, bell: &Bell) -> Answer {
                     Some(Outcome::Failed(failure)) => panic!("{failure}"),
                     None => tokio::select! {
                         () = bell.news() => {}
-                        () = bell.end() => {}
+                        () = bell.urgent() => {}
                     },
                 }
             }
