@@ -20,6 +20,8 @@ pub(super) struct PlanPage {
     parallel: u32,
     kv_tokens: u32,
     kv_type: &'static str,
+    /// Most bytes of finished conversations beside the KV cache.
+    cache_ram_bytes: usize,
     vram_reserve_bytes: u64,
     gpu_layers: u32,
     n_layers: u32,
@@ -86,6 +88,7 @@ impl PlanPage {
             parallel: plan.llama.parallel,
             kv_tokens: plan.llama.kv_tokens,
             kv_type: placement.kv_type.name(),
+            cache_ram_bytes: plan.engine.swap_bytes,
             vram_reserve_bytes: plan.llama.vram_reserve,
             gpu_layers: placement.gpu_layers,
             n_layers: placement.n_layers,
@@ -109,8 +112,10 @@ impl PlanPage {
         let page = format!(
             "{model} · {arch}\n\
              {ctx_size} tokens a request · {slots} · KV cache of {kv_tokens} tokens in {kv_type}\n\
+             {kept} MiB beside it for finished conversations\n\
              {incomplete}",
             slots = slots(*parallel),
+            kept = mib(self.cache_ram_bytes as u64),
             incomplete = self.incomplete(),
         );
         page + &self.places()

@@ -40,6 +40,7 @@ pub(super) fn print(
          \x20 model    {name} · {arch} · {params} weights · {size}\n\
          {draft}\
          \x20 context  {ctx} tokens a request · {slots} · KV cache of {kv} tokens\n\
+         \x20 kept     finished conversations, {kept}\n\
          \x20 compute  {threads} threads · steps of at most {ubatch} tokens\n\
          listening on ws://{address}",
         draft = draft.map_or_else(String::new, |draft| format!("  draft    {}\n", draft.name)),
@@ -48,10 +49,14 @@ pub(super) fn print(
         backend = build_info::BACKEND,
         flags = build_info::CPU_FLAGS,
         params = scaled(*params as f64, 1000.0, ["", " K", " M", " B"]),
-        size = scaled(*size_bytes as f64, 1024.0, [" B", " KiB", " MiB", " GiB"]),
+        size = bytes(*size_bytes as f64),
         ctx = engine.ctx_size,
         slots = slots(llama.parallel),
         kv = llama.kv_tokens,
+        kept = match engine.swap_bytes {
+            0 => "in the KV cache".to_owned(),
+            most => format!("up to {} beside the KV cache", bytes(most as f64)),
+        },
         threads = llama.threads,
         ubatch = llama.ubatch,
         address = address(listeners),
@@ -117,6 +122,10 @@ fn say(text: &str) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
+fn bytes(n: f64) -> String {
+    scaled(n, 1024.0, [" B", " KiB", " MiB", " GiB"])
+}
+
 /// `value` with one decimal in the largest unit that it fills.
 fn scaled(value: f64, step: f64, units: [&str; 4]) -> String {
     let mut value = value;
@@ -134,7 +143,6 @@ mod tests {
 
     #[test]
     fn sizes_are_told_in_the_largest_unit_they_fill() {
-        let bytes = |n| scaled(n, 1024.0, [" B", " KiB", " MiB", " GiB"]);
         assert_eq!(bytes(999.0), "999 B");
         assert_eq!(bytes(3_297_728.0), "3.1 MiB");
         assert_eq!(bytes(9e12), "8381.9 GiB");
