@@ -62,12 +62,21 @@ impl Bell {
     }
 }
 
+/// What the bell is to be rung for.
+#[derive(Debug, Clone, Copy)]
+enum Unheard {
+    News,
+    FirstText,
+}
+
 /// The shared box. The engine's end; the writer's is the [`super::Ticket`].
 #[derive(Debug)]
 pub(super) struct Outbox {
     pending: Mutex<Delivery>,
     /// Whether text was pushed before.
     has_begun: AtomicBool,
+    /// What was added since the bell was rung. Only the engine adds and rings.
+    unheard: Mutex<Option<Unheard>>,
     bell: Arc<Bell>,
     /// Rung when a full outbox is emptied, for an engine that has nothing else to do.
     inbox: Arc<Inbox>,
@@ -75,7 +84,13 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub(super) fn new(bell: Arc<Bell>, inbox: Arc<Inbox>) -> Self {
-        Self { pending: Mutex::default(), has_begun: AtomicBool::new(false), bell, inbox }
+        Self {
+            pending: Mutex::default(),
+            has_begun: AtomicBool::new(false),
+            unheard: Mutex::default(),
+            bell,
+            inbox,
+        }
     }
 
     /// Says that the request waits at `position`.
@@ -84,13 +99,13 @@ impl Outbox {
         self.bell.news.notify_one();
     }
 
-    /// Says how much of the prompt has been read.
+    /// Says how much of the prompt has been read; see [`Self::ring`].
     pub(super) fn progress(&self, processed: usize, total: usize) {
         self.lock().progress = Some((processed, total));
-        self.bell.news.notify_one();
+        self.mark(Unheard::News);
     }
 
-    /// Adds text and probabilities. The notification is skipped where there is no news.
+    /// Adds text and probabilities; see [`Self::ring`].
     pub(super) fn push(&self, text: &str, logprobs: Option<TokenLogprobs>) {
         if text.is_empty() && logprobs.is_none() {
             return;
@@ -99,11 +114,24 @@ impl Outbox {
         pending.text.push_str(text);
         pending.logprobs.extend(logprobs);
         drop(pending);
-        // Only the engine pushes, so nobody else changes it meanwhile.
-        if self.has_begun.swap(true, Relaxed) {
-            self.bell.news.notify_one();
-        } else {
-            self.bell.urgent.notify_one();
+        let is_first = !text.is_empty() && !self.has_begun.swap(true, Relaxed);
+        self.mark(if is_first { Unheard::FirstText } else { Unheard::News });
+    }
+
+    fn mark(&self, what: Unheard) {
+        let mut unheard = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(*unheard, Some(Unheard::FirstText)) {
+            *unheard = Some(what);
+        }
+    }
+
+    /// Rings for what was added since. Once a step, when all that it brought is in the outboxes: who
+    /// shares the connection would otherwise be heard a little later, and wait for the next look.
+    pub(super) fn ring(&self) {
+        match self.unheard.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(Unheard::News) => self.bell.news.notify_one(),
+            Some(Unheard::FirstText) => self.bell.urgent.notify_one(),
+            None => {}
         }
     }
 
@@ -148,6 +176,7 @@ pub(super) struct FirstText {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Logprob;
 
     #[tokio::test]
     async fn the_first_text_and_the_end_ring_apart_from_text_that_may_wait() {
@@ -160,11 +189,19 @@ mod tests {
                 () = std::future::ready(()) => false,
             }
         };
+        let chosen = Logprob { token: 1, bytes: vec![0xf0], logprob: -1.0 };
         outbox.progress(1, 2);
+        outbox.ring();
         assert!(!is_urgent().await);
+        outbox.push("", Some(TokenLogprobs { chosen, top: Vec::new() }));
+        outbox.ring();
+        assert!(!is_urgent().await, "no text yet");
         outbox.push("first", None);
+        assert!(!is_urgent().await, "the step is not through");
+        outbox.ring();
         assert!(is_urgent().await);
         outbox.push("next", None);
+        outbox.ring();
         assert!(!is_urgent().await);
         outbox.end(Outcome::Failed(crate::domain::Failure::ShuttingDown));
         assert!(is_urgent().await);

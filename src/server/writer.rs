@@ -120,6 +120,7 @@ pub(super) struct Running {
 enum Wake {
     Reply(Reply),
     News,
+    Urgent,
     Metrics,
     Ping,
     Leave,
@@ -195,7 +196,7 @@ impl<S: Socket> Writer<S> {
         tokio::select! {
             Some(reply) = sources.replies.recv() => Wake::Reply(reply),
             () = news => Wake::News,
-            () = sources.bell.urgent() => Wake::News,
+            () = sources.bell.urgent() => Wake::Urgent,
             Ok(()) = sources.metrics.changed(), if self.is_subscribed => Wake::Metrics,
             _ = pings.tick() => Wake::Ping,
             () = sources.closing.cancelled(), if self.leave_by.is_none() => Wake::Leave,
@@ -210,6 +211,8 @@ impl<S: Socket> Writer<S> {
         match wake {
             Wake::Reply(first) => reply = Some(first),
             Wake::News => self.next_look = Instant::now() + TEXT_INTERVAL,
+            // Rare enough to be no reason for others' text to wait.
+            Wake::Urgent => {}
             Wake::Metrics => {
                 let Published { number, text } = sources.metrics.borrow_and_update().clone();
                 let expected = self.last_metrics.replace(number).map_or(number, |last| last + 1);

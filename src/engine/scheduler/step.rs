@@ -95,6 +95,9 @@ impl<M: Model> Scheduler<M> {
                 for take in &step.takes {
                     self.advance(take, now);
                 }
+                for slot in step.takes.iter().filter_map(|take| self.slots[take.slot].as_ref()) {
+                    slot.job.outbox.ring();
+                }
                 self.count_kv();
             }
             Decode::Cancelled => {
