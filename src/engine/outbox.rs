@@ -5,7 +5,6 @@
 //! over its limit says so, and the scheduler parks the slot. Room for one step's text beyond the
 //! limit is always there, so nothing is ever lost.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -63,20 +62,26 @@ impl Bell {
 }
 
 /// What the bell is to be rung for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Unheard {
     News,
     FirstText,
 }
 
+/// What has not been taken, and what the writer has not been told.
+#[derive(Debug, Default)]
+struct Contents {
+    pending: Delivery,
+    /// Whether text was pushed before.
+    has_begun: bool,
+    /// What was added since the bell was rung.
+    unheard: Option<Unheard>,
+}
+
 /// The shared box. The engine's end; the writer's is the [`super::Ticket`].
 #[derive(Debug)]
 pub(super) struct Outbox {
-    pending: Mutex<Delivery>,
-    /// Whether text was pushed before.
-    has_begun: AtomicBool,
-    /// What was added since the bell was rung. Only the engine adds and rings.
-    unheard: Mutex<Option<Unheard>>,
+    contents: Mutex<Contents>,
     bell: Arc<Bell>,
     /// Rung when a full outbox is emptied, for an engine that has nothing else to do.
     inbox: Arc<Inbox>,
@@ -84,25 +89,20 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub(super) fn new(bell: Arc<Bell>, inbox: Arc<Inbox>) -> Self {
-        Self {
-            pending: Mutex::default(),
-            has_begun: AtomicBool::new(false),
-            unheard: Mutex::default(),
-            bell,
-            inbox,
-        }
+        Self { contents: Mutex::default(), bell, inbox }
     }
 
     /// Says that the request waits at `position`.
     pub(super) fn queued(&self, position: usize) {
-        self.lock().queued = Some(position);
+        self.lock().pending.queued = Some(position);
         self.bell.news.notify_one();
     }
 
     /// Says how much of the prompt has been read; see [`Self::ring`].
     pub(super) fn progress(&self, processed: usize, total: usize) {
-        self.lock().progress = Some((processed, total));
-        self.mark(Unheard::News);
+        let mut contents = self.lock();
+        contents.pending.progress = Some((processed, total));
+        contents.unheard = contents.unheard.max(Some(Unheard::News));
     }
 
     /// Adds text and probabilities; see [`Self::ring`].
@@ -110,25 +110,20 @@ impl Outbox {
         if text.is_empty() && logprobs.is_none() {
             return;
         }
-        let mut pending = self.lock();
-        pending.text.push_str(text);
-        pending.logprobs.extend(logprobs);
-        drop(pending);
-        let is_first = !text.is_empty() && !self.has_begun.swap(true, Relaxed);
-        self.mark(if is_first { Unheard::FirstText } else { Unheard::News });
-    }
-
-    fn mark(&self, what: Unheard) {
-        let mut unheard = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
-        if !matches!(*unheard, Some(Unheard::FirstText)) {
-            *unheard = Some(what);
-        }
+        let mut contents = self.lock();
+        contents.pending.text.push_str(text);
+        contents.pending.logprobs.extend(logprobs);
+        let is_first = !text.is_empty() && !contents.has_begun;
+        contents.has_begun |= is_first;
+        let what = if is_first { Unheard::FirstText } else { Unheard::News };
+        contents.unheard = contents.unheard.max(Some(what));
     }
 
     /// Rings for what was added since. Once a step, when all that it brought is in the outboxes: who
     /// shares the connection would otherwise be heard a little later, and wait for the next look.
     pub(super) fn ring(&self) {
-        match self.unheard.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let unheard = self.lock().unheard.take();
+        match unheard {
             Some(Unheard::News) => self.bell.news.notify_one(),
             Some(Unheard::FirstText) => self.bell.urgent.notify_one(),
             None => {}
@@ -137,32 +132,30 @@ impl Outbox {
 
     /// Adds the end. Nothing may be pushed after it.
     pub(super) fn end(&self, outcome: Outcome) {
-        let mut pending = self.lock();
-        debug_assert!(pending.outcome.is_none(), "a request ends once");
-        pending.outcome = Some(outcome);
-        drop(pending);
+        let mut contents = self.lock();
+        debug_assert!(contents.pending.outcome.is_none(), "a request ends once");
+        contents.pending.outcome = Some(outcome);
+        drop(contents);
         self.bell.urgent.notify_one();
     }
 
     /// Whether more is waiting than should: the slot is to be parked.
     pub(super) fn is_full(&self) -> bool {
-        self.lock().is_over_the_limit()
+        self.lock().pending.is_over_the_limit()
     }
 
     /// Takes all there is.
     pub(super) fn take(&self) -> Delivery {
-        let mut pending = self.lock();
-        let delivery = std::mem::take(&mut *pending);
-        drop(pending);
+        let delivery = std::mem::take(&mut self.lock().pending);
         if delivery.is_over_the_limit() {
             self.inbox.ring();
         }
         delivery
     }
 
-    fn lock(&self) -> MutexGuard<'_, Delivery> {
-        // A delivery is valid after every statement, so a panic elsewhere cannot have broken it.
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        // They are valid after every statement, so a panic elsewhere cannot have broken them.
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -175,35 +168,31 @@ pub(super) struct FirstText {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::domain::Logprob;
 
-    #[tokio::test]
-    async fn the_first_text_and_the_end_ring_apart_from_text_that_may_wait() {
+    #[test]
+    fn the_first_text_and_the_end_ring_apart_from_text_that_may_wait() {
         let bell = Arc::new(Bell::default());
         let outbox = Outbox::new(bell.clone(), Arc::new(Inbox::default()));
-        let is_urgent = async || {
-            tokio::select! {
-                biased;
-                () = bell.urgent() => true,
-                () = std::future::ready(()) => false,
-            }
-        };
+        let is_urgent = || bell.urgent().now_or_never().is_some();
         let chosen = Logprob { token: 1, bytes: vec![0xf0], logprob: -1.0 };
         outbox.progress(1, 2);
         outbox.ring();
-        assert!(!is_urgent().await);
+        assert!(!is_urgent());
         outbox.push("", Some(TokenLogprobs { chosen, top: Vec::new() }));
         outbox.ring();
-        assert!(!is_urgent().await, "no text yet");
+        assert!(!is_urgent(), "no text yet");
         outbox.push("first", None);
-        assert!(!is_urgent().await, "the step is not through");
+        assert!(!is_urgent(), "the step is not through");
         outbox.ring();
-        assert!(is_urgent().await);
+        assert!(is_urgent());
         outbox.push("next", None);
         outbox.ring();
-        assert!(!is_urgent().await);
+        assert!(!is_urgent());
         outbox.end(Outcome::Failed(crate::domain::Failure::ShuttingDown));
-        assert!(is_urgent().await);
+        assert!(is_urgent());
     }
 }

@@ -95,8 +95,8 @@ const GUESSED: [&str; 5] =
 
 /// On Mesa's software device, which has to be asked for; nothing else computes on it.
 #[cfg(feature = "vulkan")]
-#[test]
-fn the_plan_holds_for_all_and_for_some_layers_on_a_card() {
+#[tokio::test]
+async fn the_plan_holds_for_all_and_for_some_layers_on_a_card() {
     let folder = tempfile::tempdir().unwrap();
     let mut models = vec![demo_path()];
     for (name, shape) in shapes() {
@@ -185,8 +185,8 @@ fn misses_of(model: &Path, args: &[&str]) -> Vec<String> {
         .collect()
 }
 
-#[test]
-fn the_plan_is_what_llama_cpp_takes_within_three_and_ten_percent() {
+#[tokio::test]
+async fn the_plan_is_what_llama_cpp_takes_within_three_and_ten_percent() {
     let folder = tempfile::tempdir().unwrap();
     let llama = Gguf::random("llama", 1).write(folder.path(), "llama.gguf");
     let models = [demo_path(), llama];
@@ -265,8 +265,8 @@ fn shapes() -> Vec<(&'static str, Shape)> {
     ]
 }
 
-#[test]
-fn the_plan_holds_for_mixtures_windows_and_all_kinds_of_heads() {
+#[tokio::test]
+async fn the_plan_holds_for_mixtures_windows_and_all_kinds_of_heads() {
     let folder = tempfile::tempdir().unwrap();
     let settings: [&[&str]; 4] = [
         &["--ctx-size", "1024", "--parallel", "4"],
@@ -286,8 +286,8 @@ fn the_plan_holds_for_mixtures_windows_and_all_kinds_of_heads() {
     assert!(misses.is_empty(), "{}", misses.join("\n"));
 }
 
-#[test]
-fn the_plan_follows_the_layers_that_a_file_says_are_windowed() {
+#[tokio::test]
+async fn the_plan_follows_the_layers_that_a_file_says_are_windowed() {
     let folder = tempfile::tempdir().unwrap();
     let shape = shapes().into_iter().find(|(name, _)| *name == "windows").unwrap().1;
     let key = "gemma3.attention.sliding_window_pattern";

@@ -4,10 +4,11 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::process::Child;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 /// Longer than any test needs, so that a hang is a failure and not a wait for ever.
@@ -21,9 +22,9 @@ pub fn failure(args: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
-/// A running daemon; it ends with the test.
+/// A running daemon; it is killed with the test. To be started in a test with a runtime.
 pub struct Daemon {
-    pub process: Child,
+    process: Child,
     pub url: String,
 }
 
@@ -72,8 +73,11 @@ impl Daemon {
     }
 
     fn run(mut command: Command) -> Self {
-        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        command.stdout(Stdio::piped());
+        let mut command = tokio::process::Command::from(command);
+        let mut process = command.kill_on_drop(true).spawn().unwrap();
+        let output = process.stdout.take().unwrap().into_owned_fd().unwrap();
+        let mut lines = BufReader::new(File::from(output)).lines();
         let mut url = None;
         for line in lines.by_ref() {
             let line = line.unwrap();
@@ -87,8 +91,13 @@ impl Daemon {
         Self { process, url: url.expect("the daemon says where it listens") }
     }
 
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.process.id().expect("nobody has waited for it")
+    }
+
     pub fn signal(&self, name: &str) {
-        let pid = self.process.id().to_string();
+        let pid = self.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
@@ -104,23 +113,7 @@ impl Daemon {
 
     /// Waits for the end; the exit code.
     pub async fn wait(&mut self) -> Option<i32> {
-        let wait = async {
-            loop {
-                if let Some(status) = self.process.try_wait().unwrap() {
-                    return status.code();
-                }
-                // A look now and then: std's child can only be waited for by blocking.
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        tokio::time::timeout(DEADLINE, wait).await.expect("the daemon ends")
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // It has ended in every test that passed.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let end = tokio::time::timeout(DEADLINE, self.process.wait()).await;
+        end.expect("the daemon ends").unwrap().code()
     }
 }

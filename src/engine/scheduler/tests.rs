@@ -6,9 +6,10 @@ use super::*;
 use crate::domain::{ConnectionId, Outcome, Params, Prompt, Request, Speculation, Usage};
 use crate::engine::inbox::Inbox;
 use crate::engine::model::CancelFlag;
-use crate::engine::outbox::{Delivery, Outbox};
+use crate::engine::outbox::{Bell, Delivery, Outbox};
 use crate::scripted::{Pace, Paper, Scripted};
 
+mod delivery;
 mod sequences;
 mod swapping;
 
@@ -23,6 +24,7 @@ struct Rig {
 /// A request as the test holds it.
 struct Client {
     outbox: Arc<Outbox>,
+    bell: Arc<Bell>,
     cancel: CancelFlag,
     text: String,
     queued: Option<usize>,
@@ -82,7 +84,8 @@ impl Rig {
     }
 
     fn submit_as(&mut self, connection: u64, prompt: &str, params: Params) -> Client {
-        let outbox = Arc::new(Outbox::new(Arc::default(), Arc::new(Inbox::default())));
+        let bell = Arc::<Bell>::default();
+        let outbox = Arc::new(Outbox::new(bell.clone(), Arc::new(Inbox::default())));
         let cancel = CancelFlag::default();
         let tokens = Paper.tokenize(prompt);
         let request = Request {
@@ -93,7 +96,7 @@ impl Rig {
         self.stats.queued.fetch_add(1, Relaxed);
         let job = Job::new(request, tokens, self.now, outbox.clone(), cancel.clone());
         self.scheduler.accept(vec![job]);
-        Client { outbox, cancel, text: String::new(), queued: None, outcomes: Vec::new() }
+        Client { outbox, bell, cancel, text: String::new(), queued: None, outcomes: Vec::new() }
     }
 
     /// One turn of the loop; the size of its step.
@@ -285,43 +288,6 @@ fn a_request_waits_until_its_tokens_fit_and_is_told_its_place() {
     assert_eq!(big.queued, Some(1));
     rig.drive(&mut [&mut big, &mut small]);
     assert_eq!((big.text.len(), small.text.len()), (96, 30));
-}
-
-#[test]
-fn a_slow_client_is_parked_then_dropped_and_does_not_delay_the_other() {
-    let mut rig = Rig::new(
-        Limits { n_batch: 16, n_slots: 2, n_parked: 4, kv_tokens: 40_000 * 2, n_guesses: 0 },
-        40_000,
-    );
-    let mut slow = rig.submit("loop", Params::default());
-    let mut quick = rig.submit("loop", at_most(16_600));
-    while quick.outcomes.is_empty() {
-        rig.turn();
-        quick.read();
-    }
-    rig.turn();
-    let patience = rig.scheduler.patience(rig.now);
-    assert!(matches!(patience, Patience::Until(left) if left <= GRACE));
-    assert_eq!(rig.turn(), None, "a parked slot costs nothing");
-    rig.now += GRACE;
-    rig.turn();
-    slow.read();
-    assert_eq!(slow.outcomes, [Outcome::Failed(Failure::SlowClient { grace: GRACE })]);
-    assert_eq!(rig.scheduler.patience(rig.now), Patience::Forever);
-}
-
-#[test]
-fn a_parked_client_that_reads_again_gets_everything() {
-    let mut rig = Rig::new(
-        Limits { n_batch: 16, n_slots: 1, n_parked: 0, kv_tokens: 40_000, n_guesses: 0 },
-        40_000,
-    );
-    let mut client = rig.submit("loop", at_most(20_000));
-    while rig.turn().is_some() {}
-    assert!(!rig.scheduler.is_idle());
-    client.read();
-    rig.drive(&mut [&mut client]);
-    assert_eq!(client.text.len(), 20_000);
 }
 
 #[test]

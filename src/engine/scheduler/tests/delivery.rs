@@ -1,0 +1,55 @@
+//! Text on its way to clients, quick ones and slow ones.
+
+use futures_util::FutureExt;
+
+use super::*;
+
+#[test]
+fn every_step_rings_for_its_text_and_for_the_first_one_loudly() {
+    let mut rig = Rig::with_slots(1);
+    let client = rig.submit("loop", Params::default());
+    let mut heard = || {
+        rig.turn();
+        let Client { bell, .. } = &client;
+        (bell.urgent().now_or_never().is_some(), bell.news().now_or_never().is_some())
+    };
+    assert_eq!(heard(), (true, false));
+    assert_eq!((heard(), heard()), ((false, true), (false, true)));
+}
+
+#[test]
+fn a_slow_client_is_parked_then_dropped_and_does_not_delay_the_other() {
+    let mut rig = Rig::new(
+        Limits { n_batch: 16, n_slots: 2, n_parked: 4, kv_tokens: 40_000 * 2, n_guesses: 0 },
+        40_000,
+    );
+    let mut slow = rig.submit("loop", Params::default());
+    let mut quick = rig.submit("loop", at_most(16_600));
+    while quick.outcomes.is_empty() {
+        rig.turn();
+        quick.read();
+    }
+    rig.turn();
+    let patience = rig.scheduler.patience(rig.now);
+    assert!(matches!(patience, Patience::Until(left) if left <= GRACE));
+    assert_eq!(rig.turn(), None, "a parked slot costs nothing");
+    rig.now += GRACE;
+    rig.turn();
+    slow.read();
+    assert_eq!(slow.outcomes, [Outcome::Failed(Failure::SlowClient { grace: GRACE })]);
+    assert_eq!(rig.scheduler.patience(rig.now), Patience::Forever);
+}
+
+#[test]
+fn a_parked_client_that_reads_again_gets_everything() {
+    let mut rig = Rig::new(
+        Limits { n_batch: 16, n_slots: 1, n_parked: 0, kv_tokens: 40_000, n_guesses: 0 },
+        40_000,
+    );
+    let mut client = rig.submit("loop", at_most(20_000));
+    while rig.turn().is_some() {}
+    assert!(!rig.scheduler.is_idle());
+    client.read();
+    rig.drive(&mut [&mut client]);
+    assert_eq!(client.text.len(), 20_000);
+}
