@@ -144,10 +144,14 @@ impl Model for Scripted {
     }
 
     /// A token takes four bytes.
-    fn swap_out(&mut self, seq: SeqId, limit: usize) -> Option<Vec<u8>> {
-        let bytes: Vec<u8> =
-            self.sequences[seq as usize].iter().flat_map(|token| token.to_le_bytes()).collect();
-        (bytes.len() <= limit).then_some(bytes)
+    fn swap_size(&mut self, seq: SeqId) -> usize {
+        4 * self.sequences[seq as usize].len()
+    }
+
+    fn swap_out(&mut self, seq: SeqId, limit: usize, mut room: Vec<u8>) -> Option<Vec<u8>> {
+        room.clear();
+        room.extend(self.sequences[seq as usize].iter().flat_map(|token| token.to_le_bytes()));
+        (room.len() <= limit).then_some(room)
     }
 
     fn swap_in(&mut self, to: SeqId, bytes: &[u8]) -> bool {

@@ -5,9 +5,6 @@
 
 use std::time::Duration;
 
-/// Tokens of a step before any has been measured, while somebody is streaming.
-const FIRST_STEP: usize = 32;
-
 /// Steps with prompts have a multiple of so many tokens. On a CPU llama.cpp multiplies packed
 /// matrices by so many rows at once, and a step of 8 or 12 tokens takes as long as one of 16 (1B
 /// weights at 4 bits on two cores of an AMD Zen 5: 117, 174, 119 ms). It is also the least, so
@@ -21,7 +18,7 @@ const ROWS: usize = 16;
 const LEAST_ROWS: usize = 4;
 
 /// A step is slow that takes so much longer than the target, in percent of it.
-const SLOW_PERCENT: u32 = 150;
+const SLOW_PERCENT: u32 = 130;
 
 /// No step is slow that takes less than so many steps in which nobody reads: smaller ones would make
 /// the streams of a slow model hardly smoother.
@@ -57,7 +54,7 @@ pub(super) struct StepBudget {
     least_rows: usize,
     /// Slow steps in a row.
     slow_steps: u32,
-    /// How long the last step took in which nobody read.
+    /// How long the last step took in which nobody read or guessed.
     without_reading: Duration,
 }
 
@@ -83,7 +80,7 @@ impl StepBudget {
             // Not the whole batch: a slow machine would be at it for seconds, and a step can only be
             // given up between two operations.
             None if decoding == 0 => SOLO_ROWS,
-            None => FIRST_STEP,
+            None => ROWS,
         };
         let rows = (tokens + ROWS / 2) / ROWS * ROWS;
         let rows = match (is_solo, self.least(decoding)) {
@@ -103,11 +100,20 @@ impl StepBudget {
         (decoding + rows / 2).next_multiple_of(rows)
     }
 
-    /// Learns from a step of `decoding` single tokens and `prompt` prompt tokens.
-    pub(super) fn observe(&mut self, decoding: usize, prompt: usize, elapsed: Duration) {
+    /// Learns from a step of `decoding` single tokens, `prompt` prompt tokens and `guessed` guesses.
+    pub(super) fn observe(
+        &mut self,
+        decoding: usize,
+        prompt: usize,
+        guessed: usize,
+        elapsed: Duration,
+    ) {
         if prompt == 0 {
             self.least_rows = ROWS;
-            self.without_reading = elapsed;
+            // With guesses it takes as long as with a prompt, which would then never be slow.
+            if guessed == 0 {
+                self.without_reading = elapsed;
+            }
         } else if decoding > 0 && decoding + prompt == self.least(decoding) {
             self.adapt(elapsed);
         }
@@ -187,14 +193,14 @@ mod tests {
     fn a_step_fills_the_batch_when_nobody_streams_and_the_model_is_fast() {
         let mut budget = StepBudget::new(TARGET, 512);
         assert_eq!(budget.prompt_tokens(0, &[2000]), SOLO_ROWS, "not before that is known");
-        budget.observe(0, SOLO_ROWS, Duration::from_millis(10));
+        budget.observe(0, SOLO_ROWS, 0, Duration::from_millis(10));
         assert_eq!(budget.prompt_tokens(0, &[2000]), 512);
     }
 
     #[test]
     fn a_step_shrinks_to_the_target_while_others_stream_or_read() {
         let mut budget = StepBudget::new(TARGET, 512);
-        budget.observe(1, 99, Duration::from_millis(100));
+        budget.observe(1, 99, 0, Duration::from_millis(100));
         // A thousand tokens a second, of which 100 ms have a hundred.
         assert_eq!(budget.prompt_tokens(2, &[900]), 94);
         assert_eq!(budget.prompt_tokens(0, &[900, 900]), 96);
@@ -205,7 +211,7 @@ mod tests {
     #[test]
     fn a_slow_machine_still_reads_a_little() {
         let mut budget = StepBudget::new(TARGET, 512);
-        budget.observe(0, 64, Duration::from_secs(60));
+        budget.observe(0, 64, 0, Duration::from_secs(60));
         assert_eq!(budget.prompt_tokens(1, &[900]), 15);
         assert_eq!(budget.prompt_tokens(16, &[900]), 16);
         assert_eq!(budget.prompt_tokens(20, &[900]), 12);
@@ -218,27 +224,27 @@ mod tests {
     fn where_the_smallest_steps_are_slow_they_become_smaller_while_somebody_reads() {
         let mut budget = StepBudget::new(TARGET, 512);
         let slow = TARGET * SLOW_PERCENT / 100 + Duration::from_millis(1);
-        budget.observe(1, 15, slow);
+        budget.observe(1, 15, 0, slow);
         assert_eq!(budget.prompt_tokens(1, &[900]), 15, "once is not often");
-        budget.observe(1, 15, slow);
+        budget.observe(1, 15, 0, slow);
         assert_eq!(budget.prompt_tokens(1, &[900]), 7);
-        budget.observe(1, 7, slow);
-        budget.observe(1, 7, slow / 2);
-        budget.observe(1, 7, slow);
+        budget.observe(1, 7, 0, slow);
+        budget.observe(1, 7, 0, slow / 2);
+        budget.observe(1, 7, 0, slow);
         assert_eq!(budget.prompt_tokens(1, &[900]), 7, "not two in a row");
         for _ in 0..9 {
-            budget.observe(1, budget.prompt_tokens(1, &[900]), slow);
+            budget.observe(1, budget.prompt_tokens(1, &[900]), 0, slow);
         }
         assert_eq!(budget.prompt_tokens(1, &[900]), 3, "and no less");
         assert_eq!(budget.prompt_tokens(9, &[900]), 3);
-        budget.observe(1, 1, slow / 4);
+        budget.observe(1, 1, 0, slow / 4);
         assert_eq!(budget.prompt_tokens(1, &[900]), 3, "a step for a short prompt says nothing");
-        budget.observe(1, 3, slow / 4);
+        budget.observe(1, 3, 0, slow / 4);
         assert_eq!(budget.prompt_tokens(1, &[900]), 7, "and larger again");
-        budget.observe(1, 0, TARGET / 10);
+        budget.observe(1, 0, 0, TARGET / 10);
         assert_eq!(budget.prompt_tokens(1, &[900]), 15, "nobody was reading");
         for _ in 0..4 {
-            budget.observe(1, budget.prompt_tokens(1, &[900]), slow);
+            budget.observe(1, budget.prompt_tokens(1, &[900]), 0, slow);
         }
         assert_eq!(budget.prompt_tokens(1, &[900]), 3);
         assert_eq!(budget.prompt_tokens(0, &[900, 900]), 16, "nobody is streaming");
@@ -247,11 +253,22 @@ mod tests {
     #[test]
     fn steps_of_a_model_that_is_slow_for_a_single_token_stay_as_large() {
         let mut budget = StepBudget::new(TARGET, 512);
-        budget.observe(1, 0, 2 * TARGET);
+        budget.observe(1, 0, 0, 2 * TARGET);
         for _ in 0..9 {
-            budget.observe(1, 15, 2 * STEPS_OF_A_SLOW_MODEL * TARGET);
+            budget.observe(1, 15, 0, 2 * STEPS_OF_A_SLOW_MODEL * TARGET);
         }
         assert_eq!(budget.prompt_tokens(1, &[900]), 15);
+    }
+
+    #[test]
+    fn a_step_full_of_guesses_does_not_say_that_the_model_is_slow() {
+        let mut budget = StepBudget::new(TARGET, 512);
+        budget.observe(1, 0, 0, TARGET / 3);
+        budget.observe(1, 0, 15, 2 * TARGET);
+        for _ in 0..9 {
+            budget.observe(1, budget.prompt_tokens(1, &[900]), 0, 2 * TARGET);
+        }
+        assert_eq!(budget.prompt_tokens(1, &[900]), 3);
     }
 
     #[test]

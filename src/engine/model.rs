@@ -166,10 +166,17 @@ pub trait Model {
     /// Drops the positions of `seq` from `n` on; 0 empties it.
     fn truncate(&mut self, seq: SeqId, n: usize);
 
+    /// Bytes of what [`Self::swap_out`] would give out of `seq`; 0 where it gives nothing.
+    fn swap_size(&mut self, seq: SeqId) -> usize {
+        let _ = seq;
+        0
+    }
+
     /// A copy of what `seq` holds, for [`Self::swap_in`]; `None` where that would take more than
-    /// `limit` bytes, or the model cannot.
-    fn swap_out(&mut self, seq: SeqId, limit: usize) -> Option<Vec<u8>> {
-        let _ = (seq, limit);
+    /// `limit` bytes, or the model cannot. It is written over `room`, whose memory the system has
+    /// handed over already as far as it was in use.
+    fn swap_out(&mut self, seq: SeqId, limit: usize, room: Vec<u8>) -> Option<Vec<u8>> {
+        let _ = (seq, limit, room);
         None
     }
 

@@ -197,19 +197,24 @@ impl PrefixCache {
         self.swap_bytes
     }
 
-    /// Notes that the entry `key` is swapped out as `bytes`, no more than [`Self::swap_bytes`], and
-    /// gives up the least recently used ones for which there is no room beside. The id of `key`
-    /// must be emptied.
-    pub(super) fn swap_out(&mut self, key: Key, bytes: Vec<u8>) {
-        debug_assert!(bytes.len() <= self.swap_bytes, "it was to be no larger");
+    /// Gives up the least recently used entries that are swapped out, until one more of `bytes` has
+    /// room beside the others.
+    pub(super) fn make_swap_room(&mut self, bytes: usize) {
         while {
             let (n, held) = self.swapped;
-            n > 0 && (n >= MOST_SWAPPED || held + bytes.len() > self.swap_bytes)
+            n > 0 && (n >= MOST_SWAPPED || held + bytes > self.swap_bytes)
         } {
             let swapped = (0..self.kept.len()).filter(|&i| self.kept[i].seq().is_none());
             let Some(oldest) = swapped.min_by_key(|&i| self.kept[i].last_used) else { break };
             self.remove_at(oldest);
         }
+    }
+
+    /// Notes that the entry `key` is swapped out as `bytes`, no more than [`Self::swap_bytes`], and
+    /// makes room for it. The id of `key` must be emptied.
+    pub(super) fn swap_out(&mut self, key: Key, bytes: Vec<u8>) {
+        debug_assert!(bytes.len() <= self.swap_bytes, "it was to be no larger");
+        self.make_swap_room(bytes.len());
         if let Some(kept) = self.kept.iter_mut().find(|kept| kept.key == key) {
             self.free.extend(kept.seq());
             self.n_tokens -= kept.tokens.len();

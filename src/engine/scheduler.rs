@@ -28,6 +28,8 @@ use super::slot::{End, Job, Slot};
 use super::speculation::Speculator;
 use super::stats::Stats;
 
+use self::admit::{Leaving, SWAPPED_A_TURN};
+
 pub(super) struct Scheduler<M: Model> {
     model: M,
     vocabulary: Arc<dyn Vocabulary>,
@@ -48,6 +50,10 @@ pub(super) struct Scheduler<M: Model> {
     admissions: u64,
     /// Whether kept sequences may have to leave the KV cache.
     is_crowded: bool,
+    /// The kept sequence that leaves it next.
+    leaving: Option<Leaving>,
+    /// Bytes for leaving sequences that are made ready in a turn.
+    swapped_a_turn: usize,
 }
 
 impl<M: Model> Scheduler<M> {
@@ -76,6 +82,8 @@ impl<M: Model> Scheduler<M> {
             guess_turn: 0,
             admissions: 0,
             is_crowded: false,
+            leaving: None,
+            swapped_a_turn: SWAPPED_A_TURN,
         }
     }
 

@@ -221,40 +221,56 @@ impl Context {
         usize::try_from(first).ok()
     }
 
-    /// A copy of what `seq` holds; `None` where it has more than `limit` bytes, or llama.cpp cannot
-    /// give it out.
-    pub(super) fn swap_out(&mut self, seq: SeqId, limit: usize) -> Option<Vec<u8>> {
-        if !self.options.can_swap || limit == 0 {
+    /// Bytes of a copy of what `seq` holds; 0 where llama.cpp cannot give it out.
+    pub(super) fn swap_size(&mut self, seq: SeqId) -> usize {
+        self.at_stopover(seq, |context, id| context.size_of(id)).unwrap_or(0)
+    }
+
+    /// A copy of what `seq` holds, in the memory of `room`; `None` where it has more than `limit`
+    /// bytes, or llama.cpp cannot give it out.
+    pub(super) fn swap_out(&mut self, seq: SeqId, limit: usize, room: Vec<u8>) -> Option<Vec<u8>> {
+        self.at_stopover(seq, |context, id| context.copy_out(id, limit, room)).flatten()
+    }
+
+    /// Calls `look` with the id of a sequence that llama.cpp gives out and that holds what `seq`
+    /// does: it gives out only those that could be decoded.
+    fn at_stopover<T>(&mut self, seq: SeqId, look: impl FnOnce(&mut Self, i32) -> T) -> Option<T> {
+        if !self.options.can_swap {
             return None;
         }
-        // llama.cpp gives out only sequences that could be decoded.
         let stopover = i32::try_from(self.options.n_slots).ok()?;
         let id = self.id(seq)?;
         // SAFETY: the context is alive; both ids are below the cache's 256, and the stopover, which
         // `id` never is, is empty: it is emptied below whatever happens.
         unsafe { sys::llama_memory_seq_cp(self.memory(), id, stopover, -1, -1) };
-        let bytes = self.copy_out(stopover, limit);
+        let seen = look(self, stopover);
         self.remove(stopover, 0);
-        bytes
+        Some(seen)
     }
 
-    fn copy_out(&mut self, id: i32, limit: usize) -> Option<Vec<u8>> {
-        let context = self.context.as_ptr();
+    /// Bytes of the state of `id`, 0 where there is none.
+    fn size_of(&mut self, id: i32) -> usize {
         // SAFETY: the context is alive and the id below its `n_seq_max`.
-        let size = unsafe { sys::llama_state_seq_get_size(context, id) };
+        unsafe { sys::llama_state_seq_get_size(self.context.as_ptr(), id) }
+    }
+
+    fn copy_out(&mut self, id: i32, limit: usize, mut room: Vec<u8>) -> Option<Vec<u8>> {
+        let size = self.size_of(id);
         if size == 0 || size > limit {
             return None;
         }
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(size).ok()?;
-        // SAFETY: the vector has room for `size` bytes, and llama.cpp writes no more.
-        let n = unsafe { sys::llama_state_seq_get_data(context, bytes.as_mut_ptr(), size, id) };
+        room.clear();
+        room.try_reserve_exact(size).ok()?;
+        let (context, to) = (self.context.as_ptr(), room.as_mut_ptr());
+        // SAFETY: the context is alive and the id below its `n_seq_max`; the vector has room for
+        // `size` bytes, and llama.cpp writes no more.
+        let n = unsafe { sys::llama_state_seq_get_data(context, to, size, id) };
         if n != size {
             return None;
         }
         // SAFETY: llama.cpp has written these `n` bytes, and the vector has room for them.
-        unsafe { bytes.set_len(n) };
-        Some(bytes)
+        unsafe { room.set_len(n) };
+        Some(room)
     }
 
     /// Makes `to`, one of those that can be decoded, hold what [`Self::swap_out`] gave out of a

@@ -151,8 +151,12 @@ impl Model for LlamaCpp {
         self.context.truncate(seq, n);
     }
 
-    fn swap_out(&mut self, seq: SeqId, limit: usize) -> Option<Vec<u8>> {
-        self.context.swap_out(seq, limit)
+    fn swap_size(&mut self, seq: SeqId) -> usize {
+        self.context.swap_size(seq)
+    }
+
+    fn swap_out(&mut self, seq: SeqId, limit: usize, room: Vec<u8>) -> Option<Vec<u8>> {
+        self.context.swap_out(seq, limit, room)
     }
 
     fn swap_in(&mut self, to: SeqId, bytes: &[u8]) -> bool {

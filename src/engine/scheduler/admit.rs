@@ -24,9 +24,20 @@ const SMALLEST_SHARE: usize = 8;
 /// copying that many tokens takes about as long as a small model needs to read one.
 const MOST_BY_SHARED: usize = 16;
 
-/// Once so many bytes were swapped out in a turn, the rest waits for the next one. A sequence is not
-/// cut in pieces, so it can be more.
-const SWAPPED_BYTES: usize = 16 << 20;
+/// Bytes of memory that a turn gets ready for sequences that leave the KV cache. No step runs
+/// meanwhile, and a virtual machine can take two milliseconds a MB to hand out memory it has not used
+/// yet. What is then copied is copied ten times as fast.
+pub(super) const SWAPPED_A_TURN: usize = 4 << 20;
+
+/// A kept sequence that is about to leave the KV cache.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    key: Key,
+    /// Bytes of its copy.
+    size: usize,
+    /// Where that will be. What of it has been written to is memory already.
+    room: Vec<u8>,
+}
 
 /// Who holds the beginning of a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,9 +120,8 @@ impl<M: Model> Scheduler<M> {
             if spared == Some(key) {
                 continue;
             }
-            if self.swap_out(key, seq).is_none() {
-                self.cache.remove(key);
-                self.model.truncate(seq, 0);
+            if !self.swap_out(key, seq) {
+                self.drop_kept(key, seq);
             }
         }
     }
@@ -120,11 +130,8 @@ impl<M: Model> Scheduler<M> {
     /// slowed down: a little a turn, since no step runs meanwhile. What a running request mostly
     /// shares stays: its cells are in the cache in any case.
     fn swap_some(&mut self) {
-        let mut moved = 0;
-        while self.is_crowded {
-            if moved >= SWAPPED_BYTES {
-                return;
-            }
+        let mut left = self.swapped_a_turn;
+        while self.is_crowded && left > 0 {
             let in_use = |tokens: &[Token]| {
                 self.slots.iter().flatten().any(|slot| {
                     2 * common_prefix(&slot.tokens[..slot.computed], tokens) > tokens.len()
@@ -133,28 +140,66 @@ impl<M: Model> Scheduler<M> {
             let is_over = self.cache.n_tokens() > self.model.kept_tokens();
             let next = if is_over { self.cache.next_to_leave(in_use) } else { None };
             match next {
-                Some((key, seq)) => moved += self.swap_out(key, seq).unwrap_or(0),
-                None => self.is_crowded = false,
+                Some((key, seq)) => left -= self.let_leave(key, seq, left),
+                None => {
+                    self.is_crowded = false;
+                    self.leaving = None;
+                }
             }
         }
     }
 
-    /// Swaps the entry `key` out of `seq`; its bytes, or `None` where it has to stay.
-    fn swap_out(&mut self, key: Key, seq: SeqId) -> Option<usize> {
-        if self.cache.is_nearly_held(key) {
-            self.cache.remove(key);
-            self.model.truncate(seq, 0);
-            return Some(0);
-        }
-        let Some(bytes) = self.model.swap_out(seq, self.cache.swap_bytes()) else {
-            self.cache.stays(key);
-            return None;
+    /// Gets memory ready for the entry `key`, at most `most` bytes of it, which it returns, and swaps
+    /// it out of `seq` once all of it is.
+    fn let_leave(&mut self, key: Key, seq: SeqId, most: usize) -> usize {
+        let mut leaving = match self.leaving.take().filter(|leaving| leaving.key == key) {
+            Some(leaving) => leaving,
+            None if self.cache.is_nearly_held(key) => {
+                self.drop_kept(key, seq);
+                return 0;
+            }
+            None => {
+                let (size, mut room) = (self.model.swap_size(seq), Vec::new());
+                let is_possible = size > 0 && size <= self.cache.swap_bytes();
+                if !is_possible || room.try_reserve_exact(size).is_err() {
+                    self.cache.stays(key);
+                    return 0;
+                }
+                self.cache.make_swap_room(size);
+                Leaving { key, size, room }
+            }
         };
-        let n = bytes.len();
+        let n = most.min(leaving.size - leaving.room.len());
+        leaving.room.resize(leaving.room.len() + n, 0);
+        let is_ready = leaving.room.len() == leaving.size;
+        self.leaving = Some(leaving);
+        if is_ready {
+            self.swap_out(key, seq);
+        }
+        n
+    }
+
+    /// Swaps the entry `key` out of `seq`, at once; whether it could leave.
+    fn swap_out(&mut self, key: Key, seq: SeqId) -> bool {
+        let leaving = self.leaving.take_if(|leaving| leaving.key == key);
+        if self.cache.is_nearly_held(key) {
+            self.drop_kept(key, seq);
+            return true;
+        }
+        let room = leaving.map(|leaving| leaving.room).unwrap_or_default();
+        let Some(bytes) = self.model.swap_out(seq, self.cache.swap_bytes(), room) else {
+            self.cache.stays(key);
+            return false;
+        };
         self.cache.swap_out(key, bytes);
         self.model.truncate(seq, 0);
         self.stats.swapped_out_total.fetch_add(1, Relaxed);
-        Some(n)
+        true
+    }
+
+    fn drop_kept(&mut self, key: Key, seq: SeqId) {
+        self.cache.remove(key);
+        self.model.truncate(seq, 0);
     }
 
     /// Who holds the longest beginning of the prompt of `slot`, and how much of it, if that is

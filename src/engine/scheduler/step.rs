@@ -87,7 +87,7 @@ impl<M: Model> Scheduler<M> {
         match result {
             Decode::Done => {
                 let prompt = step.n_tokens() - step.decoding - step.n_guesses();
-                self.budget.observe(step.decoding, prompt, now - began);
+                self.budget.observe(step.decoding, prompt, step.n_guesses(), now - began);
                 if prompt == 0 {
                     self.learn_cost(step.asked_draft, step.n_tokens(), now - began);
                 }

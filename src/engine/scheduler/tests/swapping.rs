@@ -126,3 +126,52 @@ fn a_beginning_that_many_share_is_neither_moved_while_it_is_in_use_nor_copied_tw
     let again = rig.ask("instructions that all of them share: one");
     assert_eq!(again.cached_tokens, 37);
 }
+
+#[test]
+fn memory_for_a_long_text_that_leaves_is_made_ready_over_several_turns() {
+    let mut rig = swapping(4000);
+    rig.scheduler.swapped_a_turn = 8;
+    rig.ask("the first conversation");
+    let mut running = rig.submit("loop", Params::default());
+    for turn in 1..=11 {
+        assert_eq!(rig.kept().0, 0, "its 22 tokens have 88 bytes: turn {turn}");
+        assert!(rig.turn().is_some(), "and somebody is served meanwhile");
+    }
+    assert_eq!(rig.kept().0, 1);
+    running.cancel.set();
+    rig.drive(&mut [&mut running]);
+    assert_eq!(rig.ask("the first conversation goes on").cached_tokens, 22);
+}
+
+#[test]
+fn a_text_that_is_asked_for_while_it_is_leaving_stays() {
+    let mut rig = swapping(4000);
+    rig.scheduler.swapped_a_turn = 8;
+    rig.ask("the first conversation");
+    let mut running = rig.submit("loop", Params::default());
+    rig.turn();
+    assert!(rig.scheduler.leaving.is_some());
+    let mut back = rig.submit("the first conversation goes on", at_most(1));
+    rig.turn();
+    assert!(rig.scheduler.leaving.is_none());
+    running.cancel.set();
+    rig.drive(&mut [&mut running, &mut back]);
+    assert_eq!(back.usage().cached_tokens, 22);
+    assert_eq!(rig.stats.swapped_out_total.load(Relaxed), 0);
+}
+
+#[test]
+fn what_is_swapped_out_makes_room_before_memory_is_taken_for_the_next() {
+    let mut rig = swapping(100);
+    rig.scheduler.swapped_a_turn = 8;
+    rig.ask("the first conversation");
+    let mut running = rig.submit("loop", at_most(16));
+    rig.drive(&mut [&mut running]);
+    assert_eq!(rig.stats.swapped_bytes.load(Relaxed), 88);
+    let mut running = rig.submit("another text", Params::default());
+    rig.turn();
+    assert!(rig.scheduler.leaving.is_some());
+    assert_eq!(rig.stats.swapped_bytes.load(Relaxed), 0, "both would be more than a hundred");
+    running.cancel.set();
+    rig.drive(&mut [&mut running]);
+}
