@@ -23,9 +23,10 @@ use self::costs::StepCosts;
 /// which a CPU computes a step no faster for each token, and each costs a row of logits.
 pub const MOST_GUESSES: usize = 15;
 
-/// How many tokens are guessed at a time: with the one they follow 4, 8 and 16, since llama.cpp's
-/// matrix kernels take rows by fours. Few sizes, so that each one's cost is known soon.
-const SIZES: [usize; 3] = [3, 7, MOST_GUESSES];
+/// How many tokens are guessed at a time: with the one they follow 2, and 4, 8 and 16, since
+/// llama.cpp's matrix kernels take rows by fours. Two cost little more than one, so that a guess of one
+/// pays where longer ones are seldom right. Few sizes, so that each one's cost is known soon.
+const SIZES: [usize; 4] = [1, 3, 7, MOST_GUESSES];
 
 /// Who guesses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,10 +24,14 @@ const SMALLEST_SHARE: usize = 8;
 /// copying that many tokens takes about as long as a small model needs to read one.
 const MOST_BY_SHARED: usize = 16;
 
-/// Bytes of memory that a turn gets ready for sequences that leave the KV cache. No step runs
-/// meanwhile, and a virtual machine can take two milliseconds a MB to hand out memory it has not used
-/// yet. What is then copied is copied ten times as fast.
+/// Bytes of memory that a turn gets ready for sequences that leave the KV cache while somebody is
+/// streaming. No step runs meanwhile, and a virtual machine can take two milliseconds a MB to hand out
+/// memory it has not used yet. What is then copied is copied ten times as fast.
 pub(super) const SWAPPED_A_TURN: usize = 4 << 20;
+
+/// So many times as much where nobody is: who reads a long prompt waits for it in any case, and reads
+/// faster afterwards. It bounds what a request may wait that comes meanwhile.
+const SWAPPED_WITHOUT_STREAMS: usize = 8;
 
 /// A kept sequence that is about to leave the KV cache.
 #[derive(Debug)]
@@ -71,6 +75,8 @@ impl<M: Model> Scheduler<M> {
         }
         if self.slots.iter().any(Option::is_some) {
             self.swap_some();
+        } else {
+            self.leaving = None;
         }
         self.queue.tell_places();
     }
@@ -130,7 +136,8 @@ impl<M: Model> Scheduler<M> {
     /// slowed down: a little a turn, since no step runs meanwhile. What a running request mostly
     /// shares stays: its cells are in the cache in any case.
     fn swap_some(&mut self) {
-        let mut left = self.swapped_a_turn;
+        let is_streaming = self.slots.iter().flatten().any(|slot| !slot.is_reading());
+        let mut left = self.swapped_a_turn * if is_streaming { 1 } else { SWAPPED_WITHOUT_STREAMS };
         while self.is_crowded && left > 0 {
             let in_use = |tokens: &[Token]| {
                 self.slots.iter().flatten().any(|slot| {
@@ -181,13 +188,22 @@ impl<M: Model> Scheduler<M> {
 
     /// Swaps the entry `key` out of `seq`, at once; whether it could leave.
     fn swap_out(&mut self, key: Key, seq: SeqId) -> bool {
-        let leaving = self.leaving.take_if(|leaving| leaving.key == key);
+        // What was made ready for another one goes: it has no room beside this one.
+        let leaving = self.leaving.take().filter(|leaving| leaving.key == key);
         if self.cache.is_nearly_held(key) {
             self.drop_kept(key, seq);
             return true;
         }
-        let room = leaving.map(|leaving| leaving.room).unwrap_or_default();
-        let Some(bytes) = self.model.swap_out(seq, self.cache.swap_bytes(), room) else {
+        let most = self.cache.swap_bytes();
+        let room = match leaving {
+            Some(leaving) => leaving.room,
+            None => {
+                let size = self.model.swap_size(seq);
+                self.cache.make_swap_room(if size > most { 0 } else { size });
+                Vec::new()
+            }
+        };
+        let Some(bytes) = self.model.swap_out(seq, most, room) else {
             self.cache.stays(key);
             return false;
         };

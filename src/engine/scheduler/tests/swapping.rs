@@ -133,8 +133,9 @@ fn memory_for_a_long_text_that_leaves_is_made_ready_over_several_turns() {
     rig.scheduler.swapped_a_turn = 8;
     rig.ask("the first conversation");
     let mut running = rig.submit("loop", Params::default());
-    for turn in 1..=11 {
-        assert_eq!(rig.kept().0, 0, "its 22 tokens have 88 bytes: turn {turn}");
+    // Eight times as much in the first turn, in which nobody is streaming.
+    for ready in [0, 64, 72, 80] {
+        assert_eq!(rig.kept().0, 0, "{ready} of 88 bytes, for 22 tokens");
         assert!(rig.turn().is_some(), "and somebody is served meanwhile");
     }
     assert_eq!(rig.kept().0, 1);
@@ -151,13 +152,13 @@ fn a_text_that_is_asked_for_while_it_is_leaving_stays() {
     let mut running = rig.submit("loop", Params::default());
     rig.turn();
     assert!(rig.scheduler.leaving.is_some());
-    let mut back = rig.submit("the first conversation goes on", at_most(1));
+    let mut back = rig.submit("the first conversation goes on", at_most(5));
     rig.turn();
     assert!(rig.scheduler.leaving.is_none());
     running.cancel.set();
     rig.drive(&mut [&mut running, &mut back]);
     assert_eq!(back.usage().cached_tokens, 22);
-    assert_eq!(rig.stats.swapped_out_total.load(Relaxed), 0);
+    assert_eq!(rig.stats.swapped_in_total.load(Relaxed), 0);
 }
 
 #[test]
