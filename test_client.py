@@ -137,7 +137,7 @@ def connection(url: str) -> Iterator[ClientConnection]:
         with socket:
             yield socket
     except ConnectionClosed as error:
-        reason = f"{error.rcvd.code} {error.rcvd.reason}".strip() if error.rcvd else "it is gone"
+        reason = f"{error.rcvd.code} {error.rcvd.reason}".strip() if error.rcvd else "the server is gone"
         raise Trouble(f"the connection ended: {reason}") from None
 
 
@@ -195,7 +195,8 @@ def ask(args: argparse.Namespace, request: Frame) -> tuple[str, Frame]:
     stats = end.get("stats", {})
     speed = "-" if stats.get("tps") is None else f"{stats['tps']:.1f}"
     first = "-" if stats.get("ttft_ms") is None else f"{stats['ttft_ms']:.0f}"
-    note(f"{stats.get('tokens')} tokens · {speed} tok/s · first token after {first} ms · "
+    count = stats.get("tokens")
+    note(f"{count} {'token' if count == 1 else 'tokens'} · {speed} tok/s · first token after {first} ms · "
          f"{end.get('finish_reason', 'end')}")
     return text, end
 

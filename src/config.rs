@@ -172,7 +172,7 @@ fn model_and_port(args: &[OsString], demo: bool) -> Result<(Option<PathBuf>, u16
             model.display()
         ))),
         // A file of such a name is ./3000.
-        (false, [lonely]) if port(lonely).is_ok() => Ok((None, port(lonely)?)),
+        (false, [lonely]) if is_number(lonely) => Ok((None, port(lonely)?)),
         (false, [model]) => Ok((Some(model.into()), DEFAULT_PORT)),
         (false, [model, port_arg]) => Ok((Some(model.into()), port(port_arg)?)),
         (false, [_, _, extra, ..]) => Err(UsageError(format!(
@@ -182,8 +182,14 @@ fn model_and_port(args: &[OsString], demo: bool) -> Result<(Option<PathBuf>, u16
     }
 }
 
+fn is_number(typed: &OsString) -> bool {
+    typed
+        .to_str()
+        .is_some_and(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 fn port(typed: &OsString) -> Result<u16, UsageError> {
-    let digits = typed.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let digits = typed.to_str().filter(|_| is_number(typed));
     digits.and_then(|text| text.parse().ok()).ok_or_else(|| {
         UsageError(format!(
             "{} is not a port: it must be a number from 0 to 65535",
@@ -257,6 +263,7 @@ mod tests {
             ("model.gguf --vram 3GB", "`inference-core plan model.gguf`"),
             ("--demo --json", "`inference-core plan --demo`"),
             ("llama 80x", "80x is not a port"),
+            ("99999", "99999 is not a port"),
             ("plan 3000", "./3000"),
             ("plan --vram 3,5GB", "write 3.5GB"),
             ("plan --vram 3GB, 8GB", "3GB,8GB"),

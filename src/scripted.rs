@@ -6,6 +6,7 @@
 //! holds and panics when the engine feeds it anything but the next position, draws from an entry
 //! without output, or overfills it, so that every test of the engine is also a test of its books.
 
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -148,10 +149,9 @@ impl Model for Scripted {
         4 * self.sequences[seq as usize].len()
     }
 
-    fn swap_out(&mut self, seq: SeqId, limit: usize, mut room: Vec<u8>) -> Option<Vec<u8>> {
-        room.clear();
-        room.extend(self.sequences[seq as usize].iter().flat_map(|token| token.to_le_bytes()));
-        (room.len() <= limit).then_some(room)
+    fn swap_out(&mut self, seq: SeqId, positions: Range<usize>) -> Option<Vec<u8>> {
+        let tokens = self.sequences[seq as usize].get(positions)?;
+        Some(tokens.iter().flat_map(|token| token.to_le_bytes()).collect())
     }
 
     fn swap_in(&mut self, to: SeqId, bytes: &[u8]) -> bool {
@@ -160,12 +160,10 @@ impl Model for Scripted {
             .chunks_exact(4)
             .map(|token| Token::from_le_bytes([token[0], token[1], token[2], token[3]]));
         let tokens: Vec<Token> = tokens.collect();
-        let target = &mut self.sequences[to as usize];
-        assert!(target.is_empty(), "sequence {to} is not empty");
         if is_script(&tokens, b"lost") {
             return false;
         }
-        *target = tokens;
+        self.sequences[to as usize].extend(tokens);
         let held: usize = self.sequences.iter().map(Vec::len).sum();
         assert!(held <= self.limits.kv_tokens, "the KV cache is overfull");
         true

@@ -31,7 +31,7 @@ const AFTER: &str = "Every option of the server can also be given as an environm
 INFERENCE_CORE_ and its name in capitals (INFERENCE_CORE_CTX_SIZE=2048).
 
 Exit codes:
-  0   left after SIGINT or SIGTERM, or printed what was asked for
+  0   left after SIGINT, SIGTERM or SIGHUP, or printed what was asked for
   1   whoever read what was printed has closed it
   64  an option or argument is wrong, or does not fit the model
   65  the model file is broken or of a kind that cannot be served
@@ -78,7 +78,8 @@ pub(super) struct Typed {
 
     /// Memory for finished conversations outside of the KV cache, so that going on with one need not
     /// read it again (500MB; with 0 they stay in the KV cache, where they slow down others on a
-    /// processor) [default: what the KV cache has, at most a quarter of what is free beside the model]
+    /// processor) [default: what the KV cache has and a sixteenth, at most a quarter of what is free
+    /// beside the model]
     #[arg(long, value_name = "SIZE", env = "INFERENCE_CORE_CACHE_RAM", value_parser = bytes)]
     cache_ram: Option<u64>,
 
@@ -171,7 +172,7 @@ pub(super) struct Typed {
     #[arg(long, value_name = "SECONDS", env = "INFERENCE_CORE_SLOW_CLIENT_GRACE", default_value_t = 10, value_parser = value_parser!(u64).range(1..=3600))]
     slow_client_grace: u64,
 
-    /// How long running requests may go on after SIGINT or SIGTERM, in seconds
+    /// How long running requests may go on after SIGINT, SIGTERM or SIGHUP, in seconds
     #[arg(long, value_name = "SECONDS", env = "INFERENCE_CORE_DRAIN_TIMEOUT", default_value_t = 10, value_parser = value_parser!(u64).range(0..=86_400))]
     drain_timeout: u64,
 

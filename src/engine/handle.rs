@@ -21,12 +21,16 @@ use super::ticket::{Canceller, Ticket};
 /// exact number; a longer one is refused by its length. 256 KiB take about a tenth of a second.
 const EXACT_COUNT_BYTES: usize = 256 * 1024;
 
+/// Of the queue one part in so many is added for connections that have nothing else under way: those
+/// that fill it cannot keep a newcomer out.
+const NEWCOMERS_PART: usize = 4;
+
 /// How the engine shall behave. The model's own limits come with the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// Tokens a request may use, prompt and answer together.
     pub ctx_size: usize,
-    /// Requests that may wait for a slot.
+    /// Requests that may wait for a slot, and a quarter more of connections that have no other.
     pub max_queue: usize,
     /// Bytes of ordinary memory for finished sequences that are kept beside the KV cache. While one
     /// is copied there may be that one more.
@@ -67,8 +71,9 @@ pub struct EngineHandle {
 }
 
 impl EngineHandle {
-    /// Accepts a request or refuses it. `received` is when the request came in, and `bell` is
-    /// rung whenever the ticket has something to take.
+    /// Accepts a request or refuses it. `received` is when the request came in, `bell` is rung
+    /// whenever the ticket has something to take, and `others` is how many more requests its
+    /// connection has under way.
     ///
     /// The prompt is tokenised on the calling thread, which takes about a second for 4 MiB; a
     /// server that leaves meanwhile refuses it after that.
@@ -80,10 +85,12 @@ impl EngineHandle {
         request: Request,
         received: Instant,
         bell: Arc<Bell>,
+        others: usize,
     ) -> Result<Ticket, Refusal> {
         let Shared { stats, inbox, .. } = &*self.shared;
-        let tokens =
-            self.admit(&request).inspect_err(|refusal| stats.tally.count(refusal.into()))?;
+        let tokens = self
+            .admit(&request, others)
+            .inspect_err(|refusal| stats.tally.count(refusal.into()))?;
         let outbox = Arc::new(Outbox::new(bell, inbox.clone()));
         let flag = CancelFlag::default();
         let ticket = Ticket::new(
@@ -146,10 +153,10 @@ impl EngineHandle {
     }
 
     /// The tokens of a request that has a place in the queue now.
-    fn admit(&self, request: &Request) -> Result<Vec<Token>, Refusal> {
+    fn admit(&self, request: &Request, others: usize) -> Result<Vec<Token>, Refusal> {
         let tokens = self.tokens(self.vocabulary()?, request)?;
         self.vocabulary()?;
-        self.take_place()?;
+        self.take_place(others == 0)?;
         Ok(tokens)
     }
 
@@ -218,13 +225,14 @@ impl EngineHandle {
     }
 
     /// Takes a place in the bounded queue; the scheduler gives it back.
-    fn take_place(&self) -> Result<(), Refusal> {
+    fn take_place(&self, is_newcomer: bool) -> Result<(), Refusal> {
         let Shared { stats, options, .. } = &*self.shared;
         let free_slots = stats
             .slots
             .load(Ordering::Relaxed)
             .saturating_sub(stats.active.load(Ordering::Relaxed));
-        let limit = options.max_queue + free_slots;
+        let reserve = if is_newcomer { options.max_queue.div_ceil(NEWCOMERS_PART) } else { 0 };
+        let limit = options.max_queue + reserve + free_slots;
         stats
             .queued
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < limit).then_some(n + 1))

@@ -3,6 +3,7 @@
 //! [`Model`] is what computes: it lives on the engine thread and never leaves it. [`Vocabulary`]
 //! is what turns text into tokens and back: it is shared with the threads that prepare requests.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -166,22 +167,20 @@ pub trait Model {
     /// Drops the positions of `seq` from `n` on; 0 empties it.
     fn truncate(&mut self, seq: SeqId, n: usize);
 
-    /// Bytes of what [`Self::swap_out`] would give out of `seq`; 0 where it gives nothing.
+    /// Bytes of what [`Self::swap_out`] would give out of all of `seq`, about; 0 where it gives nothing.
     fn swap_size(&mut self, seq: SeqId) -> usize {
         let _ = seq;
         0
     }
 
-    /// A copy of what `seq` holds, for [`Self::swap_in`]; `None` where that would take more than
-    /// `limit` bytes, or the model cannot. It is written over `room`, whose memory the system has
-    /// handed over already as far as it was in use.
-    fn swap_out(&mut self, seq: SeqId, limit: usize, room: Vec<u8>) -> Option<Vec<u8>> {
-        let _ = (seq, limit, room);
+    /// A copy of what `seq` holds at `positions`, for [`Self::swap_in`]; `None` where the model cannot.
+    fn swap_out(&mut self, seq: SeqId, positions: Range<usize>) -> Option<Vec<u8>> {
+        let _ = (seq, positions);
         None
     }
 
-    /// Makes `to`, which must be empty and one that can be decoded, hold what was swapped out. False
-    /// where there is no room; `to` is empty then.
+    /// Makes `to`, which must be one that can be decoded, hold what was swapped out behind what it
+    /// holds already. False where there is no room; `to` is as it was then.
     fn swap_in(&mut self, to: SeqId, bytes: &[u8]) -> bool {
         let _ = (to, bytes);
         false

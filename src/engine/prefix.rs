@@ -1,56 +1,50 @@
 //! Which finished sequences are still held, so that a new request can share their beginning.
 //!
 //! They are in the KV cache, or were swapped out of it into ordinary memory, where they slow down
-//! nobody. Bookkeeping only: the scheduler moves the sequences in the model as it is told here.
+//! nobody. One in the cache may have its copy there already, and then it leaves in no time.
+//! Bookkeeping only: the scheduler moves the sequences in the model as it is told here.
 //! llama.cpp has 256 sequence ids in all and those swapped out have a bound, so looking at each is
 //! cheaper than keeping a tree of them (`docs/ARCHITECTURE.md` has the figures).
+
+mod copied;
 
 use crate::domain::Token;
 
 use super::model::SeqId;
 
-/// Sequences that may be swapped out at a time, however small. Each is looked at for every request.
-const MOST_SWAPPED: usize = 1024;
+pub(super) use self::copied::Copied;
 
-/// A copy is not made for what is one part in so many of a sequence.
+/// Sequences that may have a copy in ordinary memory, however small. Each is looked at for every request.
+const MOST_COPIED: usize = 1024;
+
+/// A copy is not made for so few tokens of a sequence's own: reading them again takes one step.
+const FEW_TOKENS: usize = 16;
+
+/// Nor, while memory for copies is short, for what is one part in so many of it.
 const SMALL_PART: usize = 8;
 
 /// Names an entry for as long as it is held.
 pub(super) type Key = u64;
 
-/// Where a kept sequence is.
-#[derive(Debug)]
-pub(super) enum Home {
-    /// In the KV cache.
-    Cache(SeqId),
-    /// In ordinary memory, as the model gave it out.
-    Swapped(Vec<u8>),
-}
-
-/// A finished sequence that is kept.
+/// A finished sequence that is kept: in the KV cache, in ordinary memory, or in both.
 #[derive(Debug)]
 pub(super) struct Kept {
     key: Key,
     pub(super) tokens: Vec<Token>,
-    pub(super) home: Home,
+    /// Its id in the KV cache, if it is there.
+    pub(super) seq: Option<SeqId>,
+    /// Its copy in ordinary memory.
+    pub(super) copy: Option<Copied>,
     last_used: u64,
     /// Whether it is in the KV cache and may be swapped out; not where that was tried in vain.
     may_leave: bool,
 }
 
 impl Kept {
-    fn seq(&self) -> Option<SeqId> {
-        match self.home {
-            Home::Cache(seq) => Some(seq),
-            Home::Swapped(_) => None,
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match &self.home {
-            Home::Cache(_) => 0,
-            Home::Swapped(bytes) => bytes.len(),
-        }
+    /// How many tokens come back into the KV cache for its first `n`; 0 if it is there.
+    pub(super) fn n_coming_back(&self, n: usize) -> usize {
+        let copy = self.copy.as_ref().filter(|_| self.seq.is_none());
+        copy.map_or(0, |copy| copy.reach(n))
     }
 }
 
@@ -61,9 +55,9 @@ pub(super) struct PrefixCache {
     free: Vec<SeqId>,
     /// Sum of the lengths in the KV cache; a prefix that two share is counted twice.
     n_tokens: usize,
-    /// How many are swapped out, and their bytes.
-    swapped: (usize, usize),
-    /// Most bytes that may be swapped out.
+    /// How many have a copy in ordinary memory, and the bytes of these.
+    copied: (usize, usize),
+    /// Most bytes of copies.
     swap_bytes: usize,
     clock: u64,
 }
@@ -72,7 +66,7 @@ impl PrefixCache {
     /// A cache that may use the sequence ids of `ids`, and `swap_bytes` of ordinary memory.
     pub(super) fn new(ids: std::ops::Range<SeqId>, swap_bytes: usize) -> Self {
         let (kept, free) = (Vec::new(), ids.rev().collect());
-        Self { kept, free, n_tokens: 0, swapped: (0, 0), swap_bytes, clock: 0 }
+        Self { kept, free, n_tokens: 0, copied: (0, 0), swap_bytes, clock: 0 }
     }
 
     /// Tokens that are kept in the KV cache; a prefix that two share is counted twice.
@@ -80,9 +74,9 @@ impl PrefixCache {
         self.n_tokens
     }
 
-    /// How many sequences are swapped out, and their bytes.
-    pub(super) fn swapped(&self) -> (usize, usize) {
-        self.swapped
+    /// How many sequences have a copy in ordinary memory, and the bytes of these.
+    pub(super) fn copied(&self) -> (usize, usize) {
+        self.copied
     }
 
     /// The kept sequence with the longest common beginning with `prompt`, and its length. Of
@@ -97,14 +91,8 @@ impl PrefixCache {
             .iter()
             .map(|kept| (kept, common_prefix(&kept.tokens, prompt)))
             .filter(|&(kept, n)| n > 0 && is_usable(kept, n))
-            .max_by_key(|&(kept, n)| (n, kept.seq().is_some()))
+            .max_by_key(|&(kept, n)| (n, kept.seq.is_some()))
             .map(|(kept, n)| (kept.key, n))
-    }
-
-    /// How many tokens the entry `key` has, if it is swapped out; 0 otherwise.
-    pub(super) fn n_swapped_tokens(&self, key: Key) -> usize {
-        let swapped = self.kept.iter().filter(|kept| kept.seq().is_none());
-        swapped.filter(|kept| kept.key == key).map(|kept| kept.tokens.len()).sum()
     }
 
     /// The entry `key`, which is marked as just used.
@@ -131,10 +119,9 @@ impl PrefixCache {
         }
         let seq = self.free.pop()?;
         self.clock += 1;
-        let home = Home::Cache(seq);
         self.n_tokens += tokens.len();
         let (key, last_used, may_leave) = (self.clock, self.clock, self.swap_bytes > 0);
-        self.kept.push(Kept { key, tokens, home, last_used, may_leave });
+        self.kept.push(Kept { key, tokens, seq: Some(seq), copy: None, last_used, may_leave });
         Some(seq)
     }
 
@@ -161,7 +148,7 @@ impl PrefixCache {
         let mut found: Vec<_> = self
             .kept
             .iter()
-            .filter_map(|kept| Some((kept.last_used, kept.key, kept.seq()?)))
+            .filter_map(|kept| Some((kept.last_used, kept.key, kept.seq?)))
             .collect();
         found.sort_unstable();
         found.into_iter().map(|(_, key, seq)| (key, seq)).collect()
@@ -172,17 +159,45 @@ impl PrefixCache {
     pub(super) fn next_to_leave(&self, in_use: impl Fn(&[Token]) -> bool) -> Option<(Key, SeqId)> {
         let may_leave = self.kept.iter().filter(|kept| kept.may_leave && !in_use(&kept.tokens));
         let oldest = may_leave.min_by_key(|kept| kept.last_used)?;
-        Some((oldest.key, oldest.seq()?))
+        Some((oldest.key, oldest.seq?))
+    }
+
+    /// What is kept in the KV cache, may be swapped out, and has no copy yet: the entry that was used
+    /// longest ago.
+    pub(super) fn next_to_copy(&self) -> Option<(Key, SeqId)> {
+        let oldest_first = self.in_cache().into_iter();
+        let uncopied = |key| {
+            self.kept.iter().any(|kept| kept.key == key && kept.may_leave && kept.copy.is_none())
+        };
+        oldest_first.filter(|&(key, _)| uncopied(key)).find(|&(key, _)| !self.is_nearly_held(key))
     }
 
     /// Whether the entry `key` is not worth a copy of its own: one that was used later has all of it
-    /// but a small part of its end.
+    /// but a little of its end.
     pub(super) fn is_nearly_held(&self, key: Key) -> bool {
         let Some(kept) = self.kept.iter().find(|kept| kept.key == key) else { return false };
-        let most = kept.tokens.len() - kept.tokens.len() / SMALL_PART;
+        let is_short = self.copied.1 > self.swap_bytes / 2;
+        let few = if is_short { usize::MAX } else { FEW_TOKENS };
+        let most = kept.tokens.len() - few.min(kept.tokens.len() / SMALL_PART);
         self.kept.iter().any(|other| {
             other.last_used > kept.last_used && common_prefix(&other.tokens, &kept.tokens) >= most
         })
+    }
+
+    /// How many tokens the entry `key` has; 0 if there is none.
+    pub(super) fn n_tokens_of(&self, key: Key) -> usize {
+        let found = self.kept.iter().find(|kept| kept.key == key);
+        found.map_or(0, |kept| kept.tokens.len())
+    }
+
+    /// The id of the entry `key` in the KV cache, if it is there.
+    pub(super) fn seq_of(&self, key: Key) -> Option<SeqId> {
+        self.kept.iter().find(|kept| kept.key == key)?.seq
+    }
+
+    /// Whether the entry `key` has a copy in ordinary memory.
+    pub(super) fn has_copy(&self, key: Key) -> bool {
+        self.kept.iter().any(|kept| kept.key == key && kept.copy.is_some())
     }
 
     /// Notes that the entry `key` cannot be swapped out.
@@ -197,43 +212,62 @@ impl PrefixCache {
         self.swap_bytes
     }
 
-    /// Gives up the least recently used entries that are swapped out, until one more of `bytes` has
-    /// room beside the others.
+    /// Whether one more copy of `bytes` has room beside the others.
+    pub(super) fn has_swap_room(&self, bytes: usize) -> bool {
+        let (n, held) = self.copied;
+        n < MOST_COPIED && held.saturating_add(bytes) <= self.swap_bytes
+    }
+
+    /// Gives up copies, those of the least recently used entries first, until one more of `bytes`
+    /// has room beside the others. Entries that are nowhere else go with them.
     pub(super) fn make_swap_room(&mut self, bytes: usize) {
-        while {
-            let (n, held) = self.swapped;
-            n > 0 && (n >= MOST_SWAPPED || held + bytes > self.swap_bytes)
-        } {
-            let swapped = (0..self.kept.len()).filter(|&i| self.kept[i].seq().is_none());
-            let Some(oldest) = swapped.min_by_key(|&i| self.kept[i].last_used) else { break };
-            self.remove_at(oldest);
+        while !self.has_swap_room(bytes) {
+            let copied = (0..self.kept.len()).filter(|&i| self.kept[i].copy.is_some());
+            let Some(oldest) = copied.min_by_key(|&i| self.kept[i].last_used) else { break };
+            if self.kept[oldest].seq.is_some() {
+                self.drop_copy(oldest);
+            } else {
+                self.remove_at(oldest);
+            }
         }
     }
 
-    /// Notes that the entry `key` is swapped out as `bytes`, no more than [`Self::swap_bytes`], and
-    /// makes room for it. The id of `key` must be emptied.
-    pub(super) fn swap_out(&mut self, key: Key, bytes: Vec<u8>) {
-        debug_assert!(bytes.len() <= self.swap_bytes, "it was to be no larger");
-        self.make_swap_room(bytes.len());
+    /// Notes that `copy`, no larger than [`Self::swap_bytes`], is one of the entry `key`, and makes
+    /// room for it.
+    pub(super) fn hold_copy(&mut self, key: Key, copy: Copied) {
+        debug_assert!(copy.bytes() <= self.swap_bytes, "it was to be no larger");
+        self.make_swap_room(copy.bytes());
         if let Some(kept) = self.kept.iter_mut().find(|kept| kept.key == key) {
-            self.free.extend(kept.seq());
-            self.n_tokens -= kept.tokens.len();
-            self.swapped = (self.swapped.0 + 1, self.swapped.1 + bytes.len());
-            kept.home = Home::Swapped(bytes);
-            kept.may_leave = false;
+            self.copied = (self.copied.0 + 1, self.copied.1 + copy.bytes());
+            kept.copy = Some(copy);
+        }
+    }
+
+    /// Has the entry `key` leave the KV cache for its copy, if there is one. An id that it returns
+    /// must be emptied.
+    pub(super) fn leave(&mut self, key: Key) -> Option<SeqId> {
+        let kept = self.kept.iter_mut().find(|kept| kept.key == key && kept.copy.is_some())?;
+        let seq = kept.seq.take()?;
+        kept.may_leave = false;
+        self.n_tokens -= kept.tokens.len();
+        self.free.push(seq);
+        Some(seq)
+    }
+
+    fn drop_copy(&mut self, i: usize) {
+        if let Some(copy) = self.kept[i].copy.take() {
+            self.copied = (self.copied.0 - 1, self.copied.1 - copy.bytes());
         }
     }
 
     fn remove_at(&mut self, i: usize) -> Option<SeqId> {
+        self.drop_copy(i);
         let kept = self.kept.swap_remove(i);
-        let seq = kept.seq();
-        if seq.is_some() {
+        if kept.seq.is_some() {
             self.n_tokens -= kept.tokens.len();
-        } else {
-            self.swapped = (self.swapped.0 - 1, self.swapped.1 - kept.bytes());
         }
-        self.free.extend(seq);
-        seq
+        self.free.extend(kept.seq);
+        kept.seq
     }
 }
 
@@ -243,122 +277,4 @@ pub(super) fn common_prefix(a: &[Token], b: &[Token]) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn longest(cache: &PrefixCache, prompt: &[Token]) -> Option<(Key, usize)> {
-        cache.longest(prompt, |_, _| true)
-    }
-
-    fn key_of(cache: &PrefixCache, seq: SeqId) -> Key {
-        cache.in_cache().into_iter().find(|&(_, id)| id == seq).unwrap().0
-    }
-
-    #[test]
-    fn the_longest_common_beginning_wins() {
-        let mut cache = PrefixCache::new(4..8, 0);
-        let short = cache.park(vec![1, 2, 3]).unwrap();
-        let long = cache.park(vec![1, 2, 9, 9]).unwrap();
-        assert_ne!(short, long);
-        let (short, long) = (key_of(&cache, short), key_of(&cache, long));
-        assert_eq!(longest(&cache, &[1, 2, 9, 8]), Some((long, 3)));
-        assert_eq!(longest(&cache, &[1, 2, 3, 4]), Some((short, 3)));
-        assert_eq!(longest(&cache, &[7]), None);
-        assert_eq!(cache.longest(&[1, 2, 3], |kept, _| kept.tokens.len() > 3), Some((long, 2)));
-    }
-
-    #[test]
-    fn an_entry_that_a_longer_one_contains_is_given_up() {
-        let mut cache = PrefixCache::new(4..8, 10);
-        let short = cache.park(vec![1, 2]).unwrap();
-        assert_eq!(cache.make_room(&[1, 2, 3]), [short]);
-        cache.park(vec![1, 2, 3]).unwrap();
-        assert_eq!(cache.n_tokens(), 3);
-        assert_eq!(cache.park(vec![1, 2, 3]), None, "it is held already");
-        cache.swap_out(cache.in_cache()[0].0, vec![0; 3]);
-        assert_eq!(cache.make_room(&[1, 2, 3, 4]), [0; 0], "which is in no sequence");
-        assert_eq!(cache.swapped(), (0, 0));
-    }
-
-    #[test]
-    fn the_least_recently_used_entry_goes_first() {
-        let mut cache = PrefixCache::new(0..2, 0);
-        let (a, b) = (cache.park(vec![1]).unwrap(), cache.park(vec![2]).unwrap());
-        cache.get(key_of(&cache, a));
-        assert_eq!(cache.make_room(&[3]), [b]);
-    }
-
-    #[test]
-    fn without_ids_nothing_is_kept() {
-        let mut cache = PrefixCache::new(4..4, 0);
-        assert_eq!(cache.make_room(&[1]), [0; 0]);
-        assert_eq!(cache.park(vec![1]), None);
-    }
-
-    #[test]
-    fn what_is_swapped_out_frees_its_id_and_takes_no_more_than_its_share_of_memory() {
-        let mut cache = PrefixCache::new(0..1, 10);
-        for first in [1, 2, 3] {
-            cache.park(vec![first, 0]).unwrap();
-            assert_eq!(cache.n_tokens(), 2);
-            cache.swap_out(cache.in_cache()[0].0, vec![0; 4]);
-            assert_eq!(cache.n_tokens(), 0);
-        }
-        assert_eq!(cache.swapped(), (2, 8), "the first gave way");
-        assert_eq!(longest(&cache, &[1]), None);
-        let (second, _) = longest(&cache, &[2]).unwrap();
-        cache.get(second);
-        cache.park(vec![4]).unwrap();
-        cache.swap_out(cache.in_cache()[0].0, vec![0; 4]);
-        assert!(longest(&cache, &[2]).is_some() && longest(&cache, &[3]).is_none());
-    }
-
-    #[test]
-    fn what_cannot_be_swapped_out_is_not_tried_again() {
-        let mut cache = PrefixCache::new(0..4, 10);
-        let first = cache.park(vec![1, 2, 3]).unwrap();
-        let second = cache.park(vec![4]).unwrap();
-        let (key, seq) = cache.next_to_leave(|_| false).unwrap();
-        assert_eq!(seq, first);
-        cache.stays(key);
-        assert_eq!(cache.next_to_leave(|tokens| tokens == [4]), None, "it is in use");
-        assert_eq!(cache.next_to_leave(|_| false).unwrap().1, second);
-        cache.swap_out(key_of(&cache, second), vec![0; 4]);
-        assert_eq!(cache.next_to_leave(|_| false), None);
-        assert_eq!(cache.in_cache().len(), 1, "though it is still there");
-    }
-
-    #[test]
-    fn what_a_newer_one_has_but_for_its_end_is_not_worth_a_copy() {
-        let mut cache = PrefixCache::new(0..4, 1000);
-        let like = |end: Token| [vec![7; 16], vec![end]].concat();
-        let old = cache.park(like(1)).unwrap();
-        let new = cache.park(like(2)).unwrap();
-        let (old, new) = (key_of(&cache, old), key_of(&cache, new));
-        assert!(cache.is_nearly_held(old) && !cache.is_nearly_held(new));
-        let half = cache.park([vec![7; 8], vec![9; 8]].concat()).unwrap();
-        cache.park(like(3)).unwrap();
-        assert!(!cache.is_nearly_held(key_of(&cache, half)));
-    }
-
-    #[test]
-    fn of_two_equally_long_ones_that_in_the_cache_is_shared() {
-        let mut cache = PrefixCache::new(0..4, 10);
-        cache.park(vec![1, 2, 3]).unwrap();
-        cache.park(vec![1, 2, 4]).unwrap();
-        let newer = cache.in_cache()[1];
-        cache.swap_out(newer.0, vec![0; 3]);
-        assert_eq!(longest(&cache, &[1, 2]), Some((cache.in_cache()[0].0, 2)));
-        assert_eq!(longest(&cache, &[1, 2, 4]), Some((newer.0, 3)));
-    }
-
-    #[test]
-    fn many_small_ones_that_are_swapped_out_have_a_bound_too() {
-        let mut cache = PrefixCache::new(0..1, usize::MAX);
-        for first in 0..MOST_SWAPPED + 5 {
-            cache.park(vec![first as Token]).unwrap();
-            cache.swap_out(cache.in_cache()[0].0, vec![0]);
-        }
-        assert_eq!(cache.swapped().0, MOST_SWAPPED);
-    }
-}
+mod tests;

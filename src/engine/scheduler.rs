@@ -11,6 +11,7 @@
 
 mod admit;
 mod guess;
+mod leave;
 mod step;
 
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use super::slot::{End, Job, Slot};
 use super::speculation::Speculator;
 use super::stats::Stats;
 
-use self::admit::{Leaving, SWAPPED_A_TURN};
+use self::leave::{Leaving, SWAPPED_A_TURN};
 
 pub(super) struct Scheduler<M: Model> {
     model: M,
@@ -50,7 +51,11 @@ pub(super) struct Scheduler<M: Model> {
     admissions: u64,
     /// Whether kept sequences may have to leave the KV cache.
     is_crowded: bool,
-    /// The kept sequence that leaves it next.
+    /// Whether kept sequences may have no copy yet that they could leave it for.
+    is_uncopied: bool,
+    /// Since when there has been nothing to do; `None` before the first request.
+    rests_since: Option<Instant>,
+    /// The kept sequence that is copied or leaves it next.
     leaving: Option<Leaving>,
     /// Bytes for leaving sequences that are made ready in a turn.
     swapped_a_turn: usize,
@@ -82,6 +87,8 @@ impl<M: Model> Scheduler<M> {
             guess_turn: 0,
             admissions: 0,
             is_crowded: false,
+            is_uncopied: false,
+            rests_since: None,
             leaving: None,
             swapped_a_turn: SWAPPED_A_TURN,
         }
@@ -132,10 +139,14 @@ impl<M: Model> Scheduler<M> {
         self.queue.peek().is_none() && self.slots.iter().all(Option::is_none)
     }
 
-    /// How long the thread may wait for news: not at all while a slot can run, for ever when
-    /// nothing is going on, and until the next grace is over when every client is slow.
+    /// How long the thread may wait for news: not at all while a slot can run, until it is time to
+    /// copy what is kept or for ever when nothing is going on, and until the next grace is over when
+    /// every client is slow.
     pub(super) fn patience(&self, now: Instant) -> Patience {
         let mut patience = Patience::Forever;
+        if let Some(at) = self.copies_at().filter(|_| self.is_idle()) {
+            return Patience::Until(at.saturating_duration_since(now));
+        }
         for slot in self.slots.iter().flatten() {
             let Some(parked) = slot.parked else { return Patience::None };
             let left = (parked + self.options.slow_client_grace).saturating_duration_since(now);
@@ -158,6 +169,7 @@ impl<M: Model> Scheduler<M> {
             if let Some(seq) = self.cache.park(kept.to_vec()) {
                 self.model.share(slot.seq, seq, slot.computed);
                 self.is_crowded = true;
+                self.is_uncopied = self.options.swap_bytes > 0;
             }
         }
         self.release(slot, now, end);
@@ -172,6 +184,7 @@ impl<M: Model> Scheduler<M> {
 
     fn release(&mut self, slot: Slot<M::Sampler>, now: Instant, end: End) {
         self.model.truncate(slot.seq, 0);
+        self.rests_since = Some(now);
         self.queue.settle(&slot.job, slot.n_prompt, slot.n_read() + slot.n_generated());
         if let Some(tps) = slot.tokens_per_second() {
             self.stats.set_last_tps(tps);
@@ -201,7 +214,7 @@ impl<M: Model> Scheduler<M> {
         let running: usize = self.slots.iter().flatten().map(|slot| slot.computed).sum();
         self.stats.kv_used_tokens.store(running + self.cache.n_tokens(), Relaxed);
         self.stats.kv_running_tokens.store(running, Relaxed);
-        let (sequences, bytes) = self.cache.swapped();
+        let (sequences, bytes) = self.cache.copied();
         self.stats.swapped_sequences.store(sequences, Relaxed);
         self.stats.swapped_bytes.store(bytes, Relaxed);
     }

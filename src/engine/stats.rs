@@ -57,7 +57,8 @@ pub struct Snapshot {
     pub kv_running_tokens: usize,
     /// Tokens the KV cache holds.
     pub kv_total_tokens: usize,
-    /// Kept sequences that are swapped out of the KV cache.
+    /// Kept sequences with a copy in ordinary memory: those swapped out of the KV cache, and those
+    /// that will be.
     pub swapped_sequences: usize,
     /// Bytes of ordinary memory that these take.
     pub swapped_bytes: usize,

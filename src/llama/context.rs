@@ -4,6 +4,7 @@
 //! A [`Context`] is not `Send`: it is born on the engine thread and dies there.
 
 use std::ffi::{CStr, c_void};
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -223,29 +224,40 @@ impl Context {
 
     /// Bytes of a copy of what `seq` holds; 0 where llama.cpp cannot give it out.
     pub(super) fn swap_size(&mut self, seq: SeqId) -> usize {
-        self.at_stopover(seq, |context, id| context.size_of(id)).unwrap_or(0)
+        self.at_stopover(seq, -1..-1, Self::size_of).unwrap_or(0)
     }
 
-    /// A copy of what `seq` holds, in the memory of `room`; `None` where it has more than `limit`
-    /// bytes, or llama.cpp cannot give it out.
-    pub(super) fn swap_out(&mut self, seq: SeqId, limit: usize, room: Vec<u8>) -> Option<Vec<u8>> {
-        self.at_stopover(seq, |context, id| context.copy_out(id, limit, room)).flatten()
+    /// A copy of what `seq` holds at `positions`; `None` where llama.cpp cannot give it out. It takes
+    /// some time and memory for each row of each cell range on the way, which without flash attention
+    /// is each number of a cell: 16 times the size of the values, so `positions` should be few.
+    pub(super) fn swap_out(&mut self, seq: SeqId, positions: Range<usize>) -> Option<Vec<u8>> {
+        let (from, to) = (i32::try_from(positions.start).ok()?, i32::try_from(positions.end).ok()?);
+        self.at_stopover(seq, from..to, Self::copy_out).flatten()
     }
 
     /// Calls `look` with the id of a sequence that llama.cpp gives out and that holds what `seq`
-    /// does: it gives out only those that could be decoded.
-    fn at_stopover<T>(&mut self, seq: SeqId, look: impl FnOnce(&mut Self, i32) -> T) -> Option<T> {
-        if !self.options.can_swap {
-            return None;
-        }
-        let stopover = i32::try_from(self.options.n_slots).ok()?;
+    /// does at `positions`: it gives out only those that could be decoded, and those as a whole.
+    fn at_stopover<T>(
+        &mut self,
+        seq: SeqId,
+        positions: Range<i32>,
+        look: impl FnOnce(&mut Self, i32) -> T,
+    ) -> Option<T> {
+        let stopover = self.stopover()?;
         let id = self.id(seq)?;
         // SAFETY: the context is alive; both ids are below the cache's 256, and the stopover, which
         // `id` never is, is empty: it is emptied below whatever happens.
-        unsafe { sys::llama_memory_seq_cp(self.memory(), id, stopover, -1, -1) };
+        unsafe {
+            sys::llama_memory_seq_cp(self.memory(), id, stopover, positions.start, positions.end);
+        };
         let seen = look(self, stopover);
         self.remove(stopover, 0);
         Some(seen)
+    }
+
+    /// The id behind those that can be decoded, which llama.cpp gives out as well.
+    fn stopover(&self) -> Option<i32> {
+        i32::try_from(self.options.n_slots).ok().filter(|_| self.options.can_swap)
     }
 
     /// Bytes of the state of `id`, 0 where there is none.
@@ -254,37 +266,38 @@ impl Context {
         unsafe { sys::llama_state_seq_get_size(self.context.as_ptr(), id) }
     }
 
-    fn copy_out(&mut self, id: i32, limit: usize, mut room: Vec<u8>) -> Option<Vec<u8>> {
+    fn copy_out(&mut self, id: i32) -> Option<Vec<u8>> {
         let size = self.size_of(id);
-        if size == 0 || size > limit {
-            return None;
-        }
-        room.clear();
-        room.try_reserve_exact(size).ok()?;
-        let (context, to) = (self.context.as_ptr(), room.as_mut_ptr());
+        let mut bytes: Vec<u8> = Vec::new();
+        bytes.try_reserve_exact(size).ok()?;
+        let (context, to) = (self.context.as_ptr(), bytes.as_mut_ptr());
         // SAFETY: the context is alive and the id below its `n_seq_max`; the vector has room for
         // `size` bytes, and llama.cpp writes no more.
         let n = unsafe { sys::llama_state_seq_get_data(context, to, size, id) };
-        if n != size {
+        if n == 0 || n != size {
             return None;
         }
         // SAFETY: llama.cpp has written these `n` bytes, and the vector has room for them.
-        unsafe { room.set_len(n) };
-        Some(room)
+        unsafe { bytes.set_len(n) };
+        Some(bytes)
     }
 
     /// Makes `to`, one of those that can be decoded, hold what [`Self::swap_out`] gave out of a
-    /// context made with the same options; false, and empty, where there is no room.
+    /// context made with the same options, beside what it holds already; false where there is no room.
     pub(super) fn swap_in(&mut self, to: SeqId, bytes: &[u8]) -> bool {
-        let Some(to) = self.id(to).filter(|_| to < self.options.n_slots) else { return false };
+        let ids = self.id(to).filter(|_| to < self.options.n_slots).zip(self.stopover());
+        let Some((to, stopover)) = ids else { return false };
         // SAFETY: the context is alive and the id below its `n_seq_max`. The bytes are what it gave
         // out itself and have not left the process since; llama.cpp reads no more than their length.
         let n = unsafe {
-            sys::llama_state_seq_set_data(self.context.as_ptr(), bytes.as_ptr(), bytes.len(), to)
+            let (bytes, size) = (bytes.as_ptr(), bytes.len());
+            sys::llama_state_seq_set_data(self.context.as_ptr(), bytes, size, stopover)
         };
-        if n == 0 {
-            self.remove(to, 0);
+        if n > 0 {
+            // SAFETY: the context is alive and both ids are below the cache's 256.
+            unsafe { sys::llama_memory_seq_cp(self.memory(), stopover, to, -1, -1) };
         }
+        self.remove(stopover, 0);
         n > 0
     }
 

@@ -78,6 +78,14 @@ fn is_untrue(line: &str) -> bool {
     line.contains("n_ctx_seq (") && line.ends_with("possible training context overflow")
 }
 
+/// Whether a complaint is about a step that was given up as it was asked to be (`ggml-backend.h` has 1
+/// for `GGML_STATUS_ABORTED`): somebody aborted a request, and nothing is wrong.
+fn is_asked_for(line: &str) -> bool {
+    line.ends_with("_async failed with error 1")
+        || line.ends_with("failed to compute graph, compute status: 1")
+        || line.contains("decode: removing memory module entries for seq_id")
+}
+
 /// # Safety
 /// `text` must be a C string or null.
 unsafe extern "C" fn on_log(level: sys::ggml_log_level, text: *const c_char, _: *mut c_void) {
@@ -112,6 +120,9 @@ impl Log {
             return;
         }
         match self.level {
+            sys::GGML_LOG_LEVEL_ERROR | sys::GGML_LOG_LEVEL_WARN if is_asked_for(line) => {
+                tracing::debug!(target: "llama_cpp", "{line}");
+            }
             sys::GGML_LOG_LEVEL_ERROR => {
                 tracing::error!(target: "llama_cpp", "{line}");
                 if self.complaints.len() < KEPT {
@@ -145,6 +156,14 @@ mod tests {
         let unused = "llama_context: n_ctx_seq (512) < n_ctx_train (1024) -- the full capacity of \
                       the model will not be utilized";
         assert!(!is_untrue(unused));
+    }
+
+    #[test]
+    fn a_step_that_was_given_up_is_no_error() {
+        let failed = "graph_compute: ggml_backend_sched_graph_compute_async failed with error";
+        assert!(is_asked_for(&format!("{failed} 1")));
+        assert!(!is_asked_for(&format!("{failed} -1")));
+        assert!(!is_asked_for("process_ubatch: failed to compute graph, compute status: -2"));
     }
 
     #[test]

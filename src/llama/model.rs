@@ -1,5 +1,6 @@
 //! The engine's model on llama.cpp.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use llama_cpp_2::model::LlamaModel;
@@ -155,8 +156,8 @@ impl Model for LlamaCpp {
         self.context.swap_size(seq)
     }
 
-    fn swap_out(&mut self, seq: SeqId, limit: usize, room: Vec<u8>) -> Option<Vec<u8>> {
-        self.context.swap_out(seq, limit, room)
+    fn swap_out(&mut self, seq: SeqId, positions: Range<usize>) -> Option<Vec<u8>> {
+        self.context.swap_out(seq, positions)
     }
 
     fn swap_in(&mut self, to: SeqId, bytes: &[u8]) -> bool {

@@ -79,6 +79,11 @@ impl InFlight {
         requests.get_mut(id).map(Stage::abort).is_some()
     }
 
+    /// How many there are besides one of them.
+    pub(super) fn n_others(&self) -> usize {
+        self.lock().len().saturating_sub(1)
+    }
+
     /// Whether nothing runs.
     pub(super) fn is_empty(&self) -> bool {
         self.lock().is_empty()

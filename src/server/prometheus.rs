@@ -129,11 +129,12 @@ impl Scrape {
         page.gauge("kv_cache_running_tokens", running, None, n(snapshot.kv_running_tokens))?;
         let size = "Tokens the KV cache holds";
         page.gauge("kv_cache_size_tokens", size, None, n(snapshot.kv_total_tokens))?;
-        let kept = "Finished sequences that are swapped out of the KV cache";
+        let kept =
+            "Finished sequences with a copy in ordinary memory, for which they leave the KV cache";
         page.gauge("swapped_sequences", kept, None, n(snapshot.swapped_sequences))?;
-        let memory = "Memory that swapped sequences take";
+        let memory = "Memory that these copies take";
         page.gauge("swapped_size", memory, BYTES, n(snapshot.swapped_bytes))?;
-        let most = "Most memory that swapped sequences may take";
+        let most = "Most memory that these copies may take";
         page.gauge("swapped_size_limit", most, BYTES, n(self.swap_bytes))?;
         let out = "Finished sequences swapped out of the KV cache";
         page.counter("sequences_swapped_out", out, snapshot.swapped_out_total)?;

@@ -49,6 +49,32 @@ async fn a_full_queue_refuses_at_once() {
 }
 
 #[tokio::test]
+async fn a_queue_that_others_fill_has_places_for_newcomers() {
+    let mut setup = Setup::by_hand();
+    setup.limits.n_slots = 1;
+    setup.engine.max_queue = 5;
+    let server = setup.start().await;
+    let mut greedy = Client::connect(&server).await;
+    greedy.send_endless("runs").await;
+    server.until_held().await;
+    for id in ["a", "b", "c", "d", "e", "refused"] {
+        greedy.send_endless(id).await;
+    }
+    assert_eq!(greedy.expect_error("busy").await["id"], "refused");
+    // A quarter of five, rounded up.
+    let mut newcomers = [Client::connect(&server).await, Client::connect(&server).await];
+    for newcomer in &mut newcomers {
+        newcomer.send_endless("first").await;
+        newcomer.expect_quiet().await;
+    }
+    newcomers[0].send_endless("second").await;
+    newcomers[0].expect_error("busy").await;
+    let mut late = Client::connect(&server).await;
+    late.send_endless("first").await;
+    late.expect_error("busy").await;
+}
+
+#[tokio::test]
 async fn a_connection_has_a_limited_number_of_requests() {
     let mut setup = Setup::by_hand();
     setup.engine.max_queue = 1000;

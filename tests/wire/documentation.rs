@@ -64,6 +64,10 @@ async fn enter(situation: &str) -> (TestServer, Client, Vec<Client>) {
             if situation == "queue full" {
                 other.send_endless("waits").await;
                 server.until(|now| now.queued == 1).await;
+                let mut newcomer = Client::connect(&server).await;
+                newcomer.send_endless("waits in the place for newcomers").await;
+                server.until(|now| now.queued == 2).await;
+                others.push(newcomer);
             }
             others.push(other);
             server

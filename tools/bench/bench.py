@@ -13,6 +13,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -26,6 +27,8 @@ from scenarios import SCENARIOS
 from servers import Daemon, LlamaServer, Server
 
 ROOT = Path(__file__).resolve().parents[2]
+# Seconds between two contestants.
+SETTLE = 0.5
 DEMO = ROOT / "tools/demo-model/demo.gguf"
 Measured = dict[str, float]
 
@@ -172,6 +175,8 @@ class Bench:
         for turn in range(turns):
             first = turn % len(names)
             for name in names[first:] + names[:first]:
+                # The daemon copies what it has kept once it is at rest: not in another's time.
+                time.sleep(SETTLE)
                 measured = contestants[name](turn)
                 for what, value in measured.items():
                     values.setdefault(what, {}).setdefault(name, []).append(value)

@@ -31,6 +31,11 @@ class Summary:
         return f"{number(self.median)} [{number(self.least)}..{number(self.most)}]"
 
 
+def exact(value: float) -> str:
+    """With one digit more, where the usual ones would hide on which side of a bound it lies."""
+    return f"{value:.3f}"
+
+
 def number(value: float) -> str:
     """Three digits that count; whole numbers where there are more."""
     size = abs(value)

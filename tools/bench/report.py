@@ -14,7 +14,7 @@ from typing import Any
 
 import chart
 import peers
-from measures import OURS, Goal, Row, Summary
+from measures import OURS, Goal, Row, Summary, exact, number
 from scenarios import SCENARIOS
 
 Results = list[tuple[str, list[Row]]]
@@ -114,7 +114,9 @@ def markdown(facts: dict[str, str], bench: Any, results: Results) -> str:
 
 def goal_line(row: Row, goal: Goal) -> list[str]:
     summary, kept = row.outcome(goal)
-    measured = f"{summary}" + (" ×" if goal.peers else "")
+    is_close = not kept and number(summary.median) == number(goal.bound)
+    measured = exact(summary.median) if is_close else f"{summary}"
+    measured += " ×" if goal.peers else ""
     cells = [row.what, row.model, row.wording(goal), measured, "reached" if kept else "missed"]
     return cells if kept else [f"**{cell}**" for cell in cells]
 

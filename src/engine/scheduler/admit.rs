@@ -8,9 +8,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use crate::domain::Token;
 use crate::engine::model::{Model, SeqId};
-use crate::engine::prefix::{Home, Key, common_prefix};
+use crate::engine::prefix::{Key, common_prefix};
 use crate::engine::slot::{Job, Place, Slot, Twin};
 use crate::engine::speculation::guessers;
 
@@ -20,28 +19,9 @@ use super::Scheduler;
 /// cell of the cache.
 const SMALLEST_SHARE: usize = 8;
 
-/// A swapped sequence comes back as a whole, so it must be shared in one part of so many at least:
+/// A swapped sequence comes back in pieces, so of those it must share one part of so many at least:
 /// copying that many tokens takes about as long as a small model needs to read one.
 const MOST_BY_SHARED: usize = 16;
-
-/// Bytes of memory that a turn gets ready for sequences that leave the KV cache while somebody is
-/// streaming. No step runs meanwhile, and a virtual machine can take two milliseconds a MB to hand out
-/// memory it has not used yet. What is then copied is copied ten times as fast.
-pub(super) const SWAPPED_A_TURN: usize = 4 << 20;
-
-/// So many times as much where nobody is: who reads a long prompt waits for it in any case, and reads
-/// faster afterwards. It bounds what a request may wait that comes meanwhile.
-const SWAPPED_WITHOUT_STREAMS: usize = 8;
-
-/// A kept sequence that is about to leave the KV cache.
-#[derive(Debug)]
-pub(super) struct Leaving {
-    key: Key,
-    /// Bytes of its copy.
-    size: usize,
-    /// Where that will be. What of it has been written to is memory already.
-    room: Vec<u8>,
-}
 
 /// Who holds the beginning of a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +56,7 @@ impl<M: Model> Scheduler<M> {
         if self.slots.iter().any(Option::is_some) {
             self.swap_some();
         } else {
-            self.leaving = None;
+            self.copy_some(now);
         }
         self.queue.tell_places();
     }
@@ -98,9 +78,11 @@ impl<M: Model> Scheduler<M> {
         self.admissions += 1;
         if slot.job.params.cache_prompt {
             let source = self.source(&slot, 0);
-            let spared = source.and_then(|(source, _)| source.key());
-            // It comes back as a whole, and what is too much is dropped then.
-            let back = spared.map_or(0, |key| self.cache.n_swapped_tokens(key));
+            let kept = source.and_then(|(source, n)| Some((source.key()?, n)));
+            let spared = kept.map(|(key, _)| key);
+            // What is too much of its last piece is dropped again.
+            let back = kept.and_then(|(key, n)| Some(self.cache.get(key)?.n_coming_back(n)));
+            let back = back.unwrap_or(0);
             self.make_room(reserved.max(back), spared);
             self.reuse(&mut slot, source);
             slot.twin = self.twin_of(&slot);
@@ -115,121 +97,15 @@ impl<M: Model> Scheduler<M> {
         self.count_kv();
     }
 
-    /// Swaps kept sequences out of the KV cache, or gives them up where they cannot leave, until
-    /// there is room for `wanted` tokens beside what running slots were promised. `spared` stays.
-    fn make_room(&mut self, wanted: usize, spared: Option<Key>) {
-        let room = self.limits.kv_tokens.saturating_sub(self.n_reserved() + wanted);
-        for (key, seq) in self.cache.in_cache() {
-            if self.cache.n_tokens() <= room {
-                return;
-            }
-            if spared == Some(key) {
-                continue;
-            }
-            if !self.swap_out(key, seq) {
-                self.drop_kept(key, seq);
-            }
-        }
-    }
-
-    /// Swaps out what is kept in the KV cache beyond what the model can keep there without being
-    /// slowed down: a little a turn, since no step runs meanwhile. What a running request mostly
-    /// shares stays: its cells are in the cache in any case.
-    fn swap_some(&mut self) {
-        let is_streaming = self.slots.iter().flatten().any(|slot| !slot.is_reading());
-        let mut left = self.swapped_a_turn * if is_streaming { 1 } else { SWAPPED_WITHOUT_STREAMS };
-        while self.is_crowded && left > 0 {
-            let in_use = |tokens: &[Token]| {
-                self.slots.iter().flatten().any(|slot| {
-                    2 * common_prefix(&slot.tokens[..slot.computed], tokens) > tokens.len()
-                })
-            };
-            let is_over = self.cache.n_tokens() > self.model.kept_tokens();
-            let next = if is_over { self.cache.next_to_leave(in_use) } else { None };
-            match next {
-                Some((key, seq)) => left -= self.let_leave(key, seq, left),
-                None => {
-                    self.is_crowded = false;
-                    self.leaving = None;
-                }
-            }
-        }
-    }
-
-    /// Gets memory ready for the entry `key`, at most `most` bytes of it, which it returns, and swaps
-    /// it out of `seq` once all of it is.
-    fn let_leave(&mut self, key: Key, seq: SeqId, most: usize) -> usize {
-        let mut leaving = match self.leaving.take().filter(|leaving| leaving.key == key) {
-            Some(leaving) => leaving,
-            None if self.cache.is_nearly_held(key) => {
-                self.drop_kept(key, seq);
-                return 0;
-            }
-            None => {
-                let (size, mut room) = (self.model.swap_size(seq), Vec::new());
-                let is_possible = size > 0 && size <= self.cache.swap_bytes();
-                if !is_possible || room.try_reserve_exact(size).is_err() {
-                    self.cache.stays(key);
-                    return 0;
-                }
-                self.cache.make_swap_room(size);
-                Leaving { key, size, room }
-            }
-        };
-        let n = most.min(leaving.size - leaving.room.len());
-        leaving.room.resize(leaving.room.len() + n, 0);
-        let is_ready = leaving.room.len() == leaving.size;
-        self.leaving = Some(leaving);
-        if is_ready {
-            self.swap_out(key, seq);
-        }
-        n
-    }
-
-    /// Swaps the entry `key` out of `seq`, at once; whether it could leave.
-    fn swap_out(&mut self, key: Key, seq: SeqId) -> bool {
-        // What was made ready for another one goes: it has no room beside this one.
-        let leaving = self.leaving.take().filter(|leaving| leaving.key == key);
-        if self.cache.is_nearly_held(key) {
-            self.drop_kept(key, seq);
-            return true;
-        }
-        let most = self.cache.swap_bytes();
-        let room = match leaving {
-            Some(leaving) => leaving.room,
-            None => {
-                let size = self.model.swap_size(seq);
-                self.cache.make_swap_room(if size > most { 0 } else { size });
-                Vec::new()
-            }
-        };
-        let Some(bytes) = self.model.swap_out(seq, most, room) else {
-            self.cache.stays(key);
-            return false;
-        };
-        self.cache.swap_out(key, bytes);
-        self.model.truncate(seq, 0);
-        self.stats.swapped_out_total.fetch_add(1, Relaxed);
-        true
-    }
-
-    fn drop_kept(&mut self, key: Key, seq: SeqId) {
-        self.cache.remove(key);
-        self.model.truncate(seq, 0);
-    }
-
     /// Who holds the longest beginning of the prompt of `slot`, and how much of it, if that is
     /// worth more than what the slot has. Of several the one that costs least to share with. Kept
     /// sequences with `staying` tokens stay in the KV cache whoever it is.
     fn source(&self, slot: &Slot<M::Sampler>, staying: usize) -> Option<(Source, usize)> {
         let prompt = slot.shareable_prompt();
         let room = self.limits.kv_tokens.saturating_sub(self.n_reserved() + staying);
-        let kept = self.cache.longest(prompt, |kept, n| match kept.home {
-            Home::Cache(_) => true,
-            Home::Swapped(_) => {
-                let length = kept.tokens.len();
-                length <= room && length <= n * MOST_BY_SHARED
-            }
+        let kept = self.cache.longest(prompt, |kept, n| {
+            let back = kept.n_coming_back(n);
+            back <= room && back <= n * MOST_BY_SHARED
         });
         let kept = kept.map(|(key, n)| (Source::Kept(key), n));
         let running = self.others(slot.order).map(|other| {
@@ -249,11 +125,12 @@ impl<M: Model> Scheduler<M> {
                 let Some(kept) = self.cache.get(key) else { return };
                 // The slot goes on with it, and what becomes of that will be kept in its place.
                 let is_over = kept.tokens.len() < n + SMALLEST_SHARE;
-                let n = match kept.home {
-                    Home::Cache(from) => self.share(from, slot, n),
-                    Home::Swapped(ref bytes) => {
+                let n = match kept.seq {
+                    Some(from) => self.share(from, slot, n),
+                    None => {
                         self.model.truncate(slot.seq, 0);
-                        let is_back = self.model.swap_in(slot.seq, bytes);
+                        let mut pieces = kept.copy.iter().flat_map(|copy| copy.pieces(n));
+                        let is_back = pieces.all(|piece| self.model.swap_in(slot.seq, piece));
                         self.stats.swapped_in_total.fetch_add(is_back.into(), Relaxed);
                         let n = if is_back { self.model.shareable(slot.seq, n) } else { 0 };
                         self.model.truncate(slot.seq, n);

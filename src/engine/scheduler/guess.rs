@@ -48,7 +48,7 @@ impl<M: Model> Scheduler<M> {
         self.guess_turn = self.guess_turn.wrapping_add(1);
         running.rotate_left(self.guess_turn % n.max(1));
         let mut left = self.limits.n_guesses.min(self.limits.n_batch.saturating_sub(n));
-        let mut outlook = Outlook { tokens: n, expected: n as f64 };
+        let mut outlook = Outlook::without_guesses(n);
         let mut planned = PlannedGuesses::default();
         let mut for_draft = Vec::new();
         for i in running {

@@ -3,12 +3,14 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::scheduler::leave::REST;
 
 #[derive(Debug, Clone)]
 enum Act {
     Submit { prompt: usize, max_tokens: u32, connection: u64, cache: bool },
     Cancel(usize),
     Turns(usize),
+    Rest(usize),
     Read,
 }
 
@@ -21,6 +23,7 @@ fn act() -> impl Strategy<Value = Act> {
         ),
         1 => (0usize..20).prop_map(Act::Cancel),
         4 => (1usize..12).prop_map(Act::Turns),
+        2 => (1usize..12).prop_map(Act::Rest),
         1 => Just(Act::Read),
     ]
 }
@@ -47,9 +50,11 @@ proptest! {
         n_guesses in 0usize..20,
         kept_tokens in 0usize..80,
         swap_bytes in 0usize..400,
+        swapped_a_turn in 1usize..200,
     ) {
         let limits = Limits { n_batch: 12, n_slots, n_parked, kv_tokens, n_guesses };
         let mut rig = Rig::keeping(kept_tokens, swap_bytes, limits, 64);
+        rig.scheduler.swapped_a_turn = swapped_a_turn;
         let mut clients: Vec<Client> = Vec::new();
         for act in acts {
             match act {
@@ -63,6 +68,10 @@ proptest! {
                     }
                 }
                 Act::Turns(n) => (0..n).for_each(|_| _ = rig.turn()),
+                Act::Rest(n) => {
+                    rig.now += REST;
+                    (0..n).for_each(|_| _ = rig.turn());
+                }
                 Act::Read => clients.iter_mut().for_each(Client::read),
             }
         }
@@ -76,6 +85,7 @@ proptest! {
         for seq in 0..(n_slots + n_parked) as SeqId {
             prop_assert_eq!(model.n_tokens_of(seq) > 0, on_the_books.contains(&seq), "{}", seq);
         }
+        prop_assert!(cache.copied().1 <= swap_bytes);
         prop_assert_eq!(rig.stats.active.load(Relaxed), 0);
         prop_assert_eq!(rig.stats.queued.load(Relaxed), 0);
     }

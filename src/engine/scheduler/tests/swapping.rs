@@ -1,6 +1,7 @@
 //! Finished sequences that make way for others and come back.
 
 use super::*;
+use crate::engine::scheduler::leave::REST;
 
 /// A rig on which finished sequences leave the KV cache as soon as somebody else comes.
 fn swapping(swap_bytes: usize) -> Rig {
@@ -175,4 +176,98 @@ fn what_is_swapped_out_makes_room_before_memory_is_taken_for_the_next() {
     assert_eq!(rig.stats.swapped_bytes.load(Relaxed), 0, "both would be more than a hundred");
     running.cancel.set();
     rig.drive(&mut [&mut running]);
+}
+
+impl Rig {
+    /// Lets the engine rest until it has nothing left to do; how many turns it took.
+    fn rest(&mut self) -> usize {
+        let mut turns = 0;
+        while let Patience::Until(wait) = self.scheduler.patience(self.now) {
+            self.now += wait;
+            assert_eq!(self.turn(), None);
+            turns += 1;
+        }
+        assert_eq!(self.scheduler.patience(self.now), Patience::Forever);
+        turns
+    }
+}
+
+#[test]
+fn at_rest_a_finished_text_is_copied_so_that_it_can_leave_at_once_and_it_stays_until_then() {
+    let mut rig = swapping(4000);
+    rig.ask("the first conversation");
+    assert_eq!(rig.scheduler.patience(rig.now), Patience::Until(REST));
+    rig.turn();
+    assert_eq!(rig.kept(), (0, 22), "who goes on at once does not wait");
+    rig.rest();
+    assert_eq!(rig.kept(), (1, 22), "in both places");
+    rig.scheduler.swapped_a_turn = 1;
+    let mut running = rig.submit("loop", Params::default());
+    rig.turn();
+    assert_eq!(rig.stats.swapped_out_total.load(Relaxed), 1, "though a byte a turn is little");
+    assert_eq!(rig.kept(), (1, 4));
+    running.cancel.set();
+    rig.drive(&mut [&mut running]);
+    assert_eq!(rig.ask("the first conversation goes on").cached_tokens, 22);
+    assert_eq!(rig.stats.swapped_in_total.load(Relaxed), 1);
+}
+
+#[test]
+fn a_copy_that_is_begun_at_rest_is_finished_when_somebody_else_has_come() {
+    let mut rig = swapping(4000);
+    rig.scheduler.swapped_a_turn = 80;
+    rig.ask("the first conversation");
+    rig.now += REST;
+    assert_eq!((rig.turn(), rig.kept()), (None, (0, 22)), "forty of 88 bytes");
+    rig.scheduler.swapped_a_turn = 6;
+    let mut running = rig.submit("loop", Params::default());
+    rig.turn();
+    assert_eq!(rig.kept(), (1, 4), "for which 48 were left");
+    running.cancel.set();
+    rig.drive(&mut [&mut running]);
+    assert_eq!(rig.ask("the first conversation goes on").cached_tokens, 22);
+}
+
+#[test]
+fn who_goes_on_with_a_text_that_was_copied_finds_it_in_the_cache() {
+    let mut rig = swapping(4000);
+    rig.ask("the first conversation");
+    rig.rest();
+    assert_eq!(rig.ask("the first conversation goes on").cached_tokens, 22);
+    assert_eq!(rig.stats.swapped_in_total.load(Relaxed), 0);
+    assert_eq!(rig.stats.swapped_bytes.load(Relaxed), 0, "the copy went with what it is no longer");
+    rig.rest();
+    assert_eq!(rig.stats.swapped_bytes.load(Relaxed), 4 * 30);
+}
+
+#[test]
+fn nothing_that_is_kept_makes_way_for_a_copy_made_at_rest() {
+    let mut rig = swapping(100);
+    rig.ask("the first conversation");
+    rig.ask("another text");
+    assert_eq!(rig.kept().0, 1);
+    rig.rest();
+    assert_eq!(rig.kept().0, 1, "both would be more than a hundred bytes");
+    assert_eq!(rig.ask("the first conversation").cached_tokens, 21);
+}
+
+#[test]
+fn at_rest_what_may_stay_in_the_cache_is_not_copied() {
+    let limits = Limits { n_batch: 16, n_slots: 2, n_parked: 4, kv_tokens: 120, n_guesses: 0 };
+    let mut rig = Rig::keeping(120, 4000, limits, 60);
+    rig.ask("the first conversation");
+    rig.rest();
+    assert_eq!(rig.kept(), (0, 22));
+}
+
+#[test]
+fn what_was_copied_at_rest_gives_way_like_anything_else_when_it_is_the_oldest() {
+    let mut rig = swapping(150);
+    rig.ask("the first conversation");
+    rig.rest();
+    assert_eq!(rig.stats.swapped_bytes.load(Relaxed), 88);
+    rig.ask("and then another text");
+    assert_eq!(rig.kept(), (1, 21), "the first has left");
+    rig.ask("something else");
+    assert_eq!(rig.stats.swapped_bytes.load(Relaxed), 84, "of the second");
 }

@@ -1,0 +1,202 @@
+//! Out of the KV cache: kept sequences that make way for those that run.
+//!
+//! They leave for a copy in ordinary memory and come back from it when somebody goes on with them
+//! (`admit.rs`). Copying takes time in which no step runs, so it is done while there is nothing else
+//! to do, or a little a turn. What is promised to running slots is never touched.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use crate::domain::Token;
+use crate::engine::model::{Model, SeqId};
+use crate::engine::prefix::{Copied, Key, common_prefix};
+
+use super::Scheduler;
+
+/// Bytes of a piece in which a sequence leaves the KV cache, about. llama.cpp needs memory of its own
+/// for a copy, up to sixteen times the size of the values where they lie transposed.
+const PIECE: usize = 1 << 20;
+
+/// Bytes of sequences that leave the KV cache in a turn while somebody is streaming. No step runs
+/// meanwhile, and a virtual machine can take two milliseconds a MB to hand out memory it has not used
+/// yet, or llama.cpp twelve to collect transposed values from cells that lie apart.
+pub(super) const SWAPPED_A_TURN: usize = 2 << 20;
+
+/// So many times as much where nobody is: who reads a long prompt waits for it in any case, and reads
+/// faster afterwards. It bounds what a request may wait that comes meanwhile.
+const SWAPPED_WITHOUT_STREAMS: usize = 8;
+
+/// One part in so many of it where nothing runs at all: a request that comes meanwhile waits for one
+/// piece.
+const PARTS_AT_REST: usize = 2;
+
+/// How long the engine has had nothing to do before it copies what may have to leave later: who goes
+/// on at once finds it at rest.
+pub(super) const REST: Duration = Duration::from_millis(100);
+
+/// A kept sequence that is about to be copied, or to leave the KV cache.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    key: Key,
+    /// Bytes of the whole copy, about.
+    size: usize,
+    /// What there is of it.
+    copy: Copied,
+}
+
+impl<M: Model> Scheduler<M> {
+    /// When what may have to leave the KV cache later can be copied, if there is any; while there is
+    /// nothing else to do.
+    pub(super) fn copies_at(&self) -> Option<Instant> {
+        self.rests_since.filter(|_| self.is_uncopied).map(|since| since + REST)
+    }
+
+    /// Copies a little of what may have to leave the KV cache when the next request comes, so that
+    /// this one need not wait for it. It stays in the cache for whoever goes on with it, and nothing
+    /// that is kept makes way for the copy.
+    pub(super) fn copy_some(&mut self, now: Instant) {
+        if self.copies_at().is_some_and(|at| now < at) {
+            return;
+        }
+        let is_wanted = self.is_uncopied && self.cache.n_tokens() > self.model.kept_tokens();
+        let begun = self.leaving.as_ref().map(|leaving| leaving.key);
+        let begun = begun.and_then(|key| Some((key, self.cache.seq_of(key)?)));
+        let next = if is_wanted { begun.or_else(|| self.cache.next_to_copy()) } else { None };
+        let most = self.swapped_a_turn.div_ceil(PARTS_AT_REST);
+        let copied = next.is_some_and(|(key, seq)| self.copy(key, seq, most, false).is_some());
+        if copied {
+            self.count_kv();
+        } else {
+            self.is_uncopied = false;
+            self.leaving = None;
+        }
+    }
+
+    /// Swaps kept sequences out of the KV cache, or gives them up where they cannot leave, until
+    /// there is room for `wanted` tokens beside what running slots were promised. `spared` stays.
+    pub(super) fn make_room(&mut self, wanted: usize, spared: Option<Key>) {
+        let room = self.limits.kv_tokens.saturating_sub(self.n_reserved() + wanted);
+        for (key, seq) in self.cache.in_cache() {
+            if self.cache.n_tokens() <= room {
+                return;
+            }
+            if spared == Some(key) {
+                continue;
+            }
+            if !self.swap_out(key, seq) {
+                self.drop_kept(key, seq);
+            }
+        }
+    }
+
+    /// Swaps out what is kept in the KV cache beyond what the model can keep there without being
+    /// slowed down: a little a turn, since no step runs meanwhile. What a running request mostly
+    /// shares stays: its cells are in the cache in any case.
+    pub(super) fn swap_some(&mut self) {
+        let is_streaming = self.slots.iter().flatten().any(|slot| !slot.is_reading());
+        let mut left = self.swapped_a_turn * if is_streaming { 1 } else { SWAPPED_WITHOUT_STREAMS };
+        while self.is_crowded && left > 0 {
+            let in_use = |tokens: &[Token]| {
+                self.slots.iter().flatten().any(|slot| {
+                    2 * common_prefix(&slot.tokens[..slot.computed], tokens) > tokens.len()
+                })
+            };
+            let is_over = self.cache.n_tokens() > self.model.kept_tokens();
+            let next = if is_over { self.cache.next_to_leave(in_use) } else { None };
+            match next {
+                Some((key, seq)) => left = left.saturating_sub(self.let_leave(key, seq, left)),
+                None => {
+                    self.is_crowded = false;
+                    self.leaving = None;
+                }
+            }
+        }
+    }
+
+    /// Copies at most `most` bytes, about, of the entry `key`, which it returns, and swaps it out of
+    /// `seq` once all of it is copied.
+    fn let_leave(&mut self, key: Key, seq: SeqId, most: usize) -> usize {
+        if self.cache.is_nearly_held(key) {
+            self.drop_kept(key, seq);
+            return 0;
+        }
+        let n = match self.cache.has_copy(key) {
+            true => Some(0),
+            false => self.copy(key, seq, most, true),
+        };
+        match n {
+            None => self.cache.stays(key),
+            Some(_) => self.leave(key),
+        }
+        n.unwrap_or(0)
+    }
+
+    /// Swaps the entry `key` out of `seq`, at once; whether it could leave.
+    fn swap_out(&mut self, key: Key, seq: SeqId) -> bool {
+        if self.cache.is_nearly_held(key) {
+            self.drop_kept(key, seq);
+            return true;
+        }
+        if !self.cache.has_copy(key) && self.copy(key, seq, usize::MAX, true).is_none() {
+            self.cache.stays(key);
+            return false;
+        }
+        self.leave(key);
+        true
+    }
+
+    /// Has the entry `key` leave the KV cache, if it has a copy.
+    fn leave(&mut self, key: Key) {
+        if let Some(emptied) = self.cache.leave(key) {
+            self.model.truncate(emptied, 0);
+            self.stats.swapped_out_total.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Goes on with a copy of the entry `key` in `seq` and notes it once it is whole. Returns the bytes
+    /// it copied, at most `most` or one piece, or `None` where there can be no copy. Others give up
+    /// theirs for it if they `must`.
+    fn copy(&mut self, key: Key, seq: SeqId, most: usize, must: bool) -> Option<usize> {
+        // What there is of another one goes: it has no room beside this one.
+        let mut leaving = match self.leaving.take().filter(|leaving| leaving.key == key) {
+            Some(leaving) => leaving,
+            None => {
+                let size = self.model.swap_size(seq);
+                self.make_swap_room(size, must)?;
+                Leaving { key, size, copy: Copied::default() }
+            }
+        };
+        let n_tokens = self.cache.n_tokens_of(key);
+        let piece = PIECE.min(most).saturating_mul(n_tokens) / leaving.size.max(1);
+        let mut copied = 0;
+        while leaving.copy.n_tokens() < n_tokens && copied < most {
+            let from = leaving.copy.n_tokens();
+            let to = n_tokens.min(from + piece.max(1));
+            let bytes = self.model.swap_out(seq, from..to)?;
+            copied += bytes.len();
+            leaving.copy.push(to, bytes);
+        }
+        if leaving.copy.n_tokens() == n_tokens {
+            self.make_swap_room(leaving.copy.bytes(), must)?;
+            self.cache.hold_copy(key, leaving.copy);
+        } else {
+            self.leaving = Some(leaving);
+        }
+        Some(copied)
+    }
+
+    /// Makes room for a copy of `size` bytes, of others' if they `must` give it up; `None` where there
+    /// is none.
+    fn make_swap_room(&mut self, size: usize, must: bool) -> Option<()> {
+        let is_possible = size > 0 && size <= self.cache.swap_bytes();
+        if is_possible && must {
+            self.cache.make_swap_room(size);
+        }
+        (is_possible && self.cache.has_swap_room(size)).then_some(())
+    }
+
+    fn drop_kept(&mut self, key: Key, seq: SeqId) {
+        self.cache.remove(key);
+        self.model.truncate(seq, 0);
+    }
+}
