@@ -137,7 +137,8 @@ def connection(url: str) -> Iterator[ClientConnection]:
         with socket:
             yield socket
     except ConnectionClosed as error:
-        reason = f"{error.rcvd.code} {error.rcvd.reason}".strip() if error.rcvd else "the server is gone"
+        close = error.rcvd
+        reason = f"{close.code} {close.reason}".strip() if close else "the server is gone"
         raise Trouble(f"the connection ended: {reason}") from None
 
 
@@ -196,7 +197,8 @@ def ask(args: argparse.Namespace, request: Frame) -> tuple[str, Frame]:
     speed = "-" if stats.get("tps") is None else f"{stats['tps']:.1f}"
     first = "-" if stats.get("ttft_ms") is None else f"{stats['ttft_ms']:.0f}"
     count = stats.get("tokens")
-    note(f"{count} {'token' if count == 1 else 'tokens'} · {speed} tok/s · first token after {first} ms · "
+    unit = "token" if count == 1 else "tokens"
+    note(f"{count} {unit} · {speed} tok/s · first token after {first} ms · "
          f"{end.get('finish_reason', 'end')}")
     return text, end
 

@@ -54,7 +54,7 @@ async fn maybe(signal: Option<&mut Signal>) -> Option<()> {
 /// Whether whoever started this process had it ignore SIGHUP, as `nohup` does: a handler would undo
 /// that. Where the system does not say so (outside Linux) it is taken for so, and SIGHUP does what it
 /// did before.
-fn survives_its_terminal() -> bool {
+pub fn survives_its_terminal() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     ignores_hangup(&status).unwrap_or(true)
 }

@@ -72,8 +72,8 @@ pub struct EngineHandle {
 
 impl EngineHandle {
     /// Accepts a request or refuses it. `received` is when the request came in, `bell` is rung
-    /// whenever the ticket has something to take, and `others` is how many more requests its
-    /// connection has under way.
+    /// whenever the ticket has something to take, and a newcomer is a connection that has no other
+    /// request under way.
     ///
     /// The prompt is tokenised on the calling thread, which takes about a second for 4 MiB; a
     /// server that leaves meanwhile refuses it after that.
@@ -85,11 +85,11 @@ impl EngineHandle {
         request: Request,
         received: Instant,
         bell: Arc<Bell>,
-        others: usize,
+        is_newcomer: bool,
     ) -> Result<Ticket, Refusal> {
         let Shared { stats, inbox, .. } = &*self.shared;
         let tokens = self
-            .admit(&request, others)
+            .admit(&request, is_newcomer)
             .inspect_err(|refusal| stats.tally.count(refusal.into()))?;
         let outbox = Arc::new(Outbox::new(bell, inbox.clone()));
         let flag = CancelFlag::default();
@@ -153,10 +153,10 @@ impl EngineHandle {
     }
 
     /// The tokens of a request that has a place in the queue now.
-    fn admit(&self, request: &Request, others: usize) -> Result<Vec<Token>, Refusal> {
+    fn admit(&self, request: &Request, is_newcomer: bool) -> Result<Vec<Token>, Refusal> {
         let tokens = self.tokens(self.vocabulary()?, request)?;
         self.vocabulary()?;
-        self.take_place(others == 0)?;
+        self.take_place(is_newcomer)?;
         Ok(tokens)
     }
 

@@ -165,17 +165,16 @@ impl PrefixCache {
     /// What is kept in the KV cache, may be swapped out, and has no copy yet: the entry that was used
     /// longest ago.
     pub(super) fn next_to_copy(&self) -> Option<(Key, SeqId)> {
-        let oldest_first = self.in_cache().into_iter();
-        let uncopied = |key| {
-            self.kept.iter().any(|kept| kept.key == key && kept.may_leave && kept.copy.is_none())
-        };
-        oldest_first.filter(|&(key, _)| uncopied(key)).find(|&(key, _)| !self.is_nearly_held(key))
+        self.in_cache().into_iter().find(|&(key, _)| {
+            self.look_at(key).is_some_and(|kept| kept.may_leave && kept.copy.is_none())
+                && !self.is_nearly_held(key)
+        })
     }
 
     /// Whether the entry `key` is not worth a copy of its own: one that was used later has all of it
     /// but a little of its end.
     pub(super) fn is_nearly_held(&self, key: Key) -> bool {
-        let Some(kept) = self.kept.iter().find(|kept| kept.key == key) else { return false };
+        let Some(kept) = self.look_at(key) else { return false };
         let is_short = self.copied.1 > self.swap_bytes / 2;
         let few = if is_short { usize::MAX } else { FEW_TOKENS };
         let most = kept.tokens.len() - few.min(kept.tokens.len() / SMALL_PART);
@@ -184,20 +183,9 @@ impl PrefixCache {
         })
     }
 
-    /// How many tokens the entry `key` has; 0 if there is none.
-    pub(super) fn n_tokens_of(&self, key: Key) -> usize {
-        let found = self.kept.iter().find(|kept| kept.key == key);
-        found.map_or(0, |kept| kept.tokens.len())
-    }
-
-    /// The id of the entry `key` in the KV cache, if it is there.
-    pub(super) fn seq_of(&self, key: Key) -> Option<SeqId> {
-        self.kept.iter().find(|kept| kept.key == key)?.seq
-    }
-
-    /// Whether the entry `key` has a copy in ordinary memory.
-    pub(super) fn has_copy(&self, key: Key) -> bool {
-        self.kept.iter().any(|kept| kept.key == key && kept.copy.is_some())
+    /// The entry `key`, for a look at it that is no use.
+    pub(super) fn look_at(&self, key: Key) -> Option<&Kept> {
+        self.kept.iter().find(|kept| kept.key == key)
     }
 
     /// Notes that the entry `key` cannot be swapped out.

@@ -224,6 +224,7 @@ impl Context {
 
     /// Bytes of a copy of what `seq` holds; 0 where llama.cpp cannot give it out.
     pub(super) fn swap_size(&mut self, seq: SeqId) -> usize {
+        // To llama.cpp a range without ends is all.
         self.at_stopover(seq, -1..-1, Self::size_of).unwrap_or(0)
     }
 

@@ -79,9 +79,9 @@ impl InFlight {
         requests.get_mut(id).map(Stage::abort).is_some()
     }
 
-    /// How many there are besides one of them.
-    pub(super) fn n_others(&self) -> usize {
-        self.lock().len().saturating_sub(1)
+    /// Whether there is one and no other.
+    pub(super) fn is_single(&self) -> bool {
+        self.lock().len() == 1
     }
 
     /// Whether nothing runs.

@@ -36,7 +36,7 @@ impl Submission {
     /// Hands it to the engine; the reply is the writer's to send.
     pub(super) fn submit(self, shared: &Shared) -> Reply {
         let Self { request, id, received, bell, in_flight } = self;
-        match shared.engine.submit(request, received, bell, in_flight.n_others()) {
+        match shared.engine.submit(request, received, bell, in_flight.is_single()) {
             Ok(ticket) => {
                 in_flight.accepted(&id, ticket.canceller());
                 Reply::Accepted(Box::new(Running { id, ticket }))

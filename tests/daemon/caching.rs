@@ -46,11 +46,13 @@ fn eight_requests_with_one_beginning_read_it_once_and_say_the_same_as_alone() {
 /// Has a conversation make way for another text and come back, and compares with one that is read
 /// anew.
 fn leaves_and_comes_back(harness: &Harness) {
-    let first = format!("Tell me a story about a dog {}", "and a cat ".repeat(20));
+    // A token of the demo model takes 4.5 KiB, so that this leaves and comes back in two pieces.
+    let first = format!("Tell me a story about a dog {}", "and a cat ".repeat(100));
     let one = harness.generate(&first, cached(30));
     harness.generate("Había una vez un perro pequeño que vivía cerca del río", cached(5));
     let snapshot = harness.handle().snapshot();
     assert_eq!(snapshot.swapped_sequences, 1);
+    assert!(snapshot.swapped_bytes > 1 << 20, "{} bytes", snapshot.swapped_bytes);
     assert!(snapshot.kv_used_tokens < one.usage.prompt_tokens, "it is not in the way any more");
 
     let second = format!("{first}{}\nTell me a story about a cat", one.text);

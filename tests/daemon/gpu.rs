@@ -187,16 +187,21 @@ async fn a_card_that_hangs_takes_no_other_with_it() {
     let (_daemon, mut socket) = machine.daemon_with_log().connect_once().await;
     metrics(&mut socket, |frame| frame["gpus"][0]["present"] == true).await;
     let warm = COOL.replace("temp=41", "temp=77");
-    machine.set(&format!("{COOL} hang=1\n{warm}"));
+    let path = machine.folder.path().join("gate");
+    let gate = fs::File::create(&path).unwrap();
+    gate.lock().unwrap();
+    let hang = format!("hang={}", path.display());
+    machine.set(&format!("{COOL} {hang}\n{warm}"));
     let frame = metrics(&mut socket, |frame| frame["gpus"][0]["present"] == false).await;
     assert_eq!((&frame["gpu"]["temp"], &frame["gpus"][1]["temp"]), (&Value::Null, &json!(77)));
     // One that is lost meanwhile wants the driver started anew, and must not wait for that.
-    machine.set(&format!("{COOL} hang=1\n{COOL} lost=1"));
+    machine.set(&format!("{COOL} {hang}\n{COOL} lost=1"));
     metrics(&mut socket, |frame| frame["gpus"][1]["present"] == false).await;
-    machine.set(&format!("{COOL} hang=1\n{COOL}"));
+    machine.set(&format!("{COOL} {hang}\n{COOL}"));
     let frame = metrics(&mut socket, |frame| frame["gpus"][1]["temp"] == 41).await;
     assert_eq!(frame["gpus"][0]["present"], false);
     machine.set(&format!("{warm}\n{COOL}"));
+    gate.unlock().unwrap();
     metrics(&mut socket, |frame| frame["gpus"][0]["temp"] == 77).await;
     let log = fs::read_to_string(machine.log()).unwrap();
     for warning in ["the driver hangs over a graphics card", "answers for a graphics card again"] {

@@ -122,7 +122,7 @@ impl Harness {
     pub fn submit(&self, prompt: Prompt, params: Params) -> Result<(Ticket, Arc<Bell>), Refusal> {
         let bell = Arc::new(Bell::default());
         let request = Request { connection: ConnectionId(1), prompt, params };
-        let ticket = self.engine.handle.submit(request, Instant::now(), bell.clone(), 0)?;
+        let ticket = self.engine.handle.submit(request, Instant::now(), bell.clone(), true)?;
         Ok((ticket, bell))
     }
 }

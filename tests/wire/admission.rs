@@ -29,15 +29,21 @@ async fn a_living_id_cannot_be_used_again() {
     other.expect_quiet().await;
 }
 
-#[tokio::test]
-async fn a_full_queue_refuses_at_once() {
+/// A server whose only slot a client has taken, with `max_queue` places in its queue.
+async fn without_a_free_slot(max_queue: usize) -> (TestServer, Client) {
     let mut setup = Setup::by_hand();
     setup.limits.n_slots = 1;
-    setup.engine.max_queue = 1;
+    setup.engine.max_queue = max_queue;
     let server = setup.start().await;
     let mut client = Client::connect(&server).await;
     client.send_endless("runs").await;
     server.until_held().await;
+    (server, client)
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once() {
+    let (_server, mut client) = without_a_free_slot(1).await;
     client.send_endless("waits").await;
     client.send_endless("refused").await;
     let error = client.expect_error("busy").await;
@@ -50,13 +56,7 @@ async fn a_full_queue_refuses_at_once() {
 
 #[tokio::test]
 async fn a_queue_that_others_fill_has_places_for_newcomers() {
-    let mut setup = Setup::by_hand();
-    setup.limits.n_slots = 1;
-    setup.engine.max_queue = 5;
-    let server = setup.start().await;
-    let mut greedy = Client::connect(&server).await;
-    greedy.send_endless("runs").await;
-    server.until_held().await;
+    let (server, mut greedy) = without_a_free_slot(5).await;
     for id in ["a", "b", "c", "d", "e", "refused"] {
         greedy.send_endless(id).await;
     }

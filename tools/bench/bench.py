@@ -27,10 +27,11 @@ from scenarios import SCENARIOS
 from servers import Daemon, LlamaServer, Server
 
 ROOT = Path(__file__).resolve().parents[2]
-# Seconds between two contestants.
-SETTLE = 0.5
 DEMO = ROOT / "tools/demo-model/demo.gguf"
 Measured = dict[str, float]
+# Seconds between two contestants: the daemon copies what it has kept once it is at rest, which shall
+# not be in another's time.
+SETTLE = 0.5
 
 
 class Bench:
@@ -175,7 +176,6 @@ class Bench:
         for turn in range(turns):
             first = turn % len(names)
             for name in names[first:] + names[:first]:
-                # The daemon copies what it has kept once it is at rest: not in another's time.
                 time.sleep(SETTLE)
                 measured = contestants[name](turn)
                 for what, value in measured.items():

@@ -55,21 +55,31 @@ impl<M: Model> Scheduler<M> {
     /// this one need not wait for it. It stays in the cache for whoever goes on with it, and nothing
     /// that is kept makes way for the copy.
     pub(super) fn copy_some(&mut self, now: Instant) {
-        if self.copies_at().is_some_and(|at| now < at) {
+        let Some(at) = self.copies_at() else {
+            self.leaving = None;
+            return;
+        };
+        if now < at {
             return;
         }
-        let is_wanted = self.is_uncopied && self.cache.n_tokens() > self.model.kept_tokens();
         let begun = self.leaving.as_ref().map(|leaving| leaving.key);
-        let begun = begun.and_then(|key| Some((key, self.cache.seq_of(key)?)));
-        let next = if is_wanted { begun.or_else(|| self.cache.next_to_copy()) } else { None };
+        let begun = begun.and_then(|key| Some((key, self.cache.look_at(key)?.seq?)));
+        let next = match self.holds_too_much() {
+            true => begun.or_else(|| self.cache.next_to_copy()),
+            false => None,
+        };
         let most = self.swapped_a_turn.div_ceil(PARTS_AT_REST);
-        let copied = next.is_some_and(|(key, seq)| self.copy(key, seq, most, false).is_some());
-        if copied {
+        if next.and_then(|(key, seq)| self.copy(key, seq, most, false)).is_some() {
             self.count_kv();
         } else {
             self.is_uncopied = false;
             self.leaving = None;
         }
+    }
+
+    /// Whether more is kept in the KV cache than may be there while others run.
+    fn holds_too_much(&self) -> bool {
+        self.cache.n_tokens() > self.model.kept_tokens()
     }
 
     /// Swaps kept sequences out of the KV cache, or gives them up where they cannot leave, until
@@ -83,7 +93,7 @@ impl<M: Model> Scheduler<M> {
             if spared == Some(key) {
                 continue;
             }
-            if !self.swap_out(key, seq) {
+            if self.let_leave(key, seq, usize::MAX).is_none() {
                 self.drop_kept(key, seq);
             }
         }
@@ -101,10 +111,14 @@ impl<M: Model> Scheduler<M> {
                     2 * common_prefix(&slot.tokens[..slot.computed], tokens) > tokens.len()
                 })
             };
-            let is_over = self.cache.n_tokens() > self.model.kept_tokens();
-            let next = if is_over { self.cache.next_to_leave(in_use) } else { None };
+            let next = match self.holds_too_much() {
+                true => self.cache.next_to_leave(in_use),
+                false => None,
+            };
             match next {
-                Some((key, seq)) => left = left.saturating_sub(self.let_leave(key, seq, left)),
+                Some((key, seq)) => {
+                    left = left.saturating_sub(self.let_leave(key, seq, left).unwrap_or(0));
+                }
                 None => {
                     self.is_crowded = false;
                     self.leaving = None;
@@ -113,44 +127,25 @@ impl<M: Model> Scheduler<M> {
         }
     }
 
-    /// Copies at most `most` bytes, about, of the entry `key`, which it returns, and swaps it out of
-    /// `seq` once all of it is copied.
-    fn let_leave(&mut self, key: Key, seq: SeqId, most: usize) -> usize {
-        if self.cache.is_nearly_held(key) {
+    /// Has the entry `key` leave `seq` once it has a copy, of which it makes at most `most` bytes or one
+    /// piece. Returns these, or `None` where it cannot leave.
+    fn let_leave(&mut self, key: Key, seq: SeqId, most: usize) -> Option<usize> {
+        let is_begun = self.leaving.as_ref().is_some_and(|leaving| leaving.key == key);
+        if !is_begun && self.cache.is_nearly_held(key) {
             self.drop_kept(key, seq);
-            return 0;
+            return Some(0);
         }
-        let n = match self.cache.has_copy(key) {
-            true => Some(0),
-            false => self.copy(key, seq, most, true),
+        let copied = match self.cache.look_at(key)?.copy {
+            Some(_) => Some(0),
+            None => self.copy(key, seq, most, true),
         };
-        match n {
-            None => self.cache.stays(key),
-            Some(_) => self.leave(key),
-        }
-        n.unwrap_or(0)
-    }
-
-    /// Swaps the entry `key` out of `seq`, at once; whether it could leave.
-    fn swap_out(&mut self, key: Key, seq: SeqId) -> bool {
-        if self.cache.is_nearly_held(key) {
-            self.drop_kept(key, seq);
-            return true;
-        }
-        if !self.cache.has_copy(key) && self.copy(key, seq, usize::MAX, true).is_none() {
+        if copied.is_none() {
             self.cache.stays(key);
-            return false;
-        }
-        self.leave(key);
-        true
-    }
-
-    /// Has the entry `key` leave the KV cache, if it has a copy.
-    fn leave(&mut self, key: Key) {
-        if let Some(emptied) = self.cache.leave(key) {
+        } else if let Some(emptied) = self.cache.leave(key) {
             self.model.truncate(emptied, 0);
             self.stats.swapped_out_total.fetch_add(1, Relaxed);
         }
+        copied
     }
 
     /// Goes on with a copy of the entry `key` in `seq` and notes it once it is whole. Returns the bytes
@@ -166,7 +161,7 @@ impl<M: Model> Scheduler<M> {
                 Leaving { key, size, copy: Copied::default() }
             }
         };
-        let n_tokens = self.cache.n_tokens_of(key);
+        let n_tokens = self.cache.look_at(key)?.tokens.len();
         let piece = PIECE.min(most).saturating_mul(n_tokens) / leaving.size.max(1);
         let mut copied = 0;
         while leaving.copy.n_tokens() < n_tokens && copied < most {

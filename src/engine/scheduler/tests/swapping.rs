@@ -16,7 +16,22 @@ impl Rig {
         client.usage()
     }
 
-    /// How many sequences are swapped out, and the tokens in the KV cache.
+    /// Lets the engine rest until it has nothing left to do.
+    fn rest(&mut self) {
+        while let Patience::Until(wait) = self.scheduler.patience(self.now) {
+            self.now += wait;
+            assert_eq!(self.turn(), None);
+        }
+        assert_eq!(self.scheduler.patience(self.now), Patience::Forever);
+    }
+
+    /// Aborts a request and lets the engine come to rest.
+    fn end(&mut self, mut running: Client) {
+        running.cancel.set();
+        self.drive(&mut [&mut running]);
+    }
+
+    /// How many sequences have a copy in ordinary memory, and the tokens in the KV cache.
     fn kept(&self) -> (usize, usize) {
         (self.stats.swapped_sequences.load(Relaxed), self.stats.kv_used_tokens.load(Relaxed))
     }
@@ -133,15 +148,14 @@ fn memory_for_a_long_text_that_leaves_is_made_ready_over_several_turns() {
     let mut rig = swapping(4000);
     rig.scheduler.swapped_a_turn = 8;
     rig.ask("the first conversation");
-    let mut running = rig.submit("loop", Params::default());
+    let running = rig.submit("loop", Params::default());
     // Eight times as much in the first turn, in which nobody is streaming.
     for ready in [0, 64, 72, 80] {
         assert_eq!(rig.kept().0, 0, "{ready} of 88 bytes, for 22 tokens");
         assert!(rig.turn().is_some(), "and somebody is served meanwhile");
     }
     assert_eq!(rig.kept().0, 1);
-    running.cancel.set();
-    rig.drive(&mut [&mut running]);
+    rig.end(running);
     assert_eq!(rig.ask("the first conversation goes on").cached_tokens, 22);
 }
 
@@ -170,26 +184,11 @@ fn what_is_swapped_out_makes_room_before_memory_is_taken_for_the_next() {
     let mut running = rig.submit("loop", at_most(16));
     rig.drive(&mut [&mut running]);
     assert_eq!(rig.stats.swapped_bytes.load(Relaxed), 88);
-    let mut running = rig.submit("another text", Params::default());
+    let running = rig.submit("another text", Params::default());
     rig.turn();
     assert!(rig.scheduler.leaving.is_some());
     assert_eq!(rig.stats.swapped_bytes.load(Relaxed), 0, "both would be more than a hundred");
-    running.cancel.set();
-    rig.drive(&mut [&mut running]);
-}
-
-impl Rig {
-    /// Lets the engine rest until it has nothing left to do; how many turns it took.
-    fn rest(&mut self) -> usize {
-        let mut turns = 0;
-        while let Patience::Until(wait) = self.scheduler.patience(self.now) {
-            self.now += wait;
-            assert_eq!(self.turn(), None);
-            turns += 1;
-        }
-        assert_eq!(self.scheduler.patience(self.now), Patience::Forever);
-        turns
-    }
+    rig.end(running);
 }
 
 #[test]
@@ -202,12 +201,11 @@ fn at_rest_a_finished_text_is_copied_so_that_it_can_leave_at_once_and_it_stays_u
     rig.rest();
     assert_eq!(rig.kept(), (1, 22), "in both places");
     rig.scheduler.swapped_a_turn = 1;
-    let mut running = rig.submit("loop", Params::default());
+    let running = rig.submit("loop", Params::default());
     rig.turn();
     assert_eq!(rig.stats.swapped_out_total.load(Relaxed), 1, "though a byte a turn is little");
     assert_eq!(rig.kept(), (1, 4));
-    running.cancel.set();
-    rig.drive(&mut [&mut running]);
+    rig.end(running);
     assert_eq!(rig.ask("the first conversation goes on").cached_tokens, 22);
     assert_eq!(rig.stats.swapped_in_total.load(Relaxed), 1);
 }
@@ -220,11 +218,10 @@ fn a_copy_that_is_begun_at_rest_is_finished_when_somebody_else_has_come() {
     rig.now += REST;
     assert_eq!((rig.turn(), rig.kept()), (None, (0, 22)), "forty of 88 bytes");
     rig.scheduler.swapped_a_turn = 6;
-    let mut running = rig.submit("loop", Params::default());
+    let running = rig.submit("loop", Params::default());
     rig.turn();
     assert_eq!(rig.kept(), (1, 4), "for which 48 were left");
-    running.cancel.set();
-    rig.drive(&mut [&mut running]);
+    rig.end(running);
     assert_eq!(rig.ask("the first conversation goes on").cached_tokens, 22);
 }
 
