@@ -11,11 +11,12 @@ use std::time::Duration;
 /// that a slow machine gets on, unless that is slow, see [`SLOW_PERCENT`].
 const ROWS: usize = 16;
 
-/// The least for a slow step. Behind a long text attention costs more than the weights, and it costs
-/// the same for each token: behind 3,000 tokens the same machine takes 122, 221, 377 ms for 4, 8,
-/// 16, so that larger steps read 42 tokens a second instead of 33 and hold up streams three times
-/// as long.
-const LEAST_ROWS: usize = 4;
+/// The least, from a machine that is fast enough to one where that is slow. Behind a long text
+/// attention costs more than the weights, and it costs the same for each token: behind 3,000 tokens
+/// the same machine takes 122, 221, 377 ms for 4, 8, 16, so that larger steps read 42 tokens a
+/// second instead of 33 and hold up streams three times as long. Steps of 2 would read half as much
+/// as those of 3 in two thirds of the time.
+const LEAST_ROWS: [usize; 4] = [ROWS, 8, 4, 3];
 
 /// A step is slow that takes so much longer than the target, in percent of it.
 const SLOW_PERCENT: u32 = 130;
@@ -50,8 +51,8 @@ pub(super) struct StepBudget {
     n_batch: usize,
     /// Moving average over steps that read prompts; `None` before the first.
     tokens_per_second: Option<f64>,
-    /// Least tokens of a step while somebody is streaming: [`ROWS`], or less if that is slow.
-    least_rows: usize,
+    /// How slow the smallest steps are while somebody is streaming: which of [`LEAST_ROWS`] holds.
+    slowness: usize,
     /// Slow steps in a row.
     slow_steps: u32,
     /// How long the last step took in which nobody read or guessed.
@@ -64,7 +65,7 @@ impl StepBudget {
             target,
             n_batch,
             tokens_per_second: None,
-            least_rows: ROWS,
+            slowness: 0,
             slow_steps: 0,
             without_reading: Duration::ZERO,
         }
@@ -86,7 +87,7 @@ impl StepBudget {
         let rows = match (is_solo, self.least(decoding)) {
             (true, _) => rows.max(SOLO_ROWS),
             // A slow step is as small as it can be, whatever the rate of the last ones promises.
-            (false, least) if decoding > 0 && self.least_rows < ROWS => least,
+            (false, least) if decoding > 0 && self.slowness > 0 => least,
             (false, least) => rows.max(least),
         };
         // A short rest would cost nearly as much as a whole step.
@@ -94,9 +95,9 @@ impl StepBudget {
         rest.copied().unwrap_or(rows).min(self.n_batch).saturating_sub(decoding)
     }
 
-    /// Least tokens of a step. Half of its rows at least are for those that read.
+    /// Least tokens of a step. Half of its rows, or one of three, are for those that read.
     fn least(&self, decoding: usize) -> usize {
-        let rows = if decoding > 0 { self.least_rows } else { ROWS };
+        let rows = if decoding > 0 { LEAST_ROWS[self.slowness] } else { ROWS };
         (decoding + rows / 2).next_multiple_of(rows)
     }
 
@@ -109,7 +110,7 @@ impl StepBudget {
         elapsed: Duration,
     ) {
         if prompt == 0 {
-            self.least_rows = ROWS;
+            self.slowness = 0;
             // With guesses it takes as long as with a prompt, which would then never be slow.
             if guessed == 0 {
                 self.without_reading = elapsed;
@@ -135,14 +136,14 @@ impl StepBudget {
             self.slow_steps = 0;
             // Twice as many tokens take twice as long at most.
             if elapsed < slow / 2 {
-                self.least_rows = (2 * self.least_rows).min(ROWS);
+                self.slowness = self.slowness.saturating_sub(1);
             }
             return;
         }
         self.slow_steps += 1;
         if self.slow_steps >= SLOW_STEPS {
             self.slow_steps = 0;
-            self.least_rows = (self.least_rows / 2).max(LEAST_ROWS);
+            self.slowness = (self.slowness + 1).min(LEAST_ROWS.len() - 1);
         }
     }
 }
@@ -235,12 +236,12 @@ mod tests {
         for _ in 0..9 {
             budget.observe(1, budget.prompt_tokens(1, &[900]), 0, slow);
         }
-        assert_eq!(budget.prompt_tokens(1, &[900]), 3, "and no less");
+        assert_eq!(budget.prompt_tokens(1, &[900]), 2, "and no less");
         assert_eq!(budget.prompt_tokens(9, &[900]), 3);
         budget.observe(1, 1, 0, slow / 4);
-        assert_eq!(budget.prompt_tokens(1, &[900]), 3, "a step for a short prompt says nothing");
-        budget.observe(1, 3, 0, slow / 4);
-        assert_eq!(budget.prompt_tokens(1, &[900]), 7, "and larger again");
+        assert_eq!(budget.prompt_tokens(1, &[900]), 2, "a step for a short prompt says nothing");
+        budget.observe(1, 2, 0, slow / 4);
+        assert_eq!(budget.prompt_tokens(1, &[900]), 3, "and larger again");
         budget.observe(1, 0, 0, TARGET / 10);
         assert_eq!(budget.prompt_tokens(1, &[900]), 15, "nobody was reading");
         for _ in 0..4 {
@@ -268,7 +269,7 @@ mod tests {
         for _ in 0..9 {
             budget.observe(1, budget.prompt_tokens(1, &[900]), 0, 2 * TARGET);
         }
-        assert_eq!(budget.prompt_tokens(1, &[900]), 3);
+        assert_eq!(budget.prompt_tokens(1, &[900]), 2);
     }
 
     #[test]
