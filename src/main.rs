@@ -16,13 +16,10 @@ const OUTPUT: u8 = 74;
 fn main() -> ExitCode {
     match Config::parse(std::env::args_os()) {
         Ok(Command::Print(what)) => print(&what),
-        Ok(Command::Serve(config)) => {
-            app::ask_for_huge_pages();
-            match app::run(&config) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => complain(&error, error.exit_code()),
-            }
-        }
+        Ok(Command::Serve(config)) => match app::run(&config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(&error, error.exit_code()),
+        },
         Ok(Command::Plan(config, options)) => match app::plan(&config, &options) {
             Ok(text) => print(&Printable::Help(text)),
             Err(error) => complain(&error, error.exit_code()),

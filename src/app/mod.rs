@@ -7,7 +7,6 @@
 
 mod advice;
 mod error;
-mod huge_pages;
 mod listen;
 mod plan;
 mod plan_page;
@@ -36,7 +35,6 @@ use self::plan::Plan;
 use self::plan_page::PlanPage;
 
 pub use error::AppError;
-pub use huge_pages::ask_for_huge_pages;
 
 /// Stack of the runtime's threads, which tokenise prompts: some of llama.cpp's pre-tokenisers are
 /// regular expressions that recurse, more than a mebibyte deep before a thread apart is taken.

@@ -21,6 +21,7 @@ mod load;
 mod logs;
 mod model;
 mod offload;
+mod pages;
 mod pieces;
 mod sampling;
 mod source;

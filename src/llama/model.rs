@@ -14,6 +14,7 @@ use crate::engine::{
 use super::context::{self, Context};
 use super::draft::DraftModel;
 use super::load::Options;
+use super::pages::PageWork;
 use super::sampling::Sampler;
 use super::vocabulary::LlamaVocabulary;
 
@@ -26,6 +27,8 @@ pub struct LlamaCpp {
     /// Length of the sliding attention window; 0 where every layer sees everything.
     window: usize,
     kept_tokens: usize,
+    /// Moves it all into huge pages while it is used already.
+    _enlarging: PageWork,
 }
 
 /// What can become of finished sequences.
@@ -90,6 +93,7 @@ impl LlamaCpp {
             },
             window,
             kept_tokens: retention.tokens_beside_others(kv_tokens),
+            _enlarging: PageWork::enlarge(),
         }
     }
 }

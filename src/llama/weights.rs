@@ -1,5 +1,6 @@
 //! Has llama.cpp load a model's weights: from a file, mapped or read, or from memory.
 
+use std::cell::OnceCell;
 use std::ffi::{CString, c_void};
 use std::path::Path;
 use std::ptr::{self, NonNull};
@@ -10,6 +11,7 @@ use llama_cpp_sys_2 as sys;
 use crate::engine::LoadProgress;
 
 use super::offload::Placement;
+use super::pages::PageWork;
 use super::source::{DEMO, Description, Source};
 
 /// Whether the file is mapped, so that weights are read where they are needed and its pages are
@@ -57,7 +59,8 @@ pub(super) fn weights(
         params.tensor_buft_overrides = overrides.as_ptr();
     }
     params.progress_callback = Some(on_progress);
-    params.progress_callback_user_data = ptr::from_ref(progress).cast_mut().cast();
+    let watch = Watch { progress, weights: placement.cpu.weights, touching: OnceCell::new() };
+    params.progress_callback_user_data = ptr::from_ref(&watch).cast_mut().cast();
     if !is_mapped(description, placement) {
         params.load_mode = sys::LLAMA_LOAD_MODE_NONE;
     }
@@ -102,9 +105,22 @@ fn from_memory(gguf: &'static [u8], params: sys::llama_model_params) -> *mut sys
     }
 }
 
+/// What the progress callback needs.
+struct Watch<'a> {
+    progress: &'a LoadProgress,
+    /// Bytes of weights in the processor's memory.
+    weights: u64,
+    /// Goes ahead of the load. llama.cpp reports the first progress when it has asked for all memory
+    /// of the weights and written none of it.
+    touching: OnceCell<PageWork>,
+}
+
 /// # Safety
-/// `data` must point to a [`LoadProgress`].
+/// `data` must point to a [`Watch`] that only this thread uses.
 unsafe extern "C" fn on_progress(fraction: f32, data: *mut c_void) -> bool {
-    // SAFETY: set by `weights` to a reference that outlives the load.
-    unsafe { &*data.cast::<LoadProgress>() }.report(fraction)
+    // SAFETY: set by `weights` to a reference that outlives the load, and llama.cpp calls back on the
+    // thread that loads.
+    let watch = unsafe { &*data.cast::<Watch<'_>>() };
+    watch.touching.get_or_init(|| PageWork::touch(watch.weights));
+    watch.progress.report(fraction)
 }

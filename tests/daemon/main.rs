@@ -14,7 +14,6 @@ mod caching;
 mod files;
 mod gpu;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-mod huge_pages;
 mod hyperparameters;
 mod long_words;
 mod params;
