@@ -170,13 +170,16 @@ pub(super) fn divide(budget: usize, remaining: &[usize]) -> Vec<usize> {
 
 /// Lets short prompts pass a long one on a slow machine: where `shares` end prompts of no more than
 /// [`ROWS`] tokens together, the others get nothing in this step, which is then over in a fraction
-/// of the time. Whether anybody was passed; in the [`STEPS_BETWEEN_PASSES`] after that nobody may be.
+/// of the time. Where none of these has more left than [`SOLO_ROWS`] the step would be lost for
+/// them instead: it takes half as long, and theirs do not become fewer. Whether anybody was passed;
+/// in the [`STEPS_BETWEEN_PASSES`] after that nobody may be.
 pub(super) fn pass(shares: &mut [usize], remaining: &[usize]) -> bool {
     let step: usize = shares.iter().sum();
     let is_short = |i: usize| shares[i] == remaining[i] && remaining[i] <= ROWS;
     let short: Vec<bool> = (0..shares.len()).map(is_short).collect();
     let ended: usize = shares.iter().zip(&short).filter(|&(_, &short)| short).map(|(n, _)| n).sum();
-    if step > SOLO_ROWS || ended == 0 || ended > ROWS || ended == step {
+    let is_anybody_long = remaining.iter().any(|&n| n > SOLO_ROWS);
+    if step > SOLO_ROWS || ended == 0 || ended > ROWS || ended == step || !is_anybody_long {
         return false;
     }
     for (share, _) in shares.iter_mut().zip(&short).filter(|&(_, &short)| !short) {
@@ -297,7 +300,9 @@ mod tests {
         assert!(!pass(&mut shares, &[1000, 24]), "which is not short");
         let mut shares = [2, 4];
         assert!(!pass(&mut shares, &[2, 4]), "where nobody is passed");
-        assert_eq!(shares, [2, 4]);
+        let mut shares = [12, 4];
+        assert!(!pass(&mut shares, &[17, 4]), "where nobody is long");
+        assert_eq!(shares, [12, 4]);
     }
 
     #[test]
