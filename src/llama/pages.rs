@@ -76,7 +76,9 @@ fn touch_all(sizes: Range<usize>, is_over: &AtomicBool) {
 }
 
 fn enlarge_all(is_over: &AtomicBool) {
-    let Some(size) = huge_page() else { return };
+    let Some(size) = huge_page() else {
+        return tracing::debug!("the system gives out no huge pages");
+    };
     let (mut n_moved, mut n_left) = (0_u64, 0_u64);
     for piece in memory().into_iter().flat_map(|memory| pieces(memory, size)) {
         if is_over.load(Ordering::Relaxed) {
@@ -101,7 +103,7 @@ fn enlarge_all(is_over: &AtomicBool) {
 fn huge_page() -> Option<usize> {
     let switch = fs::read_to_string(SWITCH).ok()?;
     let size = fs::read_to_string(SIZE).ok()?.trim().parse().ok()?;
-    Some(size).filter(|_| !switch.contains("[never]"))
+    Some(size).filter(|&size| size > 0 && !switch.contains("[never]"))
 }
 
 /// Where the process has memory of its own.
@@ -156,9 +158,10 @@ fn advise(memory: Range<usize>, advice: Advice) -> bool {
 /// Whether at least half of the memory's pages have something in them.
 #[cfg(target_os = "linux")]
 fn is_in_use(memory: Range<usize>) -> bool {
-    // The least page of any Linux.
-    const PAGE: usize = 4096;
-    let mut present = vec![0_u8; memory.len() / PAGE];
+    // SAFETY: it only says a number.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    let Ok(page @ 1..) = usize::try_from(page) else { return false };
+    let mut present = vec![0_u8; memory.len().div_ceil(page)];
     // SAFETY: it changes nothing, and refuses what is not mapped; it writes a byte for each page, for
     // which the vector has room.
     let result =

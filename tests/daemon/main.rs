@@ -16,6 +16,8 @@ mod gpu;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod hyperparameters;
 mod long_words;
+#[cfg(target_os = "linux")]
+mod pages;
 mod params;
 mod plan;
 mod plan_words;
