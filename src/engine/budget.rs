@@ -29,15 +29,21 @@ const STEPS_OF_A_SLOW_MODEL: u32 = 3;
 /// Slow steps in a row until there are fewer tokens in one: a single one says little.
 const SLOW_STEPS: u32 = 2;
 
-/// How long a step may take when a single prompt is read and nobody is streaming. It bounds what
-/// a short prompt waits that arrives behind a long one, and a chunk of this length loses nothing
-/// to being cut.
+/// How long a step may take when a single prompt is read and nobody is streaming, or short ones and
+/// everybody has just begun. It bounds what a short prompt waits that arrives behind a long one, and
+/// a chunk of this length loses nothing to being cut.
 const SOLO_TARGET: Duration = Duration::from_millis(250);
 
 /// Least tokens of such a step. From so many on llama.cpp's flash attention on a CPU works in tiles
 /// (`GGML_FA_TILE_Q` in `ggml-cpu`): behind 2,048 tokens a 1B model reads 101 tokens a second in
 /// steps of 64 or 512, and 58 in steps of 32.
 const SOLO_ROWS: usize = 64;
+
+/// Tokens of a stream's beginning. Clients that come at the same moment have their prompts read one
+/// after another, and those that come first stream before the last is read: a longer step there is
+/// in nobody's rhythm yet, all have their first token sooner, and they end together, where a step
+/// for a few of them would cost nearly as much as for all.
+pub(super) const BEGINNING: usize = 8;
 
 /// Steps after one in which a short prompt passed a long one until that may happen again.
 pub(super) const STEPS_BETWEEN_PASSES: u32 = 4;
@@ -73,9 +79,16 @@ impl StepBudget {
     }
 
     /// How many prompt tokens may join a step in which `decoding` slots get one token each, where
-    /// those that read have so many tokens `remaining`.
-    pub(super) fn prompt_tokens(&self, decoding: usize, remaining: &[usize]) -> usize {
-        let is_solo = decoding == 0 && remaining.len() <= 1;
+    /// those that read have so many tokens `remaining`. `is_beginning` says that none of those that
+    /// decode is past its [`BEGINNING`].
+    pub(super) fn prompt_tokens(
+        &self,
+        decoding: usize,
+        is_beginning: bool,
+        remaining: &[usize],
+    ) -> usize {
+        let is_alone = decoding == 0 && remaining.len() <= 1;
+        let is_solo = is_alone || is_beginning && remaining.iter().all(|&n| n <= SOLO_ROWS);
         let target = if is_solo { SOLO_TARGET.max(self.target) } else { self.target };
         let tokens = match self.tokens_per_second {
             Some(rate) => (rate * target.as_secs_f64()) as usize,
@@ -92,7 +105,7 @@ impl StepBudget {
             (false, least) => rows.max(least),
         };
         // A short rest would cost nearly as much as a whole step.
-        let rest = remaining.first().filter(|&&rest| is_solo && rest <= 2 * rows);
+        let rest = remaining.first().filter(|&&rest| is_alone && rest <= 2 * rows);
         rest.copied().unwrap_or(rows).min(self.n_batch).saturating_sub(decoding)
     }
 
@@ -197,9 +210,9 @@ mod tests {
     #[test]
     fn a_step_fills_the_batch_when_nobody_streams_and_the_model_is_fast() {
         let mut budget = StepBudget::new(TARGET, 512);
-        assert_eq!(budget.prompt_tokens(0, &[2000]), SOLO_ROWS, "not before that is known");
+        assert_eq!(budget.prompt_tokens(0, false, &[2000]), SOLO_ROWS, "not before that is known");
         budget.observe(0, SOLO_ROWS, 0, Duration::from_millis(10));
-        assert_eq!(budget.prompt_tokens(0, &[2000]), 512);
+        assert_eq!(budget.prompt_tokens(0, false, &[2000]), 512);
     }
 
     #[test]
@@ -207,21 +220,34 @@ mod tests {
         let mut budget = StepBudget::new(TARGET, 512);
         budget.observe(1, 99, 0, Duration::from_millis(100));
         // A thousand tokens a second, of which 100 ms have a hundred.
-        assert_eq!(budget.prompt_tokens(2, &[900]), 94);
-        assert_eq!(budget.prompt_tokens(0, &[900, 900]), 96);
-        assert_eq!(budget.prompt_tokens(0, &[900]), 256, "alone, a quarter of a second");
-        assert_eq!(budget.prompt_tokens(0, &[400]), 400, "and what would leave a short rest");
+        assert_eq!(budget.prompt_tokens(2, false, &[900]), 94);
+        assert_eq!(budget.prompt_tokens(0, false, &[900, 900]), 96);
+        assert_eq!(budget.prompt_tokens(0, false, &[900]), 256, "alone, a quarter of a second");
+        assert_eq!(
+            budget.prompt_tokens(0, false, &[400]),
+            400,
+            "and what would leave a short rest"
+        );
+    }
+
+    #[test]
+    fn short_prompts_are_read_in_larger_steps_while_everybody_has_just_begun() {
+        let mut budget = StepBudget::new(TARGET, 512);
+        budget.observe(1, 15, 0, Duration::from_millis(80));
+        assert_eq!(budget.prompt_tokens(2, false, &[17, 17]), 14);
+        assert_eq!(budget.prompt_tokens(2, true, &[17, 17, 17, 17]), 62);
+        assert_eq!(budget.prompt_tokens(2, true, &[17, 900]), 14, "a long one has to wait");
     }
 
     #[test]
     fn a_slow_machine_still_reads_a_little() {
         let mut budget = StepBudget::new(TARGET, 512);
         budget.observe(0, 64, 0, Duration::from_secs(60));
-        assert_eq!(budget.prompt_tokens(1, &[900]), 15);
-        assert_eq!(budget.prompt_tokens(16, &[900]), 16);
-        assert_eq!(budget.prompt_tokens(20, &[900]), 12);
+        assert_eq!(budget.prompt_tokens(1, false, &[900]), 15);
+        assert_eq!(budget.prompt_tokens(16, false, &[900]), 16);
+        assert_eq!(budget.prompt_tokens(20, false, &[900]), 12);
         for decoding in 0..40 {
-            assert!(budget.prompt_tokens(decoding, &[900, 900]) >= 8, "{decoding}");
+            assert!(budget.prompt_tokens(decoding, false, &[900, 900]) >= 8, "{decoding}");
         }
     }
 
@@ -230,29 +256,33 @@ mod tests {
         let mut budget = StepBudget::new(TARGET, 512);
         let slow = TARGET * SLOW_PERCENT / 100 + Duration::from_millis(1);
         budget.observe(1, 15, 0, slow);
-        assert_eq!(budget.prompt_tokens(1, &[900]), 15, "once is not often");
+        assert_eq!(budget.prompt_tokens(1, false, &[900]), 15, "once is not often");
         budget.observe(1, 15, 0, slow);
-        assert_eq!(budget.prompt_tokens(1, &[900]), 7);
+        assert_eq!(budget.prompt_tokens(1, false, &[900]), 7);
         budget.observe(1, 7, 0, slow);
         budget.observe(1, 7, 0, slow / 2);
         budget.observe(1, 7, 0, slow);
-        assert_eq!(budget.prompt_tokens(1, &[900]), 7, "not two in a row");
+        assert_eq!(budget.prompt_tokens(1, false, &[900]), 7, "not two in a row");
         for _ in 0..9 {
-            budget.observe(1, budget.prompt_tokens(1, &[900]), 0, slow);
+            budget.observe(1, budget.prompt_tokens(1, false, &[900]), 0, slow);
         }
-        assert_eq!(budget.prompt_tokens(1, &[900]), 2, "and no less");
-        assert_eq!(budget.prompt_tokens(9, &[900]), 3);
+        assert_eq!(budget.prompt_tokens(1, false, &[900]), 2, "and no less");
+        assert_eq!(budget.prompt_tokens(9, false, &[900]), 3);
         budget.observe(1, 1, 0, slow / 4);
-        assert_eq!(budget.prompt_tokens(1, &[900]), 2, "a step for a short prompt says nothing");
+        assert_eq!(
+            budget.prompt_tokens(1, false, &[900]),
+            2,
+            "a step for a short prompt says nothing"
+        );
         budget.observe(1, 2, 0, slow / 4);
-        assert_eq!(budget.prompt_tokens(1, &[900]), 3, "and larger again");
+        assert_eq!(budget.prompt_tokens(1, false, &[900]), 3, "and larger again");
         budget.observe(1, 0, 0, TARGET / 10);
-        assert_eq!(budget.prompt_tokens(1, &[900]), 15, "nobody was reading");
+        assert_eq!(budget.prompt_tokens(1, false, &[900]), 15, "nobody was reading");
         for _ in 0..4 {
-            budget.observe(1, budget.prompt_tokens(1, &[900]), 0, slow);
+            budget.observe(1, budget.prompt_tokens(1, false, &[900]), 0, slow);
         }
-        assert_eq!(budget.prompt_tokens(1, &[900]), 3);
-        assert_eq!(budget.prompt_tokens(0, &[900, 900]), 16, "nobody is streaming");
+        assert_eq!(budget.prompt_tokens(1, false, &[900]), 3);
+        assert_eq!(budget.prompt_tokens(0, false, &[900, 900]), 16, "nobody is streaming");
     }
 
     #[test]
@@ -262,7 +292,7 @@ mod tests {
         for _ in 0..9 {
             budget.observe(1, 15, 0, 2 * STEPS_OF_A_SLOW_MODEL * TARGET);
         }
-        assert_eq!(budget.prompt_tokens(1, &[900]), 15);
+        assert_eq!(budget.prompt_tokens(1, false, &[900]), 15);
     }
 
     #[test]
@@ -271,16 +301,16 @@ mod tests {
         budget.observe(1, 0, 0, TARGET / 3);
         budget.observe(1, 0, 15, 2 * TARGET);
         for _ in 0..9 {
-            budget.observe(1, budget.prompt_tokens(1, &[900]), 0, 2 * TARGET);
+            budget.observe(1, budget.prompt_tokens(1, false, &[900]), 0, 2 * TARGET);
         }
-        assert_eq!(budget.prompt_tokens(1, &[900]), 2);
+        assert_eq!(budget.prompt_tokens(1, false, &[900]), 2);
     }
 
     #[test]
     fn a_step_never_exceeds_the_batch() {
         let budget = StepBudget::new(TARGET, 16);
-        assert_eq!(budget.prompt_tokens(12, &[900]), 4);
-        assert_eq!(budget.prompt_tokens(16, &[900]), 0);
+        assert_eq!(budget.prompt_tokens(12, false, &[900]), 4);
+        assert_eq!(budget.prompt_tokens(16, false, &[900]), 0);
     }
 
     #[test]

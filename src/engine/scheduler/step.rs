@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use crate::domain::{Failure, FinishReason, Token};
-use crate::engine::budget::{STEPS_BETWEEN_PASSES, divide, pass};
+use crate::engine::budget::{BEGINNING, STEPS_BETWEEN_PASSES, divide, pass};
 use crate::engine::model::{Batch, CancelFlag, Decode, Entry, Interrupt, Model, Sampled};
 use crate::engine::slot::{End, Slot};
 use crate::engine::text::Released;
@@ -40,7 +40,9 @@ impl<M: Model> Scheduler<M> {
         self.meet_twins();
         let runs = |slot: &Slot<M::Sampler>| slot.parked.is_none() && slot.twin.is_none();
         let running = || self.slots.iter().flatten().filter(|slot| runs(slot));
-        let decoding = running().filter(|slot| !slot.is_reading()).count();
+        let streaming = || running().filter(|slot| !slot.is_reading());
+        let decoding = streaming().count();
+        let is_beginning = streaming().all(|slot| slot.n_generated() <= BEGINNING);
 
         let mut readers: Vec<(u64, usize)> = running()
             .filter(|slot| slot.is_reading())
@@ -48,7 +50,8 @@ impl<M: Model> Scheduler<M> {
             .collect();
         readers.sort_unstable();
         let remaining: Vec<usize> = readers.iter().map(|&(_, pending)| pending).collect();
-        let mut shares = divide(self.budget.prompt_tokens(decoding, &remaining), &remaining);
+        let mut shares =
+            divide(self.budget.prompt_tokens(decoding, is_beginning, &remaining), &remaining);
         self.until_pass = match self.until_pass {
             0 if pass(&mut shares, &remaining) => STEPS_BETWEEN_PASSES,
             n => n.saturating_sub(1),
