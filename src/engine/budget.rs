@@ -88,8 +88,8 @@ impl StepBudget {
         remaining: &[usize],
     ) -> usize {
         let is_alone = decoding == 0 && remaining.len() <= 1;
-        let is_solo = is_alone || is_beginning && remaining.iter().all(|&n| n <= SOLO_ROWS);
-        let target = if is_solo { SOLO_TARGET.max(self.target) } else { self.target };
+        let is_calm = is_alone || is_beginning && remaining.iter().all(|&n| n <= SOLO_ROWS);
+        let target = if is_calm { SOLO_TARGET.max(self.target) } else { self.target };
         let tokens = match self.tokens_per_second {
             Some(rate) => (rate * target.as_secs_f64()) as usize,
             // Not the whole batch: a slow machine would be at it for seconds, and a step can only be
@@ -98,12 +98,10 @@ impl StepBudget {
             None => ROWS,
         };
         let rows = (tokens + ROWS / 2) / ROWS * ROWS;
-        let rows = match (is_solo, self.least(decoding)) {
-            (true, _) => rows.max(SOLO_ROWS),
-            // A slow step is as small as it can be, whatever the rate of the last ones promises.
-            (false, least) if decoding > 0 && self.slowness > 0 => least,
-            (false, least) => rows.max(least),
-        };
+        let least = if is_alone { SOLO_ROWS } else { self.least(decoding) };
+        // A slow step is as small as it can be, whatever the rate of the last ones promises.
+        let is_slow = decoding > 0 && self.slowness > 0;
+        let rows = if is_slow { least } else { rows.max(least) };
         // A short rest would cost nearly as much as a whole step.
         let rest = remaining.first().filter(|&&rest| is_alone && rest <= 2 * rows);
         rest.copied().unwrap_or(rows).min(self.n_batch).saturating_sub(decoding)
@@ -235,7 +233,8 @@ mod tests {
         let mut budget = StepBudget::new(TARGET, 512);
         budget.observe(1, 15, 0, Duration::from_millis(80));
         assert_eq!(budget.prompt_tokens(2, false, &[17, 17]), 14);
-        assert_eq!(budget.prompt_tokens(2, true, &[17, 17, 17, 17]), 62);
+        // 47 tokens take a quarter of a second, and steps are of multiples of 16.
+        assert_eq!(budget.prompt_tokens(2, true, &[17, 17, 17, 17]), 46);
         assert_eq!(budget.prompt_tokens(2, true, &[17, 900]), 14, "a long one has to wait");
     }
 
