@@ -356,3 +356,25 @@ fn slots_take_turns_at_guessing() {
     let [a, b] = clients.map(|client| client.text.len());
     assert!(a + b > 2 * 24 && a.abs_diff(b) <= 4, "{a} and {b}");
 }
+
+/// The size of the step with four prompts of 30 tokens that come when another stream has made so
+/// many of its tokens.
+fn step_beside(n_generated: usize) -> usize {
+    let limits = Limits { n_batch: 512, n_slots: 5, n_parked: 0, kv_tokens: 500, n_guesses: 0 };
+    let mut rig = Rig::new(limits, 100);
+    // A thousand tokens a second, of which a step of 50 ms has 48 and one of 250 ms 256.
+    let _first = rig.submit("abcdefghij", Params::default());
+    for _ in 0..n_generated {
+        rig.turn();
+    }
+    let prompts = ["1", "2", "3", "4"].map(|digit| digit.repeat(30));
+    let _others = prompts.map(|prompt| rig.submit(&prompt, Params::default()));
+    rig.turn().unwrap()
+}
+
+#[test]
+fn prompts_that_come_with_a_stream_are_read_at_once_and_those_that_come_later_bit_by_bit() {
+    assert_eq!(step_beside(1), 1 + 4 * 30);
+    assert_eq!(step_beside(8), 1 + 4 * 30);
+    assert_eq!(step_beside(9), 48);
+}
