@@ -43,8 +43,9 @@ const SOLO_ROWS: usize = 64;
 
 /// Tokens of a stream's beginning. Clients that come at the same moment have their prompts read one
 /// after another, and those that come first stream before the last is read: a longer step there is
-/// in nobody's rhythm yet, all have their first token sooner, and they end together, where a step
-/// for a few of them would cost nearly as much as for all.
+/// in nobody's rhythm yet, and they end together, where a step for a few of them would cost nearly as
+/// much as for all. Of eight on a 1B model the last has its first token after 650 ms instead of 966,
+/// at the price of the first ones: the median is 520 ms instead of 398, the mean 430 instead of 479.
 pub(super) const BEGINNING: usize = 8;
 
 /// Steps after one in which a short prompt passed a long one until that may happen again.

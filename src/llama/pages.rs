@@ -1,13 +1,12 @@
 //! The pages of memory that a model lies in: had in time, and large in the end.
 //!
-//! Linux gives out memory when it is first written, and a load that writes most of what it asks for
-//! waits for that as long as for the file: so one thread goes ahead of it and touches its pages.
-//! And a step reads all weights once, which from pages of 4 KiB took an eighth longer where it was
-//! measured (`docs/ARCHITECTURE.md`). Linux can give out pages of 2 MiB from the start, but the large
-//! free pieces of a virtual machine are those that its host has taken back, and a load into them took
-//! twice as long, or thrice: so a model is loaded into small pages, and when it can answer a thread
-//! has Linux move them into large ones. Nothing is promised: neither changes any contents, and what
-//! Linux does not do stays as it is. Pages of mapped files are left to the system.
+//! Linux gives out memory when it is first written, which a load has to wait for: so one thread goes
+//! ahead of it and touches its pages. And a step reads all weights once, which from pages of 4 KiB
+//! took an eighth longer where it was measured (`docs/ARCHITECTURE.md` has these figures). Linux can
+//! give out pages of 2 MiB from the start, but a load into them took from half to three times as long
+//! on a virtual machine: so a model is loaded into small pages, and when it can answer a thread has
+//! Linux move them into large ones. Nothing is promised: neither changes any contents, and what Linux
+//! does not do stays as it is. Pages of mapped files are left to the system.
 
 use std::fs;
 use std::ops::Range;
@@ -26,7 +25,7 @@ const SIZE: &str = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";
 /// is touched in a moment.
 const LEAST_WEIGHTS: usize = 32 << 20;
 
-/// Memory is touched in pieces of so many bytes, a millisecond each, and none after the load.
+/// Memory is touched in pieces of so many bytes, and none of them after the load.
 const PIECE: usize = 2 << 20;
 
 /// A thread that works on the memory of the process, and ends with this.
@@ -91,7 +90,7 @@ fn enlarge_all(is_over: &AtomicBool) {
         if advise(piece.clone(), Advice::Enlarge) {
             n_moved += 1;
         } else {
-            // Linux before 6.1 does it by and by.
+            // Linux before 6.1 cannot do it now, but at leisure.
             advise(piece, Advice::MayEnlarge);
             n_left += 1;
         }
