@@ -276,7 +276,7 @@ def summary(frame: Frame, width: float = float("inf")) -> str:
         (inference, "last {last_tps:.1f} tok/s"),
         (inference, "{total_tokens_generated} tokens so far"),
         (inference, "KV {kv_used_tokens}/{kv_total_tokens}"),
-        (inference, "{connections} connections"),
+        (inference, "{connections} connection" + ("" if inference.get("connections") == 1 else "s")),
     ]
     fields = Formatter().parse
     known = (form.format_map(values) for values, form in parts

@@ -250,6 +250,8 @@ mod tests {
             ("--gpu-layers -1", "use all for every layer"),
             ("--gpu-layers=-1", "use all for every layer"),
             ("--ctx-size -1", "it must be 1 or more"),
+            ("--parallel 0", "it must be from 1 to 64"),
+            ("--max-queue -1", "it must be from 0 to 100000"),
             ("-t -1", "-1"),
             ("--ctx-size 8k", "a whole number such as 8192"),
             ("--kv-size 32K", "a whole number such as 32768"),

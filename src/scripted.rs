@@ -27,6 +27,7 @@ pub const END: Token = 256;
 pub struct Scripted {
     limits: Limits,
     kept_tokens: usize,
+    most_sequences: Option<usize>,
     pace: Pace,
     sequences: Vec<Vec<Token>>,
     last: Batch,
@@ -37,7 +38,13 @@ impl Scripted {
     pub fn new(limits: Limits, pace: Pace) -> Self {
         let sequences = vec![Vec::new(); limits.n_slots + limits.n_parked];
         let kept_tokens = limits.kv_tokens;
-        Self { limits, kept_tokens, pace, sequences, last: Batch::default() }
+        Self { limits, kept_tokens, most_sequences: None, pace, sequences, last: Batch::default() }
+    }
+
+    /// The same, with room for the windows of `most_sequences`.
+    #[must_use]
+    pub fn with_windows(self, most_sequences: usize) -> Self {
+        Self { most_sequences: Some(most_sequences), ..self }
     }
 
     /// The same, where finished sequences may have `kept_tokens` while others run.
@@ -77,6 +84,10 @@ impl Model for Scripted {
         self.kept_tokens
     }
 
+    fn most_sequences(&self) -> Option<usize> {
+        self.most_sequences
+    }
+
     fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> Decode {
         assert!(!batch.entries.is_empty() && batch.entries.len() <= self.limits.n_batch);
         if !self.pace.wait(interrupt) {
@@ -89,6 +100,8 @@ impl Model for Scripted {
             tokens.push(token);
         }
         assert!(self.n_held() <= self.limits.kv_tokens, "the KV cache is overfull");
+        let held = self.sequences.iter().filter(|tokens| !tokens.is_empty()).count();
+        assert!(self.most_sequences.is_none_or(|most| held <= most), "{held} windows are held");
         self.last = batch.clone();
         let fails =
             |entry: &Entry| is_script(&self.sequences[entry.seq as usize], b"fail") && entry.output;

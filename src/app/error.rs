@@ -18,6 +18,9 @@ pub enum AppError {
     /// The model cannot be served.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The draft model cannot be used.
+    #[error("--draft: {0}")]
+    Draft(#[source] LoadError),
     /// The port is taken.
     #[error(
         "port {port} is in use: stop the program that listens there, or give another port \
@@ -55,12 +58,17 @@ impl AppError {
     /// The process's exit code, after sysexits.h where that has one.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::LogFilter { .. } | Self::Load(LoadError::Options(_)) => 64,
-            Self::Load(LoadError::Unusable { .. }) => 65,
-            Self::Load(LoadError::Unreadable { .. }) => 66,
+            Self::Load(error) | Self::Draft(error) => match error {
+                LoadError::Options(_) => 64,
+                LoadError::Unusable { .. } => 65,
+                LoadError::Unreadable { .. } => 66,
+                LoadError::Interrupted => 70,
+                LoadError::Resources { .. } => 71,
+            },
+            Self::LogFilter { .. } => 64,
             Self::PortInUse { .. } => 69,
-            Self::EngineLost | Self::EngineHangs | Self::Load(LoadError::Interrupted) => 70,
-            Self::System(_) | Self::Load(LoadError::Resources { .. }) => 71,
+            Self::EngineLost | Self::EngineHangs => 70,
+            Self::System(_) => 71,
             Self::PortForbidden { .. } => 77,
             Self::SecondSignal => 130,
         }

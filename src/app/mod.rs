@@ -122,8 +122,9 @@ fn source(config: &Config) -> Source {
     config.model.clone().map_or(Source::Demo, Source::File)
 }
 
-fn draft(config: &Config) -> Result<Option<Description>, LoadError> {
-    config.draft.clone().map(|path| llama::describe(&Source::File(path))).transpose()
+fn draft(config: &Config) -> Result<Option<Description>, AppError> {
+    let described = config.draft.clone().map(|path| llama::describe(&Source::File(path)));
+    described.transpose().map_err(AppError::Draft)
 }
 
 /// A filter of tracing-subscriber, which would take a word that is no level as the name of a part
@@ -198,7 +199,14 @@ async fn serve(
     if serving.await.is_err() {
         tracing::error!("the server's task panicked");
     }
-    engine.join();
+    end(engine, result)
+}
+
+/// Waits for the engine's thread to be gone, unless it hangs: so would this, deaf to all signals.
+fn end(engine: Engine<LoadError>, result: Result<(), AppError>) -> Result<(), AppError> {
+    if !matches!(result, Err(AppError::EngineHangs)) {
+        engine.join();
+    }
     result
 }
 
@@ -253,6 +261,29 @@ fn address(listeners: &[TcpListener]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_hangs_is_left_behind() {
+        let (_hold, held) = std::sync::mpsc::channel::<()>();
+        let options = crate::engine::Options {
+            ctx_size: 64,
+            max_queue: 1,
+            swap_bytes: 0,
+            slow_client_grace: Duration::from_secs(1),
+            step_target: Duration::from_secs(1),
+            speculative: crate::domain::Speculation::Off,
+            guess_margin_percent: 0,
+        };
+        let load = move |_: &crate::engine::LoadProgress| {
+            // Deaf to being stopped, as a driver's call can be.
+            let _ = held.recv();
+            Err::<crate::engine::Loaded<llama::LlamaCpp>, _>(LoadError::Interrupted)
+        };
+        let mut engine = Engine::spawn(options, load).unwrap();
+        let mut signals = Signals::listen().unwrap();
+        let result = leave(&mut engine, &mut signals, Duration::from_secs(1)).await;
+        assert!(matches!(end(engine, result), Err(AppError::EngineHangs)));
+    }
 
     #[test]
     fn a_log_filter_is_a_level_or_names_parts_and_levels() {

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::build_info;
-use crate::domain::ModelInfo;
+use crate::domain::{ModelInfo, Speculation};
 use crate::engine::EngineHandle;
 use crate::llama::{self, Description};
 
@@ -43,7 +43,13 @@ pub(super) fn print(
          \x20 kept     finished conversations, {kept}\n\
          \x20 compute  {threads} threads · steps of at most {ubatch} tokens\n\
          listening on ws://{address}",
-        draft = draft.map_or_else(String::new, |draft| format!("  draft    {}\n", draft.name)),
+        draft = draft.map_or_else(String::new, |draft| match engine.speculative {
+            Speculation::Auto => format!("  draft    {}\n", draft.name),
+            _ => format!(
+                "  draft    {} · for requests with \"speculative\":\"auto\" alone\n",
+                draft.name
+            ),
+        }),
         version = build_info::VERSION,
         llama_cpp = llama::version(),
         backend = build_info::BACKEND,

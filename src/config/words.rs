@@ -7,8 +7,11 @@ use clap::error::{ContextKind, ContextValue};
 /// The options that count tokens are named so by clap.
 const TOKENS: &str = "<TOKENS>";
 
-/// How clap names the numbers that have a lower bound only.
-const NO_LIMIT: &str = " is not in 1..=4294967295";
+/// How clap says that a number is out of its range.
+const NOT_IN: &str = " is not in ";
+
+/// How it says that there is no upper bound.
+const NO_LIMIT: &str = "4294967295";
 
 /// The arguments, where a value that begins with a minus and a digit is joined to its option: clap
 /// would take it for an option and say nothing of the one that it was meant for.
@@ -66,14 +69,24 @@ pub(super) fn one_line(error: &clap::Error) -> String {
     if let Some(before) = line.strip_suffix("invalid digit found in string") {
         line = format!("{before}it must be a whole number{}", example(error, before));
     }
-    if let Some((before, _)) = line.strip_suffix(NO_LIMIT).and_then(|line| line.rsplit_once("': "))
-    {
-        line = format!("{before}': it must be 1 or more");
+    if let Some(bounded) = in_words(&line) {
+        line = bounded;
     }
     match suggestion(error) {
         Some(meant) => format!("{line} (did you mean {meant}?)"),
         None => line,
     }
+}
+
+/// The line of a number out of its range, which clap writes as Rust does: `0 is not in 1..=64`.
+fn in_words(line: &str) -> Option<String> {
+    let (said, range) = line.rsplit_once(NOT_IN)?;
+    let (least, most) = range.split_once("..=")?;
+    let (before, _) = said.rsplit_once("': ")?;
+    Some(match most {
+        NO_LIMIT => format!("{before}': it must be {least} or more"),
+        _ => format!("{before}': it must be from {least} to {most}"),
+    })
 }
 
 /// What clap holds for the nearest to what was typed.

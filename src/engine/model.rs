@@ -131,6 +131,14 @@ pub trait Model {
         self.limits().kv_tokens
     }
 
+    /// Sequences, running and kept ones together, that the KV cache has room for whatever their
+    /// lengths; `None` where room is a matter of tokens alone. Layers that see a window have cells
+    /// for so many windows, and one that two sequences hold is not given back when both have moved
+    /// on, so where there is a limit none is to be shared for longer than it takes to hand it over.
+    fn most_sequences(&self) -> Option<usize> {
+        None
+    }
+
     /// Computes one step. May end early once `interrupt` is due.
     fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> Decode;
 

@@ -207,10 +207,11 @@ impl PrefixCache {
     }
 
     /// Gives up copies, those of the least recently used entries first, until one more of `bytes`
-    /// has room beside the others. Entries that are nowhere else go with them.
-    pub(super) fn make_swap_room(&mut self, bytes: usize) {
+    /// has room beside the others. Entries that are nowhere else go with them; `spared` stays.
+    pub(super) fn make_swap_room(&mut self, bytes: usize, spared: Option<Key>) {
         while !self.has_swap_room(bytes) {
-            let copied = (0..self.kept.len()).filter(|&i| self.kept[i].copy.is_some());
+            let may_go = |kept: &Kept| kept.copy.is_some() && spared != Some(kept.key);
+            let copied = (0..self.kept.len()).filter(|&i| may_go(&self.kept[i]));
             let Some(oldest) = copied.min_by_key(|&i| self.kept[i].last_used) else { break };
             if self.kept[oldest].seq.is_some() {
                 self.drop_copy(oldest);
@@ -220,11 +221,9 @@ impl PrefixCache {
         }
     }
 
-    /// Notes that `copy`, no larger than [`Self::swap_bytes`], is one of the entry `key`, and makes
-    /// room for it.
+    /// Notes that `copy`, for which there is room, is one of the entry `key`.
     pub(super) fn hold_copy(&mut self, key: Key, copy: Copied) {
-        debug_assert!(copy.bytes() <= self.swap_bytes, "it was to be no larger");
-        self.make_swap_room(copy.bytes());
+        debug_assert!(self.has_swap_room(copy.bytes()), "room was to be made for it");
         if let Some(kept) = self.kept.iter_mut().find(|kept| kept.key == key) {
             self.copied = (self.copied.0 + 1, self.copied.1 + copy.bytes());
             kept.copy = Some(copy);

@@ -69,8 +69,9 @@ impl WaitQueue {
         let (charged, computed) = (cost(n_prompt, job), computed as u64);
         if computed < charged {
             self.give_back(job.connection, self.clock, charged - computed);
-        } else if let Some(last) = self.last_tags.get_mut(&job.connection) {
-            *last += computed - charged;
+        } else {
+            // Its tag is forgotten where many others have come since.
+            *self.last_tags.entry(job.connection).or_insert(self.clock) += computed - charged;
         }
     }
 
@@ -185,6 +186,23 @@ mod tests {
         queue.settle(&greedy, 10, 1010);
         queue.push(job(1, 10));
         queue.push(job(2, 10));
+        assert_eq!(queue.pop().unwrap().connection, ConnectionId(2));
+    }
+
+    #[test]
+    fn output_counts_too_where_many_others_came_meanwhile() {
+        let mut queue = WaitQueue::default();
+        let greedy = job(1, 10);
+        queue.push(job(1, 10));
+        for other in 2..SWEEP_ABOVE as u64 + 4 {
+            queue.push(job(other, 1000));
+        }
+        while queue.pop().is_some() {}
+        queue.push(job(3, 10));
+        queue.settle(&greedy, 10, 9000);
+        queue.push(job(1, 10));
+        queue.push(job(2, 1000));
+        assert_eq!(queue.pop().unwrap().connection, ConnectionId(3));
         assert_eq!(queue.pop().unwrap().connection, ConnectionId(2));
     }
 

@@ -2,9 +2,9 @@
 //!
 //! A plain state machine: it owns the waiting jobs, the slots and the model, but no clock and no
 //! thread, so tests move its time by hand. A turn is [`Scheduler::accept`], [`Scheduler::sweep`],
-//! [`Scheduler::admit`], then [`Scheduler::plan`], which makes a batch without changing anything,
-//! [`Scheduler::decode`], and [`Scheduler::commit`], which applies what came of it. A batch that fails therefore leaves no
-//! slot half advanced.
+//! [`Scheduler::admit`], then [`Scheduler::plan`], which makes a batch and moves no slot forward,
+//! [`Scheduler::decode`], and [`Scheduler::commit`], which applies what came of it. A batch that fails
+//! therefore leaves no slot half advanced.
 //!
 //! Decoding slots go into a step before prompts, so a long prompt slows its own first token and
 //! hardly anybody's next one.
@@ -211,6 +211,10 @@ impl<M: Model> Scheduler<M> {
     }
 
     fn count_kv(&self) {
+        debug_assert!(
+            self.n_reserved() + self.cache.n_tokens() <= self.limits.kv_tokens,
+            "more is promised and kept than there is"
+        );
         let running: usize = self.slots.iter().flatten().map(|slot| slot.computed).sum();
         self.stats.kv_used_tokens.store(running + self.cache.n_tokens(), Relaxed);
         self.stats.kv_running_tokens.store(running, Relaxed);

@@ -127,10 +127,12 @@ impl Speculator {
     /// Learns that a step of `tokens` tokens without prompts took `seconds`, the asking of the
     /// draft model included.
     pub(super) fn observe(&mut self, guesser: Guesser, tokens: usize, seconds: f64) {
-        match guesser {
-            Guesser::Ngram => self.ngram.observe(tokens, seconds),
-            Guesser::Draft => self.draft.observe(tokens, seconds),
-        }
+        let (asked, other) = match guesser {
+            Guesser::Ngram => (&mut self.ngram, &mut self.draft),
+            Guesser::Draft => (&mut self.draft, &mut self.ngram),
+        };
+        asked.observe(tokens, seconds);
+        other.pass();
     }
 
     fn costs(&self, guesser: Guesser) -> &StepCosts {
@@ -194,6 +196,23 @@ mod tests {
         assert_eq!(choose(0.98, 15, 2), 3);
         assert_eq!(choose(0.98, 15, 6), 0, "for which a sixteenth is too little");
         assert_eq!(choose(0.98, 15, 1), 15, "who is alone");
+    }
+
+    #[test]
+    fn a_draft_that_was_measured_in_a_bad_moment_gets_another_chance() {
+        let mut speculator = speculator();
+        let choose = |speculator: &Speculator| {
+            let mut outlook = Outlook::without_guesses(1);
+            speculator.choose(Guesser::Draft, 0.9, 15, &mut outlook)
+        };
+        for n in SIZES {
+            speculator.observe(Guesser::Draft, 1 + n, 100.0);
+        }
+        assert_eq!(choose(&speculator), 0);
+        for _ in 0..2000 {
+            speculator.observe(Guesser::Ngram, 1, 1.1);
+        }
+        assert_ne!(choose(&speculator), 0);
     }
 
     #[test]

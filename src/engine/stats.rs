@@ -175,6 +175,7 @@ impl Stats {
         self.last_tps_bits.store(tps.to_bits(), Relaxed);
     }
 
+    /// A turn begins that may compute a step.
     pub(super) fn step_begins(&self, now: Instant) {
         self.step_began_nanos.store(nanos(now - self.started), Relaxed);
     }
@@ -183,6 +184,11 @@ impl Stats {
     /// finds it counted.
     pub(super) fn step_ends(&self) {
         self.steps_total.fetch_add(1, Relaxed);
+        self.step_began_nanos.store(NONE, Relaxed);
+    }
+
+    /// There was no step to compute.
+    pub(super) fn step_is_off(&self) {
         self.step_began_nanos.store(NONE, Relaxed);
     }
 

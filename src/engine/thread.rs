@@ -165,16 +165,20 @@ fn serve<M: Model>(shared: &Shared, scheduler: &mut Scheduler<M>) {
                 return;
             }
         }
+        // All of a turn may be the model's work: sequences are moved, and a draft model is asked.
+        stats.step_begins(now);
         scheduler.sweep(now);
         scheduler.admit(now);
-        if let Some(step) = scheduler.plan(stopping) {
-            let planned = Instant::now();
-            stats.step_begins(now);
-            let result = scheduler.decode(&step, stopping);
-            let decoded = Instant::now();
-            stats.step_ends();
-            scheduler.commit(&step, result, now, decoded);
-            stats.step_took([planned - now, decoded - planned, decoded.elapsed()]);
-        }
+        let began = Instant::now();
+        let Some(step) = scheduler.plan(stopping) else {
+            stats.step_is_off();
+            continue;
+        };
+        let planned = Instant::now();
+        let result = scheduler.decode(&step, stopping);
+        let decoded = Instant::now();
+        stats.step_ends();
+        scheduler.commit(&step, result, began, decoded);
+        stats.step_took([planned - now, decoded - planned, decoded.elapsed()]);
     }
 }

@@ -54,7 +54,8 @@ impl DraftModel {
                 goal: tokens.len() + n,
             })
             .collect();
-        while self.advance(&mut texts, interrupt) {}
+        let mut reads = DRAFT_READS;
+        while self.advance(&mut texts, &mut reads, interrupt) {}
         texts.into_iter().map(|mut text| text.tokens.split_off(text.n_given)).collect()
     }
 
@@ -68,22 +69,32 @@ impl DraftModel {
         }
     }
 
-    /// Reads what is new of the texts and guesses one token more for those that are read to their
-    /// end. False where there is nothing more to do in this step.
-    fn advance(&mut self, texts: &mut [Text], interrupt: &Interrupt<'_>) -> bool {
+    /// Reads what is new of the texts, at most `reads` tokens beside their last ones, and guesses one
+    /// token more for those that are read to their end. False where there is nothing more to do in
+    /// this step.
+    fn advance(
+        &mut self,
+        texts: &mut [Text],
+        reads: &mut usize,
+        interrupt: &Interrupt<'_>,
+    ) -> bool {
         let mut batch = Batch::default();
         let mut outputs = Vec::new();
-        for (i, text) in texts.iter().enumerate() {
-            if text.tokens.len() >= text.goal {
-                continue;
-            }
-            let Some(held) = self.held.get(text.seq as usize) else { continue };
-            // The last token is computed again where all are held: its numbers are wanted.
-            let same = held.iter().zip(&text.tokens).take_while(|(a, b)| a == b).count();
-            let from = same.min(text.tokens.len() - 1);
+        let mut pending: Vec<(usize, usize)> = texts
+            .iter()
+            .enumerate()
+            .filter(|(_, text)| text.tokens.len() < text.goal)
+            .filter_map(|(i, text)| Some((self.pending(text)?, i)))
+            .collect();
+        // Who has to catch up with a long prompt takes nothing from those that are to guess now.
+        pending.sort_unstable();
+        for (n, i) in pending {
+            let text = &texts[i];
+            let from = text.tokens.len() - n;
             self.truncate(text.seq, from);
-            let room = DRAFT_READS.saturating_sub(batch.entries.len());
-            let upto = text.tokens.len().min(from + room);
+            let read = (n - 1).min(*reads);
+            *reads -= read;
+            let upto = if read == n - 1 { text.tokens.len() } else { from + read };
             for pos in from..upto {
                 let output = pos + 1 == text.tokens.len();
                 if output {
@@ -124,6 +135,17 @@ impl DraftModel {
         }
         // A text that was not read to its end goes on in the next step.
         !outputs.is_empty()
+    }
+}
+
+impl DraftModel {
+    /// How many tokens of `text` have to be computed before one can be guessed; `None` where it has
+    /// no sequence.
+    fn pending(&self, text: &Text) -> Option<usize> {
+        let held = self.held.get(text.seq as usize)?;
+        let same = held.iter().zip(&text.tokens).take_while(|(a, b)| a == b).count();
+        // The last token is computed again where all are held: its numbers are wanted.
+        Some((text.tokens.len() - same).max(1))
     }
 }
 

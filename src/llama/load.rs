@@ -70,27 +70,30 @@ pub fn load(
 ) -> Result<Loaded<LlamaCpp>, LoadError> {
     BACKEND.get_or_init(|| LlamaBackend::init().ok());
     let mut placement = placement;
-    loop {
+    let (context, vocabulary, retention) = loop {
         let n = placement.gpu_layers;
-        match attempt(description, draft, options, &placement, progress) {
+        match attempt(description, options, &placement, progress) {
             Err(LoadError::Resources { reason, .. }) if n > 0 => {
                 let fewer = n - (n / STEP_DOWN).max(1);
                 tracing::warn!("{n} layers do not fit on the cards ({reason}); trying {fewer}");
                 let options = Options { gpu_layers: Wanted::Layers(fewer), ..options };
                 placement = place(description, &options, &cards());
             }
-            other => return other,
+            other => break other?,
         }
-    }
+    };
+    let draft = draft.map(|draft| load_draft(draft, &vocabulary, options, progress)).transpose()?;
+    let model = LlamaCpp::new(context, draft, vocabulary.clone(), options, retention);
+    Ok(Loaded { model, vocabulary })
 }
 
+/// Loads the model alone, as `placement` has it.
 fn attempt(
     description: &Description,
-    draft: Option<&Description>,
     options: Options,
     placement: &Placement,
     progress: &LoadProgress,
-) -> Result<Loaded<LlamaCpp>, LoadError> {
+) -> Result<(Context, Arc<LlamaVocabulary>, Retention), LoadError> {
     let name = description.source.name();
     take_complaints();
     take_buffers();
@@ -102,8 +105,10 @@ fn attempt(
     refuse_what_cannot_generate(&model, &name)?;
     let vocabulary = Arc::new(LlamaVocabulary::new(model.clone()));
     let is_offloaded = placement.gpu_layers > 0;
-    let retention = Retention::of(&model, is_offloaded);
     let flash_attention = flash(description, &options, is_offloaded);
+    let has_few_cells =
+        description.sizes.has_few_cells(&demand(&options, flash_attention != Some(false)));
+    let retention = Retention::of(&model, has_few_cells, is_offloaded);
     let context_options = ContextOptions {
         can_swap: retention.can_swap(),
         ..context_options(&options, is_offloaded, flash_attention)
@@ -119,9 +124,7 @@ fn attempt(
     })?;
     progress.memory(compare(placement, &take_buffers()));
     progress.offloaded(placement.gpu_layers);
-    let draft = draft.map(|draft| load_draft(draft, &vocabulary, options, progress)).transpose()?;
-    let model = LlamaCpp::new(context, draft, vocabulary.clone(), options, retention);
-    Ok(Loaded { model, vocabulary })
+    Ok((context, vocabulary, retention))
 }
 
 /// The draft model lies with the processor: the memory of a card serves the model better.
@@ -138,6 +141,12 @@ fn load_draft(
         return Err(complaint(name, "llama.cpp could not load it"));
     };
     refuse_what_cannot_generate(&model, &name)?;
+    if model.is_recurrent() || model.is_hybrid() {
+        return Err(LoadError::Options(format!(
+            "--draft {name} is a recurrent model, which cannot take back a guess: use one without \
+             recurrent layers, or none"
+        )));
+    }
     if !is_same_vocabulary(vocabulary, &LlamaVocabulary::new(model.clone())) {
         return Err(other_vocabulary(&name));
     }

@@ -27,6 +27,7 @@ pub struct LlamaCpp {
     /// Length of the sliding attention window; 0 where every layer sees everything.
     window: usize,
     kept_tokens: usize,
+    most_sequences: Option<usize>,
     /// Moves it all into huge pages while it is used already.
     _enlarging: PageWork,
 }
@@ -38,12 +39,14 @@ pub(super) struct Retention {
     is_shared: bool,
     /// Length of the sliding attention window; 0 where every layer sees everything.
     window: usize,
+    /// Whether layers with a window have cells for those of the slots only.
+    has_few_cells: bool,
     /// Whether the processor computes attention.
     is_on_cpu: bool,
 }
 
 impl Retention {
-    pub(super) fn of(model: &LlamaModel, is_offloaded: bool) -> Self {
+    pub(super) fn of(model: &LlamaModel, has_few_cells: bool, is_offloaded: bool) -> Self {
         // SAFETY: the model is loaded; the function only looks at it.
         let window = unsafe { sys::llama_model_n_swa(context::raw(model)) };
         Self {
@@ -51,6 +54,7 @@ impl Retention {
             // part or cut back; such sequences are never kept.
             is_shared: !model.is_recurrent() && !model.is_hybrid(),
             window: usize::try_from(window).unwrap_or(0),
+            has_few_cells,
             is_on_cpu: !is_offloaded,
         }
     }
@@ -93,6 +97,7 @@ impl LlamaCpp {
             },
             window,
             kept_tokens: retention.tokens_beside_others(kv_tokens),
+            most_sequences: retention.has_few_cells.then_some(options.parallel as usize),
             _enlarging: PageWork::enlarge(),
         }
     }
@@ -107,6 +112,10 @@ impl Model for LlamaCpp {
 
     fn kept_tokens(&self) -> usize {
         self.kept_tokens
+    }
+
+    fn most_sequences(&self) -> Option<usize> {
+        self.most_sequences
     }
 
     fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> Decode {

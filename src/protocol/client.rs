@@ -142,8 +142,13 @@ fn message(index: usize, sent: Sent<'_>) -> Result<Message, Refusal> {
     let field = |name: &str| format!("messages[{index}]{name}");
     let fields = Fields::of(sent, &["role", "content"])
         .ok_or_else(|| expected(&field(""), "an object with role and content", sent))?;
-    let role = fields.sent("role").unwrap_or(Sent::NULL);
-    let content = fields.sent("content").unwrap_or(Sent::NULL);
+    let Some(role) = fields.sent("role") else {
+        let reason = "is missing: send \"system\", \"user\" or \"assistant\"";
+        return Err(invalid(&field(".role"), reason));
+    };
+    let Some(content) = fields.sent("content") else {
+        return Err(invalid(&field(".content"), "is missing: send a string"));
+    };
     Ok(Message {
         role: role.with_text(named).flatten().ok_or_else(|| {
             expected(&field(".role"), "\"system\", \"user\" or \"assistant\"", role)

@@ -3,6 +3,8 @@
 //! What comes out lies inside the ranges of [`Params`]; nothing is clamped in silence. Fields
 //! this version does not know are ignored. Whether a token id exists is the model's to say.
 
+use std::fmt::Display;
+
 use crate::domain::{Params, Range, Refusal, Speculation, Token};
 
 use super::fields::{Fields, expected, integer, invalid, number, whole_number};
@@ -167,11 +169,16 @@ fn bias(sent: Sent<'_>) -> Result<f32, Refusal> {
     number(LOGIT_BIAS, sent, Params::LOGIT_BIAS).map(|bias| bias as f32)
 }
 
+fn no_token(sent: impl Display) -> Refusal {
+    let allowed = whole_number(TOKEN_IDS);
+    invalid(LOGIT_BIAS, format!("a token's id must be {allowed}, not {sent}"))
+}
+
 /// The token that a key names.
 fn token(key: &str) -> Result<Token, Refusal> {
     match key.parse::<u64>() {
         Ok(id) if TOKEN_IDS.contains(id as f64) => Ok(id as Token),
-        Ok(id) => Err(expected(LOGIT_BIAS, &whole_number(TOKEN_IDS), id)),
-        Err(_) => Err(expected(LOGIT_BIAS, &whole_number(TOKEN_IDS), Quoted(key))),
+        Ok(id) => Err(no_token(id)),
+        Err(_) => Err(no_token(Quoted(key))),
     }
 }

@@ -37,9 +37,6 @@ pub(super) struct Entries<'a> {
 }
 
 impl<'a> Sent<'a> {
-    /// What stands for a field that is missing.
-    pub(super) const NULL: Self = Self(RawValue::NULL);
-
     /// Checks a whole message: what is sound here can be read without an error later.
     pub(super) fn check(text: &'a str) -> serde_json::Result<Self> {
         serde_json::from_str::<Sound>(text)?;

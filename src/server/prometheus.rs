@@ -120,7 +120,7 @@ impl Scrape {
         page.gauge("load_ratio", "Loaded part of the model", None, snapshot.load_progress.into())?;
         page.gauge("requests_active", "Requests that hold a slot", None, n(snapshot.active))?;
         page.gauge("requests_queued", "Requests that wait", None, n(snapshot.queued))?;
-        let bound = "Requests that may wait";
+        let bound = "Requests that may wait, beside a quarter more of connections without another";
         page.gauge("requests_queued_limit", bound, None, n(self.max_queue))?;
         page.gauge("slots", "Requests computed at once", None, n(snapshot.slots))?;
         let used = "Tokens in the KV cache, kept prefixes included";

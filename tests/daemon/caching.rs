@@ -1,6 +1,7 @@
 //! The prefix cache saves work and changes nothing else.
 
 use inference_core::domain::Params;
+use inference_core::llama::Source;
 
 use crate::fixture::Shape;
 use crate::harness::{Harness, NEAR_TIE, assert_same_greedy, greedy};
@@ -88,6 +89,30 @@ fn where_layers_see_a_window_a_conversation_stays_in_the_cache() {
     // Random weights say half characters, which are other tokens when they are read again.
     let two = harness.generate(&format!("{first} and on and on"), cached(5));
     assert!(two.usage.cached_tokens + 4 > one.usage.prompt_tokens, "{:?}", two.usage);
+}
+
+/// Such a layer has cells for the windows of so many requests as can run, and no more: what is kept
+/// takes them, and what is shared takes them for longer.
+#[test]
+fn requests_after_each_other_and_with_one_beginning_find_room_where_layers_see_a_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let shape = Shape { window: Some(256), ..Shape::small("gemma3") };
+    let path = shape.gguf(7).write(folder.path(), "windows.gguf");
+    for slots in [1, 4] {
+        let harness = Harness::on(Source::File(path.clone()), slots, 4096);
+        for i in 0..12 {
+            let prompt = format!("{i} {}", "the dog and the cat ".repeat(100));
+            let one = harness.generate(&prompt, cached(5));
+            let two = harness.generate(&format!("{prompt} and a bird"), cached(5));
+            assert!(two.usage.cached_tokens + 4 > one.usage.prompt_tokens, "{:?}", two.usage);
+        }
+        let beginning = "a small house by the river ".repeat(100);
+        let prompts: Vec<String> = (0..8).map(|i| format!("{beginning}{i}")).collect();
+        let prompts: Vec<&str> = prompts.iter().map(String::as_str).collect();
+        for answer in harness.generate_all(&prompts, &cached(40)) {
+            assert_eq!(answer.usage.tokens, 40);
+        }
+    }
 }
 
 #[test]

@@ -12,8 +12,13 @@ fn copy(bytes: Vec<u8>) -> Copied {
     copy
 }
 
-fn swap_out(cache: &mut PrefixCache, key: Key, bytes: Vec<u8>) {
+fn hold_copy(cache: &mut PrefixCache, key: Key, bytes: Vec<u8>) {
+    cache.make_swap_room(bytes.len(), None);
     cache.hold_copy(key, copy(bytes));
+}
+
+fn swap_out(cache: &mut PrefixCache, key: Key, bytes: Vec<u8>) {
+    hold_copy(cache, key, bytes);
     assert!(cache.leave(key).is_some());
 }
 
@@ -111,7 +116,7 @@ fn what_a_newer_one_has_but_for_a_little_is_not_worth_a_copy_nor_more_while_memo
     let half = park([vec![7; 20], vec![9; 20]].concat());
     assert!(cache.is_nearly_held(few) && !cache.is_nearly_held(more));
     assert!(!cache.is_nearly_held(new) && !cache.is_nearly_held(half));
-    cache.hold_copy(new, copy(vec![0; 501]));
+    hold_copy(&mut cache, new, vec![0; 501]);
     assert!(cache.is_nearly_held(more) && !cache.is_nearly_held(half));
 }
 
@@ -133,10 +138,10 @@ fn what_is_in_the_cache_too_gives_up_its_copy_alone() {
     let new = cache.park(vec![4, 5]).unwrap();
     let (old, new) = (key_of(&cache, old), key_of(&cache, new));
     assert_eq!(cache.next_to_copy().unwrap().0, old);
-    cache.hold_copy(old, copy(vec![0; 6]));
+    hold_copy(&mut cache, old, vec![0; 6]);
     assert_eq!(cache.next_to_copy().unwrap().0, new);
     assert!(!cache.has_swap_room(6), "without giving up the other");
-    cache.hold_copy(new, copy(vec![0; 6]));
+    hold_copy(&mut cache, new, vec![0; 6]);
     assert_eq!(cache.copied(), (1, 6));
     assert_eq!(cache.leave(old), None, "for what?");
     assert_eq!((cache.leave(new).is_some(), cache.n_tokens()), (true, 3));

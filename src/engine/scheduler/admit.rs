@@ -2,8 +2,8 @@
 //!
 //! A request enters when its prompt and all it may generate fit beside what the running slots
 //! have been promised, so the cache cannot overflow later and nobody is ever evicted. Kept
-//! prefixes give way first. The one at the head of the queue is never overtaken by a smaller one,
-//! or it might wait for ever.
+//! prefixes give way first. While the one at the head of the queue finds no room nobody else enters,
+//! and whoever comes to stand before it does so by the queue's own rule, which starves nobody.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -42,7 +42,7 @@ impl Source {
 }
 
 impl<M: Model> Scheduler<M> {
-    /// Fills free slots from the queue and tells the rest their places.
+    /// Fills free slots from the queue, tells the rest their places, and moves what is kept and shared.
     pub(in crate::engine) fn admit(&mut self, now: Instant) {
         while let Some(free) = self.slots.iter().position(Option::is_none) {
             let Some(next) = self.queue.peek() else { break };
@@ -59,6 +59,7 @@ impl<M: Model> Scheduler<M> {
             self.copy_some(now);
         }
         self.queue.tell_places();
+        self.meet_twins();
     }
 
     /// Tokens a job may come to need in the KV cache.
@@ -108,7 +109,8 @@ impl<M: Model> Scheduler<M> {
             back <= room && back <= n * MOST_BY_SHARED
         });
         let kept = kept.map(|(key, n)| (Source::Kept(key), n));
-        let running = self.others(slot.order).map(|other| {
+        let sharing = self.others(slot.order).filter(|_| self.may_share());
+        let running = sharing.map(|other| {
             let computed = &other.tokens[..other.computed];
             (Source::Running(other.seq), common_prefix(computed, prompt))
         });
@@ -118,13 +120,14 @@ impl<M: Model> Scheduler<M> {
 
     /// Lets `slot` have the beginning of its prompt from `source`, in place of what it has.
     fn reuse(&mut self, slot: &mut Slot<M::Sampler>, source: Option<(Source, usize)>) {
+        let may_share = self.may_share();
         let n = match source {
             None => return,
             Some((Source::Running(from), n)) => self.share(from, slot, n),
             Some((Source::Kept(key), n)) => {
                 let Some(kept) = self.cache.get(key) else { return };
                 // The slot goes on with it, and what becomes of that will be kept in its place.
-                let is_over = kept.tokens.len() < n + SMALLEST_SHARE;
+                let is_over = kept.tokens.len() < n + SMALLEST_SHARE || !may_share;
                 let n = match kept.seq {
                     Some(from) => self.share(from, slot, n),
                     None => {
@@ -167,7 +170,7 @@ impl<M: Model> Scheduler<M> {
     /// The older reader whose prompt has the longest beginning in common with that of `slot`, if
     /// waiting for it saves something.
     fn twin_of(&self, slot: &Slot<M::Sampler>) -> Option<Twin> {
-        if self.limits.n_parked == 0 {
+        if self.limits.n_parked == 0 || !self.may_share() {
             return None;
         }
         let prompt = slot.shareable_prompt();
@@ -181,6 +184,11 @@ impl<M: Model> Scheduler<M> {
             .max_by_key(|twin| twin.common)
     }
 
+    /// Whether two sequences may hold the same cells.
+    fn may_share(&self) -> bool {
+        self.model.most_sequences().is_none()
+    }
+
     /// The running slots that are older than `order` and may be shared with.
     fn others(&self, order: u64) -> impl Iterator<Item = &Slot<M::Sampler>> {
         self.slots
@@ -190,7 +198,7 @@ impl<M: Model> Scheduler<M> {
     }
 
     /// Lets slots go on that waited for a twin which has now read the common beginning, or ended.
-    pub(super) fn meet_twins(&mut self) {
+    fn meet_twins(&mut self) {
         for i in 0..self.slots.len() {
             let Some(Twin { order, common }) = self.slots[i].as_ref().and_then(|slot| slot.twin)
             else {

@@ -44,6 +44,15 @@ pub(super) struct Leaving {
     copy: Copied,
 }
 
+/// What becomes of other copies where there is no room for one more.
+#[derive(Debug, Clone, Copy)]
+enum Others {
+    /// They stay.
+    Keep,
+    /// Those that were not used for longest go, but not that of `spared`, which is about to be used.
+    GiveWay { spared: Option<Key> },
+}
+
 impl<M: Model> Scheduler<M> {
     /// When what may have to leave the KV cache later can be copied, if there is any; while there is
     /// nothing else to do.
@@ -69,7 +78,8 @@ impl<M: Model> Scheduler<M> {
             false => None,
         };
         let most = self.swapped_a_turn.div_ceil(PARTS_AT_REST);
-        if next.and_then(|(key, seq)| self.copy(key, seq, most, false)).is_some() {
+        let others = Others::Keep;
+        if next.and_then(|(key, seq)| self.copy(key, seq, most, others)).is_some() {
             self.count_kv();
         } else {
             self.is_uncopied = false;
@@ -83,19 +93,27 @@ impl<M: Model> Scheduler<M> {
     }
 
     /// Swaps kept sequences out of the KV cache, or gives them up where they cannot leave, until
-    /// there is room for `wanted` tokens beside what running slots were promised. `spared` stays.
+    /// there is room for one more slot with `wanted` tokens beside what running ones were promised.
+    /// `spared`, which that slot is to go on with, stays.
     pub(super) fn make_room(&mut self, wanted: usize, spared: Option<Key>) {
         let room = self.limits.kv_tokens.saturating_sub(self.n_reserved() + wanted);
-        for (key, seq) in self.cache.in_cache() {
-            if self.cache.n_tokens() <= room {
+        let running = self.slots.iter().flatten().count();
+        let sequences = self.model.most_sequences().map_or(usize::MAX, |most| {
+            (most + usize::from(spared.is_some())).saturating_sub(running + 1)
+        });
+        let in_cache = self.cache.in_cache();
+        let mut left = in_cache.len();
+        for (key, seq) in in_cache {
+            if self.cache.n_tokens() <= room && left <= sequences {
                 return;
             }
             if spared == Some(key) {
                 continue;
             }
-            if self.let_leave(key, seq, usize::MAX).is_none() {
+            if self.let_leave(key, seq, usize::MAX, spared).is_none() {
                 self.drop_kept(key, seq);
             }
+            left -= 1;
         }
     }
 
@@ -117,7 +135,8 @@ impl<M: Model> Scheduler<M> {
             };
             match next {
                 Some((key, seq)) => {
-                    left = left.saturating_sub(self.let_leave(key, seq, left).unwrap_or(0));
+                    let copied = self.let_leave(key, seq, left, None);
+                    left = left.saturating_sub(copied.unwrap_or(0));
                 }
                 None => {
                     self.is_crowded = false;
@@ -128,8 +147,15 @@ impl<M: Model> Scheduler<M> {
     }
 
     /// Has the entry `key` leave `seq` once it has a copy, of which it makes at most `most` bytes or one
-    /// piece. Returns these, or `None` where it cannot leave.
-    fn let_leave(&mut self, key: Key, seq: SeqId, most: usize) -> Option<usize> {
+    /// piece. Returns these, or `None` where it cannot leave. Others may lose their copies for it, but
+    /// not `spared`.
+    fn let_leave(
+        &mut self,
+        key: Key,
+        seq: SeqId,
+        most: usize,
+        spared: Option<Key>,
+    ) -> Option<usize> {
         let is_begun = self.leaving.as_ref().is_some_and(|leaving| leaving.key == key);
         if !is_begun && self.cache.is_nearly_held(key) {
             self.drop_kept(key, seq);
@@ -137,7 +163,7 @@ impl<M: Model> Scheduler<M> {
         }
         let copied = match self.cache.look_at(key)?.copy {
             Some(_) => Some(0),
-            None => self.copy(key, seq, most, true),
+            None => self.copy(key, seq, most, Others::GiveWay { spared }),
         };
         if copied.is_none() {
             self.cache.stays(key);
@@ -149,15 +175,14 @@ impl<M: Model> Scheduler<M> {
     }
 
     /// Goes on with a copy of the entry `key` in `seq` and notes it once it is whole. Returns the bytes
-    /// it copied, at most `most` or one piece, or `None` where there can be no copy. Others give up
-    /// theirs for it if they `must`.
-    fn copy(&mut self, key: Key, seq: SeqId, most: usize, must: bool) -> Option<usize> {
+    /// it copied, at most `most` or one piece, or `None` where there can be no copy beside `others`.
+    fn copy(&mut self, key: Key, seq: SeqId, most: usize, others: Others) -> Option<usize> {
         // What there is of another one goes: it has no room beside this one.
         let mut leaving = match self.leaving.take().filter(|leaving| leaving.key == key) {
             Some(leaving) => leaving,
             None => {
                 let size = self.model.swap_size(seq);
-                self.make_swap_room(size, must)?;
+                self.make_swap_room(size, others)?;
                 Leaving { key, size, copy: Copied::default() }
             }
         };
@@ -172,7 +197,7 @@ impl<M: Model> Scheduler<M> {
             leaving.copy.push(to, bytes);
         }
         if leaving.copy.n_tokens() == n_tokens {
-            self.make_swap_room(leaving.copy.bytes(), must)?;
+            self.make_swap_room(leaving.copy.bytes(), others)?;
             self.cache.hold_copy(key, leaving.copy);
         } else {
             self.leaving = Some(leaving);
@@ -180,12 +205,13 @@ impl<M: Model> Scheduler<M> {
         Some(copied)
     }
 
-    /// Makes room for a copy of `size` bytes, of others' if they `must` give it up; `None` where there
-    /// is none.
-    fn make_swap_room(&mut self, size: usize, must: bool) -> Option<()> {
+    /// Makes room for a copy of `size` bytes beside `others`; `None` where there is none.
+    fn make_swap_room(&mut self, size: usize, others: Others) -> Option<()> {
         let is_possible = size > 0 && size <= self.cache.swap_bytes();
-        if is_possible && must {
-            self.cache.make_swap_room(size);
+        if let Others::GiveWay { spared } = others
+            && is_possible
+        {
+            self.cache.make_swap_room(size, spared);
         }
         (is_possible && self.cache.has_swap_room(size)).then_some(())
     }

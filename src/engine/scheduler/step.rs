@@ -12,7 +12,7 @@ use crate::engine::text::Released;
 use super::Scheduler;
 use super::guess::{Guess, PlannedGuesses};
 
-/// What a step computes. Planning changes nothing but this.
+/// What a step computes.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Step {
     batch: Batch,
@@ -35,9 +35,10 @@ struct Take {
 }
 
 impl<M: Model> Scheduler<M> {
-    /// Plans the next step; `None` when no slot can run. `stop` ends the guessing for it early.
+    /// Plans the next step; `None` when no slot can run. Moves no slot forward: all that it changes
+    /// beside the step is whose turn it is, and what guessing has looked at. `stop` ends the guessing
+    /// early.
     pub(in crate::engine) fn plan(&mut self, stop: &CancelFlag) -> Option<Step> {
-        self.meet_twins();
         let runs = |slot: &Slot<M::Sampler>| slot.parked.is_none() && slot.twin.is_none();
         let running = || self.slots.iter().flatten().filter(|slot| runs(slot));
         let streaming = || running().filter(|slot| !slot.is_reading());
@@ -149,6 +150,7 @@ impl<M: Model> Scheduler<M> {
     /// whose numbers the step has computed too.
     fn draw(&mut self, take: &Take, output: usize, now: Instant) {
         let guess = &take.guess.tokens;
+        let before = self.slots[take.slot].as_ref().map_or(0, Slot::n_generated);
         let (mut drawn, mut right) = (0, 0);
         let end = loop {
             let Some(slot) = &mut self.slots[take.slot] else { return };
@@ -176,10 +178,14 @@ impl<M: Model> Scheduler<M> {
             }
         };
         let Some(slot) = &mut self.slots[take.slot] else { return };
-        if let Some(last) = slot.last_token.replace(now) {
+        // The token that ends the text is none of it.
+        let made = slot.n_generated() - before;
+        if made > 0
+            && let Some(last) = slot.last_token.replace(now)
+        {
             // Tokens of one step come at once; each is counted with its share of the time.
-            let each = (now - last) / drawn as u32;
-            (0..drawn).for_each(|_| self.stats.tally.inter_token.observe(each));
+            let each = (now - last) / made as u32;
+            (0..made).for_each(|_| self.stats.tally.inter_token.observe(each));
         }
         self.settle_guess(take.slot, &take.guess, right, end.is_some());
         if let Some(end) = end {

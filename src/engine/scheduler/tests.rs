@@ -12,6 +12,7 @@ use crate::scripted::{Pace, Paper, Scripted};
 mod delivery;
 mod sequences;
 mod swapping;
+mod windows;
 
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -77,6 +78,13 @@ impl Rig {
             Limits { n_batch: 16, n_slots, n_parked: 4, kv_tokens: 100 * n_slots, n_guesses: 15 },
             100,
         )
+    }
+
+    /// The same on a model whose layers have cells for the windows of its slots alone.
+    fn with_windows(mut self) -> Self {
+        let model = Scripted::new(self.scheduler.limits, Pace::free());
+        self.scheduler.model = model.with_windows(self.scheduler.limits.n_slots);
+        self
     }
 
     fn submit(&mut self, prompt: &str, params: Params) -> Client {

@@ -14,7 +14,7 @@ const LIFETIME: u64 = 1000;
 #[derive(Debug)]
 pub(super) struct StepCosts {
     by_size: Vec<Option<Cost>>,
-    /// Steps so far.
+    /// Steps so far, measured here or not.
     steps: u64,
 }
 
@@ -38,6 +38,11 @@ impl StepCosts {
         let Some(cost) = self.by_size.get_mut(tokens) else { return };
         let seconds = known.map_or(seconds, |known| known + (seconds - known) * WEIGHT);
         *cost = Some(Cost { seconds, measured: self.steps });
+    }
+
+    /// A step passes that says nothing about these costs.
+    pub(super) fn pass(&mut self) {
+        self.steps += 1;
     }
 
     /// Seconds of a step of `tokens` tokens, where that is known and still true.

@@ -190,6 +190,12 @@ impl Sizes {
         !self.head.is_multiple_of(HEAD_STEP)
     }
 
+    /// Whether there are layers with a window that have fewer cells than the others.
+    pub(in crate::llama) fn has_few_cells(&self, demand: &Demand) -> bool {
+        self.layers.iter().any(|layer| layer.kept.is_windowed)
+            && self.windowed_cells(demand) < demand.cells()
+    }
+
     /// Bytes that a layer keeps of the tokens before: its part of the KV cache, or its states.
     pub(in crate::llama) fn kv(&self, layer: usize, demand: &Demand) -> u64 {
         let Some(Layer { kept, .. }) = self.layers.get(layer) else { return 0 };

@@ -53,3 +53,12 @@ fn a_parked_client_that_reads_again_gets_everything() {
     rig.drive(&mut [&mut client]);
     assert_eq!(client.text.len(), 20_000);
 }
+
+#[test]
+fn the_rate_is_that_of_the_tokens_said_without_the_one_that_ends_the_text() {
+    let mut rig = Rig::with_slots(1);
+    let mut client = rig.submit("abc", Params::default());
+    rig.drive(&mut [&mut client]);
+    let Usage { tokens, generation, .. } = client.usage();
+    assert_eq!((tokens, generation), (3, Duration::from_millis(20)), "two steps behind the first");
+}

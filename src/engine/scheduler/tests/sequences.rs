@@ -51,9 +51,13 @@ proptest! {
         kept_tokens in 0usize..80,
         swap_bytes in 0usize..400,
         swapped_a_turn in 1usize..200,
+        has_windows in any::<bool>(),
     ) {
         let limits = Limits { n_batch: 12, n_slots, n_parked, kv_tokens, n_guesses };
         let mut rig = Rig::keeping(kept_tokens, swap_bytes, limits, 64);
+        if has_windows {
+            rig = rig.with_windows();
+        }
         rig.scheduler.swapped_a_turn = swapped_a_turn;
         let mut clients: Vec<Client> = Vec::new();
         for act in acts {

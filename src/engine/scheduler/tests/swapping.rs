@@ -120,6 +120,19 @@ fn two_long_conversations_take_turns_in_a_cache_for_one() {
 }
 
 #[test]
+fn a_conversation_that_is_asked_for_does_not_make_way_for_the_copy_of_another() {
+    let limits = Limits { n_batch: 16, n_slots: 1, n_parked: 4, kv_tokens: 60, n_guesses: 0 };
+    // Four bytes for a token: either has room outside the cache, both have not.
+    for swap_bytes in [200, 370] {
+        let mut rig = Rig::keeping(0, swap_bytes, limits, 60);
+        rig.ask("the first of them, which has some forty letters");
+        rig.ask("and this is the second one, just as long as it");
+        let back = rig.ask("the first of them, which has some forty letters more");
+        assert_eq!(back.cached_tokens, 47, "with {swap_bytes} bytes");
+    }
+}
+
+#[test]
 fn a_long_text_does_not_come_back_for_a_few_words() {
     let limits = Limits { n_batch: 64, n_slots: 1, n_parked: 4, kv_tokens: 400, n_guesses: 0 };
     let mut rig = Rig::keeping(0, 4000, limits, 200);
