@@ -163,20 +163,34 @@ impl StepBudget {
     }
 }
 
+/// What somebody waits for who begins as a reader does and shares what that one has read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Claim {
+    /// The reader.
+    pub(super) reader: usize,
+    /// Tokens that it has to read until then.
+    pub(super) upto: usize,
+    /// Tokens that whoever waits would have left if it read for itself.
+    pub(super) left: usize,
+}
+
 /// Shares `budget` prompt tokens among readers that still have `remaining[i]` to read, listed in
 /// the order in which they were admitted. The reader with the least left comes first, so a short
-/// prompt is not held up by a long one; the longest-waiting reader is always given a quarter, so
-/// that a long one is not starved by a stream of short ones.
-pub(super) fn divide(budget: usize, remaining: &[usize]) -> Vec<usize> {
+/// prompt is not held up by a long one, nor by one whose beginning it waits for: what is `claimed`
+/// of a reader is read when it would be the claimant's turn. The longest-waiting reader is always
+/// given a quarter, so that a long one is not starved by a stream of short ones.
+pub(super) fn divide(budget: usize, remaining: &[usize], claimed: &[Claim]) -> Vec<usize> {
     let mut shares = vec![0; remaining.len()];
     let Some(oldest) = remaining.first() else { return shares };
     shares[0] = (budget / 4).max(1).min(budget).min(*oldest);
     let mut left = budget - shares[0];
-    let mut order: Vec<usize> = (0..remaining.len()).collect();
-    order.sort_by_key(|&i| remaining[i]);
-    for i in order {
-        let more = left.min(remaining[i] - shares[i]);
-        shares[i] += more;
+    let own = |(reader, &upto): (usize, &usize)| Claim { reader, upto, left: upto };
+    let mut claims: Vec<Claim> = remaining.iter().enumerate().map(own).collect();
+    claims.extend(claimed);
+    claims.sort_by_key(|claim| claim.left);
+    for Claim { reader, upto, .. } in claims {
+        let more = left.min(upto.min(remaining[reader]).saturating_sub(shares[reader]));
+        shares[reader] += more;
         left -= more;
     }
     shares
@@ -317,8 +331,8 @@ mod tests {
 
     #[test]
     fn a_short_prompt_is_read_before_a_long_one_which_keeps_a_quarter() {
-        assert_eq!(divide(100, &[1000, 60]), [40, 60]);
-        assert_eq!(divide(100, &[1000, 200]), [25, 75]);
+        assert_eq!(divide(100, &[1000, 60], &[]), [40, 60]);
+        assert_eq!(divide(100, &[1000, 200], &[]), [25, 75]);
     }
 
     #[test]
@@ -339,7 +353,16 @@ mod tests {
 
     #[test]
     fn what_nobody_needs_is_not_given_out() {
-        assert_eq!(divide(100, &[10, 20]), [10, 20]);
-        assert_eq!(divide(100, &[]), [0; 0]);
+        assert_eq!(divide(100, &[10, 20], &[]), [10, 20]);
+        assert_eq!(divide(100, &[], &[]), [0; 0]);
+    }
+
+    #[test]
+    fn what_a_short_prompt_waits_for_is_read_as_if_it_were_its_own() {
+        let short = Claim { reader: 1, upto: 30, left: 40 };
+        assert_eq!(divide(100, &[500, 1000], &[]), [100, 0]);
+        assert_eq!(divide(100, &[500, 1000], &[short]), [70, 30], "and no more of it");
+        let long = Claim { left: 600, ..short };
+        assert_eq!(divide(100, &[500, 1000], &[long]), [100, 0], "in its turn");
     }
 }

@@ -8,12 +8,14 @@
 //! keeps both, and guesses only where more tokens a second are to be expected. With many streams a
 //! step is full already and guessing ends by itself.
 
+mod account;
 mod costs;
 mod lookup;
 mod record;
 
 use crate::domain::Speculation;
 
+pub(super) use self::account::Account;
 pub(super) use self::lookup::Lookup;
 pub(super) use self::record::Record;
 
@@ -47,6 +49,7 @@ pub(super) enum Guesser {
 pub(super) struct Guesses {
     pub(super) lookup: Lookup,
     pub(super) draft: Record,
+    pub(super) account: Account,
 }
 
 /// Weighs costs against chances, for one step after the other.
@@ -132,7 +135,25 @@ impl Speculator {
             Guesser::Draft => (&mut self.draft, &mut self.ngram),
         };
         asked.observe(tokens, seconds);
-        other.pass();
+        other.pass(seconds);
+    }
+
+    /// How many tokens a step of `tokens` tokens could have made of `streams` more in its time than it
+    /// does without its `guessed` ones; 0 where that is not known.
+    pub(super) fn price(
+        &self,
+        guesser: Guesser,
+        streams: usize,
+        tokens: usize,
+        guessed: usize,
+    ) -> f64 {
+        let costs = self.costs(guesser).of(tokens).zip(self.ngram.of(tokens - guessed));
+        costs.map_or(0.0, |(cost, plain)| (cost / plain - 1.0) * streams as f64)
+    }
+
+    /// Whether a text of which so many tokens were generated may be guessed.
+    pub(super) fn may_guess(&self, account: Account, n_generated: usize) -> bool {
+        self.margin == 0.0 || account.has_credit(n_generated)
     }
 
     fn costs(&self, guesser: Guesser) -> &StepCosts {
@@ -161,11 +182,11 @@ fn right_in_a_row(chance: f64, n: usize) -> f64 {
 mod tests {
     use super::*;
 
-    /// Costs of a machine on which a step of n tokens takes 1 + n / 10.
+    /// Costs of a machine on which a step of n tokens takes 1 + n / 10, in parts of 1,024 of a second.
     fn speculator() -> Speculator {
         let mut speculator = Speculator::new(105);
         for n in 1..80 {
-            speculator.observe(Guesser::Ngram, n, 1.0 + n as f64 / 10.0);
+            speculator.observe(Guesser::Ngram, n, (1.0 + n as f64 / 10.0) / 1024.0);
         }
         speculator
     }
@@ -206,13 +227,21 @@ mod tests {
             speculator.choose(Guesser::Draft, 0.9, 15, &mut outlook)
         };
         for n in SIZES {
-            speculator.observe(Guesser::Draft, 1 + n, 100.0);
+            speculator.observe(Guesser::Draft, 1 + n, 0.1);
         }
         assert_eq!(choose(&speculator), 0);
-        for _ in 0..2000 {
-            speculator.observe(Guesser::Ngram, 1, 1.1);
+        for _ in 0..20_000 {
+            speculator.observe(Guesser::Ngram, 1, 0.0011);
         }
         assert_ne!(choose(&speculator), 0);
+    }
+
+    #[test]
+    fn guesses_cost_what_the_step_could_have_made_without_them() {
+        // Steps of 1 and of 4 tokens take 1.1 and 1.4.
+        let price = speculator().price(Guesser::Ngram, 1, 4, 3);
+        assert!((price - 0.3 / 1.1).abs() < 1e-9, "{price}");
+        assert_eq!(speculator().price(Guesser::Draft, 1, 4, 3), 0.0, "who knows");
     }
 
     #[test]

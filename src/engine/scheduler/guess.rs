@@ -57,6 +57,9 @@ impl<M: Model> Scheduler<M> {
                 continue;
             }
             slot.guesses.lookup.look(&slot.tokens, slot.n_prompt);
+            if !self.speculator.may_guess(slot.guesses.account, slot.n_generated()) {
+                continue;
+            }
             let most = left.min(slot.room_for_guesses());
             let chance = slot.guesses.lookup.chance();
             let n = self.speculator.choose(Guesser::Ngram, chance, most, &mut outlook);
@@ -113,11 +116,19 @@ impl<M: Model> Scheduler<M> {
         self.speculator.observe(guesser, tokens, elapsed.as_secs_f64());
     }
 
-    /// Counts the `right` guesses of a slot and takes the others back. Where the text `is_over`
-    /// those behind the last one say nothing.
-    pub(super) fn settle_guess(&mut self, i: usize, guess: &Guess, right: usize, is_over: bool) {
+    /// Counts the `right` guesses of a slot, each of which has cost `price`, and takes the others
+    /// back. Where the text `is_over` those behind the last one say nothing.
+    pub(super) fn settle_guess(
+        &mut self,
+        i: usize,
+        guess: &Guess,
+        right: usize,
+        price: f64,
+        is_over: bool,
+    ) {
         let Some(slot) = &mut self.slots[i] else { return };
         let guessed = guess.tokens.len();
+        slot.guesses.account.settle(right, price * guessed as f64);
         if guess.guesser == Some(Guesser::Draft) {
             slot.guesses.draft.add_run(right, if is_over { right } else { guessed });
         }

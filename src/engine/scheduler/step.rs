@@ -4,9 +4,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use crate::domain::{Failure, FinishReason, Token};
-use crate::engine::budget::{BEGINNING, STEPS_BETWEEN_PASSES, divide, pass};
+use crate::engine::budget::{BEGINNING, Claim, STEPS_BETWEEN_PASSES, divide, pass};
 use crate::engine::model::{Batch, CancelFlag, Decode, Entry, Interrupt, Model, Sampled};
-use crate::engine::slot::{End, Slot};
+use crate::engine::slot::{End, Slot, Twin};
+use crate::engine::speculation::Guesser;
 use crate::engine::text::Released;
 
 use super::Scheduler;
@@ -51,8 +52,8 @@ impl<M: Model> Scheduler<M> {
             .collect();
         readers.sort_unstable();
         let remaining: Vec<usize> = readers.iter().map(|&(_, pending)| pending).collect();
-        let mut shares =
-            divide(self.budget.prompt_tokens(decoding, is_beginning, &remaining), &remaining);
+        let budget = self.budget.prompt_tokens(decoding, is_beginning, &remaining);
+        let mut shares = divide(budget, &remaining, &self.claims(&readers));
         self.until_pass = match self.until_pass {
             0 if pass(&mut shares, &remaining) => STEPS_BETWEEN_PASSES,
             n => n.saturating_sub(1),
@@ -72,6 +73,26 @@ impl<M: Model> Scheduler<M> {
             }
         }
         (!step.takes.is_empty()).then_some(step)
+    }
+
+    /// What slots that wait for a twin claim of `readers`, which are named by their order.
+    fn claims(&self, readers: &[(u64, usize)]) -> Vec<Claim> {
+        let slots = || self.slots.iter().flatten();
+        let claim = |slot: &Slot<M::Sampler>| {
+            let mut twin = slot.twin?;
+            let mut other = slots().find(|other| other.order == twin.order)?;
+            // The other may wait for a third, which is older still.
+            while let Some(Twin { order, common }) = other.twin {
+                twin = Twin { order, common: common.min(twin.common) };
+                other = slots().find(|other| other.order == order)?;
+            }
+            Some(Claim {
+                reader: readers.iter().position(|&(order, _)| order == twin.order)?,
+                upto: twin.common.saturating_sub(other.computed),
+                left: slot.n_prompt.saturating_sub(other.computed),
+            })
+        };
+        slots().filter_map(claim).collect()
     }
 
     /// Has the model compute the step.
@@ -96,8 +117,9 @@ impl<M: Model> Scheduler<M> {
                     self.learn_cost(step.asked_draft, step.n_tokens(), now - began);
                 }
                 self.stats.tally.count_step(step.n_tokens(), now - began);
+                let price = self.price_of_a_guess(step);
                 for take in &step.takes {
-                    self.advance(take, now);
+                    self.advance(take, price, now);
                 }
                 for slot in step.takes.iter().filter_map(|take| self.slots[take.slot].as_ref()) {
                     slot.job.outbox.ring();
@@ -125,8 +147,17 @@ impl<M: Model> Scheduler<M> {
         }
     }
 
-    /// Moves one slot on by what the step computed for it.
-    fn advance(&mut self, take: &Take, now: Instant) {
+    /// What each guess of the step has cost, in tokens.
+    fn price_of_a_guess(&self, step: &Step) -> f64 {
+        let guesser = if step.asked_draft { Guesser::Draft } else { Guesser::Ngram };
+        match step.n_guesses() {
+            0 => 0.0,
+            n => self.speculator.price(guesser, step.decoding, step.n_tokens(), n) / n as f64,
+        }
+    }
+
+    /// Moves one slot on by what the step computed for it, where each guess has cost `price` tokens.
+    fn advance(&mut self, take: &Take, price: f64, now: Instant) {
         let Some(slot) = &mut self.slots[take.slot] else { return };
         let was_reading = slot.is_reading();
         slot.computed += take.n;
@@ -143,12 +174,12 @@ impl<M: Model> Scheduler<M> {
         if slot.job.params.max_tokens == Some(0) {
             return self.finish(take.slot, now, End::Finished(FinishReason::Length));
         }
-        self.draw(take, output, now);
+        self.draw(take, output, price, now);
     }
 
     /// Draws the token behind `output`, and further ones as long as they are the guessed ones,
     /// whose numbers the step has computed too.
-    fn draw(&mut self, take: &Take, output: usize, now: Instant) {
+    fn draw(&mut self, take: &Take, output: usize, price: f64, now: Instant) {
         let guess = &take.guess.tokens;
         let before = self.slots[take.slot].as_ref().map_or(0, Slot::n_generated);
         let (mut drawn, mut right) = (0, 0);
@@ -187,7 +218,7 @@ impl<M: Model> Scheduler<M> {
             let each = (now - last) / made as u32;
             (0..made).for_each(|_| self.stats.tally.inter_token.observe(each));
         }
-        self.settle_guess(take.slot, &take.guess, right, end.is_some());
+        self.settle_guess(take.slot, &take.guess, right, price, end.is_some());
         if let Some(end) = end {
             self.finish(take.slot, now, end);
         }

@@ -6,49 +6,51 @@ const SIZES: usize = 128;
 /// What a new measurement counts for against all before.
 const WEIGHT: f64 = 0.2;
 
-/// Steps after which what was measured no longer counts: the machine may have been busy then, or
-/// the texts shorter.
-const LIFETIME: u64 = 1000;
+/// Seconds of steps after which what was measured no longer counts: the machine may have been busy
+/// then, or the texts shorter. To find out anew costs some guesses that do not pay, which a model of
+/// thousands of tokens a second cannot afford every thousand steps.
+const LIFETIME: f64 = 20.0;
 
 /// Moving averages of what steps took.
 #[derive(Debug)]
 pub(super) struct StepCosts {
     by_size: Vec<Option<Cost>>,
-    /// Steps so far, measured here or not.
-    steps: u64,
+    /// Seconds of the steps so far, measured here or not.
+    clock: f64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Cost {
     seconds: f64,
-    measured: u64,
+    /// The clock then.
+    measured: f64,
 }
 
 impl Default for StepCosts {
     fn default() -> Self {
-        Self { by_size: vec![None; SIZES], steps: 0 }
+        Self { by_size: vec![None; SIZES], clock: 0.0 }
     }
 }
 
 impl StepCosts {
     /// Learns that a step of `tokens` tokens took `seconds`.
     pub(super) fn observe(&mut self, tokens: usize, seconds: f64) {
-        self.steps += 1;
+        self.clock += seconds;
         let known = self.of(tokens);
         let Some(cost) = self.by_size.get_mut(tokens) else { return };
         let seconds = known.map_or(seconds, |known| known + (seconds - known) * WEIGHT);
-        *cost = Some(Cost { seconds, measured: self.steps });
+        *cost = Some(Cost { seconds, measured: self.clock });
     }
 
-    /// A step passes that says nothing about these costs.
-    pub(super) fn pass(&mut self) {
-        self.steps += 1;
+    /// A step of so many `seconds` passes that says nothing about these costs.
+    pub(super) fn pass(&mut self, seconds: f64) {
+        self.clock += seconds;
     }
 
     /// Seconds of a step of `tokens` tokens, where that is known and still true.
     pub(super) fn of(&self, tokens: usize) -> Option<f64> {
         let cost = (*self.by_size.get(tokens)?)?;
-        (self.steps - cost.measured <= LIFETIME).then_some(cost.seconds)
+        (self.clock - cost.measured <= LIFETIME).then_some(cost.seconds)
     }
 }
 
@@ -73,9 +75,8 @@ mod tests {
     fn what_was_measured_long_ago_is_forgotten() {
         let mut costs = StepCosts::default();
         costs.observe(8, 9.0);
-        for _ in 0..LIFETIME {
-            costs.observe(1, 1.0);
-        }
+        costs.pass(LIFETIME - 1.0);
+        costs.observe(1, 1.0);
         assert_eq!(costs.of(8), Some(9.0));
         costs.observe(1, 1.0);
         assert_eq!(costs.of(8), None);

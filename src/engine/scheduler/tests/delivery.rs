@@ -62,3 +62,24 @@ fn the_rate_is_that_of_the_tokens_said_without_the_one_that_ends_the_text() {
     let Usage { tokens, generation, .. } = client.usage();
     assert_eq!((tokens, generation), (3, Duration::from_millis(20)), "two steps behind the first");
 }
+
+#[test]
+fn a_short_prompt_that_waits_for_a_long_ones_beginning_is_not_held_up_by_a_third() {
+    let mut rig = Rig::with_slots(4);
+    let mut third = rig.submit(&"third ".repeat(15), at_most(1));
+    rig.turn();
+    let mut long = rig.submit(&format!("a beginning {}", "of many words ".repeat(6)), at_most(1));
+    let mut short = [
+        rig.submit("a beginning", at_most(1)),
+        // Which waits for the one before it.
+        rig.submit("a beginning!", at_most(1)),
+    ];
+    for _ in 0..3 {
+        rig.turn();
+    }
+    short.iter_mut().for_each(Client::read);
+    third.read();
+    assert_eq!(third.outcomes, []);
+    assert!(short.iter().all(|client| client.usage().cached_tokens >= 10));
+    rig.drive(&mut [&mut third, &mut long]);
+}
