@@ -70,6 +70,7 @@ pub fn run(config: &Config) -> Result<(), AppError> {
     let description = llama::describe(&source(config))?;
     let draft = draft(config)?;
     let plan = Plan::new(config, &description, draft.as_ref(), &llama::cards())?;
+    plan.check_memory(&description.source, llama::takeable_memory())?;
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         // One, which serves thousands of connections: the more there are, the more often one wakes

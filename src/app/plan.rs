@@ -5,10 +5,11 @@ use std::time::Duration;
 use crate::build_info;
 use crate::config::{Config, GpuLayers, KvType};
 use crate::domain::ModelInfo;
-use crate::llama::{self, Card, Description, LoadError, Placement, Wanted, Where};
+use crate::llama::{self, Card, Description, LoadError, Placement, Source, Wanted, Where};
 use crate::{engine, monitor, server};
 
 use super::advice::advice;
+use super::summary::bytes;
 
 /// Longest context that is taken unasked: a larger one costs memory that small cards do not have.
 const DEFAULT_CTX_SIZE: u32 = 4096;
@@ -177,6 +178,31 @@ impl Plan {
                 computing: llama::gpu_bus_ids(),
                 visible: config.visible_cards.clone(),
             },
+        })
+    }
+
+    /// Refuses what the system would end this process or others for: llama.cpp clears the KV cache, so
+    /// that all of it is taken at once. Weights do not count, which may be read from the file again and
+    /// again. `free` is the memory that may be taken, 0 where that is not known.
+    ///
+    /// # Errors
+    /// [`LoadError::Resources`].
+    pub(super) fn check_memory(&self, source: &Source, free: u64) -> Result<(), LoadError> {
+        let places = [Some(&self.placement.cpu), self.draft.as_ref()];
+        let taken = places.into_iter().flatten().map(|part| part.kv.saturating_add(part.compute));
+        let taken = taken.fold(0, u64::saturating_add);
+        if free == 0 || taken <= free {
+            return Ok(());
+        }
+        Err(LoadError::Resources {
+            model: source.name(),
+            reason: format!(
+                "a KV cache of {} tokens and the buffers of a step take {} and {} are free: use a \
+                 smaller --ctx-size, --parallel or --kv-size",
+                self.llama.kv_tokens,
+                bytes(taken as f64),
+                bytes(free as f64)
+            ),
         })
     }
 

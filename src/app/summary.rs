@@ -128,7 +128,7 @@ fn say(text: &str) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
-fn bytes(n: f64) -> String {
+pub(super) fn bytes(n: f64) -> String {
     scaled(n, 1024.0, [" B", " KiB", " MiB", " GiB"])
 }
 

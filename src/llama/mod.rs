@@ -37,7 +37,7 @@ pub use load::{Options, check, check_draft, load, place, place_draft};
 pub use logs::send_logs_to_tracing;
 pub use model::LlamaCpp;
 pub use offload::{Card, KvType, Placement, Wanted, Where};
-pub use source::{Description, Source, describe, outline, spare_memory};
+pub use source::{Description, Source, describe, outline, spare_memory, takeable_memory};
 
 /// The version of the linked llama.cpp.
 pub fn version() -> String {

@@ -34,7 +34,7 @@ pub enum Source {
 
 impl Source {
     /// What to call it in messages.
-    pub(super) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::Demo => "the demo model".to_owned(),
@@ -131,6 +131,17 @@ pub fn spare_memory() -> u64 {
     system.refresh_memory();
     let container = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
     system.available_memory().min(container)
+}
+
+/// Bytes that may be taken at all: [`spare_memory`] and the swap space that is free. 0 where that is
+/// not known.
+pub fn takeable_memory() -> u64 {
+    let Ok(mut system) = System::new() else { return 0 };
+    system.refresh_memory();
+    match spare_memory() {
+        0 => 0,
+        spare => spare.saturating_add(system.free_swap()),
+    }
 }
 
 fn header_of(path: &Path, read_header: ReadHeader) -> Result<Header, LoadError> {

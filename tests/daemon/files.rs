@@ -325,6 +325,8 @@ fn options_that_do_not_fit_the_model_are_refused() {
     check(&["--demo", "0", "--ctx-size", "0"], 64, &["--ctx-size", "0"]);
     check(&["--demo", "0", "--ctx-size", "4096"], 64, &["4096", "1024"]);
     check(&["--demo", "0", "--kv-size", "100"], 64, &["--kv-size 100"]);
+    // Nothing has been taken yet, of which the system could end this process or others.
+    check(&["--demo", "0", "--kv-size", "2000000000"], 71, &["2000000000 tokens", "are free"]);
     check(&["--demo", "0", "--log", "=x=y="], 64, &["--log", "=x=y="]);
     check(&["--fnord"], 64, &["--fnord", "--help"]);
 }
