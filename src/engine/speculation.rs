@@ -49,6 +49,8 @@ pub(super) enum Guesser {
 pub(super) struct Guesses {
     pub(super) lookup: Lookup,
     pub(super) draft: Record,
+    /// Whether the draft model has guessed for it and so has read it.
+    pub(super) is_drafted: bool,
     pub(super) account: Account,
 }
 
@@ -61,6 +63,8 @@ pub(super) struct Speculator {
     /// asked first.
     ngram: StepCosts,
     draft: StepCosts,
+    /// The draft model's guesses in all texts.
+    drafts: Record,
 }
 
 /// A step as far as it is planned.
@@ -95,6 +99,7 @@ impl Speculator {
             margin: f64::from(margin_percent) / 100.0,
             ngram: StepCosts::default(),
             draft: StepCosts::default(),
+            drafts: Record::default(),
         }
     }
 
@@ -113,14 +118,21 @@ impl Speculator {
         let costs = self.costs(guesser);
         let longest = alone * outlook.longest();
         let mut best = (expected / plain * self.margin, 0, expected);
+        let mut smaller = plain;
         for n in SIZES.into_iter().filter(|&n| n <= most) {
             let expected = expected + right_in_a_row(chance, n);
-            // A size that was never tried is taken for cheap, and then it is known.
-            let cost = costs.of(tokens + n).unwrap_or(plain);
+            let known = costs.of(tokens + n);
+            // A size that was never tried is taken to cost no more than the next smaller one, and then
+            // it is known. One at a time, the smallest first: to be wrong with it costs least.
+            let cost = known.unwrap_or(smaller);
             let rate = expected / cost;
             if rate > best.0 && cost <= longest {
                 best = (rate, n, expected);
             }
+            if known.is_none() {
+                break;
+            }
+            smaller = cost;
         }
         let (_, n, expected) = best;
         *outlook = Outlook { tokens: tokens + n, expected, ..*outlook };
@@ -136,6 +148,12 @@ impl Speculator {
         };
         asked.observe(tokens, seconds);
         other.pass(seconds);
+    }
+
+    /// What the draft model's guesses for a text are taken for of which nothing is known yet: what they
+    /// were worth in others.
+    pub(super) fn drafts(&mut self) -> &mut Record {
+        &mut self.drafts
     }
 
     /// How many tokens a step of `tokens` tokens could have made of `streams` more in its time than it
@@ -217,6 +235,20 @@ mod tests {
         assert_eq!(choose(0.98, 15, 2), 3);
         assert_eq!(choose(0.98, 15, 6), 0, "for which a sixteenth is too little");
         assert_eq!(choose(0.98, 15, 1), 15, "who is alone");
+    }
+
+    #[test]
+    fn sizes_are_tried_one_at_a_time_from_the_smallest() {
+        let mut speculator = Speculator::new(105);
+        speculator.observe(Guesser::Ngram, 1, 0.1);
+        let mut tried = Vec::new();
+        for _ in SIZES {
+            let mut outlook = Outlook::without_guesses(1);
+            let n = speculator.choose(Guesser::Draft, 0.95, 15, &mut outlook);
+            tried.push(n);
+            speculator.observe(Guesser::Draft, 1 + n, 0.1 + 0.01 * n as f64);
+        }
+        assert_eq!(tried, SIZES);
     }
 
     #[test]

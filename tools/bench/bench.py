@@ -67,6 +67,10 @@ class Bench:
     def large(self) -> Path:
         return self.models[-1]
 
+    def pair(self) -> models.Pair:
+        """A model and two drafts for it, which are written when they are needed."""
+        return models.get_pair(self.work / "models", self.demo)
+
     def is_light(self, model: Path) -> bool:
         """Whether it makes hundreds of tokens a second, so that short runs would measure nothing."""
         return model.stat().st_size < 100_000_000

@@ -8,7 +8,7 @@ a vocabulary-only GGUF, taken whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Iterator, Optional
 
@@ -46,6 +46,38 @@ SHAPES = {
 }
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A model of which only the first layer has a say, that layer alone as its draft, which is always
+    right, and another one, which never is. All layers are computed."""
+
+    model: Path
+    right: Path
+    wrong: Path
+
+
+# The 1B shape with a vocabulary that leaves a draft of one layer a seventh of its size, as models of one
+# family have it.
+PAIR = Shape(16, 2048, 8192, 32, 8, Kind.Q4_K, 32_000)
+
+
+def get_pair(folder: Path, demo: Path) -> Pair:
+    """The files of the pair, written where they are missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = replace(PAIR, layers=1)
+    files = {
+        "pair-1b": (PAIR, SEED, 1),
+        "pair-right": (draft, SEED, 1),
+        "pair-wrong": (draft, SEED + 1, 1),
+    }
+    return Pair(
+        *(
+            written(folder / f"{name}.gguf", name, shape, demo, True, seed, heard)
+            for name, (shape, seed, heard) in files.items()
+        )
+    )
+
+
 def get(folder: Path, demo: Path, vocabulary: Optional[str]) -> list[Path]:
     """The files of all shapes, written where they are missing."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,16 +85,26 @@ def get(folder: Path, demo: Path, vocabulary: Optional[str]) -> list[Path]:
     paths = []
     for name, shape in SHAPES.items():
         path = folder / (f"{name}-{source.stem}.gguf" if vocabulary else f"{name}.gguf")
-        if not path.exists():
-            print(f"bench: writing {path.name}", flush=True)
-            unfinished = path.with_suffix(".part")
-            write(unfinished, name, shape, source, pad=not vocabulary)
-            unfinished.rename(path)
-        paths.append(path)
+        paths.append(written(path, name, shape, source, not vocabulary, SEED, shape.layers))
     return paths
 
 
-def write(path: Path, name: str, shape: Shape, source: Path, pad: bool) -> None:
+def written(
+    path: Path, name: str, shape: Shape, source: Path, pad: bool, seed: int, heard: int
+) -> Path:
+    """The file, written if it is missing."""
+    if not path.exists():
+        print(f"bench: writing {path.name}", flush=True)
+        unfinished = path.with_suffix(".part")
+        write(unfinished, name, shape, source, pad, seed, heard)
+        unfinished.rename(path)
+    return path
+
+
+def write(
+    path: Path, name: str, shape: Shape, source: Path, pad: bool, seed: int, heard: int
+) -> None:
+    """Writes the model. What its layers from `heard` on compute is multiplied by nothing."""
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_name(f"random {name}")
     writer.add_context_length(131_072)
@@ -76,9 +118,16 @@ def write(path: Path, name: str, shape: Shape, source: Path, pad: bool) -> None:
     writer.add_rope_freq_base(500_000.0)
     tokens = add_vocabulary(writer, source, shape.vocabulary if pad else 0)
     writer.add_vocab_size(tokens)
-    random = np.random.default_rng(SEED)
+    random = np.random.default_rng(seed)
+    silent = {
+        f"blk.{layer}.{part}.weight"
+        for layer in range(heard, shape.layers)
+        for part in ("attn_output", "ffn_down")
+    }
     for tensor, rows, columns, packing in matrices(shape, tokens):
         data, kind = random_matrix(random, rows, columns, packing)
+        if tensor in silent:
+            silence(data, kind)
         writer.add_tensor(tensor, data, raw_dtype=kind)
     for tensor in norms(shape):
         writer.add_tensor(tensor, np.ones(shape.width, dtype=np.float32))
@@ -129,6 +178,13 @@ def random_matrix(
         values = (scale * 7.5 if place else scale).astype(np.float16)
         blocks[:, at : at + 2] = values.view(np.uint8).reshape(-1, 2)
     return blocks.reshape(rows, -1), kind
+
+
+def silence(data: np.ndarray, kind: Kind) -> None:
+    """Makes all weights nothing."""
+    blocks = data.reshape(-1, gguf.GGML_QUANT_SIZES[kind][1])
+    for at in SCALES[kind]:
+        blocks[:, at : at + 2] = 0
 
 
 def add_vocabulary(writer: gguf.GGUFWriter, source: Path, size: int) -> int:

@@ -10,7 +10,7 @@ use crate::engine::speculation::{Guesser, Outlook};
 
 use super::Scheduler;
 
-/// What the draft model's first guesses are taken for.
+/// What the draft model's first guesses of all are taken for.
 const DRAFT_UNKNOWN: f64 = 0.7;
 
 /// Tokens that may follow a slot's next one.
@@ -27,6 +27,8 @@ pub(super) struct PlannedGuesses {
     by_slot: HashMap<usize, Guess>,
     /// Whether the draft model was asked, which takes time even where it says nothing.
     pub(super) asked_draft: bool,
+    /// Whether it had to read a text before, so that the step says nothing about later ones.
+    pub(super) reads_first: bool,
 }
 
 impl PlannedGuesses {
@@ -71,9 +73,13 @@ impl<M: Model> Scheduler<M> {
                 && slot.may_repay_a_draft()
                 && self.model.has_draft()
             {
-                let chance = slot.guesses.draft.chance(DRAFT_UNKNOWN);
+                let unknown = self.speculator.drafts().chance(DRAFT_UNKNOWN);
+                let chance = slot.guesses.draft.chance(unknown);
                 match self.speculator.choose(Guesser::Draft, chance, most, &mut outlook) {
-                    0 => slot.guesses.draft.pass(),
+                    0 => {
+                        slot.guesses.draft.pass();
+                        self.speculator.drafts().pass();
+                    }
                     n => {
                         left -= n;
                         for_draft.push((i, n));
@@ -106,6 +112,10 @@ impl<M: Model> Scheduler<M> {
         planned.asked_draft = true;
         for (&(i, n), mut tokens) in wanted.iter().zip(guesses) {
             tokens.truncate(n);
+            if let Some(slot) = &mut self.slots[i] {
+                planned.reads_first |= !slot.guesses.is_drafted;
+                slot.guesses.is_drafted = !tokens.is_empty();
+            }
             planned.by_slot.insert(i, Guess { tokens, guesser: Some(Guesser::Draft) });
         }
     }
@@ -130,7 +140,9 @@ impl<M: Model> Scheduler<M> {
         let guessed = guess.tokens.len();
         slot.guesses.account.settle(right, price * guessed as f64);
         if guess.guesser == Some(Guesser::Draft) {
-            slot.guesses.draft.add_run(right, if is_over { right } else { guessed });
+            let guessed = if is_over { right } else { guessed };
+            slot.guesses.draft.add_run(right, guessed);
+            self.speculator.drafts().add_run(right, guessed);
         }
         slot.drafted += guessed;
         slot.accepted += right;

@@ -22,6 +22,8 @@ pub(in crate::engine) struct Step {
     decoding: usize,
     /// Whether the draft model was asked for it.
     asked_draft: bool,
+    /// Whether it had to read a text before.
+    draft_reads_first: bool,
 }
 
 /// One slot's part in a step.
@@ -63,8 +65,8 @@ impl<M: Model> Scheduler<M> {
 
         let mut guesses =
             if readers.is_empty() { self.guesses(stop) } else { PlannedGuesses::default() };
-        let asked_draft = guesses.asked_draft;
-        let mut step = Step { decoding, asked_draft, ..Step::default() };
+        let PlannedGuesses { asked_draft, reads_first: draft_reads_first, .. } = guesses;
+        let mut step = Step { decoding, asked_draft, draft_reads_first, ..Step::default() };
         for (i, slot) in self.slots.iter().enumerate() {
             let Some(slot) = slot.as_ref().filter(|slot| runs(slot)) else { continue };
             let n = if slot.is_reading() { share_of(slot.order) } else { 1 };
@@ -113,7 +115,7 @@ impl<M: Model> Scheduler<M> {
             Decode::Done => {
                 let prompt = step.n_tokens() - step.decoding - step.n_guesses();
                 self.budget.observe(step.decoding, prompt, step.n_guesses(), now - began);
-                if prompt == 0 {
+                if prompt == 0 && !step.draft_reads_first {
                     self.learn_cost(step.asked_draft, step.n_tokens(), now - began);
                 }
                 self.stats.tally.count_step(step.n_tokens(), now - began);

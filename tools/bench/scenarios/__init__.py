@@ -33,6 +33,7 @@ SCENARIOS = {
     "abort": Scenario("from abort or disconnect to a free slot", latency.abort),
     "sampling": Scenario("what sampling costs at a large vocabulary", speed.sampling),
     "speculation": Scenario("n-gram speculation on repetitive text", speed.speculation),
+    "draft": Scenario("a draft model", speed.draft),
     "start": Scenario("start and peak memory", footprint.start),
     "idle": Scenario("idle connections", footprint.idle),
     "soak": Scenario("64 clients over 8 slots", soak.soak),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from measures import OURS, Goal, Row
 from servers import Server
@@ -166,49 +166,67 @@ def sampling(bench: Any) -> list[Row]:
     return [Row(what, model.stem, unit, True, values, [Goal(0.97)])]
 
 
+def by_off(
+    server: Any, mode: str, prompt: str, count: int, params: dict[str, Any]
+) -> Callable[[int], dict[str, float]]:
+    """Measures the rate with `"speculative":mode` by that with `"off"`. Off, on, on, off, so that a drift
+    hits both."""
+
+    def measure(_: int) -> dict[str, float]:
+        times = {"off": 0.0, mode: 0.0}
+        for tried in ("off", mode, mode, "off"):
+            answer = server.stream().ask(
+                prompt, max_tokens=count, temp=0, ignore_eos=True, speculative=tried, **params
+            )
+            times[tried] += answer.ended - answer.texts[0]
+        return {"ratio": times["off"] / times[mode]}
+
+    return measure
+
+
 # A token of every vocabulary here that is plain text.
 ANY_TOKEN = 300
+NEWS = "Tell me a story about a fox and a bear who live in a house by the river"
 
 
 def speculation(bench: Any) -> list[Row]:
     """Tokens a second with `"speculative":"ngram"` by those with `"off"`: where the text repeats
     itself, and where it does not. The demo model goes on with a list of sentences by itself; random
     weights seldom repeat anything for long, so a bias of 100 makes them say one token for ever, which is the
-    best case. Off, on, on, off in each turn, so that a drift hits both."""
+    best case."""
     rows = []
     again = "The dog was happy. The cat was happy. " * 6
-    news = "Tell me a story about a fox and a bear who live in a house by the river"
     for model in (bench.demo, bench.middle, bench.large):
         count = LIGHT_TOKENS // 2 if bench.is_light(model) else 2 * TOKENS
         bias = {} if model == bench.demo else {"logit_bias": [[ANY_TOKEN, 100]]}
         # A light model computes a token in little more than the time that its guess takes.
         goal = 1.0 if bench.is_light(model) else 1.5
-        cases = (("text that repeats itself", again, bias, goal), ("other text", news, {}, 0.98))
+        cases = (("text that repeats itself", again, bias, goal), ("other text", NEWS, {}, 0.98))
         with bench.serve(model, 1, 1024) as server:
-
-            def ratio(prompt: str, params: dict[str, Any]) -> Any:
-                def measure(_: int) -> dict[str, float]:
-                    times = {"off": 0.0, "ngram": 0.0}
-                    for mode in ("off", "ngram", "ngram", "off"):
-                        answer = server.stream().ask(
-                            prompt,
-                            max_tokens=count,
-                            temp=0,
-                            ignore_eos=True,
-                            speculative=mode,
-                            **params,
-                        )
-                        times[mode] += answer.ended - answer.texts[0]
-                    return {"ratio": times["off"] / times["ngram"]}
-
-                return measure
-
             for what, prompt, params, goal in cases:
                 values = bench.in_turns(
-                    f"{model.stem}, {what}", "× off", {OURS: ratio(prompt, params)}
+                    f"{model.stem}, {what}",
+                    "× off",
+                    {OURS: by_off(server, "ngram", prompt, count, params)},
                 )["ratio"]
                 row = Row(
                     f"guessing ahead: {what}", model.stem, "× off", True, values, [Goal(goal)]
                 )
                 rows.append(row)
+    return rows
+
+
+def draft(bench: Any) -> list[Row]:
+    """Tokens a second with `--draft` by those of the same server with `"speculative":"off"`, on a text that
+    does not repeat itself. No two models with random weights say the same, so the large one is of the 1B
+    shape but heeds its first layer alone, and the draft is that layer, a seventh of the bytes: always
+    right, which is the best case; or another layer, which is always wrong."""
+    pair = bench.pair()
+    rows = []
+    for what, path, goal in (("right", pair.right, 1.5), ("wrong", pair.wrong, 0.98)):
+        with bench.serve(pair.model, 1, 1024, "--draft", str(path)) as server:
+            measure = by_off(server, "auto", NEWS, 2 * TOKENS, {})
+            values = bench.in_turns(f"a draft that is {what}", "× off", {OURS: measure})["ratio"]
+        name = f"draft model: always {what}"
+        rows.append(Row(name, pair.model.stem, "× off", True, values, [Goal(goal)]))
     return rows
