@@ -63,8 +63,10 @@ pub(super) struct Speculator {
     /// asked first.
     ngram: StepCosts,
     draft: StepCosts,
-    /// The draft model's guesses in all texts.
-    drafts: Record,
+    /// The draft model's guesses in all texts: what those in a new one are taken for.
+    pub(super) drafts: Record,
+    /// And what they have brought.
+    pub(super) draft_account: Account,
 }
 
 /// A step as far as it is planned.
@@ -100,6 +102,7 @@ impl Speculator {
             ngram: StepCosts::default(),
             draft: StepCosts::default(),
             drafts: Record::default(),
+            draft_account: Account::default(),
         }
     }
 
@@ -150,12 +153,6 @@ impl Speculator {
         other.pass(seconds);
     }
 
-    /// What the draft model's guesses for a text are taken for of which nothing is known yet: what they
-    /// were worth in others.
-    pub(super) fn drafts(&mut self) -> &mut Record {
-        &mut self.drafts
-    }
-
     /// How many tokens a step of `tokens` tokens could have made of `streams` more in its time than it
     /// does without its `guessed` ones; 0 where that is not known.
     pub(super) fn price(
@@ -169,9 +166,9 @@ impl Speculator {
         costs.map_or(0.0, |(cost, plain)| (cost / plain - 1.0) * streams as f64)
     }
 
-    /// Whether a text of which so many tokens were generated may be guessed.
-    pub(super) fn may_guess(&self, account: Account, n_generated: usize) -> bool {
-        self.margin == 0.0 || account.has_credit(n_generated)
+    /// Whether who has this account may guess.
+    pub(super) fn has_credit(&self, account: Account) -> bool {
+        self.margin == 0.0 || account.has_credit()
     }
 
     fn costs(&self, guesser: Guesser) -> &StepCosts {

@@ -59,11 +59,9 @@ impl<M: Model> Scheduler<M> {
                 continue;
             }
             slot.guesses.lookup.look(&slot.tokens, slot.n_prompt);
-            if !self.speculator.may_guess(slot.guesses.account, slot.n_generated()) {
-                continue;
-            }
             let most = left.min(slot.room_for_guesses());
-            let chance = slot.guesses.lookup.chance();
+            let has_credit = self.speculator.has_credit(slot.guesses.account);
+            let chance = if has_credit { slot.guesses.lookup.chance() } else { 0.0 };
             let n = self.speculator.choose(Guesser::Ngram, chance, most, &mut outlook);
             if n > 0 {
                 let tokens = slot.guesses.lookup.guess(&slot.tokens, n);
@@ -73,12 +71,13 @@ impl<M: Model> Scheduler<M> {
                 && slot.may_repay_a_draft()
                 && self.model.has_draft()
             {
-                let unknown = self.speculator.drafts().chance(DRAFT_UNKNOWN);
-                let chance = slot.guesses.draft.chance(unknown);
+                let unknown = self.speculator.drafts.chance(DRAFT_UNKNOWN);
+                let has_credit = self.speculator.has_credit(self.speculator.draft_account);
+                let chance = if has_credit { slot.guesses.draft.chance(unknown) } else { 0.0 };
                 match self.speculator.choose(Guesser::Draft, chance, most, &mut outlook) {
                     0 => {
                         slot.guesses.draft.pass();
-                        self.speculator.drafts().pass();
+                        self.speculator.drafts.pass();
                     }
                     n => {
                         left -= n;
@@ -138,11 +137,18 @@ impl<M: Model> Scheduler<M> {
     ) {
         let Some(slot) = &mut self.slots[i] else { return };
         let guessed = guess.tokens.len();
-        slot.guesses.account.settle(right, price * guessed as f64);
+        slot.guesses.account.earn(right + 1);
+        if slot.guessers.contains(&Guesser::Draft) {
+            self.speculator.draft_account.earn(right + 1);
+        }
+        if guess.guesser == Some(Guesser::Ngram) {
+            slot.guesses.account.settle(right, price * guessed as f64);
+        }
         if guess.guesser == Some(Guesser::Draft) {
+            self.speculator.draft_account.settle(right, price * guessed as f64);
             let guessed = if is_over { right } else { guessed };
             slot.guesses.draft.add_run(right, guessed);
-            self.speculator.drafts().add_run(right, guessed);
+            self.speculator.drafts.add_run(right, guessed);
         }
         slot.drafted += guessed;
         slot.accepted += right;

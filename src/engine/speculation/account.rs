@@ -1,30 +1,50 @@
-//! What guessing has brought a text.
+//! What guessing has brought.
 //!
 //! Costs and chances are estimates, and what looks best of several estimates is most often one that
-//! is too good. The account is of what came true: a text whose guesses lose time gets fewer of them
-//! until they have earned it back, whatever is expected of the next.
+//! is too good. An account is of what came true: a guesser that loses time makes fewer guesses until
+//! it has earned that back, whatever is expected of the next. The text itself has one for each text,
+//! the draft model one for all, since one text says much about how it does in another.
 
-/// Tokens that may be lost to guesses in any text.
+/// Tokens that may be lost to guesses from the start.
 const FREE: f64 = 0.5;
 
-/// And for each token of it.
+/// And for each token that is generated.
 const FREE_PART: f64 = 0.01;
 
-/// Tokens that came of guesses beyond those that their time was worth.
-#[derive(Debug, Clone, Copy, Default)]
+/// Most tokens that can be saved up: a failed guess of the longest kind costs about so many on a
+/// processor, and it ends nothing that has been right for long.
+const MOST: f64 = 8.0;
+
+/// Tokens that may be lost to guesses.
+#[derive(Debug, Clone, Copy)]
 pub(in crate::engine) struct Account {
     balance: f64,
 }
 
+impl Default for Account {
+    fn default() -> Self {
+        Self { balance: FREE }
+    }
+}
+
 impl Account {
-    /// `right` guesses came of a step that took as much longer as `price` tokens take.
-    pub(in crate::engine) fn settle(&mut self, right: usize, price: f64) {
-        self.balance += right as f64 - price;
+    /// A step gave a text `made` tokens.
+    pub(in crate::engine) fn earn(&mut self, made: usize) {
+        self.add(FREE_PART * made as f64);
     }
 
-    /// Whether a text of which so many tokens were generated may lose some more.
-    pub(super) fn has_credit(self, n_generated: usize) -> bool {
-        self.balance > -(FREE + FREE_PART * n_generated as f64)
+    /// `right` guesses came of a step that took as much longer as `price` tokens take.
+    pub(in crate::engine) fn settle(&mut self, right: usize, price: f64) {
+        self.add(right as f64 - price);
+    }
+
+    fn add(&mut self, tokens: f64) {
+        self.balance = (self.balance + tokens).min(MOST);
+    }
+
+    /// Whether there may be another guess.
+    pub(super) fn has_credit(self) -> bool {
+        self.balance > 0.0
     }
 }
 
@@ -33,12 +53,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_may_lose_a_hundredth_to_guesses_and_what_they_have_won() {
+    fn a_hundredth_of_a_text_and_what_guesses_have_won_may_be_lost_to_others() {
         let mut account = Account::default();
-        assert!(account.has_credit(0));
+        assert!(account.has_credit());
         account.settle(0, 1.2);
-        assert!(!account.has_credit(50) && account.has_credit(100));
+        account.earn(60);
+        assert!(!account.has_credit(), "after 60 tokens");
+        account.earn(20);
+        assert!(account.has_credit());
         account.settle(3, 1.0);
-        assert!(account.has_credit(0));
+        account.settle(0, 1.2);
+        assert!(account.has_credit());
+    }
+
+    #[test]
+    fn what_was_won_long_ago_pays_for_no_more_than_one_long_guess() {
+        let mut account = Account::default();
+        account.settle(1000, 0.0);
+        account.settle(0, MOST - 0.1);
+        assert!(account.has_credit());
+        account.settle(0, 1.0);
+        assert!(!account.has_credit());
     }
 }
