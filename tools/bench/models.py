@@ -48,8 +48,9 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class Pair:
-    """A model of which only the first layer has a say, that layer alone as its draft, which is always
-    right, and another one, which never is. All layers are computed."""
+    """A model of which only the first layer has a say, that layer alone as its draft, which is
+    right but where two tokens are equally likely, and another one, which never is. All layers are
+    computed."""
 
     model: Path
     right: Path

@@ -219,14 +219,15 @@ def speculation(bench: Any) -> list[Row]:
 def draft(bench: Any) -> list[Row]:
     """Tokens a second with `--draft` by those of the same server with `"speculative":"off"`, on a text that
     does not repeat itself. No two models with random weights say the same, so the large one is of the 1B
-    shape but heeds its first layer alone, and the draft is that layer, a seventh of the bytes: always
-    right, which is the best case; or another layer, which is always wrong."""
+    shape but heeds its first layer alone, and the draft is that layer, a seventh of the bytes: right
+    but where two tokens are equally likely, which is the best case; or another layer, which is always
+    wrong."""
     pair = bench.pair()
     rows = []
     for what, path, goal in (("right", pair.right, 1.5), ("wrong", pair.wrong, 0.98)):
         with bench.serve(pair.model, 1, 1024, "--draft", str(path)) as server:
             measure = by_off(server, "auto", NEWS, 2 * TOKENS, {})
             values = bench.in_turns(f"a draft that is {what}", "× off", {OURS: measure})["ratio"]
-        name = f"draft model: always {what}"
+        name = f"draft model that is {what}"
         rows.append(Row(name, pair.model.stem, "× off", True, values, [Goal(goal)]))
     return rows
