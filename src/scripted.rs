@@ -58,8 +58,9 @@ impl Scripted {
         self.sequences[seq as usize].len()
     }
 
+    /// Tokens of all sequences, those that are kept included.
     fn n_held(&self) -> usize {
-        self.sequences[..self.limits.n_slots].iter().map(Vec::len).sum()
+        self.sequences.iter().map(Vec::len).sum()
     }
 }
 
@@ -177,8 +178,7 @@ impl Model for Scripted {
             return false;
         }
         self.sequences[to as usize].extend(tokens);
-        let held: usize = self.sequences.iter().map(Vec::len).sum();
-        assert!(held <= self.limits.kv_tokens, "the KV cache is overfull");
+        assert!(self.n_held() <= self.limits.kv_tokens, "the KV cache is overfull");
         true
     }
 }

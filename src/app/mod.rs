@@ -11,6 +11,7 @@ mod listen;
 mod plan;
 mod plan_page;
 mod summary;
+mod units;
 
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
@@ -262,23 +263,25 @@ fn address(listeners: &[TcpListener]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Speculation;
+    use crate::engine::{LoadProgress, Loaded, Options};
 
     #[tokio::test(start_paused = true)]
     async fn an_engine_that_hangs_is_left_behind() {
         let (_hold, held) = std::sync::mpsc::channel::<()>();
-        let options = crate::engine::Options {
+        let options = Options {
             ctx_size: 64,
             max_queue: 1,
             swap_bytes: 0,
             slow_client_grace: Duration::from_secs(1),
             step_target: Duration::from_secs(1),
-            speculative: crate::domain::Speculation::Off,
+            speculative: Speculation::Off,
             guess_margin_percent: 0,
         };
-        let load = move |_: &crate::engine::LoadProgress| {
+        let load = move |_: &LoadProgress| {
             // Deaf to being stopped, as a driver's call can be.
             let _ = held.recv();
-            Err::<crate::engine::Loaded<llama::LlamaCpp>, _>(LoadError::Interrupted)
+            Err::<Loaded<llama::LlamaCpp>, _>(LoadError::Interrupted)
         };
         let mut engine = Engine::spawn(options, load).unwrap();
         let mut signals = Signals::listen().unwrap();

@@ -9,7 +9,7 @@ use crate::llama::{self, Card, Description, LoadError, Placement, Source, Wanted
 use crate::{engine, monitor, server};
 
 use super::advice::advice;
-use super::summary::bytes;
+use super::units::bytes;
 
 /// Longest context that is taken unasked: a larger one costs memory that small cards do not have.
 const DEFAULT_CTX_SIZE: u32 = 4096;
@@ -183,22 +183,22 @@ impl Plan {
 
     /// Refuses what the system would end this process or others for: llama.cpp clears the KV cache, so
     /// that all of it is taken at once. Weights do not count, which may be read from the file again and
-    /// again. `free` is the memory that may be taken, 0 where that is not known.
+    /// again, nor buffers, of which only what is used is taken. `free` is the memory that may be taken,
+    /// 0 where that is not known.
     ///
     /// # Errors
     /// [`LoadError::Resources`].
     pub(super) fn check_memory(&self, source: &Source, free: u64) -> Result<(), LoadError> {
-        let places = [Some(&self.placement.cpu), self.draft.as_ref()];
-        let taken = places.into_iter().flatten().map(|part| part.kv.saturating_add(part.compute));
-        let taken = taken.fold(0, u64::saturating_add);
+        let draft = self.draft.as_ref().map_or(0, |draft| draft.kv);
+        let taken = self.placement.cpu.kv.saturating_add(draft);
         if free == 0 || taken <= free {
             return Ok(());
         }
         Err(LoadError::Resources {
             model: source.name(),
             reason: format!(
-                "a KV cache of {} tokens and the buffers of a step take {} and {} are free: use a \
-                 smaller --ctx-size, --parallel or --kv-size",
+                "a KV cache of {} tokens takes {} and {} are free: use a smaller --ctx-size, \
+                 --parallel or --kv-size",
                 self.llama.kv_tokens,
                 bytes(taken as f64),
                 bytes(free as f64)

@@ -25,7 +25,8 @@ pub enum Refusal {
     /// The prompt leaves no room to generate.
     #[error(
         "the prompt has {}{prompt_tokens} tokens and the context holds {ctx_size}, \
-         one of which must stay free for the answer: shorten the prompt, or raise --ctx-size if the model can hold more",
+         one of which must stay free for the answer: shorten the prompt, or raise --ctx-size if the \
+         model can hold more",
         if *.at_least { "at least " } else { "" }
     )]
     ContextOverflow {

@@ -15,11 +15,10 @@ mod record;
 
 use crate::domain::Speculation;
 
-pub(super) use self::account::Account;
-pub(super) use self::lookup::Lookup;
-pub(super) use self::record::Record;
-
+use self::account::Account;
 use self::costs::StepCosts;
+use self::lookup::Lookup;
+use self::record::Record;
 
 /// Most tokens that are guessed in a step. With the one they follow they make sixteen, beyond
 /// which a CPU computes a step no faster for each token, and each costs a row of logits.
@@ -44,14 +43,28 @@ pub(super) enum Guesser {
     Draft,
 }
 
+/// What the draft model's first guesses of all are taken for.
+const DRAFT_UNKNOWN: f64 = 0.7;
+
 /// One text's guesses so far, of either guesser.
 #[derive(Debug, Default)]
 pub(super) struct Guesses {
     pub(super) lookup: Lookup,
-    pub(super) draft: Record,
     /// Whether the draft model has guessed for it and so has read it.
     pub(super) is_drafted: bool,
-    pub(super) account: Account,
+    draft: Record,
+    account: Account,
+}
+
+/// What became of a text's guesses in a step.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fate {
+    pub(super) guessed: usize,
+    pub(super) right: usize,
+    /// What they have cost, in tokens; see [`Speculator::price`].
+    pub(super) price: f64,
+    /// Whether the text is over, so that those behind the last right one say nothing.
+    pub(super) is_over: bool,
 }
 
 /// Weighs costs against chances, for one step after the other.
@@ -64,9 +77,9 @@ pub(super) struct Speculator {
     ngram: StepCosts,
     draft: StepCosts,
     /// The draft model's guesses in all texts: what those in a new one are taken for.
-    pub(super) drafts: Record,
+    drafts: Record,
     /// And what they have brought.
-    pub(super) draft_account: Account,
+    draft_account: Account,
 }
 
 /// A step as far as it is planned.
@@ -166,9 +179,40 @@ impl Speculator {
         costs.map_or(0.0, |(cost, plain)| (cost / plain - 1.0) * streams as f64)
     }
 
-    /// Whether who has this account may guess.
-    pub(super) fn has_credit(&self, account: Account) -> bool {
-        self.margin == 0.0 || account.has_credit()
+    /// The probability that the next guess of `guesser` for a text is right; 0 where there is none, or
+    /// where the guesser has lost too much.
+    pub(super) fn chance(&self, guesser: Guesser, guesses: &Guesses) -> f64 {
+        let (account, chance) = match guesser {
+            Guesser::Ngram => (guesses.account, guesses.lookup.chance()),
+            Guesser::Draft => {
+                let unknown = self.drafts.chance(DRAFT_UNKNOWN);
+                (self.draft_account, guesses.draft.chance(unknown))
+            }
+        };
+        if self.margin == 0.0 || account.has_credit() { chance } else { 0.0 }
+    }
+
+    /// The draft model is not asked for the next token of a text.
+    pub(super) fn pass_draft(&mut self, guesses: &mut Guesses) {
+        guesses.draft.pass();
+        self.drafts.pass();
+    }
+
+    /// Learns what became of a text's guesses in a step, and of whose they were, if there were any.
+    pub(super) fn settle(&mut self, guesses: &mut Guesses, guesser: Option<Guesser>, fate: Fate) {
+        let Fate { guessed, right, price, is_over } = fate;
+        guesses.account.earn(right + 1);
+        self.draft_account.earn(right + 1);
+        match guesser {
+            None => {}
+            Some(Guesser::Ngram) => guesses.account.settle(right, price),
+            Some(Guesser::Draft) => {
+                self.draft_account.settle(right, price);
+                let guessed = if is_over { right } else { guessed };
+                guesses.draft.add_run(right, guessed);
+                self.drafts.add_run(right, guessed);
+            }
+        }
     }
 
     fn costs(&self, guesser: Guesser) -> &StepCosts {

@@ -69,6 +69,15 @@ impl DraftModel {
         }
     }
 
+    /// How many tokens of `text` have to be computed before one can be guessed; `None` where it has
+    /// no sequence.
+    fn pending(&self, text: &Text) -> Option<usize> {
+        let held = self.held.get(text.seq as usize)?;
+        let same = held.iter().zip(&text.tokens).take_while(|(a, b)| a == b).count();
+        // The last token is computed again where all are held: its numbers are wanted.
+        Some((text.tokens.len() - same).max(1))
+    }
+
     /// Reads what is new of the texts, at most `reads` tokens beside their last ones, and guesses one
     /// token more for those that are read to their end. False where there is nothing more to do in
     /// this step.
@@ -135,17 +144,6 @@ impl DraftModel {
         }
         // A text that was not read to its end goes on in the next step.
         !outputs.is_empty()
-    }
-}
-
-impl DraftModel {
-    /// How many tokens of `text` have to be computed before one can be guessed; `None` where it has
-    /// no sequence.
-    fn pending(&self, text: &Text) -> Option<usize> {
-        let held = self.held.get(text.seq as usize)?;
-        let same = held.iter().zip(&text.tokens).take_while(|(a, b)| a == b).count();
-        // The last token is computed again where all are held: its numbers are wanted.
-        Some((text.tokens.len() - same).max(1))
     }
 }
 

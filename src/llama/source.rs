@@ -127,21 +127,28 @@ fn is_better_mapped(size: u64, repacked: u64, spare: u64) -> bool {
 /// Bytes that may be taken without pushing others out: of the machine, or of the container. 0 where
 /// that is not known.
 pub fn spare_memory() -> u64 {
-    let Ok(mut system) = System::new() else { return 0 };
-    system.refresh_memory();
-    let container = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
-    system.available_memory().min(container)
+    memory().map_or(0, |system| spare(&system))
 }
 
 /// Bytes that may be taken at all: [`spare_memory`] and the swap space that is free. 0 where that is
 /// not known.
 pub fn takeable_memory() -> u64 {
-    let Ok(mut system) = System::new() else { return 0 };
-    system.refresh_memory();
-    match spare_memory() {
+    let Some(system) = memory() else { return 0 };
+    match spare(&system) {
         0 => 0,
         spare => spare.saturating_add(system.free_swap()),
     }
+}
+
+fn memory() -> Option<System> {
+    let mut system = System::new().ok()?;
+    system.refresh_memory();
+    Some(system)
+}
+
+fn spare(system: &System) -> u64 {
+    let container = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
+    system.available_memory().min(container)
 }
 
 fn header_of(path: &Path, read_header: ReadHeader) -> Result<Header, LoadError> {

@@ -36,6 +36,9 @@ class Shape:
     kv_heads: int
     packing: Kind
     vocabulary: int
+    seed: int = SEED
+    # Layers whose results count; those behind are computed and multiplied by nothing.
+    heard: Optional[int] = None
 
 
 # Smallest first: scenarios take the first, the second last and the last.
@@ -59,22 +62,22 @@ class Pair:
 
 # The 1B shape with a vocabulary that leaves a draft of one layer a seventh of its size, as models of one
 # family have it.
-PAIR = Shape(16, 2048, 8192, 32, 8, Kind.Q4_K, 32_000)
+PAIR = Shape(16, 2048, 8192, 32, 8, Kind.Q4_K, 32_000, heard=1)
 
 
 def get_pair(folder: Path, demo: Path) -> Pair:
     """The files of the pair, written where they are missing."""
     folder.mkdir(parents=True, exist_ok=True)
     draft = replace(PAIR, layers=1)
-    files = {
-        "pair-1b": (PAIR, SEED, 1),
-        "pair-right": (draft, SEED, 1),
-        "pair-wrong": (draft, SEED + 1, 1),
+    shapes = {
+        "pair-1b": PAIR,
+        "pair-right": draft,
+        "pair-wrong": replace(draft, seed=SEED + 1),
     }
     return Pair(
         *(
-            written(folder / f"{name}.gguf", name, shape, demo, True, seed, heard)
-            for name, (shape, seed, heard) in files.items()
+            written(folder / f"{name}.gguf", name, shape, demo, pad=True)
+            for name, shape in shapes.items()
         )
     )
 
@@ -86,26 +89,21 @@ def get(folder: Path, demo: Path, vocabulary: Optional[str]) -> list[Path]:
     paths = []
     for name, shape in SHAPES.items():
         path = folder / (f"{name}-{source.stem}.gguf" if vocabulary else f"{name}.gguf")
-        paths.append(written(path, name, shape, source, not vocabulary, SEED, shape.layers))
+        paths.append(written(path, name, shape, source, pad=not vocabulary))
     return paths
 
 
-def written(
-    path: Path, name: str, shape: Shape, source: Path, pad: bool, seed: int, heard: int
-) -> Path:
+def written(path: Path, name: str, shape: Shape, source: Path, pad: bool) -> Path:
     """The file, written if it is missing."""
     if not path.exists():
         print(f"bench: writing {path.name}", flush=True)
         unfinished = path.with_suffix(".part")
-        write(unfinished, name, shape, source, pad, seed, heard)
+        write(unfinished, name, shape, source, pad)
         unfinished.rename(path)
     return path
 
 
-def write(
-    path: Path, name: str, shape: Shape, source: Path, pad: bool, seed: int, heard: int
-) -> None:
-    """Writes the model. What its layers from `heard` on compute is multiplied by nothing."""
+def write(path: Path, name: str, shape: Shape, source: Path, pad: bool) -> None:
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_name(f"random {name}")
     writer.add_context_length(131_072)
@@ -119,10 +117,10 @@ def write(
     writer.add_rope_freq_base(500_000.0)
     tokens = add_vocabulary(writer, source, shape.vocabulary if pad else 0)
     writer.add_vocab_size(tokens)
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(shape.seed)
     silent = {
         f"blk.{layer}.{part}.weight"
-        for layer in range(heard, shape.layers)
+        for layer in range(shape.layers if shape.heard is None else shape.heard, shape.layers)
         for part in ("attn_output", "ffn_down")
     }
     for tensor, rows, columns, packing in matrices(shape, tokens):

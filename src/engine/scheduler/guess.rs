@@ -6,12 +6,9 @@ use std::time::Duration;
 
 use crate::domain::Token;
 use crate::engine::model::{CancelFlag, GuessWanted, Interrupt, Model};
-use crate::engine::speculation::{Guesser, Outlook};
+use crate::engine::speculation::{Fate, Guesser, Outlook};
 
 use super::Scheduler;
-
-/// What the draft model's first guesses of all are taken for.
-const DRAFT_UNKNOWN: f64 = 0.7;
 
 /// Tokens that may follow a slot's next one.
 #[derive(Debug, Default)]
@@ -60,8 +57,7 @@ impl<M: Model> Scheduler<M> {
             }
             slot.guesses.lookup.look(&slot.tokens, slot.n_prompt);
             let most = left.min(slot.room_for_guesses());
-            let has_credit = self.speculator.has_credit(slot.guesses.account);
-            let chance = if has_credit { slot.guesses.lookup.chance() } else { 0.0 };
+            let chance = self.speculator.chance(Guesser::Ngram, &slot.guesses);
             let n = self.speculator.choose(Guesser::Ngram, chance, most, &mut outlook);
             if n > 0 {
                 let tokens = slot.guesses.lookup.guess(&slot.tokens, n);
@@ -71,14 +67,9 @@ impl<M: Model> Scheduler<M> {
                 && slot.may_repay_a_draft()
                 && self.model.has_draft()
             {
-                let unknown = self.speculator.drafts.chance(DRAFT_UNKNOWN);
-                let has_credit = self.speculator.has_credit(self.speculator.draft_account);
-                let chance = if has_credit { slot.guesses.draft.chance(unknown) } else { 0.0 };
+                let chance = self.speculator.chance(Guesser::Draft, &slot.guesses);
                 match self.speculator.choose(Guesser::Draft, chance, most, &mut outlook) {
-                    0 => {
-                        slot.guesses.draft.pass();
-                        self.speculator.drafts.pass();
-                    }
+                    0 => self.speculator.pass_draft(&mut slot.guesses),
                     n => {
                         left -= n;
                         for_draft.push((i, n));
@@ -137,19 +128,8 @@ impl<M: Model> Scheduler<M> {
     ) {
         let Some(slot) = &mut self.slots[i] else { return };
         let guessed = guess.tokens.len();
-        slot.guesses.account.earn(right + 1);
-        if slot.guessers.contains(&Guesser::Draft) {
-            self.speculator.draft_account.earn(right + 1);
-        }
-        if guess.guesser == Some(Guesser::Ngram) {
-            slot.guesses.account.settle(right, price * guessed as f64);
-        }
-        if guess.guesser == Some(Guesser::Draft) {
-            self.speculator.draft_account.settle(right, price * guessed as f64);
-            let guessed = if is_over { right } else { guessed };
-            slot.guesses.draft.add_run(right, guessed);
-            self.speculator.drafts.add_run(right, guessed);
-        }
+        let fate = Fate { guessed, right, price: price * guessed as f64, is_over };
+        self.speculator.settle(&mut slot.guesses, guess.guesser, fate);
         slot.drafted += guessed;
         slot.accepted += right;
         self.stats.drafted_total.fetch_add(guessed as u64, Relaxed);
