@@ -72,7 +72,7 @@ impl Lookup {
         // A text that came here by chance leaves soon: the longer it has followed, the longer it
         // will (Laplace's rule of succession).
         let followed = f64::from(self.followed);
-        self.record.chance(UNKNOWN).min((followed + 2.0) / (followed + 3.0))
+        self.record.chance(UNKNOWN, 1.0).min((followed + 2.0) / (followed + 3.0))
     }
 
     /// The `n` tokens that should come next in `text`, which has been looked at.
