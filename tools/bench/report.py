@@ -87,6 +87,8 @@ def judged(row: Row, goal: Goal) -> dict[str, Any]:
 def markdown(facts: dict[str, str], bench: Any, results: Results) -> str:
     goals = [(row, goal) for _, rows in results for row in rows for goal in row.goals]
     kept = sum(row.outcome(goal)[1] for row, goal in goals)
+    failed = ", ".join(name for name, rows in results if not rows)
+    unmeasured = f" **Failed, and in no count: {failed}.**" if failed else ""
     parts = [
         "# Benchmarks",
         "<!-- Written by `make bench`; changes by hand will be lost. -->",
@@ -94,7 +96,7 @@ def markdown(facts: dict[str, str], bench: Any, results: Results) -> str:
         " run. In every turn all do the same work one after another. A figure is the **median of the"
         " turns [least..most]**; a ratio is taken turn by turn, ours by theirs, and then summed up"
         " in the same way.",
-        f"**{kept} of {len(goals)} goals are reached.** What is missed stands in bold.",
+        f"**{kept} of {len(goals)} goals are reached.** What is missed stands in bold.{unmeasured}",
         "![The daemon by its peers](benchmarks.svg)",
         table(["", ""], [[name, value] for name, value in facts.items()]),
         "## Goals",
