@@ -11,7 +11,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::domain::{Logprob, Message, Params, Prompt, Refusal, Token, TokenLogprobs};
-use crate::engine::{Batch, Decode, Entry, Interrupt, Limits, Model, Sampled, SeqId, Vocabulary};
+use crate::engine::{
+    Batch, Decode, Entry, GuessWanted, Interrupt, Limits, Model, Sampled, SeqId, Vocabulary,
+};
 
 /// The token that ends a generation.
 pub const END: Token = 256;
@@ -19,6 +21,7 @@ pub const END: Token = 256;
 /// The paper model. The first word of a prompt is its script:
 ///
 /// - `loop` repeats the prompt for ever,
+/// - `walk` goes on for ever and says nothing twice,
 /// - `fail` makes every step it is part of fail,
 /// - `nan` makes sampling fail,
 /// - `lost` does not come back once it was swapped out,
@@ -28,6 +31,7 @@ pub struct Scripted {
     limits: Limits,
     kept_tokens: usize,
     most_sequences: Option<usize>,
+    draft: Option<Draft>,
     pace: Pace,
     sequences: Vec<Vec<Token>>,
     last: Batch,
@@ -36,9 +40,10 @@ pub struct Scripted {
 impl Scripted {
     /// A model that computes steps as `pace` allows.
     pub fn new(limits: Limits, pace: Pace) -> Self {
-        let sequences = vec![Vec::new(); limits.n_slots + limits.n_parked];
+        let sequences = vec![Vec::new(); limits.n_slots + limits.n_kept];
         let kept_tokens = limits.kv_tokens;
-        Self { limits, kept_tokens, most_sequences: None, pace, sequences, last: Batch::default() }
+        let last = Batch::default();
+        Self { limits, kept_tokens, most_sequences: None, draft: None, pace, sequences, last }
     }
 
     /// The same, with room for the windows of `most_sequences`.
@@ -53,6 +58,12 @@ impl Scripted {
         Self { kept_tokens, ..self }
     }
 
+    /// The same, with a draft model.
+    #[must_use]
+    pub fn with_draft(self, draft: Draft) -> Self {
+        Self { draft: Some(draft), ..self }
+    }
+
     /// Tokens that `seq` holds.
     pub fn n_tokens_of(&self, seq: SeqId) -> usize {
         self.sequences[seq as usize].len()
@@ -64,14 +75,32 @@ impl Scripted {
     }
 }
 
+/// A draft model: what it guesses of a `walk`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Draft {
+    /// What will be said.
+    Right,
+    /// Anything else.
+    Wrong,
+}
+
 /// What one request's answer is drawn from.
 #[derive(Debug)]
 pub struct Script {
-    answer: Vec<Token>,
+    prompt: Vec<Token>,
     is_endless: bool,
+    is_walk: bool,
     has_no_numbers: bool,
     drawn: usize,
     logprobs: u8,
+}
+
+impl Script {
+    /// The token at position `i` of prompt and answer.
+    fn token(&self, i: usize) -> Token {
+        let n = self.prompt.len();
+        if self.is_walk && i >= n { walked(i) } else { self.prompt[i % n] }
+    }
 }
 
 impl Model for Scripted {
@@ -112,10 +141,24 @@ impl Model for Scripted {
         Decode::Done
     }
 
+    fn has_draft(&self) -> bool {
+        self.draft.is_some()
+    }
+
+    fn guess(&mut self, wanted: &[GuessWanted<'_>], _: &Interrupt<'_>) -> Vec<Vec<Token>> {
+        let off = Token::from(self.draft == Some(Draft::Wrong));
+        let guess = |&GuessWanted { tokens, n, .. }: &GuessWanted<'_>| {
+            (tokens.len()..tokens.len() + n).map(|i| walked(i) + off).collect()
+        };
+        wanted.iter().map(guess).collect()
+    }
+
     fn sampler(&self, params: &Params, prompt: &[Token]) -> Script {
+        let is_walk = is_script(prompt, b"walk");
         Script {
-            answer: prompt.to_vec(),
-            is_endless: is_script(prompt, b"loop") || params.ignore_eos,
+            prompt: prompt.to_vec(),
+            is_endless: is_walk || is_script(prompt, b"loop") || params.ignore_eos,
+            is_walk,
             has_no_numbers: is_script(prompt, b"nan"),
             drawn: 0,
             logprobs: params.logprobs,
@@ -128,14 +171,11 @@ impl Model for Scripted {
         if script.has_no_numbers {
             return Err("all logits are NaN".to_owned());
         }
-        let n = script.answer.len();
+        let n = script.prompt.len();
         let held = &self.sequences[entry.seq as usize][..=entry.pos];
-        assert!(held.iter().eq((0..n + script.drawn).map(|i| &script.answer[i % n])));
-        let token = if script.drawn < n || script.is_endless {
-            script.answer[script.drawn % n]
-        } else {
-            END
-        };
+        assert!(held.iter().copied().eq((0..n + script.drawn).map(|i| script.token(i))));
+        let is_over = script.drawn >= n && !script.is_endless;
+        let token = if is_over { END } else { script.token(n + script.drawn) };
         script.drawn += 1;
         let logprob = Logprob { token, bytes: Paper.piece(token).to_vec(), logprob: 0.0 };
         let logprobs = (script.logprobs > 0)
@@ -144,7 +184,7 @@ impl Model for Scripted {
     }
 
     fn shareable(&self, seq: SeqId, n: usize) -> usize {
-        if self.limits.n_parked == 0 { 0 } else { n.min(self.sequences[seq as usize].len()) }
+        if self.limits.n_kept == 0 { 0 } else { n.min(self.sequences[seq as usize].len()) }
     }
 
     fn share(&mut self, from: SeqId, to: SeqId, n: usize) {
@@ -221,6 +261,14 @@ impl Vocabulary for Paper {
     fn longest_piece(&self) -> usize {
         1
     }
+}
+
+/// The token at position `i` of a `walk`: triangular numbers modulo a prime, of which any two
+/// neighbours are 251 positions away from the next such two.
+fn walked(i: usize) -> Token {
+    const PRIME: usize = 251;
+    let i = i % (2 * PRIME);
+    (i * (i + 1) / 2 % PRIME) as Token
 }
 
 fn is_script(tokens: &[Token], word: &[u8]) -> bool {

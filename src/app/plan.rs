@@ -102,7 +102,7 @@ impl Arranged {
             ubatch: config.ubatch,
             // A request may ask for it where the server usually does not, so there is room in any
             // case.
-            guesses: engine::MOST_GUESSES as u32,
+            guesses: engine::most_guesses(config.parallel),
             threads: config.threads,
             flash_attention: config.flash_attention,
         };

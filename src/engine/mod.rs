@@ -28,7 +28,7 @@ pub use model::{
     SeqId, Vocabulary,
 };
 pub use outbox::Bell;
-pub use speculation::MOST_GUESSES;
+pub use speculation::most_guesses;
 pub use stats::{Phase, Snapshot, State};
 pub use tally::{Distribution, Ending, Report};
 pub use thread::{Engine, LoadProgress, Loaded};

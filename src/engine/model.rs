@@ -24,9 +24,9 @@ pub struct Limits {
     pub n_batch: usize,
     /// Sequences that may be decoded: ids `0..n_slots`.
     pub n_slots: usize,
-    /// Further ids, `n_slots..n_slots + n_parked`, which only keep finished sequences for reuse.
+    /// Further ids, `n_slots..n_slots + n_kept`, which only keep finished sequences for reuse.
     /// 0 where the model's memory cannot be shared.
-    pub n_parked: usize,
+    pub n_kept: usize,
     /// Tokens the KV cache holds in all.
     pub kv_tokens: usize,
     /// Most outputs of a step beyond one for each slot: guessed tokens that the model computes

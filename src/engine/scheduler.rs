@@ -71,7 +71,7 @@ impl<M: Model> Scheduler<M> {
         let limits = model.limits();
         stats.slots.store(limits.n_slots, Relaxed);
         stats.kv_total_tokens.store(limits.kv_tokens, Relaxed);
-        let parking = limits.n_slots as SeqId..(limits.n_slots + limits.n_parked) as SeqId;
+        let keeping = limits.n_slots as SeqId..(limits.n_slots + limits.n_kept) as SeqId;
         Self {
             model,
             vocabulary,
@@ -80,7 +80,7 @@ impl<M: Model> Scheduler<M> {
             stats,
             queue: WaitQueue::default(),
             slots: (0..limits.n_slots).map(|_| None).collect(),
-            cache: PrefixCache::new(parking, options.swap_bytes),
+            cache: PrefixCache::new(keeping, options.swap_bytes),
             budget: StepBudget::new(options.step_target, limits.n_batch),
             until_pass: 0,
             speculator: Speculator::new(options.guess_margin_percent),

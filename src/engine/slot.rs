@@ -193,11 +193,17 @@ impl<S> Slot<S> {
         self.reserved.saturating_sub(self.tokens.len())
     }
 
-    /// Whether the answer may be long enough for a draft model, which has to read the prompt before
-    /// it can guess: no shorter than that, unless the prompt is read at once.
+    /// Whether anybody may guess for this text.
+    pub(super) fn may_guess(&self) -> bool {
+        !self.guessers.is_empty()
+    }
+
+    /// Whether the draft model may guess, and the answer be long enough for it: it has to read the
+    /// prompt before it can guess, so no shorter than that, unless the prompt is read at once.
     pub(super) fn may_repay_a_draft(&self) -> bool {
         let answer = self.reserved.saturating_sub(self.n_prompt);
-        self.n_prompt <= SHORT_PROMPT || answer >= self.n_prompt
+        let is_long_enough = self.n_prompt <= SHORT_PROMPT || answer >= self.n_prompt;
+        self.guessers.contains(&Guesser::Draft) && is_long_enough
     }
 
     /// Whether the prompt is still being read.

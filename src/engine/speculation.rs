@@ -13,6 +13,8 @@ mod costs;
 mod lookup;
 mod record;
 
+use std::cmp::Reverse;
+
 use crate::domain::Speculation;
 
 use self::account::Account;
@@ -20,18 +22,29 @@ use self::costs::StepCosts;
 use self::lookup::Lookup;
 use self::record::Record;
 
-/// Most tokens that are guessed in a step. With the one they follow they make sixteen, beyond
-/// which a CPU computes a step no faster for each token, and each costs a row of logits.
-pub const MOST_GUESSES: usize = 15;
+/// How many tokens are guessed at a time for a text: with the one they follow 2, and 4, 8 and 16,
+/// since llama.cpp's matrix kernels take rows by fours. Two cost little more than one, so that a guess
+/// of one pays where longer ones are seldom right; beyond sixteen a CPU computes a step no faster for
+/// each token. Few sizes, so that each one's cost is known soon.
+const SIZES: [usize; 4] = [1, 3, 7, 15];
 
-/// How many tokens are guessed at a time: with the one they follow 2, and 4, 8 and 16, since
-/// llama.cpp's matrix kernels take rows by fours. Two cost little more than one, so that a guess of one
-/// pays where longer ones are seldom right. Few sizes, so that each one's cost is known soon.
-const SIZES: [usize; 4] = [1, 3, 7, MOST_GUESSES];
+/// Guesses of a step for each slot: what four streams of a 1B model gain most by on two cores, but for
+/// a fifth, with less than half of the guesses.
+const GUESSES_A_SLOT: u32 = 3;
 
-/// What the streams of a step may lose together while one of them is helped by guesses, in tokens. All
-/// wait for the longer step, and who says nothing twice gets nothing for it: with two streams a step
-/// may take a quarter longer, with five a sixteenth.
+/// Most guesses of a step. Each costs two rows of logits, 1.2 MB at a vocabulary of 150,000, and
+/// sixteen streams with three each fill what a CPU computes at once.
+const MOST_GUESSES: u32 = 48;
+
+/// Most tokens that are guessed in a step of `slots` slots.
+pub fn most_guesses(slots: u32) -> u32 {
+    const ONE_TEXT: u32 = SIZES[SIZES.len() - 1] as u32;
+    slots.saturating_mul(GUESSES_A_SLOT).clamp(ONE_TEXT, MOST_GUESSES)
+}
+
+/// What the streams of a step may lose together by its guesses, in tokens. All wait for the longer
+/// step, and who says nothing twice gets nothing for it: with one such stream beside one that
+/// guesses a step may take a quarter longer, with four a sixteenth. Where all guess nobody loses.
 const LOST_BY_OTHERS: f64 = 0.25;
 
 /// Who guesses.
@@ -87,29 +100,59 @@ pub(super) struct Speculator {
     draft_account: Account,
 }
 
-/// A step as far as it is planned.
+/// A text for which tokens may be guessed.
 #[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate {
+    /// The probability that a guess is right.
+    pub(super) chance: f64,
+    /// Most tokens that may be guessed.
+    pub(super) most: usize,
+}
+
+impl Candidate {
+    /// The largest of [`SIZES`] up to `n` for which there is room.
+    fn fit(self, n: usize) -> usize {
+        let most = n.min(self.most);
+        SIZES.into_iter().rfind(|&size| size <= most).unwrap_or(0)
+    }
+}
+
+/// The best of the plans so far: sizes up to `n` for so many of the surest texts.
+struct Plan {
+    rate: f64,
+    n: usize,
+    texts: usize,
+}
+
+/// A step as far as it is planned.
+#[derive(Debug, Clone)]
 pub(super) struct Outlook {
     /// The streams that get a token of it.
     streams: usize,
     /// Its tokens.
     tokens: usize,
-    /// The tokens that are expected to come of it.
-    expected: f64,
+    /// What is expected beyond that token, for each stream with guesses.
+    gains: Vec<f64>,
 }
 
 impl Outlook {
     /// A step in which each of `streams` gets a token.
     pub(super) fn without_guesses(streams: usize) -> Self {
-        Self { streams, tokens: streams, expected: streams as f64 }
+        Self { streams, tokens: streams, gains: Vec::new() }
     }
 
-    /// How many times as long as without guesses the step may take.
-    fn longest(&self) -> f64 {
-        match self.streams {
-            0 | 1 => f64::INFINITY,
-            streams => 1.0 + LOST_BY_OTHERS / (streams - 1) as f64,
-        }
+    /// The tokens that are expected to come of it.
+    fn expected(&self) -> f64 {
+        self.streams as f64 + self.gains.iter().sum::<f64>()
+    }
+
+    /// What the streams lose together by a step that takes `longer` times as long as without
+    /// guesses, of which further ones have `gains`.
+    fn lost(&self, gains: &[f64], longer: f64) -> f64 {
+        let n_guessing = self.gains.len() + gains.len();
+        let lost = |gain: &f64| (longer - 1.0 - gain).max(0.0);
+        let by_guessing: f64 = self.gains.iter().chain(gains).map(lost).sum();
+        by_guessing + lost(&0.0) * self.streams.saturating_sub(n_guessing) as f64
     }
 }
 
@@ -124,40 +167,58 @@ impl Speculator {
         }
     }
 
-    /// How many tokens, at most `most`, `guesser` shall guess for a text, each of which is right
-    /// with the probability `chance`. Adds them to `outlook`.
+    /// How many tokens `guesser` shall guess for each of `texts`, at most `left` together. Adds them
+    /// to `outlook`.
+    ///
+    /// What pays for all may pay for none alone, since all wait for the longer step: so sizes are
+    /// weighed for the surest text, for the two surest, and so on. Those that are about as sure
+    /// come in the order in which they are given.
     pub(super) fn choose(
         &self,
         guesser: Guesser,
-        chance: f64,
-        most: usize,
+        texts: &[Candidate],
+        left: usize,
         outlook: &mut Outlook,
-    ) -> usize {
-        let Outlook { streams, tokens, expected } = *outlook;
-        let known = self.ngram.of(tokens).zip(self.ngram.of(streams));
-        let Some((plain, alone)) = known.filter(|_| chance > 0.0) else { return 0 };
+    ) -> Vec<usize> {
+        let mut chosen = vec![0; texts.len()];
+        let known = self.ngram.of(outlook.tokens).zip(self.ngram.of(outlook.streams));
+        let Some((plain, alone)) = known else { return chosen };
+        let mut surest: Vec<usize> = (0..texts.len()).filter(|&i| texts[i].chance > 0.0).collect();
+        surest.sort_by_key(|&i| Reverse((10.0 * texts[i].chance) as u32));
+
         let costs = self.costs(guesser);
-        let longest = alone * outlook.longest();
-        let mut best = (expected / plain * self.margin, 0, expected);
-        let mut smaller = plain;
-        for n in SIZES.into_iter().filter(|&n| n <= most) {
-            let expected = expected + right_in_a_row(chance, n);
-            let known = costs.of(tokens + n);
-            // A size that was never tried is taken to cost no more than the next smaller one, and then
-            // it is known. One at a time, the smallest first: to be wrong with it costs least.
-            let cost = known.unwrap_or(smaller);
-            let rate = expected / cost;
-            if rate > best.0 && cost <= longest {
-                best = (rate, n, expected);
+        let expected = outlook.expected();
+        let mut best = Plan { rate: expected / plain * self.margin, n: 0, texts: 0 };
+        // A size that was never tried is taken to cost no more than the next smaller one, and then
+        // it is known. One at a time, the smallest first: to be wrong with it costs least.
+        let mut before = vec![Some(plain); surest.len()];
+        for n in SIZES {
+            let mut guessed = 0;
+            let mut gains = Vec::with_capacity(surest.len());
+            for (place, &i) in surest.iter().enumerate() {
+                let fit = texts[i].fit(n);
+                guessed += fit;
+                if guessed > left {
+                    break;
+                }
+                gains.push(right_in_a_row(texts[i].chance, fit));
+                let Some(smaller) = before[place] else { continue };
+                let known = costs.about(outlook.tokens + guessed);
+                let cost = known.unwrap_or(smaller);
+                let rate = (expected + gains.iter().sum::<f64>()) / cost;
+                if rate > best.rate && outlook.lost(&gains, cost / alone) <= LOST_BY_OTHERS {
+                    best = Plan { rate, n, texts: place + 1 };
+                }
+                before[place] = known;
             }
-            if known.is_none() {
-                break;
-            }
-            smaller = cost;
         }
-        let (_, n, expected) = best;
-        *outlook = Outlook { tokens: tokens + n, expected, ..*outlook };
-        n
+        for &i in &surest[..best.texts] {
+            let Candidate { chance, .. } = texts[i];
+            chosen[i] = texts[i].fit(best.n);
+            outlook.tokens += chosen[i];
+            outlook.gains.push(right_in_a_row(chance, chosen[i]));
+        }
+        chosen
     }
 
     /// Learns that a step of `tokens` tokens without prompts took `seconds`, the asking of the
@@ -243,89 +304,4 @@ fn right_in_a_row(chance: f64, n: usize) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Costs of a machine on which a step of n tokens takes 1 + n / 10, in parts of 1,024 of a second.
-    fn speculator() -> Speculator {
-        let mut speculator = Speculator::new(105);
-        for n in 1..80 {
-            speculator.observe(Guesser::Ngram, n, (1.0 + n as f64 / 10.0) / 1024.0);
-        }
-        speculator
-    }
-
-    fn choose(chance: f64, most: usize, tokens: usize) -> usize {
-        let mut outlook = Outlook::without_guesses(tokens);
-        speculator().choose(Guesser::Ngram, chance, most, &mut outlook)
-    }
-
-    #[test]
-    fn the_surer_the_text_the_longer_the_guess() {
-        assert_eq!(choose(0.05, 15, 1), 0);
-        assert_eq!(choose(0.6, 15, 1), 3);
-        assert_eq!(choose(0.8, 15, 1), 7);
-        assert_eq!(choose(0.98, 15, 1), 15);
-        assert_eq!(choose(0.98, 10, 1), 7, "as far as there is room");
-    }
-
-    #[test]
-    fn in_a_full_step_guesses_do_not_pay() {
-        assert_ne!(choose(0.6, 15, 1), 0);
-        assert_eq!(choose(0.6, 15, 60), 0);
-    }
-
-    #[test]
-    fn guesses_for_one_stream_hold_up_the_others_little() {
-        // The step of two takes 1.2; three more tokens are a quarter of that.
-        assert_eq!(choose(0.98, 15, 2), 3);
-        assert_eq!(choose(0.98, 15, 6), 0, "for which a sixteenth is too little");
-        assert_eq!(choose(0.98, 15, 1), 15, "who is alone");
-    }
-
-    #[test]
-    fn sizes_are_tried_one_at_a_time_from_the_smallest() {
-        let mut speculator = Speculator::new(105);
-        speculator.observe(Guesser::Ngram, 1, 0.1);
-        let mut tried = Vec::new();
-        for _ in SIZES {
-            let mut outlook = Outlook::without_guesses(1);
-            let n = speculator.choose(Guesser::Draft, 0.95, 15, &mut outlook);
-            tried.push(n);
-            speculator.observe(Guesser::Draft, 1 + n, 0.1 + 0.01 * n as f64);
-        }
-        assert_eq!(tried, SIZES);
-    }
-
-    #[test]
-    fn a_draft_that_was_measured_in_a_bad_moment_gets_another_chance() {
-        let mut speculator = speculator();
-        let choose = |speculator: &Speculator| {
-            let mut outlook = Outlook::without_guesses(1);
-            speculator.choose(Guesser::Draft, 0.9, 15, &mut outlook)
-        };
-        for n in SIZES {
-            speculator.observe(Guesser::Draft, 1 + n, 0.1);
-        }
-        assert_eq!(choose(&speculator), 0);
-        for _ in 0..20_000 {
-            speculator.observe(Guesser::Ngram, 1, 0.0011);
-        }
-        assert_ne!(choose(&speculator), 0);
-    }
-
-    #[test]
-    fn guesses_cost_what_the_step_could_have_made_without_them() {
-        // Steps of 1 and of 4 tokens take 1.1 and 1.4.
-        let price = speculator().price(Guesser::Ngram, 1, 4, 3);
-        assert!((price - 0.3 / 1.1).abs() < 1e-9, "{price}");
-        assert_eq!(speculator().price(Guesser::Draft, 1, 4, 3), 0.0, "who knows");
-    }
-
-    #[test]
-    fn before_any_step_was_measured_nothing_is_guessed() {
-        let mut outlook = Outlook::without_guesses(1);
-        let n = Speculator::new(105).choose(Guesser::Ngram, 0.99, 15, &mut outlook);
-        assert_eq!((n, outlook.tokens), (0, 1));
-    }
-}
+mod tests;

@@ -25,8 +25,10 @@ pub enum State {
 /// A part of the engine's loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Admission, the sharing of prefixes, guesses, the plan of a step.
+    /// Admission, the sharing of prefixes, guesses from the text, the plan of a step.
     Schedule,
+    /// The draft model guesses.
+    Draft,
     /// The model computes.
     Decode,
     /// Tokens are drawn and become text.
@@ -35,7 +37,7 @@ pub enum Phase {
 
 impl Phase {
     /// Every part, in the loop's order.
-    pub const ALL: [Self; 3] = [Self::Schedule, Self::Decode, Self::Commit];
+    pub const ALL: [Self; 4] = [Self::Schedule, Self::Draft, Self::Decode, Self::Commit];
 }
 
 /// What the engine is doing, as numbers.

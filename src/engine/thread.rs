@@ -175,10 +175,12 @@ fn serve<M: Model>(shared: &Shared, scheduler: &mut Scheduler<M>) {
             continue;
         };
         let planned = Instant::now();
+        let drafting = step.drafting();
         let result = scheduler.decode(&step, stopping);
         let decoded = Instant::now();
         stats.step_ends();
         scheduler.commit(&step, result, began, decoded);
-        stats.step_took([planned - now, decoded - planned, decoded.elapsed()]);
+        let scheduling = (planned - now).saturating_sub(drafting);
+        stats.step_took([scheduling, drafting, decoded - planned, decoded.elapsed()]);
     }
 }

@@ -20,7 +20,7 @@ use super::offload::KvType;
 const MAX_SEQUENCES: u32 = 256;
 
 /// Ids that only keep sequences beside `n_slots` that can be decoded; one is the stopover.
-pub(super) fn n_parked(n_slots: u32) -> u32 {
+pub(super) fn n_kept(n_slots: u32) -> u32 {
     MAX_SEQUENCES.saturating_sub(n_slots + 1)
 }
 

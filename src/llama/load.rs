@@ -37,7 +37,7 @@ pub struct Options {
     pub parallel: u32,
     /// Most tokens of one step.
     pub ubatch: u32,
-    /// Most tokens that are guessed ahead in a step, at most [`crate::engine::MOST_GUESSES`].
+    /// Most tokens that are guessed ahead in a step, at most [`crate::engine::most_guesses`].
     pub guesses: u32,
     /// Threads that compute.
     pub threads: u32,

@@ -91,7 +91,7 @@ impl LlamaCpp {
             limits: Limits {
                 n_batch: options.ubatch as usize,
                 n_slots: options.parallel as usize,
-                n_parked: if is_shared { context::n_parked(options.parallel) as usize } else { 0 },
+                n_kept: if is_shared { context::n_kept(options.parallel) as usize } else { 0 },
                 kv_tokens,
                 n_guesses: if is_shared { options.guesses as usize } else { 0 },
             },
@@ -143,7 +143,7 @@ impl Model for LlamaCpp {
     }
 
     fn shareable(&self, seq: SeqId, n: usize) -> usize {
-        if self.limits.n_parked == 0 {
+        if self.limits.n_kept == 0 {
             return 0;
         }
         // A layer with a window needs the last `window` positions before the next one.

@@ -152,6 +152,7 @@ impl Scrape {
         let phases = snapshot.phases.map(|(phase, took)| {
             let name = match phase {
                 Phase::Schedule => "schedule",
+                Phase::Draft => "draft",
                 Phase::Decode => "decode",
                 Phase::Commit => "commit",
             };

@@ -50,13 +50,7 @@ impl Default for Setup {
     /// Two slots of 1,000 tokens, a queue of four, everything as fast as it goes.
     fn default() -> Self {
         Self {
-            limits: Limits {
-                n_batch: 512,
-                n_slots: 2,
-                n_parked: 0,
-                kv_tokens: 2000,
-                n_guesses: 15,
-            },
+            limits: Limits { n_batch: 512, n_slots: 2, n_kept: 0, kv_tokens: 2000, n_guesses: 15 },
             engine: engine::Options {
                 ctx_size: 1000,
                 max_queue: 4,

@@ -170,7 +170,7 @@ impl<M: Model> Scheduler<M> {
     /// The older reader whose prompt has the longest beginning in common with that of `slot`, if
     /// waiting for it saves something.
     fn twin_of(&self, slot: &Slot<M::Sampler>) -> Option<Twin> {
-        if self.limits.n_parked == 0 || !self.may_share() {
+        if self.limits.n_kept == 0 || !self.may_share() {
             return None;
         }
         let prompt = slot.shareable_prompt();

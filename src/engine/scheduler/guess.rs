@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::domain::Token;
 use crate::engine::model::{CancelFlag, GuessWanted, Interrupt, Model};
-use crate::engine::speculation::{Fate, Guesser, Outlook};
+use crate::engine::slot::Slot;
+use crate::engine::speculation::{Candidate, Fate, Guesser, Outlook};
 
 use super::Scheduler;
 
@@ -22,8 +23,8 @@ pub(super) struct Guess {
 #[derive(Debug, Default)]
 pub(super) struct PlannedGuesses {
     by_slot: HashMap<usize, Guess>,
-    /// Whether the draft model was asked, which takes time even where it says nothing.
-    pub(super) asked_draft: bool,
+    /// What the draft model took, also where it says nothing; `None` where it was not asked.
+    pub(super) drafting: Option<Duration>,
     /// Whether it had to read a text before, so that the step says nothing about later ones.
     pub(super) reads_first: bool,
 }
@@ -49,47 +50,68 @@ impl<M: Model> Scheduler<M> {
         let mut left = self.limits.n_guesses.min(self.limits.n_batch.saturating_sub(n));
         let mut outlook = Outlook::without_guesses(n);
         let mut planned = PlannedGuesses::default();
-        let mut for_draft = Vec::new();
-        for i in running {
-            let Some(slot) = &mut self.slots[i] else { continue };
-            if slot.guessers.is_empty() {
-                continue;
+
+        let may_guess = |i: &usize| self.slots[*i].as_ref().is_some_and(Slot::may_guess);
+        running.retain(may_guess);
+        for &i in &running {
+            if let Some(slot) = &mut self.slots[i] {
+                slot.guesses.lookup.look(&slot.tokens, slot.n_prompt);
             }
-            slot.guesses.lookup.look(&slot.tokens, slot.n_prompt);
-            let most = left.min(slot.room_for_guesses());
-            let chance = self.speculator.chance(Guesser::Ngram, &slot.guesses);
-            let n = self.speculator.choose(Guesser::Ngram, chance, most, &mut outlook);
+        }
+        let sizes = self.sizes(Guesser::Ngram, &running, left, &mut outlook);
+        let mut for_draft = Vec::new();
+        for (i, n) in running.into_iter().zip(sizes) {
+            let Some(slot) = &self.slots[i] else { continue };
             if n > 0 {
-                let tokens = slot.guesses.lookup.guess(&slot.tokens, n);
                 left -= n;
+                let tokens = slot.guesses.lookup.guess(&slot.tokens, n);
                 planned.by_slot.insert(i, Guess { tokens, guesser: Some(Guesser::Ngram) });
-            } else if slot.guessers.contains(&Guesser::Draft)
-                && slot.may_repay_a_draft()
-                && self.model.has_draft()
-            {
-                let chance = self.speculator.chance(Guesser::Draft, &slot.guesses);
-                match self.speculator.choose(Guesser::Draft, chance, most, &mut outlook) {
-                    0 => self.speculator.pass_draft(&mut slot.guesses),
-                    n => {
-                        left -= n;
-                        for_draft.push((i, n));
-                    }
-                }
+            } else if slot.may_repay_a_draft() && self.model.has_draft() {
+                for_draft.push(i);
             }
         }
         if !for_draft.is_empty() {
-            self.ask_draft(&for_draft, stop, &mut planned);
+            let sizes = self.sizes(Guesser::Draft, &for_draft, left, &mut outlook);
+            self.ask_draft(for_draft.into_iter().zip(sizes).collect(), stop, &mut planned);
         }
         planned
     }
 
-    /// Asks the draft model for so many tokens for each of these slots.
+    /// How many tokens `guesser` shall guess for each of these slots, at most `left` together.
+    fn sizes(
+        &self,
+        guesser: Guesser,
+        slots: &[usize],
+        left: usize,
+        outlook: &mut Outlook,
+    ) -> Vec<usize> {
+        let candidate = |&i: &usize| {
+            let slot = self.slots[i].as_ref();
+            Candidate {
+                chance: slot.map_or(0.0, |slot| self.speculator.chance(guesser, &slot.guesses)),
+                most: slot.map_or(0, Slot::room_for_guesses),
+            }
+        };
+        let candidates: Vec<Candidate> = slots.iter().map(candidate).collect();
+        self.speculator.choose(guesser, &candidates, left, outlook)
+    }
+
+    /// Asks the draft model for so many tokens for each of these slots, where that are any.
     fn ask_draft(
         &mut self,
-        wanted: &[(usize, usize)],
+        mut wanted: Vec<(usize, usize)>,
         stop: &CancelFlag,
         planned: &mut PlannedGuesses,
     ) {
+        for &(i, _) in wanted.iter().filter(|&&(_, n)| n == 0) {
+            if let Some(slot) = &mut self.slots[i] {
+                self.speculator.pass_draft(&mut slot.guesses);
+            }
+        }
+        wanted.retain(|&(_, n)| n > 0);
+        if wanted.is_empty() {
+            return;
+        }
         let (texts, requests): (Vec<_>, Vec<_>) = wanted
             .iter()
             .filter_map(|&(i, n)| {
@@ -98,8 +120,9 @@ impl<M: Model> Scheduler<M> {
                 Some((wanted, slot.job.cancel.clone()))
             })
             .unzip();
+        let began = Instant::now();
         let guesses = self.model.guess(&texts, &Interrupt { requests: &requests, stop });
-        planned.asked_draft = true;
+        planned.drafting = Some(began.elapsed());
         for (&(i, n), mut tokens) in wanted.iter().zip(guesses) {
             tokens.truncate(n);
             if let Some(slot) = &mut self.slots[i] {
@@ -111,8 +134,7 @@ impl<M: Model> Scheduler<M> {
     }
 
     /// Learns what a step without prompts took.
-    pub(super) fn learn_cost(&mut self, asked_draft: bool, tokens: usize, elapsed: Duration) {
-        let guesser = if asked_draft { Guesser::Draft } else { Guesser::Ngram };
+    pub(super) fn learn_cost(&mut self, guesser: Guesser, tokens: usize, elapsed: Duration) {
         self.speculator.observe(guesser, tokens, elapsed.as_secs_f64());
     }
 

@@ -1,7 +1,7 @@
 //! One step: plan a batch, have it decoded, commit what came of it.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::domain::{Failure, FinishReason, Token};
 use crate::engine::budget::{BEGINNING, Claim, STEPS_BETWEEN_PASSES, divide, pass};
@@ -20,8 +20,8 @@ pub(in crate::engine) struct Step {
     takes: Vec<Take>,
     cancel: Vec<CancelFlag>,
     decoding: usize,
-    /// Whether the draft model was asked for it.
-    asked_draft: bool,
+    /// What the draft model took for it; `None` where it was not asked.
+    drafting: Option<Duration>,
     /// Whether it had to read a text before.
     draft_reads_first: bool,
 }
@@ -65,8 +65,8 @@ impl<M: Model> Scheduler<M> {
 
         let mut guesses =
             if readers.is_empty() { self.guesses(stop) } else { PlannedGuesses::default() };
-        let PlannedGuesses { asked_draft, reads_first: draft_reads_first, .. } = guesses;
-        let mut step = Step { decoding, asked_draft, draft_reads_first, ..Step::default() };
+        let PlannedGuesses { drafting, reads_first: draft_reads_first, .. } = guesses;
+        let mut step = Step { decoding, drafting, draft_reads_first, ..Step::default() };
         for (i, slot) in self.slots.iter().enumerate() {
             let Some(slot) = slot.as_ref().filter(|slot| runs(slot)) else { continue };
             let n = if slot.is_reading() { share_of(slot.order) } else { 1 };
@@ -116,7 +116,7 @@ impl<M: Model> Scheduler<M> {
                 let prompt = step.n_tokens() - step.decoding - step.n_guesses();
                 self.budget.observe(step.decoding, prompt, step.n_guesses(), now - began);
                 if prompt == 0 && !step.draft_reads_first {
-                    self.learn_cost(step.asked_draft, step.n_tokens(), now - began);
+                    self.learn_cost(step.guesser(), step.n_tokens(), now - began);
                 }
                 self.stats.tally.count_step(step.n_tokens(), now - began);
                 let price = self.price_of_a_guess(step);
@@ -151,10 +151,11 @@ impl<M: Model> Scheduler<M> {
 
     /// What each guess of the step has cost, in tokens.
     fn price_of_a_guess(&self, step: &Step) -> f64 {
-        let guesser = if step.asked_draft { Guesser::Draft } else { Guesser::Ngram };
         match step.n_guesses() {
             0 => 0.0,
-            n => self.speculator.price(guesser, step.decoding, step.n_tokens(), n) / n as f64,
+            n => {
+                self.speculator.price(step.guesser(), step.decoding, step.n_tokens(), n) / n as f64
+            }
         }
     }
 
@@ -257,6 +258,16 @@ impl Step {
     /// Guessed tokens among them.
     fn n_guesses(&self) -> usize {
         self.takes.iter().map(|take| take.guess.tokens.len()).sum()
+    }
+
+    /// What the draft model took for its guesses.
+    pub(in crate::engine) fn drafting(&self) -> Duration {
+        self.drafting.unwrap_or_default()
+    }
+
+    /// Whose guesses decided what the step cost.
+    fn guesser(&self) -> Guesser {
+        if self.drafting.is_some() { Guesser::Draft } else { Guesser::Ngram }
     }
 
     /// Adds the next `n` pending tokens of `slot`, which stands at `index`, and what is guessed

@@ -7,9 +7,10 @@ use crate::domain::{ConnectionId, Outcome, Params, Prompt, Request, Speculation,
 use crate::engine::inbox::Inbox;
 use crate::engine::model::CancelFlag;
 use crate::engine::outbox::{Bell, Delivery, Outbox};
-use crate::scripted::{Pace, Paper, Scripted};
+use crate::scripted::{Draft, Pace, Paper, Scripted};
 
 mod delivery;
+mod guesses;
 mod sequences;
 mod swapping;
 mod windows;
@@ -20,6 +21,8 @@ struct Rig {
     scheduler: Scheduler<Scripted>,
     stats: Arc<Stats>,
     now: Instant,
+    /// What a step takes beside ten milliseconds for each of its tokens.
+    per_token: Duration,
 }
 
 /// A request as the test holds it.
@@ -69,13 +72,13 @@ impl Rig {
         };
         let model = Scripted::new(limits, Pace::free()).keeping(kept_tokens);
         let scheduler = Scheduler::new(model, Arc::new(Paper), options, stats.clone());
-        Self { scheduler, stats, now }
+        Self { scheduler, stats, now, per_token: Duration::ZERO }
     }
 
     /// `n_slots` slots with a context of 100 tokens each and steps of 16.
     fn with_slots(n_slots: usize) -> Self {
         Self::new(
-            Limits { n_batch: 16, n_slots, n_parked: 4, kv_tokens: 100 * n_slots, n_guesses: 15 },
+            Limits { n_batch: 16, n_slots, n_kept: 4, kv_tokens: 100 * n_slots, n_guesses: 15 },
             100,
         )
     }
@@ -84,6 +87,14 @@ impl Rig {
     fn with_windows(mut self) -> Self {
         let model = Scripted::new(self.scheduler.limits, Pace::free());
         self.scheduler.model = model.with_windows(self.scheduler.limits.n_slots);
+        self
+    }
+
+    /// The same with a draft model, on a machine where a token more costs a millisecond.
+    fn with_draft(mut self, draft: Draft) -> Self {
+        let model = Scripted::new(self.scheduler.limits, Pace::free());
+        self.scheduler.model = model.with_draft(draft);
+        self.per_token = Duration::from_millis(1);
         self
     }
 
@@ -115,8 +126,8 @@ impl Rig {
         let step = self.scheduler.plan(&stop)?;
         let result = self.scheduler.decode(&step, &stop);
         let began = self.now;
-        self.now += Duration::from_millis(10);
         let n = step.n_tokens();
+        self.now += Duration::from_millis(10) + self.per_token * n as u32;
         self.scheduler.commit(&step, result, began, self.now);
         Some(n)
     }
@@ -284,10 +295,8 @@ fn a_long_prompt_does_not_hold_up_a_stream() {
 
 #[test]
 fn a_request_waits_until_its_tokens_fit_and_is_told_its_place() {
-    let mut rig = Rig::new(
-        Limits { n_batch: 16, n_slots: 4, n_parked: 4, kv_tokens: 120, n_guesses: 0 },
-        100,
-    );
+    let mut rig =
+        Rig::new(Limits { n_batch: 16, n_slots: 4, n_kept: 4, kv_tokens: 120, n_guesses: 0 }, 100);
     let mut big = rig.submit("loop", at_most(96));
     let mut small = rig.submit_as(2, "loop", at_most(30));
     rig.turn();
@@ -354,7 +363,7 @@ fn a_short_prompt_passes_a_long_one_and_the_next_has_to_share() {
 #[test]
 fn slots_take_turns_at_guessing() {
     // A step has three guesses, which one slot takes.
-    let limits = Limits { n_batch: 16, n_slots: 2, n_parked: 4, kv_tokens: 200, n_guesses: 3 };
+    let limits = Limits { n_batch: 16, n_slots: 2, n_kept: 4, kv_tokens: 200, n_guesses: 3 };
     let mut rig = Rig::new(limits, 100);
     let mut clients = [rig.submit("loop ab", at_most(90)), rig.submit("loop cd", at_most(90))];
     for _ in 0..24 {
@@ -368,7 +377,7 @@ fn slots_take_turns_at_guessing() {
 /// The size of the step with four prompts of 30 tokens that come when another stream has made so
 /// many of its tokens.
 fn step_beside(n_generated: usize) -> usize {
-    let limits = Limits { n_batch: 512, n_slots: 5, n_parked: 0, kv_tokens: 500, n_guesses: 0 };
+    let limits = Limits { n_batch: 512, n_slots: 5, n_kept: 0, kv_tokens: 500, n_guesses: 0 };
     let mut rig = Rig::new(limits, 100);
     // A thousand tokens a second, of which a step of 50 ms has 48 and one of 250 ms 256.
     let _first = rig.submit("abcdefghij", Params::default());

@@ -52,6 +52,18 @@ impl StepCosts {
         let cost = (*self.by_size.get(tokens)?)?;
         (self.clock - cost.measured <= LIFETIME).then_some(cost.seconds)
     }
+
+    /// The same, and where it is not known a value between those of the nearest sizes that are;
+    /// `None` beyond the largest of these.
+    pub(super) fn about(&self, tokens: usize) -> Option<f64> {
+        let known = |n| Some((n as f64, self.of(n)?));
+        if let Some((_, seconds)) = known(tokens) {
+            return Some(seconds);
+        }
+        let (more, longer) = (tokens..SIZES).find_map(known)?;
+        let (fewer, shorter) = (0..tokens).rev().find_map(known)?;
+        Some(shorter + (longer - shorter) * (tokens as f64 - fewer) / (more - fewer))
+    }
 }
 
 #[cfg(test)]
@@ -69,6 +81,19 @@ mod tests {
         }
         assert!((costs.of(4).unwrap() - 2.0).abs() < 0.01);
         assert_eq!(costs.of(5), None);
+    }
+
+    #[test]
+    fn what_was_not_measured_lies_between_its_neighbours() {
+        let mut costs = StepCosts::default();
+        costs.observe(4, 1.0);
+        assert_eq!((costs.about(2), costs.about(6)), (None, None));
+        costs.observe(8, 2.0);
+        assert_eq!(
+            (costs.about(4), costs.about(5), costs.about(6)),
+            (Some(1.0), Some(1.25), Some(1.5))
+        );
+        assert_eq!((costs.about(9), costs.about(1000)), (None, None));
     }
 
     #[test]

@@ -20,7 +20,7 @@ fn every_step_rings_for_its_text_and_for_the_first_one_loudly() {
 #[test]
 fn a_slow_client_is_parked_then_dropped_and_does_not_delay_the_other() {
     let mut rig = Rig::new(
-        Limits { n_batch: 16, n_slots: 2, n_parked: 4, kv_tokens: 40_000 * 2, n_guesses: 0 },
+        Limits { n_batch: 16, n_slots: 2, n_kept: 4, kv_tokens: 40_000 * 2, n_guesses: 0 },
         40_000,
     );
     let mut slow = rig.submit("loop", Params::default());
@@ -43,7 +43,7 @@ fn a_slow_client_is_parked_then_dropped_and_does_not_delay_the_other() {
 #[test]
 fn a_parked_client_that_reads_again_gets_everything() {
     let mut rig = Rig::new(
-        Limits { n_batch: 16, n_slots: 1, n_parked: 0, kv_tokens: 40_000, n_guesses: 0 },
+        Limits { n_batch: 16, n_slots: 1, n_kept: 0, kv_tokens: 40_000, n_guesses: 0 },
         40_000,
     );
     let mut client = rig.submit("loop", at_most(20_000));

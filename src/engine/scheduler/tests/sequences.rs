@@ -45,7 +45,7 @@ proptest! {
     fn whatever_clients_do_every_request_ends_exactly_once(
         acts in prop::collection::vec(act(), 1..60),
         n_slots in 1usize..4,
-        n_parked in 0usize..3,
+        n_kept in 0usize..3,
         kv_tokens in 64usize..200,
         n_guesses in 0usize..20,
         kept_tokens in 0usize..80,
@@ -53,7 +53,7 @@ proptest! {
         swapped_a_turn in 1usize..200,
         has_windows in any::<bool>(),
     ) {
-        let limits = Limits { n_batch: 12, n_slots, n_parked, kv_tokens, n_guesses };
+        let limits = Limits { n_batch: 12, n_slots, n_kept, kv_tokens, n_guesses };
         let mut rig = Rig::keeping(kept_tokens, swap_bytes, limits, 64);
         if has_windows {
             rig = rig.with_windows();
@@ -86,7 +86,7 @@ proptest! {
         }
         let Scheduler { model, cache, .. } = &rig.scheduler;
         let on_the_books: Vec<_> = cache.in_cache().into_iter().map(|(_, seq)| seq).collect();
-        for seq in 0..(n_slots + n_parked) as SeqId {
+        for seq in 0..(n_slots + n_kept) as SeqId {
             prop_assert_eq!(model.n_tokens_of(seq) > 0, on_the_books.contains(&seq), "{}", seq);
         }
         prop_assert!(cache.copied().1 <= swap_bytes);

@@ -1,0 +1,116 @@
+//! How many are guessed for whom.
+
+use super::*;
+
+/// Costs of a machine on which a step of n tokens takes 1 + n / 10, in parts of 1,024 of a second.
+fn speculator() -> Speculator {
+    let mut speculator = Speculator::new(105);
+    for n in 1..80 {
+        speculator.observe(Guesser::Ngram, n, (1.0 + n as f64 / 10.0) / 1024.0);
+    }
+    speculator
+}
+
+/// What is guessed for these of `streams` texts, at most 15 tokens.
+fn choose_for(texts: &[Candidate], streams: usize) -> Vec<usize> {
+    let mut outlook = Outlook::without_guesses(streams);
+    let chosen = speculator().choose(Guesser::Ngram, texts, 15, &mut outlook);
+    assert_eq!(outlook.tokens, streams + chosen.iter().sum::<usize>());
+    chosen
+}
+
+fn choose(chance: f64, most: usize, streams: usize) -> usize {
+    choose_for(&[Candidate { chance, most }], streams)[0]
+}
+
+#[test]
+fn the_surer_the_text_the_longer_the_guess() {
+    assert_eq!(choose(0.05, 15, 1), 0);
+    assert_eq!(choose(0.6, 15, 1), 3);
+    assert_eq!(choose(0.8, 15, 1), 7);
+    assert_eq!(choose(0.98, 15, 1), 15);
+    assert_eq!(choose(0.98, 10, 1), 7, "as far as there is room");
+}
+
+#[test]
+fn in_a_full_step_guesses_do_not_pay() {
+    assert_ne!(choose(0.6, 15, 1), 0);
+    assert_eq!(choose(0.6, 15, 60), 0);
+}
+
+#[test]
+fn guesses_for_one_stream_hold_up_the_others_little() {
+    // The step of two takes 1.2; three more tokens are a quarter of that.
+    assert_eq!(choose(0.98, 15, 2), 3);
+    assert_eq!(choose(0.98, 15, 6), 0, "for which a sixteenth is too little");
+    assert_eq!(choose(0.98, 15, 1), 15, "who is alone");
+}
+
+#[test]
+fn streams_that_all_repeat_themselves_guess_together() {
+    let sure = Candidate { chance: 0.95, most: 15 };
+    assert_eq!(choose_for(&[sure; 4], 4), [3; 4], "of 15 guesses");
+    assert_eq!(choose_for(&[sure; 8], 8), [1; 8]);
+    assert_eq!(choose_for(&[sure; 7], 8), [0; 7], "the eighth would wait");
+    let short = Candidate { most: 2, ..sure };
+    assert_eq!(choose_for(&[sure, short, sure, sure], 4), [3, 1, 3, 3], "as far as there is room");
+}
+
+#[test]
+fn the_surest_texts_guess_and_of_equals_the_first() {
+    let text = |chance| Candidate { chance, most: 15 };
+    assert_eq!(choose_for(&[0.1, 0.9, 0.85].map(text), 3), [0, 1, 1]);
+    let mut outlook = Outlook::without_guesses(2);
+    let equal = [text(0.91), text(0.92)];
+    let chosen = speculator().choose(Guesser::Ngram, &equal, 3, &mut outlook);
+    assert_eq!(chosen, [3, 0]);
+}
+
+#[test]
+fn sizes_are_tried_one_at_a_time_from_the_smallest() {
+    let mut speculator = Speculator::new(105);
+    speculator.observe(Guesser::Ngram, 1, 0.1);
+    let mut tried = Vec::new();
+    for _ in SIZES {
+        let mut outlook = Outlook::without_guesses(1);
+        let text = Candidate { chance: 0.95, most: 15 };
+        let n = speculator.choose(Guesser::Draft, &[text], 15, &mut outlook)[0];
+        tried.push(n);
+        speculator.observe(Guesser::Draft, 1 + n, 0.1 + 0.01 * n as f64);
+    }
+    assert_eq!(tried, SIZES);
+}
+
+#[test]
+fn a_draft_that_was_measured_in_a_bad_moment_gets_another_chance() {
+    let mut speculator = speculator();
+    let choose = |speculator: &Speculator| {
+        let mut outlook = Outlook::without_guesses(1);
+        let text = Candidate { chance: 0.9, most: 15 };
+        speculator.choose(Guesser::Draft, &[text], 15, &mut outlook)[0]
+    };
+    for n in SIZES {
+        speculator.observe(Guesser::Draft, 1 + n, 0.1);
+    }
+    assert_eq!(choose(&speculator), 0);
+    for _ in 0..20_000 {
+        speculator.observe(Guesser::Ngram, 1, 0.0011);
+    }
+    assert_ne!(choose(&speculator), 0);
+}
+
+#[test]
+fn guesses_cost_what_the_step_could_have_made_without_them() {
+    // Steps of 1 and of 4 tokens take 1.1 and 1.4.
+    let price = speculator().price(Guesser::Ngram, 1, 4, 3);
+    assert!((price - 0.3 / 1.1).abs() < 1e-9, "{price}");
+    assert_eq!(speculator().price(Guesser::Draft, 1, 4, 3), 0.0, "who knows");
+}
+
+#[test]
+fn before_any_step_was_measured_nothing_is_guessed() {
+    let mut outlook = Outlook::without_guesses(1);
+    let text = Candidate { chance: 0.99, most: 15 };
+    let chosen = Speculator::new(105).choose(Guesser::Ngram, &[text], 15, &mut outlook);
+    assert_eq!((chosen[0], outlook.tokens), (0, 1));
+}
