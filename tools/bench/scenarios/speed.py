@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
@@ -16,6 +18,9 @@ TOKENS, TIMES = 64, 3
 WAVE_LIGHT_TOKENS, WAVE_TOKENS, WAVE_WORDS = 256, 48, 16
 WAVE_CONTEXT = 512
 PLAIN = f"{OURS}, no guessing"
+Measure = Callable[[int], "dict[str, float]"]
+# Streams that guess together.
+STREAMS = 4
 SAMPLED = {"temp": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "repeat_penalty": 1.1}
 
 
@@ -167,18 +172,25 @@ def sampling(bench: Any) -> list[Row]:
 
 
 def by_off(
-    server: Any, mode: str, prompt: str, count: int, params: dict[str, Any]
-) -> Callable[[int], dict[str, float]]:
-    """Measures the rate with `"speculative":mode` by that with `"off"`. Off, on, on, off, so that a drift
-    hits both."""
+    server: Any, mode: str, prompt: str, count: int, params: dict[str, Any], n: int = 1
+) -> Measure:
+    """Measures the rate of `n` streams with `"speculative":mode` by that with `"off"`, from when all have
+    their first text until the last has ended. Off, on, on, off, so that a drift hits both."""
+
+    def ask(tried: str, i: int) -> Any:
+        # Behind one beginning another end for each, else all would say the same.
+        own = prompt if n == 1 else f"{prompt}{i}"
+        return server.stream().ask(
+            own, max_tokens=count, temp=0, ignore_eos=True, speculative=tried, **params
+        )
 
     def measure(_: int) -> dict[str, float]:
         times = {"off": 0.0, mode: 0.0}
         for tried in ("off", mode, mode, "off"):
-            answer = server.stream().ask(
-                prompt, max_tokens=count, temp=0, ignore_eos=True, speculative=tried, **params
-            )
-            times[tried] += answer.ended - answer.texts[0]
+            with ThreadPoolExecutor(n) as pool:
+                answers = list(pool.map(partial(ask, tried), range(n)))
+            began = max(answer.texts[0] for answer in answers)
+            times[tried] += max(answer.ended for answer in answers) - began
         return {"ratio": times["off"] / times[mode]}
 
     return measure
@@ -204,16 +216,18 @@ def speculation(bench: Any) -> list[Row]:
         cases = (("text that repeats itself", again, bias, goal), ("other text", NEWS, {}, 0.98))
         with bench.serve(model, 1, 1024) as server:
             for what, prompt, params, goal in cases:
-                values = bench.in_turns(
-                    f"{model.stem}, {what}",
-                    "× off",
-                    {OURS: by_off(server, "ngram", prompt, count, params)},
-                )["ratio"]
-                row = Row(
-                    f"guessing ahead: {what}", model.stem, "× off", True, values, [Goal(goal)]
-                )
-                rows.append(row)
+                measure = by_off(server, "ngram", prompt, count, params)
+                rows.append(guessing(bench, model, what, goal, measure))
+    with bench.serve(bench.large, STREAMS, 1024) as server:
+        what = f"{STREAMS} streams that repeat themselves"
+        measure = by_off(server, "ngram", again, TOKENS, {"logit_bias": [[ANY_TOKEN, 100]]}, STREAMS)
+        rows.append(guessing(bench, bench.large, what, 1.5, measure))
     return rows
+
+
+def guessing(bench: Any, model: Path, what: str, goal: float, measure: Measure) -> Row:
+    values = bench.in_turns(f"{model.stem}, {what}", "× off", {OURS: measure})["ratio"]
+    return Row(f"guessing ahead: {what}", model.stem, "× off", True, values, [Goal(goal)])
 
 
 def draft(bench: Any) -> list[Row]:
