@@ -21,7 +21,7 @@ pub const END: Token = 256;
 /// The paper model. The first word of a prompt is its script:
 ///
 /// - `loop` repeats the prompt for ever,
-/// - `walk` goes on for ever and says nothing twice,
+/// - `walk` goes on for ever and says no two bytes twice before 251 others,
 /// - `fail` makes every step it is part of fail,
 /// - `nan` makes sampling fail,
 /// - `lost` does not come back once it was swapped out,
@@ -267,7 +267,6 @@ impl Vocabulary for Paper {
 /// neighbours are 251 positions away from the next such two.
 fn walked(i: usize) -> Token {
     const PRIME: usize = 251;
-    let i = i % (2 * PRIME);
     (i * (i + 1) / 2 % PRIME) as Token
 }
 

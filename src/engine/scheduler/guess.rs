@@ -96,7 +96,7 @@ impl<M: Model> Scheduler<M> {
         self.speculator.choose(guesser, &candidates, left, outlook)
     }
 
-    /// Asks the draft model for so many tokens for each of these slots, where that are any.
+    /// Asks the draft model for so many tokens for each of these slots; 0 is a turn passed.
     fn ask_draft(
         &mut self,
         mut wanted: Vec<(usize, usize)>,

@@ -24,6 +24,10 @@ struct Cost {
     seconds: f64,
     /// The clock then.
     measured: f64,
+    /// Whether it was measured twice. The first step of a size may have to wait for memory and for
+    /// graphs that llama.cpp makes anew, and take five times as long as any later one: believed,
+    /// it would keep the size from being tried again.
+    is_confirmed: bool,
 }
 
 impl Default for StepCosts {
@@ -36,10 +40,14 @@ impl StepCosts {
     /// Learns that a step of `tokens` tokens took `seconds`.
     pub(super) fn observe(&mut self, tokens: usize, seconds: f64) {
         self.clock += seconds;
-        let known = self.of(tokens);
+        let known = self.fresh(tokens);
         let Some(cost) = self.by_size.get_mut(tokens) else { return };
-        let seconds = known.map_or(seconds, |known| known + (seconds - known) * WEIGHT);
-        *cost = Some(Cost { seconds, measured: self.clock });
+        let seconds = match known {
+            None => seconds,
+            Some(Cost { seconds: first, is_confirmed: false, .. }) => first.min(seconds),
+            Some(Cost { seconds: usual, .. }) => usual + (seconds - usual) * WEIGHT,
+        };
+        *cost = Some(Cost { seconds, measured: self.clock, is_confirmed: known.is_some() });
     }
 
     /// A step of so many `seconds` passes that says nothing about these costs.
@@ -49,8 +57,7 @@ impl StepCosts {
 
     /// Seconds of a step of `tokens` tokens, where that is known and still true.
     pub(super) fn of(&self, tokens: usize) -> Option<f64> {
-        let cost = (*self.by_size.get(tokens)?)?;
-        (self.clock - cost.measured <= LIFETIME).then_some(cost.seconds)
+        self.fresh(tokens).filter(|cost| cost.is_confirmed).map(|cost| cost.seconds)
     }
 
     /// The same, and where it is not known a value between those of the nearest sizes that are;
@@ -64,6 +71,12 @@ impl StepCosts {
         let (fewer, shorter) = (0..tokens).rev().find_map(known)?;
         Some(shorter + (longer - shorter) * (tokens as f64 - fewer) / (more - fewer))
     }
+
+    /// What is still true of a size, measured twice or once.
+    fn fresh(&self, tokens: usize) -> Option<Cost> {
+        let cost = (*self.by_size.get(tokens)?)?;
+        (self.clock - cost.measured <= LIFETIME).then_some(cost)
+    }
 }
 
 #[cfg(test)]
@@ -75,6 +88,7 @@ mod tests {
         let mut costs = StepCosts::default();
         assert_eq!(costs.of(4), None);
         costs.observe(4, 1.0);
+        costs.observe(4, 1.0);
         assert_eq!(costs.of(4), Some(1.0));
         for _ in 0..50 {
             costs.observe(4, 2.0);
@@ -84,10 +98,21 @@ mod tests {
     }
 
     #[test]
+    fn a_first_step_that_waited_for_something_is_not_believed() {
+        let mut costs = StepCosts::default();
+        costs.observe(4, 5.0);
+        assert_eq!(costs.of(4), None);
+        costs.observe(4, 1.0);
+        assert_eq!(costs.of(4), Some(1.0));
+    }
+
+    #[test]
     fn what_was_not_measured_lies_between_its_neighbours() {
         let mut costs = StepCosts::default();
         costs.observe(4, 1.0);
+        costs.observe(4, 1.0);
         assert_eq!((costs.about(2), costs.about(6)), (None, None));
+        costs.observe(8, 2.0);
         costs.observe(8, 2.0);
         assert_eq!(
             (costs.about(4), costs.about(5), costs.about(6)),
@@ -99,6 +124,7 @@ mod tests {
     #[test]
     fn what_was_measured_long_ago_is_forgotten() {
         let mut costs = StepCosts::default();
+        costs.observe(8, 9.0);
         costs.observe(8, 9.0);
         costs.pass(LIFETIME - 1.0);
         costs.observe(1, 1.0);
