@@ -31,7 +31,7 @@ const SIZES: [usize; 4] = [1, 3, 7, 15];
 const GUESSES_A_SLOT: u32 = 3;
 
 /// Most guesses of a step, three for each of sixteen streams that repeat themselves: these gain 5 % of
-/// a 0.5B model's rate by guesses and 8 % of a 1B model's. Each costs two rows of logits, 1.2 MB at a
+/// a 0.5B model's rate by guesses and a tenth of a 1B model's. Each costs two rows of logits, 1.2 MB at a
 /// vocabulary of 150,000.
 const MOST_GUESSES: u32 = 48;
 
