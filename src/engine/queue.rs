@@ -16,7 +16,7 @@ use super::slot::Job;
 
 /// Output tokens a job is charged for at first; a client that leaves `max_tokens` open does not
 /// say how many there will be. The account is settled when it ends.
-const EXPECTED_OUTPUT: u64 = 128;
+pub(super) const EXPECTED_OUTPUT: u64 = 128;
 
 /// Tags of more connections than this are swept for those that no longer matter.
 const SWEEP_ABOVE: usize = 256;

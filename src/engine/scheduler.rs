@@ -185,6 +185,7 @@ impl<M: Model> Scheduler<M> {
     fn release(&mut self, slot: Slot<M::Sampler>, now: Instant, end: End) {
         self.model.truncate(slot.seq, 0);
         self.rests_since = Some(now);
+        self.speculator.learn_answer(slot.n_generated());
         self.queue.settle(&slot.job, slot.n_prompt, slot.n_read() + slot.n_generated());
         if let Some(tps) = slot.tokens_per_second() {
             self.stats.set_last_tps(tps);

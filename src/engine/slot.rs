@@ -199,11 +199,13 @@ impl<S> Slot<S> {
     }
 
     /// Whether the draft model may guess, and the answer be long enough for it: it has to read the
-    /// prompt before it can guess, so no shorter than that, unless the prompt is read at once.
-    pub(super) fn may_repay_a_draft(&self) -> bool {
-        let answer = self.reserved.saturating_sub(self.n_prompt);
+    /// prompt before it can guess, so no shorter than that, unless the prompt is read at once or was
+    /// read. An answer is taken to become a `usual` one, or as long again as it is.
+    pub(super) fn may_repay_a_draft(&self, usual: usize) -> bool {
+        let answer = usual.max(self.n_generated()).min(self.reserved.saturating_sub(self.n_prompt));
         let is_long_enough = self.n_prompt <= SHORT_PROMPT || answer >= self.n_prompt;
-        self.guessers.contains(&Guesser::Draft) && is_long_enough
+        let is_read = self.guesses.is_drafted;
+        self.guessers.contains(&Guesser::Draft) && (is_long_enough || is_read)
     }
 
     /// Whether the prompt is still being read.

@@ -19,6 +19,7 @@ use self::account::Account;
 use self::costs::StepCosts;
 use self::lookup::Lookup;
 use self::record::Record;
+use super::queue::EXPECTED_OUTPUT;
 
 /// How many tokens are guessed at a time for a text: with the one they follow 2, and 4, 8 and 16,
 /// since llama.cpp's matrix kernels take rows by fours. Two cost little more than one, so that a guess
@@ -63,6 +64,9 @@ const DRAFT_UNKNOWN: f64 = 0.7;
 /// wrong guess.
 const WEIGHT_OF_OTHERS: f64 = 8.0;
 
+/// What the last answer counts for in how long answers are, against all before.
+const WEIGHT_OF_AN_ANSWER: f64 = 0.2;
+
 /// One text's guesses so far, of either guesser.
 #[derive(Debug, Default)]
 pub(super) struct Guesses {
@@ -78,7 +82,7 @@ pub(super) struct Guesses {
 pub(super) struct Fate {
     pub(super) guessed: usize,
     pub(super) right: usize,
-    /// What they have cost, in tokens; see [`Speculator::price`].
+    /// What they have cost together, in tokens; see [`Speculator::price`].
     pub(super) price: f64,
     /// Whether the text is over, so that those behind the last right one say nothing.
     pub(super) is_over: bool,
@@ -97,6 +101,8 @@ pub(super) struct Speculator {
     drafts: Record,
     /// And what they have brought.
     draft_account: Account,
+    /// Tokens of an answer, a moving average of those that ended.
+    usual_answer: f64,
 }
 
 /// A text for which tokens may be guessed.
@@ -163,6 +169,7 @@ impl Speculator {
             draft: StepCosts::default(),
             drafts: Record::of_all(),
             draft_account: Account::default(),
+            usual_answer: EXPECTED_OUTPUT as f64,
         }
     }
 
@@ -234,17 +241,30 @@ impl Speculator {
         other.pass(seconds);
     }
 
-    /// How many tokens a step of `tokens` tokens could have made of `streams` more in its time than it
-    /// does without its `guessed` ones; 0 where that is not known.
+    /// What a guess of `guesser` has cost in a step of `streams` streams with `by_text` guesses from
+    /// the texts and `by_draft` of the draft model: the tokens that all streams could have made
+    /// without guesses in the time by which these have made the step longer, for each guess. 0 where
+    /// that is not known.
     pub(super) fn price(
         &self,
         guesser: Guesser,
         streams: usize,
-        tokens: usize,
-        guessed: usize,
+        by_text: usize,
+        by_draft: usize,
     ) -> f64 {
-        let costs = self.costs(guesser).of(tokens).zip(self.ngram.of(tokens - guessed));
-        costs.map_or(0.0, |(cost, plain)| (cost / plain - 1.0) * streams as f64)
+        let with_text = streams + by_text;
+        let (before, after, n) = match guesser {
+            Guesser::Ngram => (self.ngram.of(streams), self.ngram.about(with_text), by_text),
+            Guesser::Draft => {
+                (self.ngram.about(with_text), self.draft.of(with_text + by_draft), by_draft)
+            }
+        };
+        match (self.ngram.of(streams), before, after) {
+            (Some(plain), Some(before), Some(after)) if n > 0 => {
+                (after - before) / plain * streams as f64 / n as f64
+            }
+            _ => 0.0,
+        }
     }
 
     /// The probability that the next guess of `guesser` for a text is right; 0 where there is none, or
@@ -281,6 +301,16 @@ impl Speculator {
                 self.drafts.add_run(right, guessed);
             }
         }
+    }
+
+    /// Learns that an answer ended with so many tokens.
+    pub(super) fn learn_answer(&mut self, tokens: usize) {
+        self.usual_answer += (tokens as f64 - self.usual_answer) * WEIGHT_OF_AN_ANSWER;
+    }
+
+    /// Tokens of an answer, as far as can be told before.
+    pub(super) fn usual_answer(&self) -> usize {
+        self.usual_answer as usize
     }
 
     fn costs(&self, guesser: Guesser) -> &StepCosts {

@@ -72,7 +72,8 @@ impl Context {
         params.n_seq_max = options.n_slots + u32::from(options.can_swap);
         // Room for logits is kept for what a step can output, not for the whole batch: 300 MB at
         // a vocabulary of 150,000.
-        params.n_outputs_max = options.n_outputs.min(options.n_ubatch);
+        // llama.cpp wants room for one of each sequence, however few tokens a step may have.
+        params.n_outputs_max = options.n_outputs.min(options.n_ubatch).max(params.n_seq_max);
         params.n_outputs_max_per_seq = 1;
         params.n_threads = options.n_threads;
         // Different counts would make the thread pool be rebuilt between prompt and generation.

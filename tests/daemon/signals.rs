@@ -103,3 +103,12 @@ async fn a_disconnected_client_frees_its_slot() {
     daemon.signal("TERM");
     assert_eq!(daemon.wait().await, Some(0));
 }
+
+#[tokio::test]
+async fn there_may_be_as_many_slots_as_the_smallest_step_has_tokens() {
+    let args = ["--parallel", "64", "--ubatch", "64", "--ctx-size", "64"];
+    let (_daemon, mut socket) = Daemon::start(&args).connect_once().await;
+    let request = json!({"op": "infer", "prompt": "Once", "params": {"max_tokens": 1}});
+    send(&mut socket, request).await;
+    assert!(read_until(&mut socket, is_op("end")).await.is_ok());
+}

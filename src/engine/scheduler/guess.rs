@@ -16,7 +16,7 @@ use super::Scheduler;
 pub(super) struct Guess {
     pub(super) tokens: Vec<Token>,
     /// Whose they are; `None` where nobody was asked.
-    guesser: Option<Guesser>,
+    pub(super) guesser: Option<Guesser>,
 }
 
 /// The guesses of a step.
@@ -59,6 +59,7 @@ impl<M: Model> Scheduler<M> {
             }
         }
         let sizes = self.sizes(Guesser::Ngram, &running, left, &mut outlook);
+        let usual = self.speculator.usual_answer();
         let mut for_draft = Vec::new();
         for (i, n) in running.into_iter().zip(sizes) {
             let Some(slot) = &self.slots[i] else { continue };
@@ -66,7 +67,7 @@ impl<M: Model> Scheduler<M> {
                 left -= n;
                 let tokens = slot.guesses.lookup.guess(&slot.tokens, n);
                 planned.by_slot.insert(i, Guess { tokens, guesser: Some(Guesser::Ngram) });
-            } else if slot.may_repay_a_draft() && self.model.has_draft() {
+            } else if slot.may_repay_a_draft(usual) && self.model.has_draft() {
                 for_draft.push(i);
             }
         }
@@ -126,8 +127,9 @@ impl<M: Model> Scheduler<M> {
         for (&(i, n), mut tokens) in wanted.iter().zip(guesses) {
             tokens.truncate(n);
             if let Some(slot) = &mut self.slots[i] {
-                planned.reads_first |= !slot.guesses.is_drafted;
+                let was_read = slot.guesses.is_drafted;
                 slot.guesses.is_drafted = !tokens.is_empty();
+                planned.reads_first |= !was_read || !slot.guesses.is_drafted;
             }
             planned.by_slot.insert(i, Guess { tokens, guesser: Some(Guesser::Draft) });
         }
@@ -138,8 +140,8 @@ impl<M: Model> Scheduler<M> {
         self.speculator.observe(guesser, tokens, elapsed.as_secs_f64());
     }
 
-    /// Counts the `right` guesses of a slot, each of which has cost `price`, and takes the others
-    /// back. Where the text `is_over` those behind the last one say nothing.
+    /// Counts the `right` guesses of a slot, which have cost `price` tokens together, and takes the
+    /// others back. Where the text `is_over` those behind the last one say nothing.
     pub(super) fn settle_guess(
         &mut self,
         i: usize,
@@ -150,7 +152,7 @@ impl<M: Model> Scheduler<M> {
     ) {
         let Some(slot) = &mut self.slots[i] else { return };
         let guessed = guess.tokens.len();
-        let fate = Fate { guessed, right, price: price * guessed as f64, is_over };
+        let fate = Fate { guessed, right, price, is_over };
         self.speculator.settle(&mut slot.guesses, guess.guesser, fate);
         slot.drafted += guessed;
         slot.accepted += right;

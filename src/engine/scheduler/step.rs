@@ -119,8 +119,8 @@ impl<M: Model> Scheduler<M> {
                     self.learn_cost(step.guesser(), step.n_tokens(), now - began);
                 }
                 self.stats.tally.count_step(step.n_tokens(), now - began);
-                let price = self.price_of_a_guess(step);
-                for take in &step.takes {
+                let prices = self.prices(step);
+                for (take, price) in step.takes.iter().zip(prices) {
                     self.advance(take, price, now);
                 }
                 for slot in step.takes.iter().filter_map(|take| self.slots[take.slot].as_ref()) {
@@ -149,17 +149,19 @@ impl<M: Model> Scheduler<M> {
         }
     }
 
-    /// What each guess of the step has cost, in tokens.
-    fn price_of_a_guess(&self, step: &Step) -> f64 {
-        match step.n_guesses() {
-            0 => 0.0,
-            n => {
-                self.speculator.price(step.guesser(), step.decoding, step.n_tokens(), n) / n as f64
-            }
-        }
+    /// What the guesses of each slot in the step have cost, in tokens.
+    fn prices(&self, step: &Step) -> Vec<f64> {
+        let [by_text, by_draft] =
+            [Guesser::Ngram, Guesser::Draft].map(|guesser| step.n_by(guesser));
+        let price = |take: &Take| {
+            let guesser = take.guess.guesser?;
+            let each = self.speculator.price(guesser, step.decoding, by_text, by_draft);
+            Some(each * take.guess.tokens.len() as f64)
+        };
+        step.takes.iter().map(|take| price(take).unwrap_or(0.0)).collect()
     }
 
-    /// Moves one slot on by what the step computed for it, where each guess has cost `price` tokens.
+    /// Moves one slot on by what the step computed for it, where its guesses have cost `price` tokens.
     fn advance(&mut self, take: &Take, price: f64, now: Instant) {
         let Some(slot) = &mut self.slots[take.slot] else { return };
         let was_reading = slot.is_reading();
@@ -258,6 +260,12 @@ impl Step {
     /// Guessed tokens among them.
     fn n_guesses(&self) -> usize {
         self.takes.iter().map(|take| take.guess.tokens.len()).sum()
+    }
+
+    /// Those of one guesser.
+    fn n_by(&self, guesser: Guesser) -> usize {
+        let guesses = self.takes.iter().map(|take| &take.guess);
+        guesses.filter(|guess| guess.guesser == Some(guesser)).map(|guess| guess.tokens.len()).sum()
     }
 
     /// What the draft model took for its guesses.

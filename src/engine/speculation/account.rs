@@ -11,8 +11,9 @@ const FREE: f64 = 0.5;
 /// And for each token that is generated.
 const FREE_PART: f64 = 0.01;
 
-/// Most tokens that can be saved up: a failed guess of the longest kind costs about so many (7 to 8
-/// with a draft of a seventh of a 1B model, two cores), and shall not end what has been right for long.
+/// Most tokens that can be saved up or owed: a failed guess of the longest kind costs about so many (7 to 8
+/// with a draft of a seventh of a 1B model, two cores), and shall not end what has been right for long. Who owes more than this is tried
+/// again after 800 tokens.
 const MOST: f64 = 8.0;
 
 /// Tokens that may be lost to guesses.
@@ -39,7 +40,7 @@ impl Account {
     }
 
     fn add(&mut self, tokens: f64) {
-        self.balance = (self.balance + tokens).min(MOST);
+        self.balance = (self.balance + tokens).clamp(-MOST, MOST);
     }
 
     /// Whether there may be another guess.
@@ -74,5 +75,15 @@ mod tests {
         assert!(account.has_credit());
         account.settle(0, 1.0);
         assert!(!account.has_credit());
+    }
+
+    #[test]
+    fn whatever_was_lost_there_is_another_guess_some_day() {
+        let mut account = Account::default();
+        account.settle(0, 1e6);
+        account.earn(790);
+        assert!(!account.has_credit());
+        account.earn(20);
+        assert!(account.has_credit());
     }
 }

@@ -6,6 +6,10 @@ const SIZES: usize = 128;
 /// What a new measurement counts for against all before.
 const WEIGHT: f64 = 0.2;
 
+/// A measurement counts as so many times what was usual at most. A process that was stopped for
+/// seconds says nothing about a step, and a machine that has become slower is known after a few.
+const MOST_LONGER: f64 = 3.0;
+
 /// Seconds of steps after which what was measured no longer counts: the machine may have been busy
 /// then, or the texts shorter. To find out anew costs some guesses that do not pay, which a model of
 /// thousands of tokens a second cannot afford every thousand steps.
@@ -45,7 +49,9 @@ impl StepCosts {
         let seconds = match known {
             None => seconds,
             Some(Cost { seconds: first, is_confirmed: false, .. }) => first.min(seconds),
-            Some(Cost { seconds: usual, .. }) => usual + (seconds - usual) * WEIGHT,
+            Some(Cost { seconds: usual, .. }) => {
+                usual + (seconds.min(usual * MOST_LONGER) - usual) * WEIGHT
+            }
         };
         *cost = Some(Cost { seconds, measured: self.clock, is_confirmed: known.is_some() });
     }
@@ -104,6 +110,15 @@ mod tests {
         assert_eq!(costs.of(4), None);
         costs.observe(4, 1.0);
         assert_eq!(costs.of(4), Some(1.0));
+    }
+
+    #[test]
+    fn a_step_that_was_held_up_for_seconds_says_little() {
+        let mut costs = StepCosts::default();
+        costs.observe(4, 0.01);
+        costs.observe(4, 0.01);
+        costs.observe(4, 8.0);
+        assert!(costs.of(4).unwrap() < 0.015);
     }
 
     #[test]

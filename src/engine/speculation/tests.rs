@@ -110,9 +110,19 @@ fn a_draft_that_was_measured_in_a_bad_moment_gets_another_chance() {
 #[test]
 fn guesses_cost_what_the_step_could_have_made_without_them() {
     // Steps of 1 and of 4 tokens take 1.1 and 1.4.
-    let price = speculator().price(Guesser::Ngram, 1, 4, 3);
-    assert!((price - 0.3 / 1.1).abs() < 1e-9, "{price}");
-    assert_eq!(speculator().price(Guesser::Draft, 1, 4, 3), 0.0, "who knows");
+    let price = speculator().price(Guesser::Ngram, 1, 3, 0);
+    assert!((price - 0.1 / 1.1).abs() < 1e-9, "{price}");
+    assert_eq!(speculator().price(Guesser::Draft, 1, 0, 3), 0.0, "who knows");
+}
+
+#[test]
+fn who_guesses_from_the_text_does_not_pay_for_the_draft_model() {
+    let mut speculator = speculator();
+    // Two streams, for one of which the text guesses three and for one the draft model three more.
+    measure(&mut speculator, Guesser::Draft, 8, 3.6 / 1024.0);
+    let price = |guesser| speculator.price(guesser, 2, 3, 3) * 1.2;
+    assert!((price(Guesser::Ngram) - 0.1 * 2.0).abs() < 1e-9);
+    assert!((price(Guesser::Draft) - 0.7 * 2.0).abs() < 1e-9, "(3.6 - 1.5) / 3");
 }
 
 #[test]

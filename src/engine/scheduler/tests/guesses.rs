@@ -47,6 +47,29 @@ fn a_long_prompt_is_not_read_a_second_time_for_a_short_answer() {
 }
 
 #[test]
+fn how_long_an_answer_may_become_says_little_of_how_long_it_will_be() {
+    let limits = Limits { n_batch: 16, n_slots: 1, n_kept: 4, kv_tokens: 240, n_guesses: 15 };
+    let mut rig = Rig::new(limits, 240).with_draft(Draft::Right);
+    for _ in 0..20 {
+        let mut client = rig.submit("walk", at_most(5));
+        rig.drive(&mut [&mut client]);
+    }
+    let mut client = rig.submit(&format!("walk{}", "x".repeat(66)), Params::default());
+    let at =
+        |rig: &Rig| rig.scheduler.slots[0].as_ref().map(|slot| (slot.n_generated(), slot.drafted));
+    while at(&rig).is_none_or(|(tokens, _)| tokens < 65) {
+        rig.turn();
+        client.read();
+    }
+    assert_eq!(at(&rig).unwrap().1, 0, "answers are short, and it pays for no reading");
+    while at(&rig).is_some_and(|(tokens, _)| tokens < 140) {
+        rig.turn();
+        client.read();
+    }
+    assert!(at(&rig).unwrap().1 > 20, "this one is as long as its prompt, and may be longer");
+}
+
+#[test]
 fn streams_that_all_repeat_themselves_guess_in_the_same_steps() {
     let mut rig = Rig::with_slots(4).with_draft(Draft::Wrong);
     let mut clients = ["ab", "abc", "abcd", "abcde"].map(|turns| {
