@@ -131,8 +131,8 @@ pub(super) struct Typed {
     flash_attn: Switch,
 
     /// Whether tokens are guessed ahead, which makes texts that repeat themselves faster and
-    /// changes none: off, ngram (from the text itself), or auto (from the draft model too, if there
-    /// is one). Where it does not pay it stops by itself
+    /// changes none but by rounding: off, ngram (from the text itself), or auto (from the draft model too, if there
+    /// is one), for requests that do not say otherwise. Where it does not pay it stops by itself
     #[arg(
         long,
         value_name = "HOW",

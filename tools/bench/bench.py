@@ -215,14 +215,25 @@ def options() -> argparse.Namespace:
     unknown = set(arguments.only.split()) - set(SCENARIOS)
     if unknown:
         parser.error(f"no scenario {' '.join(unknown)}; there are: {' '.join(SCENARIOS)}")
+    for model in arguments.models.split():
+        if not is_gguf(Path(model)):
+            parser.error(f"no GGUF file {model}; leave MODELS out to have models made")
     return arguments
+
+
+def is_gguf(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"GGUF"
+    except OSError:
+        return False
 
 
 def main() -> int:
     arguments = options()
     # A plain kill, too, must pass through the `finally` that stop servers.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    load_before = busy_before()
+    cores_before = busy_before()
     bench = Bench(arguments)
     chosen = arguments.only.split() or [
         name for name in SCENARIOS if name != "soak" or arguments.soak > 0
@@ -243,7 +254,7 @@ def main() -> int:
             bench.journal.note(f"failed: {error}")
             results.append((name, []))
             failed.append(name)
-    report.write(out, bench, results, load_before)
+    report.write(out, bench, results, cores_before)
     if failed:
         print(f"bench: failed: {' '.join(failed)}")
     return 1 if failed else 0

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import time
 
-LOAD_WARNING = 0.5
+# Cores that others keep busy beyond which figures say little, and how long that is looked at. The
+# load average would not do: it is still high after the build that comes before.
+BUSY_WARNING = 0.2
+BUSY_SECONDS = 3
 
 
 class Journal:
@@ -44,13 +47,23 @@ class Journal:
 
 
 def busy_before() -> float:
-    """The load average, and a warning if the machine is not quiet."""
-    load = os.getloadavg()[0]
-    if load > LOAD_WARNING:
+    """How many cores others keep busy, and a warning if that is more than hardly any."""
+    used, total = cpu_times()
+    time.sleep(BUSY_SECONDS)
+    used_later, total_later = cpu_times()
+    cores = (os.cpu_count() or 1) * (used_later - used) / max(total_later - total, 1)
+    if cores > BUSY_WARNING:
         print(
-            f"bench: the load average is {load:.1f}: something else is running. llama.cpp's threads"
-            " wait for each other,\nso the figures will be far too low; they are good for trying"
-            " the bench only.",
+            f"bench: something else keeps {cores:.1f} cores busy. llama.cpp's threads wait for each"
+            " other,\nso the figures will be far too low; they are good for trying the bench only.",
             flush=True,
         )
-    return load
+    return cores
+
+
+def cpu_times() -> tuple[int, int]:
+    """Ticks in which processors had work, and all ticks."""
+    with open("/proc/stat", encoding="ascii") as stat:
+        ticks = [int(word) for word in stat.readline().split()[1:9]]
+    idle, waiting = ticks[3:5]
+    return sum(ticks) - idle - waiting, sum(ticks)

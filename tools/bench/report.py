@@ -20,9 +20,9 @@ from scenarios import SCENARIOS
 Results = list[tuple[str, list[Row]]]
 
 
-def write(out: Path, bench: Any, results: Results, load_before: float) -> None:
+def write(out: Path, bench: Any, results: Results, cores_before: float) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    facts = about(bench, load_before)
+    facts = about(bench, cores_before)
     rows = [row for _, found in results for row in found]
     (out / "benchmarks.svg").write_text(chart.draw(rows))
     (out / "benchmarks.json").write_text(
@@ -33,7 +33,7 @@ def write(out: Path, bench: Any, results: Results, load_before: float) -> None:
     print(f"\nbench: wrote BENCHMARKS.md, benchmarks.svg and benchmarks.json to {out}")
 
 
-def about(bench: Any, load_before: float) -> dict[str, str]:
+def about(bench: Any, cores_before: float) -> dict[str, str]:
     """The machine and the versions."""
     cpu = re.search(r"model name\s*: (.+)", read("/proc/cpuinfo"))
     memory = re.search(r"MemTotal:\s+(\d+)", read("/proc/meminfo"))
@@ -46,7 +46,7 @@ def about(bench: Any, load_before: float) -> dict[str, str]:
         "processor": f"{cpu.group(1) if cpu else platform.processor()}, {os.cpu_count()} cores",
         "memory": f"{int(memory.group(1)) / 1024**2:.0f} GiB" if memory else "unknown",
         "system": f"{platform.system()} {platform.release()}",
-        "load before": f"{load_before:.2f}",
+        "busy before": f"{cores_before:.2f} cores",
         "threads": f"{bench.threads} for every contestant",
         "turns": f"{bench.turns}"
         + (", short ones: these figures prove nothing" if bench.quick else ""),
@@ -152,7 +152,7 @@ def table(head: list[str], lines: list[list[str]]) -> str:
 
 def terminal(rows: list[Row]) -> str:
     """Every row and what became of its goals, in columns."""
-    lines = [["", "model", "measured", "goal", "reached", ""]]
+    lines = [["", "model", "measured", "goal", "by theirs", "is"]]
     for row in rows:
         ours = f"{row.summary(OURS)} {row.unit}"
         if not row.goals:
@@ -161,7 +161,7 @@ def terminal(rows: list[Row]) -> str:
             summary, kept = row.outcome(goal)
             first = [row.what, row.model, ours] if place == 0 else ["", "", ""]
             ratio = f"{summary} ×" if goal.peers else ""
-            lines.append([*first, row.wording(goal), ratio, "" if kept else "MISSED"])
+            lines.append([*first, row.wording(goal), ratio, "reached" if kept else "MISSED"])
     widths = [max(len(line[column]) for line in lines) for column in range(6)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines
