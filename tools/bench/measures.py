@@ -26,14 +26,16 @@ class Summary:
         return cls(statistics.median(values), min(values), max(values), len(values))
 
     def __str__(self) -> str:
+        return self.with_range(number(self.median))
+
+    def exact(self) -> str:
+        """With one digit more, where the usual ones would hide on which side of a bound it lies."""
+        return self.with_range(f"{self.median:.3f}")
+
+    def with_range(self, median: str) -> str:
         if self.turns == 1 or number(self.least) == number(self.most):
-            return number(self.median)
-        return f"{number(self.median)} [{number(self.least)}..{number(self.most)}]"
-
-
-def exact(value: float) -> str:
-    """With one digit more, where the usual ones would hide on which side of a bound it lies."""
-    return f"{value:.3f}"
+            return median
+        return f"{median} [{number(self.least)}..{number(self.most)}]"
 
 
 def number(value: float) -> str:

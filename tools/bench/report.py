@@ -14,7 +14,7 @@ from typing import Any
 
 import chart
 import peers
-from measures import OURS, Goal, Row, Summary, exact, number
+from measures import OURS, Goal, Row, Summary, number
 from scenarios import SCENARIOS
 
 Results = list[tuple[str, list[Row]]]
@@ -51,7 +51,7 @@ def about(bench: Any, cores_before: float) -> dict[str, str]:
         "turns": f"{bench.turns}"
         + (", short ones: these figures prove nothing" if bench.quick else ""),
         "models": models,
-        "inference-core": " · ".join(said.stdout.split("\n"))
+        "inference-core": " · ".join(" ".join(line.split()) for line in said.stdout.splitlines())
         .strip(" ·")
         .removeprefix("inference-core "),
         "llama.cpp's programs": f"{peers.version(bench.peers)}, as in {peers.PACKAGE} {peers.VERSION},"
@@ -117,7 +117,7 @@ def markdown(facts: dict[str, str], bench: Any, results: Results) -> str:
 def goal_line(row: Row, goal: Goal) -> list[str]:
     summary, kept = row.outcome(goal)
     is_close = not kept and number(summary.median) == number(goal.bound)
-    measured = exact(summary.median) if is_close else f"{summary}"
+    measured = summary.exact() if is_close else f"{summary}"
     measured += " ×" if goal.peers else ""
     cells = [row.what, row.model, row.wording(goal), measured, "reached" if kept else "missed"]
     return cells if kept else [f"**{cell}**" for cell in cells]
