@@ -108,6 +108,29 @@ fn a_draft_that_was_measured_in_a_bad_moment_gets_another_chance() {
 }
 
 #[test]
+fn a_draft_that_is_seldom_wrong_is_not_given_up_for_one_bad_guess() {
+    // Only the longest guesses of the draft pay, as measured with a 1B model.
+    let mut speculator = Speculator::new(105);
+    measure(&mut speculator, Guesser::Ngram, 1, 0.014);
+    for (tokens, seconds) in [(2, 0.027), (4, 0.049), (8, 0.085), (16, 0.123)] {
+        measure(&mut speculator, Guesser::Draft, tokens, seconds);
+    }
+    let mut settle = |guesses: &mut Guesses, right| {
+        let fate = Fate { guessed: 15, right, price: 7.8, is_over: false };
+        speculator.settle(guesses, Some(Guesser::Draft), fate);
+    };
+    let mut others = Guesses::default();
+    (0..4).for_each(|_| settle(&mut others, 15));
+    settle(&mut others, 12);
+    let mut guesses = Guesses::default();
+    settle(&mut guesses, 4);
+    let chance = speculator.chance(Guesser::Draft, &guesses);
+    let text = Candidate { chance, most: 15 };
+    let mut outlook = Outlook::without_guesses(1);
+    assert_eq!(speculator.choose(Guesser::Draft, &[text], 15, &mut outlook), [15], "{chance}");
+}
+
+#[test]
 fn guesses_cost_what_the_step_could_have_made_without_them() {
     // Steps of 1 and of 4 tokens take 1.1 and 1.4.
     let price = speculator().price(Guesser::Ngram, 1, 3, 0);
