@@ -6,7 +6,7 @@
 use std::process::Command;
 
 /// Instructions that llama.cpp has kernels for.
-const KNOWN_FLAGS: [&str; 10] = [
+const KNOWN_FLAGS: [&str; 11] = [
     "avx",
     "avx2",
     "f16c",
@@ -14,6 +14,7 @@ const KNOWN_FLAGS: [&str; 10] = [
     "avx512f",
     "avx512vnni",
     "avx512bf16",
+    "avx512fp16",
     "neon",
     "dotprod",
     "i8mm",

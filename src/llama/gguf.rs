@@ -6,6 +6,7 @@
 //! tensors do not all lie inside the file, unless its header alone is wanted. What the metadata means is left to [`super::source`].
 
 mod input;
+mod order;
 mod tokens;
 mod types;
 
@@ -75,8 +76,9 @@ pub(super) struct Tensor {
     pub(super) part: Part,
     /// The layer whose attention keys it makes, where it does, and how long they are together.
     pub(super) keys: Option<(usize, u64)>,
-    /// Whether ggml on this processor computes it from a copy in another order.
-    pub(super) is_repacked: bool,
+    /// Bytes of the copy in another order that ggml computes from on this processor; `None` where
+    /// it computes from what the file has. Embeddings have one where they are the output, too.
+    pub(super) copy: Option<u64>,
     /// Why nothing can be computed with it, where that is so.
     pub(super) complaint: Option<String>,
 }

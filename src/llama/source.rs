@@ -13,7 +13,7 @@ use sysinfo::System;
 use crate::domain::ModelInfo;
 
 use super::error::{LoadError, one_line};
-use super::gguf::{Extent, Header};
+use super::gguf::{Extent, Header, Part, Tensor};
 use super::offload::Sizes;
 
 /// The built-in demo model.
@@ -103,11 +103,10 @@ fn read(source: &Source, read_header: ReadHeader) -> Result<Description, LoadErr
     };
     let info = info(source, &header).map_err(unusable)?;
     let mut sizes = Sizes::read(&header, &info.arch, info.n_layers);
-    let repacked = header.tensors.iter().filter(|tensor| tensor.is_repacked);
-    let repacked: u64 = repacked.filter_map(|tensor| tensor.bytes).sum();
+    let copies = Copies::of(&header.tensors, sizes.is_tied);
     let is_file = *source != Source::Demo;
-    let is_mappable = is_file && is_better_mapped(info.size_bytes, repacked, spare_memory());
-    sizes.copied = if is_mappable { repacked } else { 0 };
+    let is_mappable = is_file && is_better_mapped(info.size_bytes, copies.bytes, spare_memory());
+    sizes.copied = if is_mappable { copies.bytes } else { copies.bytes - copies.originals };
     Ok(Description {
         source: source.clone(),
         info,
@@ -118,10 +117,35 @@ fn read(source: &Source, read_header: ReadHeader) -> Result<Description, LoadErr
     })
 }
 
-/// See [`Description::is_mappable`], for a file of `size` bytes of which `repacked` are computed
-/// from copies.
-fn is_better_mapped(size: u64, repacked: u64, spare: u64) -> bool {
-    repacked.saturating_mul(2) <= size && size > spare / 2
+/// What ggml computes from copies in another order.
+struct Copies {
+    /// Bytes of the copies.
+    bytes: u64,
+    /// Bytes of what they are copies of, where a file that is read is not needed for anything else.
+    originals: u64,
+}
+
+impl Copies {
+    fn of(tensors: &[Tensor], is_tied: bool) -> Self {
+        let (mut bytes, mut originals) = (0, 0);
+        for tensor in tensors {
+            let Some(copy) = tensor.copy else { continue };
+            match tensor.part {
+                Part::Embedding if is_tied => bytes += copy,
+                Part::Embedding => {}
+                _ => {
+                    bytes += copy;
+                    originals += tensor.bytes.unwrap_or(0);
+                }
+            }
+        }
+        Self { bytes, originals }
+    }
+}
+
+/// See [`Description::is_mappable`], for a file of `size` bytes, and so many of copies.
+fn is_better_mapped(size: u64, copies: u64, spare: u64) -> bool {
+    copies.saturating_mul(2) <= size && size > spare / 2
 }
 
 /// Bytes that may be taken without pushing others out: of the machine, or of the container. 0 where

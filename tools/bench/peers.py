@@ -14,6 +14,8 @@ PACKAGE, VERSION = "llama-cpp-python", "0.3.36"
 PROGRAMS = ("llama-server", "llama-bench", "llama-batched-bench")
 # For the processor at hand, as the daemon is; the rest is as llama.cpp sets it.
 OPTIONS = ("-DGGML_NATIVE=ON", "-DCMAKE_BUILD_TYPE=Release", "-DLLAMA_CURL=OFF")
+# As for the daemon: without it an older GCC makes programs that die on processors with AMX.
+MENDED_HEADERS = Path(__file__).resolve().parents[2] / "toolchain/include"
 
 
 def get(cache: Path, given: str | None) -> Path:
@@ -57,12 +59,17 @@ def compile_in(source: Path) -> None:
     jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(os.cpu_count() or 1))
     print(f"bench: compiling {', '.join(PROGRAMS)}: about six minutes on two cores", flush=True)
     log = source / "build.log"
+    others = filter(None, [os.environ.get("CPATH")])
+    environment = os.environ | {"CPATH": os.pathsep.join([str(MENDED_HEADERS), *others])}
     with log.open("wb") as out:
         for step in (
             ["cmake", "-B", "build", *OPTIONS],
             ["cmake", "--build", "build", "-j", jobs, "--target", *PROGRAMS],
         ):
-            if subprocess.run(step, cwd=source, stdout=out, stderr=out, check=False).returncode:
+            done = subprocess.run(
+                step, cwd=source, env=environment, stdout=out, stderr=out, check=False
+            )
+            if done.returncode:
                 sys.exit(f"bench: {' '.join(step)} failed; see {log}")
 
 

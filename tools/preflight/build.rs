@@ -1,7 +1,7 @@
 //! Looks for what the build of llama.cpp needs: cmake, make, a C++ compiler, libclang and its headers.
 //!
 //! Everything there: silence. Something missing: one `error:` line that names it and the package
-//! to install, and the build stops. The search is never stricter than the one that llama.cpp's
+//! to install, and the build stops. A variable in the way of a workaround: a warning. The search is never stricter than the one that llama.cpp's
 //! build script makes later, and systems whose habits are not known here pass unjudged.
 
 use std::env;
@@ -12,11 +12,12 @@ use std::process::Command;
 
 /// Read here, and able to change the verdict. `PATH` is left out on purpose: it differs between
 /// a shell and an editor, and a rerun after a success would rebuild the daemon for nothing.
-const READ: [&str; 9] = [
+const READ: [&str; 10] = [
     "BINDGEN_EXTRA_CLANG_ARGS",
     "CLANG_PATH",
     "CMAKE",
     "CMAKE_GENERATOR",
+    "CPATH",
     "CXX",
     "LD_LIBRARY_PATH",
     "LIBCLANG_PATH",
@@ -51,6 +52,27 @@ fn main() {
     if !missing.is_empty() {
         println!("cargo::error={}", advice(&missing));
     }
+    if let Some(warning) = unmended() {
+        println!("cargo::warning={warning}");
+    }
+}
+
+/// What to say where `.cargo/config.toml` could not put its folder of headers into `CPATH`, because
+/// that is set, on a processor that needs them.
+fn unmended() -> Option<String> {
+    let has_amx = fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("amx_tile"));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../toolchain/include");
+    let folder = folder.canonicalize().ok()?;
+    let path = variable("CPATH").unwrap_or_default();
+    let is_named =
+        env::split_paths(&path).any(|path| path.canonicalize().ok().as_ref() == Some(&folder));
+    (has_amx && !is_named).then(|| {
+        format!(
+            "this processor has AMX, for which GCC before 11.5, 12.4 and 13.3 miscompiles \
+             llama.cpp: add {} to CPATH, or the daemon may die at its first prompt",
+            folder.display()
+        )
+    })
 }
 
 /// One line: what is missing, and how this machine gets it.

@@ -7,6 +7,7 @@ use std::io::{self, Read, Seek};
 
 use llama_cpp_sys_2 as sys;
 
+use super::order::{self, Matrix};
 use super::{MAX_COUNT, MAX_DIMS, MAX_NAME, Part, Tensor, Value, types};
 
 /// Longest header: ten times that of a model with a quarter of a million tokens. llama.cpp reads
@@ -259,17 +260,12 @@ impl<F: Read + Seek> Input<F> {
         let layer = name.strip_prefix("blk.").and_then(|name| name.strip_suffix(".attn_k.weight"));
         let keys = layer.and_then(|layer| Some((layer.parse().ok()?, elements / row)));
         let part = Part::of(&name);
-        let is_matrix = matches!(part, Part::Layer(_) | Part::Experts(_)) && n_dims > 1;
-        let is_repacked = is_matrix && repacks(kind) && (elements / row).is_multiple_of(8);
+        let matrix = bytes.filter(|_| n_dims > 1);
+        let matrix = matrix.map(|bytes| Matrix { kind, part, row, rows: elements / row, bytes });
+        let copy = matrix.and_then(|matrix| matrix.copy(order::has_amx()));
         let complaint = types::complaint(&name, n_dims, kind);
-        Ok((Tensor { name, elements, bytes, part, keys, is_repacked, complaint }, offset))
+        Ok((Tensor { name, elements, bytes, part, keys, copy, complaint }, offset))
     }
-}
-
-/// The types of which ggml makes such copies on x86 with AVX2, for matrices whose rows are a
-/// multiple of eight (`ggml_repack_get_optimal_repack_type` in `ggml-cpu/repack.cpp`).
-fn repacks(kind: u32) -> bool {
-    cfg!(target_feature = "avx2") && matches!(kind, sys::GGML_TYPE_Q4_0 | sys::GGML_TYPE_Q4_K)
 }
 
 /// Weights in a block of a ggml type, and its bytes; `None` for types this ggml does not know.

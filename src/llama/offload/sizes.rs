@@ -90,7 +90,7 @@ pub(in crate::llama) struct Sizes {
     pub(in crate::llama) output: u64,
     /// Whether the output matrix is the token embeddings once more: a card gets a copy of its own.
     pub(in crate::llama) is_tied: bool,
-    /// Bytes that a processor copies into another order beside the mapped file.
+    /// Bytes that copies in another order take with the processor beside what the file has.
     pub(in crate::llama) copied: u64,
     /// Bytes of the largest matrix of a layer, experts aside.
     pub(super) largest: u64,
