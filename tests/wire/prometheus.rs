@@ -235,6 +235,17 @@ async fn the_dashboard_shows_what_the_page_has_and_all_of_it() {
     }
 }
 
+#[tokio::test]
+async fn the_document_names_every_metric_of_the_page() {
+    let page = full_page().await;
+    let document = include_str!("../../docs/MONITORING.md");
+    let words = || document.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+    let names = page.types.keys().map(|name| name.strip_prefix("inference_core_").unwrap());
+    let is_named = |name: &&str| words().any(|word| word.trim_end_matches("_total") == *name);
+    let unnamed: Vec<&str> = names.filter(|name| !is_named(name)).collect();
+    assert!(unnamed.is_empty(), "{unnamed:?}");
+}
+
 #[test]
 fn curves_of_several_instances_have_names_of_their_own_on_the_dashboard() {
     for (title, query, legend) in curves() {
