@@ -68,6 +68,14 @@ pub(super) fn print(
         ubatch = llama.ubatch,
         address = address(listeners),
     ));
+    if let Some(draft) = draft.filter(|draft| draft.size_bytes > *size_bytes / 2) {
+        say(&format!(
+            "  warning: the draft has {} and the model {}, so its guesses will hardly pay: a tenth \
+             of the model is usual",
+            bytes(draft.size_bytes as f64),
+            bytes(*size_bytes as f64)
+        ));
+    }
     if !plan.placement.cards.is_empty() {
         let page = PlanPage::new(description, plan);
         say(page.places().trim_end());

@@ -152,6 +152,14 @@ fn a_draft_model_is_planned_with_the_processor() {
 }
 
 #[test]
+fn a_draft_as_large_as_the_model_is_used_with_a_warning() {
+    let draft = demo_path();
+    let said = start(&["--draft", draft.to_str().unwrap()]);
+    assert!(said.contains("warning: the draft has 3.1 MiB and the model 3.1 MiB"), "{said}");
+    assert!(!start(&[]).contains("warning"), "without a draft there is nothing to warn of");
+}
+
+#[test]
 fn a_draft_model_with_more_tokens_is_refused_before_anything_is_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let mut other = Gguf::random("llama", 1);
