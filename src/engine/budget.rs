@@ -3,7 +3,11 @@
 //! Pure arithmetic. Decoding slots are served before anything here is asked; what is decided here
 //! is how much reading may lengthen their step, and how the readers share it.
 
+mod wide;
+
 use std::time::Duration;
+
+use self::wide::{WideSteps, wide_rows};
 
 /// Steps with prompts have a multiple of so many tokens. On a CPU llama.cpp multiplies packed
 /// matrices by so many rows at once, and a step of 8 or 12 tokens takes as long as one of 16 (1B
@@ -27,6 +31,15 @@ const SLOW_PERCENT: u32 = 120;
 /// No step is slow that takes less than so many steps in which nobody reads: smaller ones would make
 /// the streams of a slow model hardly smoother.
 const STEPS_OF_A_SLOW_MODEL: u32 = 3;
+
+/// Slow steps of [`HOPELESS_ROWS`] that take so long, in percent of the target, are hopeless: whether
+/// wide ones are better is then tried where it is not known. That costs a stream a second and more
+/// where they are not, so it has to be worth a try: on the machine of [`LEAST_ROWS`] it is none up to
+/// 7,000 tokens.
+const HOPELESS_PERCENT: u32 = 180;
+
+/// No larger steps are hopeless: smaller ones may help.
+const HOPELESS_ROWS: usize = 4;
 
 /// Slow steps in a row until there are fewer tokens in one: a single one says little.
 const SLOW_STEPS: u32 = 2;
@@ -54,6 +67,19 @@ pub(super) const STEPS_BETWEEN_PASSES: u32 = 4;
 /// Steps with fewer prompt tokens say little about the cost of one.
 const MEASURABLE_CHUNK: usize = 8;
 
+/// What a step was made of.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tokens {
+    /// Tokens of slots that generate, one each.
+    pub(super) decoding: usize,
+    /// Prompt tokens.
+    pub(super) prompt: usize,
+    /// Guesses.
+    pub(super) guessed: usize,
+    /// How far into their prompts those are who read: the most of them.
+    pub(super) depth: usize,
+}
+
 /// Decides the size of a step from how fast the last ones were.
 #[derive(Debug)]
 pub(super) struct StepBudget {
@@ -65,6 +91,8 @@ pub(super) struct StepBudget {
     slowness: usize,
     /// Slow steps in a row.
     slow_steps: u32,
+    /// What is read in while somebody is streaming where small steps do not become short.
+    wide: WideSteps,
     /// How long the last step took in which nobody read or guessed.
     without_reading: Duration,
 }
@@ -77,6 +105,7 @@ impl StepBudget {
             tokens_per_second: None,
             slowness: 0,
             slow_steps: 0,
+            wide: WideSteps::default(),
             without_reading: Duration::ZERO,
         }
     }
@@ -104,7 +133,11 @@ impl StepBudget {
         let least = if is_alone { SOLO_ROWS } else { self.least(decoding) };
         // A slow step is as small as it can be, whatever the rate of the last ones promises.
         let is_slow = decoding > 0 && self.slowness > 0;
-        let rows = if is_slow { least } else { rows.max(least) };
+        let rows = match is_slow {
+            true if self.wide.are_taken() => wide_rows(decoding),
+            true => least,
+            false => rows.max(least),
+        };
         // A short rest would cost nearly as much as a whole step.
         let rest = remaining.first().filter(|&&rest| is_alone && rest <= 2 * rows);
         rest.copied().unwrap_or(rows).min(self.n_batch).saturating_sub(decoding)
@@ -116,22 +149,21 @@ impl StepBudget {
         (decoding + rows / 2).next_multiple_of(rows)
     }
 
-    /// Learns from a step of `decoding` single tokens, `prompt` prompt tokens and `guessed` guesses.
-    pub(super) fn observe(
-        &mut self,
-        decoding: usize,
-        prompt: usize,
-        guessed: usize,
-        elapsed: Duration,
-    ) {
+    /// Learns from a step that took so long.
+    pub(super) fn observe(&mut self, step: Tokens, elapsed: Duration) {
+        let Tokens { decoding, prompt, guessed, .. } = step;
+        self.wide.learn(step, elapsed);
         if prompt == 0 {
             self.slowness = 0;
+            self.wide.end();
             // With guesses it takes as long as with a prompt, which would then never be slow.
             if guessed == 0 {
                 self.without_reading = elapsed;
             }
+        } else if decoding > 0 && self.wide.are_taken() {
+            self.wide.check(step, elapsed);
         } else if decoding > 0 && decoding + prompt == self.least(decoding) {
-            self.adapt(elapsed);
+            self.adapt(step, elapsed);
         }
         if prompt < MEASURABLE_CHUNK || elapsed.is_zero() {
             return;
@@ -143,8 +175,9 @@ impl StepBudget {
         });
     }
 
-    /// Makes the smallest steps smaller if they are slow, and larger if they are not at all.
-    fn adapt(&mut self, elapsed: Duration) {
+    /// Makes the smallest steps smaller if they are slow, and larger if they are not at all. Where
+    /// smaller ones are worth less than wide ones, it is these that follow.
+    fn adapt(&mut self, step: Tokens, elapsed: Duration) {
         let slow =
             (self.target * SLOW_PERCENT / 100).max(STEPS_OF_A_SLOW_MODEL * self.without_reading);
         if elapsed <= slow {
@@ -156,9 +189,15 @@ impl StepBudget {
             return;
         }
         self.slow_steps += 1;
-        if self.slow_steps >= SLOW_STEPS {
-            self.slow_steps = 0;
-            self.slowness = (self.slowness + 1).min(LEAST_ROWS.len() - 1);
+        if self.slow_steps < SLOW_STEPS {
+            return;
+        }
+        self.slow_steps = 0;
+        let is_hopeless = LEAST_ROWS[self.slowness] <= HOPELESS_ROWS
+            && elapsed > self.target * HOPELESS_PERCENT / 100;
+        self.slowness = (self.slowness + 1).min(LEAST_ROWS.len() - 1);
+        if wide_rows(step.decoding) <= self.n_batch {
+            self.wide.weigh(step, elapsed, is_hopeless);
         }
     }
 }
@@ -217,152 +256,4 @@ pub(super) fn pass(shares: &mut [usize], remaining: &[usize]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TARGET: Duration = Duration::from_millis(100);
-
-    #[test]
-    fn a_step_fills_the_batch_when_nobody_streams_and_the_model_is_fast() {
-        let mut budget = StepBudget::new(TARGET, 512);
-        assert_eq!(budget.prompt_tokens(0, false, &[2000]), SOLO_ROWS, "not before that is known");
-        budget.observe(0, SOLO_ROWS, 0, Duration::from_millis(10));
-        assert_eq!(budget.prompt_tokens(0, false, &[2000]), 512);
-    }
-
-    #[test]
-    fn a_step_shrinks_to_the_target_while_others_stream_or_read() {
-        let mut budget = StepBudget::new(TARGET, 512);
-        budget.observe(1, 99, 0, Duration::from_millis(100));
-        // A thousand tokens a second, of which 100 ms have a hundred.
-        assert_eq!(budget.prompt_tokens(2, false, &[900]), 94);
-        assert_eq!(budget.prompt_tokens(0, false, &[900, 900]), 96);
-        assert_eq!(budget.prompt_tokens(0, false, &[900]), 256, "alone, a quarter of a second");
-        assert_eq!(
-            budget.prompt_tokens(0, false, &[400]),
-            400,
-            "and what would leave a short rest"
-        );
-    }
-
-    #[test]
-    fn short_prompts_are_read_in_larger_steps_while_everybody_has_just_begun() {
-        let mut budget = StepBudget::new(TARGET, 512);
-        budget.observe(1, 15, 0, Duration::from_millis(80));
-        assert_eq!(budget.prompt_tokens(2, false, &[17, 17]), 14);
-        // 47 tokens take a quarter of a second, and steps are of multiples of 16.
-        assert_eq!(budget.prompt_tokens(2, true, &[17, 17, 17, 17]), 46);
-        assert_eq!(budget.prompt_tokens(2, true, &[17, 900]), 14, "a long one has to wait");
-    }
-
-    #[test]
-    fn a_slow_machine_still_reads_a_little() {
-        let mut budget = StepBudget::new(TARGET, 512);
-        budget.observe(0, 64, 0, Duration::from_secs(60));
-        assert_eq!(budget.prompt_tokens(1, false, &[900]), 15);
-        assert_eq!(budget.prompt_tokens(16, false, &[900]), 16);
-        assert_eq!(budget.prompt_tokens(20, false, &[900]), 12);
-        for decoding in 0..40 {
-            assert!(budget.prompt_tokens(decoding, false, &[900, 900]) >= 8, "{decoding}");
-        }
-    }
-
-    #[test]
-    fn where_the_smallest_steps_are_slow_they_become_smaller_while_somebody_reads() {
-        let mut budget = StepBudget::new(TARGET, 512);
-        let slow = TARGET * SLOW_PERCENT / 100 + Duration::from_millis(1);
-        budget.observe(1, 15, 0, slow);
-        assert_eq!(budget.prompt_tokens(1, false, &[900]), 15, "once is not often");
-        budget.observe(1, 15, 0, slow);
-        assert_eq!(budget.prompt_tokens(1, false, &[900]), 7);
-        budget.observe(1, 7, 0, slow);
-        budget.observe(1, 7, 0, slow / 2);
-        budget.observe(1, 7, 0, slow);
-        assert_eq!(budget.prompt_tokens(1, false, &[900]), 7, "not two in a row");
-        for _ in 0..9 {
-            budget.observe(1, budget.prompt_tokens(1, false, &[900]), 0, slow);
-        }
-        assert_eq!(budget.prompt_tokens(1, false, &[900]), 2, "and no less");
-        assert_eq!(budget.prompt_tokens(9, false, &[900]), 3);
-        budget.observe(1, 1, 0, slow / 4);
-        assert_eq!(
-            budget.prompt_tokens(1, false, &[900]),
-            2,
-            "a step for a short prompt says nothing"
-        );
-        budget.observe(1, 2, 0, slow / 4);
-        assert_eq!(budget.prompt_tokens(1, false, &[900]), 3, "and larger again");
-        budget.observe(1, 0, 0, TARGET / 10);
-        assert_eq!(budget.prompt_tokens(1, false, &[900]), 15, "nobody was reading");
-        for _ in 0..4 {
-            budget.observe(1, budget.prompt_tokens(1, false, &[900]), 0, slow);
-        }
-        assert_eq!(budget.prompt_tokens(1, false, &[900]), 3);
-        assert_eq!(budget.prompt_tokens(0, false, &[900, 900]), 16, "nobody is streaming");
-    }
-
-    #[test]
-    fn steps_of_a_model_that_is_slow_for_a_single_token_stay_as_large() {
-        let mut budget = StepBudget::new(TARGET, 512);
-        budget.observe(1, 0, 0, 2 * TARGET);
-        for _ in 0..9 {
-            budget.observe(1, 15, 0, 2 * STEPS_OF_A_SLOW_MODEL * TARGET);
-        }
-        assert_eq!(budget.prompt_tokens(1, false, &[900]), 15);
-    }
-
-    #[test]
-    fn a_step_full_of_guesses_does_not_say_that_the_model_is_slow() {
-        let mut budget = StepBudget::new(TARGET, 512);
-        budget.observe(1, 0, 0, TARGET / 3);
-        budget.observe(1, 0, 15, 2 * TARGET);
-        for _ in 0..9 {
-            budget.observe(1, budget.prompt_tokens(1, false, &[900]), 0, 2 * TARGET);
-        }
-        assert_eq!(budget.prompt_tokens(1, false, &[900]), 2);
-    }
-
-    #[test]
-    fn a_step_never_exceeds_the_batch() {
-        let budget = StepBudget::new(TARGET, 16);
-        assert_eq!(budget.prompt_tokens(12, false, &[900]), 4);
-        assert_eq!(budget.prompt_tokens(16, false, &[900]), 0);
-    }
-
-    #[test]
-    fn a_short_prompt_is_read_before_a_long_one_which_keeps_a_quarter() {
-        assert_eq!(divide(100, &[1000, 60], &[]), [40, 60]);
-        assert_eq!(divide(100, &[1000, 200], &[]), [25, 75]);
-    }
-
-    #[test]
-    fn a_short_prompt_passes_a_long_one_where_steps_are_slow() {
-        let mut shares = [12, 4];
-        assert!(pass(&mut shares, &[1000, 4]));
-        assert_eq!(shares, [0, 4]);
-        let mut shares = [200, 4];
-        assert!(!pass(&mut shares, &[1000, 4]), "a fast machine reads both at once");
-        let mut shares = [40, 24];
-        assert!(!pass(&mut shares, &[1000, 24]), "which is not short");
-        let mut shares = [2, 4];
-        assert!(!pass(&mut shares, &[2, 4]), "where nobody is passed");
-        let mut shares = [12, 4];
-        assert!(!pass(&mut shares, &[17, 4]), "where nobody is long");
-        assert_eq!(shares, [12, 4]);
-    }
-
-    #[test]
-    fn what_nobody_needs_is_not_given_out() {
-        assert_eq!(divide(100, &[10, 20], &[]), [10, 20]);
-        assert_eq!(divide(100, &[], &[]), [0; 0]);
-    }
-
-    #[test]
-    fn what_a_short_prompt_waits_for_is_read_as_if_it_were_its_own() {
-        let short = Claim { reader: 1, upto: 30, left: 40 };
-        assert_eq!(divide(100, &[500, 1000], &[]), [100, 0]);
-        assert_eq!(divide(100, &[500, 1000], &[short]), [70, 30], "and no more of it");
-        let long = Claim { left: 600, ..short };
-        assert_eq!(divide(100, &[500, 1000], &[long]), [100, 0], "in its turn");
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crate::domain::{Failure, FinishReason, Token};
-use crate::engine::budget::{BEGINNING, Claim, STEPS_BETWEEN_PASSES, divide, pass};
+use crate::engine::budget::{BEGINNING, Claim, STEPS_BETWEEN_PASSES, Tokens, divide, pass};
 use crate::engine::model::{Batch, CancelFlag, Decode, Entry, Interrupt, Model, Sampled};
 use crate::engine::slot::{End, Slot, Twin};
 use crate::engine::speculation::Guesser;
@@ -97,6 +97,12 @@ impl<M: Model> Scheduler<M> {
         slots().filter_map(claim).collect()
     }
 
+    /// How far those are into their prompts that read in `step`, before it: the most of them.
+    fn depth(&self, step: &Step) -> usize {
+        let slots = step.takes.iter().filter_map(|take| self.slots[take.slot].as_ref());
+        slots.filter(|slot| slot.is_reading()).map(|slot| slot.computed).max().unwrap_or(0)
+    }
+
     /// Has the model compute the step.
     pub(in crate::engine) fn decode(&mut self, step: &Step, stop: &CancelFlag) -> Decode {
         let interrupt = Interrupt { requests: &step.cancel, stop };
@@ -114,7 +120,10 @@ impl<M: Model> Scheduler<M> {
         match result {
             Decode::Done => {
                 let prompt = step.n_tokens() - step.decoding - step.n_guesses();
-                self.budget.observe(step.decoding, prompt, step.n_guesses(), now - began);
+                let depth = self.depth(step);
+                let tokens =
+                    Tokens { decoding: step.decoding, prompt, guessed: step.n_guesses(), depth };
+                self.budget.observe(tokens, now - began);
                 if prompt == 0 && !step.draft_reads_first {
                     self.learn_cost(step.guesser(), step.n_tokens(), now - began);
                 }

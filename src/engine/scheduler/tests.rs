@@ -13,6 +13,7 @@ mod delivery;
 mod guesses;
 mod sequences;
 mod swapping;
+mod wide;
 mod windows;
 
 const GRACE: Duration = Duration::from_secs(5);
