@@ -1,5 +1,6 @@
 //! Sampling with a cut against llama.cpp's full chain on the whole vocabulary.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
@@ -56,8 +57,12 @@ fn place(array: &LlamaTokenDataArray, token: Token) -> usize {
 /// A row without equal logits, as models compute it: what is drawn among equals is arbitrary.
 fn row(n: usize) -> impl Strategy<Value = Vec<f32>> {
     prop::collection::vec(-20.0f32..20.0, n).prop_map(|mut row| {
+        let mut seen = HashSet::new();
         for (i, logit) in row.iter_mut().enumerate() {
             *logit += i as f32 * 1e-4;
+            while !seen.insert(logit.to_bits()) {
+                *logit = logit.next_up();
+            }
         }
         row
     })
