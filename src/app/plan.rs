@@ -38,6 +38,8 @@ pub(super) struct Plan {
     pub(super) placement: Placement,
     /// What the draft model takes, with the processor.
     pub(super) draft: Option<Where>,
+    /// What is wrong with the draft; a line.
+    pub(super) doubtful_draft: Option<String>,
     /// What was asked of cards that are not there; a line.
     pub(super) ignored: Option<String>,
     /// What to type for a better plan, a line each.
@@ -121,6 +123,18 @@ impl Arranged {
     }
 }
 
+/// A draft of more than half the model's bytes takes most of the time that its guesses save.
+fn doubt(draft: u64, model: u64) -> Option<String> {
+    (draft > model / 2).then(|| {
+        format!(
+            "the draft has {} and the model {}, so its guesses will hardly pay: use one that is \
+             many times smaller",
+            bytes(draft as f64),
+            bytes(model as f64)
+        )
+    })
+}
+
 impl Plan {
     /// # Errors
     /// [`LoadError::Options`], where what was asked does not fit the model.
@@ -141,6 +155,8 @@ impl Plan {
             no_card_reason(build_info::BACKEND).clone_into(&mut placement.why);
             ignored = asked_of_cards(config).map(|asked| no_card(build_info::BACKEND, &asked));
         }
+        let doubtful_draft =
+            draft.and_then(|draft| doubt(draft.info.size_bytes, description.info.size_bytes));
         let draft = draft.map(|draft| llama::place_draft(draft, &llama));
         let swap_bytes = config.cache_ram.unwrap_or_else(|| {
             let taken: u64 = [Some(&placement.cpu), draft.as_ref()]
@@ -154,6 +170,7 @@ impl Plan {
         Ok(Self {
             placement,
             draft,
+            doubtful_draft,
             ignored,
             advice,
             llama,

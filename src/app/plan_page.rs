@@ -37,6 +37,8 @@ pub(super) struct PlanPage {
     places: Vec<Place>,
     /// The draft model, which lies with the processor.
     draft: Option<Place>,
+    /// What is wrong with it, a line.
+    doubtful_draft: Option<String>,
 }
 
 /// What lies in one place, in bytes.
@@ -100,6 +102,7 @@ impl PlanPage {
             file_bytes_needed: needed,
             places: placement.cards.iter().chain([&placement.cpu]).map(Place::from).collect(),
             draft: plan.draft.as_ref().map(|cpu| Place { name: DRAFT.to_owned(), ..cpu.into() }),
+            doubtful_draft: plan.doubtful_draft.clone(),
         }
     }
 
@@ -118,7 +121,8 @@ impl PlanPage {
             kept = mib(self.cache_ram_bytes as u64),
             incomplete = self.incomplete(),
         );
-        page + &self.places()
+        let doubt = self.doubtful_draft.iter().map(|doubt| format!("\nwarning: {doubt}\n"));
+        page + &self.places() + &doubt.collect::<String>()
     }
 
     fn rows(&self) -> impl Iterator<Item = &Place> {

@@ -42,7 +42,7 @@ pub(super) fn print(
          {draft}\
          \x20 context  {ctx} tokens a request · {slots} · KV cache of {kv} tokens\n\
          \x20 kept     finished conversations, {kept}\n\
-         \x20 compute  {threads} threads · steps of at most {ubatch} tokens\n\
+         \x20 compute  {threads} · steps of at most {ubatch} tokens\n\
          listening on ws://{address}",
         draft = draft.map_or_else(String::new, |draft| match engine.speculative {
             Speculation::Auto => format!("  draft    {}\n", draft.name),
@@ -64,17 +64,15 @@ pub(super) fn print(
             0 => "in the KV cache".to_owned(),
             most => format!("up to {} beside the KV cache", bytes(most as f64)),
         },
-        threads = llama.threads,
+        threads = match llama.threads {
+            1 => "1 thread".to_owned(),
+            n => format!("{n} threads"),
+        },
         ubatch = llama.ubatch,
         address = address(listeners),
     ));
-    if let Some(draft) = draft.filter(|draft| draft.size_bytes > *size_bytes / 2) {
-        say(&format!(
-            "  warning: the draft has {} and the model {}, so its guesses will hardly pay: a tenth \
-             of the model is usual",
-            bytes(draft.size_bytes as f64),
-            bytes(*size_bytes as f64)
-        ));
+    if let Some(doubt) = &plan.doubtful_draft {
+        say(&format!("  warning: {doubt}"));
     }
     if !plan.placement.cards.is_empty() {
         let page = PlanPage::new(description, plan);

@@ -154,8 +154,10 @@ fn a_draft_model_is_planned_with_the_processor() {
 #[test]
 fn a_draft_as_large_as_the_model_is_used_with_a_warning() {
     let draft = demo_path();
-    let said = start(&["--draft", draft.to_str().unwrap()]);
-    assert!(said.contains("warning: the draft has 3.1 MiB and the model 3.1 MiB"), "{said}");
+    let draft = ["--draft", draft.to_str().unwrap()];
+    for said in [start(&draft), plan(&[&["--demo"], &draft[..]].concat())] {
+        assert!(said.contains("warning: the draft has 3.1 MiB and the model 3.1 MiB"), "{said}");
+    }
     assert!(!start(&[]).contains("warning"), "without a draft there is nothing to warn of");
 }
 
