@@ -76,7 +76,7 @@ pub(super) struct Tokens {
     pub(super) prompt: usize,
     /// Guesses.
     pub(super) guessed: usize,
-    /// How far into their prompts those are who read: the most of them.
+    /// How far into their prompts those are who read, in this step or not: the most of them.
     pub(super) depth: usize,
 }
 
@@ -95,6 +95,8 @@ pub(super) struct StepBudget {
     wide: WideSteps,
     /// How long the last step took in which nobody read or guessed.
     without_reading: Duration,
+    /// How far into their prompts those were who read last.
+    depth: usize,
 }
 
 impl StepBudget {
@@ -107,6 +109,7 @@ impl StepBudget {
             slow_steps: 0,
             wide: WideSteps::default(),
             without_reading: Duration::ZERO,
+            depth: 0,
         }
     }
 
@@ -153,9 +156,15 @@ impl StepBudget {
     pub(super) fn observe(&mut self, step: Tokens, elapsed: Duration) {
         let Tokens { decoding, prompt, guessed, .. } = step;
         self.wide.learn(step, elapsed);
-        if prompt == 0 {
+        // At the beginning of another prompt steps are short again.
+        let is_another = prompt > 0 && step.depth < self.depth / 2;
+        if prompt == 0 || is_another {
             self.slowness = 0;
+            self.slow_steps = 0;
             self.wide.end();
+        }
+        self.depth = step.depth;
+        if prompt == 0 {
             // With guesses it takes as long as with a prompt, which would then never be slow.
             if guessed == 0 {
                 self.without_reading = elapsed;

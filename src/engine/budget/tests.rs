@@ -98,15 +98,17 @@ fn elapsed(prompt: usize, weights: u64, each: u64) -> Duration {
     Duration::from_millis(weights) + if is_wide { each / 30 } else { each }
 }
 
-/// Reads a long prompt beside a stream in steps that take so long; the prompt tokens of the last.
+/// Reads a long prompt beside a stream in steps that take so long; the prompt tokens of the largest
+/// of the last.
 fn read_beside(budget: &mut StepBudget, depth: usize, weights: u64, each: u64) -> usize {
     budget.observe(step(1, 0, 0), Duration::from_millis(weights));
-    for _ in 0..20 {
-        let prompt = budget.prompt_tokens(1, false, &[9000]);
-        let tokens = Tokens { depth, ..step(1, prompt, 0) };
-        budget.observe(tokens, elapsed(prompt, weights, each));
+    let mut prompts = [0; 30];
+    for prompt in &mut prompts {
+        *prompt = budget.prompt_tokens(1, false, &[9000]);
+        let tokens = Tokens { depth, ..step(1, *prompt, 0) };
+        budget.observe(tokens, elapsed(*prompt, weights, each));
     }
-    budget.prompt_tokens(1, false, &[9000])
+    prompts[20..].iter().copied().max().unwrap()
 }
 
 #[test]
@@ -117,7 +119,7 @@ fn where_the_smallest_steps_are_long_a_wide_one_is_tried_and_kept_if_it_is_worth
     assert!(budget.prompt_tokens(1, false, &[900]) < 63, "until nobody reads");
     assert_eq!(read_beside(&mut budget, 3000, 30, 80), 63);
     budget.observe(step(1, 63, 0), TARGET);
-    assert!(budget.prompt_tokens(1, false, &[900]) < 63, "or another prompt begins");
+    assert!(budget.prompt_tokens(1, false, &[900]) < 63, "or somebody begins");
     let mut narrow = StepBudget::new(TARGET, 32);
     assert_eq!(read_beside(&mut narrow, 3000, 30, 80), 2, "there are no wide ones");
 }
@@ -210,4 +212,48 @@ fn what_a_short_prompt_waits_for_is_read_as_if_it_were_its_own() {
     assert_eq!(divide(100, &[500, 1000], &[short]), [70, 30], "and no more of it");
     let long = Claim { left: 600, ..short };
     assert_eq!(divide(100, &[500, 1000], &[long]), [100, 0], "in its turn");
+}
+
+#[test]
+fn small_steps_are_tried_again_after_some_wide_ones() {
+    let mut budget = StepBudget::new(TARGET, 512);
+    budget.observe(step(1, 0, 0), TARGET / 4);
+    let mut small = 0;
+    for i in 0..60 {
+        let prompt = budget.prompt_tokens(1, false, &[9000]);
+        // The machine was slow in the beginning alone.
+        let elapsed = match prompt {
+            63 => 4 * TARGET,
+            _ if i < 10 => 3 * TARGET,
+            _ => TARGET,
+        };
+        small = if prompt == 63 { 0 } else { small + 1 };
+        budget.observe(Tokens { depth: 3000 + i, ..step(1, prompt, 0) }, elapsed);
+    }
+    assert!(small > 20, "{small}");
+}
+
+#[test]
+fn another_prompt_begins_in_steps_of_full_size() {
+    let mut budget = StepBudget::new(TARGET, 512);
+    budget.observe(step(1, 0, 0), TARGET / 4);
+    for _ in 0..8 {
+        let prompt = budget.prompt_tokens(1, false, &[9000]);
+        budget.observe(Tokens { depth: 2000, ..step(1, prompt, 0) }, TARGET * 13 / 10);
+    }
+    assert_eq!(budget.prompt_tokens(1, false, &[9000]), 2);
+    budget.observe(step(1, 2, 0), TARGET);
+    assert_eq!(budget.prompt_tokens(1, false, &[9000]), 15);
+}
+
+#[test]
+fn a_pause_of_the_machine_says_nothing_about_wide_steps() {
+    let mut budget = StepBudget::new(TARGET, 512);
+    budget.observe(Tokens { depth: 3000, ..step(0, 64, 0) }, 2 * TARGET);
+    budget.observe(Tokens { depth: 3064, ..step(0, 64, 0) }, 40 * TARGET);
+    budget.observe(step(1, 0, 0), TARGET / 4);
+    for _ in 0..2 {
+        budget.observe(Tokens { depth: 3000, ..step(1, 15, 0) }, 4 * TARGET);
+    }
+    assert_eq!(budget.prompt_tokens(1, false, &[9000]), 63);
 }

@@ -28,7 +28,9 @@ fn worth(prompt: usize, seconds: f64) -> f64 {
 #[derive(Debug, Clone, Copy)]
 struct Sample {
     depth: usize,
+    /// The lesser of the last two: a machine that was suspended for one says nothing.
     seconds_per_token: f64,
+    last: f64,
 }
 
 #[derive(Debug, Default)]
@@ -39,11 +41,16 @@ pub(super) struct WideSteps {
     instead_of: Option<Small>,
 }
 
+/// Wide steps until small ones are tried again, which may have been slow for another reason. Two of
+/// them cost a reader little beside so many wide ones.
+const UNTIL_TRIED_AGAIN: u32 = 16;
+
 /// The small steps that were given up.
 #[derive(Debug, Clone, Copy)]
 struct Small {
-    depth: usize,
     worth: f64,
+    /// Wide steps since then.
+    n_wide: u32,
 }
 
 impl WideSteps {
@@ -59,8 +66,9 @@ impl WideSteps {
         // Attention makes deep ones slower, so that shallow ones say nothing about them.
         let is_deep = self.sample.is_none_or(|known| depth >= known.depth / 2);
         if prompt > 0 && guessed == 0 && tokens >= SOLO_ROWS && is_deep {
-            let seconds_per_token = elapsed.as_secs_f64() / tokens as f64;
-            self.sample = Some(Sample { depth, seconds_per_token });
+            let last = elapsed.as_secs_f64() / tokens as f64;
+            let seconds_per_token = self.sample.map_or(last, |known| known.last.min(last));
+            self.sample = Some(Sample { depth, seconds_per_token, last });
         }
     }
 
@@ -75,20 +83,20 @@ impl WideSteps {
             let seconds = rows as f64 * known.seconds_per_token * deeper;
             worth(rows - step.decoding, seconds) > small
         });
-        self.instead_of = is_better.then_some(Small { depth: step.depth, worth: small });
+        self.instead_of = is_better.then_some(Small { worth: small, n_wide: 0 });
     }
 
-    /// Lets small steps follow again if this wide one was worth less than they were, or if it belongs
-    /// to another prompt, at whose beginning they are short.
+    /// Lets small steps follow again if this wide one was worth less than they were, or after so many.
     pub(super) fn check(&mut self, step: Tokens, elapsed: Duration) {
         let is_whole = step.decoding + step.prompt == wide_rows(step.decoding);
         self.instead_of.take_if(|small| {
+            small.n_wide += 1;
             let is_worse = is_whole && worth(step.prompt, elapsed.as_secs_f64()) < small.worth;
-            is_worse || step.depth < small.depth / 2
+            is_worse || small.n_wide >= UNTIL_TRIED_AGAIN
         });
     }
 
-    /// Nobody reads any more.
+    /// Nobody reads any more, or somebody begins.
     pub(super) fn end(&mut self) {
         self.instead_of = None;
     }

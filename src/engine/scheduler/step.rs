@@ -97,9 +97,9 @@ impl<M: Model> Scheduler<M> {
         slots().filter_map(claim).collect()
     }
 
-    /// How far those are into their prompts that read in `step`, before it: the most of them.
-    fn depth(&self, step: &Step) -> usize {
-        let slots = step.takes.iter().filter_map(|take| self.slots[take.slot].as_ref());
+    /// How far those are into their prompts who read, in the step or passed by it: the most of them.
+    fn depth(&self) -> usize {
+        let slots = self.slots.iter().flatten();
         slots.filter(|slot| slot.is_reading()).map(|slot| slot.computed).max().unwrap_or(0)
     }
 
@@ -120,7 +120,7 @@ impl<M: Model> Scheduler<M> {
         match result {
             Decode::Done => {
                 let prompt = step.n_tokens() - step.decoding - step.n_guesses();
-                let depth = self.depth(step);
+                let depth = self.depth();
                 let tokens =
                     Tokens { decoding: step.decoding, prompt, guessed: step.n_guesses(), depth };
                 self.budget.observe(tokens, now - began);
