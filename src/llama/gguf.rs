@@ -79,6 +79,8 @@ pub(super) struct Tensor {
     /// Bytes of the copy in another order that ggml computes from on this processor; `None` where
     /// it computes from what the file has. Embeddings have one where they are the output, too.
     pub(super) copy: Option<u64>,
+    /// Whether the model can only be computed if no tensor is kept in another order.
+    pub(super) breaks_tiles: bool,
     /// Why nothing can be computed with it, where that is so.
     pub(super) complaint: Option<String>,
 }
@@ -121,6 +123,10 @@ impl Part {
         }
     }
 }
+
+/// Most bytes that all tensors of a file may take, a pebibyte: sums of sizes then stay far from the
+/// end of their type.
+const MAX_WEIGHTS: u64 = 1 << 50;
 
 /// Deepest and longest shapes ggml knows (`GGML_MAX_DIMS`, `GGML_MAX_NAME`).
 const MAX_DIMS: u32 = 4;
@@ -242,6 +248,10 @@ impl Header {
                 "its header says that general.alignment is {alignment}; it must be a power of two \
                  from {DEFAULT_ALIGNMENT} to {MAX_ALIGNMENT}, convert the model again"
             ));
+        }
+        let sizes = layout.iter().filter_map(|(tensor, _)| tensor.bytes);
+        if sizes.fold(0, u64::saturating_add) > MAX_WEIGHTS {
+            return broken("its header is broken: its tensors are larger than any model");
         }
         let data = header_end.next_multiple_of(alignment);
         let end = layout

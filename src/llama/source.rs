@@ -61,6 +61,8 @@ pub struct Description {
     /// back in need as a file's pages can: a model that takes more than half of what is spare is
     /// mapped.
     pub(super) is_mappable: bool,
+    /// Whether ggml may keep weights in another order, see `gguf/order.rs`.
+    pub(super) is_reordered: bool,
 }
 
 /// Reads the header of `source`.
@@ -103,10 +105,13 @@ fn read(source: &Source, read_header: ReadHeader) -> Result<Description, LoadErr
     };
     let info = info(source, &header).map_err(unusable)?;
     let mut sizes = Sizes::read(&header, &info.arch, info.n_layers);
-    let copies = Copies::of(&header.tensors, sizes.is_tied);
+    let is_reordered = !header.tensors.iter().any(|tensor| tensor.breaks_tiles);
+    let copies =
+        if is_reordered { Copies::of(&header.tensors, sizes.is_tied) } else { Copies::default() };
     let is_file = *source != Source::Demo;
     let is_mappable = is_file && is_better_mapped(info.size_bytes, copies.bytes, spare_memory());
-    sizes.copied = if is_mappable { copies.bytes } else { copies.bytes - copies.originals };
+    sizes.copied =
+        if is_mappable { copies.bytes } else { copies.bytes.saturating_sub(copies.originals) };
     Ok(Description {
         source: source.clone(),
         info,
@@ -114,10 +119,12 @@ fn read(source: &Source, read_header: ReadHeader) -> Result<Description, LoadErr
         n_tokens: header.tokens.as_ref().map_or(0, |tokens| tokens.n),
         sizes,
         is_mappable,
+        is_reordered,
     })
 }
 
 /// What ggml computes from copies in another order.
+#[derive(Default)]
 struct Copies {
     /// Bytes of the copies.
     bytes: u64,
@@ -127,15 +134,15 @@ struct Copies {
 
 impl Copies {
     fn of(tensors: &[Tensor], is_tied: bool) -> Self {
-        let (mut bytes, mut originals) = (0, 0);
+        let (mut bytes, mut originals) = (0_u64, 0_u64);
         for tensor in tensors {
             let Some(copy) = tensor.copy else { continue };
             match tensor.part {
-                Part::Embedding if is_tied => bytes += copy,
+                Part::Embedding if is_tied => bytes = bytes.saturating_add(copy),
                 Part::Embedding => {}
                 _ => {
-                    bytes += copy;
-                    originals += tensor.bytes.unwrap_or(0);
+                    bytes = bytes.saturating_add(copy);
+                    originals = originals.saturating_add(tensor.bytes.unwrap_or(0));
                 }
             }
         }

@@ -159,6 +159,16 @@ fn numbers_that_ggml_cannot_compute_with_are_refused() {
 }
 
 #[test]
+fn tensors_larger_than_any_model_are_refused() {
+    let huge = |gguf: &mut Gguf| {
+        for name in ["blk.0.ffn_up.weight", "blk.0.ffn_down.weight"] {
+            gguf.claim_sides(name, &[1 << 30, 1 << 30]);
+        }
+    };
+    check_header(huge, &["tensors are larger than any model"]);
+}
+
+#[test]
 fn an_alignment_that_tensors_cannot_have_is_refused() {
     for alignment in [0, 1, 8, 16, 33, u32::MAX] {
         let change = |gguf: &mut Gguf| gguf.set_u32("general.alignment", alignment);

@@ -172,6 +172,12 @@ impl Gguf {
         tensor.sides[0].is_multiple_of(width)
     }
 
+    /// Has the header say that a tensor has these sides; its weights stay.
+    pub fn claim_sides(&mut self, name: &str, sides: &[u64]) {
+        let tensor = self.tensors.iter_mut().find(|tensor| tensor.name == name).unwrap();
+        tensor.sides = sides.to_vec();
+    }
+
     fn n_vocab(&self) -> u64 {
         let (_, raw) = self.entries.iter().find(|(key, _)| key == TOKENS).unwrap();
         u64::from_le_bytes(raw[8..16].try_into().unwrap())

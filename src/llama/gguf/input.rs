@@ -260,11 +260,20 @@ impl<F: Read + Seek> Input<F> {
         let layer = name.strip_prefix("blk.").and_then(|name| name.strip_suffix(".attn_k.weight"));
         let keys = layer.and_then(|layer| Some((layer.parse().ok()?, elements / row)));
         let part = Part::of(&name);
-        let matrix = bytes.filter(|_| n_dims > 1);
-        let matrix = matrix.map(|bytes| Matrix { kind, part, row, rows: elements / row, bytes });
-        let copy = matrix.and_then(|matrix| matrix.copy(order::has_amx()));
+        let matrix = bytes.filter(|_| n_dims > 1).map(|bytes| Matrix {
+            kind,
+            part,
+            row,
+            rows: elements / row,
+            bytes,
+            is_stack: n_dims > 2,
+        });
+        let has_amx = order::has_amx();
+        let copy = matrix.and_then(|matrix| matrix.copy(has_amx));
+        let breaks_tiles = matrix.is_some_and(|matrix| matrix.breaks_tiles(has_amx));
         let complaint = types::complaint(&name, n_dims, kind);
-        Ok((Tensor { name, elements, bytes, part, keys, copy, complaint }, offset))
+        let tensor = Tensor { name, elements, bytes, part, keys, copy, breaks_tiles, complaint };
+        Ok((tensor, offset))
     }
 }
 

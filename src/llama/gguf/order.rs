@@ -16,6 +16,8 @@ pub(super) struct Matrix {
     pub(super) rows: u64,
     /// Bytes in the file.
     pub(super) bytes: u64,
+    /// Whether it is one of several behind each other.
+    pub(super) is_stack: bool,
 }
 
 impl Matrix {
@@ -42,16 +44,28 @@ impl Matrix {
             sys::GGML_TYPE_F16 => (16, 0),
             _ => return None,
         };
-        let fits = is_multiplied && self.rows.is_multiple_of(32) && self.row.is_multiple_of(width);
+        let fits = is_multiplied
+            && !self.is_stack
+            && self.rows.is_multiple_of(32)
+            && self.row.is_multiple_of(width);
         let blocks = (self.row / width).saturating_mul(self.rows);
         fits.then(|| self.bytes.saturating_add(blocks.saturating_mul(more)))
+    }
+
+    /// Whether llama.cpp would keep it for tiles and then find nobody who computes it: it asks whether
+    /// the product with a dense matrix can be computed, but the heads of a latent attention are
+    /// multiplied with a view (`supports_op` again), and making the context aborts.
+    pub(super) fn breaks_tiles(&self, has_amx: bool) -> bool {
+        let one = Self { is_stack: false, rows: 32, ..*self };
+        has_amx && self.is_stack && one.for_tiles().is_some()
     }
 
     /// For AVX2: rows of eight interleaved (`ggml_repack_get_optimal_repack_type` in
     /// `ggml-cpu/repack.cpp`).
     fn is_interleaved(&self) -> bool {
         cfg!(target_feature = "avx2")
-            && matches!(self.part, Part::Layer(_) | Part::Experts(_))
+            && (matches!(self.part, Part::Experts(_))
+                || matches!(self.part, Part::Layer(_)) && !self.is_stack)
             && matches!(self.kind, sys::GGML_TYPE_Q4_0 | sys::GGML_TYPE_Q4_K)
             && self.rows.is_multiple_of(8)
     }
@@ -68,7 +82,7 @@ mod tests {
     use super::*;
 
     fn matrix(kind: u32, part: Part, bytes: u64) -> Matrix {
-        Matrix { kind, part, row: 512, rows: 64, bytes }
+        Matrix { kind, part, row: 512, rows: 64, bytes, is_stack: false }
     }
 
     #[test]
@@ -90,6 +104,17 @@ mod tests {
         assert!(of(Part::Layer(3), 64) && of(Part::Embedding, 64));
         assert!(!of(Part::Layer(3), 48), "rows are taken by 32");
         assert!(!of(Part::Experts(3), 64) && !of(Part::Input, 64), "others do not use them");
+    }
+
+    #[test]
+    fn stacks_of_layers_break_tiles() {
+        let stack = |kind, part| Matrix { is_stack: true, ..matrix(kind, part, 1000) };
+        let heads = stack(sys::GGML_TYPE_Q8_0, Part::Layer(0));
+        assert!(heads.breaks_tiles(true) && !heads.breaks_tiles(false));
+        assert_eq!(heads.copy(true), None);
+        assert!(!stack(sys::GGML_TYPE_F32, Part::Layer(0)).breaks_tiles(true), "never in tiles");
+        assert!(!stack(sys::GGML_TYPE_Q8_0, Part::Experts(0)).breaks_tiles(true));
+        assert!(!matrix(sys::GGML_TYPE_Q8_0, Part::Layer(0), 1000).breaks_tiles(true));
     }
 
     #[test]
