@@ -6,7 +6,7 @@
 //! the time. On two cores of a Xeon with AVX-512 FP16, where llama.cpp computes half of the attention
 //! of heads of 64 number by number, a 1B model took about 400 ms for a stream and two tokens behind
 //! 3,000 others: beside a stream a prompt of 4,096 tokens was read in 693 s, alone in 44. In wide steps
-//! it was 94 s, and the longest gap of the stream 1.1 s instead of 0.8.
+//! it was 68 s, and the longest gap of the stream 1.1 s instead of 0.8.
 
 use std::time::Duration;
 
