@@ -123,7 +123,8 @@ impl Arranged {
     }
 }
 
-/// A draft of more than half the model's bytes takes most of the time that its guesses save.
+/// A guess reads all weights of the draft: of more than half the model's bytes, two take about as long
+/// as a step without any.
 fn doubt(draft: u64, model: u64) -> Option<String> {
     (draft > model / 2).then(|| {
         format!(

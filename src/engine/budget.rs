@@ -34,7 +34,7 @@ const STEPS_OF_A_SLOW_MODEL: u32 = 3;
 
 /// Slow steps of [`HOPELESS_ROWS`] that take so long, in percent of the target, are hopeless: whether
 /// wide ones are better is then tried where it is not known. That costs a stream a second and more
-/// where they are not, so it has to be worth a try: on the machine of [`LEAST_ROWS`] it is none up to
+/// where they are not, so it has to be worth a try: by the figures at [`LEAST_ROWS`] it is none up to
 /// 7,000 tokens.
 const HOPELESS_PERCENT: u32 = 180;
 
@@ -68,7 +68,7 @@ pub(super) const STEPS_BETWEEN_PASSES: u32 = 4;
 const MEASURABLE_CHUNK: usize = 8;
 
 /// What a step was made of.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Tokens {
     /// Tokens of slots that generate, one each.
     pub(super) decoding: usize,
@@ -91,7 +91,7 @@ pub(super) struct StepBudget {
     slowness: usize,
     /// Slow steps in a row.
     slow_steps: u32,
-    /// What is read in while somebody is streaming where small steps do not become short.
+    /// What takes the place of small steps that do not become short while somebody is streaming.
     wide: WideSteps,
     /// How long the last step took in which nobody read or guessed.
     without_reading: Duration,

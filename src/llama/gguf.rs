@@ -124,9 +124,9 @@ impl Part {
     }
 }
 
-/// Most bytes that all tensors of a file may take, a pebibyte: sums of sizes then stay far from the
-/// end of their type.
-const MAX_WEIGHTS: u64 = 1 << 50;
+/// Most bytes that all tensors of a file may take, 64 TiB: the sums of a hundred thousand files, of which
+/// a split model may consist by its names, then fit their type.
+const MAX_WEIGHTS: u64 = 1 << 46;
 
 /// Deepest and longest shapes ggml knows (`GGML_MAX_DIMS`, `GGML_MAX_NAME`).
 const MAX_DIMS: u32 = 4;

@@ -110,8 +110,7 @@ fn read(source: &Source, read_header: ReadHeader) -> Result<Description, LoadErr
         if is_reordered { Copies::of(&header.tensors, sizes.is_tied) } else { Copies::default() };
     let is_file = *source != Source::Demo;
     let is_mappable = is_file && is_better_mapped(info.size_bytes, copies.bytes, spare_memory());
-    sizes.copied =
-        if is_mappable { copies.bytes } else { copies.bytes.saturating_sub(copies.originals) };
+    sizes.copied = if is_mappable { copies.bytes } else { copies.bytes - copies.originals };
     Ok(Description {
         source: source.clone(),
         info,
@@ -134,15 +133,15 @@ struct Copies {
 
 impl Copies {
     fn of(tensors: &[Tensor], is_tied: bool) -> Self {
-        let (mut bytes, mut originals) = (0_u64, 0_u64);
+        let (mut bytes, mut originals) = (0, 0);
         for tensor in tensors {
             let Some(copy) = tensor.copy else { continue };
             match tensor.part {
-                Part::Embedding if is_tied => bytes = bytes.saturating_add(copy),
+                Part::Embedding if is_tied => bytes += copy,
                 Part::Embedding => {}
                 _ => {
-                    bytes = bytes.saturating_add(copy);
-                    originals = originals.saturating_add(tensor.bytes.unwrap_or(0));
+                    bytes += copy;
+                    originals += tensor.bytes.unwrap_or(0);
                 }
             }
         }

@@ -61,6 +61,8 @@ pub(super) fn weights(
     params.progress_callback = Some(on_progress);
     let watch = Watch { progress, weights: placement.cpu.weights, touching: OnceCell::new() };
     params.progress_callback_user_data = ptr::from_ref(&watch).cast_mut().cast();
+    // For all weights: an override to the processor's memory, as for experts above, has llama.cpp choose
+    // among its other orders again.
     params.use_extra_bufts = description.is_reordered;
     if !is_mapped(description, placement) {
         params.load_mode = sys::LLAMA_LOAD_MODE_NONE;

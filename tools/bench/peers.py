@@ -59,8 +59,8 @@ def compile_in(source: Path) -> None:
     jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(os.cpu_count() or 1))
     print(f"bench: compiling {', '.join(PROGRAMS)}: about six minutes on two cores", flush=True)
     log = source / "build.log"
-    others = filter(None, [os.environ.get("CPATH")])
-    environment = os.environ | {"CPATH": os.pathsep.join([str(MENDED_HEADERS), *others])}
+    headers = filter(None, [str(MENDED_HEADERS), os.environ.get("CPATH")])
+    environment = os.environ | {"CPATH": os.pathsep.join(headers)}
     with log.open("wb") as out:
         for step in (
             ["cmake", "-B", "build", *OPTIONS],

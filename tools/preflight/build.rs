@@ -1,8 +1,9 @@
 //! Looks for what the build of llama.cpp needs: cmake, make, a C++ compiler, libclang and its headers.
 //!
 //! Everything there: silence. Something missing: one `error:` line that names it and the package
-//! to install, and the build stops. A variable in the way of a workaround: a warning. The search is never stricter than the one that llama.cpp's
-//! build script makes later, and systems whose habits are not known here pass unjudged.
+//! to install, and the build stops. A variable in the way of a workaround: a warning. The search is
+//! never stricter than the one that llama.cpp's build script makes later, and systems whose habits are
+//! not known here pass unjudged.
 
 use std::env;
 use std::ffi::OsStr;

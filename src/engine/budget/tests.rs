@@ -257,3 +257,24 @@ fn a_pause_of_the_machine_says_nothing_about_wide_steps() {
     }
     assert_eq!(budget.prompt_tokens(1, false, &[9000]), 63);
 }
+
+/// The figures behind 3,000 tokens at [`LEAST_ROWS`], and behind 4,500 for three rows.
+#[test]
+fn on_the_machine_of_the_figures_small_steps_stay_small() {
+    let mut budget = StepBudget::new(TARGET, 512);
+    let at = |decoding, prompt| Tokens { depth: 3000, ..step(decoding, prompt, 0) };
+    budget.observe(at(0, 64), Duration::from_millis(994));
+    budget.observe(step(1, 0, 0), Duration::from_millis(20));
+    for _ in 0..40 {
+        let prompt = budget.prompt_tokens(1, false, &[9000]);
+        let elapsed = match prompt + 1 {
+            3 => 119,
+            4 => 122,
+            8 => 221,
+            16 => 377,
+            rows => panic!("{rows}"),
+        };
+        budget.observe(at(1, prompt), Duration::from_millis(elapsed));
+    }
+    assert_eq!(budget.prompt_tokens(1, false, &[9000]), 2);
+}

@@ -235,11 +235,13 @@ impl<F: Read + Seek> Input<F> {
             return broken(format!("its header is broken: tensor {name} has {n_dims} dimensions"));
         }
         let mut elements: u64 = 1;
-        let mut row = 1;
+        let (mut row, mut rows) = (1, 1);
         for i in 0..n_dims {
             let n = self.u64()?;
-            if i == 0 {
-                row = n;
+            match i {
+                0 => row = n,
+                1 => rows = n,
+                _ => {}
             }
             elements = elements.checked_mul(n).filter(|&n| n > 0).ok_or_else(|| {
                 Problem::Broken(format!("its header is broken: tensor {name} has a side of {n}"))
@@ -264,7 +266,7 @@ impl<F: Read + Seek> Input<F> {
             kind,
             part,
             row,
-            rows: elements / row,
+            rows,
             bytes,
             is_stack: n_dims > 2,
         });

@@ -13,6 +13,7 @@ pub(super) struct Matrix {
     pub(super) part: Part,
     /// Weights in a row.
     pub(super) row: u64,
+    /// Rows, of one where it is a stack.
     pub(super) rows: u64,
     /// Bytes in the file.
     pub(super) bytes: u64,
@@ -56,7 +57,7 @@ impl Matrix {
     /// the product with a dense matrix can be computed, but the heads of a latent attention are
     /// multiplied with a view (`supports_op` again), and making the context aborts.
     pub(super) fn breaks_tiles(&self, has_amx: bool) -> bool {
-        let one = Self { is_stack: false, rows: 32, ..*self };
+        let one = Self { is_stack: false, ..*self };
         has_amx && self.is_stack && one.for_tiles().is_some()
     }
 
