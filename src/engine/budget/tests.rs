@@ -125,6 +125,13 @@ fn where_the_smallest_steps_are_long_a_wide_one_is_tried_and_kept_if_it_is_worth
 }
 
 #[test]
+fn a_wide_step_is_tried_where_only_the_beginnings_of_prompts_were_read_alone() {
+    let mut budget = StepBudget::new(TARGET, 512);
+    budget.observe(step(0, 64, 0), TARGET);
+    assert_eq!(read_beside(&mut budget, 3000, 30, 80), 63);
+}
+
+#[test]
 fn small_steps_that_are_short_enough_stay() {
     let mut budget = StepBudget::new(TARGET, 512);
     assert_eq!(read_beside(&mut budget, 3000, 30, 30), 2, "of 120 ms");
