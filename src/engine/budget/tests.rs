@@ -127,7 +127,7 @@ fn where_the_smallest_steps_are_long_a_wide_one_is_tried_and_kept_if_it_is_worth
 #[test]
 fn a_wide_step_is_tried_where_only_the_beginnings_of_prompts_were_read_alone() {
     let mut budget = StepBudget::new(TARGET, 512);
-    budget.observe(step(0, 64, 0), TARGET);
+    budget.observe(step(0, 64, 0), 4 * TARGET);
     assert_eq!(read_beside(&mut budget, 3000, 30, 80), 63);
 }
 
