@@ -72,6 +72,9 @@ pub(super) struct Tensor {
     pub(super) elements: u64,
     /// Size in bytes; `None` for a type this build does not know.
     pub(super) bytes: Option<u64>,
+    /// Which of the model's files it lies in, counted from 0, and at which byte of that.
+    pub(super) file: usize,
+    pub(super) at: u64,
     /// What it is for.
     pub(super) part: Part,
     /// The layer whose attention keys it makes, where it does, and how long they are together.
@@ -83,6 +86,13 @@ pub(super) struct Tensor {
     pub(super) breaks_tiles: bool,
     /// Why nothing can be computed with it, where that is so.
     pub(super) complaint: Option<String>,
+}
+
+impl Tensor {
+    /// Whether a copy of it in another order is all that is computed from.
+    pub(super) fn is_only_copied(&self) -> bool {
+        self.copy.is_some() && self.part != Part::Embedding
+    }
 }
 
 /// The part of a model that a tensor belongs to, as its name says.
@@ -225,22 +235,21 @@ impl Header {
             // llama.cpp takes the first of several.
             metadata.entry(key).or_insert(value);
         }
-        let mut layout = Vec::new();
+        let mut tensors = Vec::new();
         for _ in 0..n_tensors {
-            layout.push(input.tensor()?);
+            tensors.push(input.tensor()?);
         }
-        let tensors: Vec<Tensor> = layout.iter().map(|(tensor, _)| tensor.clone()).collect();
         if let Some(name) = repeated(&tensors) {
             return broken(format!("its header is broken: it names tensor {name} twice"));
         }
         let mut header = Self { metadata, tensors, tokens, extent: Extent::default() };
-        let needed = header.end(&layout, input.at)?;
+        let needed = header.place(input.at)?;
         header.extent = Extent { present: needed.min(input.size), needed };
         Ok(header)
     }
 
-    /// Where the last tensor ends, if the header does at `header_end`.
-    fn end(&self, layout: &[(Tensor, u64)], header_end: u64) -> Result<u64, Problem> {
+    /// Places the tensors behind a header that ends at `header_end`; where the last of them ends.
+    fn place(&mut self, header_end: u64) -> Result<u64, Problem> {
         let alignment = self.unsigned("general.alignment").unwrap_or(DEFAULT_ALIGNMENT);
         if !alignment.is_power_of_two() || !(DEFAULT_ALIGNMENT..=MAX_ALIGNMENT).contains(&alignment)
         {
@@ -249,20 +258,22 @@ impl Header {
                  from {DEFAULT_ALIGNMENT} to {MAX_ALIGNMENT}, convert the model again"
             ));
         }
-        let sizes = layout.iter().filter_map(|(tensor, _)| tensor.bytes);
+        let sizes = self.tensors.iter().filter_map(|tensor| tensor.bytes);
         if sizes.fold(0, u64::saturating_add) > MAX_WEIGHTS {
             return broken("its header is broken: its tensors are larger than any model");
         }
         let data = header_end.next_multiple_of(alignment);
-        let end = layout
-            .iter()
-            .map(|(tensor, offset)| {
-                data.checked_add(*offset)?.checked_add(tensor.bytes.unwrap_or(0))
-            })
-            .try_fold(0, |end, tensor_end| Some(end.max(tensor_end?)));
-        end.ok_or_else(|| {
-            Problem::Broken("its header is broken: a tensor lies beyond all bounds".to_owned())
-        })
+        let mut end = 0;
+        for tensor in &mut self.tensors {
+            let at = data.checked_add(tensor.at);
+            let tensor_end = at.and_then(|at| at.checked_add(tensor.bytes.unwrap_or(0)));
+            let (Some(at), Some(tensor_end)) = (at, tensor_end) else {
+                return broken("its header is broken: a tensor lies beyond all bounds");
+            };
+            tensor.at = at;
+            end = end.max(tensor_end);
+        }
+        Ok(end)
     }
 
     pub(super) fn text(&self, key: &str) -> Option<&str> {

@@ -20,7 +20,7 @@ use super::model::{LlamaCpp, Retention};
 use super::offload::{Behind, Card, Demand, KvType, Placement, Wanted, Where, arrange};
 use super::source::Description;
 use super::vocabulary::LlamaVocabulary;
-use super::weights::weights;
+use super::weights::{given_back, weights};
 
 /// How to run a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +122,8 @@ fn attempt(
         );
         LoadError::Resources { model: name, reason }
     })?;
-    progress.memory(compare(placement, &take_buffers()));
+    let given_back = given_back(description, placement);
+    progress.memory(compare(placement, &take_buffers(), given_back));
     progress.offloaded(placement.gpu_layers);
     Ok((context, vocabulary, retention))
 }
@@ -265,8 +266,9 @@ fn flash(description: &Description, options: &Options, is_offloaded: bool) -> Op
     situation.choice()
 }
 
-/// Logs how far the plan was from what llama.cpp then took in each place, and gives both.
-fn compare(placement: &Placement, buffers: &[Buffer]) -> Vec<MemoryPart> {
+/// Logs how far the plan was from what llama.cpp then took in each place, and gives both. Of the
+/// processor's weights so many bytes are `given_back`.
+fn compare(placement: &Placement, buffers: &[Buffer], given_back: u64) -> Vec<MemoryPart> {
     let is_card = |owner: &str| placement.cards.iter().any(|card| card.device == owner);
     // What belongs to no card is in the processor's memory, whatever llama.cpp calls it: mapped,
     // or pinned for a card to read.
@@ -277,7 +279,9 @@ fn compare(placement: &Placement, buffers: &[Buffer]) -> Vec<MemoryPart> {
         let here = buffers.iter().filter(|buffer| is_at(buffer, place));
         let here = here.filter(|buffer| kinds.contains(&buffer.kind.as_str()));
         let mib: f64 = here.map(|buffer| buffer.mib).sum();
-        (mib * f64::from(1 << 20)) as u64
+        let bytes = (mib * f64::from(1 << 20)) as u64;
+        let is_file = !is_card(&place.device) && kinds.contains(&"model");
+        bytes.saturating_sub(if is_file { given_back } else { 0 })
     };
     let parts_of = |place: &Where| {
         let parts = [

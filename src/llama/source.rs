@@ -13,7 +13,8 @@ use sysinfo::System;
 use crate::domain::ModelInfo;
 
 use super::error::{LoadError, one_line};
-use super::gguf::{Extent, Header, Part, Tensor};
+use super::gguf::{Extent, Header, Tensor};
+use super::in_place::{CAN_MOVE, InPlace};
 use super::offload::Sizes;
 
 /// The built-in demo model.
@@ -55,14 +56,25 @@ pub struct Description {
     pub(super) n_tokens: u64,
     /// How large its parts are.
     pub(super) sizes: Sizes,
-    /// Whether a processor shall compute it from the file's own pages. Where it computes most of it
-    /// from copies in another order, these pages would stay beside them, unused: on a 1B model at 4
-    /// bits 0.5 GB. And memory of its own can have huge pages, which is faster, but cannot be given
-    /// back in need as a file's pages can: a model that takes more than half of what is spare is
-    /// mapped.
-    pub(super) is_mappable: bool,
+    /// Its files; none of the built-in model.
+    pub(super) files: Vec<PathBuf>,
+    /// How its weights come into the processor's memory.
+    pub(super) way: Way,
     /// Whether ggml may keep weights in another order, see `gguf/order.rs`.
     pub(super) is_reordered: bool,
+}
+
+/// How weights come from a file into the processor's memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Way {
+    /// They are read. Memory of the process's own can have huge pages, which are faster.
+    Read,
+    /// They are computed from the file's own pages, which can be given back in need: of a model that takes
+    /// more than half of what is spare.
+    Mapped,
+    /// Most of them are computed from copies in another order, which are made from the file's pages; what
+    /// is not is moved into memory of the process's own.
+    Copied(Vec<InPlace>),
 }
 
 /// Reads the header of `source`.
@@ -93,14 +105,15 @@ impl<T: Read + Seek> Input for T {}
 
 fn read(source: &Source, read_header: ReadHeader) -> Result<Description, LoadError> {
     let unusable = |reason: String| LoadError::Unusable { model: source.name(), reason };
-    let header = match source {
+    let (header, files) = match source {
         Source::Demo => {
-            read_header(Box::new(Cursor::new(DEMO)), DEMO.len() as u64).map_err(unusable)?
+            let demo = Box::new(Cursor::new(DEMO));
+            (read_header(demo, DEMO.len() as u64).map_err(unusable)?, Vec::new())
         }
         Source::File(path) => {
             let mut header = header_of(path, read_header)?;
-            split::add_others(path, &mut header, read_header)?;
-            header
+            let others = split::add_others(path, &mut header, read_header)?;
+            (header, [vec![path.clone()], others].concat())
         }
     };
     let info = info(source, &header).map_err(unusable)?;
@@ -108,16 +121,24 @@ fn read(source: &Source, read_header: ReadHeader) -> Result<Description, LoadErr
     let is_reordered = !header.tensors.iter().any(|tensor| tensor.breaks_tiles);
     let copies =
         if is_reordered { Copies::of(&header.tensors, sizes.is_tied) } else { Copies::default() };
-    let is_file = *source != Source::Demo;
-    let is_mappable = is_file && is_better_mapped(info.size_bytes, copies.bytes, spare_memory());
-    sizes.copied = if is_mappable { copies.bytes } else { copies.bytes - copies.originals };
+    let way = if *source == Source::Demo {
+        Way::Read
+    } else if is_better_mapped(info.size_bytes, copies.bytes, spare_memory()) {
+        Way::Mapped
+    } else if CAN_MOVE && is_mostly_copied(info.size_bytes, copies.originals) {
+        Way::Copied(in_place(&files, &header.tensors))
+    } else {
+        Way::Read
+    };
+    sizes.copied = if way == Way::Mapped { copies.bytes } else { copies.bytes - copies.originals };
     Ok(Description {
         source: source.clone(),
         info,
         extent: header.extent,
         n_tokens: header.tokens.as_ref().map_or(0, |tokens| tokens.n),
         sizes,
-        is_mappable,
+        files,
+        way,
         is_reordered,
     })
 }
@@ -136,20 +157,30 @@ impl Copies {
         let (mut bytes, mut originals) = (0, 0);
         for tensor in tensors {
             let Some(copy) = tensor.copy else { continue };
-            match tensor.part {
-                Part::Embedding if is_tied => bytes += copy,
-                Part::Embedding => {}
-                _ => {
-                    bytes += copy;
-                    originals += tensor.bytes.unwrap_or(0);
-                }
+            if tensor.is_only_copied() {
+                bytes += copy;
+                originals += tensor.bytes.unwrap_or(0);
+            } else if is_tied {
+                bytes += copy;
             }
         }
         Self { bytes, originals }
     }
 }
 
-/// See [`Description::is_mappable`], for a file of `size` bytes, and so many of copies.
+fn in_place(files: &[PathBuf], tensors: &[Tensor]) -> Vec<InPlace> {
+    let of = |(i, path): (usize, &PathBuf)| {
+        InPlace::of(path, tensors.iter().filter(|tensor| tensor.file == i))
+    };
+    files.iter().enumerate().map(of).collect()
+}
+
+/// See [`Way::Copied`], for a file of `size` bytes of which so many are copied.
+fn is_mostly_copied(size: u64, originals: u64) -> bool {
+    originals.saturating_mul(2) > size
+}
+
+/// See [`Way::Mapped`], for a file of `size` bytes, and so many of copies.
 fn is_better_mapped(size: u64, copies: u64, spare: u64) -> bool {
     copies.saturating_mul(2) <= size && size > spare / 2
 }

@@ -1,6 +1,5 @@
 //! Has llama.cpp load a model's weights: from a file, mapped or read, or from memory.
 
-use std::cell::OnceCell;
 use std::ffi::{CString, c_void};
 use std::path::Path;
 use std::ptr::{self, NonNull};
@@ -10,15 +9,32 @@ use llama_cpp_sys_2 as sys;
 
 use crate::engine::LoadProgress;
 
+use super::in_place::{InPlace, Moving};
 use super::offload::Placement;
 use super::pages::PageWork;
-use super::source::{DEMO, Description, Source};
+use super::read_ahead::read_ahead;
+use super::source::{DEMO, Description, Source, Way, spare_memory};
 
 /// Whether the file is mapped, so that weights are read where they are needed and its pages are
 /// shared with the system's cache.
 fn is_mapped(description: &Description, placement: &Placement) -> bool {
     let is_file = description.source != Source::Demo;
-    description.is_mappable || (is_file && placement.gpu_layers > 0)
+    description.way != Way::Read || (is_file && placement.gpu_layers > 0)
+}
+
+/// What is to be moved out of mapped files.
+fn in_place<'a>(description: &'a Description, placement: &Placement) -> &'a [InPlace] {
+    match &description.way {
+        // Beside cards llama.cpp makes no copies in another order.
+        Way::Copied(in_place) if placement.gpu_layers == 0 => in_place,
+        _ => &[],
+    }
+}
+
+/// Of what llama.cpp says that weights take with the processor, the bytes of mapped files that are given
+/// back.
+pub(super) fn given_back(description: &Description, placement: &Placement) -> u64 {
+    in_place(description, placement).iter().map(InPlace::gaps).sum()
 }
 
 /// Loads the weights onto the cards and into the memory that `placement` names; `None` where
@@ -59,12 +75,26 @@ pub(super) fn weights(
         params.tensor_buft_overrides = overrides.as_ptr();
     }
     params.progress_callback = Some(on_progress);
-    let watch = Watch { progress, weights: placement.cpu.weights, touching: OnceCell::new() };
-    params.progress_callback_user_data = ptr::from_ref(&watch).cast_mut().cast();
+    let is_mapped = is_mapped(description, placement);
+    let reading_share = if is_mapped && description.info.size_bytes <= spare_memory() {
+        read_ahead(&description.files, progress)?
+    } else {
+        // What memory has no room for would be read twice.
+        0.0
+    };
+    let mut watch = Watch {
+        progress,
+        reading_share,
+        weights: placement.cpu.weights,
+        touching: None,
+        in_place: in_place(description, placement),
+        moving: None,
+    };
+    params.progress_callback_user_data = ptr::from_mut(&mut watch).cast();
     // For all weights: an override to the processor's memory, as for experts above, has llama.cpp choose
     // among its other orders again.
     params.use_extra_bufts = description.is_reordered;
-    if !is_mapped(description, placement) {
+    if !is_mapped {
         params.load_mode = sys::LLAMA_LOAD_MODE_NONE;
     }
     let model = match &description.source {
@@ -72,6 +102,9 @@ pub(super) fn weights(
         Source::Demo => from_memory(DEMO, params),
     };
     let model = NonNull::new(model)?;
+    if let Some(moving) = watch.moving {
+        moving.finish();
+    }
     const { assert!(size_of::<LlamaModel>() == size_of::<NonNull<sys::llama_model>>()) };
     // SAFETY: `LlamaModel` is `repr(transparent)` over a non-null pointer to a model, which it
     // owns and frees; nobody else has this one.
@@ -111,19 +144,26 @@ fn from_memory(gguf: &'static [u8], params: sys::llama_model_params) -> *mut sys
 /// What the progress callback needs.
 struct Watch<'a> {
     progress: &'a LoadProgress,
+    /// The fraction of the load that is over before llama.cpp's part.
+    reading_share: f32,
     /// Bytes of weights in the processor's memory.
     weights: u64,
-    /// Goes ahead of the load. llama.cpp reports the first progress when it has asked for all memory
-    /// of the weights and written none of it.
-    touching: OnceCell<PageWork>,
+    /// Goes ahead of the load. llama.cpp reports the first progress when it has mapped the files and asked
+    /// for all memory of the weights, and has written none of it.
+    touching: Option<PageWork>,
+    in_place: &'a [InPlace],
+    moving: Option<Moving>,
 }
 
 /// # Safety
-/// `data` must point to a [`Watch`] that only this thread uses.
+/// `data` must point to a [`Watch`] that nobody else uses meanwhile.
 unsafe extern "C" fn on_progress(fraction: f32, data: *mut c_void) -> bool {
-    // SAFETY: set by `weights` to a reference that outlives the load, and llama.cpp calls back on the
-    // thread that loads.
-    let watch = unsafe { &*data.cast::<Watch<'_>>() };
-    watch.touching.get_or_init(|| PageWork::touch(watch.weights));
-    watch.progress.report(fraction)
+    // SAFETY: set by `weights`, whose own outlives the load and is not used during it; llama.cpp calls back
+    // on the thread that loads, and not from within itself.
+    let watch = unsafe { &mut *data.cast::<Watch<'_>>() };
+    watch.touching.get_or_insert_with(|| PageWork::touch(watch.weights));
+    if !watch.in_place.is_empty() {
+        watch.moving.get_or_insert_with(|| Moving::start(watch.in_place)).advance(fraction);
+    }
+    watch.progress.report(watch.reading_share + (1.0 - watch.reading_share) * fraction)
 }

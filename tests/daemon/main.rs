@@ -11,6 +11,7 @@ mod process;
 
 mod batching;
 mod caching;
+mod copies;
 mod files;
 mod gpu;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

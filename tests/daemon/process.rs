@@ -66,7 +66,7 @@ impl Daemon {
     pub fn logging(model: &str, args: &[&str], log: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_inference-core"));
         command
-            .args([model, "0", "--threads", "1", "--log", "llama_cpp=debug"])
+            .args([model, "0", "--threads", "1", "--log", "debug,llama_cpp=debug"])
             .args(args)
             .stderr(File::create(log).unwrap());
         Self::run(command)

@@ -225,8 +225,8 @@ impl<F: Read + Seek> Input<F> {
         Ok(Value::Long)
     }
 
-    /// One tensor and its offset in the data.
-    pub(super) fn tensor(&mut self) -> Result<(Tensor, u64), Problem> {
+    /// One tensor, `at` its offset in the data.
+    pub(super) fn tensor(&mut self) -> Result<Tensor, Problem> {
         let mut name = Vec::new();
         self.raw_text(MAX_NAME, "a tensor's name", &mut name)?;
         let name = String::from_utf8_lossy(&name).into_owned();
@@ -274,8 +274,19 @@ impl<F: Read + Seek> Input<F> {
         let copy = matrix.and_then(|matrix| matrix.copy(has_amx));
         let breaks_tiles = matrix.is_some_and(|matrix| matrix.breaks_tiles(has_amx));
         let complaint = types::complaint(&name, n_dims, kind);
-        let tensor = Tensor { name, elements, bytes, part, keys, copy, breaks_tiles, complaint };
-        Ok((tensor, offset))
+        let tensor = Tensor {
+            name,
+            elements,
+            bytes,
+            file: 0,
+            at: offset,
+            part,
+            keys,
+            copy,
+            breaks_tiles,
+            complaint,
+        };
+        Ok(tensor)
     }
 }
 

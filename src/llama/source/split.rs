@@ -9,13 +9,14 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::super::error::LoadError;
-use super::super::gguf::Header;
+use super::super::gguf::{Header, Tensor};
 use super::{ReadHeader, header_of};
 
 /// More files than any model has.
 const MAX_FILES: u64 = 1000;
 
-/// Adds the tensors of the other files to those of the first, whose header is `header`.
+/// Adds the tensors of the other files to those of the first, whose header is `header`. The paths of
+/// the others, in their order.
 ///
 /// # Errors
 /// [`LoadError`], naming the file that is missing or broken.
@@ -23,8 +24,9 @@ pub(super) fn add_others(
     path: &Path,
     header: &mut Header,
     read_header: ReadHeader,
-) -> Result<(), LoadError> {
-    let Some(n) = header.unsigned("split.count").filter(|&n| n > 1) else { return Ok(()) };
+) -> Result<Vec<PathBuf>, LoadError> {
+    let mut paths = Vec::new();
+    let Some(n) = header.unsigned("split.count").filter(|&n| n > 1) else { return Ok(paths) };
     let unusable = |path: &Path, reason: String| LoadError::Unusable {
         model: path.display().to_string(),
         reason,
@@ -57,7 +59,9 @@ pub(super) fn add_others(
             );
             return Err(unusable(&other, reason));
         }
-        header.tensors.extend(part.tensors);
+        paths.push(other);
+        let file = paths.len();
+        header.tensors.extend(part.tensors.into_iter().map(|tensor| Tensor { file, ..tensor }));
         header.extent += part.extent;
     }
     let found = header.tensors.len() as u64;
@@ -69,7 +73,7 @@ pub(super) fn add_others(
                  they are not of one model, download or copy them again"
             ),
         )),
-        _ => Ok(()),
+        _ => Ok(paths),
     }
 }
 

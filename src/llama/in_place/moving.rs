@@ -1,0 +1,224 @@
+//! Memory that takes the place of a mapping, on Linux.
+
+use std::ffi::c_void;
+use std::fs::{self, File};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use super::InPlace;
+
+/// Pages are given back when so large a part of the model has been loaded since the last time.
+const GIVEN_BACK_AT_ONCE: f32 = 1.0 / 16.0;
+
+/// Bytes that are read at once; none more after a load that was given up.
+const PIECE: usize = 2 << 20;
+
+/// Moves what is in place out of the mapping of a load that has begun.
+pub(in crate::llama) struct Moving {
+    /// As the system calls them in its list of mappings.
+    paths: Vec<PathBuf>,
+    /// See [`InPlace::gaps`], of all files.
+    gaps: u64,
+    is_over: Arc<AtomicBool>,
+    reader: Option<JoinHandle<Vec<Piece>>>,
+    given_back_at: f32,
+}
+
+/// What takes the place of a part of a mapping.
+struct Piece {
+    path: PathBuf,
+    /// Where in the file it begins: at a page.
+    from: u64,
+    memory: Memory,
+}
+
+impl Moving {
+    /// Begins to read. To be called when llama.cpp has mapped the files.
+    pub(in crate::llama) fn start(files: &[InPlace]) -> Self {
+        let files: Vec<InPlace> = files
+            .iter()
+            .filter_map(|file| {
+                Some(InPlace { path: fs::canonicalize(&file.path).ok()?, ..file.clone() })
+            })
+            .collect();
+        let paths: Vec<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
+        let gaps = files.iter().map(InPlace::gaps).sum();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let for_thread = is_over.clone();
+        let work = move || files.iter().flat_map(|file| read(file, &for_thread)).collect();
+        // Without a thread the weights stay where they are.
+        let reader = thread::Builder::new().name("in-place".to_owned()).spawn(work).ok();
+        let moving = Self { paths, gaps, is_over, reader, given_back_at: 0.0 };
+        // All of the file is there at once, and little of it has been needed so far.
+        moving.give_back();
+        moving
+    }
+
+    /// Gives back pages that have been copied, where so large a part of the model is loaded.
+    pub(in crate::llama) fn advance(&mut self, fraction: f32) {
+        if fraction >= self.given_back_at + GIVEN_BACK_AT_ONCE {
+            self.given_back_at = fraction;
+            self.give_back();
+        }
+    }
+
+    /// Puts what was read in the place of the mapping. Nobody may compute meanwhile.
+    pub(in crate::llama) fn finish(mut self) {
+        let reader = self.reader.take();
+        // A panic there has been reported, and left everything in its place.
+        let pieces = reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
+        let n = pieces.len();
+        let mappings = mappings(&self.paths);
+        let moved = pieces.into_iter().filter_map(|piece| piece.replace(&mappings)).count();
+        self.give_back();
+        let mib = self.gaps as f64 / f64::from(1 << 20);
+        tracing::debug!(
+            "{moved} of {n} pieces of the mapped files are in memory of their own, {mib:.2} MiB \
+             between them are given back"
+        );
+    }
+
+    fn give_back(&self) {
+        for mapping in mappings(&self.paths) {
+            let Range { start, end } = mapping.addresses;
+            // SAFETY: it is a shared mapping of a file that nobody writes to, which has the same
+            // contents when it is touched again; llama.cpp unmaps it on this thread alone.
+            unsafe { libc::madvise(start as *mut c_void, end - start, libc::MADV_DONTNEED) };
+        }
+    }
+}
+
+impl Drop for Moving {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        let _ = self.reader.take().map(JoinHandle::join);
+    }
+}
+
+/// Memory of the process, unmapped with this.
+struct Memory {
+    start: *mut c_void,
+    len: usize,
+}
+
+// SAFETY: nobody else knows the address, and memory belongs to no thread.
+unsafe impl Send for Memory {}
+
+impl Memory {
+    fn new(len: usize) -> Option<Self> {
+        let rights = libc::PROT_READ | libc::PROT_WRITE;
+        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: new memory, wherever the system likes.
+        let start = unsafe { libc::mmap(ptr::null_mut(), len, rights, kind, -1, 0) };
+        (start != libc::MAP_FAILED).then_some(Self { start, len })
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: `len` bytes that can be written, zeros at first, and borrowed like `self`.
+        unsafe { std::slice::from_raw_parts_mut(self.start.cast(), self.len) }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new`, and nobody else knows the address.
+        unsafe { libc::munmap(self.start, self.len) };
+    }
+}
+
+impl Piece {
+    /// Takes the place of its part of the file's mapping, where there is one.
+    fn replace(self, mappings: &[Mapping]) -> Option<()> {
+        let to = mappings.iter().find_map(|mapping| {
+            let at = usize::try_from(self.from.checked_sub(mapping.offset)?).ok()?;
+            let start = mapping.addresses.start.checked_add(at)?;
+            let is_inside = start.checked_add(self.memory.len)? <= mapping.addresses.end;
+            (mapping.path == self.path && is_inside).then_some(start)
+        })?;
+        let Memory { start, len } = self.memory;
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+        // SAFETY: what lies at `to` is a part of the file's mapping, of `len` bytes, and has the
+        // same contents; it may be written where the other may not, and whoever unmaps the
+        // mapping unmaps this.
+        let moved = unsafe { libc::mremap(start, len, len, flags, to as *mut c_void) };
+        if moved == libc::MAP_FAILED {
+            return None;
+        }
+        std::mem::forget(self.memory);
+        Some(())
+    }
+}
+
+/// Reads the ranges of a file; those that cannot be read are left out.
+fn read(file: &InPlace, is_over: &AtomicBool) -> Vec<Piece> {
+    let Ok(source) = File::open(&file.path) else { return Vec::new() };
+    let Some(page) = page_size() else { return Vec::new() };
+    let whole = file.ranges.iter().map(|range| {
+        let end = range.end.next_multiple_of(page);
+        range.start / page * page..end
+    });
+    let piece = |range: Range<u64>| {
+        let mut memory = Memory::new(usize::try_from(range.end - range.start).ok()?)?;
+        let mut at = range.start;
+        for chunk in memory.bytes().chunks_mut(PIECE) {
+            if is_over.load(Ordering::Relaxed) {
+                return None;
+            }
+            at += fill(chunk, &source, at)?;
+        }
+        // The last page of a file ends behind it.
+        let is_whole = at >= range.end || at == source.metadata().ok()?.len();
+        is_whole.then(|| Piece { path: file.path.clone(), from: range.start, memory })
+    };
+    whole.filter_map(piece).collect()
+}
+
+/// Reads as much as there is; how much that was.
+fn fill(chunk: &mut [u8], source: &File, at: u64) -> Option<u64> {
+    let mut n = 0;
+    while n < chunk.len() {
+        match source.read_at(&mut chunk[n..], at + n as u64).ok()? {
+            0 => break,
+            more => n += more,
+        }
+    }
+    Some(n as u64)
+}
+
+fn page_size() -> Option<u64> {
+    // SAFETY: it only says a number.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok().filter(|&size| size > 0)
+}
+
+/// A part of the process's memory that is a part of a file.
+#[derive(Debug, PartialEq, Eq)]
+struct Mapping {
+    addresses: Range<usize>,
+    /// Where in the file it begins.
+    offset: u64,
+    path: PathBuf,
+}
+
+/// Where these files are mapped.
+fn mappings(paths: &[PathBuf]) -> Vec<Mapping> {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let all = maps.lines().filter_map(mapping);
+    all.filter(|mapping| paths.contains(&mapping.path)).collect()
+}
+
+/// A line of `/proc/self/maps` that speaks of a file as llama.cpp maps it; man 5 `proc_pid_maps`.
+fn mapping(line: &str) -> Option<Mapping> {
+    let mut fields = line.splitn(6, ' ');
+    let (start, end) = fields.next()?.split_once('-')?;
+    let is_shared = fields.next()? == "r--s";
+    let offset = u64::from_str_radix(fields.next()?, 16).ok()?;
+    let path = Path::new(fields.nth(2)?.trim_start()).to_owned();
+    let address = |digits| usize::from_str_radix(digits, 16).ok();
+    let addresses = address(start)?..address(end)?;
+    is_shared.then_some(Mapping { addresses, offset, path })
+}
