@@ -2,8 +2,8 @@
 
 /// llama.cpp's flash attention on a CPU computes this many numbers of a head at once, and those
 /// beyond a multiple of it one by one (`GGML_F16_STEP` in `ggml-cpu/simd-mappings.h`). With AVX-512
-/// it takes 64, with its FP16 128 of the values; that does not count here, since whole heads of 32
-/// and of 64 lose more in reading without it than they win in generating (`docs/ARCHITECTURE.md`).
+/// it takes 64; that does not count here, since whole heads of 32 lose more in reading without it than
+/// they win in generating (`docs/ARCHITECTURE.md`).
 pub(super) const HEAD_STEP: u64 = 32;
 
 /// Most bytes that the scores of all heads may take: without flash attention they are kept for a

@@ -3,10 +3,10 @@
 //! Small steps keep gaps short, as long as there is something to keep short. Behind a long text on a
 //! processor that computes attention slowly token by token they are long themselves, and wide ones,
 //! which llama.cpp computes in another way ([`SOLO_ROWS`]), read thirty times as many tokens in about
-//! twice the time. On two cores of a Xeon with AVX-512 FP16, where llama.cpp computes half of the attention
-//! of heads of 64 number by number, a 1B model took about 400 ms for a stream and two tokens behind
-//! 3,000 others: beside a stream a prompt of 4,096 tokens was read in 693 s, alone in 44. In wide steps
-//! it was 68 s, and the longest gap of the stream 1.1 s instead of 0.8.
+//! twice the time. On two cores of a Xeon, where llama.cpp computed half of the attention of heads of 64
+//! number by number (see AVX-512 FP16 in `docs/ARCHITECTURE.md`), a 1B model took about 400 ms for a
+//! stream and two tokens behind 3,000 others: beside a stream a prompt of 4,096 tokens was read in 693
+//! s, alone in 44. In wide steps it was 68 s, and the longest gap of the stream 1.1 s instead of 0.8.
 
 use std::time::Duration;
 
