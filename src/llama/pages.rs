@@ -107,8 +107,9 @@ fn huge_page() -> Option<usize> {
 
 /// Where the process has memory of its own.
 fn memory() -> Vec<Range<usize>> {
-    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    maps.lines().filter_map(anonymous).collect()
+    // Names of files need not be UTF-8.
+    let maps = fs::read("/proc/self/maps").unwrap_or_default();
+    String::from_utf8_lossy(&maps).lines().filter_map(anonymous).collect()
 }
 
 /// The addresses of a line of `/proc/self/maps` that speaks of memory that belongs to no file or

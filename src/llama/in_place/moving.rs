@@ -1,8 +1,9 @@
 //! Memory that takes the place of a mapping, on Linux.
 
-use std::ffi::c_void;
+use std::ffi::{OsStr, c_void};
 use std::fs::{self, File};
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
@@ -206,18 +207,19 @@ struct Mapping {
 
 /// Where these files are mapped.
 fn mappings(paths: &[PathBuf]) -> Vec<Mapping> {
-    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let all = maps.lines().filter_map(mapping);
+    let maps = fs::read("/proc/self/maps").unwrap_or_default();
+    let all = maps.split(|&byte| byte == b'\n').filter_map(mapping);
     all.filter(|mapping| paths.contains(&mapping.path)).collect()
 }
 
 /// A line of `/proc/self/maps` that speaks of a file as llama.cpp maps it; man 5 `proc_pid_maps`.
-fn mapping(line: &str) -> Option<Mapping> {
-    let mut fields = line.splitn(6, ' ');
-    let (start, end) = fields.next()?.split_once('-')?;
-    let is_shared = fields.next()? == "r--s";
-    let offset = u64::from_str_radix(fields.next()?, 16).ok()?;
-    let path = Path::new(fields.nth(2)?.trim_start()).to_owned();
+fn mapping(line: &[u8]) -> Option<Mapping> {
+    let mut fields = line.splitn(6, |&byte| byte == b' ');
+    let mut word = || str::from_utf8(fields.next()?).ok();
+    let (start, end) = word()?.split_once('-')?;
+    let is_shared = word()? == "r--s";
+    let offset = u64::from_str_radix(word()?, 16).ok()?;
+    let path = Path::new(OsStr::from_bytes(fields.nth(2)?.trim_ascii_start())).to_owned();
     let address = |digits| usize::from_str_radix(digits, 16).ok();
     let addresses = address(start)?..address(end)?;
     is_shared.then_some(Mapping { addresses, offset, path })

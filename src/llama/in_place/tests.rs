@@ -36,8 +36,10 @@ fn in_place_is_what_has_no_copy_and_what_is_looked_up() {
 
 #[cfg(target_os = "linux")]
 mod on_linux {
+    use std::ffi::OsStr;
     use std::fs::{self, File, OpenOptions};
     use std::os::fd::AsRawFd;
+    use std::os::unix::ffi::OsStrExt;
     use std::{ptr, slice};
 
     use super::*;
@@ -55,7 +57,7 @@ mod on_linux {
     impl Mapped {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("with a space.gguf");
+            let path = Self::path_in(&folder);
             let bytes: Vec<u8> = (0..LEN).map(|i| (i / PAGE) as u8 + 1).collect();
             fs::write(&path, bytes).unwrap();
             let file = File::open(&path).unwrap();
@@ -68,8 +70,13 @@ mod on_linux {
             Self { folder, start }
         }
 
+        /// With a space, and with a byte that is no UTF-8.
+        fn path_in(folder: &tempfile::TempDir) -> PathBuf {
+            folder.path().join(OsStr::from_bytes(b"a model \xff.gguf"))
+        }
+
         fn path(&self) -> PathBuf {
-            self.folder.path().join("with a space.gguf")
+            Self::path_in(&self.folder)
         }
 
         fn in_place(&self, ranges: &[Range<u64>]) -> Vec<InPlace> {
