@@ -159,24 +159,21 @@ impl Piece {
 fn read(file: &InPlace, is_over: &AtomicBool) -> Vec<Piece> {
     let Ok(source) = File::open(&file.path) else { return Vec::new() };
     let Some(page) = page_size() else { return Vec::new() };
-    let whole = file.ranges.iter().map(|range| {
-        let end = range.end.next_multiple_of(page);
-        range.start / page * page..end
-    });
-    let piece = |range: Range<u64>| {
-        let mut memory = Memory::new(usize::try_from(range.end - range.start).ok()?)?;
-        let mut at = range.start;
+    let piece = |range: &Range<u64>| {
+        let from = range.start / page * page;
+        let len = range.end.next_multiple_of(page) - from;
+        let mut memory = Memory::new(usize::try_from(len).ok()?)?;
+        let mut at = from;
         for chunk in memory.bytes().chunks_mut(PIECE) {
             if is_over.load(Ordering::Relaxed) {
                 return None;
             }
             at += fill(chunk, &source, at)?;
         }
-        // The last page of a file ends behind it.
-        let is_whole = at >= range.end || at == source.metadata().ok()?.len();
-        is_whole.then(|| Piece { path: file.path.clone(), from: range.start, memory })
+        // The last page may end behind the file. A file that has become shorter is left as it is.
+        (at >= range.end).then(|| Piece { path: file.path.clone(), from, memory })
     };
-    whole.filter_map(piece).collect()
+    file.ranges.iter().filter_map(piece).collect()
 }
 
 /// Reads as much as there is; how much that was.

@@ -40,6 +40,7 @@ mod on_linux {
     use std::fs::{self, File, OpenOptions};
     use std::os::fd::AsRawFd;
     use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::FileExt;
     use std::{ptr, slice};
 
     use super::*;
@@ -112,6 +113,18 @@ mod on_linux {
         assert_eq!(mapped.bytes(3 * PAGE..3 * PAGE + 1), [4]);
         assert!(mapped.bytes(7 * PAGE..8 * PAGE).iter().all(|&byte| byte == 8));
         assert_eq!(mapped.bytes(8 * PAGE..LEN), [9; 5]);
+    }
+
+    #[test]
+    fn what_a_file_no_longer_has_is_not_taken_for_zeros() {
+        let mapped = Mapped::new();
+        let file = OpenOptions::new().write(true).open(mapped.path()).unwrap();
+        file.set_len(2 * PAGE as u64 + 1).unwrap();
+        let moving = Moving::start(&mapped.in_place(&[PAGE as u64..3 * PAGE as u64]));
+        moving.finish();
+        file.set_len(LEN as u64).unwrap();
+        file.write_all_at(&[77], PAGE as u64).unwrap();
+        assert_eq!(mapped.bytes(PAGE..PAGE + 1), [77], "it is the file");
     }
 
     #[test]
