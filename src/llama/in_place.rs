@@ -8,8 +8,8 @@
 //! back while the load goes on, a thread reads what is computed in place into memory of the process's
 //! own, and in the end this takes the place of the mapping.
 //!
-//! Only Linux can put memory in the place of a mapping. Where that does not work, or the mapping of a file
-//! cannot be told from others, weights stay in the file's pages: they are the same there.
+//! Only Linux can put memory in the place of a mapping. Where the mapping of a file cannot be found, the
+//! file is read after all. What lies between the parts in place stays mapped, and nobody looks at it.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -24,8 +24,20 @@ pub(super) struct InPlace {
     pub(super) ranges: Vec<Range<u64>>,
 }
 
-/// Whether what is in place can be moved out of a mapping.
-pub(super) const CAN_MOVE: bool = cfg!(target_os = "linux");
+/// Whether what is in place can be moved out of a mapping. Not where address space is limited (`ulimit -v`),
+/// of which the rest of a mapping takes as much as before.
+#[cfg(target_os = "linux")]
+pub(super) fn can_move() -> bool {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: it writes the struct and nothing else.
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
+    result == 0 && limit.rlim_cur == libc::RLIM_INFINITY
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn can_move() -> bool {
+    false
+}
 
 /// What lies between two tensors for alignment is not worth a range of its own.
 const NEGLIGIBLE_GAP: u64 = 4096;
@@ -67,13 +79,15 @@ mod moving {
     pub(in crate::llama) struct Moving;
 
     impl Moving {
-        pub(in crate::llama) fn start(_: &[super::InPlace]) -> Self {
-            Self
+        pub(in crate::llama) fn start(_: &[super::InPlace]) -> Option<Self> {
+            None
         }
 
         pub(in crate::llama) fn advance(&mut self, _: f32) {}
 
-        pub(in crate::llama) fn finish(self) {}
+        pub(in crate::llama) fn finish(self, _: impl FnMut() -> bool) -> Option<u64> {
+            Some(0)
+        }
     }
 }
 

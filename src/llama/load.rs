@@ -20,7 +20,7 @@ use super::model::{LlamaCpp, Retention};
 use super::offload::{Behind, Card, Demand, KvType, Placement, Wanted, Where, arrange};
 use super::source::Description;
 use super::vocabulary::LlamaVocabulary;
-use super::weights::{given_back, weights};
+use super::weights::{Weights, weights};
 
 /// How to run a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,8 +97,8 @@ fn attempt(
     let name = description.source.name();
     take_complaints();
     take_buffers();
-    let model = match weights(description, placement, progress) {
-        Some(model) => Arc::new(model),
+    let (model, given_back) = match weights(description, placement, progress) {
+        Some(Weights { model, given_back }) => (Arc::new(model), given_back),
         None if !progress.report(0.0) => return Err(LoadError::Interrupted),
         None => return Err(complaint(name, "llama.cpp could not load it")),
     };
@@ -122,7 +122,6 @@ fn attempt(
         );
         LoadError::Resources { model: name, reason }
     })?;
-    let given_back = given_back(description, placement);
     progress.memory(compare(placement, &take_buffers(), given_back));
     progress.offloaded(placement.gpu_layers);
     Ok((context, vocabulary, retention))
@@ -138,9 +137,10 @@ fn load_draft(
     let options = draft_options(options);
     let name = description.source.name();
     let placement = place(description, &options, &[]);
-    let Some(model) = weights(description, &placement, progress).map(Arc::new) else {
+    let Some(Weights { model, .. }) = weights(description, &placement, progress) else {
         return Err(complaint(name, "llama.cpp could not load it"));
     };
+    let model = Arc::new(model);
     refuse_what_cannot_generate(&model, &name)?;
     if model.is_recurrent() || model.is_hybrid() {
         return Err(LoadError::Options(format!(

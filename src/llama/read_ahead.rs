@@ -20,12 +20,16 @@ const NOTICEABLE: Duration = Duration::from_millis(200);
 /// The part of a load that such reading is taken for; copying weights is faster than a disk.
 const SHARE: f32 = 0.8;
 
-/// Reads the files to nowhere; the fraction of the load that this was. `None` if it shall be given up.
-pub(super) fn read_ahead(files: &[PathBuf], progress: &LoadProgress) -> Option<f32> {
+/// Reads the files to nowhere, unless they are larger than `most`; the fraction of the load that this was.
+/// `None` if it shall be given up.
+pub(super) fn read_ahead(files: &[PathBuf], most: u64, progress: &LoadProgress) -> Option<f32> {
     let begun = Instant::now();
     let Ok(mut nowhere) = File::options().write(true).open("/dev/null") else { return Some(0.0) };
     let size = |file: &PathBuf| file.metadata().map_or(0, |metadata| metadata.len());
     let total: u64 = files.iter().map(size).sum();
+    if total > most {
+        return Some(0.0);
+    }
     let (mut n_read, mut share) = (0_u64, 0.0);
     for mut file in files.iter().filter_map(|file| File::open(file).ok()) {
         // From file to file the system copies nothing (`sendfile`).
@@ -51,6 +55,8 @@ mod tests {
     use crate::engine::{Engine, Loaded, Options};
     use crate::llama::LlamaCpp;
 
+    const MOST: u64 = 1 << 16;
+
     /// What comes of it in an engine that is told to stop before, or not.
     fn outcome(files: Vec<PathBuf>, is_stopped: bool) -> Option<f32> {
         let options = Options {
@@ -65,7 +71,7 @@ mod tests {
         let (told, is_told) = mpsc::channel();
         let load = move |progress: &LoadProgress| {
             is_told.recv().unwrap();
-            Err::<Loaded<LlamaCpp>, _>(read_ahead(&files, progress))
+            Err::<Loaded<LlamaCpp>, _>(read_ahead(&files, MOST, progress))
         };
         let engine = Engine::spawn(options, load).unwrap();
         if is_stopped {
@@ -82,7 +88,8 @@ mod tests {
         std::fs::write(&file, [0; 1 << 16]).unwrap();
         let files = vec![folder.path().join("gone.gguf"), file];
         assert!(outcome(files.clone(), false).is_some());
-        assert_eq!(outcome(files, true), None);
+        assert_eq!(outcome(files.clone(), true), None);
         assert_eq!(outcome(Vec::new(), true), Some(0.0), "there was nothing to do");
+        assert_eq!(outcome([files.clone(), files].concat(), true), Some(0.0), "too large");
     }
 }

@@ -14,7 +14,7 @@ use crate::domain::ModelInfo;
 
 use super::error::{LoadError, one_line};
 use super::gguf::{Extent, Header, Tensor};
-use super::in_place::{CAN_MOVE, InPlace};
+use super::in_place::{InPlace, can_move};
 use super::offload::Sizes;
 
 /// The built-in demo model.
@@ -125,7 +125,7 @@ fn read(source: &Source, read_header: ReadHeader) -> Result<Description, LoadErr
         Way::Read
     } else if is_better_mapped(info.size_bytes, copies.bytes, spare_memory()) {
         Way::Mapped
-    } else if CAN_MOVE && is_mostly_copied(info.size_bytes, copies.originals) {
+    } else if can_move() && is_mostly_copied(length(&files), copies.originals) {
         Way::Copied(in_place(&files, &header.tensors))
     } else {
         Way::Read
@@ -175,7 +175,13 @@ fn in_place(files: &[PathBuf], tensors: &[Tensor]) -> Vec<InPlace> {
     files.iter().enumerate().map(of).collect()
 }
 
-/// See [`Way::Copied`], for a file of `size` bytes of which so many are copied.
+fn length(files: &[PathBuf]) -> u64 {
+    let length = |file: &PathBuf| file.metadata().map_or(0, |metadata| metadata.len());
+    files.iter().map(length).fold(0, u64::saturating_add)
+}
+
+/// See [`Way::Copied`], for files of `size` bytes of which so many are copied: they are mapped as a whole,
+/// whatever else is in them.
 fn is_mostly_copied(size: u64, originals: u64) -> bool {
     originals.saturating_mul(2) > size
 }

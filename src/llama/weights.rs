@@ -10,31 +10,39 @@ use llama_cpp_sys_2 as sys;
 use crate::engine::LoadProgress;
 
 use super::in_place::{InPlace, Moving};
+use super::logs::{take_buffers, take_complaints};
 use super::offload::Placement;
 use super::pages::PageWork;
 use super::read_ahead::read_ahead;
 use super::source::{DEMO, Description, Source, Way, spare_memory};
 
-/// Whether the file is mapped, so that weights are read where they are needed and its pages are
-/// shared with the system's cache.
-fn is_mapped(description: &Description, placement: &Placement) -> bool {
-    let is_file = description.source != Source::Demo;
-    description.way != Way::Read || (is_file && placement.gpu_layers > 0)
+/// A loaded model, and of what llama.cpp says that its weights take with the processor the bytes of
+/// mapped files that are given back.
+pub(super) struct Weights {
+    pub(super) model: LlamaModel,
+    pub(super) given_back: u64,
 }
 
-/// What is to be moved out of mapped files.
-fn in_place<'a>(description: &'a Description, placement: &Placement) -> &'a [InPlace] {
-    match &description.way {
-        // Beside cards llama.cpp makes no copies in another order.
-        Way::Copied(in_place) if placement.gpu_layers == 0 => in_place,
-        _ => &[],
+/// How files are loaded with a placement.
+#[derive(Debug, Clone, Copy)]
+enum Mode<'a> {
+    Read,
+    /// Mapped, so that weights are read where they are needed and pages are shared with the system's cache.
+    Map,
+    /// Mapped for as long as it takes, and this is moved out.
+    Move(&'a [InPlace]),
+}
+
+impl<'a> Mode<'a> {
+    fn of(description: &'a Description, placement: &Placement) -> Self {
+        let is_on_card = placement.gpu_layers > 0;
+        match &description.way {
+            // Beside cards llama.cpp makes no copies in another order.
+            Way::Copied(in_place) if !is_on_card => Self::Move(in_place),
+            Way::Read if !is_on_card || description.source == Source::Demo => Self::Read,
+            Way::Copied(_) | Way::Mapped | Way::Read => Self::Map,
+        }
     }
-}
-
-/// Of what llama.cpp says that weights take with the processor, the bytes of mapped files that are given
-/// back.
-pub(super) fn given_back(description: &Description, placement: &Placement) -> u64 {
-    in_place(description, placement).iter().map(InPlace::gaps).sum()
 }
 
 /// Loads the weights onto the cards and into the memory that `placement` names; `None` where
@@ -43,7 +51,25 @@ pub(super) fn weights(
     description: &Description,
     placement: &Placement,
     progress: &LoadProgress,
-) -> Option<LlamaModel> {
+) -> Option<Weights> {
+    let mode = Mode::of(description, placement);
+    let loaded = load(description, placement, progress, mode);
+    if loaded.is_some() || !matches!(mode, Mode::Move(_)) || !progress.report(0.0) {
+        return loaded;
+    }
+    // Its mapping could not be found, or there is no room for one and copies together.
+    tracing::debug!("the model could not be loaded from a mapping; it is read");
+    take_complaints();
+    take_buffers();
+    load(description, placement, progress, Mode::Read)
+}
+
+fn load(
+    description: &Description,
+    placement: &Placement,
+    progress: &LoadProgress,
+    mode: Mode<'_>,
+) -> Option<Weights> {
     // SAFETY: returns a struct by value, no precondition.
     let mut params = unsafe { sys::llama_model_default_params() };
     params.n_gpu_layers = i32::try_from(placement.gpu_layers).unwrap_or(i32::MAX);
@@ -75,26 +101,25 @@ pub(super) fn weights(
         params.tensor_buft_overrides = overrides.as_ptr();
     }
     params.progress_callback = Some(on_progress);
-    let is_mapped = is_mapped(description, placement);
-    let reading_share = if is_mapped && description.info.size_bytes <= spare_memory() {
-        read_ahead(&description.files, progress)?
-    } else {
+    let reading_share = match mode {
+        Mode::Read => 0.0,
         // What memory has no room for would be read twice.
-        0.0
+        Mode::Map | Mode::Move(_) => read_ahead(&description.files, spare_memory(), progress)?,
     };
+    let in_place = if let Mode::Move(in_place) = mode { Some(in_place) } else { None };
     let mut watch = Watch {
         progress,
         reading_share,
         weights: placement.cpu.weights,
         touching: None,
-        in_place: in_place(description, placement),
+        in_place,
         moving: None,
     };
     params.progress_callback_user_data = ptr::from_mut(&mut watch).cast();
     // For all weights: an override to the processor's memory, as for experts above, has llama.cpp choose
     // among its other orders again.
     params.use_extra_bufts = description.is_reordered;
-    if !is_mapped {
+    if matches!(mode, Mode::Read) {
         params.load_mode = sys::LLAMA_LOAD_MODE_NONE;
     }
     let model = match &description.source {
@@ -102,13 +127,15 @@ pub(super) fn weights(
         Source::Demo => from_memory(DEMO, params),
     };
     let model = NonNull::new(model)?;
-    if let Some(moving) = watch.moving {
-        moving.finish();
-    }
     const { assert!(size_of::<LlamaModel>() == size_of::<NonNull<sys::llama_model>>()) };
     // SAFETY: `LlamaModel` is `repr(transparent)` over a non-null pointer to a model, which it
     // owns and frees; nobody else has this one.
-    Some(unsafe { std::mem::transmute::<NonNull<sys::llama_model>, LlamaModel>(model) })
+    let model = unsafe { std::mem::transmute::<NonNull<sys::llama_model>, LlamaModel>(model) };
+    let given_back = match watch.moving {
+        Some(moving) => moving.finish(|| progress.report(1.0))?,
+        None => 0,
+    };
+    Some(Weights { model, given_back })
 }
 
 fn max_devices() -> usize {
@@ -151,7 +178,8 @@ struct Watch<'a> {
     /// Goes ahead of the load. llama.cpp reports the first progress when it has mapped the files and asked
     /// for all memory of the weights, and has written none of it.
     touching: Option<PageWork>,
-    in_place: &'a [InPlace],
+    /// What is to be moved out of mapped files, if they are.
+    in_place: Option<&'a [InPlace]>,
     moving: Option<Moving>,
 }
 
@@ -162,8 +190,10 @@ unsafe extern "C" fn on_progress(fraction: f32, data: *mut c_void) -> bool {
     // on the thread that loads, and not from within itself.
     let watch = unsafe { &mut *data.cast::<Watch<'_>>() };
     watch.touching.get_or_insert_with(|| PageWork::touch(watch.weights));
-    if !watch.in_place.is_empty() {
-        watch.moving.get_or_insert_with(|| Moving::start(watch.in_place)).advance(fraction);
+    if let Some(in_place) = watch.in_place {
+        watch.moving = watch.moving.take().or_else(|| Moving::start(in_place));
+        let Some(moving) = &mut watch.moving else { return false };
+        moving.advance(fraction);
     }
     watch.progress.report(watch.reading_share + (1.0 - watch.reading_share) * fraction)
 }

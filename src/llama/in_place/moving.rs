@@ -9,55 +9,76 @@ use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::InPlace;
 
-/// Pages are given back when so large a part of the model has been loaded since the last time.
-const GIVEN_BACK_AT_ONCE: f32 = 1.0 / 16.0;
+/// Pages are given back when so large a part of the model has been loaded since the last time: as much
+/// lies there twice.
+const GIVEN_BACK_AT_ONCE: f32 = 1.0 / 64.0;
 
 /// Bytes that are read at once; none more after a load that was given up.
 const PIECE: usize = 2 << 20;
 
+/// How often it is asked whether to go on, while the reader is waited for.
+const PATIENCE: Duration = Duration::from_millis(50);
+
 /// Moves what is in place out of the mapping of a load that has begun.
 pub(in crate::llama) struct Moving {
-    /// As the system calls them in its list of mappings.
-    paths: Vec<PathBuf>,
+    mapped: Vec<FileId>,
+    n_ranges: usize,
     /// See [`InPlace::gaps`], of all files.
     gaps: u64,
     is_over: Arc<AtomicBool>,
-    reader: Option<JoinHandle<Vec<Piece>>>,
+    pieces: Receiver<Vec<Piece>>,
+    reader: Option<JoinHandle<()>>,
     given_back_at: f32,
+}
+
+/// What the system's list of mappings knows a file by, whatever becomes of its name: a device, as it is
+/// written there, and a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FileId(Vec<u8>, u64);
+
+/// A file and the parts of it that are to be read.
+struct Source {
+    file: File,
+    id: FileId,
+    ranges: Vec<Range<u64>>,
 }
 
 /// What takes the place of a part of a mapping.
 struct Piece {
-    path: PathBuf,
+    id: FileId,
     /// Where in the file it begins: at a page.
     from: u64,
     memory: Memory,
 }
 
 impl Moving {
-    /// Begins to read. To be called when llama.cpp has mapped the files.
-    pub(in crate::llama) fn start(files: &[InPlace]) -> Self {
-        let files: Vec<InPlace> = files
-            .iter()
-            .filter_map(|file| {
-                Some(InPlace { path: fs::canonicalize(&file.path).ok()?, ..file.clone() })
-            })
-            .collect();
-        let paths: Vec<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
+    /// Begins to read. To be called when llama.cpp has mapped the files; `None` where these mappings
+    /// cannot be found.
+    pub(in crate::llama) fn start(files: &[InPlace]) -> Option<Self> {
+        let sources = files.iter().map(Source::of).collect::<Option<Vec<_>>>()?;
+        let mapped = sources.iter().map(|source| source.id.clone()).collect();
+        let n_ranges = sources.iter().map(|source| source.ranges.len()).sum();
         let gaps = files.iter().map(InPlace::gaps).sum();
         let is_over = Arc::new(AtomicBool::new(false));
         let for_thread = is_over.clone();
-        let work = move || files.iter().flat_map(|file| read(file, &for_thread)).collect();
+        let (sender, pieces) = mpsc::channel();
+        let work = move || {
+            let read = sources.iter().flat_map(|source| source.read(&for_thread)).collect();
+            // Nobody waits for it where the load was given up.
+            let _ = sender.send(read);
+        };
         // Without a thread the weights stay where they are.
         let reader = thread::Builder::new().name("in-place".to_owned()).spawn(work).ok();
-        let moving = Self { paths, gaps, is_over, reader, given_back_at: 0.0 };
+        let moving = Self { mapped, n_ranges, gaps, is_over, pieces, reader, given_back_at: 0.0 };
         // All of the file is there at once, and little of it has been needed so far.
         moving.give_back();
-        moving
+        Some(moving)
     }
 
     /// Gives back pages that have been copied, where so large a part of the model is loaded.
@@ -68,29 +89,44 @@ impl Moving {
         }
     }
 
-    /// Puts what was read in the place of the mapping. Nobody may compute meanwhile.
-    pub(in crate::llama) fn finish(mut self) {
-        let reader = self.reader.take();
-        // A panic there has been reported, and left everything in its place.
-        let pieces = reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
-        let n = pieces.len();
-        let mappings = mappings(&self.paths);
+    /// Puts what was read in the place of the mapping; the bytes between these places that were given
+    /// back. `None` if it shall not `go_on`. Nobody may compute meanwhile.
+    pub(in crate::llama) fn finish(self, mut go_on: impl FnMut() -> bool) -> Option<u64> {
+        let pieces = loop {
+            match self.pieces.recv_timeout(PATIENCE) {
+                Ok(pieces) => break pieces,
+                Err(RecvTimeoutError::Timeout) if go_on() => {}
+                Err(RecvTimeoutError::Timeout) => return None,
+                // A panic there has been reported, and left everything in its place.
+                Err(RecvTimeoutError::Disconnected) => break Vec::new(),
+            }
+        };
+        let mappings = self.mappings();
         let moved = pieces.into_iter().filter_map(|piece| piece.replace(&mappings)).count();
         self.give_back();
-        let mib = self.gaps as f64 / f64::from(1 << 20);
         tracing::debug!(
-            "{moved} of {n} pieces of the mapped files are in memory of their own, {mib:.2} MiB \
-             between them are given back"
+            "{moved} of {} parts of the mapped files are in memory of their own, {:.2} MiB between \
+             them are given back",
+            self.n_ranges,
+            self.gaps as f64 / f64::from(1 << 20)
         );
+        if moved < self.n_ranges {
+            tracing::warn!("some weights are still computed from the model's file: leave it there");
+        }
+        Some(self.gaps)
     }
 
     fn give_back(&self) {
-        for mapping in mappings(&self.paths) {
+        for mapping in self.mappings() {
             let Range { start, end } = mapping.addresses;
-            // SAFETY: it is a shared mapping of a file that nobody writes to, which has the same
-            // contents when it is touched again; llama.cpp unmaps it on this thread alone.
+            // SAFETY: it is a shared mapping of a file that cannot be written through it, which has the
+            // same contents when it is touched again; llama.cpp unmaps it on this thread alone.
             unsafe { libc::madvise(start as *mut c_void, end - start, libc::MADV_DONTNEED) };
         }
+    }
+
+    fn mappings(&self) -> Vec<Mapping> {
+        mappings(|mapping| self.mapped.contains(&mapping.id))
     }
 }
 
@@ -139,7 +175,7 @@ impl Piece {
             let at = usize::try_from(self.from.checked_sub(mapping.offset)?).ok()?;
             let start = mapping.addresses.start.checked_add(at)?;
             let is_inside = start.checked_add(self.memory.len)? <= mapping.addresses.end;
-            (mapping.path == self.path && is_inside).then_some(start)
+            (mapping.id == self.id && is_inside).then_some(start)
         })?;
         let Memory { start, len } = self.memory;
         let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
@@ -155,25 +191,35 @@ impl Piece {
     }
 }
 
-/// Reads the ranges of a file; those that cannot be read are left out.
-fn read(file: &InPlace, is_over: &AtomicBool) -> Vec<Piece> {
-    let Ok(source) = File::open(&file.path) else { return Vec::new() };
-    let Some(page) = page_size() else { return Vec::new() };
-    let piece = |range: &Range<u64>| {
-        let from = range.start / page * page;
-        let len = range.end.next_multiple_of(page) - from;
-        let mut memory = Memory::new(usize::try_from(len).ok()?)?;
-        let mut at = from;
-        for chunk in memory.bytes().chunks_mut(PIECE) {
-            if is_over.load(Ordering::Relaxed) {
-                return None;
+impl Source {
+    /// Of a file that is mapped.
+    fn of(in_place: &InPlace) -> Option<Self> {
+        // Opened before it is looked for: as long as the mapping has this name, it is of this file.
+        let path = fs::canonicalize(&in_place.path).ok()?;
+        let file = File::open(&path).ok()?;
+        let mapping = mappings(|mapping| mapping.path == path).pop()?;
+        Some(Self { file, id: mapping.id, ranges: in_place.ranges.clone() })
+    }
+
+    /// Reads the ranges; those that cannot be read are left out.
+    fn read(&self, is_over: &AtomicBool) -> Vec<Piece> {
+        let Some(page) = page_size() else { return Vec::new() };
+        let piece = |range: &Range<u64>| {
+            let from = range.start / page * page;
+            let len = range.end.next_multiple_of(page) - from;
+            let mut memory = Memory::new(usize::try_from(len).ok()?)?;
+            let mut at = from;
+            for chunk in memory.bytes().chunks_mut(PIECE) {
+                if is_over.load(Ordering::Relaxed) {
+                    return None;
+                }
+                at += fill(chunk, &self.file, at)?;
             }
-            at += fill(chunk, &source, at)?;
-        }
-        // The last page may end behind the file. A file that has become shorter is left as it is.
-        (at >= range.end).then(|| Piece { path: file.path.clone(), from, memory })
-    };
-    file.ranges.iter().filter_map(piece).collect()
+            // The last page may end behind the file. A file that has become shorter is left as it is.
+            (at >= range.end).then(|| Piece { id: self.id.clone(), from, memory })
+        };
+        self.ranges.iter().filter_map(piece).collect()
+    }
 }
 
 /// Reads as much as there is; how much that was.
@@ -199,25 +245,27 @@ struct Mapping {
     addresses: Range<usize>,
     /// Where in the file it begins.
     offset: u64,
+    id: FileId,
     path: PathBuf,
 }
 
-/// Where these files are mapped.
-fn mappings(paths: &[PathBuf]) -> Vec<Mapping> {
+/// Where files are mapped as llama.cpp maps them.
+fn mappings(mut is_wanted: impl FnMut(&Mapping) -> bool) -> Vec<Mapping> {
     let maps = fs::read("/proc/self/maps").unwrap_or_default();
     let all = maps.split(|&byte| byte == b'\n').filter_map(mapping);
-    all.filter(|mapping| paths.contains(&mapping.path)).collect()
+    all.filter(|mapping| is_wanted(mapping)).collect()
 }
 
-/// A line of `/proc/self/maps` that speaks of a file as llama.cpp maps it; man 5 `proc_pid_maps`.
+/// A line of `/proc/self/maps` that speaks of such a mapping; man 5 `proc_pid_maps`.
 fn mapping(line: &[u8]) -> Option<Mapping> {
     let mut fields = line.splitn(6, |&byte| byte == b' ');
     let mut word = || str::from_utf8(fields.next()?).ok();
     let (start, end) = word()?.split_once('-')?;
     let is_shared = word()? == "r--s";
     let offset = u64::from_str_radix(word()?, 16).ok()?;
-    let path = Path::new(OsStr::from_bytes(fields.nth(2)?.trim_ascii_start())).to_owned();
+    let id = FileId(word()?.into(), word()?.parse().ok()?);
+    let path = Path::new(OsStr::from_bytes(fields.next()?.trim_ascii_start())).to_owned();
     let address = |digits| usize::from_str_radix(digits, 16).ok();
     let addresses = address(start)?..address(end)?;
-    is_shared.then_some(Mapping { addresses, offset, path })
+    is_shared.then_some(Mapping { addresses, offset, id, path })
 }

@@ -103,10 +103,10 @@ mod on_linux {
         let mapped = Mapped::new();
         let page = PAGE as u64;
         let ranges = [page + 7..2 * page - 7, 3 * page..3 * page + 1, 7 * page..LEN as u64];
-        let mut moving = Moving::start(&mapped.in_place(&ranges));
+        let mut moving = Moving::start(&mapped.in_place(&ranges)).unwrap();
         moving.advance(0.5);
         assert_eq!(mapped.bytes(5 * PAGE..5 * PAGE + 1), [6], "it can be read all the time");
-        moving.finish();
+        assert_eq!(moving.finish(|| true), Some(5 * page + 6));
         assert_eq!(mapped.bytes(0..1), [1], "and afterwards");
         OpenOptions::new().write(true).open(mapped.path()).unwrap().set_len(0).unwrap();
         assert!(mapped.bytes(PAGE + 7..2 * PAGE - 7).iter().all(|&byte| byte == 2));
@@ -120,8 +120,8 @@ mod on_linux {
         let mapped = Mapped::new();
         let file = OpenOptions::new().write(true).open(mapped.path()).unwrap();
         file.set_len(2 * PAGE as u64 + 1).unwrap();
-        let moving = Moving::start(&mapped.in_place(&[PAGE as u64..3 * PAGE as u64]));
-        moving.finish();
+        let moving = Moving::start(&mapped.in_place(&[PAGE as u64..3 * PAGE as u64])).unwrap();
+        moving.finish(|| true).unwrap();
         file.set_len(LEN as u64).unwrap();
         file.write_all_at(&[77], PAGE as u64).unwrap();
         assert_eq!(mapped.bytes(PAGE..PAGE + 1), [77], "it is the file");
@@ -130,19 +130,33 @@ mod on_linux {
     #[test]
     fn a_load_that_is_given_up_leaves_the_mapping_as_it_is() {
         let mapped = Mapped::new();
-        drop(Moving::start(&mapped.in_place(&[0..LEN as u64])));
+        drop(Moving::start(&mapped.in_place(&[0..LEN as u64])).unwrap());
         assert_eq!(mapped.bytes(PAGE..PAGE + 1), [2]);
     }
 
     #[test]
-    fn a_file_that_is_not_the_one_that_is_mapped_takes_nobody_s_place() {
+    fn a_file_that_is_renamed_meanwhile_is_still_known() {
         let mapped = Mapped::new();
-        let moving = Moving::start(&mapped.in_place(&[0..LEN as u64]));
-        fs::rename(mapped.path(), mapped.folder.path().join("old.gguf")).unwrap();
+        let moving = Moving::start(&mapped.in_place(&[0..LEN as u64])).unwrap();
+        let old = mapped.folder.path().join("old.gguf");
+        fs::rename(mapped.path(), &old).unwrap();
         fs::write(mapped.path(), [0; LEN]).unwrap();
-        moving.finish();
+        moving.finish(|| true).unwrap();
+        OpenOptions::new().write(true).open(old).unwrap().set_len(0).unwrap();
         assert_eq!(mapped.bytes(PAGE..PAGE + 1), [2]);
-        let gone = InPlace { path: mapped.folder.path().join("gone.gguf"), ranges: vec![0..9] };
-        Moving::start(&[gone]).finish();
+    }
+
+    #[test]
+    fn a_mapping_that_cannot_be_found_is_left_alone() {
+        let mapped = Mapped::new();
+        let path = mapped.folder.path().join("another.gguf");
+        fs::write(&path, [0; LEN]).unwrap();
+        for path in [path, mapped.folder.path().join("gone.gguf")] {
+            assert!(Moving::start(&[InPlace { path, ranges: vec![0..9] }]).is_none());
+        }
+        // The system writes a line feed in a name in another way.
+        let path = mapped.folder.path().join("two\nlines.gguf");
+        fs::rename(mapped.path(), &path).unwrap();
+        assert!(Moving::start(&[InPlace { path, ranges: vec![0..9] }]).is_none());
     }
 }
