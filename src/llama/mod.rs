@@ -20,6 +20,8 @@ mod in_place;
 mod layers;
 mod load;
 mod logs;
+#[cfg(target_os = "linux")]
+mod maps;
 mod model;
 mod offload;
 mod pages;

@@ -10,9 +10,14 @@
 
 use std::fs;
 use std::ops::Range;
+#[cfg(target_os = "linux")]
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+
+#[cfg(target_os = "linux")]
+use super::maps::{Mapping, mappings};
 
 /// An administrator turns huge pages off by `never`, which is then in brackets; Linux,
 /// `admin-guide/mm/transhuge`.
@@ -106,21 +111,21 @@ fn huge_page() -> Option<usize> {
 }
 
 /// Where the process has memory of its own.
+#[cfg(target_os = "linux")]
 fn memory() -> Vec<Range<usize>> {
-    // Names of files need not be UTF-8.
-    let maps = fs::read("/proc/self/maps").unwrap_or_default();
-    String::from_utf8_lossy(&maps).lines().filter_map(anonymous).collect()
+    mappings().into_iter().filter(is_own).map(|mapping| mapping.addresses).collect()
 }
 
-/// The addresses of a line of `/proc/self/maps` that speaks of memory that belongs to no file or
-/// other process and can be written; man 5 `proc_pid_maps`.
-fn anonymous(line: &str) -> Option<Range<usize>> {
-    let mut fields = line.split_whitespace();
-    let (from, to) = fields.next()?.split_once('-')?;
-    let is_own = fields.next()?.starts_with("rw-p") && fields.nth(2)? == "0";
-    let is_plain = fields.next().is_none_or(|name| name == "[heap]");
-    let address = |digits| usize::from_str_radix(digits, 16).ok();
-    Some(address(from)?..address(to)?).filter(|_| is_own && is_plain)
+#[cfg(not(target_os = "linux"))]
+fn memory() -> Vec<Range<usize>> {
+    Vec::new()
+}
+
+/// Whether it belongs to no file or other process, can be written, and is no stack.
+#[cfg(target_os = "linux")]
+fn is_own(mapping: &Mapping) -> bool {
+    let is_plain = mapping.path == Path::new("") || mapping.path == Path::new("[heap]");
+    mapping.rights == "rw-p" && !mapping.id.is_file() && is_plain
 }
 
 /// The aligned pieces of `size` bytes that lie wholly in `memory`.
@@ -182,18 +187,20 @@ fn is_in_use(_: Range<usize>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(target_os = "linux")]
+    use super::super::maps;
     use super::*;
 
     #[test]
+    #[cfg(target_os = "linux")]
     fn only_memory_of_the_process_itself_that_can_be_written_is_looked_at() {
-        let address = |line| anonymous(line).map(|memory| (memory.start, memory.end));
-        assert_eq!(address("7f10-7f30 rw-p 00000000 00:00 0 "), Some((0x7f10, 0x7f30)));
-        assert_eq!(address("10-20 rw-p 00000000 00:00 0 [heap]"), Some((0x10, 0x20)));
-        assert_eq!(address("10-20 rw-p 00000000 00:00 0 [stack]"), None);
-        assert_eq!(address("10-20 ---p 00000000 00:00 0 "), None, "reserved");
-        assert_eq!(address("10-20 rw-s 00000000 00:01 7 /dev/zero (deleted)"), None, "shared");
-        assert_eq!(address("10-20 rw-p 00000000 08:01 77 /models/a.gguf"), None, "a file");
-        assert_eq!(address(""), None);
+        let is_own = |line: &str| is_own(&maps::parse(line.as_bytes()).unwrap());
+        assert!(is_own("7f10-7f30 rw-p 00000000 00:00 0 "));
+        assert!(is_own("10-20 rw-p 00000000 00:00 0 [heap]"));
+        assert!(!is_own("10-20 rw-p 00000000 00:00 0 [stack]"));
+        assert!(!is_own("10-20 ---p 00000000 00:00 0 "), "reserved");
+        assert!(!is_own("10-20 rw-s 00000000 00:01 7 /dev/zero (deleted)"), "shared");
+        assert!(!is_own("10-20 rw-p 00000000 08:01 77 /models/a.gguf"), "a file");
     }
 
     #[test]

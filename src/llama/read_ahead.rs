@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use crate::engine::LoadProgress;
 
+use super::source::length;
+
 /// Bytes between two reports.
 const PIECE: u64 = 16 << 20;
 
@@ -25,8 +27,7 @@ const SHARE: f32 = 0.8;
 pub(super) fn read_ahead(files: &[PathBuf], most: u64, progress: &LoadProgress) -> Option<f32> {
     let begun = Instant::now();
     let Ok(mut nowhere) = File::options().write(true).open("/dev/null") else { return Some(0.0) };
-    let size = |file: &PathBuf| file.metadata().map_or(0, |metadata| metadata.len());
-    let total: u64 = files.iter().map(size).sum();
+    let total = length(files);
     if total > most {
         return Some(0.0);
     }

@@ -175,7 +175,8 @@ fn in_place(files: &[PathBuf], tensors: &[Tensor]) -> Vec<InPlace> {
     files.iter().enumerate().map(of).collect()
 }
 
-fn length(files: &[PathBuf]) -> u64 {
+/// Bytes of all of them; of one that is gone, none.
+pub(super) fn length(files: &[PathBuf]) -> u64 {
     let length = |file: &PathBuf| file.metadata().map_or(0, |metadata| metadata.len());
     files.iter().map(length).fold(0, u64::saturating_add)
 }

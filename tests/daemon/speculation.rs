@@ -52,7 +52,7 @@ fn a_model_that_drafts_for_itself_is_right() {
 fn a_seed_draws_the_same_text_with_guesses() {
     let harness = Harness::drafted(1, Source::Demo);
     let mut accepted = 0;
-    let same = (0..40).filter(|&seed| {
+    let same = (0..120).filter(|&seed| {
         let params = Params { seed: Some(seed), max_tokens: Some(24), ..Params::default() };
         let plain = harness.generate(LIST, with(Speculation::Off, params.clone()));
         let guessed = harness.generate(LIST, with(Speculation::Auto, params));
@@ -62,9 +62,9 @@ fn a_seed_draws_the_same_text_with_guesses() {
     // Now and then a draw falls between the numbers of two batch shapes, which llama.cpp's kernels
     // round differently.
     let same = same.count();
-    assert!(same >= 36, "{same} of 40 are the same");
-    // How many are made is a matter of what they cost, on a busy machine fewer.
-    assert!(accepted > 0, "no guess was accepted");
+    assert!(same >= 108, "{same} of 120 are the same");
+    // On a busy machine, where steps take what they like, guesses are shorter.
+    assert!(accepted > 100, "{accepted} tokens were accepted");
 }
 
 #[test]

@@ -1,11 +1,9 @@
 //! Memory that takes the place of a mapping, on Linux.
 
-use std::ffi::{OsStr, c_void};
+use std::ffi::c_void;
 use std::fs::{self, File};
 use std::ops::Range;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +11,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::super::maps::{self, FileId, Mapping};
 use super::InPlace;
 
 /// Pages are given back when so large a part of the model has been loaded since the last time: as much
@@ -36,11 +35,6 @@ pub(in crate::llama) struct Moving {
     reader: Option<JoinHandle<()>>,
     given_back_at: f32,
 }
-
-/// What the system's list of mappings knows a file by, whatever becomes of its name: a device, as it is
-/// written there, and a number.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct FileId(Vec<u8>, u64);
 
 /// A file and the parts of it that are to be read.
 struct Source {
@@ -239,33 +233,8 @@ fn page_size() -> Option<u64> {
     u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok().filter(|&size| size > 0)
 }
 
-/// A part of the process's memory that is a part of a file.
-#[derive(Debug, PartialEq, Eq)]
-struct Mapping {
-    addresses: Range<usize>,
-    /// Where in the file it begins.
-    offset: u64,
-    id: FileId,
-    path: PathBuf,
-}
-
 /// Where files are mapped as llama.cpp maps them.
 fn mappings(mut is_wanted: impl FnMut(&Mapping) -> bool) -> Vec<Mapping> {
-    let maps = fs::read("/proc/self/maps").unwrap_or_default();
-    let all = maps.split(|&byte| byte == b'\n').filter_map(mapping);
-    all.filter(|mapping| is_wanted(mapping)).collect()
-}
-
-/// A line of `/proc/self/maps` that speaks of such a mapping; man 5 `proc_pid_maps`.
-fn mapping(line: &[u8]) -> Option<Mapping> {
-    let mut fields = line.splitn(6, |&byte| byte == b' ');
-    let mut word = || str::from_utf8(fields.next()?).ok();
-    let (start, end) = word()?.split_once('-')?;
-    let is_shared = word()? == "r--s";
-    let offset = u64::from_str_radix(word()?, 16).ok()?;
-    let id = FileId(word()?.into(), word()?.parse().ok()?);
-    let path = Path::new(OsStr::from_bytes(fields.next()?.trim_ascii_start())).to_owned();
-    let address = |digits| usize::from_str_radix(digits, 16).ok();
-    let addresses = address(start)?..address(end)?;
-    is_shared.then_some(Mapping { addresses, offset, id, path })
+    let all = maps::mappings().into_iter();
+    all.filter(|mapping| mapping.rights == "r--s" && is_wanted(mapping)).collect()
 }
