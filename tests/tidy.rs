@@ -103,6 +103,15 @@ fn paths(line: &str) -> impl Iterator<Item = Vec<&str>> {
     })
 }
 
+/// [`paths`] sees the rooms of none of these.
+#[test]
+fn rooms_are_not_named_in_groups() {
+    for file in files() {
+        let is_group = file.code().any(|line| line.contains("crate::{"));
+        assert!(!is_group, "{}: name one room a line", file.path.display());
+    }
+}
+
 #[test]
 fn arrows_between_rooms_point_down_only() {
     let arrows: BTreeMap<_, _> = ARROWS.into_iter().collect();

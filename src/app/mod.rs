@@ -236,12 +236,19 @@ async fn leave(
         engine.handle.drain();
     }
     let drained = async {
-        if tokio::time::timeout(drain_timeout, &mut engine.ended).await.is_err() {
-            engine.handle.stop();
-            let stopped = tokio::time::timeout(STOP_GRACE, &mut engine.ended).await;
-            stopped.map_err(|_| AppError::EngineHangs)?.ok();
+        let ended = match tokio::time::timeout(drain_timeout, &mut engine.ended).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                engine.handle.stop();
+                let stopped = tokio::time::timeout(STOP_GRACE, &mut engine.ended).await;
+                stopped.map_err(|_| AppError::EngineHangs)?
+            }
+        };
+        match ended {
+            // A model that was still being loaded is no longer wanted, nor is why it was not.
+            Ok(Ok(()) | Err(_)) => Ok(()),
+            Err(_) => Err(AppError::EngineLost),
         }
-        Ok(())
     };
     tokio::select! {
         result = drained => result,

@@ -5,8 +5,10 @@ use std::time::Duration;
 use crate::build_info;
 use crate::config::{Config, GpuLayers, KvType};
 use crate::domain::ModelInfo;
+use crate::engine;
 use crate::llama::{self, Card, Description, LoadError, Placement, Source, Wanted, Where};
-use crate::{engine, monitor, server};
+use crate::monitor;
+use crate::server;
 
 use super::advice::advice;
 use super::units::bytes;

@@ -111,9 +111,8 @@ impl PrefixCache {
 
     /// Enters `tokens` and says which id shall hold them: `None` where another entry holds them
     /// already or there are no ids. Call [`Self::make_room`] first.
-    pub(super) fn park(&mut self, tokens: Vec<Token>) -> Option<SeqId> {
-        let holder = self.kept.iter().find(|kept| kept.tokens.starts_with(&tokens));
-        if let Some(key) = holder.map(|kept| kept.key) {
+    pub(super) fn park(&mut self, tokens: &[Token]) -> Option<SeqId> {
+        if let Some(key) = self.holder(tokens) {
             self.get(key);
             return None;
         }
@@ -121,12 +120,18 @@ impl PrefixCache {
         self.clock += 1;
         self.n_tokens += tokens.len();
         let (key, last_used, may_leave) = (self.clock, self.clock, self.swap_bytes > 0);
+        let tokens = tokens.to_vec();
         self.kept.push(Kept { key, tokens, seq: Some(seq), copy: None, last_used, may_leave });
         Some(seq)
     }
 
+    /// The entry that holds all of `tokens`, if there is one.
+    fn holder(&self, tokens: &[Token]) -> Option<Key> {
+        self.kept.iter().find(|kept| kept.tokens.starts_with(tokens)).map(|kept| kept.key)
+    }
+
     /// Gives up the entries that `tokens` makes superfluous, and the least recently used one if
-    /// no id is free otherwise. The ids it returns must be emptied.
+    /// they need an id and none is free otherwise. The ids it returns must be emptied.
     pub(super) fn make_room(&mut self, tokens: &[Token]) -> Vec<SeqId> {
         let mut evicted: Vec<SeqId> = Vec::new();
         while let Some(i) = self
@@ -136,7 +141,7 @@ impl PrefixCache {
         {
             evicted.extend(self.remove_at(i));
         }
-        if self.free.is_empty() {
+        if self.free.is_empty() && self.holder(tokens).is_none() {
             let oldest = self.in_cache().first().copied();
             evicted.extend(oldest.and_then(|(key, _)| self.remove(key)));
         }

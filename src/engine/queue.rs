@@ -27,6 +27,7 @@ pub(super) struct WaitQueue {
     waiting: Vec<Waiting>,
     clock: u64,
     last_tags: HashMap<ConnectionId, u64>,
+    barred: Vec<ConnectionId>,
 }
 
 #[derive(Debug)]
@@ -50,7 +51,17 @@ impl WaitQueue {
         self.waiting.push(Waiting { tag: *last, job, told: None });
     }
 
-    /// The job that is next, if any waits. Ties go to the one that came first.
+    /// Passes over the jobs of these connections, and of no others, from now on.
+    pub(super) fn bar(&mut self, connections: Vec<ConnectionId>) {
+        self.barred = connections;
+    }
+
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The job that is next, if any may be. Ties go to the one that came first.
     pub(super) fn peek(&self) -> Option<&Job> {
         self.next().map(|i| &self.waiting[i].job)
     }
@@ -70,8 +81,10 @@ impl WaitQueue {
         if computed < charged {
             self.give_back(job.connection, self.clock, charged - computed);
         } else {
-            // Its tag is forgotten where many others have come since.
-            *self.last_tags.entry(job.connection).or_insert(self.clock) += computed - charged;
+            // From the clock on: a tag behind it, or one that is forgotten since many others have
+            // come, would be moved up to it with the next request, and the excess be lost.
+            let last = self.last_tags.entry(job.connection).or_default();
+            *last = (*last).max(self.clock) + computed - charged;
         }
     }
 
@@ -118,7 +131,8 @@ impl WaitQueue {
     }
 
     fn next(&self) -> Option<usize> {
-        (0..self.waiting.len()).min_by_key(|&i| self.waiting[i].tag)
+        let may_be = |&i: &usize| !self.barred.contains(&self.waiting[i].job.connection);
+        (0..self.waiting.len()).filter(may_be).min_by_key(|&i| self.waiting[i].tag)
     }
 }
 
@@ -204,6 +218,19 @@ mod tests {
         queue.push(job(2, 1000));
         assert_eq!(queue.pop().unwrap().connection, ConnectionId(3));
         assert_eq!(queue.pop().unwrap().connection, ConnectionId(2));
+    }
+
+    #[test]
+    fn output_counts_too_where_the_others_went_on_meanwhile() {
+        let mut queue = WaitQueue::default();
+        let greedy = job(1, 10);
+        queue.push(job(1, 10));
+        queue.push(job(2, 9000));
+        while queue.pop().is_some() {}
+        queue.settle(&greedy, 10, 4000);
+        queue.push(job(1, 10));
+        queue.push(job(3, 1000));
+        assert_eq!(queue.pop().unwrap().connection, ConnectionId(3));
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub(super) struct Scheduler<M: Model> {
     leaving: Option<Leaving>,
     /// Bytes for leaving sequences that are made ready in a turn.
     swapped_a_turn: usize,
+    /// Whether a slot has ended since those who wait were admitted last.
+    has_freed_slot: bool,
 }
 
 impl<M: Model> Scheduler<M> {
@@ -91,6 +93,7 @@ impl<M: Model> Scheduler<M> {
             rests_since: None,
             leaving: None,
             swapped_a_turn: SWAPPED_A_TURN,
+            has_freed_slot: false,
         }
     }
 
@@ -136,13 +139,17 @@ impl<M: Model> Scheduler<M> {
 
     /// Whether nothing runs and nothing waits.
     pub(super) fn is_idle(&self) -> bool {
-        self.queue.peek().is_none() && self.slots.iter().all(Option::is_none)
+        self.queue.is_empty() && self.slots.iter().all(Option::is_none)
     }
 
-    /// How long the thread may wait for news: not at all while a slot can run, until it is time to
+    /// How long the thread may wait for news: not at all while a slot can run or has become free for
+    /// somebody who waits, until it is time to
     /// copy what is kept or for ever when nothing is going on, and until the next grace is over when
     /// every client is slow.
     pub(super) fn patience(&self, now: Instant) -> Patience {
+        if self.has_freed_slot && !self.queue.is_empty() {
+            return Patience::None;
+        }
         let mut patience = Patience::Forever;
         if let Some(at) = self.copies_at().filter(|_| self.is_idle()) {
             return Patience::Until(at.saturating_duration_since(now));
@@ -166,7 +173,7 @@ impl<M: Model> Scheduler<M> {
             for seq in self.cache.make_room(kept) {
                 self.model.truncate(seq, 0);
             }
-            if let Some(seq) = self.cache.park(kept.to_vec()) {
+            if let Some(seq) = self.cache.park(kept) {
                 self.model.share(slot.seq, seq, slot.computed);
                 self.is_crowded = true;
                 self.is_uncopied = self.options.swap_bytes > 0;
@@ -184,6 +191,7 @@ impl<M: Model> Scheduler<M> {
 
     fn release(&mut self, slot: Slot<M::Sampler>, now: Instant, end: End) {
         self.model.truncate(slot.seq, 0);
+        self.has_freed_slot = true;
         self.rests_since = Some(now);
         self.speculator.learn_answer(slot.n_generated());
         self.queue.settle(&slot.job, slot.n_prompt, slot.n_read() + slot.n_generated());

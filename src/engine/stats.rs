@@ -182,10 +182,10 @@ impl Stats {
         self.step_began_nanos.store(nanos(now - self.started), Relaxed);
     }
 
-    /// A step is computed. To be told before anybody learns what came of it, so that who asks then
-    /// finds it counted.
-    pub(super) fn step_ends(&self) {
-        self.steps_total.fetch_add(1, Relaxed);
+    /// A step is over, computed or given up. To be told before anybody learns what came of it, so that
+    /// who asks then finds it counted.
+    pub(super) fn step_ends(&self, is_computed: bool) {
+        self.steps_total.fetch_add(is_computed.into(), Relaxed);
         self.step_began_nanos.store(NONE, Relaxed);
     }
 

@@ -132,6 +132,10 @@ impl Context {
             )
         };
         self.interrupt.store(ptr::null_mut(), Ordering::Release);
+        if code != 0 {
+            // What llama.cpp still holds is of an earlier step.
+            self.outputs.clear();
+        }
         match code {
             0 => Decode::Done,
             2 => Decode::Cancelled,

@@ -137,6 +137,8 @@ fn load_draft(
     let options = draft_options(options);
     let name = description.source.name();
     let placement = place(description, &options, &[]);
+    // What was said of the model explains nothing here.
+    take_complaints();
     let Some(Weights { model, .. }) = weights(description, &placement, progress) else {
         return Err(complaint(name, "llama.cpp could not load it"));
     };

@@ -1,6 +1,6 @@
 //! llama.cpp's log lines, sent to tracing and kept for error messages.
 //!
-//! llama.cpp says why a load failed only in its log, so the last complaints are kept here for
+//! llama.cpp says why a load failed only in its log, so the first complaints are kept here for
 //! [`super::load()`] to put into its error. The lines themselves are quiet by default: their target
 //! is `llama_cpp`, which the default filter turns off.
 

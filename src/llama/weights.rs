@@ -186,7 +186,7 @@ struct Watch<'a> {
 /// # Safety
 /// `data` must point to a [`Watch`] that nobody else uses meanwhile.
 unsafe extern "C" fn on_progress(fraction: f32, data: *mut c_void) -> bool {
-    // SAFETY: set by `weights`, whose own outlives the load and is not used during it; llama.cpp calls back
+    // SAFETY: set by `load`, whose own outlives the load and is not used during it; llama.cpp calls back
     // on the thread that loads, and not from within itself.
     let watch = unsafe { &mut *data.cast::<Watch<'_>>() };
     watch.touching.get_or_insert_with(|| PageWork::touch(watch.weights));

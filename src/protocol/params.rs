@@ -143,15 +143,13 @@ fn logit_bias(sent: Sent<'_>) -> Result<Vec<(Token, f32)>, Refusal> {
     };
     if let Some(entries) = sent.entries(most) {
         few(entries.len)?;
-        return entries
-            .items
-            .into_iter()
-            .map(|(key, sent)| Ok((token(&key)?, bias(sent)?)))
-            .collect();
+        let biases = entries.items.into_iter().map(|(key, sent)| Ok((token(&key)?, bias(sent)?)));
+        return once_each(biases.collect::<Result<_, _>>()?);
     }
     let list = sent.list(most).ok_or_else(|| expected(LOGIT_BIAS, ALLOWED, sent))?;
     few(list.len)?;
-    list.items
+    let biases = list
+        .items
         .into_iter()
         .map(|item| {
             let pair = item.list(2).filter(|pair| pair.len == 2);
@@ -162,7 +160,18 @@ fn logit_bias(sent: Sent<'_>) -> Result<Vec<(Token, f32)>, Refusal> {
                 _ => Err(expected(LOGIT_BIAS, ALLOWED, item)),
             }
         })
-        .collect()
+        .collect::<Result<_, _>>()?;
+    once_each(biases)
+}
+
+/// `biases`, which llama.cpp would add up where there are several of a token.
+fn once_each(biases: Vec<(Token, f32)>) -> Result<Vec<(Token, f32)>, Refusal> {
+    let mut tokens: Vec<Token> = biases.iter().map(|&(token, _)| token).collect();
+    tokens.sort_unstable();
+    match tokens.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(invalid(LOGIT_BIAS, format!("has several biases for token {}", pair[0]))),
+        None => Ok(biases),
+    }
 }
 
 fn bias(sent: Sent<'_>) -> Result<f32, Refusal> {

@@ -1,4 +1,4 @@
-//! The reading half of a connection: hears the client, and never writes.
+//! The reading half of a connection: hears the client, and says nothing of its own accord.
 //!
 //! Frames are taken one by one in the order they came. What is to be said goes to the writer
 //! through a bounded queue: a client that sends faster than it reads waits for itself.

@@ -1,4 +1,4 @@
-//! The writing half of a connection: the only task that writes to its socket.
+//! The writing half of a connection: the only task that writes frames to its socket.
 //!
 //! It sleeps until there is something to say, says all of it, and flushes once. Replies come from
 //! the reader in order; text comes from the engine, which rings one bell for all requests of the

@@ -45,6 +45,12 @@ class Answer:
         """Over the whole request: with a short prompt, as llama-bench counts."""
         return self.tokens / (self.ended - self.sent)
 
+    def checked(self, has_left: bool) -> "Answer":
+        """Itself. What went wrong is no measurement, unless the client has left."""
+        if self.error and not has_left:
+            raise RuntimeError(f"a request failed: {self.error}")
+        return self
+
     def say(self, content: str) -> None:
         if content:
             self.texts.append(time.perf_counter())
@@ -62,6 +68,7 @@ class WebSocketStream:
     """A connection to the daemon, for one request."""
 
     def __init__(self, url: str) -> None:
+        self.has_left = False
         self.socket = connect(url, compression=None, max_size=None, ping_interval=None)
 
     def ask(self, prompt: str, on_text: OnText = ignore, **params: Any) -> Answer:
@@ -87,13 +94,15 @@ class WebSocketStream:
             answer.error = "closed"
         answer.ended = time.perf_counter()
         self.socket.close()
-        return answer
+        return answer.checked(self.has_left)
 
     def abort(self) -> None:
+        self.has_left = True
         self.socket.send('{"op":"abort"}')
 
     def drop(self) -> None:
         """Leaves as a process that dies does, without a word."""
+        self.has_left = True
         self.socket.socket.shutdown(socket.SHUT_RDWR)
 
 
@@ -102,6 +111,7 @@ class LlamaStream:
 
     def __init__(self, port: int) -> None:
         self.port = port
+        self.has_left = False
         self.socket: Optional[socket.socket] = None
 
     def ask(self, prompt: str, on_text: OnText = ignore, **params: Any) -> Answer:
@@ -134,12 +144,13 @@ class LlamaStream:
             answer.error = "closed"
         answer.ended = time.perf_counter()
         connection.close()
-        return answer
+        return answer.checked(self.has_left)
 
     def abort(self) -> None:
         """Closing is how llama-server is told to stop."""
         self.drop()
 
     def drop(self) -> None:
+        self.has_left = True
         if self.socket:
             self.socket.shutdown(socket.SHUT_RDWR)

@@ -29,8 +29,8 @@ fn key_of(cache: &PrefixCache, seq: SeqId) -> Key {
 #[test]
 fn the_longest_common_beginning_wins() {
     let mut cache = PrefixCache::new(4..8, 0);
-    let short = cache.park(vec![1, 2, 3]).unwrap();
-    let long = cache.park(vec![1, 2, 9, 9]).unwrap();
+    let short = cache.park(&[1, 2, 3]).unwrap();
+    let long = cache.park(&[1, 2, 9, 9]).unwrap();
     assert_ne!(short, long);
     let (short, long) = (key_of(&cache, short), key_of(&cache, long));
     assert_eq!(longest(&cache, &[1, 2, 9, 8]), Some((long, 3)));
@@ -42,11 +42,11 @@ fn the_longest_common_beginning_wins() {
 #[test]
 fn an_entry_that_a_longer_one_contains_is_given_up() {
     let mut cache = PrefixCache::new(4..8, 10);
-    let short = cache.park(vec![1, 2]).unwrap();
+    let short = cache.park(&[1, 2]).unwrap();
     assert_eq!(cache.make_room(&[1, 2, 3]), [short]);
-    cache.park(vec![1, 2, 3]).unwrap();
+    cache.park(&[1, 2, 3]).unwrap();
     assert_eq!(cache.n_tokens(), 3);
-    assert_eq!(cache.park(vec![1, 2, 3]), None, "it is held already");
+    assert_eq!(cache.park(&[1, 2, 3]), None, "it is held already");
     let oldest = cache.in_cache()[0].0;
     swap_out(&mut cache, oldest, vec![0; 3]);
     assert_eq!(cache.make_room(&[1, 2, 3, 4]), [0; 0], "which is in no sequence");
@@ -56,7 +56,7 @@ fn an_entry_that_a_longer_one_contains_is_given_up() {
 #[test]
 fn the_least_recently_used_entry_goes_first() {
     let mut cache = PrefixCache::new(0..2, 0);
-    let (a, b) = (cache.park(vec![1]).unwrap(), cache.park(vec![2]).unwrap());
+    let (a, b) = (cache.park(&[1]).unwrap(), cache.park(&[2]).unwrap());
     cache.get(key_of(&cache, a));
     assert_eq!(cache.make_room(&[3]), [b]);
 }
@@ -65,14 +65,14 @@ fn the_least_recently_used_entry_goes_first() {
 fn without_ids_nothing_is_kept() {
     let mut cache = PrefixCache::new(4..4, 0);
     assert_eq!(cache.make_room(&[1]), [0; 0]);
-    assert_eq!(cache.park(vec![1]), None);
+    assert_eq!(cache.park(&[1]), None);
 }
 
 #[test]
 fn what_is_swapped_out_frees_its_id_and_takes_no_more_than_its_share_of_memory() {
     let mut cache = PrefixCache::new(0..1, 10);
     for first in [1, 2, 3] {
-        cache.park(vec![first, 0]).unwrap();
+        cache.park(&[first, 0]).unwrap();
         assert_eq!(cache.n_tokens(), 2);
         let oldest = cache.in_cache()[0].0;
         swap_out(&mut cache, oldest, vec![0; 4]);
@@ -82,17 +82,26 @@ fn what_is_swapped_out_frees_its_id_and_takes_no_more_than_its_share_of_memory()
     assert_eq!(longest(&cache, &[1]), None);
     let (second, _) = longest(&cache, &[2]).unwrap();
     cache.get(second);
-    cache.park(vec![4]).unwrap();
+    cache.park(&[4]).unwrap();
     let oldest = cache.in_cache()[0].0;
     swap_out(&mut cache, oldest, vec![0; 4]);
     assert!(longest(&cache, &[2]).is_some() && longest(&cache, &[3]).is_none());
 }
 
 #[test]
+fn nothing_is_given_up_for_what_is_held_already() {
+    let mut cache = PrefixCache::new(0..2, 0);
+    cache.park(&[1, 2]).unwrap();
+    cache.park(&[3]).unwrap();
+    assert_eq!((cache.make_room(&[3]), cache.park(&[3])), (vec![], None));
+    assert!(longest(&cache, &[1]).is_some());
+}
+
+#[test]
 fn what_cannot_be_swapped_out_is_not_tried_again() {
     let mut cache = PrefixCache::new(0..4, 10);
-    let first = cache.park(vec![1, 2, 3]).unwrap();
-    let second = cache.park(vec![4]).unwrap();
+    let first = cache.park(&[1, 2, 3]).unwrap();
+    let second = cache.park(&[4]).unwrap();
     let (key, seq) = cache.next_to_leave(|_| false).unwrap();
     assert_eq!(seq, first);
     cache.stays(key);
@@ -109,7 +118,7 @@ fn what_a_newer_one_has_but_for_a_little_is_not_worth_a_copy_nor_more_while_memo
     let mut cache = PrefixCache::new(0..6, 1000);
     let like = |end: Token, n: usize| [vec![7; 400], vec![end; n]].concat();
     let mut park = |tokens: Vec<Token>| {
-        let seq = cache.park(tokens).unwrap();
+        let seq = cache.park(&tokens).unwrap();
         key_of(&cache, seq)
     };
     let (few, more, new) = (park(like(1, 16)), park(like(2, 17)), park(like(3, 17)));
@@ -123,8 +132,8 @@ fn what_a_newer_one_has_but_for_a_little_is_not_worth_a_copy_nor_more_while_memo
 #[test]
 fn of_two_equally_long_ones_that_in_the_cache_is_shared() {
     let mut cache = PrefixCache::new(0..4, 10);
-    cache.park(vec![1, 2, 3]).unwrap();
-    cache.park(vec![1, 2, 4]).unwrap();
+    cache.park(&[1, 2, 3]).unwrap();
+    cache.park(&[1, 2, 4]).unwrap();
     let newer = cache.in_cache()[1];
     swap_out(&mut cache, newer.0, vec![0; 3]);
     assert_eq!(longest(&cache, &[1, 2]), Some((cache.in_cache()[0].0, 2)));
@@ -134,8 +143,8 @@ fn of_two_equally_long_ones_that_in_the_cache_is_shared() {
 #[test]
 fn what_is_in_the_cache_too_gives_up_its_copy_alone() {
     let mut cache = PrefixCache::new(0..4, 10);
-    let old = cache.park(vec![1, 2, 3]).unwrap();
-    let new = cache.park(vec![4, 5]).unwrap();
+    let old = cache.park(&[1, 2, 3]).unwrap();
+    let new = cache.park(&[4, 5]).unwrap();
     let (old, new) = (key_of(&cache, old), key_of(&cache, new));
     assert_eq!(cache.next_to_copy().unwrap().0, old);
     hold_copy(&mut cache, old, vec![0; 6]);
@@ -152,7 +161,7 @@ fn what_is_in_the_cache_too_gives_up_its_copy_alone() {
 fn many_small_ones_that_are_swapped_out_have_a_bound_too() {
     let mut cache = PrefixCache::new(0..1, usize::MAX);
     for first in 0..MOST_COPIED + 5 {
-        cache.park(vec![first as Token]).unwrap();
+        cache.park(&[first as Token]).unwrap();
         let oldest = cache.in_cache()[0].0;
         swap_out(&mut cache, oldest, vec![0]);
     }

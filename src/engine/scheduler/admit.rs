@@ -44,6 +44,11 @@ impl Source {
 impl<M: Model> Scheduler<M> {
     /// Fills free slots from the queue, tells the rest their places, and moves what is kept and shared.
     pub(in crate::engine) fn admit(&mut self, now: Instant) {
+        self.has_freed_slot = false;
+        // A client that does not read would leave further slots idle, too: they share its socket.
+        let slots = self.slots.iter().flatten();
+        let unread = slots.filter(|slot| slot.parked.is_some()).map(|slot| slot.job.connection);
+        self.queue.bar(unread.collect());
         while let Some(free) = self.slots.iter().position(Option::is_none) {
             let Some(next) = self.queue.peek() else { break };
             let reserved = self.demand(next);
@@ -197,7 +202,8 @@ impl<M: Model> Scheduler<M> {
             .filter(move |slot| slot.order < order && slot.job.params.cache_prompt)
     }
 
-    /// Lets slots go on that waited for a twin which has now read the common beginning, or ended.
+    /// Lets slots go on that waited for a twin which has now read the common beginning. Where it has
+    /// ended before that, they wait for the next one that reads it.
     fn meet_twins(&mut self) {
         for i in 0..self.slots.len() {
             let Some(Twin { order, common }) = self.slots[i].as_ref().and_then(|slot| slot.twin)
@@ -213,10 +219,10 @@ impl<M: Model> Scheduler<M> {
                 continue;
             }
             let Some(mut slot) = self.slots[i].take() else { continue };
-            slot.twin = None;
             let before = slot.cached;
             let source = self.source(&slot, self.cache.n_tokens());
             self.reuse(&mut slot, source);
+            slot.twin = self.twin_of(&slot);
             let found = slot.cached.saturating_sub(before) as u64;
             self.stats.cached_tokens_total.fetch_add(found, Relaxed);
             self.slots[i] = Some(slot);

@@ -83,3 +83,50 @@ fn a_short_prompt_that_waits_for_a_long_ones_beginning_is_not_held_up_by_a_third
     assert!(short.iter().all(|client| client.usage().cached_tokens >= 10));
     rig.drive(&mut [&mut third, &mut long]);
 }
+
+#[test]
+fn those_that_wait_for_a_beginning_wait_on_where_one_of_them_leaves() {
+    let mut rig = Rig::with_slots(4);
+    let system = "the same long instructions for everybody, ";
+    let mut clients: Vec<Client> =
+        (0..4).map(|i| rig.submit(&format!("{system}{i}"), at_most(5))).collect();
+    rig.turn();
+    clients[1].cancel.set();
+    clients[2].cancel.set();
+    let mut refs: Vec<&mut Client> = clients.iter_mut().collect();
+    rig.drive(&mut refs);
+    let computed = rig.stats.prompt_tokens_total.load(Relaxed) as usize;
+    assert_eq!(computed, system.len() + 2, "the instructions once, and two last characters");
+}
+
+#[test]
+fn a_connection_that_does_not_read_gets_no_further_slots_meanwhile() {
+    let mut rig = Rig::new(
+        Limits { n_batch: 16, n_slots: 2, n_kept: 0, kv_tokens: 2 * 40_000, n_guesses: 0 },
+        40_000,
+    );
+    let mut slow = rig.submit("loop", Params::default());
+    while rig.turn().is_some() {}
+    let mut next = rig.submit("loop", at_most(3));
+    let mut other = rig.submit_as(2, "loop", at_most(3));
+    while rig.turn().is_some() {}
+    [&mut slow, &mut next, &mut other].into_iter().for_each(Client::read);
+    assert_eq!((next.text.as_str(), other.text.as_str()), ("", "loo"));
+    rig.turn();
+    slow.cancel.set();
+    rig.drive(&mut [&mut slow, &mut next]);
+    assert_eq!(next.text, "loo");
+}
+
+#[test]
+fn who_waits_is_admitted_whether_or_not_the_end_of_the_one_before_is_read() {
+    let mut rig = Rig::with_slots(1);
+    let _unread = rig.submit("loop", at_most(1));
+    let mut waiting = rig.submit("loop", at_most(1));
+    rig.turn();
+    assert_eq!(rig.scheduler.patience(rig.now), Patience::None);
+    rig.turn();
+    waiting.read();
+    assert_eq!(waiting.text, "l");
+    assert_eq!(rig.scheduler.patience(rig.now), Patience::Forever);
+}
