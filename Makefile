@@ -18,7 +18,7 @@ help: ## Show this help
 
 run: setup ## Install what is missing, build the release and serve the demo model on port 3000
 	cargo build --release
-	"$(TARGET)/release/inference-core" $(if $(MODEL),"$(MODEL)",--demo) $(PORT) $(ARGS)
+	exec "$(TARGET)/release/inference-core" $(if $(MODEL),"$(MODEL)",--demo) $(PORT) $(ARGS)
 
 # Cheapest first; the Python tests last, with the binary that the Rust tests have built.
 test: setup-test ## Install what is missing, then check everything: format, lints, docs, tests

@@ -273,27 +273,39 @@ mod tests {
     use crate::domain::Speculation;
     use crate::engine::{LoadProgress, Loaded, Options};
 
+    const OPTIONS: Options = Options {
+        ctx_size: 64,
+        max_queue: 1,
+        swap_bytes: 0,
+        slow_client_grace: Duration::from_secs(1),
+        step_target: Duration::from_secs(1),
+        speculative: Speculation::Off,
+        guess_margin_percent: 0,
+    };
+
     #[tokio::test(start_paused = true)]
     async fn an_engine_that_hangs_is_left_behind() {
         let (_hold, held) = std::sync::mpsc::channel::<()>();
-        let options = Options {
-            ctx_size: 64,
-            max_queue: 1,
-            swap_bytes: 0,
-            slow_client_grace: Duration::from_secs(1),
-            step_target: Duration::from_secs(1),
-            speculative: Speculation::Off,
-            guess_margin_percent: 0,
-        };
         let load = move |_: &LoadProgress| {
             // Deaf to being stopped, as a driver's call can be.
             let _ = held.recv();
             Err::<Loaded<llama::LlamaCpp>, _>(LoadError::Interrupted)
         };
-        let mut engine = Engine::spawn(options, load).unwrap();
+        let mut engine = Engine::spawn(OPTIONS, load).unwrap();
         let mut signals = Signals::listen().unwrap();
         let result = leave(&mut engine, &mut signals, Duration::from_secs(1)).await;
         assert!(matches!(end(engine, result), Err(AppError::EngineHangs)));
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_panics_while_the_server_leaves_is_no_clean_end() {
+        let load = |_: &LoadProgress| -> Result<Loaded<llama::LlamaCpp>, LoadError> {
+            panic!("as the engine may")
+        };
+        let mut engine = Engine::spawn(OPTIONS, load).unwrap();
+        let mut signals = Signals::listen().unwrap();
+        let result = leave(&mut engine, &mut signals, Duration::from_secs(60)).await;
+        assert!(matches!(end(engine, result), Err(AppError::EngineLost)));
     }
 
     #[test]

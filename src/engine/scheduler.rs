@@ -59,8 +59,6 @@ pub(super) struct Scheduler<M: Model> {
     leaving: Option<Leaving>,
     /// Bytes for leaving sequences that are made ready in a turn.
     swapped_a_turn: usize,
-    /// Whether a slot has ended since those who wait were admitted last.
-    has_freed_slot: bool,
 }
 
 impl<M: Model> Scheduler<M> {
@@ -93,7 +91,6 @@ impl<M: Model> Scheduler<M> {
             rests_since: None,
             leaving: None,
             swapped_a_turn: SWAPPED_A_TURN,
-            has_freed_slot: false,
         }
     }
 
@@ -142,12 +139,11 @@ impl<M: Model> Scheduler<M> {
         self.queue.is_empty() && self.slots.iter().all(Option::is_none)
     }
 
-    /// How long the thread may wait for news: not at all while a slot can run or has become free for
-    /// somebody who waits, until it is time to
-    /// copy what is kept or for ever when nothing is going on, and until the next grace is over when
-    /// every client is slow.
+    /// How long the thread may wait for news: not at all while a slot can run or somebody who waits
+    /// can have one, until it is time to copy what is kept or for ever when nothing is going on, and
+    /// until the next grace is over when every client is slow.
     pub(super) fn patience(&self, now: Instant) -> Patience {
-        if self.has_freed_slot && !self.queue.is_empty() {
+        if self.next_entry().is_some() {
             return Patience::None;
         }
         let mut patience = Patience::Forever;
@@ -191,7 +187,6 @@ impl<M: Model> Scheduler<M> {
 
     fn release(&mut self, slot: Slot<M::Sampler>, now: Instant, end: End) {
         self.model.truncate(slot.seq, 0);
-        self.has_freed_slot = true;
         self.rests_since = Some(now);
         self.speculator.learn_answer(slot.n_generated());
         self.queue.settle(&slot.job, slot.n_prompt, slot.n_read() + slot.n_generated());

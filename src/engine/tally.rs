@@ -11,7 +11,8 @@ use crate::domain::{Failure, FinishReason, Refusal};
 use super::slot::End;
 
 /// Upper bounds of durations, in nanoseconds: a tenth of a millisecond, which a tiny model takes
-/// for a token, to five minutes, which a large one takes for a long answer, in steps of 1, 2, 5 below a minute.
+/// for a token, to five minutes, which a large one takes for a long answer, in steps of 1, 2, 5 below
+/// a minute.
 const DURATIONS: [u64; 20] = [
     100_000,
     200_000,

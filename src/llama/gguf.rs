@@ -134,8 +134,8 @@ impl Part {
     }
 }
 
-/// Most bytes that all tensors of a file may take, 64 TiB: the sums of a hundred thousand files, and
-/// a split model has a thousand at most, then fit their type.
+/// Most bytes that all tensors of a file may take, 64 TiB: the sum over the files of a split model, a
+/// thousand at most, then fits its type.
 const MAX_WEIGHTS: u64 = 1 << 46;
 
 /// Deepest and longest shapes ggml knows (`GGML_MAX_DIMS`, `GGML_MAX_NAME`).

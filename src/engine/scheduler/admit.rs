@@ -44,17 +44,11 @@ impl Source {
 impl<M: Model> Scheduler<M> {
     /// Fills free slots from the queue, tells the rest their places, and moves what is kept and shared.
     pub(in crate::engine) fn admit(&mut self, now: Instant) {
-        self.has_freed_slot = false;
         // A client that does not read would leave further slots idle, too: they share its socket.
         let slots = self.slots.iter().flatten();
         let unread = slots.filter(|slot| slot.parked.is_some()).map(|slot| slot.job.connection);
         self.queue.bar(unread.collect());
-        while let Some(free) = self.slots.iter().position(Option::is_none) {
-            let Some(next) = self.queue.peek() else { break };
-            let reserved = self.demand(next);
-            if self.n_reserved() + reserved > self.limits.kv_tokens {
-                break;
-            }
+        while let Some((free, reserved)) = self.next_entry() {
             let Some(job) = self.queue.pop() else { break };
             self.start(job, free, reserved, now);
         }
@@ -65,6 +59,13 @@ impl<M: Model> Scheduler<M> {
         }
         self.queue.tell_places();
         self.meet_twins();
+    }
+
+    /// The free slot for the job that is next, and what this is promised; `None` while it has to wait.
+    pub(super) fn next_entry(&self) -> Option<(usize, usize)> {
+        let free = self.slots.iter().position(Option::is_none)?;
+        let reserved = self.demand(self.queue.peek()?);
+        (self.n_reserved() + reserved <= self.limits.kv_tokens).then_some((free, reserved))
     }
 
     /// Tokens a job may come to need in the KV cache.

@@ -237,18 +237,6 @@ fn cache_prompt_false_neither_shares_nor_leaves_anything() {
 }
 
 #[test]
-fn a_prefix_that_another_request_is_reading_right_now_is_read_once() {
-    let mut rig = Rig::with_slots(4);
-    let system = "the same long instructions for everybody, ";
-    let mut clients: Vec<Client> =
-        (0..4).map(|i| rig.submit(&format!("{system}{i}"), at_most(5))).collect();
-    let mut refs: Vec<&mut Client> = clients.iter_mut().collect();
-    rig.drive(&mut refs);
-    let computed = rig.stats.prompt_tokens_total.load(Relaxed) as usize;
-    assert_eq!(computed, system.len() + 4, "the instructions once, and four last characters");
-}
-
-#[test]
 fn a_request_whose_twin_is_cancelled_reads_on_by_itself() {
     let mut rig = Rig::with_slots(2);
     let mut first = rig.submit("the same long instructions for everybody, 1", at_most(5));

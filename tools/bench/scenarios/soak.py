@@ -37,9 +37,10 @@ def soak(bench: Any) -> list[Row]:
         answer = bench.load(server, **work, duration=seconds, rate=f"{rate:.2f}", seed=8)
         grown = (server.status_kb("VmRSS") - held) / 1024
     requests, done = answer["requests"], answer["outcomes"]["done"]
-    # A client without a first text has waited all the time.
+    # A client that asked and has no first text has waited all the time.
     whole = 1000 * answer["wall_s"]
-    waits = [client["mean_ttft_ms"] or whole for client in answer["clients"]]
+    asked = [client for client in answer["clients"] if client["requests"]]
+    waits = [client["mean_ttft_ms"] or whole for client in asked]
     everybody = answer["ttft_ms"]["mean"]
     ttft = answer["ttft_ms"]
     bench.journal.note(f"{requests:,} requests in {answer['wall_s']:.0f} s, {rate:.1f} a second")

@@ -84,19 +84,29 @@ fn a_short_prompt_that_waits_for_a_long_ones_beginning_is_not_held_up_by_a_third
     rig.drive(&mut [&mut third, &mut long]);
 }
 
-#[test]
-fn those_that_wait_for_a_beginning_wait_on_where_one_of_them_leaves() {
+/// Prompt tokens beyond the beginning that four requests share, of which those `leaving` do so while
+/// the first one reads it.
+fn computed_beyond_the_beginning(leaving: &[usize]) -> usize {
     let mut rig = Rig::with_slots(4);
     let system = "the same long instructions for everybody, ";
     let mut clients: Vec<Client> =
         (0..4).map(|i| rig.submit(&format!("{system}{i}"), at_most(5))).collect();
     rig.turn();
-    clients[1].cancel.set();
-    clients[2].cancel.set();
+    leaving.iter().for_each(|&i| clients[i].cancel.set());
     let mut refs: Vec<&mut Client> = clients.iter_mut().collect();
     rig.drive(&mut refs);
-    let computed = rig.stats.prompt_tokens_total.load(Relaxed) as usize;
-    assert_eq!(computed, system.len() + 2, "the instructions once, and two last characters");
+    rig.stats.prompt_tokens_total.load(Relaxed) as usize - system.len()
+}
+
+#[test]
+fn a_prefix_that_another_request_is_reading_right_now_is_read_once() {
+    assert_eq!(computed_beyond_the_beginning(&[]), 4, "four last characters");
+}
+
+#[test]
+fn those_that_wait_for_a_beginning_wait_on_where_one_of_them_leaves() {
+    assert_eq!(computed_beyond_the_beginning(&[1, 2]), 2);
+    assert_eq!(computed_beyond_the_beginning(&[0]), 3, "of the reader what it has read is used");
 }
 
 #[test]
