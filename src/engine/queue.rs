@@ -90,13 +90,22 @@ impl WaitQueue {
 
     /// Takes out the jobs that nobody waits for any more, and gives back what they were charged.
     pub(super) fn take_cancelled(&mut self) -> Vec<Job> {
-        let cancelled: Vec<Waiting> =
-            self.waiting.extract_if(.., |waiting| waiting.job.cancel.is_set()).collect();
+        self.take(|job| job.cancel.is_set())
+    }
+
+    /// Takes out the jobs of a connection, and gives back what they were charged.
+    pub(super) fn take_of(&mut self, connection: ConnectionId) -> Vec<Job> {
+        self.take(|job| job.connection == connection)
+    }
+
+    fn take(&mut self, is_meant: impl Fn(&Job) -> bool) -> Vec<Job> {
+        let taken: Vec<Waiting> =
+            self.waiting.extract_if(.., |waiting| is_meant(&waiting.job)).collect();
         // The latest first: a tag is compared with those of jobs that came before it.
-        for waiting in cancelled.iter().rev() {
+        for waiting in taken.iter().rev() {
             self.give_back(waiting.job.connection, waiting.tag, expected_cost(&waiting.job));
         }
-        cancelled.into_iter().map(|waiting| waiting.job).collect()
+        taken.into_iter().map(|waiting| waiting.job).collect()
     }
 
     /// Moves what `connection` asked for after `tag` up by `cost`, never before the clock.

@@ -114,7 +114,12 @@ impl<M: Model> Scheduler<M> {
             } else if !slot.job.outbox.is_full() {
                 slot.parked = None;
             } else if now.duration_since(*slot.parked.get_or_insert(now)) >= grace {
+                let connection = slot.job.connection;
                 self.finish(i, now, End::Failed(Failure::SlowClient { grace }));
+                // Theirs is the same socket: they would each keep a slot idle as long again.
+                for job in self.queue.take_of(connection) {
+                    self.end_unstarted(job, now, End::Failed(Failure::SlowClient { grace }));
+                }
             }
         }
     }

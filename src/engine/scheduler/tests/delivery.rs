@@ -129,6 +129,22 @@ fn a_connection_that_does_not_read_gets_no_further_slots_meanwhile() {
 }
 
 #[test]
+fn what_waits_of_a_connection_that_does_not_read_ends_with_what_ran() {
+    let limits = Limits { n_batch: 16, n_slots: 1, n_kept: 0, kv_tokens: 40_000, n_guesses: 0 };
+    let mut rig = Rig::new(limits, 40_000);
+    let mut stuck = [rig.submit("loop", Params::default()), rig.submit("loop", Params::default())];
+    let mut other = rig.submit_as(2, "loop", at_most(3));
+    while rig.turn().is_some() {}
+    rig.now += GRACE;
+    rig.turn();
+    stuck.iter_mut().for_each(Client::read);
+    let slow = [Outcome::Failed(Failure::SlowClient { grace: GRACE })];
+    assert!(stuck.iter().all(|client| client.outcomes == slow));
+    rig.drive(&mut [&mut other]);
+    assert_eq!(other.text, "loo");
+}
+
+#[test]
 fn who_waits_is_admitted_whether_or_not_the_end_of_the_one_before_is_read() {
     let mut rig = Rig::with_slots(1);
     let _unread = rig.submit("loop", at_most(1));
