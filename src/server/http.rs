@@ -12,8 +12,8 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How long a client may take to send the head of a request, and how long a connection may idle
@@ -22,6 +22,10 @@ const HEADER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Most bytes of a request's head; a browser with many cookies sends a few KiB.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// Longest from one request to the next: a page of 20 KiB on its way to a slow client, and its idling
+/// afterwards. Who asks and does not read keeps a connection from others for so long.
+const PAGE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How long a page may take that is under way when the server closes.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
@@ -52,7 +56,10 @@ pub(super) async fn serve(
         tracing::debug!(%peer, "cannot set TCP_NODELAY: {error}");
     }
     let pages = TowerToHyperService::new(pages);
+    let asked = Arc::new(Notify::new());
+    let asks = asked.clone();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        asks.notify_one();
         request.extensions_mut().insert(lease.clone());
         pages.call(request)
     });
@@ -64,11 +71,17 @@ pub(super) async fn serve(
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades()
     );
-    let served = match closing.run_until_cancelled(connection.as_mut()).await {
-        Some(served) => served,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            timeout(CLOSE_GRACE, connection).await.unwrap_or(Ok(()))
+    let served = loop {
+        tokio::select! {
+            served = connection.as_mut() => break served,
+            () = asked.notified() => {}
+            () = sleep(PAGE_DEADLINE) => {
+                return tracing::debug!(%peer, "the client does not read its page; it is dropped");
+            }
+            () = closing.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                break timeout(CLOSE_GRACE, connection).await.unwrap_or(Ok(()));
+            }
         }
     };
     if let Err(error) = served {

@@ -14,6 +14,7 @@ mod http;
 mod in_flight;
 mod options;
 mod origin;
+mod outlet;
 mod pages;
 mod prometheus;
 mod reader;

@@ -17,18 +17,18 @@ pub struct Options {
     pub allowed_origins: Vec<Origin>,
     /// Time between two `metrics` frames.
     pub metrics_interval: Duration,
-    /// How long a socket may take no bytes at all before its connection is dropped. Longer than
+    /// How long a frame may wait for its socket before the connection is dropped. Longer than
     /// the engine's grace for slow clients, so that a client that comes back in between still
     /// learns what became of its request.
     pub write_grace: Duration,
 }
 
 impl Default for Options {
-    /// 8 MiB hold a prompt of two million tokens; 2,000 idle connections cost some 40 MB.
+    /// 8 MiB hold a prompt of two million tokens; 1,024 idle connections cost some 20 MB.
     fn default() -> Self {
         Self {
             max_message_bytes: 8 * 1024 * 1024,
-            max_connections: 2000,
+            max_connections: 1024,
             allowed_origins: Vec::new(),
             metrics_interval: Duration::from_secs(1),
             write_grace: Duration::from_secs(30),

@@ -3,18 +3,15 @@
 //! It sleeps until there is something to say, says all of it, and flushes once. Replies come from
 //! the reader in order; text comes from the engine, which rings one bell for all requests of the
 //! connection; metrics are the latest there are. Nothing is taken from anywhere while the socket
-//! is full, and a socket that stays full past the grace ends the connection.
+//! is full, and a socket that stays full past the grace ends the connection ([`Outlet`]).
 
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use futures_util::SinkExt;
-use futures_util::stream::SplitSink;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, Interval, interval_at, sleep_until, timeout};
-use tokio_tungstenite::WebSocketStream;
+use tokio::time::{Instant, Interval, interval_at, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
@@ -26,6 +23,7 @@ use crate::protocol::{EndStats, ErrorFrame, RequestId, ServerFrame};
 
 use super::connection::Socket;
 use super::in_flight::InFlight;
+use super::outlet::{Outlet, Sink, is_stuck};
 use super::shared::Published;
 
 /// Time between two pings. Often enough that no router in between forgets the connection.
@@ -95,9 +93,8 @@ pub(super) enum Farewell {
 
 /// The writing half of a connection.
 pub(super) struct Writer<S> {
-    sink: Sink<S>,
+    outlet: Outlet<S>,
     in_flight: Arc<InFlight>,
-    grace: Duration,
     running: Vec<Running>,
     is_subscribed: bool,
     /// The number of the last metrics frame, since the client subscribed.
@@ -107,8 +104,6 @@ pub(super) struct Writer<S> {
     /// When to look at the requests' text again.
     next_look: Instant,
 }
-
-type Sink<S> = SplitSink<WebSocketStream<S>, Message>;
 
 /// A request that is being served.
 #[derive(Debug)]
@@ -137,9 +132,8 @@ impl<S: Socket> Writer<S> {
         let running = Vec::new();
         let next_look = Instant::now();
         Self {
-            sink,
+            outlet: Outlet::new(sink, grace),
             in_flight,
-            grace,
             running,
             is_subscribed: true,
             last_metrics: None,
@@ -157,22 +151,22 @@ impl<S: Socket> Writer<S> {
         gone: CancellationToken,
     ) -> (Sink<S>, Farewell) {
         let farewell = gone.run_until_cancelled(self.write(hello, sources)).await;
-        (self.sink, farewell.unwrap_or(Farewell::Unsaid))
+        (self.outlet.into_inner(), farewell.unwrap_or(Farewell::Unsaid))
     }
 
     async fn write(&mut self, hello: Utf8Bytes, mut sources: Sources) -> Farewell {
         let mut pings = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
         let mut wake = Wake::Reply(Reply::Frame(hello.as_str().to_owned()));
         loop {
-            match timeout(self.grace, self.round(wake, &mut sources)).await {
-                Ok(Ok(Next::GoOn)) => {}
-                Ok(Ok(Next::Left)) => return Farewell::Said,
-                Ok(Err(error)) => {
-                    tracing::debug!("cannot write: {error}");
+            match self.round(wake, &mut sources).await {
+                Ok(Next::GoOn) => {}
+                Ok(Next::Left) => return Farewell::Said,
+                Err(error) if is_stuck(&error) => {
+                    tracing::info!("the client does not read; it is dropped");
                     return Farewell::Unsaid;
                 }
-                Err(_) => {
-                    tracing::info!("the client does not read; it is dropped");
+                Err(error) => {
+                    tracing::debug!("cannot write: {error}");
                     return Farewell::Unsaid;
                 }
             }
@@ -217,9 +211,9 @@ impl<S: Socket> Writer<S> {
                 let Published { number, text } = sources.metrics.borrow_and_update().clone();
                 let expected = self.last_metrics.replace(number).map_or(number, |last| last + 1);
                 sources.dropped.fetch_add(number.saturating_sub(expected), Relaxed);
-                self.sink.feed(Message::Text(text)).await?;
+                self.outlet.feed(Message::Text(text)).await?;
             }
-            Wake::Ping => self.sink.feed(Message::Ping(Bytes::new())).await?,
+            Wake::Ping => self.outlet.feed(Message::Ping(Bytes::new())).await?,
             Wake::Leave => self.leave_by = Some(Instant::now() + LEAVE_GRACE),
             Wake::Overdue => is_overdue = true,
         }
@@ -234,7 +228,7 @@ impl<S: Socket> Writer<S> {
         }
         let mut index = 0;
         while let Some(running) = self.running.get_mut(index) {
-            if deliver(running, &mut self.sink, &self.in_flight).await? {
+            if deliver(running, &mut self.outlet, &self.in_flight).await? {
                 self.running.remove(index);
             } else {
                 index += 1;
@@ -243,27 +237,29 @@ impl<S: Socket> Writer<S> {
         if is_overdue || self.leave_by.is_some() && self.in_flight.is_empty() {
             return self.close(CloseCode::Away).await;
         }
-        self.sink.flush().await?;
+        self.outlet.flush().await?;
         Ok(Next::GoOn)
     }
 
     async fn answer(&mut self, reply: Reply) -> Result<Next, Error> {
         match reply {
-            Reply::Frame(text) => feed(&mut self.sink, text).await?,
+            Reply::Frame(text) => self.outlet.text(text).await?,
             Reply::Accepted(running) => self.running.push(*running),
             Reply::Refused(refused) => {
                 let (id, error) = *refused;
                 self.in_flight.strike(&id);
-                feed(&mut self.sink, ServerFrame::Error(&error).text()).await?;
+                let text = ServerFrame::Error(&error).text();
+                tracing::info!("refused: {text}");
+                self.outlet.text(text).await?;
             }
             Reply::SubscribeMetrics => {
                 self.is_subscribed = true;
                 self.last_metrics = None;
-                feed(&mut self.sink, ServerFrame::MetricsSubscribed.text()).await?;
+                self.outlet.text(ServerFrame::MetricsSubscribed.text()).await?;
             }
             Reply::UnsubscribeMetrics => {
                 self.is_subscribed = false;
-                feed(&mut self.sink, ServerFrame::MetricsUnsubscribed.text()).await?;
+                self.outlet.text(ServerFrame::MetricsUnsubscribed.text()).await?;
             }
             Reply::Close(code) => return self.close(code).await,
         }
@@ -272,8 +268,8 @@ impl<S: Socket> Writer<S> {
 
     async fn close(&mut self, code: CloseCode) -> Result<Next, Error> {
         let goodbye = CloseFrame { code, reason: Utf8Bytes::default() };
-        self.sink.feed(Message::Close(Some(goodbye))).await?;
-        self.sink.flush().await?;
+        self.outlet.feed(Message::Close(Some(goodbye))).await?;
+        self.outlet.flush().await?;
         Ok(Next::Left)
     }
 }
@@ -281,26 +277,26 @@ impl<S: Socket> Writer<S> {
 /// Sends what is new of one request; true if that was its end.
 async fn deliver<S: Socket>(
     running: &mut Running,
-    sink: &mut Sink<S>,
+    outlet: &mut Outlet<S>,
     in_flight: &InFlight,
 ) -> Result<bool, Error> {
     let Running { id, ticket } = running;
     let name = id.as_ref();
     let Delivery { queued, progress, text, logprobs, outcome } = ticket.take();
     if let Some(position) = queued {
-        feed(sink, ServerFrame::Queued { id: name, position }.text()).await?;
+        outlet.text(ServerFrame::Queued { id: name, position }.text()).await?;
     }
     if let Some((processed, total)) = progress {
-        feed(sink, ServerFrame::Progress { id: name, processed, total }.text()).await?;
+        outlet.text(ServerFrame::Progress { id: name, processed, total }.text()).await?;
     }
     if !text.is_empty() || !logprobs.is_empty() {
         let frame = ServerFrame::Token { id: name, content: &text, logprobs: &logprobs };
-        feed(sink, frame.text()).await?;
+        outlet.text(frame.text()).await?;
     }
     if !text.is_empty() && ticket.ttft().is_none() {
         // The first text does not wait for the rest of the round, and its time is taken when it
         // is with the operating system.
-        sink.flush().await?;
+        outlet.flush().await?;
         ticket.text_sent(std::time::Instant::now());
     }
     let Some(outcome) = outcome else { return Ok(false) };
@@ -314,10 +310,8 @@ async fn deliver<S: Socket>(
             ServerFrame::Error(&ErrorFrame::from(failure).about(id.clone())).text()
         }
     };
-    feed(sink, text).await?;
+    // The frame says all that there is to say, and nothing of what was asked and answered.
+    tracing::info!("ended: {text}");
+    outlet.text(text).await?;
     Ok(true)
-}
-
-async fn feed<S: Socket>(sink: &mut Sink<S>, text: String) -> Result<(), Error> {
-    sink.feed(Message::text(text)).await
 }

@@ -112,3 +112,27 @@ async fn there_may_be_as_many_slots_as_the_smallest_step_has_tokens() {
     send(&mut socket, request).await;
     assert!(read_until(&mut socket, is_op("end")).await.is_ok());
 }
+
+#[tokio::test]
+async fn the_log_says_how_each_request_ended_and_nothing_of_what_was_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let mut daemon = Daemon::start_with_log(&["--log", "info"], &[], &log);
+    let mut socket = daemon.connect().await;
+    let params = json!({"max_tokens": 3, "ignore_eos": true});
+    send(&mut socket, json!({"op": "infer", "id": "a", "prompt": "Abrakadabra", "params": params}))
+        .await;
+    let end = read_until(&mut socket, is_op("end")).await.unwrap();
+    let long = "word ".repeat(10_000);
+    send(&mut socket, json!({"op": "infer", "id": "b", "prompt": long})).await;
+    read_until(&mut socket, is_op("error")).await.unwrap();
+    daemon.signal("TERM");
+    daemon.wait().await;
+    let said = std::fs::read_to_string(&log).unwrap();
+    let line = |word: &str| said.lines().find(|line| line.contains(word)).unwrap_or(&said);
+    let (_, ended) = line("ended: ").split_once("ended: ").unwrap();
+    assert_eq!(serde_json::from_str::<Value>(ended).unwrap(), end);
+    assert!(line("ended: ").contains("peer=127.0.0.1:"), "{said}");
+    assert!(line("refused: ").contains("context_overflow"), "{said}");
+    assert!(!said.contains("Abrakadabra") && !said.contains("word word"), "{said}");
+}

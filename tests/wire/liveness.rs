@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, pause, timeout};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, pause, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::common::{Client, GUARD, Setup, TestServer, upgrade_request};
@@ -73,6 +73,26 @@ async fn a_request_that_is_never_finished_is_dropped() {
         assert!(started.elapsed() < Duration::from_secs(60), "{head:?}");
         tokio::time::resume();
     }
+}
+
+#[tokio::test]
+async fn a_client_that_asks_for_pages_and_reads_none_is_dropped() {
+    let server = Setup { send_buffer: Some(4096), ..Setup::default() }.start().await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(server.address).await.unwrap();
+    let page = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\n\r\n", server.address);
+    // Many more than the buffers hold, so that the server has to wait.
+    const PAGES: usize = 100;
+    stream.write_all(page.repeat(PAGES).as_bytes()).await.unwrap();
+    pause();
+    sleep(Duration::from_secs(60)).await;
+    tokio::time::resume();
+    let mut said = Vec::new();
+    // A reset would do as well.
+    let _ = timeout(GUARD, stream.read_to_end(&mut said)).await.expect("the server has closed");
+    let begun = String::from_utf8_lossy(&said).matches("HTTP/1.1 200").count();
+    assert!((1..PAGES).contains(&begun), "{begun} pages");
 }
 
 #[tokio::test]
