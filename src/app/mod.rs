@@ -6,6 +6,7 @@
 //! connection gets its last frames and is closed, and then the process ends.
 
 mod advice;
+mod contention;
 mod error;
 mod listen;
 mod plan;
@@ -193,6 +194,7 @@ async fn serve(
             tracing::info!(signal, "leaving");
             leave(&mut engine, &mut signals, config.drain_timeout).await
         }
+        never = contention::watch() => match never {},
     };
     if matches!(result, Err(AppError::SecondSignal)) {
         return result;
