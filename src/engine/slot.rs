@@ -42,6 +42,11 @@ impl Job {
         Self { connection, params, tokens, received, outbox, cancel, ended: false }
     }
 
+    /// See [`Slot::shareable_prompt`].
+    pub(super) fn shareable_prompt(&self) -> &[Token] {
+        self.tokens.split_last().map_or(&[], |(_, before)| before)
+    }
+
     /// Ends a job that never started.
     pub(super) fn end_unstarted(mut self, now: Instant, end: End) {
         let waited = now.saturating_duration_since(self.received);

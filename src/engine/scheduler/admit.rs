@@ -8,8 +8,9 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+use crate::domain::Token;
 use crate::engine::model::{Model, SeqId};
-use crate::engine::prefix::{Key, common_prefix};
+use crate::engine::prefix::{Kept, Key, common_prefix};
 use crate::engine::slot::{Job, Place, Slot, Twin};
 use crate::engine::speculation::guessers;
 
@@ -41,6 +42,19 @@ impl Source {
     }
 }
 
+/// How a job would enter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct JobEntry {
+    /// Who holds the beginning of its prompt, and how much of it.
+    source: Option<(Source, usize)>,
+    /// Tokens of room in the KV cache that it takes to enter.
+    pub(super) wanted: usize,
+    /// The kept sequence that it goes on with.
+    pub(super) spared: Option<Key>,
+    /// Whether that is kept afterwards.
+    pub(super) keeps_spared: bool,
+}
+
 impl<M: Model> Scheduler<M> {
     /// Fills free slots from the queue, tells the rest their places, and moves what is kept and shared.
     pub(in crate::engine) fn admit(&mut self, now: Instant) {
@@ -48,11 +62,18 @@ impl<M: Model> Scheduler<M> {
         let slots = self.slots.iter().flatten();
         let unread = slots.filter(|slot| slot.parked.is_some()).map(|slot| slot.job.connection);
         self.queue.bar(unread.collect());
+        let mut makes_room = false;
         while let Some((free, reserved)) = self.next_entry() {
+            makes_room = !self.make_room_for_next(reserved);
+            if makes_room {
+                break;
+            }
             let Some(job) = self.queue.pop() else { break };
             self.start(job, free, reserved, now);
         }
-        if self.slots.iter().any(Option::is_some) {
+        if makes_room {
+            // One sequence leaves at a time, and this turn's has begun to.
+        } else if self.slots.iter().any(Option::is_some) {
             self.swap_some();
         } else {
             self.copy_some(now);
@@ -74,7 +95,22 @@ impl<M: Model> Scheduler<M> {
         job.tokens.len().saturating_add(output).min(self.options.ctx_size)
     }
 
+    /// What is kept for `job`, and the room that it takes to enter where it is promised `reserved` tokens.
+    pub(super) fn entry(&self, job: &Job, reserved: usize) -> JobEntry {
+        let prompt = job.params.cache_prompt.then(|| job.shareable_prompt());
+        let source = prompt.and_then(|prompt| self.source(prompt, self.admissions, 0, 0));
+        let kept = source.and_then(|(source, n)| Some((self.cache.look_at(source.key()?)?, n)));
+        JobEntry {
+            source,
+            // What is too much of its last piece is dropped again.
+            wanted: reserved.max(kept.map_or(0, |(kept, n)| kept.n_coming_back(n))),
+            spared: source.and_then(|(source, _)| source.key()),
+            keeps_spared: kept.is_some_and(|(kept, n)| !is_over(kept, n, self.may_share())),
+        }
+    }
+
     fn start(&mut self, job: Job, free: usize, reserved: usize, now: Instant) {
+        let JobEntry { source, wanted, spared, .. } = self.entry(&job, reserved);
         let sampler = self.model.sampler(&job.params, &job.tokens);
         let guessers = match self.limits.n_guesses {
             0 => &[],
@@ -84,17 +120,11 @@ impl<M: Model> Scheduler<M> {
         let mut slot = Slot::new(job, place, sampler, now);
         self.admissions += 1;
         if slot.job.params.cache_prompt {
-            let source = self.source(&slot, 0);
-            let kept = source.and_then(|(source, n)| Some((source.key()?, n)));
-            let spared = kept.map(|(key, _)| key);
-            // What is too much of its last piece is dropped again.
-            let back = kept.and_then(|(key, n)| Some(self.cache.get(key)?.n_coming_back(n)));
-            let back = back.unwrap_or(0);
-            self.make_room(reserved.max(back), spared);
+            self.make_room(wanted, spared, usize::MAX);
             self.reuse(&mut slot, source);
             slot.twin = self.twin_of(&slot);
         }
-        self.make_room(reserved, None);
+        self.make_room(reserved, None, usize::MAX);
         self.stats.queued.fetch_sub(1, Relaxed);
         self.stats.tally.queue_wait.observe(now.saturating_duration_since(slot.job.received));
         self.stats.active.fetch_add(1, Relaxed);
@@ -104,24 +134,30 @@ impl<M: Model> Scheduler<M> {
         self.count_kv();
     }
 
-    /// Who holds the longest beginning of the prompt of `slot`, and how much of it, if that is
-    /// worth more than what the slot has. Of several the one that costs least to share with. Kept
-    /// sequences with `staying` tokens stay in the KV cache whoever it is.
-    fn source(&self, slot: &Slot<M::Sampler>, staying: usize) -> Option<(Source, usize)> {
-        let prompt = slot.shareable_prompt();
+    /// Who holds the longest beginning of `prompt`, of those that run somebody older than `order`, and how
+    /// much of it, if that is worth more than the `computed` tokens that are there. Of several the one
+    /// that costs least to share with. Kept sequences with `staying` tokens stay in the KV cache whoever
+    /// it is.
+    fn source(
+        &self,
+        prompt: &[Token],
+        order: u64,
+        computed: usize,
+        staying: usize,
+    ) -> Option<(Source, usize)> {
         let room = self.limits.kv_tokens.saturating_sub(self.n_reserved() + staying);
         let kept = self.cache.longest(prompt, |kept, n| {
             let back = kept.n_coming_back(n);
             back <= room && back <= n * MOST_BY_SHARED
         });
         let kept = kept.map(|(key, n)| (Source::Kept(key), n));
-        let sharing = self.others(slot.order).filter(|_| self.may_share());
+        let sharing = self.others(order).filter(|_| self.may_share());
         let running = sharing.map(|other| {
             let computed = &other.tokens[..other.computed];
             (Source::Running(other.seq), common_prefix(computed, prompt))
         });
         let best = kept.into_iter().chain(running).max_by_key(|&(_, n)| n);
-        best.filter(|&(_, n)| n >= slot.computed + SMALLEST_SHARE)
+        best.filter(|&(_, n)| n >= computed + SMALLEST_SHARE)
     }
 
     /// Lets `slot` have the beginning of its prompt from `source`, in place of what it has.
@@ -132,8 +168,7 @@ impl<M: Model> Scheduler<M> {
             Some((Source::Running(from), n)) => self.share(from, slot, n),
             Some((Source::Kept(key), n)) => {
                 let Some(kept) = self.cache.get(key) else { return };
-                // The slot goes on with it, and what becomes of that will be kept in its place.
-                let is_over = kept.tokens.len() < n + SMALLEST_SHARE || !may_share;
+                let is_over = is_over(kept, n, may_share);
                 let n = match kept.seq {
                     Some(from) => self.share(from, slot, n),
                     None => {
@@ -221,7 +256,9 @@ impl<M: Model> Scheduler<M> {
             }
             let Some(mut slot) = self.slots[i].take() else { continue };
             let before = slot.cached;
-            let source = self.source(&slot, self.cache.n_tokens());
+            let prompt = slot.shareable_prompt();
+            let staying = self.cache.n_tokens();
+            let source = self.source(prompt, slot.order, slot.computed, staying);
             self.reuse(&mut slot, source);
             slot.twin = self.twin_of(&slot);
             let found = slot.cached.saturating_sub(before) as u64;
@@ -229,4 +266,10 @@ impl<M: Model> Scheduler<M> {
             self.slots[i] = Some(slot);
         }
     }
+}
+
+/// Whether a kept sequence of which a slot takes the first `n` tokens is over with that: the slot goes on
+/// with it, and what becomes of that will be kept in its place.
+fn is_over(kept: &Kept, n: usize, may_share: bool) -> bool {
+    kept.tokens.len() < n + SMALLEST_SHARE || !may_share
 }

@@ -26,6 +26,10 @@ pub(super) const SWAPPED_A_TURN: usize = 2 << 20;
 /// faster afterwards. It bounds what a request may wait that comes meanwhile.
 const SWAPPED_WITHOUT_STREAMS: usize = 8;
 
+/// So many times as much while streams go on and somebody waits for the room: as much as a step's time,
+/// so that the one waits a second or two for a long conversation to leave and the others hardly notice.
+const SWAPPED_FOR_NEXT: usize = 4;
+
 /// One part in so many of it where nothing runs at all: a request that comes meanwhile waits for one
 /// piece.
 const PARTS_AT_REST: usize = 2;
@@ -94,35 +98,85 @@ impl<M: Model> Scheduler<M> {
 
     /// Swaps kept sequences out of the KV cache, or gives them up where they cannot leave, until
     /// there is room for one more slot with `wanted` tokens beside what running ones were promised.
-    /// `spared`, which that slot is to go on with, stays.
-    pub(super) fn make_room(&mut self, wanted: usize, spared: Option<Key>) {
-        let room = self.limits.kv_tokens.saturating_sub(self.n_reserved() + wanted);
+    /// `spared`, which that slot is to go on with, stays. At most `most` bytes are copied for it, or one
+    /// piece; what is left of these, or `None` where there is no room yet.
+    pub(super) fn make_room(
+        &mut self,
+        wanted: usize,
+        spared: Option<Key>,
+        most: usize,
+    ) -> Option<usize> {
+        let room = self.room_beside(wanted);
         let running = self.slots.iter().flatten().count();
         let sequences = self.model.most_sequences().map_or(usize::MAX, |most| {
             (most + usize::from(spared.is_some())).saturating_sub(running + 1)
         });
         let in_cache = self.cache.in_cache();
-        let mut left = in_cache.len();
+        let (mut n_kept, mut left) = (in_cache.len(), most);
         for (key, seq) in in_cache {
-            if self.cache.n_tokens() <= room && left <= sequences {
-                return;
+            if self.cache.n_tokens() <= room && n_kept <= sequences {
+                return Some(left);
             }
             if spared == Some(key) {
                 continue;
             }
-            if self.let_leave(key, seq, usize::MAX, spared).is_none() {
-                self.drop_kept(key, seq);
+            match self.let_leave(key, seq, left, spared) {
+                Some(copied) => left = left.saturating_sub(copied),
+                None => self.drop_kept(key, seq),
             }
-            left -= 1;
+            if self.is_in_cache(key) {
+                return None;
+            }
+            n_kept -= 1;
         }
+        Some(left)
+    }
+
+    /// Makes room for the next job to come into a slot, which is promised `reserved` tokens, a little a
+    /// turn. True once there is enough, and `start` has nothing more to copy.
+    pub(super) fn make_room_for_next(&mut self, reserved: usize) -> bool {
+        let Some(job) = self.queue.peek() else { return true };
+        let entry = self.entry(job, reserved);
+        let times = if self.is_streaming() { SWAPPED_FOR_NEXT } else { SWAPPED_WITHOUT_STREAMS };
+        let most = self.swapped_a_turn * times;
+        let Some(left) = self.make_room(entry.wanted, entry.spared, most) else { return false };
+        // Where the job takes but the beginning of the spared one, this may have to leave for the job.
+        let room = self.room_beside(reserved);
+        match entry.spared.filter(|_| entry.keeps_spared && self.cache.n_tokens() > room) {
+            Some(key) => self.copy_all(key, left),
+            None => true,
+        }
+    }
+
+    /// Goes on with the copy of the entry `key`, of which it makes at most `most` bytes or one piece; true
+    /// where there is one, or can be none.
+    fn copy_all(&mut self, key: Key, most: usize) -> bool {
+        let kept = self.cache.look_at(key).filter(|kept| kept.copy.is_none());
+        let Some(seq) = kept.and_then(|kept| kept.seq) else { return true };
+        let others = Others::GiveWay { spared: None };
+        let is_possible = self.copy(key, seq, most, others).is_some();
+        !is_possible || self.cache.look_at(key).is_some_and(|kept| kept.copy.is_some())
+    }
+
+    /// Tokens that may be kept in the KV cache beside `wanted` and what running slots were promised.
+    fn room_beside(&self, wanted: usize) -> usize {
+        self.limits.kv_tokens.saturating_sub(self.n_reserved() + wanted)
+    }
+
+    fn is_in_cache(&self, key: Key) -> bool {
+        self.cache.look_at(key).is_some_and(|kept| kept.seq.is_some())
+    }
+
+    fn is_streaming(&self) -> bool {
+        self.slots.iter().flatten().any(|slot| !slot.is_reading())
     }
 
     /// Swaps out what is kept in the KV cache beyond what the model can keep there without being
     /// slowed down: a little a turn, since no step runs meanwhile. What a running request mostly
     /// shares stays: its cells are in the cache in any case.
     pub(super) fn swap_some(&mut self) {
-        let is_streaming = self.slots.iter().flatten().any(|slot| !slot.is_reading());
-        let mut left = self.swapped_a_turn * if is_streaming { 1 } else { SWAPPED_WITHOUT_STREAMS };
+        let times = if self.is_streaming() { 1 } else { SWAPPED_WITHOUT_STREAMS };
+        let mut left = self.swapped_a_turn * times;
         while self.is_crowded && left > 0 {
             let in_use = |tokens: &[Token]| {
                 self.slots.iter().flatten().any(|slot| {
