@@ -50,8 +50,8 @@ pub(super) struct Context {
     context: NonNull<sys::llama_context>,
     batch: NonNull<sys::llama_batch_ext>,
     /// What the abort callback asks; null between steps. On the heap, where the context keeps a
-    /// pointer to it.
-    interrupt: Box<AtomicPtr<c_void>>,
+    /// pointer to it, and shared: a `Box` would promise that there is no such pointer.
+    interrupt: Arc<AtomicPtr<c_void>>,
     options: ContextOptions,
     n_vocab: usize,
     /// Batch entries of the last step that have logits.
@@ -63,7 +63,7 @@ pub(super) struct Context {
 impl Context {
     /// Makes a context; `None` where llama.cpp cannot, having logged why.
     pub(super) fn new(model: Arc<LlamaModel>, options: ContextOptions) -> Option<Self> {
-        let interrupt = Box::new(AtomicPtr::new(ptr::null_mut()));
+        let interrupt = Arc::new(AtomicPtr::new(ptr::null_mut()));
         // SAFETY: returns a struct by value, no precondition.
         let mut params = unsafe { sys::llama_context_default_params() };
         params.n_ctx = options.kv_tokens;
@@ -96,7 +96,7 @@ impl Context {
         params.swa_full = false;
         params.no_perf = true;
         params.abort_callback = Some(is_interrupted);
-        params.abort_callback_data = ptr::from_ref(&*interrupt).cast_mut().cast();
+        params.abort_callback_data = Arc::as_ptr(&interrupt).cast_mut().cast();
 
         // SAFETY: the model is loaded and outlives the context (`_model`), the callback's data is
         // owned by the same struct and outlives it too.

@@ -51,8 +51,14 @@ const KV_BLOCK: u32 = 256;
 /// llama.cpp's backend is started once and stays for the life of the process: models come and go.
 static BACKEND: OnceLock<Option<LlamaBackend>> = OnceLock::new();
 
-/// Of the layers on cards, one in so many is taken back when a load runs out of memory.
+/// Of the layers on cards, and of what lies on each, one part in so many is taken back when a load runs
+/// out of memory.
 const STEP_DOWN: u32 = 8;
+
+/// What llama.cpp and its backends say where memory runs out: `llama-model.cpp`, `ggml-backend.cpp`, the
+/// CUDA driver, Vulkan, and the C++ library.
+const OUT_OF_MEMORY: [&str; 5] =
+    ["unable to allocate", "failed to allocate", "out of memory", "OutOfDeviceMemory", "bad_alloc"];
 
 /// Loads a model, and the draft model that is to guess for it, and makes them ready to compute, on
 /// the calling thread, which they then belong to.
@@ -69,15 +75,15 @@ pub fn load(
     progress: &LoadProgress,
 ) -> Result<Loaded<LlamaCpp>, LoadError> {
     BACKEND.get_or_init(|| LlamaBackend::init().ok());
-    let mut placement = placement;
+    let (mut placement, mut known_cards) = (placement, None);
     let (context, vocabulary, retention) = loop {
-        let n = placement.gpu_layers;
         match attempt(description, options, &placement, progress) {
-            Err(LoadError::Resources { reason, .. }) if n > 0 => {
-                let fewer = n - (n / STEP_DOWN).max(1);
-                tracing::warn!("{n} layers do not fit on the cards ({reason}); trying {fewer}");
-                let options = Options { gpu_layers: Wanted::Layers(fewer), ..options };
-                placement = place(description, &options, &cards());
+            Err(LoadError::Resources { reason, .. }) if placement.gpu_layers > 0 => {
+                let cards = known_cards.get_or_insert_with(cards);
+                let next = step_down(description, options, &placement, cards);
+                let (from, to) = (on_cards(&placement), on_cards(&next));
+                tracing::warn!("{from} do not fit ({reason}); trying {to}");
+                placement = next;
             }
             other => break other?,
         }
@@ -85,6 +91,32 @@ pub fn load(
     let draft = draft.map(|draft| load_draft(draft, &vocabulary, options, progress)).transpose()?;
     let model = LlamaCpp::new(context, draft, vocabulary.clone(), options, retention);
     Ok(Loaded { model, vocabulary })
+}
+
+/// Where to try next what did not fit at `placement`, after which less is counted on of `cards`.
+fn step_down(
+    description: &Description,
+    options: Options,
+    placement: &Placement,
+    cards: &mut [Card],
+) -> Placement {
+    placement.count_on_less(cards, options.vram_reserve, STEP_DOWN.into());
+    let n = placement.gpu_layers;
+    let wanted = match options.gpu_layers {
+        // Experts may be what has to leave a card first.
+        Wanted::Auto => Wanted::Auto,
+        Wanted::All | Wanted::Layers(_) => Wanted::Layers(n - (n / STEP_DOWN).max(1)),
+    };
+    place(description, &Options { gpu_layers: wanted, ..options }, cards)
+}
+
+/// What of a model lies on cards, in words.
+fn on_cards(placement: &Placement) -> String {
+    let experts = match placement.cpu_expert_layers {
+        0 => String::new(),
+        n => format!(" without the experts of {n}"),
+    };
+    format!("{} layers{experts} on the cards", placement.gpu_layers)
 }
 
 /// Loads the model alone, as `placement` has it.
@@ -97,11 +129,9 @@ fn attempt(
     let name = description.source.name();
     take_complaints();
     take_buffers();
-    let (model, given_back) = match weights(description, placement, progress) {
-        Some(Weights { model, given_back }) => (Arc::new(model), given_back),
-        None if !progress.report(0.0) => return Err(LoadError::Interrupted),
-        None => return Err(complaint(name, "llama.cpp could not load it")),
-    };
+    let Weights { model, given_back } =
+        loaded(weights(description, placement, progress), &name, progress)?;
+    let model = Arc::new(model);
     refuse_what_cannot_generate(&model, &name)?;
     let vocabulary = Arc::new(LlamaVocabulary::new(model.clone()));
     let is_offloaded = placement.gpu_layers > 0;
@@ -139,9 +169,7 @@ fn load_draft(
     let placement = place(description, &options, &[]);
     // What was said of the model explains nothing here.
     take_complaints();
-    let Some(Weights { model, .. }) = weights(description, &placement, progress) else {
-        return Err(complaint(name, "llama.cpp could not load it"));
-    };
+    let model = loaded(weights(description, &placement, progress), &name, progress)?.model;
     let model = Arc::new(model);
     refuse_what_cannot_generate(&model, &name)?;
     if model.is_recurrent() || model.is_hybrid() {
@@ -327,13 +355,29 @@ fn refuse_what_cannot_generate(model: &LlamaModel, name: &str) -> Result<(), Loa
     })
 }
 
-fn complaint(model: String, what: &str) -> LoadError {
+/// The weights, or why there are none.
+fn loaded(
+    weights: Option<Weights>,
+    name: &str,
+    progress: &LoadProgress,
+) -> Result<Weights, LoadError> {
+    weights.ok_or_else(|| match progress.report(0.0) {
+        true => complaint(name.to_owned()),
+        false => LoadError::Interrupted,
+    })
+}
+
+fn complaint(model: String) -> LoadError {
     let complaints = take_complaints();
-    if complaints.iter().any(|line| line.contains("unable to allocate") || line.contains("alloc")) {
+    let is_out_of_memory = |line: &String| OUT_OF_MEMORY.iter().any(|words| line.contains(words));
+    if complaints.iter().any(is_out_of_memory) {
         let reason = format!("there is not enough memory for its weights{}", said(complaints));
         return LoadError::Resources { model, reason };
     }
-    LoadError::Unusable { model, reason: format!("{what}{}", said(complaints)) }
+    LoadError::Unusable {
+        model,
+        reason: format!("llama.cpp could not load it{}", said(complaints)),
+    }
 }
 
 /// The first complaint, without the names of C++ functions in front.

@@ -69,7 +69,8 @@ impl Specials {
         parts
     }
 
-    /// `text` with a mark inside every control token that is written in it.
+    /// `text` with a mark inside every control token that is written in it. One of a single character
+    /// has no inside and stays what it is.
     pub(super) fn guarded<'t>(&self, text: &'t str, guard: Guard) -> Cow<'t, str> {
         let mut guarded = Cow::Borrowed(text);
         for special in self.list.iter().filter(|special| special.is_control) {

@@ -89,6 +89,18 @@ impl Placement {
         self.cards.iter().all(Where::fits)
     }
 
+    /// Notes in `cards` that this did not fit: of each that holds something as much is counted on as this
+    /// put there less one part in `parts`, beside `reserve`. The driver may say that more is free, but
+    /// it was wrong already. So each arrangement is another one, and the last puts nothing on cards.
+    pub(in crate::llama) fn count_on_less(&self, cards: &mut [Card], reserve: u64, parts: u64) {
+        for (was, card) in self.cards.iter().zip(cards) {
+            let most = was.total() - was.total().div_ceil(parts);
+            if was.layers > 0 {
+                card.free = card.free.min(reserve.saturating_add(most));
+            }
+        }
+    }
+
     /// Whether this is better than `other`: it fits and `other` does not, or, where that is the
     /// same, more of the model lies on cards.
     pub fn puts_more_on_cards_than(&self, other: &Self) -> bool {

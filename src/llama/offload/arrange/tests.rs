@@ -100,6 +100,40 @@ fn experts_are_given_up_before_layers_and_from_the_first_layer_on() {
     assert!(few.gpu_layers < 11 && few.cpu_expert_layers == 10, "{}", few.why);
 }
 
+/// What is tried, from the first arrangement to none on a card, where nothing ever fits.
+fn tries(sizes: &Sizes, free: &[u64]) -> Vec<Placement> {
+    let (mut cards, mut tries) = (cards(free), vec![auto(sizes, free, 50)]);
+    while tries.last().unwrap().gpu_layers > 0 {
+        tries.last().unwrap().count_on_less(&mut cards, 50 * MIB, 8);
+        tries.push(arrange(sizes, &demand(), &cards, 50 * MIB, Wanted::Auto));
+        assert!(tries.len() < 100, "it ends");
+    }
+    tries
+}
+
+#[test]
+fn what_does_not_fit_is_tried_again_with_less_on_the_card_experts_first() {
+    let on_card = |placement: &Placement| placement.cards[0].total();
+    for experts in [0, 100] {
+        let tries = tries(&model(experts, false), &[8000]);
+        for pair in tries.windows(2) {
+            assert!(on_card(&pair[1]) <= on_card(&pair[0]) - on_card(&pair[0]).div_ceil(8));
+        }
+        let second = (tries[1].gpu_layers, tries[1].cpu_expert_layers);
+        assert!(if experts > 0 { second.0 == 11 && second.1 > 0 } else { second.0 < 11 });
+        assert!(tries.len() > 3, "{experts}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_on_one_card_is_tried_on_the_other_once() {
+    let tries = tries(&model(0, false), &[1000, 1000]);
+    let whole = tries.iter().filter(|placement| placement.gpu_layers == 11);
+    let places: Vec<_> = whole.map(|placement| placement.cards[0].layers).collect();
+    assert_eq!(places[..2], [11, 0], "alone on either");
+    assert!(places[2..].iter().all(|layers| (1..11).contains(layers)), "{places:?}");
+}
+
 #[test]
 fn several_cards_are_filled_one_after_the_other() {
     let placement = auto(&model(0, false), &[260, 260, 260], 0);
