@@ -176,7 +176,7 @@ fn memory_for_a_long_text_that_leaves_is_made_ready_over_several_turns() {
 fn full() -> Rig {
     let limits = Limits { n_batch: 32, n_slots: 2, n_kept: 4, kv_tokens: 120, n_guesses: 0 };
     let mut rig = Rig::keeping(120, 4000, limits, 60);
-    rig.scheduler.swapped_a_turn = 2;
+    rig.scheduler.swapped_a_turn = 1;
     rig
 }
 
@@ -187,8 +187,8 @@ fn a_text_makes_room_for_a_newcomer_over_several_turns_while_others_go_on() {
     let mut running = rig.submit("loop", Params::default());
     rig.turn();
     let mut newcomer = rig.submit("another text altogether", Params::default());
-    // Four times two bytes a turn, of 88.
-    for turn in 0..10 {
+    // Sixteen bytes a turn, of 88.
+    for turn in 0..5 {
         assert_eq!((rig.kept().0, rig.stats.active.load(Relaxed)), (0, 1), "turn {turn}");
         assert_eq!(rig.scheduler.patience(rig.now), Patience::None);
         assert_eq!(rig.turn(), Some(1), "the other one is served meanwhile");
@@ -206,10 +206,10 @@ fn a_newcomer_that_takes_the_beginning_of_a_text_waits_until_the_text_has_a_copy
     let mut running = rig.submit("loop", Params::default());
     rig.turn();
     let mut newcomer = rig.submit("instructions for all: a second one", Params::default());
-    for _ in 0..19 {
+    for _ in 0..9 {
         rig.turn();
     }
-    assert_eq!(rig.stats.active.load(Relaxed), 1, "eight bytes a turn of 160");
+    assert_eq!(rig.stats.active.load(Relaxed), 1, "sixteen bytes a turn, of 160");
     rig.turn();
     assert_eq!((rig.kept().0, rig.stats.active.load(Relaxed)), (1, 2));
     rig.drive(&mut [&mut running, &mut newcomer]);
