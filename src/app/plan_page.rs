@@ -115,14 +115,21 @@ impl PlanPage {
         let page = format!(
             "{model} · {arch}\n\
              {ctx_size} tokens a request · {slots} · KV cache of {kv_tokens} tokens in {kv_type}\n\
-             {kept} MiB beside it for finished conversations\n\
+             up to {kept} MiB more for finished conversations: {in_all} MiB of ordinary memory in all\n\
              {incomplete}",
             slots = slots(*parallel),
             kept = mib(self.cache_ram_bytes as u64),
+            in_all = mib(self.ordinary_memory()),
             incomplete = self.incomplete(),
         );
         let doubt = self.doubtful_draft.iter().map(|doubt| format!("\nwarning: {doubt}\n"));
         page + &self.places() + &doubt.collect::<String>()
+    }
+
+    /// Bytes with the processor, the draft model and finished conversations included.
+    fn ordinary_memory(&self) -> u64 {
+        let without_budget = self.rows().filter(|place| place.budget.is_none());
+        without_budget.map(|place| place.total).sum::<u64>() + self.cache_ram_bytes as u64
     }
 
     fn rows(&self) -> impl Iterator<Item = &Place> {

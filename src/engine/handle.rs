@@ -42,8 +42,8 @@ pub struct Options {
     /// Whether tokens are guessed ahead where a request does not say.
     pub speculative: Speculation,
     /// Tokens are guessed where that promises more than so many percent of the rate without. What
-    /// is known of costs and chances is known roughly, so a little more than 100; with 0 every
-    /// guess is tried.
+    /// is known of costs and chances is known roughly, so a little more than 100; with 0 as many
+    /// as possible are, whatever they cost.
     pub guess_margin_percent: u32,
 }
 

@@ -146,6 +146,12 @@ impl Outlook {
         Self { streams, tokens: streams, gains: Vec::new() }
     }
 
+    /// Adds `n` guesses for a stream with `text`.
+    fn add(&mut self, text: Candidate, n: usize) {
+        self.tokens += n;
+        self.gains.push(right_in_a_row(text.chance, n));
+    }
+
     /// The tokens that are expected to come of it.
     fn expected(&self) -> f64 {
         self.streams as f64 + self.gains.iter().sum::<f64>()
@@ -187,9 +193,18 @@ impl Speculator {
         outlook: &mut Outlook,
     ) -> Vec<usize> {
         let mut chosen = vec![0; texts.len()];
+        let mut surest: Vec<usize> = (0..texts.len()).filter(|&i| texts[i].chance > 0.0).collect();
+        if self.margin == 0.0 {
+            let mut left = left;
+            for i in surest {
+                chosen[i] = texts[i].fit(left);
+                left -= chosen[i];
+                outlook.add(texts[i], chosen[i]);
+            }
+            return chosen;
+        }
         let known = self.ngram.of(outlook.tokens).zip(self.ngram.of(outlook.streams));
         let Some((plain, alone)) = known else { return chosen };
-        let mut surest: Vec<usize> = (0..texts.len()).filter(|&i| texts[i].chance > 0.0).collect();
         // In tenths below the best chance of all: a text whose turn it just was is known a little
         // better, and so a little surer, than its equals.
         let best_chance = texts.iter().map(|text| text.chance).fold(0.0, f64::max);
@@ -222,10 +237,8 @@ impl Speculator {
             }
         }
         for &i in &surest[..best.texts] {
-            let Candidate { chance, .. } = texts[i];
             chosen[i] = texts[i].fit(best.n);
-            outlook.tokens += chosen[i];
-            outlook.gains.push(right_in_a_row(chance, chosen[i]));
+            outlook.add(texts[i], chosen[i]);
         }
         chosen
     }

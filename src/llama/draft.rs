@@ -15,9 +15,16 @@ use super::candidates;
 use super::context::{Context, ContextOptions};
 use super::vocabulary::LlamaVocabulary;
 
+/// Tokens by which two vocabularies may differ in number. Models of a family are padded to different
+/// multiples behind their last token (151,936 of Qwen 2.5's smaller ones, 152,064 of its larger ones);
+/// llama.cpp's server has the same limit.
+const MOST_PADDING: u64 = 128;
+
 /// A loaded draft model.
 pub(super) struct DraftModel {
     context: Context,
+    /// Tokens that it and the model have.
+    n_shared: usize,
     /// What each slot's sequence holds.
     held: Vec<Vec<Token>>,
 }
@@ -33,10 +40,15 @@ struct Text {
 }
 
 impl DraftModel {
-    /// `None` where llama.cpp cannot set up the context.
-    pub(super) fn new(model: Arc<LlamaModel>, options: ContextOptions) -> Option<Self> {
+    /// One that knows the first `n_shared` tokens of the model it guesses for. `None` where llama.cpp
+    /// cannot set up the context.
+    pub(super) fn new(
+        model: Arc<LlamaModel>,
+        n_shared: usize,
+        options: ContextOptions,
+    ) -> Option<Self> {
         let held = vec![Vec::new(); options.n_slots as usize];
-        Some(Self { context: Context::new(model, options)?, held })
+        Some(Self { context: Context::new(model, options)?, n_shared, held })
     }
 
     /// See [`crate::engine::Model::guess`].
@@ -51,7 +63,8 @@ impl DraftModel {
                 seq,
                 tokens: tokens.to_vec(),
                 n_given: tokens.len(),
-                goal: tokens.len() + n,
+                // Nothing is known of how a text with a token goes on that only the model has.
+                goal: tokens.len() + if self.has_all(tokens) { n } else { 0 },
             })
             .collect();
         let mut reads = DRAFT_READS;
@@ -67,6 +80,11 @@ impl DraftModel {
             held.truncate(n);
             self.context.truncate(seq, n);
         }
+    }
+
+    fn has_all(&self, tokens: &[Token]) -> bool {
+        let has = |&token: &Token| usize::try_from(token).is_ok_and(|id| id < self.n_shared);
+        tokens.iter().all(has)
     }
 
     /// How many tokens of `text` have to be computed before one can be guessed; `None` where it has
@@ -136,7 +154,9 @@ impl DraftModel {
             self.held[seq as usize].push(token);
         }
         for &(index, i) in &outputs {
-            let token = self.context.logits(index).and_then(|row| candidates::likeliest(row));
+            let n_shared = self.n_shared;
+            let row = self.context.logits(index);
+            let token = row.and_then(|row| candidates::likeliest(row.get(..n_shared)?));
             match token.and_then(|token| Token::try_from(token).ok()) {
                 Some(token) => texts[i].tokens.push(token),
                 None => texts[i].goal = texts[i].tokens.len(),
@@ -147,10 +167,16 @@ impl DraftModel {
     }
 }
 
-/// Whether two vocabularies name the same texts by the same numbers, so that one model's tokens
-/// are the other's.
-pub(super) fn is_same_vocabulary(a: &LlamaVocabulary, b: &LlamaVocabulary) -> bool {
-    let ids = || (0..).take(a.n_tokens());
-    a.n_tokens() == b.n_tokens()
-        && ids().all(|id| a.piece(id) == b.piece(id) && a.is_end(id) == b.is_end(id))
+/// Whether vocabularies of so many tokens can be the same but for padding.
+pub(super) fn may_be_same(a: u64, b: u64) -> bool {
+    a.abs_diff(b) <= MOST_PADDING
+}
+
+/// How many tokens two vocabularies share, so that one model's are the other's; `None` where they name
+/// different texts by the same number.
+pub(super) fn shared_tokens(a: &LlamaVocabulary, b: &LlamaVocabulary) -> Option<usize> {
+    let (of_a, of_b) = (a.n_tokens(), b.n_tokens());
+    let n = of_a.min(of_b);
+    let is_same = (0..).take(n).all(|id| a.piece(id) == b.piece(id));
+    (is_same && may_be_same(of_a as u64, of_b as u64)).then_some(n)
 }

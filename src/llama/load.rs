@@ -13,7 +13,7 @@ use super::attention::Situation;
 use super::context::{self, Context, ContextOptions};
 use super::deviation;
 use super::devices::cards;
-use super::draft::{DraftModel, is_same_vocabulary};
+use super::draft::{DraftModel, may_be_same, shared_tokens};
 use super::error::LoadError;
 use super::logs::{Buffer, take_buffers, take_complaints};
 use super::model::{LlamaCpp, Retention};
@@ -178,12 +178,11 @@ fn load_draft(
              recurrent layers, or none"
         )));
     }
-    if !is_same_vocabulary(vocabulary, &LlamaVocabulary::new(model.clone())) {
-        return Err(other_vocabulary(&name));
-    }
+    let n_shared = shared_tokens(vocabulary, &LlamaVocabulary::new(model.clone()))
+        .ok_or_else(|| other_vocabulary(&name))?;
     let flash_attention = flash(description, &options, false);
     let context_options = context_options(&options, false, flash_attention);
-    DraftModel::new(model, context_options).ok_or_else(|| LoadError::Resources {
+    DraftModel::new(model, n_shared, context_options).ok_or_else(|| LoadError::Resources {
         model: name,
         reason: format!("llama.cpp could not set up its KV cache{}", said(take_complaints())),
     })
@@ -210,9 +209,9 @@ fn other_vocabulary(draft: &str) -> LoadError {
 /// tokens.
 ///
 /// # Errors
-/// [`LoadError::Options`], where their vocabularies are not equally large.
+/// [`LoadError::Options`], where their vocabularies differ in size by more than padding.
 pub fn check_draft(description: &Description, draft: &Description) -> Result<(), LoadError> {
-    if description.n_tokens == draft.n_tokens {
+    if may_be_same(description.n_tokens, draft.n_tokens) {
         return Ok(());
     }
     Err(other_vocabulary(&draft.source.name()))

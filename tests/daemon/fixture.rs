@@ -131,6 +131,34 @@ impl Gguf {
         self.set(key, ARRAY, &raw);
     }
 
+    /// Adds `n` unused tokens, each `weight` times as likely as token 300 is.
+    pub fn pad_vocabulary(&mut self, n: usize, weight: f32) {
+        const LIKE: usize = 300;
+        const UNUSED: i32 = 5;
+        self.change_tokens(|tokens| {
+            tokens.extend((0..n).map(|i| format!("[PAD{i}]").into_bytes()))
+        });
+        for (key, value) in [
+            ("tokenizer.ggml.scores", 0f32.to_le_bytes()),
+            ("tokenizer.ggml.token_type", UNUSED.to_le_bytes()),
+        ] {
+            let (_, raw) = self.entries.iter_mut().find(|(name, _)| name == key).unwrap();
+            let len = u64::from_le_bytes(raw[8..16].try_into().unwrap()) + n as u64;
+            raw[8..16].copy_from_slice(&len.to_le_bytes());
+            raw.extend(value.repeat(n));
+        }
+        let of_tokens = |tensor: &&mut Tensor| {
+            ["token_embd.weight", "output.weight"].contains(&tensor.name.as_str())
+        };
+        for tensor in self.tensors.iter_mut().filter(of_tokens) {
+            let bytes = tensor.sides[0] as usize * 4;
+            let row = tensor.weights[LIKE * bytes..][..bytes].to_vec();
+            let row = row.chunks(4).map(|weight| f32::from_le_bytes(weight.try_into().unwrap()));
+            tensor.weights.extend(f32s(row.map(|like| like * weight)).repeat(n));
+            tensor.sides[1] += n as u64;
+        }
+    }
+
     /// The texts of the tokens, changed.
     pub fn change_tokens(&mut self, change: impl FnOnce(&mut Vec<Vec<u8>>)) {
         let (_, raw) = self.entries.iter().find(|(key, _)| key == TOKENS).unwrap();

@@ -40,9 +40,9 @@ impl Harness {
         Self::with(Source::Demo, None, slots, 1024, Some(false))
     }
 
-    /// The same with a draft model.
-    pub fn drafted(slots: u32, draft: Source) -> Self {
-        Self::with(Source::Demo, Some(draft), slots, 1024, Some(false))
+    /// A model with a draft model, likewise.
+    pub fn drafted(source: Source, slots: u32, draft: Source) -> Self {
+        Self::with(source, Some(draft), slots, 1024, Some(false))
     }
 
     pub fn on(source: Source, slots: u32, ctx_size: u32) -> Self {

@@ -162,10 +162,10 @@ fn a_draft_as_large_as_the_model_is_used_with_a_warning() {
 }
 
 #[test]
-fn a_draft_model_with_more_tokens_is_refused_before_anything_is_loaded() {
+fn a_draft_model_with_more_tokens_than_padding_is_refused_before_anything_is_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let mut other = Gguf::random("llama", 1);
-    other.change_tokens(|tokens| tokens.push(b"one more".to_vec()));
+    other.change_tokens(|tokens| tokens.extend((0..129).map(|i| format!("{i} more").into_bytes())));
     let other = other.write(folder.path(), "other.gguf");
     let draft = ["--draft", other.to_str().unwrap()];
     // A plan loads nothing.

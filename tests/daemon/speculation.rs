@@ -38,7 +38,7 @@ fn greedy_text_is_the_same_with_guesses_from_the_text() {
 
 #[test]
 fn a_model_that_drafts_for_itself_is_right() {
-    let harness = Harness::drafted(2, Source::Demo);
+    let harness = Harness::drafted(Source::Demo, 2, Source::Demo);
     let story = "Tell me a story about a dog";
     let plain = harness.generate(story, with(Speculation::Off, greedy(200)));
     let guessed = harness.generate(story, with(Speculation::Auto, greedy(200)));
@@ -50,7 +50,7 @@ fn a_model_that_drafts_for_itself_is_right() {
 
 #[test]
 fn a_seed_draws_the_same_text_with_guesses() {
-    let harness = Harness::drafted(1, Source::Demo);
+    let harness = Harness::drafted(Source::Demo, 1, Source::Demo);
     let mut accepted = 0;
     let same = (0..120).filter(|&seed| {
         let params = Params { seed: Some(seed), max_tokens: Some(24), ..Params::default() };
@@ -63,8 +63,47 @@ fn a_seed_draws_the_same_text_with_guesses() {
     // round differently.
     let same = same.count();
     assert!(same >= 108, "{same} of 120 are the same");
-    // On a busy machine, where steps take what they like, guesses are shorter.
     assert!(accepted > 100, "{accepted} tokens were accepted");
+}
+
+/// Tokens of the demo model's vocabulary.
+const N_TOKENS: i32 = 2048;
+
+/// A model and itself as its draft, of which one or the other has tokens more that mean nothing.
+fn padded(pad_model: bool, n: usize) -> Harness {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, is_padded: bool| {
+        let mut model = Gguf::random("llama", 1);
+        if is_padded {
+            // In the draft they are what it would guess, in the model what it would not say by itself.
+            model.pad_vocabulary(n, if pad_model { 0.0 } else { 3.0 });
+        }
+        Source::File(model.write(folder.path(), name))
+    };
+    let (model, draft) = (write("model.gguf", pad_model), write("draft.gguf", !pad_model));
+    Harness::drafted(model, 1, draft)
+}
+
+#[test]
+fn a_draft_with_more_tokens_than_the_model_guesses_those_that_both_have() {
+    let harness = padded(false, 128);
+    let params = Params { ignore_eos: true, ..greedy(100) };
+    let plain = harness.generate("Once", with(Speculation::Off, params.clone()));
+    let guessed = harness.generate("Once", with(Speculation::Auto, params));
+    assert_same_greedy("Once", &plain, &guessed.text, NEAR_TIE);
+    let usage = guessed.usage;
+    assert!(usage.drafted > 20 && usage.accepted * 5 >= usage.drafted * 4, "{usage:?}");
+}
+
+#[test]
+fn a_token_that_the_draft_does_not_have_ends_its_guesses_and_nothing_else() {
+    let harness = padded(true, 100);
+    let logit_bias = vec![(N_TOKENS + 50, 1000.0)];
+    let params = Params { ignore_eos: true, logit_bias, ..greedy(20) };
+    let answer = harness.generate("Once", with(Speculation::Auto, params));
+    assert_eq!(answer.usage.tokens, 20);
+    let usage = harness.generate("Once", with(Speculation::Auto, repetitive())).usage;
+    assert!(usage.accepted > 20, "{usage:?}");
 }
 
 #[test]
