@@ -158,3 +158,16 @@ async fn a_client_that_leaves_disturbs_nobody_else() {
     assert_eq!(stays.expect_answer(None).await.text, "I stay");
     server.until(|now| now.active == 0).await;
 }
+
+#[tokio::test]
+async fn a_step_that_was_given_up_is_not_counted() {
+    let server = Setup::by_hand().start().await;
+    let mut client = Client::connect(&server).await;
+    client.send_endless("a").await;
+    server.pace.allow(3);
+    server.until_held().await;
+    let counted = server.engine.snapshot().steps_total;
+    client.send(json!({"op": "abort"})).await;
+    client.expect_terminal().await;
+    assert_eq!((counted, server.engine.snapshot().steps_total), (3, 3));
+}
