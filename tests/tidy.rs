@@ -114,6 +114,27 @@ fn rooms_are_not_named_in_groups() {
 }
 
 #[test]
+fn the_documentation_has_the_same_table() {
+    let page =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ARCHITECTURE.md"))
+            .unwrap();
+    let (_, table) = page.split_once("| room | holds | names |\n|---|---|---|\n").unwrap();
+    let mut written: Vec<(&str, Vec<&str>)> = table
+        .lines()
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let names = cells[3].split(", ").filter(|name| !name.is_empty()).collect();
+            (cells[1].trim_matches('`'), names)
+        })
+        .collect();
+    let mut kept = ARROWS.map(|(room, names)| (room, names.to_vec()));
+    written.sort_unstable();
+    kept.sort_unstable();
+    assert_eq!(written, kept);
+}
+
+#[test]
 fn arrows_between_rooms_point_down_only() {
     let arrows: BTreeMap<_, _> = ARROWS.into_iter().collect();
     for file in files().iter().filter(|file| file.room != "lib") {
