@@ -69,7 +69,7 @@ mod tests {
             speculative: Speculation::Off,
             guess_margin_percent: 0,
         };
-        let (told, is_told) = mpsc::channel();
+        let (told, is_told) = mpsc::sync_channel(1);
         let load = move |progress: &LoadProgress| {
             is_told.recv().unwrap();
             Err::<Loaded<LlamaCpp>, _>(read_ahead(&files, MOST, progress))

@@ -61,7 +61,7 @@ impl Moving {
         let gaps = files.iter().map(InPlace::gaps).sum();
         let is_over = Arc::new(AtomicBool::new(false));
         let for_thread = is_over.clone();
-        let (sender, pieces) = mpsc::channel();
+        let (sender, pieces) = mpsc::sync_channel(1);
         let work = move || {
             let read = sources.iter().flat_map(|source| source.read(&for_thread)).collect();
             // Nobody waits for it where the load was given up.
