@@ -60,7 +60,7 @@ const _: () = assert!(size_of::<Reply>() <= 24);
 impl Reply {
     /// An error frame.
     pub(super) fn error(error: &ErrorFrame) -> Self {
-        Self::Frame(ServerFrame::Error(error).text())
+        Self::Frame(refusal(error))
     }
 }
 
@@ -151,6 +151,7 @@ impl<S: Socket> Writer<S> {
         gone: CancellationToken,
     ) -> (Sink<S>, Farewell) {
         let farewell = gone.run_until_cancelled(self.write(hello, sources)).await;
+        self.log_unheard();
         (self.outlet.into_inner(), farewell.unwrap_or(Farewell::Unsaid))
     }
 
@@ -171,6 +172,19 @@ impl<S: Socket> Writer<S> {
                 }
             }
             wake = self.wait(&mut sources, &mut pings).await;
+        }
+    }
+
+    /// Says in the log what became of requests whose client does not hear it any more.
+    fn log_unheard(&mut self) {
+        for Running { id, mut ticket } in self.running.drain(..) {
+            match ticket.take().outcome {
+                Some(outcome) => {
+                    tracing::info!("ended unheard: {}", terminal(&id, outcome, &ticket))
+                }
+                // It ends with its ticket, and nobody waits to learn what it took.
+                None => tracing::info!("left by its client: id {:?}", name(&id)),
+            }
         }
     }
 
@@ -248,9 +262,7 @@ impl<S: Socket> Writer<S> {
             Reply::Refused(refused) => {
                 let (id, error) = *refused;
                 self.in_flight.strike(&id);
-                let text = ServerFrame::Error(&error).text();
-                tracing::info!("refused: {text}");
-                self.outlet.text(text).await?;
+                self.outlet.text(refusal(&error)).await?;
             }
             Reply::SubscribeMetrics => {
                 self.is_subscribed = true;
@@ -301,17 +313,34 @@ async fn deliver<S: Socket>(
     }
     let Some(outcome) = outcome else { return Ok(false) };
     in_flight.strike(id);
-    let text = match outcome {
+    let text = terminal(id, outcome, ticket);
+    tracing::info!("ended: {text}");
+    outlet.text(text).await?;
+    Ok(true)
+}
+
+/// The last frame of a request. It is logged, too: it says all that there is to say, and nothing of what
+/// was asked and answered.
+fn terminal(id: &Option<RequestId>, outcome: Outcome, ticket: &Ticket) -> String {
+    match outcome {
         Outcome::Finished { reason, usage } => {
             let stats = EndStats::new(&usage, ticket.ttft());
-            ServerFrame::End { id: name, finish_reason: reason, stats }.text()
+            ServerFrame::End { id: id.as_ref(), finish_reason: reason, stats }.text()
         }
         Outcome::Failed(failure) => {
             ServerFrame::Error(&ErrorFrame::from(failure).about(id.clone())).text()
         }
-    };
-    // The frame says all that there is to say, and nothing of what was asked and answered.
-    tracing::info!("ended: {text}");
-    outlet.text(text).await?;
-    Ok(true)
+    }
+}
+
+/// A request's name; empty where it has none.
+fn name(id: &Option<RequestId>) -> &str {
+    id.as_ref().map_or("", RequestId::as_str)
+}
+
+/// The frame of what is refused, which is logged.
+fn refusal(error: &ErrorFrame) -> String {
+    let text = ServerFrame::Error(error).text();
+    tracing::info!("refused: {text}");
+    text
 }

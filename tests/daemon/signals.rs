@@ -126,6 +126,17 @@ async fn the_log_says_how_each_request_ended_and_nothing_of_what_was_said() {
     let long = "word ".repeat(10_000);
     send(&mut socket, json!({"op": "infer", "id": "b", "prompt": long})).await;
     read_until(&mut socket, is_op("error")).await.unwrap();
+    send(&mut socket, json!({"op": "infer", "id": "c", "prompt": "x", "params": {"top_p": 3}}))
+        .await;
+    read_until(&mut socket, is_op("error")).await.unwrap();
+    let mut leaver = daemon.connect().await;
+    let mut left = endless();
+    left["id"] = json!("d");
+    send(&mut leaver, left).await;
+    read_until(&mut leaver, is_op("token")).await.unwrap();
+    drop(leaver);
+    let is_idle = |frame: &Value| frame["op"] == "metrics" && frame["inference"]["active"] == 0;
+    read_until(&mut socket, is_idle).await.unwrap();
     daemon.signal("TERM");
     daemon.wait().await;
     let said = std::fs::read_to_string(&log).unwrap();
@@ -133,6 +144,10 @@ async fn the_log_says_how_each_request_ended_and_nothing_of_what_was_said() {
     let (_, ended) = line("ended: ").split_once("ended: ").unwrap();
     assert_eq!(serde_json::from_str::<Value>(ended).unwrap(), end);
     assert!(line("ended: ").contains("peer=127.0.0.1:"), "{said}");
-    assert!(line("refused: ").contains("context_overflow"), "{said}");
+    for (word, more) in
+        [("\"b\"", "context_overflow"), ("\"c\"", "invalid_params"), ("\"d\"", "left")]
+    {
+        assert!(line(word).contains(more), "{said}");
+    }
     assert!(!said.contains("Abrakadabra") && !said.contains("word word"), "{said}");
 }

@@ -62,16 +62,16 @@ impl<M: Model> Scheduler<M> {
         let slots = self.slots.iter().flatten();
         let unread = slots.filter(|slot| slot.parked.is_some()).map(|slot| slot.job.connection);
         self.queue.bar(unread.collect());
-        let mut makes_room = false;
+        let mut left = Some(self.swapped_for_next());
         while let Some((free, reserved)) = self.next_entry() {
-            makes_room = !self.make_room_for_next(reserved);
-            if makes_room {
+            left = left.and_then(|left| self.make_room_for_next(reserved, left));
+            if left.is_none() {
                 break;
             }
             let Some(job) = self.queue.pop() else { break };
             self.start(job, free, reserved, now);
         }
-        if makes_room {
+        if left.is_none() {
             // One sequence leaves at a time, and this turn's has begun to.
         } else if self.slots.iter().any(Option::is_some) {
             self.swap_some();

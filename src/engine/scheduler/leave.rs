@@ -31,6 +31,10 @@ const SWAPPED_WITHOUT_STREAMS: usize = 8;
 /// to 480, and the longest gap of the stream beside it was 90 to 160 ms either way (two cores).
 const SWAPPED_FOR_NEXT: usize = 16;
 
+/// The same where nobody streams. Between two turns a long prompt is read for a quarter of a second, which
+/// is as long as so much takes to copy.
+const SWAPPED_FOR_NEXT_WITHOUT_STREAMS: usize = 128;
+
 /// One part in so many of it where nothing runs at all: a request that comes meanwhile waits for one
 /// piece.
 const PARTS_AT_REST: usize = 2;
@@ -133,30 +137,43 @@ impl<M: Model> Scheduler<M> {
         Some(left)
     }
 
-    /// Makes room for the next job to come into a slot, which is promised `reserved` tokens, a little a
-    /// turn. True once there is enough, and `start` has nothing more to copy.
-    pub(super) fn make_room_for_next(&mut self, reserved: usize) -> bool {
-        let Some(job) = self.queue.peek() else { return true };
-        let entry = self.entry(job, reserved);
-        let times = if self.is_streaming() { SWAPPED_FOR_NEXT } else { SWAPPED_WITHOUT_STREAMS };
-        let most = self.swapped_a_turn * times;
-        let Some(left) = self.make_room(entry.wanted, entry.spared, most) else { return false };
-        // Where the job takes but the beginning of the spared one, this may have to leave for the job.
-        let room = self.room_beside(reserved);
-        match entry.spared.filter(|_| entry.keeps_spared && self.cache.n_tokens() > room) {
-            Some(key) => self.copy_all(key, left),
-            None => true,
-        }
+    /// Bytes that may be copied in a turn to make room for those who wait.
+    pub(super) fn swapped_for_next(&self) -> usize {
+        let times = match self.is_streaming() {
+            true => SWAPPED_FOR_NEXT,
+            false => SWAPPED_FOR_NEXT_WITHOUT_STREAMS,
+        };
+        self.swapped_a_turn * times
     }
 
-    /// Goes on with the copy of the entry `key`, of which it makes at most `most` bytes or one piece; true
-    /// where there is one, or can be none.
-    fn copy_all(&mut self, key: Key, most: usize) -> bool {
+    /// Makes room for the next job to come into a slot, which is promised `reserved` tokens. Copies at most
+    /// `most` bytes or one piece for it, and returns what is left of these once there is enough, so that
+    /// `start` has nothing more to copy; `None` before.
+    pub(super) fn make_room_for_next(&mut self, reserved: usize, most: usize) -> Option<usize> {
+        let Some(job) = self.queue.peek() else { return Some(most) };
+        let entry = self.entry(job, reserved);
+        let left = self.make_room(entry.wanted, entry.spared, most);
+        // Where the job takes but the beginning of the spared one, this may have to leave for the job.
+        let room = self.room_beside(reserved);
+        let leaves = entry.spared.filter(|_| entry.keeps_spared && self.cache.n_tokens() > room);
+        let left = match (left, leaves) {
+            (Some(left), Some(key)) => self.copy_all(key, left),
+            _ => left,
+        };
+        // Whoever it was begun for may leave before it is whole, and then somebody has to end it.
+        self.is_crowded |= left.is_none();
+        left
+    }
+
+    /// Goes on with the copy of the entry `key`, of which it makes at most `most` bytes or one piece; what
+    /// is left of these where there is one, or can be none, and `None` before.
+    fn copy_all(&mut self, key: Key, most: usize) -> Option<usize> {
         let kept = self.cache.look_at(key).filter(|kept| kept.copy.is_none());
-        let Some(seq) = kept.and_then(|kept| kept.seq) else { return true };
+        let Some(seq) = kept.and_then(|kept| kept.seq) else { return Some(most) };
         let others = Others::GiveWay { spared: None };
-        let is_possible = self.copy(key, seq, most, others).is_some();
-        !is_possible || self.cache.look_at(key).is_some_and(|kept| kept.copy.is_some())
+        let Some(copied) = self.copy(key, seq, most, others) else { return Some(most) };
+        let is_whole = self.cache.look_at(key).is_some_and(|kept| kept.copy.is_some());
+        is_whole.then(|| most.saturating_sub(copied))
     }
 
     /// Tokens that may be kept in the KV cache beside `wanted` and what running slots were promised.
