@@ -22,6 +22,7 @@ const KNOWN_FLAGS: [&str; 11] = [
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=CFLAGS");
     for name in ["HEAD", "logs/HEAD"] {
         // Without a file there cargo would run this script on every build.
         if std::path::Path::new(".git").join(name).exists() {
@@ -31,7 +32,7 @@ fn main() {
     let flags: Vec<String> = std::env::var("CARGO_CFG_TARGET_FEATURE")
         .unwrap_or_default()
         .split(',')
-        .filter(|flag| KNOWN_FLAGS.contains(flag))
+        .filter(|flag| KNOWN_FLAGS.contains(flag) && !is_hidden(flag))
         .map(str::to_uppercase)
         .collect();
     let flags = if flags.is_empty() { "none".to_owned() } else { flags.join(" ") };
@@ -41,6 +42,13 @@ fn main() {
     let backend = backend.unwrap_or("CPU").to_lowercase();
     println!("cargo:rustc-env=INFERENCE_CORE_BACKEND={backend}");
     println!("cargo:rustc-env=INFERENCE_CORE_CPU_FLAGS={flags}");
+}
+
+/// Whether the C compiler is told not to use an instruction (`-U__AVX512FP16__`), though the processor has
+/// it.
+fn is_hidden(flag: &str) -> bool {
+    let hidden = format!("-U__{}__", flag.to_uppercase());
+    std::env::var("CFLAGS").is_ok_and(|flags| flags.split_whitespace().any(|word| word == hidden))
 }
 
 fn commit() -> String {

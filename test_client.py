@@ -70,7 +70,7 @@ def interrupts() -> Iterator[list[int]]:
 def parse_arguments() -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(
-        description="Sends a prompt to inference-core and prints the text as it is written. "
+        description="Sends a prompt to inference-core and prints the text as it is written.\n"
         "Without a prompt it asks for one after the other; Ctrl-D leaves.",
         epilog=EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument

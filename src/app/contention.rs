@@ -24,6 +24,14 @@ const CROWDED: f64 = 0.25;
 /// And below which it is over, so that what lies between is not told again and again.
 const FREE: f64 = 0.1;
 
+/// What follows from it where several threads compute.
+const SEVERAL: &str = "since other programs use them or there are fewer than --threads; its threads wait \
+                       for each other, so this makes answers many times slower: lower --threads to what \
+                       is free";
+
+/// And where one does, which loses no more than its share.
+const ONE: &str = "since other programs use them: answers take so much longer";
+
 /// What the engine's threads have done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Account {
@@ -69,9 +77,9 @@ impl Judge {
     }
 }
 
-/// Looks once in [`INTERVAL`] at how long the engine's threads wait for a processor, and warns where
+/// Looks once in [`INTERVAL`] at how long the engine's `threads` wait for a processor, and warns where
 /// that is long. Does not end.
-pub(super) async fn watch() -> Infallible {
+pub(super) async fn watch(threads: u32) -> Infallible {
     let mut ticks = interval(INTERVAL);
     // After a pause of the whole machine one look is as good as many.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -83,10 +91,9 @@ pub(super) async fn watch() -> Infallible {
             && judge.is_news(waited)
         {
             tracing::warn!(
-                "the engine's threads waited for a processor {:.0} % of the time: other programs \
-                 use them, or there are fewer than --threads; since threads wait for each other, \
-                 this makes answers many times slower: lower --threads to what is free",
-                100.0 * waited
+                "the engine waited for a processor {:.0} % of the time, {}",
+                100.0 * waited,
+                if threads > 1 { SEVERAL } else { ONE }
             );
         }
         before = now;

@@ -176,6 +176,7 @@ async fn serve(
     let about = plan.about(&description.info);
     let began = Instant::now();
     let Plan { llama, placement, .. } = plan.clone();
+    let threads = llama.threads;
     let load =
         move |progress: &_| llama::load(&description, draft.as_ref(), llama, placement, progress);
     let mut engine =
@@ -194,7 +195,7 @@ async fn serve(
             tracing::info!(signal, "leaving");
             leave(&mut engine, &mut signals, config.drain_timeout).await
         }
-        never = contention::watch() => match never {},
+        never = contention::watch(threads) => match never {},
     };
     if matches!(result, Err(AppError::SecondSignal)) {
         return result;
@@ -297,6 +298,19 @@ mod tests {
         let mut signals = Signals::listen().unwrap();
         let result = leave(&mut engine, &mut signals, Duration::from_secs(1)).await;
         assert!(matches!(end(engine, result), Err(AppError::EngineHangs)));
+    }
+
+    #[test]
+    fn a_model_and_its_draft_are_loaded_in_one_progress() {
+        let load = |progress: &LoadProgress| {
+            let (model, draft) = progress.split_at(0.75);
+            model.report(1.0);
+            draft.report(0.5);
+            Err::<Loaded<llama::LlamaCpp>, _>(LoadError::Interrupted)
+        };
+        let engine = Engine::spawn(OPTIONS, load).unwrap();
+        assert!(engine.ended.blocking_recv().unwrap().is_err());
+        assert_eq!(engine.handle.snapshot().load_progress, 0.875);
     }
 
     #[tokio::test]

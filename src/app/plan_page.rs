@@ -20,6 +20,7 @@ pub(super) struct PlanPage {
     parallel: u32,
     kv_tokens: u32,
     kv_type: &'static str,
+    flash_attention: bool,
     /// Most bytes of finished conversations beside the KV cache.
     cache_ram_bytes: usize,
     vram_reserve_bytes: u64,
@@ -74,6 +75,11 @@ pub(super) fn slots(n: u32) -> String {
     if n == 1 { "1 slot".to_owned() } else { format!("{n} slots") }
 }
 
+/// Said only where it is off, which costs memory.
+pub(super) fn without_flash_attention(flash_attention: bool) -> &'static str {
+    if flash_attention { "" } else { " · without flash attention" }
+}
+
 fn mib(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / f64::from(1 << 20))
 }
@@ -90,6 +96,7 @@ impl PlanPage {
             parallel: plan.llama.parallel,
             kv_tokens: plan.llama.kv_tokens,
             kv_type: placement.kv_type.name(),
+            flash_attention: placement.flash_attention,
             cache_ram_bytes: plan.engine.swap_bytes,
             vram_reserve_bytes: plan.llama.vram_reserve,
             gpu_layers: placement.gpu_layers,
@@ -114,10 +121,11 @@ impl PlanPage {
         let Self { model, arch, ctx_size, parallel, kv_tokens, kv_type, .. } = self;
         let page = format!(
             "{model} · {arch}\n\
-             {ctx_size} tokens a request · {slots} · KV cache of {kv_tokens} tokens in {kv_type}\n\
+             {ctx_size} tokens a request · {slots} · KV cache of {kv_tokens} tokens in {kv_type}{scores}\n\
              up to {kept} MiB more for finished conversations: {in_all} MiB of ordinary memory in all\n\
              {incomplete}",
             slots = slots(*parallel),
+            scores = without_flash_attention(self.flash_attention),
             kept = mib(self.cache_ram_bytes as u64),
             in_all = mib(self.ordinary_memory()),
             incomplete = self.incomplete(),

@@ -18,7 +18,7 @@ use crate::llama::{self, Description};
 
 use super::address;
 use super::plan::Plan;
-use super::plan_page::{PlanPage, slots};
+use super::plan_page::{PlanPage, slots, without_flash_attention};
 use super::units::{bytes, scaled};
 
 /// How often the bar is drawn: as often as an eye follows.
@@ -42,7 +42,7 @@ pub(super) fn print(
          {draft}\
          \x20 context  {ctx} tokens a request · {slots} · KV cache of {kv} tokens\n\
          \x20 kept     finished conversations, {kept}\n\
-         \x20 compute  {threads} · steps of at most {ubatch} tokens\n\
+         \x20 compute  {threads} · steps of at most {ubatch} tokens{scores}\n\
          listening on ws://{address}",
         draft = draft.map_or_else(String::new, |draft| match engine.speculative {
             Speculation::Auto => format!("  draft    {}\n", draft.name),
@@ -69,6 +69,7 @@ pub(super) fn print(
             n => format!("{n} threads"),
         },
         ubatch = llama.ubatch,
+        scores = without_flash_attention(plan.placement.flash_attention),
         address = address(listeners),
     ));
     if let Some(doubt) = &plan.doubtful_draft {

@@ -34,12 +34,27 @@ pub struct Loaded<M> {
 /// Where a load reports how far it is, and learns that it is no longer wanted.
 pub struct LoadProgress {
     shared: Arc<Shared>,
+    /// The part of all that is loaded that this one tells of: where it begins and ends, 0 to 1.
+    begin: f32,
+    end: f32,
 }
 
 impl LoadProgress {
+    fn whole(shared: Arc<Shared>) -> Self {
+        Self { shared, begin: 0.0, end: 1.0 }
+    }
+
+    /// Two of which the first tells of so large a part, 0 to 1, and the other of what comes then.
+    pub fn split_at(&self, part: f32) -> (Self, Self) {
+        let Self { begin, end, .. } = *self;
+        let between = begin + (end - begin) * part;
+        let half = |begin, end| Self { shared: self.shared.clone(), begin, end };
+        (half(begin, between), half(between, end))
+    }
+
     /// Reports the loaded fraction, 0 to 1. False asks to give up.
     pub fn report(&self, fraction: f32) -> bool {
-        self.shared.stats.set_load_progress(fraction);
+        self.shared.stats.set_load_progress(self.begin + (self.end - self.begin) * fraction);
         !self.shared.stopping.is_set()
     }
 
@@ -131,7 +146,7 @@ where
     M: Model,
     F: FnOnce(&LoadProgress) -> Result<Loaded<M>, E>,
 {
-    let Loaded { model, vocabulary } = load(&LoadProgress { shared: shared.clone() })?;
+    let Loaded { model, vocabulary } = load(&LoadProgress::whole(shared.clone()))?;
     let Shared { options, stats, .. } = &**shared;
     let mut scheduler = Scheduler::new(model, vocabulary.clone(), *options, stats.clone());
     // Empty until now: this thread alone sets it.

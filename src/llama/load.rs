@@ -75,9 +75,12 @@ pub fn load(
     progress: &LoadProgress,
 ) -> Result<Loaded<LlamaCpp>, LoadError> {
     BACKEND.get_or_init(|| LlamaBackend::init().ok());
+    let bytes = |description: &Description| description.extent.needed as f32;
+    let (own, drafts) = (bytes(description), draft.map_or(0.0, bytes));
+    let (progress, draft_progress) = progress.split_at(own / (own + drafts));
     let (mut placement, mut known_cards) = (placement, None);
     let (context, vocabulary, retention) = loop {
-        match attempt(description, options, &placement, progress) {
+        match attempt(description, options, &placement, &progress) {
             Err(LoadError::Resources { reason, .. }) if placement.gpu_layers > 0 => {
                 let cards = known_cards.get_or_insert_with(cards);
                 let next = step_down(description, options, &placement, cards);
@@ -88,7 +91,8 @@ pub fn load(
             other => break other?,
         }
     };
-    let draft = draft.map(|draft| load_draft(draft, &vocabulary, options, progress)).transpose()?;
+    let draft =
+        draft.map(|draft| load_draft(draft, &vocabulary, options, &draft_progress)).transpose()?;
     let model = LlamaCpp::new(context, draft, vocabulary.clone(), options, retention);
     Ok(Loaded { model, vocabulary })
 }

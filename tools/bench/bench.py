@@ -50,6 +50,7 @@ class Bench:
         self.load_program: Path = arguments.load or release / "examples/load"
         self.peers = peers.get(self.work, arguments.peers)
         given = [Path(path).resolve() for path in arguments.models.split()]
+        self.models_given = bool(given)
         self.models = given or models.get(self.work / "models", DEMO, arguments.vocab)
         self.demo = DEMO
 

@@ -50,7 +50,7 @@ def about(bench: Any, cores_before: float) -> dict[str, str]:
         "threads": f"{bench.threads} for every contestant",
         "turns": f"{bench.turns}"
         + (", short ones: these figures prove nothing" if bench.quick else ""),
-        "models": models,
+        "models": models + (", all but the first given with MODELS" if bench.models_given else ""),
         "inference-core": " · ".join(" ".join(line.split()) for line in said.stdout.splitlines())
         .strip(" ·")
         .removeprefix("inference-core "),

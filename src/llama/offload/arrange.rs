@@ -75,6 +75,8 @@ pub struct Placement {
     pub cpu_expert_layers: u32,
     /// How the KV cache stores its numbers.
     pub kv_type: KvType,
+    /// Whether flash attention computes, which needs no room for scores.
+    pub flash_attention: bool,
     /// The cards, in order.
     pub cards: Vec<Where>,
     /// The processor.
@@ -217,6 +219,7 @@ impl Attempt<'_> {
             n_layers: layers_of(self.sizes),
             cpu_expert_layers: if self.gpu_layers == 0 { 0 } else { self.experts },
             kv_type: self.demand.kv_type,
+            flash_attention: self.demand.flash_attention,
             cards,
             cpu,
             why,
