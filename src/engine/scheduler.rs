@@ -1,10 +1,10 @@
 //! Turns what clients ask for into steps the model can compute.
 //!
 //! A plain state machine: it owns the waiting jobs, the slots and the model, but no thread, and no
-//! clock but for what a draft model takes, so tests move its time by hand. A turn is [`Scheduler::accept`], [`Scheduler::sweep`],
-//! [`Scheduler::admit`], then [`Scheduler::plan`], which makes a batch and moves no slot forward,
-//! [`Scheduler::decode`], and [`Scheduler::commit`], which applies what came of it. A batch that fails
-//! therefore leaves no slot half advanced.
+//! clock but for what a draft model takes, so tests move its time by hand. A turn is
+//! [`Scheduler::accept`], [`Scheduler::sweep`], [`Scheduler::admit`], then [`Scheduler::plan`], which
+//! makes a batch and moves no slot forward, [`Scheduler::decode`], and [`Scheduler::commit`], which
+//! applies what came of it. A batch that fails therefore leaves no slot half advanced.
 //!
 //! Decoding slots go into a step before prompts, so a long prompt slows its own first token and
 //! hardly anybody's next one.

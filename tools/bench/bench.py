@@ -21,7 +21,7 @@ from typing import Any, Callable, Optional
 import models
 import peers
 import report
-from journal import Journal, busy_before
+from journal import BUSY_WARNING, Journal, Others, busy_before
 from measures import Row, number
 from scenarios import SCENARIOS
 from servers import Daemon, LlamaServer, Server
@@ -246,6 +246,7 @@ def main() -> int:
     for place, name in enumerate(chosen, 1):
         scenario = SCENARIOS[name]
         bench.journal.begin(name, scenario.title, f"{place}/{len(chosen)}")
+        others = Others()
         try:
             results.append((name, scenario.measure(bench)))
         except (KeyboardInterrupt, SystemExit):
@@ -255,6 +256,8 @@ def main() -> int:
             bench.journal.note(f"failed: {error}")
             results.append((name, []))
             failed.append(name)
+        if (cores := others.cores()) > BUSY_WARNING:
+            bench.journal.note(f"others kept {cores:.1f} cores busy meanwhile: the figures are too low")
     report.write(out, bench, results, cores_before)
     if failed:
         print(f"bench: failed: {' '.join(failed)}")

@@ -61,6 +61,25 @@ def busy_before() -> float:
     return cores
 
 
+class Others:
+    """What others than the bench and its contestants do with the processors from now on."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.seconds = self.so_far()
+
+    def cores(self) -> float:
+        """Cores they have kept busy. To be asked when all contestants have ended: only then does the
+        system say what these took."""
+        return (self.so_far() - self.seconds) / (time.monotonic() - self.began)
+
+    @staticmethod
+    def so_far() -> float:
+        own = os.times()
+        taken = own.user + own.system + own.children_user + own.children_system
+        return cpu_times()[0] / os.sysconf("SC_CLK_TCK") - taken
+
+
 def cpu_times() -> tuple[int, int]:
     """Ticks in which processors had work, and all ticks."""
     with open("/proc/stat", encoding="ascii") as stat:
