@@ -70,6 +70,7 @@ pub struct ErrorFrame {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<RequestId>,
     code: Code,
+    #[serde(skip_serializing_if = "String::is_empty")]
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
@@ -110,6 +111,12 @@ impl ErrorFrame {
     /// The kind of this error.
     pub fn code(&self) -> Code {
         self.code
+    }
+
+    /// The same for a log: without what is said to people, which may repeat what they have sent.
+    #[must_use]
+    pub fn wordless(&self) -> Self {
+        Self { message: String::new(), ..self.clone() }
     }
 
     /// What is said to people.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::SplitStream;
+use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -24,7 +25,7 @@ use super::connection::Socket;
 use super::in_flight::InFlight;
 use super::shared::Shared;
 use super::submission::{SHORT_BYTES, Submission};
-use super::writer::{PING_INTERVAL, Reply};
+use super::writer::{PING_INTERVAL, Reply, log_refused};
 
 /// How long a client may be silent. It answers every ping, so this many of them were lost; also
 /// the longest that a single message may take to arrive.
@@ -156,7 +157,7 @@ impl<S: Socket> Reader<S> {
         Reply::error(error)
     }
 
-    /// Counts a request that the engine never sees.
+    /// Counts and logs a request that the engine never sees.
     fn count(&self, error: &ErrorFrame) {
         let ending = match error.code() {
             Code::BadJson => engine::Ending::BadJson,
@@ -175,11 +176,14 @@ impl<S: Socket> Reader<S> {
             | Code::ShuttingDown => return,
         };
         self.shared.engine.count_refused(ending);
+        log_refused(error);
     }
 
     async fn reply(&self, reply: Reply) -> Result<(), Ending> {
-        let sent = self.replies.send(reply).await;
-        sent.map_err(|_| Ending::Lost("it is being closed"))
+        self.replies.send(reply).await.map_err(|SendError(reply)| {
+            reply.unheard();
+            Ending::Lost("it is being closed")
+        })
     }
 
     fn ending(&self, error: &Error) -> Ending {

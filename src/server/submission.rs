@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +40,7 @@ impl Submission {
         match shared.engine.submit(request, received, bell, in_flight.is_single()) {
             Ok(ticket) => {
                 in_flight.accepted(&id, ticket.canceller());
-                Reply::Accepted(Box::new(Running { id, ticket }))
+                Reply::Accepted(Box::new(Running::new(id, ticket)))
             }
             Err(refusal) => refused(id, refusal),
         }
@@ -69,7 +70,9 @@ impl Submission {
             refused(id, Refusal::EngineFailed)
         });
         // A connection that is gone wants no reply; a ticket in it is dropped and so cancelled.
-        let _ = replies.send(reply).await;
+        if let Err(SendError(reply)) = replies.send(reply).await {
+            reply.unheard();
+        }
     }
 }
 

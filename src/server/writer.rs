@@ -60,7 +60,16 @@ const _: () = assert!(size_of::<Reply>() <= 24);
 impl Reply {
     /// An error frame.
     pub(super) fn error(error: &ErrorFrame) -> Self {
-        Self::Frame(refusal(error))
+        Self::Frame(ServerFrame::Error(error).text())
+    }
+
+    /// Says in the log what became of a request where nobody is left to hear it.
+    pub(super) fn unheard(self) {
+        match self {
+            Self::Accepted(running) => running.log_left(),
+            Self::Refused(refused) => log_refused(&refused.1),
+            _ => {}
+        }
     }
 }
 
@@ -108,8 +117,54 @@ pub(super) struct Writer<S> {
 /// A request that is being served.
 #[derive(Debug)]
 pub(super) struct Running {
-    pub(super) id: Option<RequestId>,
-    pub(super) ticket: Ticket,
+    id: Option<RequestId>,
+    ticket: Ticket,
+    /// How it ended, as soon as that is known.
+    outcome: Option<Outcome>,
+    /// Whether the log has that.
+    is_logged: bool,
+}
+
+impl Running {
+    pub(super) fn new(id: Option<RequestId>, ticket: Ticket) -> Self {
+        Self { id, ticket, outcome: None, is_logged: false }
+    }
+
+    /// The last frame, once there is one. It is logged, too: it says what the request took, and nothing of
+    /// what was asked and answered.
+    fn terminal(&mut self) -> Option<String> {
+        let text = match self.outcome.take()? {
+            Outcome::Finished { reason, usage } => {
+                let stats = EndStats::new(&usage, self.ticket.ttft());
+                let id = self.id.as_ref();
+                ServerFrame::End { id, finish_reason: reason, stats }.text()
+            }
+            Outcome::Failed(failure) => {
+                ServerFrame::Error(&ErrorFrame::from(failure).about(self.id.clone())).text()
+            }
+        };
+        tracing::info!("ended: {text}");
+        self.is_logged = true;
+        Some(text)
+    }
+
+    /// Says in the log what becomes of it where its client does not hear it any more.
+    fn log_left(mut self) {
+        if self.is_logged {
+            return;
+        }
+        self.outcome = self.outcome.take().or_else(|| self.ticket.take().outcome);
+        if self.terminal().is_none() {
+            // It ends with its ticket, and nobody waits to learn what it took.
+            let id = self.id.as_ref().map_or("", RequestId::as_str);
+            tracing::info!("left by its client: id {id:?}");
+        }
+    }
+}
+
+/// Says in the log that a request was refused.
+pub(super) fn log_refused(error: &ErrorFrame) {
+    tracing::info!("refused: {}", ServerFrame::Error(&error.wordless()).text());
 }
 
 enum Wake {
@@ -147,19 +202,23 @@ impl<S: Socket> Writer<S> {
     pub(super) async fn run(
         mut self,
         hello: Utf8Bytes,
-        sources: Sources,
+        mut sources: Sources,
         gone: CancellationToken,
     ) -> (Sink<S>, Farewell) {
-        let farewell = gone.run_until_cancelled(self.write(hello, sources)).await;
-        self.log_unheard();
+        let farewell = gone.run_until_cancelled(self.write(hello, &mut sources)).await;
+        self.running.drain(..).for_each(Running::log_left);
+        sources.replies.close();
+        while let Ok(reply) = sources.replies.try_recv() {
+            reply.unheard();
+        }
         (self.outlet.into_inner(), farewell.unwrap_or(Farewell::Unsaid))
     }
 
-    async fn write(&mut self, hello: Utf8Bytes, mut sources: Sources) -> Farewell {
+    async fn write(&mut self, hello: Utf8Bytes, sources: &mut Sources) -> Farewell {
         let mut pings = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
         let mut wake = Wake::Reply(Reply::Frame(hello.as_str().to_owned()));
         loop {
-            match self.round(wake, &mut sources).await {
+            match self.round(wake, sources).await {
                 Ok(Next::GoOn) => {}
                 Ok(Next::Left) => return Farewell::Said,
                 Err(error) if is_stuck(&error) => {
@@ -171,20 +230,7 @@ impl<S: Socket> Writer<S> {
                     return Farewell::Unsaid;
                 }
             }
-            wake = self.wait(&mut sources, &mut pings).await;
-        }
-    }
-
-    /// Says in the log what became of requests whose client does not hear it any more.
-    fn log_unheard(&mut self) {
-        for Running { id, mut ticket } in self.running.drain(..) {
-            match ticket.take().outcome {
-                Some(outcome) => {
-                    tracing::info!("ended unheard: {}", terminal(&id, outcome, &ticket))
-                }
-                // It ends with its ticket, and nobody waits to learn what it took.
-                None => tracing::info!("left by its client: id {:?}", name(&id)),
-            }
+            wake = self.wait(sources, &mut pings).await;
         }
     }
 
@@ -262,7 +308,8 @@ impl<S: Socket> Writer<S> {
             Reply::Refused(refused) => {
                 let (id, error) = *refused;
                 self.in_flight.strike(&id);
-                self.outlet.text(refusal(&error)).await?;
+                log_refused(&error);
+                self.outlet.text(ServerFrame::Error(&error).text()).await?;
             }
             Reply::SubscribeMetrics => {
                 self.is_subscribed = true;
@@ -292,9 +339,11 @@ async fn deliver<S: Socket>(
     outlet: &mut Outlet<S>,
     in_flight: &InFlight,
 ) -> Result<bool, Error> {
-    let Running { id, ticket } = running;
+    let Delivery { queued, progress, text, logprobs, outcome } = running.ticket.take();
+    // Kept at once, since the socket may fail in between.
+    running.outcome = outcome;
+    let Running { id, ticket, .. } = running;
     let name = id.as_ref();
-    let Delivery { queued, progress, text, logprobs, outcome } = ticket.take();
     if let Some(position) = queued {
         outlet.text(ServerFrame::Queued { id: name, position }.text()).await?;
     }
@@ -311,36 +360,8 @@ async fn deliver<S: Socket>(
         outlet.flush().await?;
         ticket.text_sent(std::time::Instant::now());
     }
-    let Some(outcome) = outcome else { return Ok(false) };
-    in_flight.strike(id);
-    let text = terminal(id, outcome, ticket);
-    tracing::info!("ended: {text}");
+    let Some(text) = running.terminal() else { return Ok(false) };
+    in_flight.strike(&running.id);
     outlet.text(text).await?;
     Ok(true)
-}
-
-/// The last frame of a request. It is logged, too: it says all that there is to say, and nothing of what
-/// was asked and answered.
-fn terminal(id: &Option<RequestId>, outcome: Outcome, ticket: &Ticket) -> String {
-    match outcome {
-        Outcome::Finished { reason, usage } => {
-            let stats = EndStats::new(&usage, ticket.ttft());
-            ServerFrame::End { id: id.as_ref(), finish_reason: reason, stats }.text()
-        }
-        Outcome::Failed(failure) => {
-            ServerFrame::Error(&ErrorFrame::from(failure).about(id.clone())).text()
-        }
-    }
-}
-
-/// A request's name; empty where it has none.
-fn name(id: &Option<RequestId>) -> &str {
-    id.as_ref().map_or("", RequestId::as_str)
-}
-
-/// The frame of what is refused, which is logged.
-fn refusal(error: &ErrorFrame) -> String {
-    let text = ServerFrame::Error(error).text();
-    tracing::info!("refused: {text}");
-    text
 }

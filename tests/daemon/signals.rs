@@ -149,5 +149,6 @@ async fn the_log_says_how_each_request_ended_and_nothing_of_what_was_said() {
     {
         assert!(line(word).contains(more), "{said}");
     }
+    assert!(!said.contains("not_found"), "to abort what has ended is no request: {said}");
     assert!(!said.contains("Abrakadabra") && !said.contains("word word"), "{said}");
 }
