@@ -22,7 +22,7 @@ const KNOWN_FLAGS: [&str; 11] = [
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-env-changed=CFLAGS");
+    println!("cargo:rerun-if-env-changed=CXXFLAGS");
     for name in ["HEAD", "logs/HEAD"] {
         // Without a file there cargo would run this script on every build.
         if std::path::Path::new(".git").join(name).exists() {
@@ -44,11 +44,10 @@ fn main() {
     println!("cargo:rustc-env=INFERENCE_CORE_CPU_FLAGS={flags}");
 }
 
-/// Whether the C compiler is told not to use an instruction (`-U__AVX512FP16__`), though the processor has
-/// it.
+/// Whether ggml's C++ is compiled without an instruction (`-U__AVX512FP16__`), though the processor has it.
 fn is_hidden(flag: &str) -> bool {
     let hidden = format!("-U__{}__", flag.to_uppercase());
-    std::env::var("CFLAGS").is_ok_and(|flags| flags.split_whitespace().any(|word| word == hidden))
+    std::env::var("CXXFLAGS").is_ok_and(|flags| flags.split_whitespace().any(|word| word == hidden))
 }
 
 fn commit() -> String {

@@ -82,6 +82,8 @@ pub enum Draft {
     Right,
     /// Anything else.
     Wrong,
+    /// What will be said, of texts that have no other tokens than ASCII's.
+    Ascii,
 }
 
 /// What one request's answer is drawn from.
@@ -141,8 +143,8 @@ impl Model for Scripted {
         Decode::Done
     }
 
-    fn has_draft(&self) -> bool {
-        self.draft.is_some()
+    fn draft_tokens(&self) -> Option<usize> {
+        self.draft.map(|draft| if draft == Draft::Ascii { 128 } else { 256 })
     }
 
     fn guess(&mut self, wanted: &[GuessWanted<'_>], _: &Interrupt<'_>) -> Vec<Vec<Token>> {

@@ -142,12 +142,13 @@ pub trait Model {
     /// Computes one step. May end early once `interrupt` is due.
     fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> Decode;
 
-    /// Whether there is a draft model, which guesses.
-    fn has_draft(&self) -> bool {
-        false
+    /// Tokens that the draft model, which guesses, has as well: those below this one. `None` where there is
+    /// no draft model.
+    fn draft_tokens(&self) -> Option<usize> {
+        None
     }
 
-    /// Asks the draft model how each text goes on: as many tokens as wanted, or fewer where it
+    /// Asks the draft model, which has all tokens of these texts, how each goes on: as many tokens as wanted, or fewer where it
     /// does not know yet. It reads at most [`DRAFT_READS`] tokens at a call and guesses when it is
     /// through. May end early, with fewer, once `interrupt` is due.
     fn guess(&mut self, wanted: &[GuessWanted<'_>], interrupt: &Interrupt<'_>) -> Vec<Vec<Token>> {

@@ -13,7 +13,7 @@ mod costs;
 mod lookup;
 mod record;
 
-use crate::domain::Speculation;
+use crate::domain::{Speculation, Token};
 
 use self::account::Account;
 use self::costs::StepCosts;
@@ -73,8 +73,21 @@ pub(super) struct Guesses {
     pub(super) lookup: Lookup,
     /// Whether the draft model has guessed for it and so has read it.
     pub(super) is_drafted: bool,
+    /// Tokens of the text that the draft model has, from the first on. It guesses for no text with others.
+    known: usize,
     draft: Record,
     account: Account,
+}
+
+impl Guesses {
+    /// Whether a draft model that has the tokens below `n_shared` has all of `tokens`, which are this
+    /// text's: looks at those that are new.
+    pub(super) fn are_known(&mut self, tokens: &[Token], n_shared: usize) -> bool {
+        let is_known = |&&token: &&Token| usize::try_from(token).is_ok_and(|id| id < n_shared);
+        let new = tokens.get(self.known..).unwrap_or_default();
+        self.known += new.iter().take_while(is_known).count();
+        self.known >= tokens.len()
+    }
 }
 
 /// What became of a text's guesses in a step.

@@ -51,6 +51,11 @@ impl DraftModel {
         Some(Self { context: Context::new(model, options)?, n_shared, held })
     }
 
+    /// See [`crate::engine::Model::draft_tokens`].
+    pub(super) fn n_shared(&self) -> usize {
+        self.n_shared
+    }
+
     /// See [`crate::engine::Model::guess`].
     pub(super) fn guess(
         &mut self,
@@ -63,8 +68,7 @@ impl DraftModel {
                 seq,
                 tokens: tokens.to_vec(),
                 n_given: tokens.len(),
-                // Nothing is known of how a text with a token goes on that only the model has.
-                goal: tokens.len() + if self.has_all(tokens) { n } else { 0 },
+                goal: tokens.len() + n,
             })
             .collect();
         let mut reads = DRAFT_READS;
@@ -80,11 +84,6 @@ impl DraftModel {
             held.truncate(n);
             self.context.truncate(seq, n);
         }
-    }
-
-    fn has_all(&self, tokens: &[Token]) -> bool {
-        let has = |&token: &Token| usize::try_from(token).is_ok_and(|id| id < self.n_shared);
-        tokens.iter().all(has)
     }
 
     /// How many tokens of `text` have to be computed before one can be guessed; `None` where it has

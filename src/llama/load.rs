@@ -271,10 +271,15 @@ pub fn check(description: &Description, options: &Options) -> Result<(), LoadErr
 
 /// What of the model goes where, if it is loaded with `options` on these cards.
 pub fn place(description: &Description, options: &Options, cards: &[Card]) -> Placement {
-    let is_offloaded = !cards.is_empty() && options.gpu_layers != Wanted::Layers(0);
-    let is_flash = flash(description, options, is_offloaded) != Some(false);
-    let demand = demand(options, is_flash);
-    arrange(&description.sizes, &demand, cards, options.vram_reserve, options.gpu_layers)
+    let arranged = |is_offloaded| {
+        let is_flash = flash(description, options, is_offloaded) != Some(false);
+        let demand = demand(options, is_flash);
+        arrange(&description.sizes, &demand, cards, options.vram_reserve, options.gpu_layers)
+    };
+    let is_wanted = !cards.is_empty() && options.gpu_layers != Wanted::Layers(0);
+    let placement = arranged(is_wanted);
+    // Where nothing finds room on a card it is computed as if there was none.
+    if is_wanted && placement.gpu_layers == 0 { arranged(false) } else { placement }
 }
 
 fn demand(options: &Options, flash_attention: bool) -> Demand {

@@ -122,8 +122,8 @@ impl Model for LlamaCpp {
         self.context.decode(batch, interrupt)
     }
 
-    fn has_draft(&self) -> bool {
-        self.draft.is_some()
+    fn draft_tokens(&self) -> Option<usize> {
+        self.draft.as_ref().map(DraftModel::n_shared)
     }
 
     fn guess(&mut self, wanted: &[GuessWanted<'_>], interrupt: &Interrupt<'_>) -> Vec<Vec<Token>> {

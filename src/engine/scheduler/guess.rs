@@ -62,12 +62,14 @@ impl<M: Model> Scheduler<M> {
         let usual = self.speculator.usual_answer();
         let mut for_draft = Vec::new();
         for (i, n) in running.into_iter().zip(sizes) {
-            let Some(slot) = &self.slots[i] else { continue };
+            let Some(slot) = &mut self.slots[i] else { continue };
+            let has_all = |n_shared| slot.guesses.are_known(&slot.tokens, n_shared);
+            let is_known = self.model.draft_tokens().is_some_and(has_all);
             if n > 0 {
                 left -= n;
                 let tokens = slot.guesses.lookup.guess(&slot.tokens, n);
                 planned.by_slot.insert(i, Guess { tokens, guesser: Some(Guesser::Ngram) });
-            } else if slot.may_repay_a_draft(usual) && self.model.has_draft() {
+            } else if is_known && slot.may_repay_a_draft(usual) {
                 for_draft.push(i);
             }
         }

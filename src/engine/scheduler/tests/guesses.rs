@@ -40,6 +40,13 @@ fn a_draft_model_guesses_for_nobody_who_wants_the_texts_own_guesses_alone() {
 }
 
 #[test]
+fn a_draft_model_is_not_asked_of_a_text_with_a_token_that_it_does_not_have() {
+    let drafted = |prompt| walk(Draft::Ascii, Speculation::Auto, prompt, 10).1.drafted;
+    assert!(drafted("walk") > 0);
+    assert_eq!(drafted("walk é"), 0);
+}
+
+#[test]
 fn a_long_prompt_is_not_read_a_second_time_for_a_short_answer() {
     let prompt = format!("walk{}", "x".repeat(66));
     let (_, usage) = walk(Draft::Right, Speculation::Auto, &prompt, 20);

@@ -216,6 +216,21 @@ fn a_text_that_began_to_make_room_for_somebody_who_left_is_not_half_copied_for_e
 }
 
 #[test]
+fn whoever_leaves_does_not_wait_until_room_is_made_for_somebody_else() {
+    let mut rig = full();
+    rig.ask("the first conversation");
+    let mut running = rig.submit("loop", Params::default());
+    rig.turn();
+    let mut newcomer = rig.submit("another text altogether", Params::default());
+    // After the sweep of this turn, as it would in the middle of a copy.
+    running.cancel.set();
+    rig.scheduler.admit(rig.now);
+    assert!(rig.scheduler.leaving.as_ref().is_some_and(|leaving| leaving.copy.n_tokens() == 0));
+    rig.drive(&mut [&mut running, &mut newcomer]);
+    assert_eq!(newcomer.usage().tokens, "another text altogether".len());
+}
+
+#[test]
 fn while_nobody_streams_room_is_made_as_fast_as_it_takes() {
     let mut rig = full();
     rig.ask("the first conversation");
