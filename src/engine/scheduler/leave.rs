@@ -213,6 +213,10 @@ impl<M: Model> Scheduler<M> {
             match next {
                 Some((key, seq)) => {
                     let copied = self.let_leave(key, seq, left, None);
+                    if copied == Some(0) && self.is_in_cache(key) {
+                        // Somebody is gone, and is struck out before it goes on.
+                        return;
+                    }
                     left = left.saturating_sub(copied.unwrap_or(0));
                 }
                 None => {

@@ -121,7 +121,13 @@ impl Rig {
 
     /// One turn of the loop; the size of its step.
     fn turn(&mut self) -> Option<usize> {
+        self.turn_with(|| {})
+    }
+
+    /// The same, where something happens once those who are gone were looked for.
+    fn turn_with(&mut self, meanwhile: impl FnOnce()) -> Option<usize> {
         self.scheduler.sweep(self.now);
+        meanwhile();
         self.scheduler.admit(self.now);
         let stop = CancelFlag::default();
         let step = self.scheduler.plan(&stop)?;

@@ -7,8 +7,15 @@ use crate::engine::scheduler::leave::REST;
 
 #[derive(Debug, Clone)]
 enum Act {
-    Submit { prompt: usize, max_tokens: u32, connection: u64, cache: bool },
+    Submit {
+        prompt: usize,
+        max_tokens: u32,
+        connection: u64,
+        cache: bool,
+    },
     Cancel(usize),
+    /// While a turn of the engine's loop goes on.
+    CancelLate(usize),
     Turns(usize),
     Rest(usize),
     Read,
@@ -22,6 +29,7 @@ fn act() -> impl Strategy<Value = Act> {
             }
         ),
         1 => (0usize..20).prop_map(Act::Cancel),
+        1 => (0usize..20).prop_map(Act::CancelLate),
         4 => (1usize..12).prop_map(Act::Turns),
         2 => (1usize..12).prop_map(Act::Rest),
         1 => Just(Act::Read),
@@ -70,6 +78,10 @@ proptest! {
                     if let Some(client) = clients.get(i) {
                         client.cancel.set();
                     }
+                }
+                Act::CancelLate(i) => {
+                    let late = clients.get(i).map(|client| client.cancel.clone());
+                    rig.turn_with(|| late.iter().for_each(CancelFlag::set));
                 }
                 Act::Turns(n) => (0..n).for_each(|_| _ = rig.turn()),
                 Act::Rest(n) => {

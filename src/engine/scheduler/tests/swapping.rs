@@ -222,12 +222,25 @@ fn whoever_leaves_does_not_wait_until_room_is_made_for_somebody_else() {
     let mut running = rig.submit("loop", Params::default());
     rig.turn();
     let mut newcomer = rig.submit("another text altogether", Params::default());
-    // After the sweep of this turn, as it would in the middle of a copy.
-    running.cancel.set();
-    rig.scheduler.admit(rig.now);
+    rig.turn_with(|| running.cancel.set());
     assert!(rig.scheduler.leaving.as_ref().is_some_and(|leaving| leaving.copy.n_tokens() == 0));
     rig.drive(&mut [&mut running, &mut newcomer]);
     assert_eq!(newcomer.usage().tokens, "another text altogether".len());
+}
+
+#[test]
+fn whoever_leaves_does_not_wait_for_what_slows_down_others_to_leave_either() {
+    let mut rig = swapping(4000);
+    rig.scheduler.swapped_a_turn = 1;
+    rig.ask("the first conversation");
+    let running = ["loop", "loop too"].map(|prompt| rig.submit(prompt, at_most(12)));
+    rig.turn();
+    assert!(rig.scheduler.leaving.is_some() && rig.scheduler.is_crowded);
+    rig.turn_with(|| running[0].cancel.set());
+    assert!(rig.scheduler.leaving.is_some() && rig.scheduler.is_crowded, "it goes on later");
+    running[1].cancel.set();
+    rig.drive(&mut []);
+    assert_eq!(rig.ask("the first conversation goes on").cached_tokens, 22);
 }
 
 #[test]
