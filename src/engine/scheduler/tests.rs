@@ -11,6 +11,7 @@ use crate::scripted::{Draft, Pace, Paper, Scripted};
 
 mod delivery;
 mod guesses;
+mod room;
 mod sequences;
 mod swapping;
 mod wide;

@@ -10,7 +10,7 @@ fn swapping(swap_bytes: usize) -> Rig {
 }
 
 impl Rig {
-    fn ask(&mut self, prompt: &str) -> Usage {
+    pub(super) fn ask(&mut self, prompt: &str) -> Usage {
         let mut client = self.submit(prompt, at_most(1));
         self.drive(&mut [&mut client]);
         client.usage()
@@ -26,13 +26,13 @@ impl Rig {
     }
 
     /// Aborts a request and lets the engine come to rest.
-    fn end(&mut self, mut running: Client) {
+    pub(super) fn end(&mut self, mut running: Client) {
         running.cancel.set();
         self.drive(&mut [&mut running]);
     }
 
     /// How many sequences have a copy in ordinary memory, and the tokens in the KV cache.
-    fn kept(&self) -> (usize, usize) {
+    pub(super) fn kept(&self) -> (usize, usize) {
         (self.stats.swapped_sequences.load(Relaxed), self.stats.kv_used_tokens.load(Relaxed))
     }
 }
@@ -172,62 +172,6 @@ fn memory_for_a_long_text_that_leaves_is_made_ready_over_several_turns() {
     assert_eq!(rig.ask("the first conversation goes on").cached_tokens, 22);
 }
 
-/// What is kept may stay while others run, until its place is needed.
-fn full() -> Rig {
-    let limits = Limits { n_batch: 32, n_slots: 2, n_kept: 4, kv_tokens: 120, n_guesses: 0 };
-    let mut rig = Rig::keeping(120, 4000, limits, 60);
-    rig.scheduler.swapped_a_turn = 1;
-    rig
-}
-
-#[test]
-fn a_text_makes_room_for_a_newcomer_over_several_turns_while_others_go_on() {
-    let mut rig = full();
-    rig.ask("the first conversation");
-    let mut running = rig.submit("loop", Params::default());
-    rig.turn();
-    let mut newcomer = rig.submit("another text altogether", Params::default());
-    // Sixteen bytes a turn, of 88.
-    for turn in 0..5 {
-        assert_eq!((rig.kept().0, rig.stats.active.load(Relaxed)), (0, 1), "turn {turn}");
-        assert_eq!(rig.scheduler.patience(rig.now), Patience::None);
-        assert_eq!(rig.turn(), Some(1), "the other one is served meanwhile");
-    }
-    rig.turn();
-    assert_eq!((rig.kept().0, rig.stats.active.load(Relaxed)), (1, 2));
-    rig.drive(&mut [&mut running, &mut newcomer]);
-    assert_eq!(rig.ask("the first conversation goes on").cached_tokens, 22);
-}
-
-#[test]
-fn a_text_that_began_to_make_room_for_somebody_who_left_is_not_half_copied_for_ever() {
-    let mut rig = full();
-    rig.ask("the first conversation");
-    let running = rig.submit("loop", Params::default());
-    rig.turn();
-    let newcomer = rig.submit("another text altogether", Params::default());
-    rig.turn();
-    assert!(rig.scheduler.leaving.is_some());
-    newcomer.cancel.set();
-    rig.turn();
-    assert!(rig.scheduler.leaving.is_none());
-    rig.end(running);
-    assert_eq!(rig.ask("the first conversation goes on").cached_tokens, 22);
-}
-
-#[test]
-fn whoever_leaves_does_not_wait_until_room_is_made_for_somebody_else() {
-    let mut rig = full();
-    rig.ask("the first conversation");
-    let mut running = rig.submit("loop", Params::default());
-    rig.turn();
-    let mut newcomer = rig.submit("another text altogether", Params::default());
-    rig.turn_with(|| running.cancel.set());
-    assert!(rig.scheduler.leaving.as_ref().is_some_and(|leaving| leaving.copy.n_tokens() == 0));
-    rig.drive(&mut [&mut running, &mut newcomer]);
-    assert_eq!(newcomer.usage().tokens, "another text altogether".len());
-}
-
 #[test]
 fn whoever_leaves_does_not_wait_for_what_slows_down_others_to_leave_either() {
     let mut rig = swapping(4000);
@@ -241,58 +185,6 @@ fn whoever_leaves_does_not_wait_for_what_slows_down_others_to_leave_either() {
     running[1].cancel.set();
     rig.drive(&mut []);
     assert_eq!(rig.ask("the first conversation goes on").cached_tokens, 22);
-}
-
-#[test]
-fn while_nobody_streams_room_is_made_as_fast_as_it_takes() {
-    let mut rig = full();
-    rig.ask("the first conversation");
-    let mut long = rig.submit(&"a long prompt ".repeat(4), Params::default());
-    rig.turn();
-    let mut newcomer = rig.submit("another text altogether", Params::default());
-    rig.turn();
-    assert_eq!(rig.stats.active.load(Relaxed), 2, "88 bytes at once");
-    rig.drive(&mut [&mut long, &mut newcomer]);
-}
-
-#[test]
-fn those_who_come_together_share_what_is_copied_for_them_in_a_turn() {
-    let limits = Limits { n_batch: 32, n_slots: 3, n_kept: 4, kv_tokens: 180, n_guesses: 0 };
-    let mut rig = Rig::keeping(180, 4000, limits, 60);
-    let texts = ["the first conversation", "and then another text"];
-    for text in texts {
-        rig.ask(text);
-    }
-    rig.scheduler.swapped_a_turn = 6;
-    let mut running = rig.submit("loop", Params::default());
-    rig.turn();
-    let mut both = texts.map(|_| rig.submit("something else altogether", Params::default()));
-    rig.turn();
-    // The first text takes 88 of 96 bytes.
-    assert_eq!((rig.kept().0, rig.stats.active.load(Relaxed)), (1, 2));
-    rig.turn();
-    assert_eq!((rig.kept().0, rig.stats.active.load(Relaxed)), (2, 3));
-    let [a, b] = &mut both;
-    rig.drive(&mut [&mut running, a, b]);
-}
-
-#[test]
-fn a_newcomer_that_takes_the_beginning_of_a_text_waits_until_the_text_has_a_copy() {
-    let mut rig = full();
-    rig.ask("instructions for all: the first question");
-    let mut running = rig.submit("loop", Params::default());
-    rig.turn();
-    let mut newcomer = rig.submit("instructions for all: a second one", Params::default());
-    for _ in 0..9 {
-        rig.turn();
-    }
-    assert_eq!(rig.stats.active.load(Relaxed), 1, "sixteen bytes a turn, of 160");
-    rig.turn();
-    assert_eq!((rig.kept().0, rig.stats.active.load(Relaxed)), (1, 2));
-    rig.drive(&mut [&mut running, &mut newcomer]);
-    assert_eq!(newcomer.usage().cached_tokens, "instructions for all: ".len());
-    let first = rig.ask("instructions for all: the first question?");
-    assert_eq!(first.cached_tokens, "instructions for all: the first question".len());
 }
 
 #[test]
