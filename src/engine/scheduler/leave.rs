@@ -147,8 +147,8 @@ impl<M: Model> Scheduler<M> {
     }
 
     /// Makes room for the next job to come into a slot, which is promised `reserved` tokens. Copies at most
-    /// `most` bytes for it, but for the rest of a piece, and returns what is left of these once there is enough, so that
-    /// `start` has nothing more to copy; `None` before.
+    /// `most` bytes for it, but for the rest of a piece, and returns what is left of these once there is
+    /// enough, so that `start` has nothing more to copy; `None` before.
     pub(super) fn make_room_for_next(&mut self, reserved: usize, most: usize) -> Option<usize> {
         let Some(job) = self.queue.peek() else { return Some(most) };
         let entry = self.entry(job, reserved);
@@ -165,7 +165,8 @@ impl<M: Model> Scheduler<M> {
         left
     }
 
-    /// Goes on with the copy of the entry `key`, as [`Self::copy`] does; what is left of these where there is one, or can be none, and `None` before.
+    /// Goes on with the copy of the entry `key`, as [`Self::copy`] does; what is left of `most` where there
+    /// is one, or can be none, and `None` before.
     fn copy_all(&mut self, key: Key, most: usize) -> Option<usize> {
         let kept = self.cache.look_at(key).filter(|kept| kept.copy.is_none());
         let Some(seq) = kept.and_then(|kept| kept.seq) else { return Some(most) };
@@ -228,8 +229,8 @@ impl<M: Model> Scheduler<M> {
     }
 
     /// Has the entry `key` leave `seq` once it has a copy, of which it makes at most `most` bytes, but for
-    /// the rest of a piece. Returns these, or `None` where it cannot leave. Others may lose their copies for it, but
-    /// not `spared`.
+    /// the rest of a piece. Returns these, or `None` where it cannot leave. Others may lose their copies
+    /// for it, but not `spared`.
     fn let_leave(
         &mut self,
         key: Key,
