@@ -67,7 +67,8 @@ async fn in_time(
     timeout(grace, write).await.unwrap_or_else(stuck)
 }
 
-/// Whether a write failed because the client took nothing for the grace.
+/// Whether a write failed because the client took nothing for the grace, or for as long as the operating
+/// system waits.
 pub(super) fn is_stuck(error: &Error) -> bool {
     matches!(error, Error::Io(error) if error.kind() == io::ErrorKind::TimedOut)
 }

@@ -47,12 +47,19 @@ impl Source {
 pub(super) struct JobEntry {
     /// Who holds the beginning of its prompt, and how much of it.
     source: Option<(Source, usize)>,
+    /// Tokens that it is promised.
+    pub(super) reserved: usize,
     /// Tokens of room in the KV cache that it takes to enter.
     pub(super) wanted: usize,
-    /// The kept sequence that it goes on with.
-    pub(super) spared: Option<Key>,
-    /// Whether that is kept afterwards.
+    /// Whether the kept sequence that it goes on with is kept afterwards.
     pub(super) keeps_spared: bool,
+}
+
+impl JobEntry {
+    /// The kept sequence that it goes on with.
+    pub(super) fn spared(self) -> Option<Key> {
+        self.source.and_then(|(source, _)| source.key())
+    }
 }
 
 impl<M: Model> Scheduler<M> {
@@ -64,12 +71,14 @@ impl<M: Model> Scheduler<M> {
         self.queue.bar(unread.collect());
         let mut left = Some(self.swapped_for_next());
         while let Some((free, reserved)) = self.next_entry() {
-            left = left.and_then(|left| self.make_room_for_next(reserved, left));
+            let Some(job) = self.queue.peek() else { break };
+            let entry = self.entry(job, reserved);
+            left = left.and_then(|left| self.make_room_for(entry, left));
             if left.is_none() {
                 break;
             }
             let Some(job) = self.queue.pop() else { break };
-            self.start(job, free, reserved, now);
+            self.start(job, free, entry, now);
         }
         if left.is_none() {
             // One sequence leaves at a time, and this turn's has begun to.
@@ -96,21 +105,22 @@ impl<M: Model> Scheduler<M> {
     }
 
     /// What is kept for `job`, and the room that it takes to enter where it is promised `reserved` tokens.
-    pub(super) fn entry(&self, job: &Job, reserved: usize) -> JobEntry {
+    fn entry(&self, job: &Job, reserved: usize) -> JobEntry {
         let prompt = job.params.cache_prompt.then(|| job.shareable_prompt());
         let source = prompt.and_then(|prompt| self.source(prompt, self.admissions, 0, 0));
         let kept = source.and_then(|(source, n)| Some((self.cache.look_at(source.key()?)?, n)));
         JobEntry {
             source,
+            reserved,
             // What is too much of its last piece is dropped again.
             wanted: reserved.max(kept.map_or(0, |(kept, n)| kept.n_coming_back(n))),
-            spared: source.and_then(|(source, _)| source.key()),
             keeps_spared: kept.is_some_and(|(kept, n)| !is_over(kept, n, self.may_share())),
         }
     }
 
-    fn start(&mut self, job: Job, free: usize, reserved: usize, now: Instant) {
-        let JobEntry { source, wanted, spared, .. } = self.entry(&job, reserved);
+    /// Starts `job` in the slot `free`, for which room was made.
+    fn start(&mut self, job: Job, free: usize, entry: JobEntry, now: Instant) {
+        let JobEntry { source, reserved, .. } = entry;
         let sampler = self.model.sampler(&job.params, &job.tokens);
         let guessers = match self.limits.n_guesses {
             0 => &[],
@@ -120,10 +130,10 @@ impl<M: Model> Scheduler<M> {
         let mut slot = Slot::new(job, place, sampler, now);
         self.admissions += 1;
         if slot.job.params.cache_prompt {
-            self.make_room(wanted, spared, usize::MAX);
             self.reuse(&mut slot, source);
             slot.twin = self.twin_of(&slot);
         }
+        // The sequence that it has a beginning of leaves for its copy where both have no room.
         self.make_room(reserved, None, usize::MAX);
         self.stats.queued.fetch_sub(1, Relaxed);
         self.stats.tally.queue_wait.observe(now.saturating_duration_since(slot.job.received));

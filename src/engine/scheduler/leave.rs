@@ -12,6 +12,7 @@ use crate::engine::model::{Model, SeqId};
 use crate::engine::prefix::{Copied, Key, common_prefix};
 
 use super::Scheduler;
+use super::admit::JobEntry;
 
 /// Bytes of a piece in which a sequence leaves the KV cache, about. llama.cpp needs memory of its own
 /// for a copy, up to sixteen times the size of the values where they lie transposed.
@@ -146,16 +147,14 @@ impl<M: Model> Scheduler<M> {
         self.swapped_a_turn * times
     }
 
-    /// Makes room for the next job to come into a slot, which is promised `reserved` tokens. Copies at most
-    /// `most` bytes for it, but for the rest of a piece, and returns what is left of these once there is
-    /// enough, so that `start` has nothing more to copy; `None` before.
-    pub(super) fn make_room_for_next(&mut self, reserved: usize, most: usize) -> Option<usize> {
-        let Some(job) = self.queue.peek() else { return Some(most) };
-        let entry = self.entry(job, reserved);
-        let left = self.make_room(entry.wanted, entry.spared, most);
+    /// Makes room for a job to enter. Copies at most `most` bytes for it, but for the rest of a piece, and
+    /// returns what is left of these once there is enough, so that `start` has nothing more to copy;
+    /// `None` before.
+    pub(super) fn make_room_for(&mut self, entry: JobEntry, most: usize) -> Option<usize> {
+        let left = self.make_room(entry.wanted, entry.spared(), most);
         // Where the job takes but the beginning of the spared one, this may have to leave for the job.
-        let room = self.room_beside(reserved);
-        let leaves = entry.spared.filter(|_| entry.keeps_spared && self.cache.n_tokens() > room);
+        let room = self.room_beside(entry.reserved);
+        let leaves = entry.spared().filter(|_| entry.keeps_spared && self.cache.n_tokens() > room);
         let left = match (left, leaves) {
             (Some(left), Some(key)) => self.copy_all(key, left),
             _ => left,
