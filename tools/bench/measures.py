@@ -96,6 +96,6 @@ class Row:
         sign = "≥" if self.more_is_better else "≤"
         if not goal.peers:
             return f"{sign} {number(goal.bound)} {self.unit}"
-        peers = "the better of " * (len(goal.peers) > 1) + ", ".join(goal.peers)
+        peers = "the better of " * (len(goal.peers) > 1) + " and ".join(goal.peers)
         plus = f" + {number(goal.plus)} {self.unit}" if goal.plus else ""
         return f"{sign} {number(goal.bound)} × {peers}{plus}"

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,8 @@ import chart
 import peers
 from measures import OURS, Goal, Row, Summary, number
 from scenarios import SCENARIOS
+
+MODELS_GIVEN = ", all but the first given with MODELS (those that the bench makes up are others)"
 
 Results = list[tuple[str, list[Row]]]
 
@@ -45,12 +48,12 @@ def about(bench: Any, cores_before: float) -> dict[str, str]:
         "date": datetime.date.today().isoformat(),
         "processor": f"{cpu.group(1) if cpu else platform.processor()}, {os.cpu_count()} cores",
         "memory": f"{int(memory.group(1)) / 1024**2:.0f} GiB" if memory else "unknown",
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {platform.release().split('-')[0]}",
         "busy before": f"{cores_before:.2f} cores",
         "threads": f"{bench.threads} for every contestant",
         "turns": f"{bench.turns}"
         + (", short ones: these figures prove nothing" if bench.quick else ""),
-        "models": models + (", all but the first given with MODELS" if bench.models_given else ""),
+        "models": models + (MODELS_GIVEN if bench.models_given else ""),
         "inference-core": " · ".join(" ".join(line.split()) for line in said.stdout.splitlines())
         .strip(" ·")
         .removeprefix("inference-core "),
@@ -95,9 +98,10 @@ def markdown(facts: dict[str, str], bench: Any, results: Results) -> str:
         "The daemon beside llama.cpp's own programs, measured by `make bench` on one machine in one"
         " run. In every turn all do the same work one after another. A figure is the **median of the"
         " turns [least..most]**; a ratio is taken turn by turn, ours by theirs, and then summed up"
-        " in the same way.",
+        " in the same way. Where a goal forgives a millisecond (`+ 1 ms`), that is taken off our"
+        " figure before, so its ratio is smaller than the one in the section.",
         f"**{kept} of {len(goals)} goals are reached.** What is missed stands in bold.{unmeasured}",
-        "![The daemon by its peers](benchmarks.svg)",
+        "![The daemon beside llama.cpp's programs](benchmarks.svg)",
         table(["", ""], [[name, value] for name, value in facts.items()]),
         "## Goals",
         table(["", "model", "goal", "measured", ""], [goal_line(row, goal) for row, goal in goals]),
@@ -110,7 +114,7 @@ def markdown(facts: dict[str, str], bench: Any, results: Results) -> str:
         commands = bench.journal.commands.get(name, [])
         if commands:
             parts.append("```sh\n" + "\n".join(commands) + "\n```")
-        parts.append(f"Alone: `make bench ONLY={name}`")
+        parts.append(f"To run only this: `make bench ONLY={name}`")
     return "\n\n".join(parts) + "\n"
 
 
@@ -137,7 +141,7 @@ def scenario_table(rows: list[Row]) -> str:
         lines.append(line)
     head = ["", "model", OURS]
     for name in names:
-        head += [name, "ratio"]
+        head += [name, "ours by theirs"]
     text = table(head, lines)
     better = {row.more_is_better for row in rows}
     if len(better) == 1:
@@ -151,7 +155,7 @@ def table(head: list[str], lines: list[list[str]]) -> str:
 
 
 def terminal(rows: list[Row]) -> str:
-    """Every row and what became of its goals, in columns."""
+    """Every row and what became of its goals: in columns, or below each other where these do not fit."""
     lines = [["", "model", "measured", "goal", "by theirs", "is"]]
     for row in rows:
         ours = f"{row.summary(OURS)} {row.unit}"
@@ -163,6 +167,15 @@ def terminal(rows: list[Row]) -> str:
             ratio = f"{summary} ×" if goal.peers else ""
             lines.append([*first, row.wording(goal), ratio, "reached" if kept else "MISSED"])
     widths = [max(len(line[column]) for line in lines) for column in range(6)]
+    if sum(widths) + 2 * (len(widths) - 1) > shutil.get_terminal_size((120, 24)).columns:
+        return "\n".join(below_each_other(*line) for line in lines[1:])
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines
     )
+
+
+def below_each_other(what: str, model: str, ours: str, goal: str, ratio: str, outcome: str) -> str:
+    """A line of the table for a narrow terminal."""
+    head = f"{what} · {model}: {ours}" if what else ""
+    foot = f"    {outcome}: {goal}{', is ' * bool(ratio)}{ratio}" if goal else ""
+    return "\n".join(line for line in (head, foot) if line)

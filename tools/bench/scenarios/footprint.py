@@ -59,9 +59,9 @@ def start(bench: Any) -> list[Row]:
 
 def idle(bench: Any) -> list[Row]:
     """2,000 connections that only get their metrics each second: processor time of the daemon, in
-    percent of one core, and what it holds more than before, by connection. Then as many come and go
-    at once, again and again: what it holds after the last time more than after the first. The
-    daemon's own server must be able to do this, llama-server has nothing of the kind."""
+    percent of one core, and memory added for each connection. Then as many come and go at once,
+    again and again: memory added from the first time to the last. llama-server has no such
+    connections to compare with."""
     wanted = 200 if bench.quick else 2000
     count = min(wanted, file_limit(wanted) - SPARE_FILES)
     if count < wanted:

@@ -129,9 +129,9 @@ def long_prompt(bench: Any) -> list[Row]:
         ("longest gap of the stream", "ms", "gap_ms", [Goal(150.0), Goal(1.0, ("llama-server",))]),
         ("long prompt's first token, alone", "ms", "alone_ms", [Goal(1.0, ("llama-server",))]),
         ("long prompt's first token", "ms", "long_ms", []),
-        ("the same, by alone", "× alone", "long", [Goal(1.25)]),
+        ("long prompt's first token, by alone", "× alone", "long", [Goal(1.25)]),
         ("short prompt's first token meanwhile", "ms", "short_ms", [Goal(1.0, ("llama-server",))]),
-        ("the same, by alone", "× alone", "short", [Goal(5.0)]),
+        ("short prompt's first token, by alone", "× alone", "short", [Goal(5.0)]),
     ]
     return [
         Row(what, model.stem, unit, False, values[key], goals) for what, unit, key, goals in rows

@@ -50,9 +50,10 @@ def compare(
 
 
 def second_turn(bench: Any) -> list[Row]:
-    """A chat of 3,000 tokens gets an answer of 32 and then goes on with 64 words: prompt tokens
-    that the second turn computes, by the tokens of those 64 words and the answer's last token,
-    which no server has read before. In each turn the chat is another one."""
+    """A chat of 3,000 tokens gets an answer of 32 and then goes on with 64 words. The figure is the
+    prompt tokens that this second turn computes, divided by those that are really new: the 64 words
+    and the answer's last token, which no server has read before. 1 is the least. In each turn the
+    chat is another one."""
 
     def measure(server: Any, counter: Any, turn: int) -> float:
         tokens = counter.tokens
@@ -71,8 +72,8 @@ def second_turn(bench: Any) -> list[Row]:
 
 def shared_prefix(bench: Any) -> list[Row]:
     """Eight clients send, at the same moment, the same 2,000 tokens and 32 words of their own, which
-    nobody has sent before: prompt tokens computed for all, by the shared tokens once and everybody's
-    own."""
+    nobody has sent before. The figure is the prompt tokens computed for all, divided by those that
+    are really new: the shared ones once and everybody's own. 1 is the least."""
 
     def measure(server: Any, counter: Any, turn: int) -> float:
         tokens = counter.tokens

@@ -19,8 +19,8 @@ CAPACITY_RUNS = 5
 def soak(bench: Any) -> list[Row]:
     """64 clients over 8 slots for as long as `SOAK` says: Poisson arrivals at 85 % of what the daemon
     managed with all clients busy (the median of five short runs), so that requests often wait.
-    Prompts of 8 to 512 words, answers of 16 to 256 tokens. Fairness is the mean wait for a first
-    text of the client that waited longest, by that of all clients. One run, so no spread; waiting
+    Prompts of 8 to 512 words, answers of 16 to 256 tokens. Fairness: the mean wait for a first text
+    of the client that waited longest, divided by that of all clients. One run, so no spread; waiting
     depends on what came together by chance."""
     model = bench.small
     seconds = 20 if bench.quick else bench.soak_s

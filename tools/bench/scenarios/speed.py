@@ -19,7 +19,6 @@ WAVE_LIGHT_TOKENS, WAVE_TOKENS, WAVE_WORDS = 256, 48, 16
 WAVE_CONTEXT = 512
 PLAIN = f"{OURS}, no guessing"
 Measure = Callable[[int], "dict[str, float]"]
-# Streams that guess together.
 # So many streams at once that all repeat themselves, and by how much guessing shall make them faster.
 REPEATING = ((4, 1.5), (8, 1.5))
 SAMPLED = {"temp": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "repeat_penalty": 1.1}
@@ -234,11 +233,11 @@ def guessing(bench: Any, model: Path, what: str, goal: float, measure: Measure) 
 
 
 def draft(bench: Any) -> list[Row]:
-    """Tokens a second with `--draft` by those of the same server with `"speculative":"off"`, on a text that
-    does not repeat itself. No two models with random weights say the same, so the large one is of the 1B
-    shape but heeds its first layer alone, and the draft is that layer, a seventh of the bytes: right
-    but where two tokens are equally likely, which is the best case; or another layer, which is always
-    wrong."""
+    """Tokens a second with `--draft` by those of the same server with `"speculative":"off"`, on a text
+    that does not repeat itself. No two models with random weights say the same. So the large one has
+    the 1B shape but heeds its first layer alone, and the right draft is that layer, a seventh of the
+    bytes: always right but where two tokens are equally likely, which is the best case. The wrong
+    draft is another layer, and always wrong."""
     pair = bench.pair()
     rows = []
     for what, path, goal in (("right", pair.right, 1.5), ("wrong", pair.wrong, 0.98)):
