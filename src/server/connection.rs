@@ -146,7 +146,8 @@ pub(super) async fn serve<S: Socket>(
             }
             // The client's goodbye is answered with the next read.
             Some(Ending::Closed) => reader.discard().await,
-            None if has_said => reader.discard().await,
+            // A reader that has just found the writer through is `Lost`.
+            Some(Ending::Lost(_)) | None if has_said => reader.discard().await,
             _ => {}
         }
     };

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::SplitStream;
-use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -16,6 +15,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::domain::{ConnectionId, Prompt, Request};
 use crate::engine::{self, Bell};
@@ -27,8 +27,8 @@ use super::shared::Shared;
 use super::submission::{SHORT_BYTES, Submission};
 use super::writer::{PING_INTERVAL, Reply, log_refused};
 
-/// How long a client may be silent. It answers every ping, so this many of them were lost; also
-/// the longest that a single message may take to arrive.
+/// How long a client may be silent, at least. It answers every ping, so this many of them were lost; also the
+/// longest that a single message may take to arrive.
 const SILENCE_LIMIT: Duration = PING_INTERVAL.saturating_mul(3);
 
 /// Why there is nothing more to read.
@@ -77,7 +77,9 @@ impl<S: Socket> Reader<S> {
     }
 
     async fn message(&mut self) -> Result<(), Ending> {
-        let message = timeout(SILENCE_LIMIT, self.stream.next())
+        // Who may leave its text unread for so long may be silent for it, and was asked a while before.
+        let limit = SILENCE_LIMIT.max(self.shared.options.write_grace + PING_INTERVAL);
+        let message = timeout(limit, self.stream.next())
             .await
             .map_err(|_| Ending::Lost("it has been silent for too long"))?
             .ok_or(Ending::Closed)?
@@ -92,8 +94,10 @@ impl<S: Socket> Reader<S> {
                 Err(Ending::Broken { error: Some(error), code: CloseCode::Unsupported })
             }
             Message::Close(_) => Err(Ending::Closed),
-            // tungstenite answers pings by itself, with the next read.
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(()),
+            // tungstenite has the answer ready, which leaves with the next write or read. A client that
+            // pings and does not read waits for itself: answers that it does not take would pile up.
+            Message::Ping(_) => self.reply(Reply::Flush).await,
+            Message::Pong(_) | Message::Frame(_) => Ok(()),
         }
     }
 
@@ -143,12 +147,13 @@ impl<S: Socket> Reader<S> {
         }
         let turn = self.long_prompt.clone().acquire_owned().await;
         let turn = turn.map_err(|_| Ending::Lost("it is being closed"))?;
-        self.shared.tasks.spawn(submission.submit_apart(
+        let submitting = submission.submit_apart(
             self.shared.clone(),
             self.replies.clone(),
             self.gone.clone(),
             turn,
-        ));
+        );
+        self.shared.tasks.spawn(submitting.in_current_span());
         Ok(())
     }
 
@@ -180,10 +185,7 @@ impl<S: Socket> Reader<S> {
     }
 
     async fn reply(&self, reply: Reply) -> Result<(), Ending> {
-        self.replies.send(reply).await.map_err(|SendError(reply)| {
-            reply.unheard();
-            Ending::Lost("it is being closed")
-        })
+        self.replies.send(reply).await.map_err(|_| Ending::Lost("it is being closed"))
     }
 
     fn ending(&self, error: &Error) -> Ending {

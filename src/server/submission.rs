@@ -8,7 +8,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +17,7 @@ use crate::protocol::{ErrorFrame, RequestId};
 
 use super::in_flight::InFlight;
 use super::shared::Shared;
-use super::writer::{Reply, Running};
+use super::writer::{Reply, Running, log_left, log_refused};
 
 /// A message up to this size is tokenised on the spot: 16 KiB take about 5 ms.
 pub(super) const SHORT_BYTES: usize = 16 * 1024;
@@ -57,12 +56,13 @@ impl Submission {
     ) {
         let id = self.id.clone();
         let permit = gone.run_until_cancelled(shared.long_prompts.clone().acquire_owned()).await;
-        let Some(Ok(permit)) = permit else { return };
+        let Some(Ok(permit)) = permit else { return log_left(id.as_ref()) };
         let engine = shared.engine.clone();
+        let span = tracing::Span::current();
         let thread = tokio::task::spawn_blocking(move || {
             // Both are held as long as the thread computes, whether or not anybody waits for it.
             let _rights = (permit, turn);
-            self.submit(&shared)
+            span.in_scope(|| self.submit(&shared))
         });
         let reply = thread.await.unwrap_or_else(|error| {
             tracing::error!("tokenising a prompt failed: {error}");
@@ -70,13 +70,12 @@ impl Submission {
             refused(id, Refusal::EngineFailed)
         });
         // A connection that is gone wants no reply; a ticket in it is dropped and so cancelled.
-        if let Err(SendError(reply)) = replies.send(reply).await {
-            reply.unheard();
-        }
+        let _ = replies.send(reply).await;
     }
 }
 
 fn refused(id: Option<RequestId>, refusal: Refusal) -> Reply {
     let error = ErrorFrame::from(refusal).about(id.clone());
+    log_refused(&error);
     Reply::Refused(Box::new((id, error)))
 }

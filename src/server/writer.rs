@@ -32,8 +32,8 @@ pub(super) const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// Replies that may wait for the writer. A reader with more to say waits.
 pub(super) const REPLIES: usize = 16;
 
-/// How long the last frames of running requests are waited for when the server closes. The
-/// engine has ended them by then; this is for what was on its way.
+/// How long the last frames of running requests are waited for when the connection is closed from here.
+/// The engine has ended them by then, or does within a step; this is for what was on its way.
 const LEAVE_GRACE: Duration = Duration::from_secs(2);
 
 /// What the reader has for the writer.
@@ -50,7 +50,9 @@ pub(super) enum Reply {
     SubscribeMetrics,
     /// Send no metrics.
     UnsubscribeMetrics,
-    /// Say goodbye.
+    /// Nothing to say but what tungstenite has of its own: the answer to a ping.
+    Flush,
+    /// End what runs and say goodbye.
     Close(CloseCode),
 }
 
@@ -61,15 +63,6 @@ impl Reply {
     /// An error frame.
     pub(super) fn error(error: &ErrorFrame) -> Self {
         Self::Frame(ServerFrame::Error(error).text())
-    }
-
-    /// Says in the log what became of a request where nobody is left to hear it.
-    pub(super) fn unheard(self) {
-        match self {
-            Self::Accepted(running) => running.log_left(),
-            Self::Refused(refused) => log_refused(&refused.1),
-            _ => {}
-        }
     }
 }
 
@@ -108,8 +101,8 @@ pub(super) struct Writer<S> {
     is_subscribed: bool,
     /// The number of the last metrics frame, since the client subscribed.
     last_metrics: Option<u64>,
-    /// Since when the server closes, and the writer only waits for requests to end.
-    leave_by: Option<Instant>,
+    /// Until when the writer only waits for requests to end, and the goodbye that it then says.
+    leaving: Option<(Instant, CloseCode)>,
     /// When to look at the requests' text again.
     next_look: Instant,
 }
@@ -147,19 +140,26 @@ impl Running {
         self.is_logged = true;
         Some(text)
     }
+}
 
-    /// Says in the log what becomes of it where its client does not hear it any more.
-    fn log_left(mut self) {
+/// However a connection ends, and wherever an accepted request is then, the log has a line for it.
+impl Drop for Running {
+    fn drop(&mut self) {
         if self.is_logged {
             return;
         }
         self.outcome = self.outcome.take().or_else(|| self.ticket.take().outcome);
         if self.terminal().is_none() {
             // It ends with its ticket, and nobody waits to learn what it took.
-            let id = self.id.as_ref().map_or("", RequestId::as_str);
-            tracing::info!("left by its client: id {id:?}");
+            log_left(self.id.as_ref());
         }
     }
+}
+
+/// Says in the log that a client has left its request.
+pub(super) fn log_left(id: Option<&RequestId>) {
+    let id = id.map_or("", RequestId::as_str);
+    tracing::info!("left by its client: id {id:?}");
 }
 
 /// Says in the log that a request was refused.
@@ -192,7 +192,7 @@ impl<S: Socket> Writer<S> {
             running,
             is_subscribed: true,
             last_metrics: None,
-            leave_by: None,
+            leaving: None,
             next_look,
         }
     }
@@ -206,11 +206,6 @@ impl<S: Socket> Writer<S> {
         gone: CancellationToken,
     ) -> (Sink<S>, Farewell) {
         let farewell = gone.run_until_cancelled(self.write(hello, &mut sources)).await;
-        self.running.drain(..).for_each(Running::log_left);
-        sources.replies.close();
-        while let Ok(reply) = sources.replies.try_recv() {
-            reply.unheard();
-        }
         (self.outlet.into_inner(), farewell.unwrap_or(Farewell::Unsaid))
     }
 
@@ -236,8 +231,8 @@ impl<S: Socket> Writer<S> {
 
     async fn wait(&self, sources: &mut Sources, pings: &mut Interval) -> Wake {
         let overdue = async {
-            match self.leave_by {
-                Some(deadline) => sleep_until(deadline).await,
+            match self.leaving {
+                Some((deadline, _)) => sleep_until(deadline).await,
                 None => pending().await,
             }
         };
@@ -253,7 +248,7 @@ impl<S: Socket> Writer<S> {
             () = sources.bell.urgent() => Wake::Urgent,
             Ok(()) = sources.metrics.changed(), if self.is_subscribed => Wake::Metrics,
             _ = pings.tick() => Wake::Ping,
-            () = sources.closing.cancelled(), if self.leave_by.is_none() => Wake::Leave,
+            () = sources.closing.cancelled(), if self.leaving.is_none() => Wake::Leave,
             () = overdue => Wake::Overdue,
         }
     }
@@ -274,7 +269,7 @@ impl<S: Socket> Writer<S> {
                 self.outlet.feed(Message::Text(text)).await?;
             }
             Wake::Ping => self.outlet.feed(Message::Ping(Bytes::new())).await?,
-            Wake::Leave => self.leave_by = Some(Instant::now() + LEAVE_GRACE),
+            Wake::Leave => self.leave(CloseCode::Away),
             Wake::Overdue => is_overdue = true,
         }
         // Not all there are: a client that asks without pause would keep its text from itself.
@@ -282,9 +277,7 @@ impl<S: Socket> Writer<S> {
             let Some(next) = reply.take().or_else(|| sources.replies.try_recv().ok()) else {
                 break;
             };
-            if let Next::Left = self.answer(next).await? {
-                return Ok(Next::Left);
-            }
+            self.answer(next).await?;
         }
         let mut index = 0;
         while let Some(running) = self.running.get_mut(index) {
@@ -294,21 +287,28 @@ impl<S: Socket> Writer<S> {
                 index += 1;
             }
         }
-        if is_overdue || self.leave_by.is_some() && self.in_flight.is_empty() {
-            return self.close(CloseCode::Away).await;
+        if let Some((_, code)) = self.leaving
+            && (is_overdue || self.in_flight.is_empty())
+        {
+            self.close(code).await?;
+            return Ok(Next::Left);
         }
         self.outlet.flush().await?;
         Ok(Next::GoOn)
     }
 
-    async fn answer(&mut self, reply: Reply) -> Result<Next, Error> {
+    /// Closes with `code` as soon as no request is left, or the time for that is over.
+    fn leave(&mut self, code: CloseCode) {
+        self.leaving = Some((Instant::now() + LEAVE_GRACE, code));
+    }
+
+    async fn answer(&mut self, reply: Reply) -> Result<(), Error> {
         match reply {
             Reply::Frame(text) => self.outlet.text(text).await?,
             Reply::Accepted(running) => self.running.push(*running),
             Reply::Refused(refused) => {
                 let (id, error) = *refused;
                 self.in_flight.strike(&id);
-                log_refused(&error);
                 self.outlet.text(ServerFrame::Error(&error).text()).await?;
             }
             Reply::SubscribeMetrics => {
@@ -320,16 +320,19 @@ impl<S: Socket> Writer<S> {
                 self.is_subscribed = false;
                 self.outlet.text(ServerFrame::MetricsUnsubscribed.text()).await?;
             }
-            Reply::Close(code) => return self.close(code).await,
+            Reply::Flush => {}
+            Reply::Close(code) => {
+                self.in_flight.abort(&None);
+                self.leave(code);
+            }
         }
-        Ok(Next::GoOn)
+        Ok(())
     }
 
-    async fn close(&mut self, code: CloseCode) -> Result<Next, Error> {
+    async fn close(&mut self, code: CloseCode) -> Result<(), Error> {
         let goodbye = CloseFrame { code, reason: Utf8Bytes::default() };
         self.outlet.feed(Message::Close(Some(goodbye))).await?;
-        self.outlet.flush().await?;
-        Ok(Next::Left)
+        self.outlet.flush().await
     }
 }
 

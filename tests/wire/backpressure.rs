@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 
-use crate::common::{Client, Setup};
+use crate::common::{Client, GUARD, Setup};
 
 /// A server that holds little for its clients and lets them lag for 100 ms.
 fn impatient() -> Setup {
@@ -34,7 +36,7 @@ async fn a_client_that_stops_reading_frees_its_slot_after_the_grace() {
 #[tokio::test]
 async fn a_client_that_stops_reading_delays_nobody_else() {
     let mut setup = impatient();
-    setup.engine.slow_client_grace = crate::common::GUARD;
+    setup.engine.slow_client_grace = GUARD;
     let server = setup.start().await;
     let mut stuck = Client::connect_with_small_buffer(&server).await;
     stuck.send_endless("a").await;
@@ -60,9 +62,25 @@ async fn a_client_that_never_reads_again_is_dropped() {
 }
 
 #[tokio::test]
+async fn a_client_that_pings_and_never_reads_is_dropped_before_its_answers_pile_up() {
+    let mut setup = impatient();
+    setup.server.write_grace = Duration::from_millis(200);
+    let server = setup.start().await;
+    let mut stuck = Client::connect_with_small_buffer(&server).await;
+    stuck.send(json!({"op": "unsubscribe_metrics"})).await;
+    stuck.expect("metrics_unsubscribed").await;
+    let mut ping = vec![0x89, 0x80 | 125, 0, 0, 0, 0];
+    ping.resize(6 + 125, b'x');
+    // Many times what both systems hold for the connection.
+    let pings = ping.repeat((64 << 20) / ping.len());
+    let sent = timeout(GUARD, stuck.socket.get_mut().write_all(&pings)).await;
+    assert!(sent.expect("it is dropped").is_err(), "all were read, and their answers kept");
+}
+
+#[tokio::test]
 async fn a_client_that_reads_late_gets_all_its_text_in_fewer_frames() {
     let mut setup = impatient();
-    setup.engine.slow_client_grace = crate::common::GUARD;
+    setup.engine.slow_client_grace = GUARD;
     let server = setup.start().await;
     let mut late = Client::connect_with_small_buffer(&server).await;
     let prompt = "0123456789".repeat(1500);

@@ -48,6 +48,19 @@ async fn a_client_that_answers_no_ping_is_dropped() {
 }
 
 #[tokio::test]
+async fn a_client_may_be_silent_for_as_long_as_it_may_leave_its_text_unread() {
+    let mut setup = Setup::default();
+    setup.server.write_grace = Duration::from_secs(300);
+    let server = setup.start().await;
+    let mut client = quiet_client(&server).await;
+    pause();
+    let started = Instant::now();
+    client.socket.get_mut().read_to_end(&mut Vec::new()).await.unwrap();
+    // And half a minute for the last answer before.
+    assert!(started.elapsed() >= Duration::from_secs(300));
+}
+
+#[tokio::test]
 async fn a_silent_client_that_answers_pings_stays() {
     let server = TestServer::start().await;
     let mut client = quiet_client(&server).await;
