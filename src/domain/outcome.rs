@@ -107,9 +107,10 @@ pub struct Usage {
     pub drafted: usize,
     /// See `drafted`.
     pub accepted: usize,
-    /// From receipt until a slot was free.
+    /// From receipt until the prompt began to be read: it waits for a slot, and for another request that is
+    /// reading the same beginning.
     pub queued: Duration,
-    /// From the slot until the prompt was read.
+    /// From there until the prompt was read.
     pub prompt: Duration,
     /// From the first generated token to the last.
     pub generation: Duration,

@@ -110,7 +110,7 @@ impl PrefixCache {
     }
 
     /// Enters `tokens` and says which id shall hold them: `None` where another entry holds them
-    /// already or there are no ids. Call [`Self::make_room`] first.
+    /// already or there are no ids. Call [`Self::make_way_for`] first.
     pub(super) fn park(&mut self, tokens: &[Token]) -> Option<SeqId> {
         if let Some(key) = self.holder(tokens) {
             self.get(key);
@@ -132,7 +132,7 @@ impl PrefixCache {
 
     /// Gives up the entries that `tokens` makes superfluous, and the least recently used one if
     /// they need an id and none is free otherwise. The ids it returns must be emptied.
-    pub(super) fn make_room(&mut self, tokens: &[Token]) -> Vec<SeqId> {
+    pub(super) fn make_way_for(&mut self, tokens: &[Token]) -> Vec<SeqId> {
         let mut evicted: Vec<SeqId> = Vec::new();
         while let Some(i) = self
             .kept

@@ -171,7 +171,7 @@ impl<M: Model> Scheduler<M> {
         let Some(slot) = self.slots[i].take() else { return };
         if slot.job.params.cache_prompt && slot.computed > 0 {
             let kept = &slot.tokens[..slot.computed];
-            for seq in self.cache.make_room(kept) {
+            for seq in self.cache.make_way_for(kept) {
                 self.model.truncate(seq, 0);
             }
             if let Some(seq) = self.cache.park(kept) {

@@ -138,6 +138,7 @@ pub(super) struct Slot<S> {
     pub(super) drafted: usize,
     pub(super) accepted: usize,
     pub(super) twin: Option<Twin>,
+    /// When its prompt began to be read: with its slot, or when its twin had read what they share.
     pub(super) started: Instant,
     pub(super) prompt_read: Option<Instant>,
     pub(super) last_token: Option<Instant>,
@@ -235,6 +236,7 @@ impl<S> Slot<S> {
             (Some(from), Some(to)) => to.saturating_duration_since(from),
             _ => std::time::Duration::ZERO,
         };
+        let started = if self.twin.is_some() { now } else { self.started };
         let usage = Usage {
             prompt_tokens: self.n_prompt,
             cached_tokens: self.cached,
@@ -242,8 +244,8 @@ impl<S> Slot<S> {
             tokens: self.n_generated(),
             drafted: self.drafted,
             accepted: self.accepted,
-            queued: between(Some(self.job.received), Some(self.started)),
-            prompt: between(Some(self.started), Some(self.prompt_read.unwrap_or(now))),
+            queued: between(Some(self.job.received), Some(started)),
+            prompt: between(Some(started), Some(self.prompt_read.unwrap_or(now))),
             generation: between(self.prompt_read, self.last_token),
             total: between(Some(self.job.received), Some(now)),
         };

@@ -43,13 +43,13 @@ fn the_longest_common_beginning_wins() {
 fn an_entry_that_a_longer_one_contains_is_given_up() {
     let mut cache = PrefixCache::new(4..8, 10);
     let short = cache.park(&[1, 2]).unwrap();
-    assert_eq!(cache.make_room(&[1, 2, 3]), [short]);
+    assert_eq!(cache.make_way_for(&[1, 2, 3]), [short]);
     cache.park(&[1, 2, 3]).unwrap();
     assert_eq!(cache.n_tokens(), 3);
     assert_eq!(cache.park(&[1, 2, 3]), None, "it is held already");
     let oldest = cache.in_cache()[0].0;
     swap_out(&mut cache, oldest, vec![0; 3]);
-    assert_eq!(cache.make_room(&[1, 2, 3, 4]), [0; 0], "which is in no sequence");
+    assert_eq!(cache.make_way_for(&[1, 2, 3, 4]), [0; 0], "which is in no sequence");
     assert_eq!(cache.copied(), (0, 0));
 }
 
@@ -58,13 +58,13 @@ fn the_least_recently_used_entry_goes_first() {
     let mut cache = PrefixCache::new(0..2, 0);
     let (a, b) = (cache.park(&[1]).unwrap(), cache.park(&[2]).unwrap());
     cache.get(key_of(&cache, a));
-    assert_eq!(cache.make_room(&[3]), [b]);
+    assert_eq!(cache.make_way_for(&[3]), [b]);
 }
 
 #[test]
 fn without_ids_nothing_is_kept() {
     let mut cache = PrefixCache::new(4..4, 0);
-    assert_eq!(cache.make_room(&[1]), [0; 0]);
+    assert_eq!(cache.make_way_for(&[1]), [0; 0]);
     assert_eq!(cache.park(&[1]), None);
 }
 
@@ -93,7 +93,7 @@ fn nothing_is_given_up_for_what_is_held_already() {
     let mut cache = PrefixCache::new(0..2, 0);
     cache.park(&[1, 2]).unwrap();
     cache.park(&[3]).unwrap();
-    assert_eq!((cache.make_room(&[3]), cache.park(&[3])), (vec![], None));
+    assert_eq!((cache.make_way_for(&[3]), cache.park(&[3])), (vec![], None));
     assert!(longest(&cache, &[1]).is_some());
 }
 

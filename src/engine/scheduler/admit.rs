@@ -15,6 +15,7 @@ use crate::engine::slot::{Job, Place, Slot, Twin};
 use crate::engine::speculation::guessers;
 
 use super::Scheduler;
+use super::leave::Allowance;
 
 /// Sharing fewer tokens is not worth the bookkeeping: copying a sequence's cells looks at every
 /// cell of the cache.
@@ -69,18 +70,19 @@ impl<M: Model> Scheduler<M> {
         let slots = self.slots.iter().flatten();
         let unread = slots.filter(|slot| slot.parked.is_some()).map(|slot| slot.job.connection);
         self.queue.bar(unread.collect());
-        let mut left = Some(self.swapped_for_next());
+        let mut allowance = self.allowance_for_next();
+        let mut has_room = true;
         while let Some((free, reserved)) = self.next_entry() {
             let Some(job) = self.queue.peek() else { break };
             let entry = self.entry(job, reserved);
-            left = left.and_then(|left| self.make_room_for(entry, left));
-            if left.is_none() {
+            has_room = self.make_room_for(entry, &mut allowance);
+            if !has_room {
                 break;
             }
             let Some(job) = self.queue.pop() else { break };
             self.start(job, free, entry, now);
         }
-        if left.is_none() {
+        if !has_room {
             // One sequence leaves at a time, and this turn's has begun to.
         } else if self.slots.iter().any(Option::is_some) {
             self.swap_some();
@@ -88,7 +90,7 @@ impl<M: Model> Scheduler<M> {
             self.copy_some(now);
         }
         self.queue.tell_places();
-        self.meet_twins();
+        self.meet_twins(now);
     }
 
     /// The free slot for the job that is next, and what this is promised; `None` while it has to wait.
@@ -134,7 +136,7 @@ impl<M: Model> Scheduler<M> {
             slot.twin = self.twin_of(&slot);
         }
         // The sequence that it has a beginning of leaves for its copy where both have no room.
-        self.make_room(reserved, None, usize::MAX);
+        self.make_room(reserved, None, &mut Allowance::Whatever);
         self.stats.queued.fetch_sub(1, Relaxed);
         self.stats.tally.queue_wait.observe(now.saturating_duration_since(slot.job.received));
         self.stats.active.fetch_add(1, Relaxed);
@@ -250,7 +252,7 @@ impl<M: Model> Scheduler<M> {
 
     /// Lets slots go on that waited for a twin which has now read the common beginning. Where it has
     /// ended before that, they wait for the next one that reads it.
-    fn meet_twins(&mut self) {
+    fn meet_twins(&mut self, now: Instant) {
         for i in 0..self.slots.len() {
             let Some(Twin { order, common }) = self.slots[i].as_ref().and_then(|slot| slot.twin)
             else {
@@ -271,6 +273,7 @@ impl<M: Model> Scheduler<M> {
             let source = self.source(prompt, slot.order, slot.computed, staying);
             self.reuse(&mut slot, source);
             slot.twin = self.twin_of(&slot);
+            slot.started = now;
             let found = slot.cached.saturating_sub(before) as u64;
             self.stats.cached_tokens_total.fetch_add(found, Relaxed);
             self.slots[i] = Some(slot);

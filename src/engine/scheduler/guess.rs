@@ -15,7 +15,7 @@ use super::Scheduler;
 #[derive(Debug, Default)]
 pub(super) struct Guess {
     pub(super) tokens: Vec<Token>,
-    /// Whose they are; `None` where nobody was asked.
+    /// Whose they are; `None` where nobody was asked. A draft model that was asked may have said nothing.
     pub(super) guesser: Option<Guesser>,
 }
 

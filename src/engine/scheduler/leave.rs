@@ -54,6 +54,47 @@ pub(super) struct Leaving {
     pub(super) copy: Copied,
 }
 
+/// How much may be copied before the next step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Allowance {
+    /// So many bytes, but for the rest of a piece; nothing more once somebody is gone, who waits to be
+    /// struck out.
+    Bytes(usize),
+    /// All that it takes.
+    Whatever,
+}
+
+impl Allowance {
+    fn is_used_up(self) -> bool {
+        self == Self::Bytes(0)
+    }
+
+    /// Bytes of the next piece.
+    fn piece(self) -> usize {
+        match self {
+            Self::Bytes(left) => PIECE.min(left),
+            Self::Whatever => PIECE,
+        }
+    }
+
+    fn spend(&mut self, bytes: usize) {
+        if let Self::Bytes(left) = self {
+            *left = left.saturating_sub(bytes);
+        }
+    }
+}
+
+/// What became of a kept sequence that was to be copied, or to leave the KV cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Departure {
+    /// It has its copy, or has left.
+    Done,
+    /// A part of it is copied: the next turn goes on.
+    Begun,
+    /// There can be no copy.
+    Impossible,
+}
+
 /// What becomes of other copies where there is no room for one more.
 #[derive(Debug, Clone, Copy)]
 enum Others {
@@ -87,13 +128,13 @@ impl<M: Model> Scheduler<M> {
             true => begun.or_else(|| self.cache.next_to_copy()),
             false => None,
         };
-        let most = self.swapped_a_turn.div_ceil(PARTS_AT_REST);
-        let others = Others::Keep;
-        if next.and_then(|(key, seq)| self.copy(key, seq, most, others)).is_some() {
-            self.count_kv();
-        } else {
-            self.is_uncopied = false;
-            self.leaving = None;
+        let mut allowance = Allowance::Bytes(self.swapped_a_turn.div_ceil(PARTS_AT_REST));
+        match next.map(|(key, seq)| self.copy(key, seq, &mut allowance, Others::Keep)) {
+            Some(Departure::Done | Departure::Begun) => self.count_kv(),
+            Some(Departure::Impossible) | None => {
+                self.is_uncopied = false;
+                self.leaving = None;
+            }
         }
     }
 
@@ -104,75 +145,66 @@ impl<M: Model> Scheduler<M> {
 
     /// Swaps kept sequences out of the KV cache, or gives them up where they cannot leave, until
     /// there is room for one more slot with `wanted` tokens beside what running ones were promised.
-    /// `spared`, which that slot is to go on with, stays. At most `most` bytes are copied for it, but
-    /// for the rest of a piece; what is left of these, or `None` where there is no room yet.
+    /// `spared`, which that slot is to go on with, stays. Whether there is room: the allowance may not
+    /// suffice for it.
     pub(super) fn make_room(
         &mut self,
         wanted: usize,
         spared: Option<Key>,
-        most: usize,
-    ) -> Option<usize> {
+        allowance: &mut Allowance,
+    ) -> bool {
         let room = self.room_beside(wanted);
         let running = self.slots.iter().flatten().count();
         let sequences = self.model.most_sequences().map_or(usize::MAX, |most| {
             (most + usize::from(spared.is_some())).saturating_sub(running + 1)
         });
         let in_cache = self.cache.in_cache();
-        let (mut n_kept, mut left) = (in_cache.len(), most);
+        let mut n_kept = in_cache.len();
         for (key, seq) in in_cache {
             if self.cache.n_tokens() <= room && n_kept <= sequences {
-                return Some(left);
+                return true;
             }
             if spared == Some(key) {
                 continue;
             }
-            match self.let_leave(key, seq, left, spared) {
-                Some(copied) => left = left.saturating_sub(copied),
-                None => self.drop_kept(key, seq),
-            }
-            if self.is_in_cache(key) {
-                return None;
+            match self.let_leave(key, seq, allowance, spared) {
+                Departure::Done => {}
+                Departure::Begun => return false,
+                Departure::Impossible => self.drop_kept(key, seq),
             }
             n_kept -= 1;
         }
-        Some(left)
+        true
     }
 
-    /// Bytes that may be copied in a turn to make room for those who wait.
-    pub(super) fn swapped_for_next(&self) -> usize {
+    /// What may be copied in a turn to make room for those who wait.
+    pub(super) fn allowance_for_next(&self) -> Allowance {
         let times = match self.is_streaming() {
             true => SWAPPED_FOR_NEXT,
             false => SWAPPED_FOR_NEXT_WITHOUT_STREAMS,
         };
-        self.swapped_a_turn * times
+        Allowance::Bytes(self.swapped_a_turn * times)
     }
 
-    /// Makes room for a job to enter. Copies at most `most` bytes for it, but for the rest of a piece, and
-    /// returns what is left of these once there is enough, so that `start` has nothing more to copy;
-    /// `None` before.
-    pub(super) fn make_room_for(&mut self, entry: JobEntry, most: usize) -> Option<usize> {
-        let left = self.make_room(entry.wanted, entry.spared(), most);
+    /// Makes room for a job to enter, so that `start` has nothing more to copy. Whether there is enough.
+    pub(super) fn make_room_for(&mut self, entry: JobEntry, allowance: &mut Allowance) -> bool {
+        let has_room = self.make_room(entry.wanted, entry.spared(), allowance);
         // Where the job takes but the beginning of the spared one, this may have to leave for the job.
         let room = self.room_beside(entry.reserved);
         let leaves = entry.spared().filter(|_| entry.keeps_spared && self.cache.n_tokens() > room);
-        let left = match (left, leaves) {
-            (Some(left), Some(key)) => self.copy_all(key, left),
-            _ => left,
-        };
+        let is_ready = has_room && leaves.is_none_or(|key| self.prepare(key, allowance));
         // Whoever it was begun for may leave before it is whole, and then somebody has to end it.
-        self.is_crowded |= left.is_none();
-        left
+        self.is_crowded |= !is_ready;
+        is_ready
     }
 
-    /// Goes on with the copy of the entry `key`, as [`Self::copy`] does; what is left of `most` where there
-    /// is one, or can be none, and `None` before.
-    fn copy_all(&mut self, key: Key, most: usize) -> Option<usize> {
+    /// Goes on with the copy for which the entry `key` can leave at once. Whether there is one, or can be
+    /// none.
+    fn prepare(&mut self, key: Key, allowance: &mut Allowance) -> bool {
         let kept = self.cache.look_at(key).filter(|kept| kept.copy.is_none());
-        let Some(seq) = kept.and_then(|kept| kept.seq) else { return Some(most) };
+        let Some(seq) = kept.and_then(|kept| kept.seq) else { return true };
         let others = Others::GiveWay { spared: None };
-        let Some(copied) = self.copy(key, seq, most, others) else { return Some(most) };
-        let is_whole = self.cache.look_at(key).is_some_and(|kept| kept.copy.is_some());
-        is_whole.then(|| most.saturating_sub(copied))
+        self.copy(key, seq, allowance, others) != Departure::Begun
     }
 
     /// Tokens that may be kept in the KV cache beside `wanted` and what running slots were promised.
@@ -186,10 +218,6 @@ impl<M: Model> Scheduler<M> {
         running.chain(self.queue.peek()).any(|job| job.cancel.is_set())
     }
 
-    fn is_in_cache(&self, key: Key) -> bool {
-        self.cache.look_at(key).is_some_and(|kept| kept.seq.is_some())
-    }
-
     fn is_streaming(&self) -> bool {
         self.slots.iter().flatten().any(|slot| !slot.is_reading())
     }
@@ -199,8 +227,8 @@ impl<M: Model> Scheduler<M> {
     /// shares stays: its cells are in the cache in any case.
     pub(super) fn swap_some(&mut self) {
         let times = if self.is_streaming() { 1 } else { SWAPPED_WITHOUT_STREAMS };
-        let mut left = self.swapped_a_turn * times;
-        while self.is_crowded && left > 0 {
+        let mut allowance = Allowance::Bytes(self.swapped_a_turn * times);
+        while self.is_crowded && !allowance.is_used_up() {
             let in_use = |tokens: &[Token]| {
                 self.slots.iter().flatten().any(|slot| {
                     2 * common_prefix(&slot.tokens[..slot.computed], tokens) > tokens.len()
@@ -212,12 +240,9 @@ impl<M: Model> Scheduler<M> {
             };
             match next {
                 Some((key, seq)) => {
-                    let copied = self.let_leave(key, seq, left, None);
-                    if copied == Some(0) && self.is_in_cache(key) {
-                        // Somebody is gone, and is struck out before it goes on.
+                    if self.let_leave(key, seq, &mut allowance, None) == Departure::Begun {
                         return;
                     }
-                    left = left.saturating_sub(copied.unwrap_or(0));
                 }
                 None => {
                     self.is_crowded = false;
@@ -227,81 +252,95 @@ impl<M: Model> Scheduler<M> {
         }
     }
 
-    /// Has the entry `key` leave `seq` once it has a copy, of which it makes at most `most` bytes, but for
-    /// the rest of a piece. Returns these, or `None` where it cannot leave. Others may lose their copies
-    /// for it, but not `spared`.
+    /// Has the entry `key` leave `seq` once it has a copy, on which it goes on. Others may lose their
+    /// copies for it, but not `spared`.
     fn let_leave(
         &mut self,
         key: Key,
         seq: SeqId,
-        most: usize,
+        allowance: &mut Allowance,
         spared: Option<Key>,
-    ) -> Option<usize> {
+    ) -> Departure {
         let is_begun = self.leaving.as_ref().is_some_and(|leaving| leaving.key == key);
         if !is_begun && self.cache.is_nearly_held(key) {
             self.drop_kept(key, seq);
-            return Some(0);
+            return Departure::Done;
         }
-        let copied = match self.cache.look_at(key)?.copy {
-            Some(_) => Some(0),
-            None => self.copy(key, seq, most, Others::GiveWay { spared }),
+        let has_copy = self.cache.look_at(key).is_some_and(|kept| kept.copy.is_some());
+        let departure = match has_copy {
+            true => Departure::Done,
+            false => self.copy(key, seq, allowance, Others::GiveWay { spared }),
         };
-        if copied.is_none() {
-            self.cache.stays(key);
-        } else if let Some(emptied) = self.cache.leave(key) {
-            self.model.truncate(emptied, 0);
-            self.stats.swapped_out_total.fetch_add(1, Relaxed);
+        match departure {
+            Departure::Done => {
+                if let Some(emptied) = self.cache.leave(key) {
+                    self.model.truncate(emptied, 0);
+                    self.stats.swapped_out_total.fetch_add(1, Relaxed);
+                }
+            }
+            Departure::Begun => {}
+            Departure::Impossible => self.cache.stays(key),
         }
-        copied
+        departure
     }
 
-    /// Goes on with a copy of the entry `key` in `seq` and notes it once it is whole. Returns the bytes
-    /// it copied, at most `most` but for the rest of a piece, or `None` where there can be no copy beside
-    /// `others`. It ends early where somebody is gone, unless all of it is asked for.
-    fn copy(&mut self, key: Key, seq: SeqId, most: usize, others: Others) -> Option<usize> {
-        if most == 0 {
-            return Some(0);
+    /// Goes on with a copy of the entry `key` in `seq`, as far as the allowance goes, and notes it once it
+    /// is whole.
+    fn copy(
+        &mut self,
+        key: Key,
+        seq: SeqId,
+        allowance: &mut Allowance,
+        others: Others,
+    ) -> Departure {
+        if allowance.is_used_up() {
+            return Departure::Begun;
         }
         // What there is of another one goes: it has no room beside this one.
         let mut leaving = match self.leaving.take().filter(|leaving| leaving.key == key) {
             Some(leaving) => leaving,
             None => {
                 let size = self.model.swap_size(seq);
-                self.make_swap_room(size, others)?;
+                if !self.make_swap_room(size, others) {
+                    return Departure::Impossible;
+                }
                 Leaving { key, size, copy: Copied::default() }
             }
         };
-        let n_tokens = self.cache.look_at(key)?.tokens.len();
-        let piece = PIECE.min(most).saturating_mul(n_tokens) / leaving.size.max(1);
-        let mut copied = 0;
-        while leaving.copy.n_tokens() < n_tokens
-            && copied < most
-            && (most == usize::MAX || !self.is_anybody_gone())
-        {
+        let Some(n_tokens) = self.cache.look_at(key).map(|kept| kept.tokens.len()) else {
+            return Departure::Impossible;
+        };
+        let piece = allowance.piece().saturating_mul(n_tokens) / leaving.size.max(1);
+        while leaving.copy.n_tokens() < n_tokens {
+            let ends = *allowance != Allowance::Whatever && self.is_anybody_gone();
+            if ends || allowance.is_used_up() {
+                self.leaving = Some(leaving);
+                return Departure::Begun;
+            }
             let from = leaving.copy.n_tokens();
             let to = n_tokens.min(from + piece.max(1));
-            let bytes = self.model.swap_out(seq, from..to)?;
-            copied += bytes.len();
+            let Some(bytes) = self.model.swap_out(seq, from..to) else {
+                return Departure::Impossible;
+            };
+            allowance.spend(bytes.len());
             leaving.copy.push(to, bytes);
         }
-        if leaving.copy.n_tokens() == n_tokens {
-            self.make_swap_room(leaving.copy.bytes(), others)?;
-            self.cache.hold_copy(key, leaving.copy);
-        } else {
-            self.leaving = Some(leaving);
+        if !self.make_swap_room(leaving.copy.bytes(), others) {
+            return Departure::Impossible;
         }
-        Some(copied)
+        self.cache.hold_copy(key, leaving.copy);
+        Departure::Done
     }
 
-    /// Makes room for a copy of `size` bytes beside `others`; `None` where there is none.
-    fn make_swap_room(&mut self, size: usize, others: Others) -> Option<()> {
+    /// Makes room for a copy of `size` bytes beside `others`; whether there can be any.
+    fn make_swap_room(&mut self, size: usize, others: Others) -> bool {
         let is_possible = size > 0 && size <= self.cache.swap_bytes();
         if let Others::GiveWay { spared } = others
             && is_possible
         {
             self.cache.make_swap_room(size, spared);
         }
-        (is_possible && self.cache.has_swap_room(size)).then_some(())
+        is_possible && self.cache.has_swap_room(size)
     }
 
     fn drop_kept(&mut self, key: Key, seq: SeqId) {

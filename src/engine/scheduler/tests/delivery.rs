@@ -110,6 +110,21 @@ fn those_that_wait_for_a_beginning_wait_on_where_one_of_them_leaves() {
 }
 
 #[test]
+fn waiting_for_a_beginning_that_somebody_else_reads_is_no_time_of_reading() {
+    let mut rig = Rig::with_slots(3);
+    let [mut first, mut second, mut third] = [1, 2, 3]
+        .map(|i| rig.submit(&format!("the same long instructions for all {i}"), at_most(1)));
+    rig.turn();
+    third.cancel.set();
+    rig.drive(&mut [&mut first, &mut second, &mut third]);
+    let times = |client: &Client| (client.usage().queued, client.usage().prompt);
+    let steps = |n| Duration::from_millis(10) * n;
+    assert_eq!(times(&first), (steps(0), steps(3)));
+    assert_eq!(times(&second), (steps(3), steps(1)));
+    assert_eq!(times(&third), (steps(1), steps(0)), "which was aborted behind the first step");
+}
+
+#[test]
 fn a_connection_that_does_not_read_gets_no_further_slots_meanwhile() {
     let mut rig = Rig::new(
         Limits { n_batch: 16, n_slots: 2, n_kept: 0, kv_tokens: 2 * 40_000, n_guesses: 0 },
