@@ -37,10 +37,11 @@ const ARROWS: [(&str, &[&str]); 13] = [
 ];
 
 /// Names of libraries, and the rooms that may use them.
-const LIBRARIES: [(&str, &[&str]); 15] = [
+const LIBRARIES: [(&str, &[&str]); 16] = [
     ("llama_cpp_2", &["llama"]),
     ("llama_cpp_sys_2", &["llama"]),
     ("minijinja", &["llama"]),
+    ("jiff", &["llama"]),
     ("libc", &["llama"]),
     ("sysinfo", &["llama"]),
     ("nvml_wrapper", &["monitor"]),

@@ -187,7 +187,7 @@ async fn serve(
     let monitor = Monitor::spawn(plan.monitor).context("cannot start the monitor's thread")?;
     let readings = monitor.readings();
     let server = Server::new(plan.server, engine.handle.clone(), about, watchdog, readings);
-    let serving = tokio::spawn(server.serve(listeners, closing.clone()));
+    let mut serving = tokio::spawn(server.serve(listeners, closing.clone()));
 
     let result = tokio::select! {
         result = attend(&mut engine, began) => result,
@@ -201,8 +201,12 @@ async fn serve(
         return result;
     }
     closing.cancel();
-    if serving.await.is_err() {
-        tracing::error!("the server's task panicked");
+    tokio::select! {
+        served = &mut serving => if served.is_err() {
+            tracing::error!("the server's task panicked");
+        },
+        // The engine is through, and who has not read its last frames by now does without them.
+        _ = signals.next() => return result.and(Err(AppError::SecondSignal)),
     }
     end(engine, result)
 }

@@ -131,11 +131,16 @@ impl Context {
                 self.batch.as_ptr(),
             )
         };
-        self.interrupt.store(ptr::null_mut(), Ordering::Release);
-        if code != 0 {
+        if code == 0 {
+            // Cards compute on by themselves, and llama.cpp would wait for them with the first logits: what
+            // a step takes, and that one hangs, has to be seen here.
+            // SAFETY: the context is alive.
+            unsafe { sys::llama_synchronize(self.context.as_ptr()) };
+        } else {
             // What llama.cpp still holds is of an earlier step.
             self.outputs.clear();
         }
+        self.interrupt.store(ptr::null_mut(), Ordering::Release);
         match code {
             0 => Decode::Done,
             2 => Decode::Cancelled,
@@ -147,8 +152,10 @@ impl Context {
     /// Copies `batch` into llama.cpp's.
     fn fill(&mut self, batch: &Batch) -> Result<(), String> {
         let n_outputs = batch.entries.iter().filter(|entry| entry.output).count();
+        // llama.cpp's `n_batch` is no more than its cells.
+        let n_batch = self.options.n_ubatch.min(self.options.kv_tokens);
         if batch.entries.is_empty()
-            || batch.entries.len() > self.options.n_ubatch as usize
+            || batch.entries.len() > n_batch as usize
             || n_outputs > self.options.n_outputs as usize
         {
             return Err("a step of impossible size was planned".to_owned());

@@ -20,9 +20,14 @@ use super::vocabulary::LlamaVocabulary;
 /// llama.cpp's server has the same limit.
 const MOST_PADDING: u64 = 128;
 
+/// How often in a row guessing may fail until nothing more is guessed: the reason will not go away.
+const MOST_FAILURES: u32 = 3;
+
 /// A loaded draft model.
 pub(super) struct DraftModel {
     context: Context,
+    /// How often guessing has failed in a row.
+    n_failures: u32,
     /// Tokens that it and the model have.
     n_shared: usize,
     /// What each slot's sequence holds.
@@ -48,12 +53,12 @@ impl DraftModel {
         options: ContextOptions,
     ) -> Option<Self> {
         let held = vec![Vec::new(); options.n_slots as usize];
-        Some(Self { context: Context::new(model, options)?, n_shared, held })
+        Some(Self { context: Context::new(model, options)?, n_failures: 0, n_shared, held })
     }
 
-    /// See [`crate::engine::Model::draft_tokens`].
-    pub(super) fn n_shared(&self) -> usize {
-        self.n_shared
+    /// See [`crate::engine::Model::draft_tokens`]; `None` where it has failed too often.
+    pub(super) fn n_shared(&self) -> Option<usize> {
+        (self.n_failures < MOST_FAILURES).then_some(self.n_shared)
     }
 
     /// See [`crate::engine::Model::guess`].
@@ -72,7 +77,11 @@ impl DraftModel {
             })
             .collect();
         let mut reads = DRAFT_READS;
+        let n_failures = self.n_failures;
         while self.advance(&mut texts, &mut reads, interrupt) {}
+        if self.n_failures == n_failures {
+            self.n_failures = 0;
+        }
         texts.into_iter().map(|mut text| text.tokens.split_off(text.n_given)).collect()
     }
 
@@ -141,7 +150,10 @@ impl DraftModel {
                 return false;
             }
             Decode::Failed(reason) => {
-                tracing::warn!(reason, "the draft model could not compute a step");
+                self.n_failures += 1;
+                let is_last = self.n_failures == MOST_FAILURES;
+                let end = if is_last { " and guesses no more" } else { "" };
+                tracing::warn!(reason, "the draft model could not compute a step{end}");
                 for (seq, held) in self.held.iter_mut().enumerate() {
                     self.context.truncate(seq as SeqId, 0);
                     held.clear();

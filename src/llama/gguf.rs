@@ -89,6 +89,23 @@ pub(super) struct Tensor {
 }
 
 impl Tensor {
+    /// One of so many bytes in a model of one file.
+    #[cfg(test)]
+    pub(super) fn of(part: Part, at: u64, bytes: u64, copy: Option<u64>) -> Self {
+        Self {
+            name: String::new(),
+            elements: bytes,
+            bytes: Some(bytes),
+            file: 0,
+            at,
+            part,
+            keys: None,
+            copy,
+            breaks_tiles: false,
+            complaint: None,
+        }
+    }
+
     /// Whether a copy of it in another order is all that is computed from.
     pub(super) fn is_only_copied(&self) -> bool {
         self.copy.is_some() && self.part != Part::Embedding

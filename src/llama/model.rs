@@ -123,7 +123,7 @@ impl Model for LlamaCpp {
     }
 
     fn draft_tokens(&self) -> Option<usize> {
-        self.draft.as_ref().map(DraftModel::n_shared)
+        self.draft.as_ref().and_then(DraftModel::n_shared)
     }
 
     fn guess(&mut self, wanted: &[GuessWanted<'_>], interrupt: &Interrupt<'_>) -> Vec<Vec<Token>> {
@@ -134,7 +134,8 @@ impl Model for LlamaCpp {
     }
 
     fn sampler(&self, params: &Params, prompt: &[Token]) -> Sampler {
-        Sampler::new(params, prompt, &*self.vocabulary, self.vocabulary.ends())
+        let forbidden = self.vocabulary.forbidden(params.ignore_eos);
+        Sampler::new(params, prompt, &*self.vocabulary, forbidden)
     }
 
     fn sample(&mut self, index: usize, sampler: &mut Sampler) -> Result<Sampled, String> {

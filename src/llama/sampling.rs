@@ -59,14 +59,15 @@ enum Cut {
 }
 
 impl Sampler {
+    /// One that never draws `forbidden` tokens.
     pub(super) fn new(
         params: &Params,
         prompt: &[Token],
         vocabulary: &impl Vocabulary,
-        ends: impl Iterator<Item = Token>,
+        forbidden: impl Iterator<Item = Token>,
     ) -> Self {
         let n_vocab = vocabulary.n_tokens();
-        let forbidden = ends.filter(|_| params.ignore_eos).map(|token| (token, f32::NEG_INFINITY));
+        let forbidden = forbidden.map(|token| (token, f32::NEG_INFINITY));
         let biases = params
             .logit_bias
             .iter()

@@ -13,7 +13,7 @@ use sysinfo::System;
 use crate::domain::ModelInfo;
 
 use super::error::{LoadError, one_line};
-use super::gguf::{Extent, Header, Tensor};
+use super::gguf::{Extent, Header, Part, Tensor};
 use super::in_place::{InPlace, can_move};
 use super::offload::Sizes;
 
@@ -105,7 +105,7 @@ impl<T: Read + Seek> Input for T {}
 
 fn read(source: &Source, read_header: ReadHeader) -> Result<Description, LoadError> {
     let unusable = |reason: String| LoadError::Unusable { model: source.name(), reason };
-    let (header, files) = match source {
+    let (mut header, files) = match source {
         Source::Demo => {
             let demo = Box::new(Cursor::new(DEMO));
             (read_header(demo, DEMO.len() as u64).map_err(unusable)?, Vec::new())
@@ -117,6 +117,7 @@ fn read(source: &Source, read_header: ReadHeader) -> Result<Description, LoadErr
         }
     };
     let info = info(source, &header).map_err(unusable)?;
+    leave_out_guessing_layers(&mut header, &info);
     let mut sizes = Sizes::read(&header, &info.arch, info.n_layers);
     let is_reordered = !header.tensors.iter().any(|tensor| tensor.breaks_tiles);
     let copies =
@@ -141,6 +142,17 @@ fn read(source: &Source, read_header: ReadHeader) -> Result<Description, LoadErr
         way,
         is_reordered,
     })
+}
+
+/// Leaves out the layers behind the others that guess ahead (`nextn`): llama.cpp loads them only where it is
+/// to guess with them (`load_mtp`).
+fn leave_out_guessing_layers(header: &mut Header, info: &ModelInfo) {
+    let guessing = header.unsigned(&format!("{}.nextn_predict_layers", info.arch)).unwrap_or(0);
+    let computed = u64::from(info.n_layers).saturating_sub(guessing);
+    header.tensors.retain(|tensor| match tensor.part {
+        Part::Layer(i) | Part::Experts(i) => u64::from(i) < computed,
+        Part::Embedding | Part::Input | Part::Output | Part::Other => true,
+    });
 }
 
 /// What ggml computes from copies in another order.
@@ -310,6 +322,23 @@ fn info(source: &Source, header: &Header) -> Result<ModelInfo, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::llama::gguf::Value;
+
+    #[test]
+    fn layers_that_only_guess_ahead_take_nothing() {
+        let guessing = ("qwen35.nextn_predict_layers", Value::Integer(1));
+        let mut header = Header::of(&[guessing]);
+        let parts = [Part::Layer(0), Part::Layer(1), Part::Experts(1), Part::Output];
+        header.tensors = parts.map(|part| Tensor::of(part, 0, 1, None)).to_vec();
+        let info = ModelInfo { n_layers: 2, arch: "qwen35".to_owned(), ..demo_info() };
+        leave_out_guessing_layers(&mut header, &info);
+        let left: Vec<Part> = header.tensors.iter().map(|tensor| tensor.part).collect();
+        assert_eq!(left, [Part::Layer(0), Part::Output]);
+    }
+
+    fn demo_info() -> ModelInfo {
+        describe(&Source::Demo).unwrap().info
+    }
 
     #[test]
     fn a_file_is_mapped_where_it_is_large_for_the_machine_and_computed_in_place() {

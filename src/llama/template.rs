@@ -1,7 +1,7 @@
 //! Renders a conversation with the model's own chat template.
 //!
 //! Templates are Jinja as the Python library Transformers runs it: blocks trimmed, Python's string
-//! methods, `raise_exception`. A template comes with the model file, so it is given a budget and
+//! methods, `raise_exception`, `strftime_now`, `generation` blocks. A template comes with the model file, so it is given a budget and
 //! no access to anything: [`scan`] bounds its source, [`bounds`] the values it makes, fuel its
 //! steps, and [`apart`] the stack and the time it takes.
 
@@ -32,6 +32,10 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// instructions and a second look at the last question.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 const MOST_COPIES: usize = 4;
+
+/// Longest form of a date. A number in it can ask for 255 characters, so a long one would be a way to
+/// write much.
+const MOST_DATE_BYTES: usize = 128;
 
 const NAME: &str = "chat";
 
@@ -86,6 +90,7 @@ impl Compiled {
         environment.add_function("raise_exception", |reason: String| -> Result<String, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, reason))
         });
+        environment.add_function("strftime_now", strftime_now);
         let source = scan::prepare(source)?;
         environment.add_template_owned(NAME, source).map_err(|error| error.to_string())?;
         Ok(Self { environment, bos, eos })
@@ -110,6 +115,17 @@ impl Compiled {
             .map_err(|error| error.detail().map_or_else(|| error.to_string(), str::to_owned))?;
         String::from_utf8(text.text).map_err(|_| "it writes what is no text".to_owned())
     }
+}
+
+/// The local time in a form such as `%Y-%m-%d`. A conversation that is gone on with on another day begins
+/// otherwise, and is read anew.
+fn strftime_now(form: &str) -> Result<String, Error> {
+    let refused = |reason: String| Error::new(ErrorKind::InvalidOperation, reason);
+    if form.len() > MOST_DATE_BYTES {
+        return Err(refused(format!("strftime_now: more than {MOST_DATE_BYTES} bytes")));
+    }
+    jiff::fmt::strtime::format(form, &jiff::ZonedDateTime::now())
+        .map_err(|error| refused(format!("strftime_now: {error}")))
 }
 
 /// A text that does not grow beyond all bounds: fuel counts a template's steps, not its output.

@@ -4,6 +4,7 @@
 //! tokenizer is safe to use from several threads at once (`llama.h`, "Tokenization").
 
 use std::borrow::Cow;
+use std::slice;
 use std::sync::Arc;
 
 use llama_cpp_2::model::LlamaModel;
@@ -26,6 +27,8 @@ pub(super) struct LlamaVocabulary {
     /// Where each piece ends in `bytes`.
     ends: Vec<u32>,
     is_end: Vec<bool>,
+    /// Tokens that the model is never to say, by its file (`tokenizer.ggml.suppress_tokens`).
+    suppressed: Vec<Token>,
     longest: usize,
     specials: Specials,
     /// Whether llama.cpp takes texts apart with regular expressions.
@@ -74,11 +77,26 @@ impl LlamaVocabulary {
         let kind =
             unsafe { sys::llama_vocab_type(sys::llama_model_get_vocab(context::raw(&model))) };
         let has_regexes = kind == sys::LLAMA_VOCAB_TYPE_BPE;
-        Self { model, bytes, ends, is_end, longest, specials, has_regexes, before, after, template }
+        let suppressed = suppressed(&model);
+        Self {
+            model,
+            bytes,
+            ends,
+            is_end,
+            suppressed,
+            longest,
+            specials,
+            has_regexes,
+            before,
+            after,
+            template,
+        }
     }
 
-    pub(super) fn ends(&self) -> impl Iterator<Item = Token> + '_ {
-        (0..).zip(&self.is_end).filter(|&(_, &is_end)| is_end).map(|(id, _)| id)
+    /// Tokens that an answer may not have; the ends of a text where these are to be ignored.
+    pub(super) fn forbidden(&self, ignore_eos: bool) -> impl Iterator<Item = Token> + '_ {
+        let ends = (0..).zip(&self.is_end).filter(move |&(_, &is_end)| is_end && ignore_eos);
+        self.suppressed.iter().copied().chain(ends.map(|(id, _)| id))
     }
 
     /// The tokens of `text`, which special tokens may be written in.
@@ -108,6 +126,23 @@ impl LlamaVocabulary {
 
     fn wrapped(&self, tokens: &[Token]) -> Vec<Token> {
         [self.before.as_slice(), tokens, &self.after].concat()
+    }
+}
+
+/// The tokens that the model is never to say. llama.cpp's own server forbids them, its library does not.
+fn suppressed(model: &LlamaModel) -> Vec<Token> {
+    let mut n = 0;
+    // SAFETY: the model is loaded, and its vocabulary lives as long as it; `n` lives for the call.
+    let first = unsafe {
+        sys::llama_vocab_get_suppress_tokens(
+            sys::llama_model_get_vocab(context::raw(model)),
+            &raw mut n,
+        )
+    };
+    match usize::try_from(n) {
+        // SAFETY: llama.cpp has `n` of them there, in the vocabulary, for as long as the model lives.
+        Ok(n @ 1..) if !first.is_null() => unsafe { slice::from_raw_parts(first, n) }.to_vec(),
+        _ => Vec::new(),
     }
 }
 

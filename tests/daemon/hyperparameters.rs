@@ -44,6 +44,26 @@ fn layers_and_experts_that_llama_cpp_asserts_on_are_refused() {
 }
 
 #[test]
+fn states_that_llama_cpp_divides_by_and_models_without_text_are_refused() {
+    let number = |key: &str, value: u32, words: &[&str]| {
+        check_header(|gguf| gguf.set_u32(&format!("llama.{key}"), value), words);
+    };
+    number("wkv.head_size", 0, &["wkv.head_size", "0", "above zero"]);
+    number("wkv.head_size", 63, &["wkv.head_size", "63", "embedding_length"]);
+    for arch in ["clef", "pockettts"] {
+        check_header(|gguf| rename(gguf, arch), &[arch, "writes no text"]);
+    }
+}
+
+/// Makes it a model of another architecture, as far as the header says.
+fn rename(gguf: &mut Gguf, arch: &str) {
+    gguf.set_text("general.architecture", arch);
+    for key in ["embedding_length", "block_count", "context_length", "attention.head_count"] {
+        gguf.set_u32(&format!("{arch}.{key}"), 4);
+    }
+}
+
+#[test]
 fn a_model_of_windows_without_a_windowed_layer_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let shape = Shape { window: Some(128), ..Shape::small("gemma3") };

@@ -1,9 +1,11 @@
 //! Every sampling parameter acts as documented.
 
 use std::collections::HashSet;
+use std::fs;
 
 use inference_core::domain::{FinishReason, Params, Token};
 
+use crate::fixture::Gguf;
 use crate::harness::{Answer, Harness, greedy};
 
 const PROMPT: &str = "Tell me a story about a dog";
@@ -180,7 +182,7 @@ fn a_conversation_is_rendered_with_the_models_own_template() {
 #[test]
 fn a_model_without_a_template_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    let gguf = crate::fixture::Gguf::random("llama", 3).without("tokenizer.chat_template");
+    let gguf = Gguf::random("llama", 3).without("tokenizer.chat_template");
     let harness = Harness::file(&gguf.write(folder.path(), "plain.gguf"), 1);
     let refusal = harness.chat("Hello", greedy(5)).unwrap_err();
     assert!(refusal.to_string().contains("no chat template"), "{refusal}");
@@ -189,9 +191,29 @@ fn a_model_without_a_template_says_so() {
 #[test]
 fn a_template_that_refuses_is_quoted() {
     let folder = tempfile::tempdir().unwrap();
-    let mut gguf = crate::fixture::Gguf::random("llama", 3);
+    let mut gguf = Gguf::random("llama", 3);
     gguf.set_text("tokenizer.chat_template", "{{ raise_exception('only poems') }}");
     let harness = Harness::file(&gguf.write(folder.path(), "poet.gguf"), 1);
     let refusal = harness.chat("Hello", greedy(5)).unwrap_err();
     assert!(refusal.to_string().contains("only poems"), "{refusal}");
+}
+
+#[test]
+fn tokens_that_the_models_file_forbids_are_not_said() {
+    let said = tokens(&Harness::demo(1).generate(PROMPT, Params { logprobs: 1, ..greedy(20) }));
+    let folder = tempfile::tempdir().unwrap();
+    // An array of 32-bit numbers with a sign.
+    let value = [
+        5_u32.to_le_bytes().to_vec(),
+        1_u64.to_le_bytes().to_vec(),
+        said[0].to_le_bytes().to_vec(),
+    ];
+    let bytes = Gguf::demo_with("tokenizer.ggml.suppress_tokens", 9, &value.concat());
+    let path = folder.path().join("silent.gguf");
+    fs::write(&path, bytes).unwrap();
+    let harness = Harness::file(&path, 1);
+    let wanted = Params { logprobs: 1, logit_bias: vec![(said[0], 100.0)], ..greedy(20) };
+    let answer = harness.generate(PROMPT, wanted);
+    assert!(!tokens(&answer).contains(&said[0]), "{}", answer.text);
+    assert!(!answer.text.is_empty());
 }

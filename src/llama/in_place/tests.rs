@@ -5,28 +5,13 @@
 use super::*;
 use crate::llama::gguf::Part;
 
-fn tensor(part: Part, at: u64, bytes: u64, copy: Option<u64>) -> Tensor {
-    Tensor {
-        name: String::new(),
-        elements: bytes,
-        bytes: Some(bytes),
-        file: 0,
-        at,
-        part,
-        keys: None,
-        copy,
-        breaks_tiles: false,
-        complaint: None,
-    }
-}
-
 #[test]
 fn in_place_is_what_has_no_copy_and_what_is_looked_up() {
     let tensors = [
-        tensor(Part::Layer(0), 500_000, 100_000, Some(100_000)),
-        tensor(Part::Embedding, 1_000, 99_000, Some(99_000)),
-        tensor(Part::Layer(0), 100_032, 64, None),
-        tensor(Part::Output, 800_000, 1_000, None),
+        Tensor::of(Part::Layer(0), 500_000, 100_000, Some(100_000)),
+        Tensor::of(Part::Embedding, 1_000, 99_000, Some(99_000)),
+        Tensor::of(Part::Layer(0), 100_032, 64, None),
+        Tensor::of(Part::Output, 800_000, 1_000, None),
     ];
     let in_place = InPlace::of(Path::new("a.gguf"), tensors.iter());
     assert_eq!(in_place.ranges, [1_000..100_096, 800_000..801_000]);

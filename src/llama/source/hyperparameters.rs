@@ -28,6 +28,12 @@ const EMBEDDING: [&str; 10] = [
     "gemma-embedding",
     "wavtokenizer-dec",
 ];
+/// These compute no text: decisions about tokens, for which llama.cpp sets up no KV cache either, and the
+/// half of a voice.
+const NO_TEXT: [&str; 2] = ["clef", "pockettts"];
+
+/// For these llama.cpp divides a state's width by the number of its groups and of its time steps.
+const GROUPED_STATES: [&str; 4] = ["mamba2", "granitehybrid", "nemotron_h", "nemotron_h_moe"];
 
 /// What counts or measures something, which llama.cpp reads as 32 bits without a sign.
 const SIZES: [&str; 14] = [
@@ -63,8 +69,14 @@ pub(super) fn check(header: &Header, arch: &str, n_layers: u64) -> Result<(), St
             "it is an embedding model ({arch}); this server generates text token by token"
         ));
     }
+    if NO_TEXT.contains(&arch) {
+        return Err(format!(
+            "it is a model that writes no text ({arch}); this server generates text token by token"
+        ));
+    }
     let numbers = Numbers { header, arch };
     numbers.check_sizes()?;
+    numbers.check_states()?;
     numbers.check_layers(n_layers)?;
     numbers.check_experts()?;
     numbers.check_heads()?;
@@ -105,6 +117,23 @@ impl Numbers<'_> {
             number.map(|n| self.wrong(key, n, "it must fit into 32 bits without a sign"))
         };
         SIZES.iter().find_map(beyond).map_or(Ok(()), Err)
+    }
+
+    /// llama.cpp divides by these before it looks at them.
+    fn check_states(&self) -> Result<(), String> {
+        let of_state: &[&str] = match GROUPED_STATES.contains(&self.arch) {
+            true => &["ssm.group_count", "ssm.time_step_rank"],
+            false => &[],
+        };
+        let parts = [("wkv.head_size", "embedding_length")].into_iter();
+        for (key, whole) in parts.chain(of_state.iter().map(|&key| (key, "ssm.inner_size"))) {
+            let (Some(n), Some(whole_n)) = (self.get(key), self.get(whole)) else { continue };
+            if whole_n > 0 && (n == 0 || !whole_n.is_multiple_of(n)) {
+                let rule = format!("it must be above zero and divide {whole}, {whole_n}");
+                return Err(self.wrong(key, n, &rule));
+            }
+        }
+        Ok(())
     }
 
     fn check_layers(&self, n_layers: u64) -> Result<(), String> {

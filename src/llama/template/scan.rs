@@ -7,6 +7,9 @@
 //! What is assigned to an attribute of a namespace is the only value that outlives an iteration,
 //! so it is where a template can build something without end. The source is rewritten so that such
 //! a value passes the filter [`super::bounds::FILTER`].
+//!
+//! Blocks between `generation` and `endgeneration` tell Transformers what to train on. They become
+//! blocks that are always written, which trim the same blanks.
 
 use super::bounds::FILTER;
 
@@ -49,7 +52,11 @@ pub(super) fn prepare(source: &str) -> Result<String, String> {
             }
         }
         rest = &after[tag.end..];
-        if kind == '%' {
+        if kind == '%' && tag.n_words == 1 && tag.first == "generation" {
+            out.push_str(&after[..tag.end].replacen("generation", "if true", 1));
+        } else if kind == '%' && tag.n_words == 1 && tag.first == "endgeneration" {
+            out.push_str(&after[..tag.end].replacen("endgeneration", "endif", 1));
+        } else if kind == '%' {
             out.push_str(&tag.guarded(after));
         } else {
             out.push_str(&after[..tag.end]);

@@ -54,6 +54,29 @@ fn what_a_template_refuses_is_said_in_its_own_words() {
 }
 
 #[test]
+fn the_date_is_that_of_today_in_the_form_that_is_asked_for() {
+    // The manner of gpt-oss and Mistral Small.
+    let source = "{%- set today = strftime_now('%Y-%m-%d') -%}Current date: {{ today }}.";
+    let text = template(source).render(&short()).unwrap();
+    let date = text.strip_prefix("Current date: ").unwrap().strip_suffix('.').unwrap();
+    let parts: Vec<u32> = date.split('-').map(|part| part.parse().unwrap()).collect();
+    assert!(matches!(parts[..], [1970..=9999, 1..=12, 1..=31]), "{date}");
+    assert_eq!(template("{{ strftime_now('100%% %n') }}").render(&short()).unwrap(), "100% \n");
+    for form in ["%", "%Ä", &"%255Y".repeat(100)] {
+        let error = template(&format!("{{{{ strftime_now('{form}') }}}}")).render(&short());
+        assert!(error.unwrap_err().contains("strftime_now"), "{form}");
+    }
+}
+
+#[test]
+fn what_is_marked_for_training_is_written_like_all_else() {
+    // The manner of SmolLM3.
+    let source = "{% for message in messages %}\n  {% generation %}\n{{ message.content | trim }}\n  \
+                  {%- endgeneration -%}\n{% endfor %}";
+    assert_eq!(template(source).render(&short()).unwrap(), "Be kind.¿Qué tal? 🦊");
+}
+
+#[test]
 fn a_template_that_is_no_jinja_is_an_error() {
     let broken = ChatTemplate::new("{% for %}".to_owned(), String::new(), String::new());
     assert!(broken.is_err());
