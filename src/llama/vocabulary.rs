@@ -139,11 +139,15 @@ fn suppressed(model: &LlamaModel) -> Vec<Token> {
             &raw mut n,
         )
     };
-    match usize::try_from(n) {
+    let mut tokens = match usize::try_from(n) {
         // SAFETY: llama.cpp has `n` of them there, in the vocabulary, for as long as the model lives.
         Ok(n @ 1..) if !first.is_null() => unsafe { slice::from_raw_parts(first, n) }.to_vec(),
         _ => Vec::new(),
-    }
+    };
+    // A file may name one as often as it likes, and each is looked at for each token that is drawn.
+    tokens.sort_unstable();
+    tokens.dedup();
+    tokens
 }
 
 /// The tokens that llama.cpp looks for in a text, with their ways.

@@ -66,6 +66,8 @@ impl JobEntry {
 impl<M: Model> Scheduler<M> {
     /// Fills free slots from the queue, tells the rest their places, and moves what is kept and shared.
     pub(in crate::engine) fn admit(&mut self, now: Instant) {
+        // Before anybody enters who would take what they wait for.
+        self.meet_twins(now);
         // A client that does not read would leave further slots idle, too: they share its socket.
         let slots = self.slots.iter().flatten();
         let unread = slots.filter(|slot| slot.parked.is_some()).map(|slot| slot.job.connection);
@@ -90,7 +92,6 @@ impl<M: Model> Scheduler<M> {
             self.copy_some(now);
         }
         self.queue.tell_places();
-        self.meet_twins(now);
     }
 
     /// The free slot for the job that is next, and what this is promised; `None` while it has to wait.
@@ -251,9 +252,16 @@ impl<M: Model> Scheduler<M> {
     }
 
     /// Lets slots go on that waited for a twin which has now read the common beginning. Where it has
-    /// ended before that, they wait for the next one that reads it.
+    /// ended before that, they wait for the next one that reads it. The oldest comes first: the others share
+    /// with it where it goes on with all that was kept.
     fn meet_twins(&mut self, now: Instant) {
-        for i in 0..self.slots.len() {
+        let waiting = (0..self.slots.len()).filter_map(|i| {
+            let slot = self.slots[i].as_ref().filter(|slot| slot.twin.is_some())?;
+            Some((slot.order, i))
+        });
+        let mut waiting: Vec<(u64, usize)> = waiting.collect();
+        waiting.sort_unstable();
+        for (_, i) in waiting {
             let Some(Twin { order, common }) = self.slots[i].as_ref().and_then(|slot| slot.twin)
             else {
                 continue;

@@ -110,6 +110,29 @@ fn those_that_wait_for_a_beginning_wait_on_where_one_of_them_leaves() {
 }
 
 #[test]
+fn a_newcomer_takes_no_beginning_from_those_that_wait_for_it() {
+    let mut rig = Rig::with_slots(2);
+    let mut clients = [1, 2, 3]
+        .map(|i| rig.submit(&format!("the same long instructions for all {i}"), at_most(1)));
+    let mut refs: Vec<&mut Client> = clients.iter_mut().collect();
+    rig.drive(&mut refs);
+    assert_eq!(rig.stats.prompt_tokens_total.load(Relaxed), 36 + 1 + 1);
+}
+
+#[test]
+fn of_those_that_wait_for_a_beginning_the_oldest_goes_on_with_it_and_the_others_share_it() {
+    let mut rig = Rig::with_slots(3);
+    let mut before = [rig.submit("x", at_most(2)), rig.submit("y", at_most(1))];
+    let text = "the same instructions for everybody ".repeat(2);
+    let mut clients = [1, 2, 3].map(|i| rig.submit(&format!("{text}{i}"), at_most(1)));
+    // The younger of the two that wait has the place before that of the older one.
+    let mut refs: Vec<&mut Client> = before.iter_mut().chain(&mut clients).collect();
+    rig.drive(&mut refs);
+    let computed = rig.stats.prompt_tokens_total.load(Relaxed) as usize;
+    assert_eq!(computed, 2 + text.len() + 3, "one of their own each");
+}
+
+#[test]
 fn waiting_for_a_beginning_that_somebody_else_reads_is_no_time_of_reading() {
     let mut rig = Rig::with_slots(3);
     let [mut first, mut second, mut third] = [1, 2, 3]
