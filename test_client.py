@@ -74,7 +74,8 @@ def parse_arguments() -> argparse.Namespace:
         "Without a prompt it asks for one after the other; Ctrl-D leaves.",
         epilog=EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("prompt", nargs="?", help="the text to complete, or the message with --chat")
+    add("prompt", nargs="?", help="the text to complete, or the message with --chat; without one, "
+        "what is piped in")
     add("--chat", action="store_true", help="send chat messages; remembers the conversation")
     add("--system", metavar="TEXT", help="the chat's system message (implies --chat)")
     add("--max-tokens", type=int, metavar="N", help="longest answer")
@@ -139,6 +140,7 @@ def connection(url: str) -> Iterator[ClientConnection]:
     except ConnectionClosed as error:
         close = error.rcvd
         reason = f"{close.code} {close.reason}".strip() if close else "the server is gone"
+        reason = "the server shuts down" if close and close.code == 1001 else reason
         raise Trouble(f"the connection ended: {reason}") from None
 
 
@@ -242,16 +244,20 @@ def watch(args: argparse.Namespace) -> int:
     """Shows metrics until Ctrl-C: one line redrawn on a terminal, a line a frame elsewhere."""
     live = sys.stdout.isatty() and not args.json
     with connection(args.url) as socket, interrupts() as presses:
-        for frame in frames(socket, presses):
-            if presses:
-                break
-            if frame is None or frame.get("op") != "metrics":
-                continue
-            if live:
-                say("\r\x1b[K" + summary(frame, shutil.get_terminal_size().columns - 1))
-            else:
-                say((json.dumps(frame, ensure_ascii=False) if args.json else summary(frame)) + "\n")
-    say("\n" if live else "")
+        try:
+            for frame in frames(socket, presses):
+                if presses:
+                    break
+                if frame is None or frame.get("op") != "metrics":
+                    continue
+                if live:
+                    say("\r\x1b[K" + summary(frame, shutil.get_terminal_size().columns - 1))
+                else:
+                    line = json.dumps(frame, ensure_ascii=False) if args.json else summary(frame)
+                    say(line + "\n")
+        finally:
+            # What comes behind it, also an error, has a line of its own.
+            say("\n" if live else "")
     return OK
 
 

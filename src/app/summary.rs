@@ -37,12 +37,13 @@ pub(super) fn print(
     let ModelInfo { name, arch, params, size_bytes, .. } = model;
     let (engine, llama) = (&plan.engine, &plan.llama);
     say(&format!(
-        "inference-core {version} · llama.cpp {llama_cpp} · {backend} ({flags})\n\
+        "inference-core {version} · llama.cpp {llama_cpp} · {backend}\n\
          \x20 model    {name} · {arch} · {params} weights · {size}\n\
          {draft}\
          \x20 context  {ctx} tokens a request · {slots} · KV cache of {kv} tokens\n\
          \x20 kept     finished conversations, {kept}\n\
          \x20 compute  {threads} · steps of at most {ubatch} tokens{scores}\n\
+         \x20 built    with {flags}\n\
          listening on ws://{address}",
         draft = draft.map_or_else(String::new, |draft| match engine.speculative {
             Speculation::Auto => format!("  draft    {}\n", draft.name),

@@ -7,6 +7,13 @@ use clap::error::{ContextKind, ContextValue};
 /// The options that count tokens are named so by clap.
 const TOKENS: &str = "<TOKENS>";
 
+/// What others call the port, as clap quotes it.
+const PORT_OPTIONS: [&str; 2] = ["argument '--port'", "argument '-p'"];
+
+/// How Rust says that a text is no whole number.
+const NO_NUMBERS: [&str; 2] =
+    ["invalid digit found in string", "cannot parse integer from empty string"];
+
 /// How clap says that a number is out of its range.
 const NOT_IN: &str = " is not in ";
 
@@ -52,10 +59,12 @@ pub(super) fn misplaced(positional: &[OsString]) -> Option<String> {
     // A model file has an ending or a folder, and a port has neither.
     let is_path = |word: &str| word.contains(['.', '/']);
     let model = second.to_string_lossy();
+    let is_port = !shown.is_empty() && shown.bytes().all(|byte| byte.is_ascii_digit());
+    let port = if is_port { format!(" {shown}") } else { String::new() };
     (!is_path(&shown) && is_path(&model)).then(|| {
         format!(
             "{shown} is neither a model file nor plan: use `inference-core plan {model}` or \
-             `inference-core {model}`"
+             `inference-core {model}{port}`"
         )
     })
 }
@@ -66,13 +75,17 @@ pub(super) fn one_line(error: &clap::Error) -> String {
     let paragraph = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = paragraph.split_whitespace().collect();
     let mut line = words.join(" ").trim_start_matches("error: ").to_owned();
-    if let Some(before) = line.strip_suffix("invalid digit found in string") {
+    let no_number = NO_NUMBERS.iter().find_map(|words| line.strip_suffix(words));
+    if let Some(before) = no_number {
         line = format!("{before}it must be a whole number{}", example(error, before));
     }
     if let Some(bounded) = in_words(&line) {
         line = bounded;
     }
     match suggestion(error) {
+        _ if PORT_OPTIONS.iter().any(|option| line.contains(option)) => {
+            format!("{line} (the port is the last argument: inference-core MODEL 4000)")
+        }
         Some(meant) => format!("{line} (did you mean {meant}?)"),
         None => line,
     }
