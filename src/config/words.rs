@@ -7,8 +7,8 @@ use clap::error::{ContextKind, ContextValue};
 /// The options that count tokens are named so by clap.
 const TOKENS: &str = "<TOKENS>";
 
-/// What others call the port, as clap quotes it.
-const PORT_OPTIONS: [&str; 2] = ["argument '--port'", "argument '-p'"];
+/// What others call the port.
+const PORT_OPTIONS: [&str; 2] = ["--port", "-p"];
 
 /// How Rust says that a text is no whole number.
 const NO_NUMBERS: [&str; 2] =
@@ -82,8 +82,12 @@ pub(super) fn one_line(error: &clap::Error) -> String {
     if let Some(bounded) = in_words(&line) {
         line = bounded;
     }
+    let argument = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => argument.as_str(),
+        _ => "",
+    };
     match suggestion(error) {
-        _ if PORT_OPTIONS.iter().any(|option| line.contains(option)) => {
+        _ if PORT_OPTIONS.contains(&argument) => {
             format!("{line} (the port is the last argument: inference-core MODEL 4000)")
         }
         Some(meant) => format!("{line} (did you mean {meant}?)"),

@@ -148,8 +148,8 @@ pub trait Model {
         None
     }
 
-    /// Asks the draft model, which has all tokens of these texts, how each goes on: as many tokens as wanted, or fewer where it
-    /// does not know yet. It reads at most [`DRAFT_READS`] tokens at a call and guesses when it is
+    /// Asks the draft model, which has all tokens of these texts, how each goes on: as many tokens as
+    /// wanted, or fewer where it does not know yet. It reads at most [`DRAFT_READS`] tokens at a call and guesses when it is
     /// through. May end early, with fewer, once `interrupt` is due.
     fn guess(&mut self, wanted: &[GuessWanted<'_>], interrupt: &Interrupt<'_>) -> Vec<Vec<Token>> {
         let _ = interrupt;

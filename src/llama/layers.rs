@@ -239,6 +239,13 @@ fn state(numbers: &Numbers<'_>, heads: u64) -> u64 {
     }
 }
 
+/// How many of the layers are computed here. Those behind them guess ahead (`nextn`), and llama.cpp loads
+/// them only where it is to guess with them (`load_mtp`).
+pub(super) fn n_computed(header: &Header, arch: &str, n_layers: usize) -> usize {
+    let guessing = header.unsigned(&format!("{arch}.nextn_predict_layers")).unwrap_or(0);
+    n_layers.saturating_sub(usize::try_from(guessing).unwrap_or(0))
+}
+
 /// The numbers of an architecture.
 struct Numbers<'a> {
     header: &'a Header,
@@ -272,11 +279,10 @@ impl Numbers<'_> {
     /// Whether a layer has a part in the KV cache, and whether it has a state.
     fn kinds(&self, layer: usize, n_layers: usize, kv_heads: u64, state: u64) -> (bool, bool) {
         let arch = self.arch;
-        // Layers that guess ahead are not computed here.
-        let guessing = self.one("nextn_predict_layers").unwrap_or(0);
-        let computed = n_layers.saturating_sub(usize::try_from(guessing).unwrap_or(0));
         let is_without = |kept: usize| layer >= kept;
-        if layer >= computed || self.layers_with_own_cache(n_layers).is_some_and(is_without) {
+        if layer >= n_computed(self.header, arch, n_layers)
+            || self.layers_with_own_cache(n_layers).is_some_and(is_without)
+        {
             return (false, false);
         }
         if WITHOUT_ATTENTION.contains(&arch) {

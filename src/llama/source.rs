@@ -15,6 +15,7 @@ use crate::domain::ModelInfo;
 use super::error::{LoadError, one_line};
 use super::gguf::{Extent, Header, Part, Tensor};
 use super::in_place::{InPlace, can_move};
+use super::layers;
 use super::offload::Sizes;
 
 /// The built-in demo model.
@@ -144,13 +145,11 @@ fn read(source: &Source, read_header: ReadHeader) -> Result<Description, LoadErr
     })
 }
 
-/// Leaves out the layers behind the others that guess ahead (`nextn`): llama.cpp loads them only where it is
-/// to guess with them (`load_mtp`).
+/// Leaves out the layers that only guess ahead: they are not loaded.
 fn leave_out_guessing_layers(header: &mut Header, info: &ModelInfo) {
-    let guessing = header.unsigned(&format!("{}.nextn_predict_layers", info.arch)).unwrap_or(0);
-    let computed = u64::from(info.n_layers).saturating_sub(guessing);
+    let computed = layers::n_computed(header, &info.arch, info.n_layers as usize);
     header.tensors.retain(|tensor| match tensor.part {
-        Part::Layer(i) | Part::Experts(i) => u64::from(i) < computed,
+        Part::Layer(i) | Part::Experts(i) => (i as usize) < computed,
         Part::Embedding | Part::Input | Part::Output | Part::Other => true,
     });
 }

@@ -5,8 +5,8 @@
 //! was taken. A machine without NVML is no error: the room is quiet then, the reading empty, and a
 //! driver that comes later is found. It promises that a value it gives was measured, that a card
 //! which hangs takes no other with it, and that one which falls off the bus is said to be gone and
-//! comes back when it does. For that NVML is started anew, during which no card is read: should the
-//! driver hang in just that, none is from then on. What the values mean to anybody is left to others.
+//! comes back when it does. For that NVML is started anew, during which no card is read: a driver
+//! that hangs in just that is the exception. What the values mean to anybody is left to others.
 
 mod nvml;
 mod selection;

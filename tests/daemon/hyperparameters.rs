@@ -3,11 +3,13 @@
 use crate::files::{check_file, check_header};
 use crate::fixture::{Gguf, Shape};
 
+/// Asserts that a model is refused in these words where a number of its header is another.
+fn number(key: &str, value: u32, words: &[&str]) {
+    check_header(|gguf| gguf.set_u32(&format!("llama.{key}"), value), words);
+}
+
 #[test]
 fn heads_and_rotations_that_do_not_fit_are_refused() {
-    let number = |key: &str, value: u32, words: &[&str]| {
-        check_header(|gguf| gguf.set_u32(&format!("llama.{key}"), value), words);
-    };
     number("attention.head_count_kv", 0, &["head_count_kv", "0", "4 heads"]);
     number("attention.head_count_kv", 3, &["head_count_kv", "3", "4 heads"]);
     number("rope.dimension_count", 15, &["dimension_count", "15", "even"]);
@@ -23,9 +25,6 @@ fn heads_and_rotations_that_do_not_fit_are_refused() {
 
 #[test]
 fn layers_and_experts_that_llama_cpp_asserts_on_are_refused() {
-    let number = |key: &str, value: u32, words: &[&str]| {
-        check_header(|gguf| gguf.set_u32(&format!("llama.{key}"), value), words);
-    };
     number("block_count", 513, &["block_count", "513", "512"]);
     number("block_count", 100, &["block_count", "100", "tensors"]);
     number("nextn_predict_layers", 7, &["nextn_predict_layers", "7", "3 layers"]);
@@ -45,9 +44,6 @@ fn layers_and_experts_that_llama_cpp_asserts_on_are_refused() {
 
 #[test]
 fn states_that_llama_cpp_divides_by_and_models_without_text_are_refused() {
-    let number = |key: &str, value: u32, words: &[&str]| {
-        check_header(|gguf| gguf.set_u32(&format!("llama.{key}"), value), words);
-    };
     number("wkv.head_size", 0, &["wkv.head_size", "0", "above zero"]);
     number("wkv.head_size", 63, &["wkv.head_size", "63", "embedding_length"]);
     for arch in ["clef", "pockettts"] {
