@@ -1,33 +1,32 @@
 //! A WebSocket daemon that serves a local language model and streams its tokens.
 //!
-//! The rooms, in reading order; each names only rooms above it, and `tests/tidy.rs` keeps it so:
+//! The modules in reading order. Each one may use only modules above it in this list;
+//! `docs/ARCHITECTURE.md` has the exact table and `tests/tidy` enforces it.
 //!
-//! | room | |
+//! | module | content |
 //! |---|---|
-//! | [`domain`] | the vocabulary of the house |
-//! | [`engine`] | who is served next, and one thread that computes it |
-//! | [`scripted`] | a model of paper, for tests |
-//! | `llama` | the real model, and the only room that names llama.cpp |
-//! | [`protocol`] | the whole wire on one page |
-//! | [`watchdog`] | whether the engine still gets on |
-//! | [`shutdown`] | signals |
-//! | `monitor` | what the graphics cards say |
-//! | [`server`] | sockets and pages |
-//! | [`config`] | what was typed, validated |
-//! | `app` | builds the rooms, joins them, drains them |
+//! | [`domain`] | the shared vocabulary: requests, parameters, outcomes, model and GPU facts |
+//! | [`engine`] | queue, scheduler and prefix cache; one thread that computes |
+//! | [`scripted`] | a deterministic fake model for tests |
+//! | `llama` | the real model on llama.cpp; the only `unsafe` code |
+//! | [`protocol`] | the WebSocket wire format |
+//! | [`watchdog`] | judges whether the engine makes progress |
+//! | `gpu` | reads NVIDIA GPUs through NVML |
+//! | [`server`] | sockets, HTTP pages, metrics |
+//! | [`cli`] | command-line arguments, validated |
+//! | `daemon` | builds the parts, connects them, shuts them down in order |
 
-#[cfg(all(feature = "llama", feature = "nvml"))]
-pub mod app;
 pub mod build_info;
-pub mod config;
+pub mod cli;
+#[cfg(all(feature = "llama", feature = "nvml"))]
+pub mod daemon;
 pub mod domain;
 pub mod engine;
+#[cfg(feature = "nvml")]
+pub mod gpu;
 #[cfg(feature = "llama")]
 pub mod llama;
-#[cfg(feature = "nvml")]
-pub mod monitor;
 pub mod protocol;
 pub mod scripted;
 pub mod server;
-pub mod shutdown;
 pub mod watchdog;

@@ -4,10 +4,10 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
-use inference_core::app;
-use inference_core::config::{Command, Config, Printable};
+use inference_core::cli::{Command, Config, Printable};
+use inference_core::daemon;
 
-/// `EX_USAGE` of sysexits.h, as are the codes of `app::AppError`.
+/// `EX_USAGE` of sysexits.h, as are the codes of `daemon::DaemonError`.
 const USAGE: u8 = 64;
 
 /// `EX_IOERR`.
@@ -16,11 +16,11 @@ const OUTPUT: u8 = 74;
 fn main() -> ExitCode {
     match Config::parse(std::env::args_os()) {
         Ok(Command::Print(what)) => print(&what),
-        Ok(Command::Serve(config)) => match app::run(&config) {
+        Ok(Command::Serve(config)) => match daemon::run(&config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(&error, error.exit_code()),
         },
-        Ok(Command::Plan(config, options)) => match app::plan(&config, &options) {
+        Ok(Command::Plan(config, options)) => match daemon::plan(&config, &options) {
             Ok(text) => print(&Printable::Help(text)),
             Err(error) => complain(&error, error.exit_code()),
         },
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 fn print(what: &Printable) -> ExitCode {
     let text = match what {
         Printable::Help(text) => text.clone(),
-        Printable::Version => app::version(),
+        Printable::Version => daemon::version(),
     };
     let mut stdout = io::stdout();
     match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {

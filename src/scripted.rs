@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use crate::domain::{Logprob, Message, Params, Prompt, Refusal, Token, TokenLogprobs};
 use crate::engine::{
-    Batch, Decode, Entry, GuessWanted, Interrupt, Limits, Model, Sampled, SeqId, Vocabulary,
+    Batch, BatchToken, DecodeOutcome, DraftRequest, Interrupt, Limits, Model, Sampled, SeqId,
+    Vocabulary,
 };
 
 /// The token that ends a generation.
@@ -29,8 +30,8 @@ pub const END: Token = 256;
 #[derive(Debug)]
 pub struct Scripted {
     limits: Limits,
-    kept_tokens: usize,
-    most_sequences: Option<usize>,
+    cacheable_tokens: usize,
+    max_sequences: Option<usize>,
     draft: Option<Draft>,
     pace: Pace,
     sequences: Vec<Vec<Token>>,
@@ -40,22 +41,22 @@ pub struct Scripted {
 impl Scripted {
     /// A model that computes steps as `pace` allows.
     pub fn new(limits: Limits, pace: Pace) -> Self {
-        let sequences = vec![Vec::new(); limits.n_slots + limits.n_kept];
-        let kept_tokens = limits.kv_tokens;
+        let sequences = vec![Vec::new(); limits.n_slots + limits.n_cache_seqs];
+        let cacheable_tokens = limits.kv_tokens;
         let last = Batch::default();
-        Self { limits, kept_tokens, most_sequences: None, draft: None, pace, sequences, last }
+        Self { limits, cacheable_tokens, max_sequences: None, draft: None, pace, sequences, last }
     }
 
-    /// The same, with room for the windows of `most_sequences`.
+    /// The same, with room for the windows of `max_sequences`.
     #[must_use]
-    pub fn with_windows(self, most_sequences: usize) -> Self {
-        Self { most_sequences: Some(most_sequences), ..self }
+    pub fn with_windows(self, max_sequences: usize) -> Self {
+        Self { max_sequences: Some(max_sequences), ..self }
     }
 
-    /// The same, where finished sequences may have `kept_tokens` while others run.
+    /// The same, where finished sequences may have `cacheable_tokens` while others run.
     #[must_use]
-    pub fn keeping(self, kept_tokens: usize) -> Self {
-        Self { kept_tokens, ..self }
+    pub fn keeping(self, cacheable_tokens: usize) -> Self {
+        Self { cacheable_tokens, ..self }
     }
 
     /// The same, with a draft model.
@@ -112,20 +113,20 @@ impl Model for Scripted {
         self.limits
     }
 
-    fn kept_tokens(&self) -> usize {
-        self.kept_tokens
+    fn cacheable_tokens(&self) -> usize {
+        self.cacheable_tokens
     }
 
-    fn most_sequences(&self) -> Option<usize> {
-        self.most_sequences
+    fn max_sequences(&self) -> Option<usize> {
+        self.max_sequences
     }
 
-    fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> Decode {
-        assert!(!batch.entries.is_empty() && batch.entries.len() <= self.limits.n_batch);
+    fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> DecodeOutcome {
+        assert!(!batch.tokens.is_empty() && batch.tokens.len() <= self.limits.n_batch);
         if !self.pace.wait(interrupt) {
-            return Decode::Cancelled;
+            return DecodeOutcome::Cancelled;
         }
-        for &Entry { token, pos, seq, .. } in &batch.entries {
+        for &BatchToken { token, pos, seq, .. } in &batch.tokens {
             assert!((seq as usize) < self.limits.n_slots, "sequence {seq} cannot be decoded");
             let tokens = &mut self.sequences[seq as usize];
             assert_eq!(pos, tokens.len(), "sequence {seq} goes on where it ended");
@@ -133,23 +134,24 @@ impl Model for Scripted {
         }
         assert!(self.n_held() <= self.limits.kv_tokens, "the KV cache is overfull");
         let held = self.sequences.iter().filter(|tokens| !tokens.is_empty()).count();
-        assert!(self.most_sequences.is_none_or(|most| held <= most), "{held} windows are held");
+        assert!(self.max_sequences.is_none_or(|most| held <= most), "{held} windows are held");
         self.last = batch.clone();
-        let fails =
-            |entry: &Entry| is_script(&self.sequences[entry.seq as usize], b"fail") && entry.output;
-        if batch.entries.iter().any(fails) {
-            return Decode::Failed("it was told to".to_owned());
+        let fails = |entry: &BatchToken| {
+            is_script(&self.sequences[entry.seq as usize], b"fail") && entry.output
+        };
+        if batch.tokens.iter().any(fails) {
+            return DecodeOutcome::Failed("it was told to".to_owned());
         }
-        Decode::Done
+        DecodeOutcome::Done
     }
 
     fn draft_tokens(&self) -> Option<usize> {
         self.draft.map(|draft| if draft == Draft::Ascii { 128 } else { 256 })
     }
 
-    fn guess(&mut self, wanted: &[GuessWanted<'_>], _: &Interrupt<'_>) -> Vec<Vec<Token>> {
+    fn draft(&mut self, wanted: &[DraftRequest<'_>], _: &Interrupt<'_>) -> Vec<Vec<Token>> {
         let off = Token::from(self.draft == Some(Draft::Wrong));
-        let guess = |&GuessWanted { tokens, n, .. }: &GuessWanted<'_>| {
+        let guess = |&DraftRequest { tokens, n, .. }: &DraftRequest<'_>| {
             (tokens.len()..tokens.len() + n).map(|i| walked(i) + off).collect()
         };
         wanted.iter().map(guess).collect()
@@ -168,7 +170,7 @@ impl Model for Scripted {
     }
 
     fn sample(&mut self, index: usize, script: &mut Script) -> Result<Sampled, String> {
-        let entry = self.last.entries[index];
+        let entry = self.last.tokens[index];
         assert!(entry.output, "entry {index} has no output");
         if script.has_no_numbers {
             return Err("all logits are NaN".to_owned());
@@ -186,7 +188,7 @@ impl Model for Scripted {
     }
 
     fn shareable(&self, seq: SeqId, n: usize) -> usize {
-        if self.limits.n_kept == 0 { 0 } else { n.min(self.sequences[seq as usize].len()) }
+        if self.limits.n_cache_seqs == 0 { 0 } else { n.min(self.sequences[seq as usize].len()) }
     }
 
     fn share(&mut self, from: SeqId, to: SeqId, n: usize) {

@@ -7,33 +7,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms it may name. `docs/ARCHITECTURE.md` explains the table.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("domain", &[]),
     ("build_info", &[]),
-    ("shutdown", &[]),
     ("engine", &["domain"]),
     ("protocol", &["domain"]),
     ("scripted", &["domain", "engine"]),
     ("llama", &["domain", "engine"]),
     ("watchdog", &["engine"]),
-    ("monitor", &["domain"]),
+    ("gpu", &["domain"]),
     ("server", &["domain", "engine", "protocol", "watchdog"]),
-    ("config", &["server", "domain"]),
-    (
-        "app",
-        &[
-            "build_info",
-            "config",
-            "domain",
-            "engine",
-            "llama",
-            "monitor",
-            "server",
-            "shutdown",
-            "watchdog",
-        ],
-    ),
-    ("main", &["app", "config"]),
+    ("cli", &["server", "domain"]),
+    ("daemon", &["build_info", "cli", "domain", "engine", "gpu", "llama", "server", "watchdog"]),
+    ("main", &["cli", "daemon"]),
 ];
 
 /// Names of libraries, and the rooms that may use them.
@@ -44,16 +30,16 @@ const LIBRARIES: [(&str, &[&str]); 16] = [
     ("jiff", &["llama"]),
     ("libc", &["llama"]),
     ("sysinfo", &["llama"]),
-    ("nvml_wrapper", &["monitor"]),
+    ("nvml_wrapper", &["gpu"]),
     ("prometheus_client", &["server"]),
-    ("serde", &["protocol", "app"]),
-    ("serde_json", &["protocol", "app"]),
+    ("serde", &["protocol", "daemon"]),
+    ("serde_json", &["protocol", "daemon"]),
     ("axum", &["server"]),
     ("hyper", &["server"]),
     ("tokio_tungstenite", &["server", "protocol"]),
-    ("clap", &["config"]),
-    ("indicatif", &["app"]),
-    ("anyhow", &["app", "main"]),
+    ("clap", &["cli"]),
+    ("indicatif", &["daemon"]),
+    ("anyhow", &["daemon", "main"]),
 ];
 
 /// Longest file. What is longer has two reasons to change.

@@ -11,7 +11,7 @@ use crate::domain::{MemoryPart, Prompt, Refusal, Request, Speculation, Token};
 
 use super::inbox::Inbox;
 use super::model::{CancelFlag, Vocabulary};
-use super::outbox::{Bell, Outbox};
+use super::outbox::{Notifier, Outbox};
 use super::slot::Job;
 use super::stats::{Snapshot, State, Stats};
 use super::tally::{Ending, Report};
@@ -34,7 +34,7 @@ pub struct Options {
     pub max_queue: usize,
     /// Bytes of ordinary memory for finished sequences that are kept beside the KV cache. While one
     /// is copied there may be that one more.
-    pub swap_bytes: usize,
+    pub cache_ram_bytes: usize,
     /// How long a client may leave its outbox full.
     pub slow_client_grace: Duration,
     /// How long a step may take while somebody is streaming.
@@ -44,7 +44,7 @@ pub struct Options {
     /// Tokens are guessed where that promises more than so many percent of the rate without. What
     /// is known of costs and chances is known roughly, so a little more than 100; with 0 as many
     /// as possible are, whatever they cost.
-    pub guess_margin_percent: u32,
+    pub speculation_margin_percent: u32,
 }
 
 /// What the handles and the thread share.
@@ -84,14 +84,14 @@ impl EngineHandle {
         &self,
         request: Request,
         received: Instant,
-        bell: Arc<Bell>,
+        notifier: Arc<Notifier>,
         is_newcomer: bool,
     ) -> Result<Ticket, Refusal> {
         let Shared { stats, inbox, .. } = &*self.shared;
         let tokens = self
             .admit(&request, is_newcomer)
             .inspect_err(|refusal| stats.tally.count(refusal.into()))?;
-        let outbox = Arc::new(Outbox::new(bell, inbox.clone()));
+        let outbox = Arc::new(Outbox::new(notifier, inbox.clone()));
         let flag = CancelFlag::default();
         let ticket = Ticket::new(
             outbox.clone(),
@@ -135,8 +135,8 @@ impl EngineHandle {
     }
 
     /// Bytes of ordinary memory for finished sequences that are kept beside the KV cache.
-    pub fn swap_bytes(&self) -> usize {
-        self.shared.options.swap_bytes
+    pub fn cache_ram_bytes(&self) -> usize {
+        self.shared.options.cache_ram_bytes
     }
 
     /// Refuses everything new and everything that waits; what runs may finish.

@@ -22,7 +22,7 @@ struct Contents {
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     contents: Mutex<Contents>,
-    bell: Condvar,
+    notifier: Condvar,
 }
 
 impl Inbox {
@@ -34,7 +34,7 @@ impl Inbox {
             job.end_unstarted(Instant::now(), End::Failed(failure));
         } else {
             contents.jobs.push(job);
-            self.bell.notify_one();
+            self.notifier.notify_one();
         }
     }
 
@@ -52,7 +52,7 @@ impl Inbox {
     /// Asks the engine to look around: something was cancelled, emptied, or shall end.
     pub(super) fn ring(&self) {
         self.lock().rung = true;
-        self.bell.notify_one();
+        self.notifier.notify_one();
     }
 
     /// Takes what has arrived, without waiting.
@@ -66,10 +66,10 @@ impl Inbox {
         let contents = self.lock();
         let mut contents = match limit {
             None => {
-                self.bell.wait_while(contents, is_quiet).unwrap_or_else(PoisonError::into_inner)
+                self.notifier.wait_while(contents, is_quiet).unwrap_or_else(PoisonError::into_inner)
             }
             Some(limit) => {
-                self.bell
+                self.notifier
                     .wait_timeout_while(contents, limit, is_quiet)
                     .unwrap_or_else(PoisonError::into_inner)
                     .0

@@ -24,11 +24,11 @@ mod ticket;
 
 pub use handle::{EngineHandle, Options};
 pub use model::{
-    Batch, CancelFlag, DRAFT_READS, Decode, Entry, GuessWanted, Interrupt, Limits, Model, Sampled,
-    SeqId, Vocabulary,
+    Batch, BatchToken, CancelFlag, DRAFT_PREFILL_TOKENS, DecodeOutcome, DraftRequest, Interrupt,
+    Limits, Model, Sampled, SeqId, Vocabulary,
 };
-pub use outbox::Bell;
-pub use speculation::most_guesses;
+pub use outbox::Notifier;
+pub use speculation::max_draft_tokens;
 pub use stats::{Phase, Snapshot, State};
 pub use tally::{Distribution, Ending, Report};
 pub use thread::{Engine, LoadProgress, Loaded};

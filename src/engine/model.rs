@@ -15,7 +15,7 @@ pub type SeqId = u32;
 /// Tokens of all texts together that a draft model reads at a call: what a long prompt has it catch
 /// up with shall hold up no step for long. A small model on a CPU reads so many in less time than a
 /// step of the large one takes.
-pub const DRAFT_READS: usize = 16;
+pub const DRAFT_PREFILL_TOKENS: usize = 16;
 
 /// What a model can hold and compute at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,19 +24,19 @@ pub struct Limits {
     pub n_batch: usize,
     /// Sequences that may be decoded: ids `0..n_slots`.
     pub n_slots: usize,
-    /// Further ids, `n_slots..n_slots + n_kept`, which only keep finished sequences for reuse.
+    /// Further ids, `n_slots..n_slots + n_cache_seqs`, which only keep finished sequences for reuse.
     /// 0 where the model's memory cannot be shared.
-    pub n_kept: usize,
+    pub n_cache_seqs: usize,
     /// Tokens the KV cache holds in all.
     pub kv_tokens: usize,
     /// Most outputs of a step beyond one for each slot: guessed tokens that the model computes
     /// and can take back. 0 where it cannot.
-    pub n_guesses: usize,
+    pub n_draft: usize,
 }
 
 /// One token of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
+pub struct BatchToken {
     /// The token.
     pub token: Token,
     /// Its position in the sequence.
@@ -51,7 +51,7 @@ pub struct Entry {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
     /// The tokens, each sequence's in ascending position.
-    pub entries: Vec<Entry>,
+    pub tokens: Vec<BatchToken>,
 }
 
 /// Set once, when nobody wants the result of a request any more.
@@ -88,7 +88,7 @@ impl Interrupt<'_> {
 
 /// How a step ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decode {
+pub enum DecodeOutcome {
     /// Computed.
     Done,
     /// Given up because the interrupt was due. Parts of the batch may be in the KV cache.
@@ -99,7 +99,7 @@ pub enum Decode {
 
 /// A text whose next tokens another, smaller model shall guess.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GuessWanted<'a> {
+pub struct DraftRequest<'a> {
     /// Its sequence.
     pub seq: SeqId,
     /// The whole text, the last token included, which is not computed yet.
@@ -127,7 +127,7 @@ pub trait Model {
 
     /// Tokens of finished sequences that may stay in the KV cache while a new request runs. Keeping
     /// them there saves the reading of prompts and can slow every step.
-    fn kept_tokens(&self) -> usize {
+    fn cacheable_tokens(&self) -> usize {
         self.limits().kv_tokens
     }
 
@@ -135,12 +135,12 @@ pub trait Model {
     /// lengths; `None` where room is a matter of tokens alone. Layers that see a window have cells
     /// for so many windows, and one that two sequences hold is not given back when both have moved
     /// on, so where there is a limit none is to be shared for longer than it takes to hand it over.
-    fn most_sequences(&self) -> Option<usize> {
+    fn max_sequences(&self) -> Option<usize> {
         None
     }
 
     /// Computes one step. May end early once `interrupt` is due.
-    fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> Decode;
+    fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> DecodeOutcome;
 
     /// Tokens that the draft model, which guesses, has as well: those below this one. `None` where there is
     /// no draft model.
@@ -149,9 +149,9 @@ pub trait Model {
     }
 
     /// Asks the draft model, which has all tokens of these texts, how each goes on: as many tokens as
-    /// wanted, or fewer where it does not know yet. It reads at most [`DRAFT_READS`] tokens at a call and guesses when it is
+    /// wanted, or fewer where it does not know yet. It reads at most [`DRAFT_PREFILL_TOKENS`] tokens at a call and guesses when it is
     /// through. May end early, with fewer, once `interrupt` is due.
-    fn guess(&mut self, wanted: &[GuessWanted<'_>], interrupt: &Interrupt<'_>) -> Vec<Vec<Token>> {
+    fn draft(&mut self, wanted: &[DraftRequest<'_>], interrupt: &Interrupt<'_>) -> Vec<Vec<Token>> {
         let _ = interrupt;
         vec![Vec::new(); wanted.len()]
     }

@@ -44,15 +44,15 @@ impl Delivery {
 
 /// Wakes the one task that writes to a client, whichever of its requests there is news of.
 #[derive(Debug, Default)]
-pub struct Bell {
-    news: Notify,
+pub struct Notifier {
+    routine: Notify,
     urgent: Notify,
 }
 
-impl Bell {
+impl Notifier {
     /// Waits for what is not urgent. Who waits a little before asking finds more text at once.
-    pub async fn news(&self) {
-        self.news.notified().await;
+    pub async fn routine(&self) {
+        self.routine.notified().await;
     }
 
     /// Waits for the first text of a request, or for its end: what a client waits for.
@@ -82,20 +82,20 @@ struct Contents {
 #[derive(Debug)]
 pub(super) struct Outbox {
     contents: Mutex<Contents>,
-    bell: Arc<Bell>,
+    notifier: Arc<Notifier>,
     /// Rung when a full outbox is emptied, for an engine that has nothing else to do.
     inbox: Arc<Inbox>,
 }
 
 impl Outbox {
-    pub(super) fn new(bell: Arc<Bell>, inbox: Arc<Inbox>) -> Self {
-        Self { contents: Mutex::default(), bell, inbox }
+    pub(super) fn new(notifier: Arc<Notifier>, inbox: Arc<Inbox>) -> Self {
+        Self { contents: Mutex::default(), notifier, inbox }
     }
 
     /// Says that the request waits at `position`.
     pub(super) fn queued(&self, position: usize) {
         self.lock().pending.queued = Some(position);
-        self.bell.news.notify_one();
+        self.notifier.routine.notify_one();
     }
 
     /// Says how much of the prompt has been read; see [`Self::ring`].
@@ -124,8 +124,8 @@ impl Outbox {
     pub(super) fn ring(&self) {
         let unheard = self.lock().unheard.take();
         match unheard {
-            Some(Unheard::News) => self.bell.news.notify_one(),
-            Some(Unheard::FirstText) => self.bell.urgent.notify_one(),
+            Some(Unheard::News) => self.notifier.routine.notify_one(),
+            Some(Unheard::FirstText) => self.notifier.urgent.notify_one(),
             None => {}
         }
     }
@@ -136,7 +136,7 @@ impl Outbox {
         debug_assert!(contents.pending.outcome.is_none(), "a request ends once");
         contents.pending.outcome = Some(outcome);
         drop(contents);
-        self.bell.urgent.notify_one();
+        self.notifier.urgent.notify_one();
     }
 
     /// Whether more is waiting than should: the slot is to be parked.
@@ -175,9 +175,9 @@ mod tests {
 
     #[test]
     fn the_first_text_and_the_end_ring_apart_from_text_that_may_wait() {
-        let bell = Arc::new(Bell::default());
-        let outbox = Outbox::new(bell.clone(), Arc::new(Inbox::default()));
-        let is_urgent = || bell.urgent().now_or_never().is_some();
+        let notifier = Arc::new(Notifier::default());
+        let outbox = Outbox::new(notifier.clone(), Arc::new(Inbox::default()));
+        let is_urgent = || notifier.urgent().now_or_never().is_some();
         let chosen = Logprob { token: 1, bytes: vec![0xf0], logprob: -1.0 };
         outbox.progress(1, 2);
         outbox.ring();

@@ -58,15 +58,15 @@ pub(super) struct PrefixCache {
     /// How many have a copy in ordinary memory, and the bytes of these.
     copied: (usize, usize),
     /// Most bytes of copies.
-    swap_bytes: usize,
+    cache_ram_bytes: usize,
     clock: u64,
 }
 
 impl PrefixCache {
-    /// A cache that may use the sequence ids of `ids`, and `swap_bytes` of ordinary memory.
-    pub(super) fn new(ids: std::ops::Range<SeqId>, swap_bytes: usize) -> Self {
+    /// A cache that may use the sequence ids of `ids`, and `cache_ram_bytes` of ordinary memory.
+    pub(super) fn new(ids: std::ops::Range<SeqId>, cache_ram_bytes: usize) -> Self {
         let (kept, free) = (Vec::new(), ids.rev().collect());
-        Self { kept, free, n_tokens: 0, copied: (0, 0), swap_bytes, clock: 0 }
+        Self { kept, free, n_tokens: 0, copied: (0, 0), cache_ram_bytes, clock: 0 }
     }
 
     /// Tokens that are kept in the KV cache; a prefix that two share is counted twice.
@@ -119,7 +119,7 @@ impl PrefixCache {
         let seq = self.free.pop()?;
         self.clock += 1;
         self.n_tokens += tokens.len();
-        let (key, last_used, may_leave) = (self.clock, self.clock, self.swap_bytes > 0);
+        let (key, last_used, may_leave) = (self.clock, self.clock, self.cache_ram_bytes > 0);
         let tokens = tokens.to_vec();
         self.kept.push(Kept { key, tokens, seq: Some(seq), copy: None, last_used, may_leave });
         Some(seq)
@@ -180,7 +180,7 @@ impl PrefixCache {
     /// but a little of its end.
     pub(super) fn is_nearly_held(&self, key: Key) -> bool {
         let Some(kept) = self.look_at(key) else { return false };
-        let is_short = self.copied.1 > self.swap_bytes / 2;
+        let is_short = self.copied.1 > self.cache_ram_bytes / 2;
         let few = if is_short { usize::MAX } else { FEW_TOKENS };
         let most = kept.tokens.len() - few.min(kept.tokens.len() / SMALL_PART);
         self.kept.iter().any(|other| {
@@ -201,14 +201,14 @@ impl PrefixCache {
     }
 
     /// Most bytes an entry may have to be swapped out.
-    pub(super) fn swap_bytes(&self) -> usize {
-        self.swap_bytes
+    pub(super) fn cache_ram_bytes(&self) -> usize {
+        self.cache_ram_bytes
     }
 
     /// Whether one more copy of `bytes` has room beside the others.
     pub(super) fn has_swap_room(&self, bytes: usize) -> bool {
         let (n, held) = self.copied;
-        n < MOST_COPIED && held.saturating_add(bytes) <= self.swap_bytes
+        n < MOST_COPIED && held.saturating_add(bytes) <= self.cache_ram_bytes
     }
 
     /// Gives up copies, those of the least recently used entries first, until one more of `bytes`

@@ -71,7 +71,7 @@ impl<M: Model> Scheduler<M> {
         let limits = model.limits();
         stats.slots.store(limits.n_slots, Relaxed);
         stats.kv_total_tokens.store(limits.kv_tokens, Relaxed);
-        let keeping = limits.n_slots as SeqId..(limits.n_slots + limits.n_kept) as SeqId;
+        let keeping = limits.n_slots as SeqId..(limits.n_slots + limits.n_cache_seqs) as SeqId;
         Self {
             model,
             vocabulary,
@@ -80,10 +80,10 @@ impl<M: Model> Scheduler<M> {
             stats,
             queue: WaitQueue::default(),
             slots: (0..limits.n_slots).map(|_| None).collect(),
-            cache: PrefixCache::new(keeping, options.swap_bytes),
+            cache: PrefixCache::new(keeping, options.cache_ram_bytes),
             budget: StepBudget::new(options.step_target, limits.n_batch),
             until_pass: 0,
-            speculator: Speculator::new(options.guess_margin_percent),
+            speculator: Speculator::new(options.speculation_margin_percent),
             guess_turn: 0,
             admissions: 0,
             is_crowded: false,
@@ -177,7 +177,7 @@ impl<M: Model> Scheduler<M> {
             if let Some(seq) = self.cache.park(kept) {
                 self.model.share(slot.seq, seq, slot.computed);
                 self.is_crowded = true;
-                self.is_uncopied = self.options.swap_bytes > 0;
+                self.is_uncopied = self.options.cache_ram_bytes > 0;
             }
         }
         self.release(slot, now, end);

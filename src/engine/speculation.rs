@@ -37,7 +37,7 @@ const GUESSES_A_SLOT: u32 = 3;
 const MOST_GUESSES: u32 = 48;
 
 /// Most tokens that are guessed in a step of `slots` slots.
-pub fn most_guesses(slots: u32) -> u32 {
+pub fn max_draft_tokens(slots: u32) -> u32 {
     const ONE_TEXT: u32 = SIZES[SIZES.len() - 1] as u32;
     slots.saturating_mul(GUESSES_A_SLOT).clamp(ONE_TEXT, MOST_GUESSES)
 }

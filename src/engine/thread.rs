@@ -15,7 +15,7 @@ use crate::domain::{Failure, MemoryPart};
 
 use super::handle::{EngineHandle, Options, Shared};
 use super::inbox::Inbox;
-use super::model::{CancelFlag, Decode, Model, Vocabulary};
+use super::model::{CancelFlag, DecodeOutcome, Model, Vocabulary};
 use super::scheduler::{Patience, Scheduler};
 use super::stats::{State, Stats};
 
@@ -193,7 +193,7 @@ fn serve<M: Model>(shared: &Shared, scheduler: &mut Scheduler<M>) {
         let drafting = step.drafting();
         let result = scheduler.decode(&step, stopping);
         let decoded = Instant::now();
-        stats.step_ends(matches!(result, Decode::Done));
+        stats.step_ends(matches!(result, DecodeOutcome::Done));
         scheduler.commit(&step, result, began, decoded);
         let scheduling = (planned - now).saturating_sub(drafting);
         stats.step_took([scheduling, drafting, decoded - planned, decoded.elapsed()]);

@@ -32,7 +32,7 @@ impl Ticket {
         Self { outbox, canceller, stats, first_text: FirstText { received, sent: None } }
     }
 
-    /// Takes what is new; never waits. The [`Bell`](super::Bell) given at submission tells when to look.
+    /// Takes what is new; never waits. The [`Notifier`](super::Notifier) given at submission tells when to look.
     pub fn take(&mut self) -> Delivery {
         self.outbox.take()
     }

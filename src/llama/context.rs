@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_sys_2 as sys;
 
-use crate::engine::{Batch, Decode, Entry, Interrupt, SeqId};
+use crate::engine::{Batch, BatchToken, DecodeOutcome, Interrupt, SeqId};
 
 use super::offload::KvType;
 
@@ -20,7 +20,7 @@ use super::offload::KvType;
 const MAX_SEQUENCES: u32 = 256;
 
 /// Ids that only keep sequences beside `n_slots` that can be decoded; one is the stopover.
-pub(super) fn n_kept(n_slots: u32) -> u32 {
+pub(super) fn n_cache_seqs(n_slots: u32) -> u32 {
     MAX_SEQUENCES.saturating_sub(n_slots + 1)
 }
 
@@ -115,10 +115,10 @@ impl Context {
     }
 
     /// Computes one step.
-    pub(super) fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> Decode {
+    pub(super) fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> DecodeOutcome {
         self.outputs.clear();
         if let Err(reason) = self.fill(batch) {
-            return Decode::Failed(reason);
+            return DecodeOutcome::Failed(reason);
         }
         self.interrupt.store(ptr::from_ref(interrupt).cast_mut().cast(), Ordering::Release);
         // SAFETY: the batch was made for this context and filled with checked entries; it has at
@@ -142,20 +142,22 @@ impl Context {
         }
         self.interrupt.store(ptr::null_mut(), Ordering::Release);
         match code {
-            0 => Decode::Done,
-            2 => Decode::Cancelled,
-            1 => Decode::Failed("llama.cpp found no room in the KV cache".to_owned()),
-            code => Decode::Failed(format!("llama.cpp could not compute the step (code {code})")),
+            0 => DecodeOutcome::Done,
+            2 => DecodeOutcome::Cancelled,
+            1 => DecodeOutcome::Failed("llama.cpp found no room in the KV cache".to_owned()),
+            code => {
+                DecodeOutcome::Failed(format!("llama.cpp could not compute the step (code {code})"))
+            }
         }
     }
 
     /// Copies `batch` into llama.cpp's.
     fn fill(&mut self, batch: &Batch) -> Result<(), String> {
-        let n_outputs = batch.entries.iter().filter(|entry| entry.output).count();
+        let n_outputs = batch.tokens.iter().filter(|entry| entry.output).count();
         // llama.cpp's `n_batch` is no more than its cells.
         let n_batch = self.options.n_ubatch.min(self.options.kv_tokens);
-        if batch.entries.is_empty()
-            || batch.entries.len() > n_batch as usize
+        if batch.tokens.is_empty()
+            || batch.tokens.len() > n_batch as usize
             || n_outputs > self.options.n_outputs as usize
         {
             return Err("a step of impossible size was planned".to_owned());
@@ -163,7 +165,7 @@ impl Context {
         let raw = self.batch.as_ptr();
         // SAFETY: the batch is ours alone.
         unsafe { sys::llama_batch_ext_clear(raw) };
-        for (i, &Entry { token, pos, seq, output }) in batch.entries.iter().enumerate() {
+        for (i, &BatchToken { token, pos, seq, output }) in batch.tokens.iter().enumerate() {
             let is_token = usize::try_from(token).is_ok_and(|id| id < self.n_vocab);
             let pos = i32::try_from(pos).ok().filter(|_| is_token && seq < self.options.n_slots);
             let Some(pos) = pos else {

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use llama_cpp_sys_2 as sys;
 
 use super::error::one_line;
-use super::offload::Card;
+use super::offload::GpuDevice;
 
 /// PCI bus ids of the cards that can compute, in llama.cpp's order; none in a build for the CPU.
 pub fn gpu_bus_ids() -> Vec<String> {
@@ -16,13 +16,13 @@ pub fn gpu_bus_ids() -> Vec<String> {
 }
 
 /// The cards that can compute, with what is free on each now, in llama.cpp's order.
-pub fn cards() -> Vec<Card> {
+pub fn gpu_devices() -> Vec<GpuDevice> {
     // SAFETY: counts the devices of the backends that are linked in; no precondition.
     let n = unsafe { sys::ggml_backend_dev_count() };
     (0..n).filter_map(card).collect()
 }
 
-fn card(index: usize) -> Option<Card> {
+fn card(index: usize) -> Option<GpuDevice> {
     let (mut free, mut total) = (0, 0);
     // SAFETY: the index is below the count of devices, which only grows; the memory function
     // fills the two numbers, and name and description are C strings that the backend keeps.
@@ -37,7 +37,7 @@ fn card(index: usize) -> Option<Card> {
     let name = one_line(&name.to_string_lossy());
     let is_card =
         matches!(kind, sys::GGML_BACKEND_DEVICE_TYPE_GPU | sys::GGML_BACKEND_DEVICE_TYPE_IGPU);
-    is_card.then_some(Card { name, device, free: free as u64 })
+    is_card.then_some(GpuDevice { name, device, free: free as u64 })
 }
 
 /// Where the card at `index` sits; `None` for other devices, and where the backend does not know.

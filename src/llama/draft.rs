@@ -9,7 +9,10 @@ use std::sync::Arc;
 use llama_cpp_2::model::LlamaModel;
 
 use crate::domain::Token;
-use crate::engine::{Batch, DRAFT_READS, Decode, Entry, GuessWanted, Interrupt, SeqId, Vocabulary};
+use crate::engine::{
+    Batch, BatchToken, DRAFT_PREFILL_TOKENS, DecodeOutcome, DraftRequest, Interrupt, SeqId,
+    Vocabulary,
+};
 
 use super::candidates;
 use super::context::{Context, ContextOptions};
@@ -61,22 +64,22 @@ impl DraftModel {
         (self.n_failures < MOST_FAILURES).then_some(self.n_shared)
     }
 
-    /// See [`crate::engine::Model::guess`].
-    pub(super) fn guess(
+    /// See [`crate::engine::Model::draft`].
+    pub(super) fn draft(
         &mut self,
-        wanted: &[GuessWanted<'_>],
+        wanted: &[DraftRequest<'_>],
         interrupt: &Interrupt<'_>,
     ) -> Vec<Vec<Token>> {
         let mut texts: Vec<Text> = wanted
             .iter()
-            .map(|&GuessWanted { seq, tokens, n }| Text {
+            .map(|&DraftRequest { seq, tokens, n }| Text {
                 seq,
                 tokens: tokens.to_vec(),
                 n_given: tokens.len(),
                 goal: tokens.len() + n,
             })
             .collect();
-        let mut reads = DRAFT_READS;
+        let mut reads = DRAFT_PREFILL_TOKENS;
         let n_failures = self.n_failures;
         while self.advance(&mut texts, &mut reads, interrupt) {}
         if self.n_failures == n_failures {
@@ -133,23 +136,28 @@ impl DraftModel {
             for pos in from..upto {
                 let output = pos + 1 == text.tokens.len();
                 if output {
-                    outputs.push((batch.entries.len(), i));
+                    outputs.push((batch.tokens.len(), i));
                 }
-                batch.entries.push(Entry { token: text.tokens[pos], pos, seq: text.seq, output });
+                batch.tokens.push(BatchToken {
+                    token: text.tokens[pos],
+                    pos,
+                    seq: text.seq,
+                    output,
+                });
             }
         }
-        if batch.entries.is_empty() {
+        if batch.tokens.is_empty() {
             return false;
         }
         match self.context.decode(&batch, interrupt) {
-            Decode::Done => {}
-            Decode::Cancelled => {
+            DecodeOutcome::Done => {}
+            DecodeOutcome::Cancelled => {
                 for (seq, held) in self.held.iter().enumerate() {
                     self.context.truncate(seq as SeqId, held.len());
                 }
                 return false;
             }
-            Decode::Failed(reason) => {
+            DecodeOutcome::Failed(reason) => {
                 self.n_failures += 1;
                 let is_last = self.n_failures == MOST_FAILURES;
                 let end = if is_last { " and guesses no more" } else { "" };
@@ -161,7 +169,7 @@ impl DraftModel {
                 return false;
             }
         }
-        for &Entry { token, seq, .. } in &batch.entries {
+        for &BatchToken { token, seq, .. } in &batch.tokens {
             self.held[seq as usize].push(token);
         }
         for &(index, i) in &outputs {

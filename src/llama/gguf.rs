@@ -24,26 +24,26 @@ pub(super) struct Header {
     /// What is known of the vocabulary's tokens, where there are any.
     pub(super) tokens: Option<Tokens>,
     /// How much of the file there is.
-    pub(super) extent: Extent,
+    pub(super) extent: FileExtent,
 }
 
 /// How much of a file there is, or of several together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Extent {
+pub struct FileExtent {
     /// Bytes that are there, no more than are needed.
     pub present: u64,
     /// Bytes that header and tensors need.
     pub needed: u64,
 }
 
-impl Extent {
+impl FileExtent {
     /// Whether nothing is missing.
     pub fn is_whole(self) -> bool {
         self.present >= self.needed
     }
 }
 
-impl std::ops::AddAssign for Extent {
+impl std::ops::AddAssign for FileExtent {
     fn add_assign(&mut self, other: Self) {
         self.present = self.present.saturating_add(other.present);
         self.needed = self.needed.saturating_add(other.needed);
@@ -178,7 +178,7 @@ impl Header {
     pub(super) fn of(entries: &[(&str, Value)]) -> Self {
         let metadata = entries.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
         let metadata = metadata.collect();
-        Self { metadata, tensors: Vec::new(), tokens: None, extent: Extent::default() }
+        Self { metadata, tensors: Vec::new(), tokens: None, extent: FileExtent::default() }
     }
 
     /// Reads the header of a file of `size` bytes, whose tensors may be missing.
@@ -259,14 +259,14 @@ impl Header {
         if let Some(name) = repeated(&tensors) {
             return broken(format!("its header is broken: it names tensor {name} twice"));
         }
-        let mut header = Self { metadata, tensors, tokens, extent: Extent::default() };
-        let needed = header.place(input.at)?;
-        header.extent = Extent { present: needed.min(input.size), needed };
+        let mut header = Self { metadata, tensors, tokens, extent: FileExtent::default() };
+        let needed = header.plan_offload(input.at)?;
+        header.extent = FileExtent { present: needed.min(input.size), needed };
         Ok(header)
     }
 
     /// Places the tensors behind a header that ends at `header_end`; where the last of them ends.
-    fn place(&mut self, header_end: u64) -> Result<u64, Problem> {
+    fn plan_offload(&mut self, header_end: u64) -> Result<u64, Problem> {
         let alignment = self.unsigned("general.alignment").unwrap_or(DEFAULT_ALIGNMENT);
         if !alignment.is_power_of_two() || !(DEFAULT_ALIGNMENT..=MAX_ALIGNMENT).contains(&alignment)
         {

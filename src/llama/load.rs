@@ -12,13 +12,15 @@ use crate::engine::{LoadProgress, Loaded};
 use super::attention::Situation;
 use super::context::{self, Context, ContextOptions};
 use super::deviation;
-use super::devices::cards;
+use super::devices::gpu_devices;
 use super::draft::{DraftModel, may_be_same, shared_tokens};
 use super::error::LoadError;
 use super::logs::{Buffer, take_buffers, take_complaints};
 use super::model::{LlamaCpp, Retention};
-use super::offload::{Behind, Card, Demand, KvType, Placement, Wanted, Where, arrange};
-use super::source::Description;
+use super::offload::{
+    Behind, Demand, DevicePlan, GpuDevice, KvType, OffloadPlan, OffloadTarget, arrange,
+};
+use super::source::ModelDescription;
 use super::vocabulary::LlamaVocabulary;
 use super::weights::{Weights, weights};
 
@@ -28,7 +30,7 @@ pub struct Options {
     /// How the KV cache stores its numbers.
     pub kv_type: KvType,
     /// How many layers shall lie on graphics cards.
-    pub gpu_layers: Wanted,
+    pub gpu_layers: OffloadTarget,
     /// Bytes of each card that stay free.
     pub vram_reserve: u64,
     /// Tokens of the KV cache, for all slots together.
@@ -37,7 +39,7 @@ pub struct Options {
     pub parallel: u32,
     /// Most tokens of one step.
     pub ubatch: u32,
-    /// Most tokens that are guessed ahead in a step, at most [`crate::engine::most_guesses`].
+    /// Most tokens that are guessed ahead in a step, at most [`crate::engine::max_draft_tokens`].
     pub guesses: u32,
     /// Threads that compute.
     pub threads: u32,
@@ -62,31 +64,31 @@ const OUT_OF_MEMORY: [&str; 5] =
 
 /// Loads a model, and the draft model that is to guess for it, and makes them ready to compute, on
 /// the calling thread, which they then belong to.
-/// Where a card has less room than `placement` counted on, it is tried again with fewer layers
+/// Where a card has less room than `offload_plan` counted on, it is tried again with fewer layers
 /// there, and the log says so.
 ///
 /// # Errors
 /// [`LoadError`]; llama.cpp's own words are part of it.
 pub fn load(
-    description: &Description,
-    draft: Option<&Description>,
+    description: &ModelDescription,
+    draft: Option<&ModelDescription>,
     options: Options,
-    placement: Placement,
+    offload_plan: OffloadPlan,
     progress: &LoadProgress,
 ) -> Result<Loaded<LlamaCpp>, LoadError> {
     BACKEND.get_or_init(|| LlamaBackend::init().ok());
-    let bytes = |description: &Description| description.extent.needed as f32;
+    let bytes = |description: &ModelDescription| description.extent.needed as f32;
     let (own, drafts) = (bytes(description), draft.map_or(0.0, bytes));
     let (progress, draft_progress) = progress.split_at(own / (own + drafts));
-    let (mut placement, mut known_cards) = (placement, None);
+    let (mut offload_plan, mut known_cards) = (offload_plan, None);
     let (context, vocabulary, retention) = loop {
-        match attempt(description, options, &placement, &progress) {
-            Err(LoadError::Resources { reason, .. }) if placement.gpu_layers > 0 => {
-                let cards = known_cards.get_or_insert_with(cards);
-                let next = step_down(description, options, &placement, cards);
-                let (from, to) = (on_cards(&placement), on_cards(&next));
+        match attempt(description, options, &offload_plan, &progress) {
+            Err(LoadError::Resources { reason, .. }) if offload_plan.gpu_layers > 0 => {
+                let cards = known_cards.get_or_insert_with(gpu_devices);
+                let next = step_down(description, options, &offload_plan, cards);
+                let (from, to) = (on_cards(&offload_plan), on_cards(&next));
                 tracing::warn!("{from} do not fit ({reason}); trying {to}");
-                placement = next;
+                offload_plan = next;
             }
             other => break other?,
         }
@@ -97,48 +99,50 @@ pub fn load(
     Ok(Loaded { model, vocabulary })
 }
 
-/// Where to try next what did not fit at `placement`, after which less is counted on of `cards`.
+/// Where to try next what did not fit at `offload_plan`, after which less is counted on of `cards`.
 fn step_down(
-    description: &Description,
+    description: &ModelDescription,
     options: Options,
-    placement: &Placement,
-    cards: &mut [Card],
-) -> Placement {
-    placement.count_on_less(cards, options.vram_reserve, STEP_DOWN.into());
-    let n = placement.gpu_layers;
+    offload_plan: &OffloadPlan,
+    cards: &mut [GpuDevice],
+) -> OffloadPlan {
+    offload_plan.count_on_less(cards, options.vram_reserve, STEP_DOWN.into());
+    let n = offload_plan.gpu_layers;
     let wanted = match options.gpu_layers {
         // Experts may be what has to leave a card first.
-        Wanted::Auto => Wanted::Auto,
-        Wanted::All | Wanted::Layers(_) => Wanted::Layers(n - (n / STEP_DOWN).max(1)),
+        OffloadTarget::Auto => OffloadTarget::Auto,
+        OffloadTarget::All | OffloadTarget::Layers(_) => {
+            OffloadTarget::Layers(n - (n / STEP_DOWN).max(1))
+        }
     };
-    place(description, &Options { gpu_layers: wanted, ..options }, cards)
+    plan_offload(description, &Options { gpu_layers: wanted, ..options }, cards)
 }
 
 /// What of a model lies on cards, in words.
-fn on_cards(placement: &Placement) -> String {
-    let experts = match placement.cpu_expert_layers {
+fn on_cards(offload_plan: &OffloadPlan) -> String {
+    let experts = match offload_plan.cpu_expert_layers {
         0 => String::new(),
         n => format!(" without the experts of {n}"),
     };
-    format!("{} layers{experts} on the cards", placement.gpu_layers)
+    format!("{} layers{experts} on the cards", offload_plan.gpu_layers)
 }
 
-/// Loads the model alone, as `placement` has it.
+/// Loads the model alone, as `offload_plan` has it.
 fn attempt(
-    description: &Description,
+    description: &ModelDescription,
     options: Options,
-    placement: &Placement,
+    offload_plan: &OffloadPlan,
     progress: &LoadProgress,
 ) -> Result<(Context, Arc<LlamaVocabulary>, Retention), LoadError> {
     let name = description.source.name();
     take_complaints();
     take_buffers();
     let Weights { model, given_back } =
-        loaded(weights(description, placement, progress), &name, progress)?;
+        loaded(weights(description, offload_plan, progress), &name, progress)?;
     let model = Arc::new(model);
     refuse_what_cannot_generate(&model, &name)?;
     let vocabulary = Arc::new(LlamaVocabulary::new(model.clone()));
-    let is_offloaded = placement.gpu_layers > 0;
+    let is_offloaded = offload_plan.gpu_layers > 0;
     let flash_attention = flash(description, &options, is_offloaded);
     let has_few_cells =
         description.sizes.has_few_cells(&demand(&options, flash_attention != Some(false)));
@@ -156,24 +160,24 @@ fn attempt(
         );
         LoadError::Resources { model: name, reason }
     })?;
-    progress.memory(compare(placement, &take_buffers(), given_back));
-    progress.offloaded(placement.gpu_layers);
+    progress.memory(compare(offload_plan, &take_buffers(), given_back));
+    progress.offloaded(offload_plan.gpu_layers);
     Ok((context, vocabulary, retention))
 }
 
 /// The draft model lies with the processor: the memory of a card serves the model better.
 fn load_draft(
-    description: &Description,
+    description: &ModelDescription,
     vocabulary: &LlamaVocabulary,
     options: Options,
     progress: &LoadProgress,
 ) -> Result<DraftModel, LoadError> {
     let options = draft_options(options);
     let name = description.source.name();
-    let placement = place(description, &options, &[]);
+    let offload_plan = plan_offload(description, &options, &[]);
     // What was said of the model explains nothing here.
     take_complaints();
-    let model = loaded(weights(description, &placement, progress), &name, progress)?.model;
+    let model = loaded(weights(description, &offload_plan, progress), &name, progress)?.model;
     let model = Arc::new(model);
     refuse_what_cannot_generate(&model, &name)?;
     if model.is_recurrent() || model.is_hybrid() {
@@ -194,7 +198,7 @@ fn load_draft(
 
 fn draft_options(options: Options) -> Options {
     Options {
-        gpu_layers: Wanted::Layers(0),
+        gpu_layers: OffloadTarget::Layers(0),
         kv_type: KvType::F16,
         flash_attention: None,
         guesses: 0,
@@ -214,7 +218,10 @@ fn other_vocabulary(draft: &str) -> LoadError {
 ///
 /// # Errors
 /// [`LoadError::Options`], where their vocabularies differ in size by more than padding.
-pub fn check_draft(description: &Description, draft: &Description) -> Result<(), LoadError> {
+pub fn check_draft(
+    description: &ModelDescription,
+    draft: &ModelDescription,
+) -> Result<(), LoadError> {
     if may_be_same(description.n_tokens, draft.n_tokens) {
         return Ok(());
     }
@@ -222,8 +229,8 @@ pub fn check_draft(description: &Description, draft: &Description) -> Result<(),
 }
 
 /// What the draft model takes of the processor's memory beside a model that runs with `options`.
-pub fn place_draft(draft: &Description, options: &Options) -> Where {
-    place(draft, &draft_options(*options), &[]).cpu
+pub fn plan_draft(draft: &ModelDescription, options: &Options) -> DevicePlan {
+    plan_offload(draft, &draft_options(*options), &[]).cpu
 }
 
 fn context_options(
@@ -248,7 +255,7 @@ fn context_options(
 ///
 /// # Errors
 /// [`LoadError::Options`], naming the one that does not.
-pub fn check(description: &Description, options: &Options) -> Result<(), LoadError> {
+pub fn check(description: &ModelDescription, options: &Options) -> Result<(), LoadError> {
     if options.kv_type == KvType::F16 {
         return Ok(());
     }
@@ -270,16 +277,20 @@ pub fn check(description: &Description, options: &Options) -> Result<(), LoadErr
 }
 
 /// What of the model goes where, if it is loaded with `options` on these cards.
-pub fn place(description: &Description, options: &Options, cards: &[Card]) -> Placement {
+pub fn plan_offload(
+    description: &ModelDescription,
+    options: &Options,
+    cards: &[GpuDevice],
+) -> OffloadPlan {
     let arranged = |is_offloaded| {
         let is_flash = flash(description, options, is_offloaded) != Some(false);
         let demand = demand(options, is_flash);
         arrange(&description.sizes, &demand, cards, options.vram_reserve, options.gpu_layers)
     };
-    let is_wanted = !cards.is_empty() && options.gpu_layers != Wanted::Layers(0);
-    let placement = arranged(is_wanted);
+    let is_wanted = !cards.is_empty() && options.gpu_layers != OffloadTarget::Layers(0);
+    let offload_plan = arranged(is_wanted);
     // Where nothing finds room on a card it is computed as if there was none.
-    if is_wanted && placement.gpu_layers == 0 { arranged(false) } else { placement }
+    if is_wanted && offload_plan.gpu_layers == 0 { arranged(false) } else { offload_plan }
 }
 
 fn demand(options: &Options, flash_attention: bool) -> Demand {
@@ -293,7 +304,7 @@ fn demand(options: &Options, flash_attention: bool) -> Demand {
     }
 }
 
-fn flash(description: &Description, options: &Options, is_offloaded: bool) -> Option<bool> {
+fn flash(description: &ModelDescription, options: &Options, is_offloaded: bool) -> Option<bool> {
     let situation = Situation {
         asked: options.flash_attention,
         has_odd_heads: description.sizes.has_odd_heads(),
@@ -306,14 +317,14 @@ fn flash(description: &Description, options: &Options, is_offloaded: bool) -> Op
 
 /// Logs how far the plan was from what llama.cpp then took in each place, and gives both. Of the
 /// processor's weights so many bytes are `given_back`.
-fn compare(placement: &Placement, buffers: &[Buffer], given_back: u64) -> Vec<MemoryPart> {
-    let is_card = |owner: &str| placement.cards.iter().any(|card| card.device == owner);
+fn compare(offload_plan: &OffloadPlan, buffers: &[Buffer], given_back: u64) -> Vec<MemoryPart> {
+    let is_card = |owner: &str| offload_plan.cards.iter().any(|card| card.device == owner);
     // What belongs to no card is in the processor's memory, whatever llama.cpp calls it: mapped,
     // or pinned for a card to read.
-    let is_at = |buffer: &Buffer, place: &Where| {
+    let is_at = |buffer: &Buffer, place: &DevicePlan| {
         if is_card(&place.device) { buffer.owner == place.device } else { !is_card(&buffer.owner) }
     };
-    let taken = |kinds: &[&str], place: &Where| -> u64 {
+    let taken = |kinds: &[&str], place: &DevicePlan| -> u64 {
         let here = buffers.iter().filter(|buffer| is_at(buffer, place));
         let here = here.filter(|buffer| kinds.contains(&buffer.kind.as_str()));
         let mib: f64 = here.map(|buffer| buffer.mib).sum();
@@ -321,7 +332,7 @@ fn compare(placement: &Placement, buffers: &[Buffer], given_back: u64) -> Vec<Me
         let is_file = !is_card(&place.device) && kinds.contains(&"model");
         bytes.saturating_sub(if is_file { given_back } else { 0 })
     };
-    let parts_of = |place: &Where| {
+    let parts_of = |place: &DevicePlan| {
         let parts = [
             ("weights", &["model"][..], place.weights),
             ("kv", &["KV", "RS"], place.kv),
@@ -334,7 +345,7 @@ fn compare(placement: &Placement, buffers: &[Buffer], given_back: u64) -> Vec<Me
             taken: taken(kinds, place),
         })
     };
-    let places = placement.cards.iter().chain([&placement.cpu]);
+    let places = offload_plan.cards.iter().chain([&offload_plan.cpu]);
     let parts: Vec<_> =
         places.flat_map(parts_of).filter(|part| part.planned > 0 || part.taken > 0).collect();
     deviation::tell(&parts);

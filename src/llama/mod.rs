@@ -34,14 +34,16 @@ mod template;
 mod vocabulary;
 mod weights;
 
-pub use devices::{cards, gpu_bus_ids};
+pub use devices::{gpu_bus_ids, gpu_devices};
 pub use error::LoadError;
-pub use gguf::Extent;
-pub use load::{Options, check, check_draft, load, place, place_draft};
+pub use gguf::FileExtent;
+pub use load::{Options, check, check_draft, load, plan_draft, plan_offload};
 pub use logs::send_logs_to_tracing;
 pub use model::LlamaCpp;
-pub use offload::{Card, KvType, Placement, Wanted, Where};
-pub use source::{Description, Source, describe, outline, spare_memory, takeable_memory};
+pub use offload::{DevicePlan, GpuDevice, KvType, OffloadPlan, OffloadTarget};
+pub use source::{
+    ModelDescription, ModelSource, describe, describe_partial, spare_memory, takeable_memory,
+};
 
 /// The version of the linked llama.cpp.
 pub fn version() -> String {

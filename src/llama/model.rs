@@ -8,7 +8,7 @@ use llama_cpp_sys_2 as sys;
 
 use crate::domain::{Params, Token};
 use crate::engine::{
-    Batch, Decode, GuessWanted, Interrupt, Limits, Model, Sampled, SeqId, Vocabulary,
+    Batch, DecodeOutcome, DraftRequest, Interrupt, Limits, Model, Sampled, SeqId, Vocabulary,
 };
 
 use super::context::{self, Context};
@@ -26,8 +26,8 @@ pub struct LlamaCpp {
     limits: Limits,
     /// Length of the sliding attention window; 0 where every layer sees everything.
     window: usize,
-    kept_tokens: usize,
-    most_sequences: Option<usize>,
+    cacheable_tokens: usize,
+    max_sequences: Option<usize>,
     /// Moves it all into huge pages while it is used already.
     _enlarging: PageWork,
 }
@@ -91,13 +91,17 @@ impl LlamaCpp {
             limits: Limits {
                 n_batch: options.ubatch as usize,
                 n_slots: options.parallel as usize,
-                n_kept: if is_shared { context::n_kept(options.parallel) as usize } else { 0 },
+                n_cache_seqs: if is_shared {
+                    context::n_cache_seqs(options.parallel) as usize
+                } else {
+                    0
+                },
                 kv_tokens,
-                n_guesses: if is_shared { options.guesses as usize } else { 0 },
+                n_draft: if is_shared { options.guesses as usize } else { 0 },
             },
             window,
-            kept_tokens: retention.tokens_beside_others(kv_tokens),
-            most_sequences: retention.has_few_cells.then_some(options.parallel as usize),
+            cacheable_tokens: retention.tokens_beside_others(kv_tokens),
+            max_sequences: retention.has_few_cells.then_some(options.parallel as usize),
             _enlarging: PageWork::enlarge(),
         }
     }
@@ -110,15 +114,15 @@ impl Model for LlamaCpp {
         self.limits
     }
 
-    fn kept_tokens(&self) -> usize {
-        self.kept_tokens
+    fn cacheable_tokens(&self) -> usize {
+        self.cacheable_tokens
     }
 
-    fn most_sequences(&self) -> Option<usize> {
-        self.most_sequences
+    fn max_sequences(&self) -> Option<usize> {
+        self.max_sequences
     }
 
-    fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> Decode {
+    fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> DecodeOutcome {
         self.context.decode(batch, interrupt)
     }
 
@@ -126,9 +130,9 @@ impl Model for LlamaCpp {
         self.draft.as_ref().and_then(DraftModel::n_shared)
     }
 
-    fn guess(&mut self, wanted: &[GuessWanted<'_>], interrupt: &Interrupt<'_>) -> Vec<Vec<Token>> {
+    fn draft(&mut self, wanted: &[DraftRequest<'_>], interrupt: &Interrupt<'_>) -> Vec<Vec<Token>> {
         match &mut self.draft {
-            Some(draft) => draft.guess(wanted, interrupt),
+            Some(draft) => draft.draft(wanted, interrupt),
             None => vec![Vec::new(); wanted.len()],
         }
     }
@@ -144,7 +148,7 @@ impl Model for LlamaCpp {
     }
 
     fn shareable(&self, seq: SeqId, n: usize) -> usize {
-        if self.limits.n_kept == 0 {
+        if self.limits.n_cache_seqs == 0 {
             return 0;
         }
         // A layer with a window needs the last `window` positions before the next one.

@@ -11,7 +11,7 @@ mod compute;
 mod sizes;
 
 pub(super) use self::arrange::arrange;
-pub use self::arrange::{Card, Placement, Wanted, Where};
+pub use self::arrange::{DevicePlan, GpuDevice, OffloadPlan, OffloadTarget};
 pub(super) use self::compute::Behind;
 pub use self::sizes::KvType;
 pub(super) use self::sizes::{Demand, Sizes};

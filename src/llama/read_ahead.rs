@@ -63,11 +63,11 @@ mod tests {
         let options = Options {
             ctx_size: 64,
             max_queue: 1,
-            swap_bytes: 0,
+            cache_ram_bytes: 0,
             slow_client_grace: Duration::ZERO,
             step_target: Duration::ZERO,
             speculative: Speculation::Off,
-            guess_margin_percent: 0,
+            speculation_margin_percent: 0,
         };
         let (told, is_told) = mpsc::sync_channel(1);
         let load = move |progress: &LoadProgress| {

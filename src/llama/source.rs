@@ -13,7 +13,7 @@ use sysinfo::System;
 use crate::domain::ModelInfo;
 
 use super::error::{LoadError, one_line};
-use super::gguf::{Extent, Header, Part, Tensor};
+use super::gguf::{FileExtent, Header, Part, Tensor};
 use super::in_place::{InPlace, can_move};
 use super::layers;
 use super::offload::Sizes;
@@ -27,14 +27,14 @@ const PROJECTOR: &str = "clip";
 
 /// Where a model comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum ModelSource {
     /// A GGUF file, or the first of a split one.
     File(PathBuf),
     /// The model inside this program.
     Demo,
 }
 
-impl Source {
+impl ModelSource {
     /// What to call it in messages.
     pub fn name(&self) -> String {
         match self {
@@ -46,13 +46,13 @@ impl Source {
 
 /// What the header of a model says, for a model that can generate text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Description {
+pub struct ModelDescription {
     /// Where it comes from.
-    pub source: Source,
+    pub source: ModelSource,
     /// What the house knows of it.
     pub info: ModelInfo,
-    /// How much of its files there is; see [`outline`].
-    pub extent: Extent,
+    /// How much of its files there is; see [`describe_partial`].
+    pub extent: FileExtent,
     /// Tokens of its vocabulary.
     pub(super) n_tokens: u64,
     /// How large its parts are.
@@ -83,16 +83,16 @@ pub(super) enum Way {
 /// # Errors
 /// [`LoadError::Unreadable`] and [`LoadError::Unusable`], for files that llama.cpp could not load
 /// or that cannot generate text. What only the weights show is left to [`super::load()`].
-pub fn describe(source: &Source) -> Result<Description, LoadError> {
+pub fn describe(source: &ModelSource) -> Result<ModelDescription, LoadError> {
     read(source, Header::read)
 }
 
 /// The same where no tensor need be there, as in the first megabytes of a download:
-/// [`Description::extent`] says what is missing, and [`super::load()`] cannot load it.
+/// [`ModelDescription::extent`] says what is missing, and [`super::load()`] cannot load it.
 ///
 /// # Errors
 /// Those of [`describe`], but for tensors that are missing.
-pub fn outline(source: &Source) -> Result<Description, LoadError> {
+pub fn describe_partial(source: &ModelSource) -> Result<ModelDescription, LoadError> {
     read(source, Header::read_alone)
 }
 
@@ -104,14 +104,14 @@ trait Input: Read + Seek {}
 
 impl<T: Read + Seek> Input for T {}
 
-fn read(source: &Source, read_header: ReadHeader) -> Result<Description, LoadError> {
+fn read(source: &ModelSource, read_header: ReadHeader) -> Result<ModelDescription, LoadError> {
     let unusable = |reason: String| LoadError::Unusable { model: source.name(), reason };
     let (mut header, files) = match source {
-        Source::Demo => {
+        ModelSource::Demo => {
             let demo = Box::new(Cursor::new(DEMO));
             (read_header(demo, DEMO.len() as u64).map_err(unusable)?, Vec::new())
         }
-        Source::File(path) => {
+        ModelSource::File(path) => {
             let mut header = header_of(path, read_header)?;
             let others = split::add_others(path, &mut header, read_header)?;
             (header, [vec![path.clone()], others].concat())
@@ -123,7 +123,7 @@ fn read(source: &Source, read_header: ReadHeader) -> Result<Description, LoadErr
     let is_reordered = !header.tensors.iter().any(|tensor| tensor.breaks_tiles);
     let copies =
         if is_reordered { Copies::of(&header.tensors, sizes.is_tied) } else { Copies::default() };
-    let way = if *source == Source::Demo {
+    let way = if *source == ModelSource::Demo {
         Way::Read
     } else if is_better_mapped(info.size_bytes, copies.bytes, spare_memory()) {
         Way::Mapped
@@ -133,7 +133,7 @@ fn read(source: &Source, read_header: ReadHeader) -> Result<Description, LoadErr
         Way::Read
     };
     sizes.copied = if way == Way::Mapped { copies.bytes } else { copies.bytes - copies.originals };
-    Ok(Description {
+    Ok(ModelDescription {
         source: source.clone(),
         info,
         extent: header.extent,
@@ -261,7 +261,7 @@ fn unreadable(path: &Path, error: &io::Error) -> LoadError {
     LoadError::Unreadable { path: path.to_owned(), reason }
 }
 
-fn info(source: &Source, header: &Header) -> Result<ModelInfo, String> {
+fn info(source: &ModelSource, header: &Header) -> Result<ModelInfo, String> {
     let arch = header
         .text("general.architecture")
         .ok_or("its header names no architecture, so it is not a language model")?
@@ -298,8 +298,8 @@ fn info(source: &Source, header: &Header) -> Result<ModelInfo, String> {
         return Err(one_line(complaint));
     }
     let stem = match source {
-        Source::File(path) => path.file_stem().map(|stem| stem.to_string_lossy().into_owned()),
-        Source::Demo => None,
+        ModelSource::File(path) => path.file_stem().map(|stem| stem.to_string_lossy().into_owned()),
+        ModelSource::Demo => None,
     };
     Ok(ModelInfo {
         name: header
@@ -313,7 +313,7 @@ fn info(source: &Source, header: &Header) -> Result<ModelInfo, String> {
         n_ctx_train: number("context_length")?,
         n_layers,
         chat: header.has("tokenizer.chat_template"),
-        demo: *source == Source::Demo,
+        demo: *source == ModelSource::Demo,
         arch: one_line(&arch),
     })
 }
@@ -336,7 +336,7 @@ mod tests {
     }
 
     fn demo_info() -> ModelInfo {
-        describe(&Source::Demo).unwrap().info
+        describe(&ModelSource::Demo).unwrap().info
     }
 
     #[test]

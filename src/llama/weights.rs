@@ -11,10 +11,10 @@ use crate::engine::LoadProgress;
 
 use super::in_place::{InPlace, Moving};
 use super::logs::{take_buffers, take_complaints};
-use super::offload::Placement;
+use super::offload::OffloadPlan;
 use super::pages::PageWork;
 use super::read_ahead::read_ahead;
-use super::source::{DEMO, Description, Source, Way, spare_memory};
+use super::source::{DEMO, ModelDescription, ModelSource, Way, spare_memory};
 
 /// A loaded model, and of what llama.cpp says that its weights take with the processor the bytes of
 /// mapped files that are given back.
@@ -23,7 +23,7 @@ pub(super) struct Weights {
     pub(super) given_back: u64,
 }
 
-/// How files are loaded with a placement.
+/// How files are loaded with a offload_plan.
 #[derive(Debug, Clone, Copy)]
 enum Mode<'a> {
     Read,
@@ -34,26 +34,26 @@ enum Mode<'a> {
 }
 
 impl<'a> Mode<'a> {
-    fn of(description: &'a Description, placement: &Placement) -> Self {
-        let is_on_card = placement.gpu_layers > 0;
+    fn of(description: &'a ModelDescription, offload_plan: &OffloadPlan) -> Self {
+        let is_on_card = offload_plan.gpu_layers > 0;
         match &description.way {
             // Beside cards llama.cpp makes no copies in another order.
             Way::Copied(in_place) if !is_on_card => Self::Move(in_place),
-            Way::Read if !is_on_card || description.source == Source::Demo => Self::Read,
+            Way::Read if !is_on_card || description.source == ModelSource::Demo => Self::Read,
             Way::Copied(_) | Way::Mapped | Way::Read => Self::Map,
         }
     }
 }
 
-/// Loads the weights onto the cards and into the memory that `placement` names; `None` where
+/// Loads the weights onto the cards and into the memory that `offload_plan` names; `None` where
 /// llama.cpp cannot, having logged why, or was told to give up.
 pub(super) fn weights(
-    description: &Description,
-    placement: &Placement,
+    description: &ModelDescription,
+    offload_plan: &OffloadPlan,
     progress: &LoadProgress,
 ) -> Option<Weights> {
-    let mode = Mode::of(description, placement);
-    let loaded = load(description, placement, progress, mode);
+    let mode = Mode::of(description, offload_plan);
+    let loaded = load(description, offload_plan, progress, mode);
     if loaded.is_some() || !matches!(mode, Mode::Move(_)) || !progress.report(0.0) {
         return loaded;
     }
@@ -61,31 +61,31 @@ pub(super) fn weights(
     tracing::debug!("the model could not be loaded from a mapping; it is read");
     take_complaints();
     take_buffers();
-    load(description, placement, progress, Mode::Read)
+    load(description, offload_plan, progress, Mode::Read)
 }
 
 fn load(
-    description: &Description,
-    placement: &Placement,
+    description: &ModelDescription,
+    offload_plan: &OffloadPlan,
     progress: &LoadProgress,
     mode: Mode<'_>,
 ) -> Option<Weights> {
     // SAFETY: returns a struct by value, no precondition.
     let mut params = unsafe { sys::llama_model_default_params() };
-    params.n_gpu_layers = i32::try_from(placement.gpu_layers).unwrap_or(i32::MAX);
+    params.n_gpu_layers = i32::try_from(offload_plan.gpu_layers).unwrap_or(i32::MAX);
     // As long as llama.cpp reads it, `llama_max_devices` floats.
     let mut split = vec![0.0; max_devices()];
-    for (share, card) in split.iter_mut().zip(&placement.cards) {
+    for (share, card) in split.iter_mut().zip(&offload_plan.cards) {
         *share = card.layers as f32;
     }
     let mut overrides = Vec::new();
     // Experts of a mixture, fused or not, as llama.cpp's own --n-cpu-moe names them.
-    let patterns: Vec<CString> = (0..placement.cpu_expert_layers)
+    let patterns: Vec<CString> = (0..offload_plan.cpu_expert_layers)
         .filter_map(|i| {
             CString::new(format!(r"blk\.{i}\.ffn_(up|down|gate|gate_up)_(ch|)exps")).ok()
         })
         .collect();
-    if placement.gpu_layers > 0 {
+    if offload_plan.gpu_layers > 0 {
         params.tensor_split = split.as_ptr();
         // SAFETY: returns the processor's own kind of memory, which is static.
         let buft = unsafe { sys::ggml_backend_cpu_buffer_type() };
@@ -110,7 +110,7 @@ fn load(
     let mut watch = Watch {
         progress,
         reading_share,
-        weights: placement.cpu.weights,
+        weights: offload_plan.cpu.weights,
         touching: None,
         in_place,
         moving: None,
@@ -123,8 +123,8 @@ fn load(
         params.load_mode = sys::LLAMA_LOAD_MODE_NONE;
     }
     let model = match &description.source {
-        Source::File(path) => from_file(path, params),
-        Source::Demo => from_memory(DEMO, params),
+        ModelSource::File(path) => from_file(path, params),
+        ModelSource::Demo => from_memory(DEMO, params),
     };
     let model = NonNull::new(model)?;
     const { assert!(size_of::<LlamaModel>() == size_of::<NonNull<sys::llama_model>>()) };

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::domain::ConnectionId;
-use crate::engine::Bell;
+use crate::engine::Notifier;
 use crate::protocol::ServerFrame;
 
 use super::http::Lease;
@@ -86,12 +86,12 @@ pub(super) async fn serve<S: Socket>(
     let (sink, stream) = socket.split();
     let (replies, inbox) = mpsc::channel(REPLIES);
     let gone = CancellationToken::new();
-    let bell = Arc::new(Bell::default());
+    let notifier = Arc::new(Notifier::default());
     let in_flight = Arc::new(InFlight::default());
     let writer = Writer::new(sink, in_flight.clone(), shared.options.write_grace);
     let sources = Sources {
         replies: inbox,
-        bell: bell.clone(),
+        notifier: notifier.clone(),
         metrics: shared.metrics.clone(),
         dropped: shared.dropped_counter(),
         closing: shared.closing.clone(),
@@ -106,7 +106,7 @@ pub(super) async fn serve<S: Socket>(
         shared,
         connection,
         replies: replies.clone(),
-        bell,
+        notifier,
         in_flight,
         gone: gone.clone(),
         long_prompt: Arc::new(Semaphore::new(1)),

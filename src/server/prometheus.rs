@@ -42,7 +42,7 @@ pub(super) fn page(shared: &Shared) -> Result<Response, fmt::Error> {
         memory: shared.engine.memory().to_vec(),
         gpus: shared.gpus(Instant::now()),
         max_queue: shared.engine.max_queue(),
-        swap_bytes: shared.engine.swap_bytes(),
+        cache_ram_bytes: shared.engine.cache_ram_bytes(),
         hello: shared.hello(),
     };
     let mut registry = Registry::with_prefix("inference_core");
@@ -63,7 +63,7 @@ struct Scrape {
     memory: Vec<MemoryPart>,
     gpus: Vec<Gpu>,
     max_queue: usize,
-    swap_bytes: usize,
+    cache_ram_bytes: usize,
     hello: Hello,
 }
 
@@ -135,7 +135,7 @@ impl Scrape {
         let memory = "Memory that these copies take";
         page.gauge("swapped_size", memory, BYTES, n(snapshot.swapped_bytes))?;
         let most = "Most memory that these copies may take";
-        page.gauge("swapped_size_limit", most, BYTES, n(self.swap_bytes))?;
+        page.gauge("swapped_size_limit", most, BYTES, n(self.cache_ram_bytes))?;
         let out = "Finished sequences swapped out of the KV cache";
         page.counter("sequences_swapped_out", out, snapshot.swapped_out_total)?;
         let back = "Sequences swapped into the KV cache again";

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::domain::{ConnectionId, Prompt, Request};
-use crate::engine::{self, Bell};
+use crate::engine::{self, Notifier};
 use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer, ServerFrame};
 
 use super::connection::Socket;
@@ -53,7 +53,7 @@ pub(super) struct Reader<S> {
     pub(super) shared: Arc<Shared>,
     pub(super) connection: ConnectionId,
     pub(super) replies: mpsc::Sender<Reply>,
-    pub(super) bell: Arc<Bell>,
+    pub(super) notifier: Arc<Notifier>,
     pub(super) in_flight: Arc<InFlight>,
     /// Cancelled when the connection ends.
     pub(super) gone: CancellationToken,
@@ -137,7 +137,7 @@ impl<S: Socket> Reader<S> {
             request: Request { connection: self.connection, prompt, params },
             id,
             received,
-            bell: self.bell.clone(),
+            notifier: self.notifier.clone(),
             in_flight: self.in_flight.clone(),
         };
         // How long a chat template takes is its own affair.

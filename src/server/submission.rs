@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{Refusal, Request};
-use crate::engine::{Bell, Ending};
+use crate::engine::{Ending, Notifier};
 use crate::protocol::{ErrorFrame, RequestId};
 
 use super::in_flight::InFlight;
@@ -28,15 +28,15 @@ pub(super) struct Submission {
     pub(super) id: Option<RequestId>,
     /// When its frame was read.
     pub(super) received: Instant,
-    pub(super) bell: Arc<Bell>,
+    pub(super) notifier: Arc<Notifier>,
     pub(super) in_flight: Arc<InFlight>,
 }
 
 impl Submission {
     /// Hands it to the engine; the reply is the writer's to send.
     pub(super) fn submit(self, shared: &Shared) -> Reply {
-        let Self { request, id, received, bell, in_flight } = self;
-        match shared.engine.submit(request, received, bell, in_flight.is_single()) {
+        let Self { request, id, received, notifier, in_flight } = self;
+        match shared.engine.submit(request, received, notifier, in_flight.is_single()) {
             Ok(ticket) => {
                 in_flight.accepted(&id, ticket.canceller());
                 Reply::Accepted(Box::new(Running::new(id, ticket)))

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::Outcome;
-use crate::engine::{Bell, Delivery, Ticket};
+use crate::engine::{Delivery, Notifier, Ticket};
 use crate::protocol::{EndStats, ErrorFrame, RequestId, ServerFrame};
 
 use super::connection::Socket;
@@ -69,7 +69,7 @@ impl Reply {
 /// Where news for the writer come from.
 pub(super) struct Sources {
     pub(super) replies: mpsc::Receiver<Reply>,
-    pub(super) bell: Arc<Bell>,
+    pub(super) notifier: Arc<Notifier>,
     pub(super) metrics: watch::Receiver<Published>,
     /// Counts the metrics frames that were overtaken.
     pub(super) dropped: Arc<AtomicU64>,
@@ -240,12 +240,12 @@ impl<S: Socket> Writer<S> {
             if self.next_look > Instant::now() {
                 sleep_until(self.next_look).await;
             }
-            sources.bell.news().await;
+            sources.notifier.routine().await;
         };
         tokio::select! {
             Some(reply) = sources.replies.recv() => Wake::Reply(reply),
             () = news => Wake::News,
-            () = sources.bell.urgent() => Wake::Urgent,
+            () = sources.notifier.urgent() => Wake::Urgent,
             Ok(()) = sources.metrics.changed(), if self.is_subscribed => Wake::Metrics,
             _ = pings.tick() => Wake::Ping,
             () = sources.closing.cancelled(), if self.leaving.is_none() => Wake::Leave,

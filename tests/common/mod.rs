@@ -50,16 +50,22 @@ impl Default for Setup {
     /// Two slots of 1,000 tokens, a queue of four, everything as fast as it goes.
     fn default() -> Self {
         Self {
-            limits: Limits { n_batch: 512, n_slots: 2, n_kept: 0, kv_tokens: 2000, n_guesses: 15 },
+            limits: Limits {
+                n_batch: 512,
+                n_slots: 2,
+                n_cache_seqs: 0,
+                kv_tokens: 2000,
+                n_draft: 15,
+            },
             engine: engine::Options {
                 ctx_size: 1000,
                 max_queue: 4,
-                swap_bytes: 1 << 20,
+                cache_ram_bytes: 1 << 20,
                 slow_client_grace: GUARD,
                 step_target: Duration::from_millis(50),
                 // Its cost is measured by the clock.
                 speculative: Speculation::Off,
-                guess_margin_percent: 105,
+                speculation_margin_percent: 105,
             },
             server: server::Options {
                 metrics_interval: Duration::from_millis(20),

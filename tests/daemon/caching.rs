@@ -1,7 +1,7 @@
 //! The prefix cache saves work and changes nothing else.
 
 use inference_core::domain::Params;
-use inference_core::llama::Source;
+use inference_core::llama::ModelSource;
 
 use crate::fixture::Shape;
 use crate::harness::{Harness, NEAR_TIE, assert_same_greedy, greedy};
@@ -99,7 +99,7 @@ fn requests_after_each_other_and_with_one_beginning_find_room_where_layers_see_a
     let shape = Shape { window: Some(256), ..Shape::small("gemma3") };
     let path = shape.gguf(7).write(folder.path(), "windows.gguf");
     for slots in [1, 4] {
-        let harness = Harness::on(Source::File(path.clone()), slots, 4096);
+        let harness = Harness::on(ModelSource::File(path.clone()), slots, 4096);
         for i in 0..12 {
             let prompt = format!("{i} {}", "the dog and the cat ".repeat(100));
             let one = harness.generate(&prompt, cached(5));

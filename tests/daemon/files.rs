@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use inference_core::llama::{self, Source};
+use inference_core::llama::{self, ModelSource};
 
 use crate::fixture::{Gguf, demo_path};
 
@@ -134,7 +134,7 @@ pub fn check_header(change: impl FnOnce(&mut Gguf), words: &[&str]) {
     let mut gguf = Gguf::random("llama", 1);
     change(&mut gguf);
     let path = gguf.write(folder.path(), "model.gguf");
-    let refused = llama::describe(&Source::File(path)).err().map(|error| error.to_string());
+    let refused = llama::describe(&ModelSource::File(path)).err().map(|error| error.to_string());
     let message = refused.unwrap_or_else(|| panic!("{words:?}: it is taken"));
     assert_eq!(message.lines().count(), 1, "{message}");
     for word in words {
@@ -230,7 +230,7 @@ fn a_text_of_many_gigabytes_is_refused_and_not_read() {
         // This file system has no holes.
         return;
     }
-    let error = llama::describe(&Source::File(path)).unwrap_err().to_string();
+    let error = llama::describe(&ModelSource::File(path)).unwrap_err().to_string();
     assert!(error.contains("more than 256 MiB"), "{error}");
 }
 
@@ -240,7 +240,7 @@ fn names_with_control_characters_stay_on_one_line() {
     let mut gguf = Gguf::random("llama", 1);
     gguf.set_text("general.name", "red \u{1b}[31m\nlistening on ws://evil");
     let path = gguf.write(folder.path(), "name.gguf");
-    let name = llama::describe(&Source::File(path)).unwrap().info.name;
+    let name = llama::describe(&ModelSource::File(path)).unwrap().info.name;
     assert_eq!(name, "red \\u{1b}[31m\\nlistening on ws://evil");
     let path = folder.path().join("a\n\u{1b}b.gguf");
     fs::write(&path, "no model").unwrap();
@@ -259,7 +259,7 @@ fn whatever_one_value_is_the_daemon_gets_ready_or_leaves_in_one_line() {
     let try_out = |key: &str, kind: u32, value: &[u8]| {
         fs::write(&path, Gguf::demo_with(key, kind, value)).unwrap();
         // What the header shows needs no process; its message is looked at all the same.
-        match llama::describe(&Source::File(path.clone())) {
+        match llama::describe(&ModelSource::File(path.clone())) {
             Ok(_) => start(&path, &format!("{key}: {value:?}")),
             Err(error) => assert_eq!(error.to_string().lines().count(), 1, "{key}: {error}"),
         }

@@ -8,8 +8,8 @@ use inference_core::domain::{
     ConnectionId, FinishReason, Message, Outcome, Params, Prompt, Refusal, Request, Role,
     Speculation, TokenLogprobs, Usage,
 };
-use inference_core::engine::{self, Bell, Engine, EngineHandle, Ticket};
-use inference_core::llama::{self, LoadError, Source};
+use inference_core::engine::{self, Engine, EngineHandle, Notifier, Ticket};
+use inference_core::llama::{self, LoadError, ModelSource};
 
 /// Longer than any test needs, so that a hang is a failure and not a wait for ever.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -31,27 +31,27 @@ pub struct Answer {
 impl Harness {
     /// The demo model with `slots` slots.
     pub fn demo(slots: u32) -> Self {
-        Self::on(Source::Demo, slots, 1024)
+        Self::on(ModelSource::Demo, slots, 1024)
     }
 
     /// The same without flash attention, which sums in half precision on a CPU and in another
     /// order for other batches: what is left of differences then is ours.
     pub fn exact(slots: u32) -> Self {
-        Self::with(Source::Demo, None, slots, 1024, Some(false))
+        Self::with(ModelSource::Demo, None, slots, 1024, Some(false))
     }
 
     /// A model with a draft model, likewise.
-    pub fn drafted(source: Source, slots: u32, draft: Source) -> Self {
+    pub fn drafted(source: ModelSource, slots: u32, draft: ModelSource) -> Self {
         Self::with(source, Some(draft), slots, 1024, Some(false))
     }
 
-    pub fn on(source: Source, slots: u32, ctx_size: u32) -> Self {
+    pub fn on(source: ModelSource, slots: u32, ctx_size: u32) -> Self {
         Self::with(source, None, slots, ctx_size, None)
     }
 
     fn with(
-        source: Source,
-        draft: Option<Source>,
+        source: ModelSource,
+        draft: Option<ModelSource>,
         slots: u32,
         ctx_size: u32,
         flash_attention: Option<bool>,
@@ -68,21 +68,21 @@ impl Harness {
             threads: 1,
             flash_attention,
             kv_type: llama::KvType::F16,
-            gpu_layers: llama::Wanted::Auto,
+            gpu_layers: llama::OffloadTarget::Auto,
             vram_reserve: 0,
         };
         let engine_options = engine::Options {
             ctx_size: ctx_size as usize,
             max_queue: 64,
-            swap_bytes: 64 << 20,
+            cache_ram_bytes: 64 << 20,
             slow_client_grace: DEADLINE,
             step_target: Duration::from_millis(50),
             speculative: Speculation::Off,
             // Whether it pays is a matter of time, which no test shall depend on.
-            guess_margin_percent: 0,
+            speculation_margin_percent: 0,
         };
         let mut engine = Engine::spawn(engine_options, move |progress| {
-            let placement = llama::place(&description, &options, &[]);
+            let placement = llama::plan_offload(&description, &options, &[]);
             llama::load(&description, draft.as_ref(), options, placement, progress)
         })
         .unwrap();
@@ -91,7 +91,7 @@ impl Harness {
     }
 
     pub fn file(path: &Path, slots: u32) -> Self {
-        Self::on(Source::File(path.to_owned()), slots, 1024)
+        Self::on(ModelSource::File(path.to_owned()), slots, 1024)
     }
 
     pub fn handle(&self) -> &EngineHandle {
@@ -109,21 +109,25 @@ impl Harness {
             .iter()
             .map(|prompt| self.submit(Prompt::Text((*prompt).to_owned()), params.clone()).unwrap())
             .collect();
-        submitted.into_iter().map(|(ticket, bell)| collect(ticket, &bell)).collect()
+        submitted.into_iter().map(|(ticket, notifier)| collect(ticket, &notifier)).collect()
     }
 
     /// Generates the assistant's next turn after one of the user's.
     pub fn chat(&self, content: &str, params: Params) -> Result<Answer, Refusal> {
         let turn = Message { role: Role::User, content: content.to_owned() };
-        let (ticket, bell) = self.submit(Prompt::Messages(vec![turn]), params)?;
-        Ok(collect(ticket, &bell))
+        let (ticket, notifier) = self.submit(Prompt::Messages(vec![turn]), params)?;
+        Ok(collect(ticket, &notifier))
     }
 
-    pub fn submit(&self, prompt: Prompt, params: Params) -> Result<(Ticket, Arc<Bell>), Refusal> {
-        let bell = Arc::new(Bell::default());
+    pub fn submit(
+        &self,
+        prompt: Prompt,
+        params: Params,
+    ) -> Result<(Ticket, Arc<Notifier>), Refusal> {
+        let notifier = Arc::new(Notifier::default());
         let request = Request { connection: ConnectionId(1), prompt, params };
-        let ticket = self.engine.handle.submit(request, Instant::now(), bell.clone(), true)?;
-        Ok((ticket, bell))
+        let ticket = self.engine.handle.submit(request, Instant::now(), notifier.clone(), true)?;
+        Ok((ticket, notifier))
     }
 }
 
@@ -164,7 +168,7 @@ pub fn assert_same_greedy(prompt: &str, ours: &Answer, theirs: &str, near_tie: f
 /// Tokens whose log-probabilities differ by less are equals to the kernels' rounding.
 pub const NEAR_TIE: f32 = 0.02;
 
-fn collect(mut ticket: Ticket, bell: &Bell) -> Answer {
+fn collect(mut ticket: Ticket, notifier: &Notifier) -> Answer {
     let (mut text, mut logprobs) = (String::new(), Vec::new());
     runtime().block_on(async {
         let work = async {
@@ -178,8 +182,8 @@ fn collect(mut ticket: Ticket, bell: &Bell) -> Answer {
                     }
                     Some(Outcome::Failed(failure)) => panic!("{failure}"),
                     None => tokio::select! {
-                        () = bell.news() => {}
-                        () = bell.urgent() => {}
+                        () = notifier.routine() => {}
+                        () = notifier.urgent() => {}
                     },
                 }
             }

@@ -3,7 +3,7 @@
 use std::mem::ManuallyDrop;
 
 use inference_core::domain::{Prompt, Refusal};
-use inference_core::llama::Source;
+use inference_core::llama::ModelSource;
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
@@ -58,7 +58,7 @@ fn a_word_of_any_length_is_counted_and_a_long_text_has_the_tokens_of_llama_cpp()
     let folder = tempfile::tempdir().unwrap();
     for pre in ["default", "deepseek-llm", "gpt-4o"] {
         let path = byte_pairs(pre).write(folder.path(), "pairs.gguf");
-        let harness = Harness::on(Source::File(path.clone()), 1, 1024);
+        let harness = Harness::on(ModelSource::File(path.clone()), 1, 1024);
         for (char, n) in [('x', 250_000), ('7', 60_000), (' ', 200_000), ('!', 200_000)] {
             let counted = n_tokens(&harness, &char.to_string().repeat(n));
             assert!((n..=n + 1).contains(&counted), "{pre} {char:?}: {counted}");

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 
 use inference_core::domain::Params;
-use inference_core::llama::Source;
+use inference_core::llama::ModelSource;
 use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::llama_batch::LlamaBatch;
@@ -54,7 +54,7 @@ fn llama_cpp(path: &Path, prompt: &str, n: usize) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn check(path: &Path, source: Source) {
+fn check(path: &Path, source: ModelSource) {
     let harness = Harness::on(source, 2, 1024);
     for prompt in PROMPTS {
         let params = Params { logprobs: 2, cache_prompt: false, ..greedy(80) };
@@ -65,7 +65,7 @@ fn check(path: &Path, source: Source) {
 
 #[test]
 fn greedy_text_of_the_demo_model_is_llama_cpps_own() {
-    check(&demo_path(), Source::Demo);
+    check(&demo_path(), ModelSource::Demo);
 }
 
 #[test]
@@ -73,6 +73,6 @@ fn greedy_text_of_another_architecture_is_llama_cpps_own() {
     let folder = tempfile::tempdir().unwrap();
     for (arch, seed) in [("qwen2", 1), ("llama", 2)] {
         let path = Gguf::random(arch, seed).write(folder.path(), "random.gguf");
-        check(&path, Source::File(path.clone()));
+        check(&path, ModelSource::File(path.clone()));
     }
 }

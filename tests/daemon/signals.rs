@@ -1,7 +1,7 @@
 //! Starting and leaving, seen from outside the process.
 
 use futures_util::{SinkExt, StreamExt};
-use inference_core::shutdown::survives_its_terminal;
+use inference_core::daemon::survives_its_terminal;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 

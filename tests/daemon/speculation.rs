@@ -1,7 +1,7 @@
 //! Guessing ahead changes when tokens come, not which.
 
 use inference_core::domain::{Params, Speculation};
-use inference_core::llama::Source;
+use inference_core::llama::ModelSource;
 
 use crate::fixture::Gguf;
 use crate::harness::{Answer, Harness, NEAR_TIE, assert_same_greedy, greedy};
@@ -38,7 +38,7 @@ fn greedy_text_is_the_same_with_guesses_from_the_text() {
 
 #[test]
 fn a_model_that_drafts_for_itself_is_right() {
-    let harness = Harness::drafted(Source::Demo, 2, Source::Demo);
+    let harness = Harness::drafted(ModelSource::Demo, 2, ModelSource::Demo);
     let story = "Tell me a story about a dog";
     let plain = harness.generate(story, with(Speculation::Off, greedy(200)));
     let guessed = harness.generate(story, with(Speculation::Auto, greedy(200)));
@@ -50,7 +50,7 @@ fn a_model_that_drafts_for_itself_is_right() {
 
 #[test]
 fn a_seed_draws_the_same_text_with_guesses() {
-    let harness = Harness::drafted(Source::Demo, 1, Source::Demo);
+    let harness = Harness::drafted(ModelSource::Demo, 1, ModelSource::Demo);
     let mut accepted = 0;
     let same = (0..120).filter(|&seed| {
         let params = Params { seed: Some(seed), max_tokens: Some(24), ..Params::default() };
@@ -78,7 +78,7 @@ fn padded(pad_model: bool, n: usize) -> Harness {
             // In the draft they are what it would guess, in the model what it would not say by itself.
             model.pad_vocabulary(n, if pad_model { 0.0 } else { 3.0 });
         }
-        Source::File(model.write(folder.path(), name))
+        ModelSource::File(model.write(folder.path(), name))
     };
     let (model, draft) = (write("model.gguf", pad_model), write("draft.gguf", !pad_model));
     Harness::drafted(model, 1, draft)

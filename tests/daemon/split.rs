@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use inference_core::llama::{self, Source};
+use inference_core::llama::{self, ModelSource};
 
 use crate::fixture::Gguf;
 use crate::harness::{Harness, greedy};
@@ -14,7 +14,7 @@ fn a_split_model_is_read_whole_and_a_part_that_is_missing_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let whole = Gguf::random("llama", 1).write(folder.path(), "whole.gguf");
     let split = Gguf::random("llama", 1).write_split(folder.path(), "split");
-    let describe = |path: &Path| llama::describe(&Source::File(path.to_owned()));
+    let describe = |path: &Path| llama::describe(&ModelSource::File(path.to_owned()));
     let (of_whole, of_split) = (describe(&whole).unwrap().info, describe(&split).unwrap().info);
     assert_eq!(
         (of_split.params, of_split.size_bytes, of_split.n_layers),

@@ -1,7 +1,7 @@
 //! Every role a tensor can have in every type: a model that is taken computes, one that would kill
 //! the process is refused from its header.
 
-use inference_core::llama::{self, Source};
+use inference_core::llama::{self, ModelSource};
 
 use crate::fixture::Gguf;
 use crate::harness::{Harness, greedy};
@@ -59,7 +59,7 @@ fn a_model_with_any_type_in_any_place_is_refused_or_computes() {
                 continue;
             }
             let path = gguf.write(folder.path(), "model.gguf");
-            let Err(error) = llama::describe(&Source::File(path.clone())) else {
+            let Err(error) = llama::describe(&ModelSource::File(path.clone())) else {
                 // Whatever kills a process kills this one.
                 Harness::file(&path, 1).generate("Once upon a time", greedy(2));
                 n_taken += 1;

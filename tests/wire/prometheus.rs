@@ -279,7 +279,7 @@ async fn the_page_says_what_runs_and_where_its_layers_lie() {
 #[tokio::test]
 async fn what_running_requests_hold_of_the_cache_is_told_apart_from_what_is_kept() {
     let mut setup = Setup::by_hand();
-    setup.limits.n_kept = 1;
+    setup.limits.n_cache_seqs = 1;
     let server = setup.start().await;
     let mut client = Client::connect(&server).await;
     client.send(json!({"op": "infer", "prompt": "three"})).await;

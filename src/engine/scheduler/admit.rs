@@ -125,7 +125,7 @@ impl<M: Model> Scheduler<M> {
     fn start(&mut self, job: Job, free: usize, entry: JobEntry, now: Instant) {
         let JobEntry { source, reserved, .. } = entry;
         let sampler = self.model.sampler(&job.params, &job.tokens);
-        let guessers = match self.limits.n_guesses {
+        let guessers = match self.limits.n_draft {
             0 => &[],
             _ => guessers(job.params.speculative, self.options.speculative),
         };
@@ -224,7 +224,7 @@ impl<M: Model> Scheduler<M> {
     /// The older reader whose prompt has the longest beginning in common with that of `slot`, if
     /// waiting for it saves something.
     fn twin_of(&self, slot: &Slot<M::Sampler>) -> Option<Twin> {
-        if self.limits.n_kept == 0 || !self.may_share() {
+        if self.limits.n_cache_seqs == 0 || !self.may_share() {
             return None;
         }
         let prompt = slot.shareable_prompt();
@@ -240,7 +240,7 @@ impl<M: Model> Scheduler<M> {
 
     /// Whether two sequences may hold the same cells.
     fn may_share(&self) -> bool {
-        self.model.most_sequences().is_none()
+        self.model.max_sequences().is_none()
     }
 
     /// The running slots that are older than `order` and may be shared with.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crate::domain::Token;
-use crate::engine::model::{CancelFlag, GuessWanted, Interrupt, Model};
+use crate::engine::model::{CancelFlag, DraftRequest, Interrupt, Model};
 use crate::engine::slot::Slot;
 use crate::engine::speculation::{Candidate, Fate, Guesser, Outlook};
 
@@ -47,7 +47,7 @@ impl<M: Model> Scheduler<M> {
         // All share the guesses of a step, so each is asked first in its turn.
         self.guess_turn = self.guess_turn.wrapping_add(1);
         running.rotate_left(self.guess_turn % n.max(1));
-        let mut left = self.limits.n_guesses.min(self.limits.n_batch.saturating_sub(n));
+        let mut left = self.limits.n_draft.min(self.limits.n_batch.saturating_sub(n));
         let mut outlook = Outlook::without_guesses(n);
         let mut planned = PlannedGuesses::default();
 
@@ -119,12 +119,12 @@ impl<M: Model> Scheduler<M> {
             .iter()
             .filter_map(|&(i, n)| {
                 let slot = self.slots[i].as_ref()?;
-                let wanted = GuessWanted { seq: slot.seq, tokens: &slot.tokens, n };
+                let wanted = DraftRequest { seq: slot.seq, tokens: &slot.tokens, n };
                 Some((wanted, slot.job.cancel.clone()))
             })
             .unzip();
         let began = Instant::now();
-        let guesses = self.model.guess(&texts, &Interrupt { requests: &requests, stop });
+        let guesses = self.model.draft(&texts, &Interrupt { requests: &requests, stop });
         planned.drafting = Some(began.elapsed());
         for (&(i, n), mut tokens) in wanted.iter().zip(guesses) {
             tokens.truncate(n);

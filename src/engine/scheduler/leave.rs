@@ -140,7 +140,7 @@ impl<M: Model> Scheduler<M> {
 
     /// Whether more is kept in the KV cache than may be there while others run.
     fn holds_too_much(&self) -> bool {
-        self.cache.n_tokens() > self.model.kept_tokens()
+        self.cache.n_tokens() > self.model.cacheable_tokens()
     }
 
     /// Swaps kept sequences out of the KV cache, or gives them up where they cannot leave, until
@@ -155,13 +155,13 @@ impl<M: Model> Scheduler<M> {
     ) -> bool {
         let room = self.room_beside(wanted);
         let running = self.slots.iter().flatten().count();
-        let sequences = self.model.most_sequences().map_or(usize::MAX, |most| {
+        let sequences = self.model.max_sequences().map_or(usize::MAX, |most| {
             (most + usize::from(spared.is_some())).saturating_sub(running + 1)
         });
         let in_cache = self.cache.in_cache();
-        let mut n_kept = in_cache.len();
+        let mut n_cache_seqs = in_cache.len();
         for (key, seq) in in_cache {
-            if self.cache.n_tokens() <= room && n_kept <= sequences {
+            if self.cache.n_tokens() <= room && n_cache_seqs <= sequences {
                 return true;
             }
             if spared == Some(key) {
@@ -172,7 +172,7 @@ impl<M: Model> Scheduler<M> {
                 Departure::Begun => return false,
                 Departure::Impossible => self.drop_kept(key, seq),
             }
-            n_kept -= 1;
+            n_cache_seqs -= 1;
         }
         true
     }
@@ -334,7 +334,7 @@ impl<M: Model> Scheduler<M> {
 
     /// Makes room for a copy of `size` bytes beside `others`; whether there can be any.
     fn make_swap_room(&mut self, size: usize, others: Others) -> bool {
-        let is_possible = size > 0 && size <= self.cache.swap_bytes();
+        let is_possible = size > 0 && size <= self.cache.cache_ram_bytes();
         if let Others::GiveWay { spared } = others
             && is_possible
         {

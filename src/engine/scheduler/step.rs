@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::domain::{Failure, FinishReason, Token};
 use crate::engine::budget::{BEGINNING, Claim, STEPS_BETWEEN_PASSES, Tokens, divide, pass};
-use crate::engine::model::{Batch, CancelFlag, Decode, Entry, Interrupt, Model, Sampled};
+use crate::engine::model::{
+    Batch, BatchToken, CancelFlag, DecodeOutcome, Interrupt, Model, Sampled,
+};
 use crate::engine::slot::{End, Slot, Twin};
 use crate::engine::speculation::Guesser;
 use crate::engine::text::Released;
@@ -104,7 +106,7 @@ impl<M: Model> Scheduler<M> {
     }
 
     /// Has the model compute the step.
-    pub(in crate::engine) fn decode(&mut self, step: &Step, stop: &CancelFlag) -> Decode {
+    pub(in crate::engine) fn decode(&mut self, step: &Step, stop: &CancelFlag) -> DecodeOutcome {
         let interrupt = Interrupt { requests: &step.cancel, stop };
         self.model.decode(&step.batch, &interrupt)
     }
@@ -113,16 +115,16 @@ impl<M: Model> Scheduler<M> {
     pub(in crate::engine) fn commit(
         &mut self,
         step: &Step,
-        result: Decode,
+        result: DecodeOutcome,
         began: Instant,
         now: Instant,
     ) {
         match result {
-            Decode::Done => {
-                let prompt = step.n_tokens() - step.decoding - step.n_guesses();
+            DecodeOutcome::Done => {
+                let prompt = step.n_tokens() - step.decoding - step.n_draft();
                 let depth = self.depth();
                 let tokens =
-                    Tokens { decoding: step.decoding, prompt, guessed: step.n_guesses(), depth };
+                    Tokens { decoding: step.decoding, prompt, guessed: step.n_draft(), depth };
                 self.budget.observe(tokens, now - began);
                 if prompt == 0 && !step.draft_reads_first {
                     self.learn_cost(step.guesser(), step.n_tokens(), now - began);
@@ -137,14 +139,14 @@ impl<M: Model> Scheduler<M> {
                 }
                 self.count_kv();
             }
-            Decode::Cancelled => {
+            DecodeOutcome::Cancelled => {
                 for take in &step.takes {
                     if let Some(slot) = &self.slots[take.slot] {
                         self.model.truncate(slot.seq, slot.computed);
                     }
                 }
             }
-            Decode::Failed(reason) => {
+            DecodeOutcome::Failed(reason) => {
                 tracing::error!(
                     reason,
                     requests = step.takes.len(),
@@ -263,11 +265,11 @@ impl<M: Model> Scheduler<M> {
 impl Step {
     /// Tokens the model has to compute.
     pub(in crate::engine) fn n_tokens(&self) -> usize {
-        self.batch.entries.len()
+        self.batch.tokens.len()
     }
 
     /// Guessed tokens among them.
-    fn n_guesses(&self) -> usize {
+    fn n_draft(&self) -> usize {
         self.takes.iter().map(|take| take.guess.tokens.len()).sum()
     }
 
@@ -290,10 +292,10 @@ impl Step {
     /// Adds the next `n` pending tokens of `slot`, which stands at `index`, and what is guessed
     /// to follow them.
     fn take<S>(&mut self, index: usize, slot: &Slot<S>, n: usize, guess: Guess) {
-        let Batch { entries } = &mut self.batch;
+        let Batch { tokens: entries } = &mut self.batch;
         let pending: &[Token] = &slot.tokens[slot.computed..slot.computed + n];
         let first = entries.len();
-        entries.extend(pending.iter().enumerate().map(|(i, &token)| Entry {
+        entries.extend(pending.iter().enumerate().map(|(i, &token)| BatchToken {
             token,
             pos: slot.computed + i,
             seq: slot.seq,
@@ -303,7 +305,7 @@ impl Step {
         if let Some(i) = output {
             entries[i].output = true;
         }
-        entries.extend(guess.tokens.iter().enumerate().map(|(i, &token)| Entry {
+        entries.extend(guess.tokens.iter().enumerate().map(|(i, &token)| BatchToken {
             token,
             pos: slot.tokens.len() + i,
             seq: slot.seq,

@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::{ConnectionId, Outcome, Params, Prompt, Request, Speculation, Usage};
 use crate::engine::inbox::Inbox;
 use crate::engine::model::CancelFlag;
-use crate::engine::outbox::{Bell, Delivery, Outbox};
+use crate::engine::outbox::{Delivery, Notifier, Outbox};
 use crate::scripted::{Draft, Pace, Paper, Scripted};
 
 mod delivery;
@@ -30,7 +30,7 @@ struct Rig {
 /// A request as the test holds it.
 struct Client {
     outbox: Arc<Outbox>,
-    bell: Arc<Bell>,
+    notifier: Arc<Notifier>,
     cancel: CancelFlag,
     text: String,
     queued: Option<usize>,
@@ -58,21 +58,26 @@ impl Rig {
         Self::keeping(limits.kv_tokens, 0, limits, ctx_size)
     }
 
-    /// Finished sequences may have `kept_tokens` of the KV cache while others run, and `swap_bytes`
+    /// Finished sequences may have `cacheable_tokens` of the KV cache while others run, and `cache_ram_bytes`
     /// outside, of which the paper model needs four for a token.
-    fn keeping(kept_tokens: usize, swap_bytes: usize, limits: Limits, ctx_size: usize) -> Self {
+    fn keeping(
+        cacheable_tokens: usize,
+        cache_ram_bytes: usize,
+        limits: Limits,
+        ctx_size: usize,
+    ) -> Self {
         let now = Instant::now();
         let stats = Arc::new(Stats::new(now));
         let options = Options {
             ctx_size,
             max_queue: 100,
-            swap_bytes,
+            cache_ram_bytes,
             slow_client_grace: GRACE,
             step_target: Duration::from_millis(50),
             speculative: Speculation::Auto,
-            guess_margin_percent: 105,
+            speculation_margin_percent: 105,
         };
-        let model = Scripted::new(limits, Pace::free()).keeping(kept_tokens);
+        let model = Scripted::new(limits, Pace::free()).keeping(cacheable_tokens);
         let scheduler = Scheduler::new(model, Arc::new(Paper), options, stats.clone());
         Self { scheduler, stats, now, per_token: Duration::ZERO }
     }
@@ -80,7 +85,7 @@ impl Rig {
     /// `n_slots` slots with a context of 100 tokens each and steps of 16.
     fn with_slots(n_slots: usize) -> Self {
         Self::new(
-            Limits { n_batch: 16, n_slots, n_kept: 4, kv_tokens: 100 * n_slots, n_guesses: 15 },
+            Limits { n_batch: 16, n_slots, n_cache_seqs: 4, kv_tokens: 100 * n_slots, n_draft: 15 },
             100,
         )
     }
@@ -105,8 +110,8 @@ impl Rig {
     }
 
     fn submit_as(&mut self, connection: u64, prompt: &str, params: Params) -> Client {
-        let bell = Arc::<Bell>::default();
-        let outbox = Arc::new(Outbox::new(bell.clone(), Arc::new(Inbox::default())));
+        let notifier = Arc::<Notifier>::default();
+        let outbox = Arc::new(Outbox::new(notifier.clone(), Arc::new(Inbox::default())));
         let cancel = CancelFlag::default();
         let tokens = Paper.tokenize(prompt);
         let request = Request {
@@ -117,7 +122,7 @@ impl Rig {
         self.stats.queued.fetch_add(1, Relaxed);
         let job = Job::new(request, tokens, self.now, outbox.clone(), cancel.clone());
         self.scheduler.accept(vec![job]);
-        Client { outbox, bell, cancel, text: String::new(), queued: None, outcomes: Vec::new() }
+        Client { outbox, notifier, cancel, text: String::new(), queued: None, outcomes: Vec::new() }
     }
 
     /// One turn of the loop; the size of its step.
@@ -291,8 +296,10 @@ fn a_long_prompt_does_not_hold_up_a_stream() {
 
 #[test]
 fn a_request_waits_until_its_tokens_fit_and_is_told_its_place() {
-    let mut rig =
-        Rig::new(Limits { n_batch: 16, n_slots: 4, n_kept: 4, kv_tokens: 120, n_guesses: 0 }, 100);
+    let mut rig = Rig::new(
+        Limits { n_batch: 16, n_slots: 4, n_cache_seqs: 4, kv_tokens: 120, n_draft: 0 },
+        100,
+    );
     let mut big = rig.submit("loop", at_most(96));
     let mut small = rig.submit_as(2, "loop", at_most(30));
     rig.turn();
@@ -359,7 +366,7 @@ fn a_short_prompt_passes_a_long_one_and_the_next_has_to_share() {
 #[test]
 fn slots_take_turns_at_guessing() {
     // A step has three guesses, which one slot takes.
-    let limits = Limits { n_batch: 16, n_slots: 2, n_kept: 4, kv_tokens: 200, n_guesses: 3 };
+    let limits = Limits { n_batch: 16, n_slots: 2, n_cache_seqs: 4, kv_tokens: 200, n_draft: 3 };
     let mut rig = Rig::new(limits, 100);
     let mut clients = [rig.submit("loop ab", at_most(90)), rig.submit("loop cd", at_most(90))];
     for _ in 0..24 {
@@ -373,7 +380,7 @@ fn slots_take_turns_at_guessing() {
 /// The size of the step with four prompts of 30 tokens that come when another stream has made so
 /// many of its tokens.
 fn step_beside(n_generated: usize) -> usize {
-    let limits = Limits { n_batch: 512, n_slots: 5, n_kept: 0, kv_tokens: 500, n_guesses: 0 };
+    let limits = Limits { n_batch: 512, n_slots: 5, n_cache_seqs: 0, kv_tokens: 500, n_draft: 0 };
     let mut rig = Rig::new(limits, 100);
     // A thousand tokens a second, of which a step of 50 ms has 48 and one of 250 ms 256.
     let _first = rig.submit("abcdefghij", Params::default());

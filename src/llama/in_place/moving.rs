@@ -37,7 +37,7 @@ pub(in crate::llama) struct Moving {
 }
 
 /// A file and the parts of it that are to be read.
-struct Source {
+struct WeightSource {
     file: File,
     id: FileId,
     ranges: Vec<Range<u64>>,
@@ -55,7 +55,7 @@ impl Moving {
     /// Begins to read. To be called when llama.cpp has mapped the files; `None` where these mappings
     /// cannot be found.
     pub(in crate::llama) fn start(files: &[InPlace]) -> Option<Self> {
-        let sources = files.iter().map(Source::of).collect::<Option<Vec<_>>>()?;
+        let sources = files.iter().map(WeightSource::of).collect::<Option<Vec<_>>>()?;
         let mapped = sources.iter().map(|source| source.id.clone()).collect();
         let n_ranges = sources.iter().map(|source| source.ranges.len()).sum();
         let gaps = files.iter().map(InPlace::gaps).sum();
@@ -185,7 +185,7 @@ impl Piece {
     }
 }
 
-impl Source {
+impl WeightSource {
     /// Of a file that is mapped.
     fn of(in_place: &InPlace) -> Option<Self> {
         // Opened before it is looked for: as long as the mapping has this name, it is of this file.

@@ -12,7 +12,7 @@ const CPU: &str = "cpu";
 
 /// One card.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Card {
+pub struct GpuDevice {
     /// What to call it.
     pub name: String,
     /// What llama.cpp calls it (`CUDA0`); empty for one that is only imagined.
@@ -23,7 +23,7 @@ pub struct Card {
 
 /// How many layers shall be offloaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub enum OffloadTarget {
     /// As many as fit.
     Auto,
     /// All, whether they fit or not.
@@ -34,7 +34,7 @@ pub enum Wanted {
 
 /// What lies in one place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Where {
+pub struct DevicePlan {
     /// The card's name, or the processor's.
     pub name: String,
     /// What llama.cpp calls it, or `cpu`.
@@ -53,7 +53,7 @@ pub struct Where {
     pub context: u64,
 }
 
-impl Where {
+impl DevicePlan {
     /// All bytes.
     pub fn total(&self) -> u64 {
         self.weights + self.kv + self.compute + self.context
@@ -66,7 +66,7 @@ impl Where {
 
 /// What goes where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placement {
+pub struct OffloadPlan {
     /// Layers on cards, the output matrix counted as one.
     pub gpu_layers: u32,
     /// Layers there are, counted likewise.
@@ -78,23 +78,28 @@ pub struct Placement {
     /// Whether flash attention computes, which needs no room for scores.
     pub flash_attention: bool,
     /// The cards, in order.
-    pub cards: Vec<Where>,
+    pub cards: Vec<DevicePlan>,
     /// The processor.
-    pub cpu: Where,
+    pub cpu: DevicePlan,
     /// The reason, in a line.
     pub why: String,
 }
 
-impl Placement {
+impl OffloadPlan {
     /// Whether no card holds more than may be used there.
     pub fn fits(&self) -> bool {
-        self.cards.iter().all(Where::fits)
+        self.cards.iter().all(DevicePlan::fits)
     }
 
     /// Notes in `cards` that this did not fit: of each that holds something as much is counted on as this
     /// put there less one part in `parts`, beside `reserve`. The driver may say that more is free, but
     /// it was wrong already. So each arrangement is another one, and the last puts nothing on cards.
-    pub(in crate::llama) fn count_on_less(&self, cards: &mut [Card], reserve: u64, parts: u64) {
+    pub(in crate::llama) fn count_on_less(
+        &self,
+        cards: &mut [GpuDevice],
+        reserve: u64,
+        parts: u64,
+    ) {
         for (was, card) in self.cards.iter().zip(cards) {
             let most = was.total() - was.total().div_ceil(parts);
             if was.layers > 0 {
@@ -106,8 +111,12 @@ impl Placement {
     /// Whether this is better than `other`: it fits and `other` does not, or, where that is the
     /// same, more of the model lies on cards.
     pub fn puts_more_on_cards_than(&self, other: &Self) -> bool {
-        let rank = |placement: &Self| {
-            (placement.fits(), placement.gpu_layers, u32::MAX - placement.cpu_expert_layers)
+        let rank = |offload_plan: &Self| {
+            (
+                offload_plan.fits(),
+                offload_plan.gpu_layers,
+                u32::MAX - offload_plan.cpu_expert_layers,
+            )
         };
         rank(self) > rank(other)
     }
@@ -122,10 +131,10 @@ impl Placement {
 pub(in crate::llama) fn arrange(
     sizes: &Sizes,
     demand: &Demand,
-    cards: &[Card],
+    cards: &[GpuDevice],
     reserve: u64,
-    wanted: Wanted,
-) -> Placement {
+    wanted: OffloadTarget,
+) -> OffloadPlan {
     let all = layers_of(sizes);
     let n_experts = sizes.layers.iter().filter(|layer| layer.experts > 0).count() as u32;
     let attempt = |gpu_layers, experts| {
@@ -133,22 +142,24 @@ pub(in crate::llama) fn arrange(
         let alone = (0..cards.len()).map(|first_card| Attempt { first_card, ..split });
         alone.into_iter().find(Attempt::fits_one_card).unwrap_or(split)
     };
-    let done = |attempt: Attempt<'_>, why: &str| attempt.placement(why.to_owned());
+    let done = |attempt: Attempt<'_>, why: &str| attempt.offload_plan(why.to_owned());
     let asked = |attempt: Attempt<'_>, why: String| {
         let doubt = if attempt.fits() { "" } else { ", more than fit by this plan" };
-        attempt.placement(why + doubt)
+        attempt.offload_plan(why + doubt)
     };
     if cards.is_empty() {
         return done(attempt(0, 0), "there is no card");
     }
     match wanted {
-        Wanted::All => return asked(attempt(all, 0), "all layers were asked for".to_owned()),
-        Wanted::Auto | Wanted::Layers(_) => {}
+        OffloadTarget::All => {
+            return asked(attempt(all, 0), "all layers were asked for".to_owned());
+        }
+        OffloadTarget::Auto | OffloadTarget::Layers(_) => {}
     }
     // The experts of layer i stay behind for all i below the number, so only layers count that
     // have some; in a mixture those are all but the first few.
     let most = if n_experts > 0 { sizes.layers.len() as u32 } else { 0 };
-    if let Wanted::Layers(n) = wanted {
+    if let OffloadTarget::Layers(n) = wanted {
         let why = match n {
             n if n > all => format!("{n} layers were asked for, and there are {all}"),
             n => format!("{n} layers were asked for"),
@@ -166,14 +177,14 @@ pub(in crate::llama) fn arrange(
             } else {
                 format!("everything fits but the experts of the first {experts} layers")
             };
-            return attempt.placement(why);
+            return attempt.offload_plan(why);
         }
     }
     let fitting = (1..all).rev().map(|n| attempt(n, most)).find(Attempt::fits);
     match fitting {
         Some(attempt) => {
             let beside = if most > 0 { ", and the experts stay with the processor" } else { "" };
-            attempt.placement(format!("more do not fit{beside}"))
+            attempt.offload_plan(format!("more do not fit{beside}"))
         }
         None => done(
             attempt(0, 0),
@@ -192,7 +203,7 @@ fn layers_of(sizes: &Sizes) -> u32 {
 struct Attempt<'a> {
     sizes: &'a Sizes,
     demand: &'a Demand,
-    cards: &'a [Card],
+    cards: &'a [GpuDevice],
     reserve: u64,
     /// The cards before it stay empty.
     first_card: usize,
@@ -203,7 +214,7 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     fn fits(&self) -> bool {
         let (cards, _, is_placed) = self.places();
-        is_placed && cards.iter().all(Where::fits)
+        is_placed && cards.iter().all(DevicePlan::fits)
     }
 
     fn fits_one_card(&self) -> bool {
@@ -212,9 +223,9 @@ impl Attempt<'_> {
         is_placed && alone.is_some_and(|card| card.layers == self.gpu_layers && card.fits())
     }
 
-    fn placement(&self, why: String) -> Placement {
+    fn offload_plan(&self, why: String) -> OffloadPlan {
         let (cards, cpu, _) = self.places();
-        Placement {
+        OffloadPlan {
             gpu_layers: self.gpu_layers,
             n_layers: layers_of(self.sizes),
             cpu_expert_layers: if self.gpu_layers == 0 { 0 } else { self.experts },
@@ -240,24 +251,24 @@ impl Attempt<'_> {
 
     /// What lies on each card and with the processor, and whether all that was wanted on cards
     /// found room there.
-    fn places(&self) -> (Vec<Where>, Where, bool) {
+    fn places(&self) -> (Vec<DevicePlan>, DevicePlan, bool) {
         let Self { sizes, demand, .. } = *self;
         let compute = sizes.compute(demand, self.behind());
-        let mut cards: Vec<Where> = self
+        let mut cards: Vec<DevicePlan> = self
             .cards
             .iter()
-            .map(|card| Where {
+            .map(|card| DevicePlan {
                 name: card.name.clone(),
                 device: card.device.clone(),
                 budget: Some(card.free.saturating_sub(self.reserve)),
-                ..Where::default()
+                ..DevicePlan::default()
             })
             .collect();
-        let mut cpu = Where {
+        let mut cpu = DevicePlan {
             name: CPU.to_owned(),
             device: CPU.to_owned(),
             compute: compute.cpu,
-            ..Where::default()
+            ..DevicePlan::default()
         };
         // Beside cards llama.cpp makes no copies in another order.
         let copied = if self.gpu_layers == 0 { sizes.copied } else { 0 };
@@ -283,7 +294,7 @@ impl Attempt<'_> {
                 continue;
             }
             cpu.weights += beside;
-            let needed = |card: &Where| {
+            let needed = |card: &DevicePlan| {
                 let begin = if card.layers == 0 { compute.card + CONTEXT_BYTES } else { 0 };
                 card.total() + begin + on_card + kv
             };

@@ -10,8 +10,8 @@ fn every_step_rings_for_its_text_and_for_the_first_one_loudly() {
     let client = rig.submit("loop", Params::default());
     let mut heard = || {
         rig.turn();
-        let Client { bell, .. } = &client;
-        (bell.urgent().now_or_never().is_some(), bell.news().now_or_never().is_some())
+        let Client { notifier, .. } = &client;
+        (notifier.urgent().now_or_never().is_some(), notifier.routine().now_or_never().is_some())
     };
     assert_eq!(heard(), (true, false));
     assert_eq!((heard(), heard()), ((false, true), (false, true)));
@@ -20,7 +20,7 @@ fn every_step_rings_for_its_text_and_for_the_first_one_loudly() {
 #[test]
 fn a_slow_client_is_parked_then_dropped_and_does_not_delay_the_other() {
     let mut rig = Rig::new(
-        Limits { n_batch: 16, n_slots: 2, n_kept: 4, kv_tokens: 40_000 * 2, n_guesses: 0 },
+        Limits { n_batch: 16, n_slots: 2, n_cache_seqs: 4, kv_tokens: 40_000 * 2, n_draft: 0 },
         40_000,
     );
     let mut slow = rig.submit("loop", Params::default());
@@ -43,7 +43,7 @@ fn a_slow_client_is_parked_then_dropped_and_does_not_delay_the_other() {
 #[test]
 fn a_parked_client_that_reads_again_gets_everything() {
     let mut rig = Rig::new(
-        Limits { n_batch: 16, n_slots: 1, n_kept: 0, kv_tokens: 40_000, n_guesses: 0 },
+        Limits { n_batch: 16, n_slots: 1, n_cache_seqs: 0, kv_tokens: 40_000, n_draft: 0 },
         40_000,
     );
     let mut client = rig.submit("loop", at_most(20_000));
@@ -150,7 +150,7 @@ fn waiting_for_a_beginning_that_somebody_else_reads_is_no_time_of_reading() {
 #[test]
 fn a_connection_that_does_not_read_gets_no_further_slots_meanwhile() {
     let mut rig = Rig::new(
-        Limits { n_batch: 16, n_slots: 2, n_kept: 0, kv_tokens: 2 * 40_000, n_guesses: 0 },
+        Limits { n_batch: 16, n_slots: 2, n_cache_seqs: 0, kv_tokens: 2 * 40_000, n_draft: 0 },
         40_000,
     );
     let mut slow = rig.submit("loop", Params::default());
@@ -168,7 +168,7 @@ fn a_connection_that_does_not_read_gets_no_further_slots_meanwhile() {
 
 #[test]
 fn what_waits_of_a_connection_that_does_not_read_ends_with_what_ran() {
-    let limits = Limits { n_batch: 16, n_slots: 1, n_kept: 0, kv_tokens: 40_000, n_guesses: 0 };
+    let limits = Limits { n_batch: 16, n_slots: 1, n_cache_seqs: 0, kv_tokens: 40_000, n_draft: 0 };
     let mut rig = Rig::new(limits, 40_000);
     let mut stuck = [rig.submit("loop", Params::default()), rig.submit("loop", Params::default())];
     let mut other = rig.submit_as(2, "loop", at_most(3));

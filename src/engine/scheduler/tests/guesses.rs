@@ -55,7 +55,7 @@ fn a_long_prompt_is_not_read_a_second_time_for_a_short_answer() {
 
 #[test]
 fn how_long_an_answer_may_become_says_little_of_how_long_it_will_be() {
-    let limits = Limits { n_batch: 16, n_slots: 1, n_kept: 4, kv_tokens: 240, n_guesses: 15 };
+    let limits = Limits { n_batch: 16, n_slots: 1, n_cache_seqs: 4, kv_tokens: 240, n_draft: 15 };
     let mut rig = Rig::new(limits, 240).with_draft(Draft::Right);
     for _ in 0..20 {
         let mut client = rig.submit("walk", at_most(5));

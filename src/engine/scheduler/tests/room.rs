@@ -7,7 +7,7 @@ const OTHER: &str = "another text altogether";
 
 /// What is kept may stay while others run, until its place is needed.
 fn full() -> Rig {
-    let limits = Limits { n_batch: 32, n_slots: 2, n_kept: 4, kv_tokens: 120, n_guesses: 0 };
+    let limits = Limits { n_batch: 32, n_slots: 2, n_cache_seqs: 4, kv_tokens: 120, n_draft: 0 };
     let mut rig = Rig::keeping(120, 4000, limits, 60);
     rig.scheduler.swapped_a_turn = 1;
     rig
@@ -73,7 +73,7 @@ fn while_nobody_streams_room_is_made_as_fast_as_it_takes() {
 
 #[test]
 fn those_who_come_together_share_what_is_copied_for_them_in_a_turn() {
-    let limits = Limits { n_batch: 32, n_slots: 3, n_kept: 4, kv_tokens: 180, n_guesses: 0 };
+    let limits = Limits { n_batch: 32, n_slots: 3, n_cache_seqs: 4, kv_tokens: 180, n_draft: 0 };
     let mut rig = Rig::keeping(180, 4000, limits, 60);
     let texts = [FIRST, "and then another text"];
     for text in texts {

@@ -53,16 +53,16 @@ proptest! {
     fn whatever_clients_do_every_request_ends_exactly_once(
         acts in prop::collection::vec(act(), 1..60),
         n_slots in 1usize..4,
-        n_kept in 0usize..3,
+        n_cache_seqs in 0usize..3,
         kv_tokens in 64usize..200,
-        n_guesses in 0usize..20,
-        kept_tokens in 0usize..80,
-        swap_bytes in 0usize..400,
+        n_draft in 0usize..20,
+        cacheable_tokens in 0usize..80,
+        cache_ram_bytes in 0usize..400,
         swapped_a_turn in 1usize..200,
         has_windows in any::<bool>(),
     ) {
-        let limits = Limits { n_batch: 12, n_slots, n_kept, kv_tokens, n_guesses };
-        let mut rig = Rig::keeping(kept_tokens, swap_bytes, limits, 64);
+        let limits = Limits { n_batch: 12, n_slots, n_cache_seqs, kv_tokens, n_draft };
+        let mut rig = Rig::keeping(cacheable_tokens, cache_ram_bytes, limits, 64);
         if has_windows {
             rig = rig.with_windows();
         }
@@ -98,10 +98,10 @@ proptest! {
         }
         let Scheduler { model, cache, .. } = &rig.scheduler;
         let on_the_books: Vec<_> = cache.in_cache().into_iter().map(|(_, seq)| seq).collect();
-        for seq in 0..(n_slots + n_kept) as SeqId {
+        for seq in 0..(n_slots + n_cache_seqs) as SeqId {
             prop_assert_eq!(model.n_tokens_of(seq) > 0, on_the_books.contains(&seq), "{}", seq);
         }
-        prop_assert!(cache.copied().1 <= swap_bytes);
+        prop_assert!(cache.copied().1 <= cache_ram_bytes);
         prop_assert_eq!(rig.stats.active.load(Relaxed), 0);
         prop_assert_eq!(rig.stats.queued.load(Relaxed), 0);
     }

@@ -4,9 +4,9 @@ use super::*;
 use crate::engine::scheduler::leave::REST;
 
 /// A rig on which finished sequences leave the KV cache as soon as somebody else comes.
-fn swapping(swap_bytes: usize) -> Rig {
-    let limits = Limits { n_batch: 16, n_slots: 2, n_kept: 4, kv_tokens: 120, n_guesses: 0 };
-    Rig::keeping(0, swap_bytes, limits, 60)
+fn swapping(cache_ram_bytes: usize) -> Rig {
+    let limits = Limits { n_batch: 16, n_slots: 2, n_cache_seqs: 4, kv_tokens: 120, n_draft: 0 };
+    Rig::keeping(0, cache_ram_bytes, limits, 60)
 }
 
 impl Rig {
@@ -81,7 +81,7 @@ fn a_text_that_is_too_long_to_come_back_beside_the_running_ones_is_read_again() 
     for (kv_tokens, prompt, cached) in
         [(120, format!("{text} and more"), 42), (100, text[..19].to_owned(), 0)]
     {
-        let limits = Limits { n_batch: 16, n_slots: 2, n_kept: 4, kv_tokens, n_guesses: 0 };
+        let limits = Limits { n_batch: 16, n_slots: 2, n_cache_seqs: 4, kv_tokens, n_draft: 0 };
         let mut rig = Rig::keeping(0, 4000, limits, 60);
         rig.ask(text);
         let mut running = rig.submit("loop", Params::default());
@@ -107,9 +107,9 @@ fn a_text_that_does_not_come_back_is_read_again_and_forgotten() {
 
 #[test]
 fn two_long_conversations_take_turns_in_a_cache_for_one() {
-    let limits = Limits { n_batch: 16, n_slots: 1, n_kept: 4, kv_tokens: 60, n_guesses: 0 };
-    for kept_tokens in [0, 60] {
-        let mut rig = Rig::keeping(kept_tokens, 4000, limits, 60);
+    let limits = Limits { n_batch: 16, n_slots: 1, n_cache_seqs: 4, kv_tokens: 60, n_draft: 0 };
+    for cacheable_tokens in [0, 60] {
+        let mut rig = Rig::keeping(cacheable_tokens, 4000, limits, 60);
         rig.ask("the first of them, which has some forty letters");
         rig.ask("and this is the second one, just as long as it");
         let back = rig.ask("the first of them, which has some forty letters more");
@@ -121,20 +121,20 @@ fn two_long_conversations_take_turns_in_a_cache_for_one() {
 
 #[test]
 fn a_conversation_that_is_asked_for_does_not_make_way_for_the_copy_of_another() {
-    let limits = Limits { n_batch: 16, n_slots: 1, n_kept: 4, kv_tokens: 60, n_guesses: 0 };
+    let limits = Limits { n_batch: 16, n_slots: 1, n_cache_seqs: 4, kv_tokens: 60, n_draft: 0 };
     // Four bytes for a token: either has room outside the cache, both have not.
-    for swap_bytes in [200, 370] {
-        let mut rig = Rig::keeping(0, swap_bytes, limits, 60);
+    for cache_ram_bytes in [200, 370] {
+        let mut rig = Rig::keeping(0, cache_ram_bytes, limits, 60);
         rig.ask("the first of them, which has some forty letters");
         rig.ask("and this is the second one, just as long as it");
         let back = rig.ask("the first of them, which has some forty letters more");
-        assert_eq!(back.cached_tokens, 47, "with {swap_bytes} bytes");
+        assert_eq!(back.cached_tokens, 47, "with {cache_ram_bytes} bytes");
     }
 }
 
 #[test]
 fn a_long_text_does_not_come_back_for_a_few_words() {
-    let limits = Limits { n_batch: 64, n_slots: 1, n_kept: 4, kv_tokens: 400, n_guesses: 0 };
+    let limits = Limits { n_batch: 64, n_slots: 1, n_cache_seqs: 4, kv_tokens: 400, n_draft: 0 };
     let mut rig = Rig::keeping(0, 4000, limits, 200);
     rig.ask(&format!("beginning {}", "and a long text ".repeat(11)));
     rig.ask("another text altogether");
@@ -278,7 +278,7 @@ fn nothing_that_is_kept_makes_way_for_a_copy_made_at_rest() {
 
 #[test]
 fn at_rest_what_may_stay_in_the_cache_is_not_copied() {
-    let limits = Limits { n_batch: 16, n_slots: 2, n_kept: 4, kv_tokens: 120, n_guesses: 0 };
+    let limits = Limits { n_batch: 16, n_slots: 2, n_cache_seqs: 4, kv_tokens: 120, n_draft: 0 };
     let mut rig = Rig::keeping(120, 4000, limits, 60);
     rig.ask("the first conversation");
     rig.rest();

@@ -6,7 +6,7 @@ use super::*;
 /// long prompt beside a stream on a machine where small steps are slow. Before, a prompt of `alone`
 /// tokens was read fast.
 fn step_after_slow_ones(alone: usize) -> usize {
-    let limits = Limits { n_batch: 64, n_slots: 2, n_kept: 0, kv_tokens: 4000, n_guesses: 0 };
+    let limits = Limits { n_batch: 64, n_slots: 2, n_cache_seqs: 0, kv_tokens: 4000, n_draft: 0 };
     let mut rig = Rig::new(limits, 2000);
     let mut first = rig.submit(&"x".repeat(alone), at_most(1));
     rig.drive(&mut [&mut first]);

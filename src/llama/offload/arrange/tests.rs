@@ -49,23 +49,23 @@ fn demand() -> Demand {
     }
 }
 
-fn cards(free: &[u64]) -> Vec<Card> {
+fn cards(free: &[u64]) -> Vec<GpuDevice> {
     free.iter()
-        .map(|mib| Card { name: "card".to_owned(), device: String::new(), free: mib * MIB })
+        .map(|mib| GpuDevice { name: "card".to_owned(), device: String::new(), free: mib * MIB })
         .collect()
 }
 
-fn auto(sizes: &Sizes, free: &[u64], reserve: u64) -> Placement {
-    arrange(sizes, &demand(), &cards(free), reserve * MIB, Wanted::Auto)
+fn auto(sizes: &Sizes, free: &[u64], reserve: u64) -> OffloadPlan {
+    arrange(sizes, &demand(), &cards(free), reserve * MIB, OffloadTarget::Auto)
 }
 
 #[test]
 fn what_fits_goes_onto_the_card_and_the_embeddings_stay() {
-    let placement = auto(&model(0, false), &[1000], 500);
-    assert_eq!((placement.gpu_layers, placement.n_layers), (11, 11));
-    assert_eq!(placement.cards[0].weights, 120 * MIB);
-    assert_eq!(placement.cards[0].kv, 10 * 4 * MIB);
-    assert_eq!((placement.cpu.weights, placement.cpu.kv), (20 * MIB, 0));
+    let offload_plan = auto(&model(0, false), &[1000], 500);
+    assert_eq!((offload_plan.gpu_layers, offload_plan.n_layers), (11, 11));
+    assert_eq!(offload_plan.cards[0].weights, 120 * MIB);
+    assert_eq!(offload_plan.cards[0].kv, 10 * 4 * MIB);
+    assert_eq!((offload_plan.cpu.weights, offload_plan.cpu.kv), (20 * MIB, 0));
 }
 
 #[test]
@@ -101,11 +101,11 @@ fn experts_are_given_up_before_layers_and_from_the_first_layer_on() {
 }
 
 /// What is tried, from the first arrangement to none on a card, where nothing ever fits.
-fn tries(sizes: &Sizes, free: &[u64]) -> Vec<Placement> {
+fn tries(sizes: &Sizes, free: &[u64]) -> Vec<OffloadPlan> {
     let (mut cards, mut tries) = (cards(free), vec![auto(sizes, free, 50)]);
     while tries.last().unwrap().gpu_layers > 0 {
         tries.last().unwrap().count_on_less(&mut cards, 50 * MIB, 8);
-        tries.push(arrange(sizes, &demand(), &cards, 50 * MIB, Wanted::Auto));
+        tries.push(arrange(sizes, &demand(), &cards, 50 * MIB, OffloadTarget::Auto));
         assert!(tries.len() < 100, "it ends");
     }
     tries
@@ -113,7 +113,7 @@ fn tries(sizes: &Sizes, free: &[u64]) -> Vec<Placement> {
 
 #[test]
 fn what_does_not_fit_is_tried_again_with_less_on_the_card_experts_first() {
-    let on_card = |placement: &Placement| placement.cards[0].total();
+    let on_card = |offload_plan: &OffloadPlan| offload_plan.cards[0].total();
     for experts in [0, 100] {
         let tries = tries(&model(experts, false), &[8000]);
         for pair in tries.windows(2) {
@@ -128,62 +128,64 @@ fn what_does_not_fit_is_tried_again_with_less_on_the_card_experts_first() {
 #[test]
 fn what_does_not_fit_on_one_card_is_tried_on_the_other_once() {
     let tries = tries(&model(0, false), &[1000, 1000]);
-    let whole = tries.iter().filter(|placement| placement.gpu_layers == 11);
-    let places: Vec<_> = whole.map(|placement| placement.cards[0].layers).collect();
+    let whole = tries.iter().filter(|offload_plan| offload_plan.gpu_layers == 11);
+    let places: Vec<_> = whole.map(|offload_plan| offload_plan.cards[0].layers).collect();
     assert_eq!(places[..2], [11, 0], "alone on either");
     assert!(places[2..].iter().all(|layers| (1..11).contains(layers)), "{places:?}");
 }
 
 #[test]
 fn several_cards_are_filled_one_after_the_other() {
-    let placement = auto(&model(0, false), &[260, 260, 260], 0);
-    let layers: Vec<u32> = placement.cards.iter().map(|card| card.layers).collect();
-    assert_eq!(layers.iter().sum::<u32>(), placement.gpu_layers);
-    assert_eq!(placement.gpu_layers, 11);
+    let offload_plan = auto(&model(0, false), &[260, 260, 260], 0);
+    let layers: Vec<u32> = offload_plan.cards.iter().map(|card| card.layers).collect();
+    assert_eq!(layers.iter().sum::<u32>(), offload_plan.gpu_layers);
+    assert_eq!(offload_plan.gpu_layers, 11);
     assert!(layers[0] > 0 && layers[1] > 0, "{layers:?}");
 }
 
 #[test]
 fn one_card_that_holds_everything_is_not_helped_by_another() {
     let layers = |free: &[u64], wanted| -> Vec<u32> {
-        let placement = arrange(&model(0, false), &demand(), &cards(free), 0, wanted);
-        placement.cards.iter().map(|card| card.layers).collect()
+        let offload_plan = arrange(&model(0, false), &demand(), &cards(free), 0, wanted);
+        offload_plan.cards.iter().map(|card| card.layers).collect()
     };
-    for wanted in [Wanted::Auto, Wanted::All] {
+    for wanted in [OffloadTarget::Auto, OffloadTarget::All] {
         assert_eq!(layers(&[260, 1000], wanted), [0, 11]);
         assert_eq!(layers(&[260, 1000, 900], wanted), [0, 11, 0], "the first of them");
         let split = layers(&[260, 260], wanted);
         assert!(split[0] > 0 && split[1] > 0, "{split:?}");
     }
-    assert_eq!(layers(&[215, 1000], Wanted::Layers(9)), [0, 9]);
-    assert_eq!(layers(&[1000, 1000], Wanted::Layers(0)), [0, 0]);
+    assert_eq!(layers(&[215, 1000], OffloadTarget::Layers(9)), [0, 9]);
+    assert_eq!(layers(&[1000, 1000], OffloadTarget::Layers(0)), [0, 0]);
 }
 
 #[test]
 fn what_is_asked_for_is_done_without_a_question() {
     let sizes = model(0, false);
     let asked = |wanted| arrange(&sizes, &demand(), &cards(&[1]), 0, wanted).gpu_layers;
-    assert_eq!(asked(Wanted::All), 11);
-    assert_eq!(asked(Wanted::Layers(3)), 3);
-    assert_eq!(asked(Wanted::Layers(99)), 11);
-    assert_eq!(asked(Wanted::Layers(0)), 0);
-    assert_eq!(asked(Wanted::Auto), 0);
-    let why = |n, free| arrange(&sizes, &demand(), &cards(&[free]), 0, Wanted::Layers(n)).why;
+    assert_eq!(asked(OffloadTarget::All), 11);
+    assert_eq!(asked(OffloadTarget::Layers(3)), 3);
+    assert_eq!(asked(OffloadTarget::Layers(99)), 11);
+    assert_eq!(asked(OffloadTarget::Layers(0)), 0);
+    assert_eq!(asked(OffloadTarget::Auto), 0);
+    let why =
+        |n, free| arrange(&sizes, &demand(), &cards(&[free]), 0, OffloadTarget::Layers(n)).why;
     assert_eq!(why(99, 1000), "99 layers were asked for, and there are 11");
     assert_eq!(why(3, 1), "3 layers were asked for, more than fit by this plan");
 }
 
 /// The same with the cache in `kv_type`.
-fn in_type(kv_type: KvType, wanted: Wanted, free: u64) -> Placement {
+fn in_type(kv_type: KvType, wanted: OffloadTarget, free: u64) -> OffloadPlan {
     let demand = Demand { kv_type, ..demand() };
     arrange(&model(0, false), &demand, &cards(&[free]), 0, wanted)
 }
 
 #[test]
 fn a_packed_cache_is_better_where_all_layers_fit_only_with_it() {
-    let needed = in_type(KvType::Q8, Wanted::All, 10_000).cards[0].total().div_ceil(MIB);
+    let needed = in_type(KvType::Q8, OffloadTarget::All, 10_000).cards[0].total().div_ceil(MIB);
     let better = |free| {
-        let [plain, packed] = [KvType::F16, KvType::Q8].map(|t| in_type(t, Wanted::All, free));
+        let [plain, packed] =
+            [KvType::F16, KvType::Q8].map(|t| in_type(t, OffloadTarget::All, free));
         assert_eq!((plain.gpu_layers, packed.gpu_layers), (11, 11));
         packed.puts_more_on_cards_than(&plain)
     };
@@ -194,7 +196,7 @@ fn a_packed_cache_is_better_where_all_layers_fit_only_with_it() {
 
 #[test]
 fn a_packed_cache_is_better_where_so_many_layers_fit_only_with_it() {
-    let wanted = Wanted::Layers(6);
+    let wanted = OffloadTarget::Layers(6);
     let needed = in_type(KvType::Q8, wanted, 10_000).cards[0].total().div_ceil(MIB);
     let better = |free| {
         let [plain, packed] = [KvType::F16, KvType::Q8].map(|t| in_type(t, wanted, free));
@@ -208,11 +210,11 @@ fn a_packed_cache_is_better_where_more_experts_fit() {
     let sizes = model(100, false);
     let place = |kv_type, free: u64| {
         let demand = Demand { kv_type, ..demand() };
-        arrange(&sizes, &demand, &cards(&[free]), 0, Wanted::Auto)
+        arrange(&sizes, &demand, &cards(&[free]), 0, OffloadTarget::Auto)
     };
     let is_enough = |free: &u64| {
-        let placement = place(KvType::Q8, *free);
-        placement.gpu_layers == 11 && placement.cpu_expert_layers < 5
+        let offload_plan = place(KvType::Q8, *free);
+        offload_plan.gpu_layers == 11 && offload_plan.cpu_expert_layers < 5
     };
     let free = (1..4000).find(is_enough).unwrap();
     let [plain, packed] = [KvType::F16, KvType::Q8].map(|kv_type| place(kv_type, free));
@@ -242,19 +244,19 @@ proptest! {
         is_tied: bool,
     ) {
         let sizes = model(experts, is_tied);
-        let placement = auto(&sizes, &free, reserve);
-        let on_cards: u32 = placement.cards.iter().map(|card| card.layers).sum();
-        prop_assert_eq!(on_cards, placement.gpu_layers);
-        prop_assert_eq!(on_cards + placement.cpu.layers, placement.n_layers);
-        for card in &placement.cards {
+        let offload_plan = auto(&sizes, &free, reserve);
+        let on_cards: u32 = offload_plan.cards.iter().map(|card| card.layers).sum();
+        prop_assert_eq!(on_cards, offload_plan.gpu_layers);
+        prop_assert_eq!(on_cards + offload_plan.cpu.layers, offload_plan.n_layers);
+        for card in &offload_plan.cards {
             prop_assert!(card.layers == 0 || card.fits(), "{:?}", card);
         }
         let copy = if is_tied && on_cards > 0 { 20 } else { 0 };
         let file = 100 + 10 * experts + if is_tied { 20 } else { 40 };
-        let weights = placement.cards.iter().map(|card| card.weights).sum::<u64>();
-        prop_assert_eq!(weights + placement.cpu.weights, (file + copy) * MIB);
-        let kv = placement.cards.iter().map(|card| card.kv).sum::<u64>();
-        prop_assert_eq!(kv + placement.cpu.kv, 40 * MIB);
+        let weights = offload_plan.cards.iter().map(|card| card.weights).sum::<u64>();
+        prop_assert_eq!(weights + offload_plan.cpu.weights, (file + copy) * MIB);
+        let kv = offload_plan.cards.iter().map(|card| card.kv).sum::<u64>();
+        prop_assert_eq!(kv + offload_plan.cpu.kv, 40 * MIB);
     }
 
     #[test]

@@ -54,7 +54,7 @@ Exit codes:
     max_term_width = 100,
     override_usage = "inference-core [OPTIONS] [MODEL] [PORT]\n       inference-core [OPTIONS] --demo [PORT]\n       inference-core plan [OPTIONS] [MODEL | --demo]"
 )]
-pub(super) struct Typed {
+pub(super) struct Args {
     // Described above the options: which of the two a single one is depends on `--demo`.
     #[arg(hide = true, num_args = 0..)]
     pub(super) positional: Vec<OsString>,
@@ -330,7 +330,7 @@ impl Switch {
     }
 }
 
-impl Typed {
+impl Args {
     /// Free bytes of the cards to plan for.
     pub(super) fn cards(&self) -> Vec<u64> {
         self.vram.iter().flat_map(|Sizes(sizes)| sizes).copied().collect()

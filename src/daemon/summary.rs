@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::build_info;
 use crate::domain::{ModelInfo, Speculation};
 use crate::engine::EngineHandle;
-use crate::llama::{self, Description};
+use crate::llama::{self, ModelDescription};
 
 use super::address;
 use super::plan::Plan;
@@ -28,7 +28,7 @@ const BAR_INTERVAL: Duration = Duration::from_millis(100);
 const BAR_STEPS: u64 = 1000;
 
 pub(super) fn print(
-    description: &Description,
+    description: &ModelDescription,
     draft: Option<&ModelInfo>,
     plan: &Plan,
     listeners: &[TcpListener],
@@ -61,7 +61,7 @@ pub(super) fn print(
         ctx = engine.ctx_size,
         slots = slots(llama.parallel),
         kv = llama.kv_tokens,
-        kept = match engine.swap_bytes {
+        kept = match engine.cache_ram_bytes {
             0 => "in the KV cache".to_owned(),
             most => format!("up to {} beside the KV cache", bytes(most as f64)),
         },
@@ -70,19 +70,19 @@ pub(super) fn print(
             n => format!("{n} threads"),
         },
         ubatch = llama.ubatch,
-        scores = without_flash_attention(plan.placement.flash_attention),
+        scores = without_flash_attention(plan.offload_plan.flash_attention),
         address = address(listeners),
     ));
     if let Some(doubt) = &plan.doubtful_draft {
         say(&format!("  warning: {doubt}"));
     }
-    if !plan.placement.cards.is_empty() {
+    if !plan.offload_plan.cards.is_empty() {
         let page = PlanPage::new(description, plan);
         say(page.places().trim_end());
     }
     if let Some(ignored) = &plan.ignored {
         say(&format!("  warning: {ignored}"));
-    } else if plan.placement.cards.is_empty() && build_info::BACKEND != "cpu" {
+    } else if plan.offload_plan.cards.is_empty() && build_info::BACKEND != "cpu" {
         say("  no graphics card was found, or no driver for it: the CPU computes");
     }
     if model.demo {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::llama::{Card, Description, Extent, Where};
+use crate::llama::{DevicePlan, FileExtent, GpuDevice, ModelDescription};
 
 use super::plan::Plan;
 
@@ -56,17 +56,20 @@ struct Place {
     budget: Option<u64>,
 }
 
-impl From<&Where> for Place {
-    fn from(place: &Where) -> Self {
-        let Where { name, budget, layers, weights, kv, compute, context, .. } = place.clone();
+impl From<&DevicePlan> for Place {
+    fn from(place: &DevicePlan) -> Self {
+        let DevicePlan { name, budget, layers, weights, kv, compute, context, .. } = place.clone();
         Self { name, layers, weights, kv, compute, context, total: place.total(), budget }
     }
 }
 
 /// Cards that have so much free.
-pub(super) fn imagined(free: &[u64]) -> Vec<Card> {
-    let named =
-        |(i, &free): (usize, &u64)| Card { name: format!("card {i}"), device: String::new(), free };
+pub(super) fn imagined(free: &[u64]) -> Vec<GpuDevice> {
+    let named = |(i, &free): (usize, &u64)| GpuDevice {
+        name: format!("card {i}"),
+        device: String::new(),
+        free,
+    };
     free.iter().enumerate().map(named).collect()
 }
 
@@ -85,29 +88,29 @@ fn mib(bytes: u64) -> String {
 }
 
 impl PlanPage {
-    pub(super) fn new(description: &Description, plan: &Plan) -> Self {
-        let Description { info: model, extent, .. } = description;
-        let Extent { present, needed } = *extent;
-        let placement = &plan.placement;
+    pub(super) fn new(description: &ModelDescription, plan: &Plan) -> Self {
+        let ModelDescription { info: model, extent, .. } = description;
+        let FileExtent { present, needed } = *extent;
+        let offload_plan = &plan.offload_plan;
         Self {
             model: model.name.clone(),
             arch: model.arch.clone(),
             ctx_size: plan.engine.ctx_size,
             parallel: plan.llama.parallel,
             kv_tokens: plan.llama.kv_tokens,
-            kv_type: placement.kv_type.name(),
-            flash_attention: placement.flash_attention,
-            cache_ram_bytes: plan.engine.swap_bytes,
+            kv_type: offload_plan.kv_type.name(),
+            flash_attention: offload_plan.flash_attention,
+            cache_ram_bytes: plan.engine.cache_ram_bytes,
             vram_reserve_bytes: plan.llama.vram_reserve,
-            gpu_layers: placement.gpu_layers,
-            n_layers: placement.n_layers,
-            cpu_expert_layers: placement.cpu_expert_layers,
-            why: placement.why.clone(),
+            gpu_layers: offload_plan.gpu_layers,
+            n_layers: offload_plan.n_layers,
+            cpu_expert_layers: offload_plan.cpu_expert_layers,
+            why: offload_plan.why.clone(),
             advice: plan.advice.clone(),
-            fits: placement.fits(),
+            fits: offload_plan.fits(),
             file_bytes: present,
             file_bytes_needed: needed,
-            places: placement.cards.iter().chain([&placement.cpu]).map(Place::from).collect(),
+            places: offload_plan.cards.iter().chain([&offload_plan.cpu]).map(Place::from).collect(),
             draft: plan.draft.as_ref().map(|cpu| Place { name: DRAFT.to_owned(), ..cpu.into() }),
             doubtful_draft: plan.doubtful_draft.clone(),
         }

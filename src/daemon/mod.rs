@@ -11,6 +11,7 @@ mod error;
 mod listen;
 mod plan;
 mod plan_page;
+mod signals;
 mod summary;
 mod units;
 
@@ -24,19 +25,20 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use self::signals::Signals;
 use crate::build_info;
-use crate::config::{Config, PlanOptions};
+use crate::cli::{Config, PlanOptions};
 use crate::engine::{Engine, State};
-use crate::llama::{self, Description, LoadError, Source};
-use crate::monitor::Monitor;
+use crate::gpu::Monitor;
+use crate::llama::{self, LoadError, ModelDescription, ModelSource};
 use crate::server::Server;
-use crate::shutdown::Signals;
 use crate::watchdog::Watchdog;
 
 use self::plan::Plan;
 use self::plan_page::PlanPage;
 
-pub use error::AppError;
+pub use error::DaemonError;
+pub use signals::survives_its_terminal;
 
 /// Stack of the runtime's threads, which tokenise prompts: some of llama.cpp's pre-tokenisers are
 /// regular expressions that recurse, more than a mebibyte deep before a thread apart is taken.
@@ -55,10 +57,10 @@ const HASTY_STOP_GRACE: Duration = Duration::from_millis(300);
 /// Serves until a signal asks to leave.
 ///
 /// # Errors
-/// [`AppError`], whose text is for the person at the terminal.
-pub fn run(config: &Config) -> Result<(), AppError> {
+/// [`DaemonError`], whose text is for the person at the terminal.
+pub fn run(config: &Config) -> Result<(), DaemonError> {
     let filter = log_filter(&config.log)
-        .map_err(|reason| AppError::LogFilter { filter: config.log.clone(), reason })?;
+        .map_err(|reason| DaemonError::LogFilter { filter: config.log.clone(), reason })?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
@@ -71,7 +73,7 @@ pub fn run(config: &Config) -> Result<(), AppError> {
 
     let description = llama::describe(&source(config))?;
     let draft = draft(config)?;
-    let plan = Plan::new(config, &description, draft.as_ref(), &llama::cards())?;
+    let plan = Plan::new(config, &description, draft.as_ref(), &llama::gpu_devices())?;
     plan.check_memory(&description.source, llama::takeable_memory())?;
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
@@ -91,13 +93,13 @@ pub fn run(config: &Config) -> Result<(), AppError> {
 /// The plan of what of a model would lie where, for people or for programs. Nothing is loaded.
 ///
 /// # Errors
-/// [`AppError`], where the model cannot be read or the options do not fit it.
-pub fn plan(config: &Config, options: &PlanOptions) -> Result<String, AppError> {
+/// [`DaemonError`], where the model cannot be read or the options do not fit it.
+pub fn plan(config: &Config, options: &PlanOptions) -> Result<String, DaemonError> {
     llama::send_logs_to_tracing();
-    let description = llama::outline(&source(config))?;
+    let description = llama::describe_partial(&source(config))?;
     let draft = draft(config)?;
     let cards = match &options.vram[..] {
-        [] => llama::cards(),
+        [] => llama::gpu_devices(),
         sizes => plan_page::imagined(sizes),
     };
     let plan = Plan::new(config, &description, draft.as_ref(), &cards)?;
@@ -121,13 +123,13 @@ const PARTS: [&str; 12] = [
     "tungstenite",
 ];
 
-fn source(config: &Config) -> Source {
-    config.model.clone().map_or(Source::Demo, Source::File)
+fn source(config: &Config) -> ModelSource {
+    config.model.clone().map_or(ModelSource::Demo, ModelSource::File)
 }
 
-fn draft(config: &Config) -> Result<Option<Description>, AppError> {
-    let described = config.draft.clone().map(|path| llama::describe(&Source::File(path)));
-    described.transpose().map_err(AppError::Draft)
+fn draft(config: &Config) -> Result<Option<ModelDescription>, DaemonError> {
+    let described = config.draft.clone().map(|path| llama::describe(&ModelSource::File(path)));
+    described.transpose().map_err(DaemonError::Draft)
 }
 
 /// A filter of tracing-subscriber, which would take a word that is no level as the name of a part
@@ -164,10 +166,10 @@ pub fn version() -> String {
 
 async fn serve(
     config: &Config,
-    description: Description,
-    draft: Option<Description>,
+    description: ModelDescription,
+    draft: Option<ModelDescription>,
     plan: Plan,
-) -> Result<(), AppError> {
+) -> Result<(), DaemonError> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let listeners = listen::on_loopback(config.port)?;
     let draft_info = draft.as_ref().map(|draft| &draft.info);
@@ -175,16 +177,17 @@ async fn serve(
 
     let about = plan.about(&description.info);
     let began = Instant::now();
-    let Plan { llama, placement, .. } = plan.clone();
+    let Plan { llama, offload_plan, .. } = plan.clone();
     let threads = llama.threads;
-    let load =
-        move |progress: &_| llama::load(&description, draft.as_ref(), llama, placement, progress);
+    let load = move |progress: &_| {
+        llama::load(&description, draft.as_ref(), llama, offload_plan, progress)
+    };
     let mut engine =
         Engine::spawn(plan.engine, load).context("cannot start the engine's thread")?;
 
     let closing = CancellationToken::new();
     let watchdog = Watchdog::new(config.stall_limit);
-    let monitor = Monitor::spawn(plan.monitor).context("cannot start the monitor's thread")?;
+    let monitor = Monitor::spawn(plan.gpu).context("cannot start the monitor's thread")?;
     let readings = monitor.readings();
     let server = Server::new(plan.server, engine.handle.clone(), about, watchdog, readings);
     let mut serving = tokio::spawn(server.serve(listeners, closing.clone()));
@@ -197,7 +200,7 @@ async fn serve(
         }
         never = contention::watch(threads) => match never {},
     };
-    if matches!(result, Err(AppError::SecondSignal)) {
+    if matches!(result, Err(DaemonError::SecondSignal)) {
         return result;
     }
     closing.cancel();
@@ -206,27 +209,27 @@ async fn serve(
             tracing::error!("the server's task panicked");
         },
         // The engine is through, and who has not read its last frames by now does without them.
-        _ = signals.next() => return result.and(Err(AppError::SecondSignal)),
+        _ = signals.next() => return result.and(Err(DaemonError::SecondSignal)),
     }
     end(engine, result)
 }
 
 /// Waits for the engine's thread to be gone, unless it hangs: so would this, deaf to all signals.
-fn end(engine: Engine<LoadError>, result: Result<(), AppError>) -> Result<(), AppError> {
-    if !matches!(result, Err(AppError::EngineHangs)) {
+fn end(engine: Engine<LoadError>, result: Result<(), DaemonError>) -> Result<(), DaemonError> {
+    if !matches!(result, Err(DaemonError::EngineHangs)) {
         engine.join();
     }
     result
 }
 
 /// Watches the engine through its life; it ends by itself only when something is wrong.
-async fn attend(engine: &mut Engine<LoadError>, began: Instant) -> Result<(), AppError> {
+async fn attend(engine: &mut Engine<LoadError>, began: Instant) -> Result<(), DaemonError> {
     if summary::loading(&engine.handle, &mut engine.loaded).await {
         summary::ready(began.elapsed());
     }
     match (&mut engine.ended).await {
-        Ok(Err(error)) => Err(AppError::Load(error)),
-        Ok(Ok(())) | Err(_) => Err(AppError::EngineLost),
+        Ok(Err(error)) => Err(DaemonError::Load(error)),
+        Ok(Ok(())) | Err(_) => Err(DaemonError::EngineLost),
     }
 }
 
@@ -235,7 +238,7 @@ async fn leave(
     engine: &mut Engine<LoadError>,
     signals: &mut Signals,
     drain_timeout: Duration,
-) -> Result<(), AppError> {
+) -> Result<(), DaemonError> {
     if engine.handle.snapshot().state == State::Loading {
         engine.handle.stop();
     } else {
@@ -248,13 +251,13 @@ async fn leave(
             Err(_) => {
                 engine.handle.stop();
                 let stopped = tokio::time::timeout(STOP_GRACE, &mut engine.ended).await;
-                stopped.map_err(|_| AppError::EngineHangs)?
+                stopped.map_err(|_| DaemonError::EngineHangs)?
             }
         };
         match ended {
             // A model that was still being loaded is no longer wanted, nor is why it was not.
             Ok(Ok(()) | Err(_)) => Ok(()),
-            Err(_) => Err(AppError::EngineLost),
+            Err(_) => Err(DaemonError::EngineLost),
         }
     };
     tokio::select! {
@@ -263,7 +266,7 @@ async fn leave(
             engine.handle.stop();
             // Exiting under a thread that computes would pull llama.cpp's globals from under it.
             let _ = tokio::time::timeout(HASTY_STOP_GRACE, &mut engine.ended).await;
-            Err(AppError::SecondSignal)
+            Err(DaemonError::SecondSignal)
         }
     }
 }
@@ -283,11 +286,11 @@ mod tests {
     const OPTIONS: Options = Options {
         ctx_size: 64,
         max_queue: 1,
-        swap_bytes: 0,
+        cache_ram_bytes: 0,
         slow_client_grace: Duration::from_secs(1),
         step_target: Duration::from_secs(1),
         speculative: Speculation::Off,
-        guess_margin_percent: 0,
+        speculation_margin_percent: 0,
     };
 
     #[tokio::test(start_paused = true)]
@@ -301,7 +304,7 @@ mod tests {
         let mut engine = Engine::spawn(OPTIONS, load).unwrap();
         let mut signals = Signals::listen().unwrap();
         let result = leave(&mut engine, &mut signals, Duration::from_secs(1)).await;
-        assert!(matches!(end(engine, result), Err(AppError::EngineHangs)));
+        assert!(matches!(end(engine, result), Err(DaemonError::EngineHangs)));
     }
 
     #[test]
@@ -325,7 +328,7 @@ mod tests {
         let mut engine = Engine::spawn(OPTIONS, load).unwrap();
         let mut signals = Signals::listen().unwrap();
         let result = leave(&mut engine, &mut signals, Duration::from_secs(60)).await;
-        assert!(matches!(end(engine, result), Err(AppError::EngineLost)));
+        assert!(matches!(end(engine, result), Err(DaemonError::EngineLost)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Reports each request to leave. From its creation on the process no longer dies of them.
 #[derive(Debug)]
-pub struct Signals {
+pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     /// Not where the process was told to survive its terminal.
@@ -22,7 +22,7 @@ impl Signals {
     ///
     /// # Errors
     /// The operating system's, where it cannot install the handler.
-    pub fn listen() -> io::Result<Self> {
+    pub(super) fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -35,7 +35,7 @@ impl Signals {
 
     /// Waits for the next signal and says its name. Two signals of one kind that come before they
     /// are waited for count as one.
-    pub async fn next(&mut self) -> &'static str {
+    pub(super) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",

@@ -2,9 +2,9 @@
 //!
 //! [`Config::parse`] turns arguments and environment variables into a [`Config`] whose values lie
 //! in their ranges. What depends on the model, such as the longest context, is left to
-//! [`crate::app`], which knows it.
+//! [`crate::daemon`], which knows it.
 
-mod typed;
+mod args;
 mod words;
 
 use std::ffi::OsString;
@@ -18,10 +18,10 @@ use thiserror::Error;
 use crate::domain::Speculation;
 use crate::server::Origin;
 
-use self::typed::Typed;
+use self::args::Args;
 use self::words::{joined, misplaced, one_line};
 
-pub use self::typed::{GpuLayers, KvType};
+pub use self::args::{GpuLayers, KvType};
 
 /// The port where none is given.
 pub const DEFAULT_PORT: u16 = 3000;
@@ -123,10 +123,9 @@ impl Config {
     /// [`UsageError`] naming the value that cannot be used.
     pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
         // Said once at the end of the help instead of after each option.
-        let command = Typed::command().mut_args(|arg| arg.hide_env(true));
+        let command = Args::command().mut_args(|arg| arg.hide_env(true));
         let matches = command.try_get_matches_from(joined(args));
-        let typed = match matches.and_then(|mut matches| Typed::from_arg_matches_mut(&mut matches))
-        {
+        let typed = match matches.and_then(|mut matches| Args::from_arg_matches_mut(&mut matches)) {
             Ok(typed) => typed,
             Err(error) if error.kind() == ErrorKind::DisplayHelp => {
                 return Ok(Command::Print(Printable::Help(error.render().to_string())));

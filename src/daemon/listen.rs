@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use anyhow::Context;
 use tokio::net::{TcpListener, TcpSocket};
 
-use super::error::AppError;
+use super::error::DaemonError;
 
 /// What the system may hold for a client that does not read; Linux takes twice as much, for its own
 /// notes. By itself it would hold megabytes, and nobody would notice for long that a client is
@@ -18,13 +18,13 @@ const BACKLOG: u32 = 1024;
 
 /// Listens on 127.0.0.1 and, where the machine has it, on `[::1]` with the same port, since
 /// `localhost` may mean either.
-pub(super) fn on_loopback(port: u16) -> Result<Vec<TcpListener>, AppError> {
+pub(super) fn on_loopback(port: u16) -> Result<Vec<TcpListener>, DaemonError> {
     let v4 = match bind((Ipv4Addr::LOCALHOST, port).into()) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
-            return Err(AppError::PortInUse { port });
+            return Err(DaemonError::PortInUse { port });
         }
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            return Err(AppError::PortForbidden { port });
+            return Err(DaemonError::PortForbidden { port });
         }
         bound => bound.with_context(|| format!("cannot listen on port {port}"))?,
     };

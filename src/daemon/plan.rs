@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use crate::build_info;
-use crate::config::{Config, GpuLayers, KvType};
+use crate::cli::{Config, GpuLayers, KvType};
 use crate::domain::ModelInfo;
 use crate::engine;
-use crate::llama::{self, Card, Description, LoadError, Placement, Source, Wanted, Where};
-use crate::monitor;
+use crate::gpu;
+use crate::llama::{
+    self, DevicePlan, GpuDevice, LoadError, ModelDescription, ModelSource, OffloadPlan,
+    OffloadTarget,
+};
 use crate::server;
 
 use super::advice::advice;
@@ -22,7 +25,7 @@ const DEFAULT_VRAM_RESERVE: u64 = 500 << 20;
 /// Finished texts take one part in so many of the memory that is left beside the model, at most.
 const CACHE_RAM_PART: u64 = 4;
 
-/// See [`engine::Options::guess_margin_percent`].
+/// See [`engine::Options::speculation_margin_percent`].
 const GUESS_MARGIN_PERCENT: u32 = 105;
 
 /// The backend of a build for no card.
@@ -37,9 +40,9 @@ const WRITE_GRACE_BEYOND: Duration = Duration::from_secs(20);
 pub(super) struct Plan {
     pub(super) llama: llama::Options,
     /// What lies where.
-    pub(super) placement: Placement,
+    pub(super) offload_plan: OffloadPlan,
     /// What the draft model takes, with the processor.
-    pub(super) draft: Option<Where>,
+    pub(super) draft: Option<DevicePlan>,
     /// What is wrong with the draft; a line.
     pub(super) doubtful_draft: Option<String>,
     /// What was asked of cards that are not there; a line.
@@ -48,7 +51,7 @@ pub(super) struct Plan {
     pub(super) advice: Vec<String>,
     pub(super) engine: engine::Options,
     pub(super) server: server::Options,
-    pub(super) monitor: monitor::Options,
+    pub(super) gpu: gpu::Options,
 }
 
 /// What the model's own options and the room on cards make of what was asked.
@@ -56,7 +59,7 @@ pub(super) struct Plan {
 pub(super) struct Arranged {
     pub(super) ctx_size: u32,
     pub(super) llama: llama::Options,
-    pub(super) placement: Placement,
+    pub(super) offload_plan: OffloadPlan,
 }
 
 impl Arranged {
@@ -64,8 +67,8 @@ impl Arranged {
     /// [`LoadError::Options`], where what was asked does not fit the model.
     pub(super) fn new(
         config: &Config,
-        description: &Description,
-        cards: &[Card],
+        description: &ModelDescription,
+        cards: &[GpuDevice],
     ) -> Result<Self, LoadError> {
         let ModelInfo { n_ctx_train, name, .. } = &description.info;
         let ctx_size = config.ctx_size.unwrap_or_else(|| DEFAULT_CTX_SIZE.min(*n_ctx_train));
@@ -96,9 +99,9 @@ impl Arranged {
                 KvType::Q4 => llama::KvType::Q4,
             },
             gpu_layers: match config.gpu_layers {
-                GpuLayers::Auto => Wanted::Auto,
-                GpuLayers::All => Wanted::All,
-                GpuLayers::Number(n) => Wanted::Layers(n),
+                GpuLayers::Auto => OffloadTarget::Auto,
+                GpuLayers::All => OffloadTarget::All,
+                GpuLayers::Number(n) => OffloadTarget::Layers(n),
             },
             vram_reserve: config.vram_reserve.unwrap_or(DEFAULT_VRAM_RESERVE),
             kv_tokens: kv_tokens.unsigned_abs(),
@@ -106,22 +109,22 @@ impl Arranged {
             ubatch: config.ubatch,
             // A request may ask for it where the server usually does not, so there is room in any
             // case.
-            guesses: engine::most_guesses(config.parallel),
+            guesses: engine::max_draft_tokens(config.parallel),
             threads: config.threads,
             flash_attention: config.flash_attention,
         };
         llama::check(description, &llama)?;
-        let placement = llama::place(description, &llama, cards);
+        let offload_plan = llama::plan_offload(description, &llama, cards);
         if config.kv_type == KvType::Auto {
             // Half the cache for a little of the text's quality, where that buys layers.
             let packed = llama::Options { kv_type: llama::KvType::Q8, ..llama };
-            let candidate = llama::place(description, &packed, cards);
+            let candidate = llama::plan_offload(description, &packed, cards);
             let is_possible = llama::check(description, &packed).is_ok();
-            if is_possible && candidate.puts_more_on_cards_than(&placement) {
-                return Ok(Self { ctx_size, llama: packed, placement: candidate });
+            if is_possible && candidate.puts_more_on_cards_than(&offload_plan) {
+                return Ok(Self { ctx_size, llama: packed, offload_plan: candidate });
             }
         }
-        Ok(Self { ctx_size, llama, placement })
+        Ok(Self { ctx_size, llama, offload_plan })
     }
 }
 
@@ -143,35 +146,35 @@ impl Plan {
     /// [`LoadError::Options`], where what was asked does not fit the model.
     pub(super) fn new(
         config: &Config,
-        description: &Description,
-        draft: Option<&Description>,
-        cards: &[Card],
+        description: &ModelDescription,
+        draft: Option<&ModelDescription>,
+        cards: &[GpuDevice],
     ) -> Result<Self, LoadError> {
         if let Some(draft) = draft {
             llama::check_draft(description, draft)?;
         }
         let arranged = Arranged::new(config, description, cards)?;
         let advice = advice(config, description, cards, &arranged);
-        let Arranged { ctx_size, llama, mut placement } = arranged;
+        let Arranged { ctx_size, llama, mut offload_plan } = arranged;
         let mut ignored = None;
         if cards.is_empty() {
-            no_card_reason(build_info::BACKEND).clone_into(&mut placement.why);
+            no_card_reason(build_info::BACKEND).clone_into(&mut offload_plan.why);
             ignored = asked_of_cards(config).map(|asked| no_card(build_info::BACKEND, &asked));
         }
         let doubtful_draft =
             draft.and_then(|draft| doubt(draft.info.size_bytes, description.info.size_bytes));
-        let draft = draft.map(|draft| llama::place_draft(draft, &llama));
-        let swap_bytes = config.cache_ram.unwrap_or_else(|| {
-            let taken: u64 = [Some(&placement.cpu), draft.as_ref()]
+        let draft = draft.map(|draft| llama::plan_draft(draft, &llama));
+        let cache_ram_bytes = config.cache_ram.unwrap_or_else(|| {
+            let taken: u64 = [Some(&offload_plan.cpu), draft.as_ref()]
                 .into_iter()
                 .flatten()
                 .map(|part| part.weights + part.kv + part.compute)
                 .sum();
-            let kv = placement.cards.iter().chain([&placement.cpu]).map(|part| part.kv).sum();
+            let kv = offload_plan.cards.iter().chain([&offload_plan.cpu]).map(|part| part.kv).sum();
             cache_ram(kv, taken, llama::spare_memory())
         });
         Ok(Self {
-            placement,
+            offload_plan,
             draft,
             doubtful_draft,
             ignored,
@@ -180,11 +183,11 @@ impl Plan {
             engine: engine::Options {
                 ctx_size: ctx_size as usize,
                 max_queue: config.max_queue,
-                swap_bytes: usize::try_from(swap_bytes).unwrap_or(usize::MAX),
+                cache_ram_bytes: usize::try_from(cache_ram_bytes).unwrap_or(usize::MAX),
                 slow_client_grace: config.slow_client_grace,
                 step_target: config.step_target,
                 speculative: config.speculative,
-                guess_margin_percent: GUESS_MARGIN_PERCENT,
+                speculation_margin_percent: GUESS_MARGIN_PERCENT,
             },
             server: server::Options {
                 max_message_bytes: config.max_message_bytes,
@@ -193,7 +196,7 @@ impl Plan {
                 write_grace: config.slow_client_grace + WRITE_GRACE_BEYOND,
                 metrics_interval: config.metrics_interval,
             },
-            monitor: monitor::Options {
+            gpu: gpu::Options {
                 interval: config.metrics_interval,
                 computing: llama::gpu_bus_ids(),
                 visible: config.visible_cards.clone(),
@@ -208,9 +211,9 @@ impl Plan {
     ///
     /// # Errors
     /// [`LoadError::Resources`].
-    pub(super) fn check_memory(&self, source: &Source, free: u64) -> Result<(), LoadError> {
+    pub(super) fn check_memory(&self, source: &ModelSource, free: u64) -> Result<(), LoadError> {
         let draft = self.draft.as_ref().map_or(0, |draft| draft.kv);
-        let taken = self.placement.cpu.kv.saturating_add(draft);
+        let taken = self.offload_plan.cpu.kv.saturating_add(draft);
         if free == 0 || taken <= free {
             return Ok(());
         }
@@ -235,11 +238,11 @@ impl Plan {
             llama_cpp: llama::version(),
             cpu_flags: build_info::CPU_FLAGS.to_owned(),
             // A build for a card that finds none, or puts nothing there, computes on the CPU.
-            backend: if self.placement.gpu_layers == 0 { CPU } else { build_info::BACKEND }
+            backend: if self.offload_plan.gpu_layers == 0 { CPU } else { build_info::BACKEND }
                 .to_owned(),
             parallel: self.llama.parallel as usize,
             // Clients count the model's layers, without the output matrix that a plan counts.
-            gpu_layers: self.placement.gpu_layers.saturating_sub(1),
+            gpu_layers: self.offload_plan.gpu_layers.saturating_sub(1),
         }
     }
 }

@@ -4,8 +4,8 @@
 //! plan is.
 
 use crate::build_info;
-use crate::config::{Config, GpuLayers, KvType};
-use crate::llama::{self, Card, Description, Placement};
+use crate::cli::{Config, GpuLayers, KvType};
+use crate::llama::{self, GpuDevice, ModelDescription, OffloadPlan};
 
 use super::plan::{Arranged, CPU};
 
@@ -19,8 +19,8 @@ const SHORTEST_CONTEXT: u32 = 512;
 /// and nothing is left behind.
 pub(super) fn advice(
     config: &Config,
-    description: &Description,
-    cards: &[Card],
+    description: &ModelDescription,
+    cards: &[GpuDevice],
     now: &Arranged,
 ) -> Vec<String> {
     if cards.is_empty() {
@@ -30,51 +30,52 @@ pub(super) fn advice(
         };
         return vec![format!("--vram 3GB plans for a card with 3 GB free{build}")];
     }
-    if is_satisfied(config, &now.placement) {
+    if is_satisfied(config, &now.offload_plan) {
         return Vec::new();
     }
     let planned = |change: Change| {
         let arranged = Arranged::new(&change.config, description, cards).ok()?;
-        let is_better =
-            arranged.placement.fits() && arranged.placement.puts_more_on_cards_than(&now.placement);
-        is_better.then_some((change.typed, arranged.placement))
+        let is_better = arranged.offload_plan.fits()
+            && arranged.offload_plan.puts_more_on_cards_than(&now.offload_plan);
+        is_better.then_some((change.typed, arranged.offload_plan))
     };
-    let mut found: Vec<(String, Placement)> = Vec::new();
+    let mut found: Vec<(String, OffloadPlan)> = Vec::new();
     for ladder in ladders(config, now) {
         // The first step that is enough, or else the last, which changes most.
         let steps: Vec<_> = ladder.into_iter().filter_map(planned).collect();
-        let enough = steps.iter().position(|(_, placement)| is_satisfied(config, placement));
+        let enough = steps.iter().position(|(_, offload_plan)| is_satisfied(config, offload_plan));
         let best = enough.unwrap_or_else(|| steps.len().saturating_sub(1));
         found.extend(steps.into_iter().nth(best));
     }
-    if !found.iter().any(|(_, placement)| is_satisfied(config, placement)) {
+    if !found.iter().any(|(_, offload_plan)| is_satisfied(config, offload_plan)) {
         found.extend(smallest(config, now).and_then(planned));
     }
-    if !now.placement.fits() {
+    if !now.offload_plan.fits() {
         let auto = Config { gpu_layers: GpuLayers::Auto, ..config.clone() };
         found.extend(planned(Change { typed: "--gpu-layers auto".to_owned(), config: auto }));
     }
-    found.sort_by_key(|(_, placement)| {
+    found.sort_by_key(|(_, offload_plan)| {
         (
-            !is_satisfied(config, placement),
-            placement.n_layers - placement.gpu_layers,
-            placement.cpu_expert_layers,
+            !is_satisfied(config, offload_plan),
+            offload_plan.n_layers - offload_plan.gpu_layers,
+            offload_plan.cpu_expert_layers,
         )
     });
     // Where it does not fit, as many layers are there by the plan as were asked for.
-    let verb = if now.placement.fits() { "puts" } else { "fits" };
-    let lines = found.iter().map(|(typed, placement)| line(typed, verb, placement));
+    let verb = if now.offload_plan.fits() { "puts" } else { "fits" };
+    let lines = found.iter().map(|(typed, offload_plan)| line(typed, verb, offload_plan));
     lines.take(MOST_LINES).collect()
 }
 
 /// Whether what was asked for is there, and fits.
-fn is_satisfied(config: &Config, placement: &Placement) -> bool {
-    let is_all = placement.gpu_layers == placement.n_layers && placement.cpu_expert_layers == 0;
+fn is_satisfied(config: &Config, offload_plan: &OffloadPlan) -> bool {
+    let is_all =
+        offload_plan.gpu_layers == offload_plan.n_layers && offload_plan.cpu_expert_layers == 0;
     let is_enough = match config.gpu_layers {
         GpuLayers::Auto | GpuLayers::All => is_all,
-        GpuLayers::Number(n) => placement.gpu_layers >= n.min(placement.n_layers),
+        GpuLayers::Number(n) => offload_plan.gpu_layers >= n.min(offload_plan.n_layers),
     };
-    is_enough && placement.fits()
+    is_enough && offload_plan.fits()
 }
 
 /// Options that were not asked for.
@@ -113,8 +114,8 @@ fn smallest(config: &Config, now: &Arranged) -> Option<Change> {
     })
 }
 
-fn line(typed: &str, verb: &str, placement: &Placement) -> String {
-    let Placement { gpu_layers, n_layers, cpu_expert_layers, .. } = placement;
+fn line(typed: &str, verb: &str, offload_plan: &OffloadPlan) -> String {
+    let OffloadPlan { gpu_layers, n_layers, cpu_expert_layers, .. } = offload_plan;
     let experts = match cpu_expert_layers {
         0 => String::new(),
         n if n + 1 >= *n_layers => ", without the experts".to_owned(),

@@ -6,7 +6,7 @@ use crate::llama::LoadError;
 
 /// Why the daemon ended other than by being asked to.
 #[derive(Debug, Error)]
-pub enum AppError {
+pub enum DaemonError {
     /// The log filter cannot be read.
     #[error("--log {filter}: {reason}")]
     LogFilter {
@@ -54,7 +54,7 @@ pub enum AppError {
     SecondSignal,
 }
 
-impl AppError {
+impl DaemonError {
     /// The process's exit code, after sysexits.h where that has one.
     pub fn exit_code(&self) -> u8 {
         match self {
