@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::engine::{Snapshot, State};
+use crate::engine::{EngineState, Snapshot};
 
 /// How the engine is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,10 @@ pub enum Health {
 }
 
 impl Health {
+    /// Every state.
+    pub const ALL: [Self; 6] =
+        [Self::Loading, Self::Idle, Self::Busy, Self::Stalled, Self::Draining, Self::Ended];
+
     /// Whether it makes progress, or has none to make.
     pub fn is_alive(self) -> bool {
         !matches!(self, Self::Stalled | Self::Ended)
@@ -65,12 +69,14 @@ impl Watchdog {
     pub fn judge(self, snapshot: &Snapshot) -> Health {
         let is_stalled = snapshot.step_age.is_some_and(|age| age > self.stall_limit);
         match snapshot.state {
-            State::Loading => Health::Loading,
-            State::Ended => Health::Ended,
-            State::Ready | State::Draining if is_stalled => Health::Stalled,
-            State::Draining => Health::Draining,
-            State::Ready if snapshot.active + snapshot.queued > 0 => Health::Busy,
-            State::Ready => Health::Idle,
+            EngineState::Loading => Health::Loading,
+            EngineState::Stopped => Health::Ended,
+            EngineState::Ready | EngineState::Draining if is_stalled => Health::Stalled,
+            EngineState::Draining => Health::Draining,
+            EngineState::Ready if snapshot.numbers.active + snapshot.numbers.queued > 0 => {
+                Health::Busy
+            }
+            EngineState::Ready => Health::Idle,
         }
     }
 }
@@ -78,63 +84,49 @@ impl Watchdog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Phase;
+    use crate::engine::{Numbers, Phase};
 
     const LIMIT: Duration = Duration::from_secs(10);
 
-    fn snapshot(state: State, active: usize, step_age: Option<Duration>) -> Snapshot {
+    fn snapshot(state: EngineState, active: usize, step_age: Option<Duration>) -> Snapshot {
         Snapshot {
             state,
             load_progress: 0.0,
-            active,
-            queued: 0,
-            slots: 4,
-            kv_used_tokens: 0,
-            kv_running_tokens: 0,
-            kv_total_tokens: 0,
-            swapped_sequences: 0,
-            swapped_bytes: 0,
-            swapped_out_total: 0,
-            swapped_in_total: 0,
+            numbers: Numbers { active, slots: 4, ..Numbers::default() },
             last_tps: None,
             last_ttft: None,
-            tokens_total: 0,
-            prompt_tokens_total: 0,
-            cached_tokens_total: 0,
-            drafted_total: 0,
-            accepted_total: 0,
-            steps_total: 0,
             phases: Phase::ALL.map(|phase| (phase, Duration::ZERO)),
             step_age,
             uptime: Duration::ZERO,
         }
     }
 
-    fn judge(state: State, active: usize, step_age: Option<Duration>) -> Health {
+    fn judge(state: EngineState, active: usize, step_age: Option<Duration>) -> Health {
         Watchdog::new(LIMIT).judge(&snapshot(state, active, step_age))
     }
 
     #[test]
     fn an_engine_without_requests_is_idle_and_with_some_busy() {
-        assert_eq!(judge(State::Ready, 0, None), Health::Idle);
-        assert_eq!(judge(State::Ready, 1, None), Health::Busy);
-        let waiting = Snapshot { queued: 1, ..snapshot(State::Ready, 0, None) };
+        assert_eq!(judge(EngineState::Ready, 0, None), Health::Idle);
+        assert_eq!(judge(EngineState::Ready, 1, None), Health::Busy);
+        let mut waiting = snapshot(EngineState::Ready, 0, None);
+        waiting.numbers.queued = 1;
         assert_eq!(Watchdog::new(LIMIT).judge(&waiting), Health::Busy);
     }
 
     #[test]
     fn a_step_stalls_only_beyond_the_limit() {
-        assert_eq!(judge(State::Ready, 1, Some(LIMIT)), Health::Busy);
+        assert_eq!(judge(EngineState::Ready, 1, Some(LIMIT)), Health::Busy);
         let longer = LIMIT + Duration::from_nanos(1);
-        assert_eq!(judge(State::Ready, 1, Some(longer)), Health::Stalled);
-        assert_eq!(judge(State::Draining, 1, Some(longer)), Health::Stalled);
+        assert_eq!(judge(EngineState::Ready, 1, Some(longer)), Health::Stalled);
+        assert_eq!(judge(EngineState::Draining, 1, Some(longer)), Health::Stalled);
     }
 
     #[test]
     fn the_states_before_and_after_service_are_told_apart() {
-        assert_eq!(judge(State::Loading, 0, None), Health::Loading);
-        assert_eq!(judge(State::Draining, 1, None), Health::Draining);
-        assert_eq!(judge(State::Ended, 0, None), Health::Ended);
+        assert_eq!(judge(EngineState::Loading, 0, None), Health::Loading);
+        assert_eq!(judge(EngineState::Draining, 1, None), Health::Draining);
+        assert_eq!(judge(EngineState::Stopped, 0, None), Health::Ended);
     }
 
     #[test]

@@ -28,7 +28,7 @@ use tracing_subscriber::filter::LevelFilter;
 use self::signals::Signals;
 use crate::build_info;
 use crate::cli::{Config, PlanOptions};
-use crate::engine::{Engine, State};
+use crate::engine::{Engine, EngineState};
 use crate::gpu::Monitor;
 use crate::llama::{self, LoadError, ModelDescription, ModelSource};
 use crate::server::Server;
@@ -239,7 +239,7 @@ async fn leave(
     signals: &mut Signals,
     drain_timeout: Duration,
 ) -> Result<(), DaemonError> {
-    if engine.handle.snapshot().state == State::Loading {
+    if engine.handle.snapshot().state == EngineState::Loading {
         engine.handle.stop();
     } else {
         summary::leaving(&engine.handle, drain_timeout);

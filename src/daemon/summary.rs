@@ -123,7 +123,7 @@ pub(super) fn ready(elapsed: Duration) {
 
 /// Says what is waited for after the first signal.
 pub(super) fn leaving(engine: &EngineHandle, drain_timeout: Duration) {
-    let active = engine.snapshot().active;
+    let active = engine.snapshot().numbers.active;
     if active > 0 {
         let seconds = drain_timeout.as_secs();
         say(&format!(

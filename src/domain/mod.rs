@@ -3,12 +3,14 @@
 //! Every other room speaks in these words. They name no wire format, no model library, no
 //! socket and no clock: the rooms that know those translate at their doors.
 
+mod code;
 mod gpu;
 mod model;
 mod outcome;
 mod params;
 mod request;
 
+pub use code::Code;
 pub use gpu::{Gpu, GpuReading, Throttle};
 pub use model::{MemoryPart, ModelInfo};
 pub use outcome::{Failure, FinishReason, Outcome, Refusal, Usage};

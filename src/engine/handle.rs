@@ -7,14 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::domain::{MemoryPart, Prompt, Refusal, Request, Speculation, Token};
+use crate::domain::{Code, MemoryPart, Prompt, Refusal, Request, Speculation, Token};
 
 use super::inbox::Inbox;
 use super::model::{CancelFlag, Vocabulary};
 use super::outbox::{Notifier, Outbox};
 use super::slot::Job;
-use super::stats::{Snapshot, State, Stats};
-use super::tally::{Ending, Report};
+use super::stats::{EngineState, Report, Snapshot, Stats};
 use super::ticket::{Canceller, Ticket};
 
 /// A text this long is tokenised to the end even if it cannot fit, so that the refusal names the
@@ -90,7 +89,7 @@ impl EngineHandle {
         let Shared { stats, inbox, .. } = &*self.shared;
         let tokens = self
             .admit(&request, is_newcomer)
-            .inspect_err(|refusal| stats.tally.count(refusal.into()))?;
+            .inspect_err(|refusal| stats.count_end(refusal.code()))?;
         let outbox = Arc::new(Outbox::new(notifier, inbox.clone()));
         let flag = CancelFlag::default();
         let ticket = Ticket::new(
@@ -105,7 +104,7 @@ impl EngineHandle {
 
     /// Distributions and counts since the start.
     pub fn report(&self) -> Report {
-        self.shared.stats.tally.report()
+        self.shared.stats.report()
     }
 
     /// What the loaded model takes; empty before, and where nobody knows.
@@ -165,7 +164,7 @@ impl EngineHandle {
         if draining.load(Ordering::Acquire) {
             return Err(Refusal::ShuttingDown);
         }
-        if stats.state() == State::Ended {
+        if stats.state() == EngineState::Stopped {
             return Err(Refusal::EngineFailed);
         }
         vocabulary.get().map(AsRef::as_ref).ok_or(Refusal::Loading)
@@ -220,20 +219,22 @@ impl EngineHandle {
     }
 
     /// Counts a request that was refused before it came here.
-    pub fn count_refused(&self, ending: Ending) {
-        self.shared.stats.tally.count(ending);
+    pub fn count_refused(&self, code: Code) {
+        self.shared.stats.count_end(code);
     }
 
     /// Takes a place in the bounded queue; the scheduler gives it back.
     fn take_place(&self, is_newcomer: bool) -> Result<(), Refusal> {
         let Shared { stats, options, .. } = &*self.shared;
         let free_slots = stats
+            .numbers
             .slots
             .load(Ordering::Relaxed)
-            .saturating_sub(stats.active.load(Ordering::Relaxed));
+            .saturating_sub(stats.numbers.active.load(Ordering::Relaxed));
         let reserve = if is_newcomer { options.max_queue.div_ceil(NEWCOMERS_PART) } else { 0 };
         let limit = options.max_queue + reserve + free_slots;
         stats
+            .numbers
             .queued
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < limit).then_some(n + 1))
             .map(|_| ())

@@ -17,7 +17,6 @@ mod scheduler;
 mod slot;
 mod speculation;
 mod stats;
-mod tally;
 mod text;
 mod thread;
 mod ticket;
@@ -29,7 +28,9 @@ pub use model::{
 };
 pub use outbox::Notifier;
 pub use speculation::max_draft_tokens;
-pub use stats::{Phase, Snapshot, State};
-pub use tally::{Distribution, Ending, Report};
+pub use stats::{
+    Distribution, EngineState, Histograms, Metric, MetricKind, MetricUnit, Numbers, Phase, Report,
+    Snapshot,
+};
 pub use thread::{Engine, LoadProgress, Loaded};
 pub use ticket::{Canceller, Delivery, Ticket};

@@ -69,8 +69,8 @@ impl<M: Model> Scheduler<M> {
         stats: Arc<Stats>,
     ) -> Self {
         let limits = model.limits();
-        stats.slots.store(limits.n_slots, Relaxed);
-        stats.kv_total_tokens.store(limits.kv_tokens, Relaxed);
+        stats.numbers.slots.store(limits.n_slots, Relaxed);
+        stats.numbers.kv_total_tokens.store(limits.kv_tokens, Relaxed);
         let keeping = limits.n_slots as SeqId..(limits.n_slots + limits.n_cache_seqs) as SeqId;
         Self {
             model,
@@ -198,19 +198,19 @@ impl<M: Model> Scheduler<M> {
         if let Some(tps) = slot.tokens_per_second() {
             self.stats.set_last_tps(tps);
         }
-        self.stats.active.fetch_sub(1, Relaxed);
-        self.stats.tally.total.observe(now.saturating_duration_since(slot.job.received));
-        self.stats.tally.count((&end).into());
+        self.stats.numbers.active.fetch_sub(1, Relaxed);
+        self.stats.histograms.total.observe(now.saturating_duration_since(slot.job.received));
+        self.stats.count_end(end.code());
         self.count_kv();
         slot.end(now, end);
     }
 
     fn end_unstarted(&mut self, job: Job, now: Instant, end: End) {
         let waited = now.saturating_duration_since(job.received);
-        self.stats.queued.fetch_sub(1, Relaxed);
-        self.stats.tally.queue_wait.observe(waited);
-        self.stats.tally.total.observe(waited);
-        self.stats.tally.count((&end).into());
+        self.stats.numbers.queued.fetch_sub(1, Relaxed);
+        self.stats.histograms.queue_wait.observe(waited);
+        self.stats.histograms.total.observe(waited);
+        self.stats.count_end(end.code());
         job.end_unstarted(now, end);
     }
 
@@ -225,11 +225,11 @@ impl<M: Model> Scheduler<M> {
             "more is promised and kept than there is"
         );
         let running: usize = self.slots.iter().flatten().map(|slot| slot.computed).sum();
-        self.stats.kv_used_tokens.store(running + self.cache.n_tokens(), Relaxed);
-        self.stats.kv_running_tokens.store(running, Relaxed);
+        self.stats.numbers.kv_used_tokens.store(running + self.cache.n_tokens(), Relaxed);
+        self.stats.numbers.kv_running_tokens.store(running, Relaxed);
         let (sequences, bytes) = self.cache.copied();
-        self.stats.swapped_sequences.store(sequences, Relaxed);
-        self.stats.swapped_bytes.store(bytes, Relaxed);
+        self.stats.numbers.swapped_sequences.store(sequences, Relaxed);
+        self.stats.numbers.swapped_bytes.store(bytes, Relaxed);
     }
 }
 

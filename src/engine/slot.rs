@@ -7,7 +7,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::domain::{ConnectionId, Failure, FinishReason, Outcome, Params, Request, Token, Usage};
+use crate::domain::{
+    Code, ConnectionId, Failure, FinishReason, Outcome, Params, Request, Token, Usage,
+};
 
 use super::model::{CancelFlag, SeqId};
 use super::outbox::Outbox;
@@ -83,6 +85,13 @@ pub(super) enum End {
 }
 
 impl End {
+    pub(super) fn code(&self) -> Code {
+        match self {
+            Self::Finished(reason) => reason.code(),
+            Self::Failed(failure) => failure.code(),
+        }
+    }
+
     fn outcome(self, usage: Usage) -> Outcome {
         match self {
             Self::Finished(reason) => Outcome::Finished { reason, usage },
@@ -240,7 +249,7 @@ impl<S> Slot<S> {
         let usage = Usage {
             prompt_tokens: self.n_prompt,
             cached_tokens: self.cached,
-            read_tokens: self.n_read(),
+            prefilled_tokens: self.n_read(),
             tokens: self.n_generated(),
             drafted: self.drafted,
             accepted: self.accepted,

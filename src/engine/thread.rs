@@ -17,7 +17,7 @@ use super::handle::{EngineHandle, Options, Shared};
 use super::inbox::Inbox;
 use super::model::{CancelFlag, DecodeOutcome, Model, Vocabulary};
 use super::scheduler::{Patience, Scheduler};
-use super::stats::{State, Stats};
+use super::stats::{EngineState, Stats};
 
 /// Stack of the thread. llama.cpp's graph building is recursive and its regex tokenisers are
 /// deep; Rust's default of 2 MiB is little for them.
@@ -131,7 +131,7 @@ struct LastWords(Arc<Shared>);
 
 impl Drop for LastWords {
     fn drop(&mut self) {
-        self.0.stats.set_state(State::Ended);
+        self.0.stats.set_state(EngineState::Stopped);
         let failure = if self.0.draining.load(Ordering::Acquire) {
             Failure::ShuttingDown
         } else {
@@ -152,7 +152,7 @@ where
     // Empty until now: this thread alone sets it.
     let _ = shared.vocabulary.set(vocabulary);
     stats.set_load_progress(1.0);
-    stats.set_state(State::Ready);
+    stats.set_state(EngineState::Ready);
     // The owner may have lost interest.
     let _ = loaded.send(());
     serve(shared, &mut scheduler);
@@ -174,28 +174,25 @@ fn serve<M: Model>(shared: &Shared, scheduler: &mut Scheduler<M>) {
             return scheduler.end_all(now);
         }
         if draining.load(Ordering::Acquire) {
-            stats.set_state(State::Draining);
+            stats.set_state(EngineState::Draining);
             scheduler.refuse_waiting(now);
             if scheduler.is_idle() {
                 return;
             }
         }
         // All of a turn may be the model's work: sequences are moved, and a draft model is asked.
-        stats.step_begins(now);
+        let iteration = stats.iteration(now);
         scheduler.sweep(now);
         scheduler.admit(now);
         let began = Instant::now();
         let Some(step) = scheduler.plan(stopping) else {
-            stats.step_is_off();
             continue;
         };
-        let planned = Instant::now();
-        let drafting = step.drafting();
+        let planned = iteration.planned(Instant::now(), step.drafting());
         let result = scheduler.decode(&step, stopping);
         let decoded = Instant::now();
-        stats.step_ends(matches!(result, DecodeOutcome::Done));
+        let committing = planned.decoded(decoded, matches!(result, DecodeOutcome::Done));
         scheduler.commit(&step, result, began, decoded);
-        let scheduling = (planned - now).saturating_sub(drafting);
-        stats.step_took([scheduling, drafting, decoded - planned, decoded.elapsed()]);
+        committing.committed(Instant::now());
     }
 }

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use crate::domain::{FinishReason, TokenLogprobs};
 
-use super::error::ErrorFrame;
+use super::error::{ErrorFrame, serialize_code};
 use super::hello::Hello;
 use super::id::RequestId;
 use super::logprobs;
@@ -55,7 +55,7 @@ pub enum ServerFrame<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a RequestId>,
         /// Why it ended.
-        #[serde(serialize_with = "word")]
+        #[serde(serialize_with = "serialize_reason")]
         finish_reason: FinishReason,
         /// What it took.
         stats: EndStats,
@@ -79,10 +79,9 @@ impl ServerFrame<'_> {
     }
 }
 
-fn word<S: Serializer>(reason: &FinishReason, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match reason {
-        FinishReason::Stop => "stop",
-        FinishReason::Length => "length",
-        FinishReason::Abort => "abort",
-    })
+fn serialize_reason<S: Serializer>(
+    reason: &FinishReason,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serialize_code(&reason.code(), serializer)
 }

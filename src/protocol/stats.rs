@@ -29,7 +29,7 @@ impl EndStats {
         let Usage {
             prompt_tokens,
             cached_tokens,
-            read_tokens,
+            prefilled_tokens,
             tokens,
             drafted,
             accepted,
@@ -48,7 +48,7 @@ impl EndStats {
             cached_tokens,
             queue_ms: millis(queued),
             prompt_ms: millis(prompt),
-            prompt_tps: rate(read_tokens, prompt),
+            prompt_tps: rate(prefilled_tokens, prompt),
             drafted,
             accepted,
         }

@@ -19,7 +19,7 @@ pub(super) async fn run(shared: Arc<Shared>, publish: watch::Sender<Published>) 
     let mut ticks = interval(shared.options.metrics_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut number = 0;
-    let mut last = (Instant::now(), shared.engine.snapshot().tokens_total);
+    let mut last = (Instant::now(), shared.engine.snapshot().numbers.tokens_total);
     while shared.closing.run_until_cancelled(ticks.tick()).await.is_some() {
         let now = Instant::now();
         let (inference, tokens) = inference(&shared, last, now);
@@ -36,7 +36,7 @@ pub(super) async fn run(shared: Arc<Shared>, publish: watch::Sender<Published>) 
 /// it was.
 fn inference(shared: &Shared, last: (Instant, u64), now: Instant) -> (Inference, u64) {
     let snapshot = shared.engine.snapshot();
-    let tokens = snapshot.tokens_total;
+    let tokens = snapshot.numbers.tokens_total;
     let elapsed = now.saturating_duration_since(last.0);
     let tps_now = (elapsed > Duration::ZERO)
         .then(|| tokens.saturating_sub(last.1) as f64 / elapsed.as_secs_f64());
@@ -45,13 +45,13 @@ fn inference(shared: &Shared, last: (Instant, u64), now: Instant) -> (Inference,
         last_tps: snapshot.last_tps,
         last_ttft: snapshot.last_ttft,
         total_tokens_generated: tokens,
-        active: snapshot.active,
-        queued: snapshot.queued,
-        slots: snapshot.slots,
-        kv_used_tokens: snapshot.kv_used_tokens,
-        kv_total_tokens: snapshot.kv_total_tokens,
+        active: snapshot.numbers.active,
+        queued: snapshot.numbers.queued,
+        slots: snapshot.numbers.slots,
+        kv_used_tokens: snapshot.numbers.kv_used_tokens,
+        kv_total_tokens: snapshot.numbers.kv_total_tokens,
         connections: shared.n_websockets(),
-        prompt_tokens_total: snapshot.prompt_tokens_total,
+        prompt_tokens_total: snapshot.numbers.prompt_tokens_total,
         tps_now,
         uptime_s: snapshot.uptime.as_secs(),
     };

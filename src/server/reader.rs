@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::domain::{ConnectionId, Prompt, Request};
-use crate::engine::{self, Notifier};
+use crate::engine::Notifier;
 use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer, ServerFrame};
 
 use super::connection::Socket;
@@ -164,23 +164,7 @@ impl<S: Socket> Reader<S> {
 
     /// Counts and logs a request that the engine never sees.
     fn count(&self, error: &ErrorFrame) {
-        let ending = match error.code() {
-            Code::BadJson => engine::Ending::BadJson,
-            Code::BadFrame => engine::Ending::BadFrame,
-            Code::UnknownOp => engine::Ending::UnknownOp,
-            Code::InvalidParams => engine::Ending::InvalidParams,
-            Code::RequestInFlight => engine::Ending::RequestInFlight,
-            Code::DuplicateId => engine::Ending::DuplicateId,
-            Code::Busy => engine::Ending::Busy,
-            // The engine counts its own; to abort nothing is no request.
-            Code::NotFound
-            | Code::ContextOverflow
-            | Code::Loading
-            | Code::SlowClient
-            | Code::EngineFailed
-            | Code::ShuttingDown => return,
-        };
-        self.shared.engine.count_refused(ending);
+        self.shared.engine.count_refused(error.code());
         log_refused(error);
     }
 

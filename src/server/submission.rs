@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{Refusal, Request};
-use crate::engine::{Ending, Notifier};
+use crate::engine::Notifier;
 use crate::protocol::{ErrorFrame, RequestId};
 
 use super::in_flight::InFlight;
@@ -66,7 +66,7 @@ impl Submission {
         });
         let reply = thread.await.unwrap_or_else(|error| {
             tracing::error!("tokenising a prompt failed: {error}");
-            engine.count_refused(Ending::EngineFailed);
+            engine.count_refused(Refusal::EngineFailed.code());
             refused(id, Refusal::EngineFailed)
         });
         // A connection that is gone wants no reply; a ticket in it is dropped and so cancelled.

@@ -29,10 +29,10 @@ async fn a_client_that_stops_reading_frees_its_slot_after_the_grace() {
     let server = impatient().start().await;
     let mut stuck = Client::connect_with_small_buffer(&server).await;
     stuck.send_endless("a").await;
-    server.until(|now| now.active == 1).await;
+    server.until(|now| now.numbers.active == 1).await;
     // Far fewer tokens than the context holds, so it was the grace that ended it.
-    server.until(|now| now.active == 0).await;
-    assert!(server.engine.snapshot().tokens_total < 90_000);
+    server.until(|now| now.numbers.active == 0).await;
+    assert!(server.engine.snapshot().numbers.tokens_total < 90_000);
 
     // It comes back, and learns what happened.
     let end = stuck.expect_terminal().await;
@@ -48,11 +48,11 @@ async fn a_client_that_stops_reading_delays_nobody_else() {
     let mut stuck = Client::connect_with_small_buffer(&server).await;
     stuck.send_endless("a").await;
     // More than the buffers hold in frames of one token each: it lags, or is parked already.
-    server.until(|now| now.tokens_total > 10_000).await;
+    server.until(|now| now.numbers.tokens_total > 10_000).await;
     let mut other = Client::connect(&server).await;
     other.send(json!({"op": "infer", "prompt": "quick"})).await;
     assert_eq!(other.expect_answer(None).await.text, "quick");
-    assert_eq!(server.engine.snapshot().active, 1);
+    assert_eq!(server.engine.snapshot().numbers.active, 1);
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn a_client_that_never_reads_again_is_dropped() {
     stuck.send_endless("a").await;
     watcher.expect_metrics(|inference| inference["connections"] == 2).await;
     watcher.expect_metrics(|inference| inference["connections"] == 1).await;
-    server.until(|now| now.active == 0).await;
+    server.until(|now| now.numbers.active == 0).await;
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn a_client_that_reads_late_gets_all_its_text_in_fewer_frames() {
     let mut late = Client::connect_with_small_buffer(&server).await;
     let prompt = "0123456789".repeat(1500);
     late.send(json!({"op": "infer", "prompt": prompt})).await;
-    server.until(|now| now.tokens_total > 10_000).await;
+    server.until(|now| now.numbers.tokens_total > 10_000).await;
     let answer = late.expect_answer(None).await;
     assert_eq!(answer.text, prompt);
     assert!(answer.frames.len() < prompt.len() / 2, "{} frames", answer.frames.len());

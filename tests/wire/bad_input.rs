@@ -156,11 +156,11 @@ async fn who_breaks_the_protocol_disturbs_nobody_else() {
     sound.send(json!({"op": "infer", "prompt": "undisturbed"})).await;
     let mut broken = Client::connect(&server).await;
     broken.send_endless("a").await;
-    server.step_until(|now| now.active == 2).await;
+    server.step_until(|now| now.numbers.active == 2).await;
     broken.socket.send(Message::Binary(Bytes::new())).await.unwrap();
     // One of its tokens may come before.
     assert_eq!(broken.expect_terminal().await["code"], "bad_frame");
-    server.step_until(|now| now.active < 2).await;
+    server.step_until(|now| now.numbers.active < 2).await;
     let end = broken.expect_terminal().await;
     assert_eq!((&end["finish_reason"], &end["id"]), (&json!("abort"), &json!("a")));
     broken.expect_close(1003).await;

@@ -26,10 +26,10 @@ async fn an_abort_by_id_ends_that_request_only() {
     let mut client = Client::connect(&server).await;
     client.send_endless("a").await;
     client.send_endless("b").await;
-    server.step_until(|now| now.active == 2).await;
+    server.step_until(|now| now.numbers.active == 2).await;
     client.send(json!({"op": "abort", "id": "a"})).await;
     client.fence().await;
-    server.step_until(|now| now.active == 1).await;
+    server.step_until(|now| now.numbers.active == 1).await;
     let end = client.expect_terminal().await;
     assert_eq!((&end["id"], &end["finish_reason"]), (&json!("a"), &json!("abort")));
     client.send(json!({"op": "abort", "id": "b"})).await;
@@ -50,10 +50,10 @@ async fn an_abort_without_id_ends_all_of_this_connection_and_none_of_another() {
         client.send_endless(id).await;
     }
     client.send(json!({"op": "infer", "prompt": "loop nameless"})).await;
-    server.step_until(|now| now.active == 3 && now.queued == 2).await;
+    server.step_until(|now| now.numbers.active == 3 && now.numbers.queued == 2).await;
     client.send(json!({"op": "abort"})).await;
     client.fence().await;
-    server.step_until(|now| now.active == 1 && now.queued == 0).await;
+    server.step_until(|now| now.numbers.active == 1 && now.numbers.queued == 0).await;
     let mut ended = Vec::new();
     for _ in 0..4 {
         let end = client.expect_terminal().await;
@@ -106,21 +106,21 @@ async fn with_running_request() -> (TestServer, Client) {
 async fn a_client_that_says_goodbye_frees_its_slot() {
     let (server, mut client) = with_running_request().await;
     client.socket.close(None).await.unwrap();
-    server.until(|now| now.active == 0).await;
+    server.until(|now| now.numbers.active == 0).await;
 }
 
 #[tokio::test]
 async fn a_client_that_drops_its_socket_frees_its_slot() {
     let (server, client) = with_running_request().await;
     drop(client);
-    server.until(|now| now.active == 0).await;
+    server.until(|now| now.numbers.active == 0).await;
 }
 
 #[tokio::test]
 async fn a_client_that_ends_its_side_only_frees_its_slot() {
     let (server, mut client) = with_running_request().await;
     client.socket.get_mut().shutdown().await.unwrap();
-    server.until(|now| now.active == 0).await;
+    server.until(|now| now.numbers.active == 0).await;
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn a_client_that_leaves_in_the_middle_of_a_frame_frees_its_slot() {
     let half = [0x81, 0xFE, 0x00, 0x7E, 1, 2, 3, 4, b'x', b'y', b'z'];
     client.socket.get_mut().write_all(&half).await.unwrap();
     drop(client);
-    server.until(|now| now.active == 0).await;
+    server.until(|now| now.numbers.active == 0).await;
 }
 
 #[tokio::test]
@@ -140,9 +140,9 @@ async fn a_client_that_leaves_takes_its_waiting_requests_along() {
     for id in ["a", "b", "c", "d"] {
         client.send_endless(id).await;
     }
-    server.step_until(|now| now.active == 2 && now.queued == 2).await;
+    server.step_until(|now| now.numbers.active == 2 && now.numbers.queued == 2).await;
     drop(client);
-    server.until(|now| now.active == 0 && now.queued == 0).await;
+    server.until(|now| now.numbers.active == 0 && now.numbers.queued == 0).await;
 }
 
 #[tokio::test]
@@ -152,11 +152,11 @@ async fn a_client_that_leaves_disturbs_nobody_else() {
     stays.send(json!({"op": "infer", "prompt": "I stay"})).await;
     let mut leaves = Client::connect(&server).await;
     leaves.send_endless("a").await;
-    server.until(|now| now.active + now.queued == 2).await;
+    server.until(|now| now.numbers.active + now.numbers.queued == 2).await;
     leaves.socket.send(Message::Close(None)).await.unwrap();
     server.pace.allow(1000);
     assert_eq!(stays.expect_answer(None).await.text, "I stay");
-    server.until(|now| now.active == 0).await;
+    server.until(|now| now.numbers.active == 0).await;
 }
 
 #[tokio::test]
@@ -166,8 +166,8 @@ async fn a_step_that_was_given_up_is_not_counted() {
     client.send_endless("a").await;
     server.pace.allow(3);
     server.until_held().await;
-    let counted = server.engine.snapshot().steps_total;
+    let counted = server.engine.snapshot().numbers.steps_total;
     client.send(json!({"op": "abort"})).await;
     client.expect_terminal().await;
-    assert_eq!((counted, server.engine.snapshot().steps_total), (3, 3));
+    assert_eq!((counted, server.engine.snapshot().numbers.steps_total), (3, 3));
 }

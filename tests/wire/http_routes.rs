@@ -43,7 +43,7 @@ async fn a_stalled_server_is_neither_and_says_so_everywhere() {
     assert_eq!(http_get(server.address, "/readyz").await.0, 503);
     // It recovers.
     drop(client);
-    server.until(|now| now.active == 0).await;
+    server.until(|now| now.numbers.active == 0).await;
     assert_eq!(http_get(server.address, "/healthz").await.0, 200);
 }
 

@@ -45,15 +45,15 @@ async fn metrics_follow_what_happens() {
     for id in ["a", "b", "c"] {
         client.send_endless(id).await;
     }
-    server.step_until(|now| now.active == 2 && now.queued == 1).await;
+    server.step_until(|now| now.numbers.active == 2 && now.numbers.queued == 1).await;
     client
         .expect_metrics(|now| now["state"] == "busy" && now["active"] == 2 && now["queued"] == 1)
         .await;
-    server.step_until(|now| now.tokens_total >= 10).await;
+    server.step_until(|now| now.numbers.tokens_total >= 10).await;
     let count = |now: &Value| now["total_tokens_generated"].as_u64().unwrap();
     client.expect_metrics(|now| count(now) >= 10).await;
     client.send(json!({"op": "abort"})).await;
-    server.step_until(|now| now.active == 0).await;
+    server.step_until(|now| now.numbers.active == 0).await;
     let idle = client.expect_metrics(|now| now["state"] == "idle").await;
     assert!(idle["inference"]["prompt_tokens_total"].as_u64() > Some(0));
 }

@@ -283,10 +283,10 @@ async fn what_running_requests_hold_of_the_cache_is_told_apart_from_what_is_kept
     let server = setup.start().await;
     let mut client = Client::connect(&server).await;
     client.send(json!({"op": "infer", "prompt": "three"})).await;
-    server.step_until(|now| now.kv_running_tokens > 0).await;
+    server.step_until(|now| now.numbers.kv_running_tokens > 0).await;
     let page = Page::get(&server).await;
     assert_eq!(page.value("kv_cache_running_tokens"), page.value("kv_cache_used_tokens"));
-    server.step_until(|now| now.kv_running_tokens == 0).await;
+    server.step_until(|now| now.numbers.kv_running_tokens == 0).await;
     let page = Page::get(&server).await;
     assert_eq!(page.value("kv_cache_running_tokens"), 0.0);
     assert!(page.value("kv_cache_used_tokens") > 0.0, "the prompt is kept");

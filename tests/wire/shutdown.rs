@@ -24,7 +24,7 @@ async fn a_request_that_was_running_gets_its_error_before_the_close() {
     for id in ["a", "b", "c"] {
         client.send_endless(id).await;
     }
-    server.step_until(|now| now.active == 2 && now.queued == 1).await;
+    server.step_until(|now| now.numbers.active == 2 && now.numbers.queued == 1).await;
     client.fence().await;
     server.engine.stop();
     server.closing.cancel();
@@ -78,5 +78,5 @@ async fn a_request_that_does_not_end_is_left_behind_after_a_grace() {
     server.closing.cancel();
     client.expect_close(1001).await;
     server.until_closed().await;
-    server.until(|now| now.active == 0).await;
+    server.until(|now| now.numbers.active == 0).await;
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::mpsc;
 
-use inference_core::engine::State;
+use inference_core::engine::EngineState;
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ async fn hello_says_what_the_load_has_put_on_cards_and_before_it_what_was_planne
     let client = Client::connect(&server).await;
     assert_eq!(client.hello["gpu_layers"], 0);
     open.send(()).unwrap();
-    server.until(|snapshot| snapshot.state == State::Ready).await;
+    server.until(|snapshot| snapshot.state == EngineState::Ready).await;
     let client = Client::connect(&server).await;
     assert_eq!(client.hello["gpu_layers"], 1, "without the output matrix");
 }
@@ -115,7 +115,7 @@ async fn a_request_without_an_id_runs_beside_named_ones() {
     let mut client = Client::connect(&server).await;
     client.send_endless("named").await;
     client.send(json!({"op": "infer", "prompt": "loop nameless"})).await;
-    server.step_until(|now| now.active == 2).await;
+    server.step_until(|now| now.numbers.active == 2).await;
     assert!(client.fence().await.iter().all(|frame| frame["op"] != "error"));
 }
 
@@ -138,7 +138,7 @@ async fn a_request_that_waits_is_told_its_place() {
     for id in ["a", "b"] {
         client.send_endless(id).await;
     }
-    server.step_until(|now| now.active == 2).await;
+    server.step_until(|now| now.numbers.active == 2).await;
     client.send(json!({"op": "infer", "id": "third", "prompt": "x"})).await;
     let queued = loop {
         server.pace.allow(1);

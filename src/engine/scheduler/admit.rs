@@ -138,10 +138,10 @@ impl<M: Model> Scheduler<M> {
         }
         // The sequence that it has a beginning of leaves for its copy where both have no room.
         self.make_room(reserved, None, &mut Allowance::Whatever);
-        self.stats.queued.fetch_sub(1, Relaxed);
-        self.stats.tally.queue_wait.observe(now.saturating_duration_since(slot.job.received));
-        self.stats.active.fetch_add(1, Relaxed);
-        self.stats.cached_tokens_total.fetch_add(slot.cached as u64, Relaxed);
+        self.stats.numbers.queued.fetch_sub(1, Relaxed);
+        self.stats.histograms.queue_wait.observe(now.saturating_duration_since(slot.job.received));
+        self.stats.numbers.active.fetch_add(1, Relaxed);
+        self.stats.numbers.cached_tokens_total.fetch_add(slot.cached as u64, Relaxed);
         self.slots[free] = Some(slot);
         self.is_crowded = true;
         self.count_kv();
@@ -188,7 +188,7 @@ impl<M: Model> Scheduler<M> {
                         self.model.truncate(slot.seq, 0);
                         let mut pieces = kept.copy.iter().flat_map(|copy| copy.pieces(n));
                         let is_back = pieces.all(|piece| self.model.swap_in(slot.seq, piece));
-                        self.stats.swapped_in_total.fetch_add(is_back.into(), Relaxed);
+                        self.stats.numbers.swapped_in_total.fetch_add(is_back.into(), Relaxed);
                         let n = if is_back { self.model.shareable(slot.seq, n) } else { 0 };
                         self.model.truncate(slot.seq, n);
                         Some(n)
@@ -283,7 +283,7 @@ impl<M: Model> Scheduler<M> {
             slot.twin = self.twin_of(&slot);
             slot.started = now;
             let found = slot.cached.saturating_sub(before) as u64;
-            self.stats.cached_tokens_total.fetch_add(found, Relaxed);
+            self.stats.numbers.cached_tokens_total.fetch_add(found, Relaxed);
             self.slots[i] = Some(slot);
         }
     }

@@ -158,8 +158,8 @@ impl<M: Model> Scheduler<M> {
         self.speculator.settle(&mut slot.guesses, guess.guesser, fate);
         slot.drafted += guessed;
         slot.accepted += right;
-        self.stats.drafted_total.fetch_add(guessed as u64, Relaxed);
-        self.stats.accepted_total.fetch_add(right as u64, Relaxed);
+        self.stats.numbers.drafted_total.fetch_add(guessed as u64, Relaxed);
+        self.stats.numbers.accepted_total.fetch_add(right as u64, Relaxed);
         if right < guessed {
             self.model.truncate(slot.seq, slot.computed);
         }

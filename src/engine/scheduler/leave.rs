@@ -275,7 +275,7 @@ impl<M: Model> Scheduler<M> {
             Departure::Done => {
                 if let Some(emptied) = self.cache.leave(key) {
                     self.model.truncate(emptied, 0);
-                    self.stats.swapped_out_total.fetch_add(1, Relaxed);
+                    self.stats.numbers.swapped_out_total.fetch_add(1, Relaxed);
                 }
             }
             Departure::Begun => {}

@@ -129,7 +129,8 @@ impl<M: Model> Scheduler<M> {
                 if prompt == 0 && !step.draft_reads_first {
                     self.learn_cost(step.guesser(), step.n_tokens(), now - began);
                 }
-                self.stats.tally.count_step(step.n_tokens(), now - began);
+                self.stats.histograms.step.observe(now - began);
+                self.stats.histograms.step_tokens.observe(step.n_tokens());
                 let prices = self.prices(step);
                 for (take, price) in step.takes.iter().zip(prices) {
                     self.advance(take, price, now);
@@ -178,7 +179,7 @@ impl<M: Model> Scheduler<M> {
         let was_reading = slot.is_reading();
         slot.computed += take.n;
         if was_reading {
-            self.stats.prompt_tokens_total.fetch_add(take.n as u64, Relaxed);
+            self.stats.numbers.prompt_tokens_total.fetch_add(take.n as u64, Relaxed);
             if slot.job.params.progress {
                 slot.job.outbox.progress(slot.computed, slot.n_prompt);
             }
@@ -232,7 +233,7 @@ impl<M: Model> Scheduler<M> {
         {
             // Tokens of one step come at once; each is counted with its share of the time.
             let each = (now - last) / made as u32;
-            (0..made).for_each(|_| self.stats.tally.inter_token.observe(each));
+            (0..made).for_each(|_| self.stats.histograms.inter_token.observe(each));
         }
         self.settle_guess(take.slot, &take.guess, right, price, end.is_some());
         if let Some(end) = end {
@@ -248,7 +249,7 @@ impl<M: Model> Scheduler<M> {
             return Some(FinishReason::Stop);
         }
         slot.tokens.push(token);
-        self.stats.tokens_total.fetch_add(1, Relaxed);
+        self.stats.numbers.tokens_total.fetch_add(1, Relaxed);
         match slot.text.push(self.vocabulary.piece(token)) {
             Released::Stopped(text) => {
                 slot.job.outbox.push(&text, logprobs);

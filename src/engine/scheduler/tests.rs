@@ -119,7 +119,7 @@ impl Rig {
             prompt: Prompt::Text(prompt.to_owned()),
             params,
         };
-        self.stats.queued.fetch_add(1, Relaxed);
+        self.stats.numbers.queued.fetch_add(1, Relaxed);
         let job = Job::new(request, tokens, self.now, outbox.clone(), cancel.clone());
         self.scheduler.accept(vec![job]);
         Client { outbox, notifier, cancel, text: String::new(), queued: None, outcomes: Vec::new() }
@@ -240,7 +240,7 @@ fn cache_prompt_false_neither_shares_nor_leaves_anything() {
     let alone = Params { cache_prompt: false, ..Params::default() };
     let mut one = rig.submit("a story about a dog", alone.clone());
     rig.drive(&mut [&mut one]);
-    assert_eq!(rig.stats.kv_used_tokens.load(Relaxed), 0);
+    assert_eq!(rig.stats.numbers.kv_used_tokens.load(Relaxed), 0);
     let mut kept = rig.submit("a story about a dog", Params::default());
     rig.drive(&mut [&mut kept]);
     let mut two = rig.submit("a story about a dog", alone);
@@ -271,11 +271,18 @@ fn a_request_that_ends_while_it_waits_is_in_every_count_that_others_are_in() {
     rig.submit("loop", at_most(20));
     rig.now += Duration::from_secs(3);
     rig.scheduler.refuse_waiting(rig.now);
-    let report = rig.stats.tally.report();
-    let ended: u64 = report.endings.iter().map(|&(_, n)| n).sum();
-    assert_eq!((ended, report.queue_wait.count(), report.total.count()), (3, 3, 3));
+    let report = rig.stats.report();
+    let ended: u64 = report.ends.iter().map(|&(_, n)| n).sum();
+    assert_eq!(
+        (ended, report.histograms.queue_wait.count(), report.histograms.total.count()),
+        (3, 3, 3)
+    );
     // One step of ten milliseconds for the one that was aborted.
-    assert!((report.queue_wait.sum - 3.01).abs() < 1e-9, "{}", report.queue_wait.sum);
+    assert!(
+        (report.histograms.queue_wait.sum - 3.01).abs() < 1e-9,
+        "{}",
+        report.histograms.queue_wait.sum
+    );
 }
 
 #[test]
@@ -303,7 +310,7 @@ fn a_request_waits_until_its_tokens_fit_and_is_told_its_place() {
     let mut big = rig.submit("loop", at_most(96));
     let mut small = rig.submit_as(2, "loop", at_most(30));
     rig.turn();
-    assert_eq!(rig.stats.active.load(Relaxed), 1, "the smaller one goes first");
+    assert_eq!(rig.stats.numbers.active.load(Relaxed), 1, "the smaller one goes first");
     big.read();
     assert_eq!(big.queued, Some(1));
     rig.drive(&mut [&mut big, &mut small]);
@@ -344,8 +351,8 @@ fn leaving_ends_everything_once() {
     running.read();
     assert_eq!(running.outcomes, [Outcome::Failed(Failure::ShuttingDown)]);
     assert!(rig.scheduler.is_idle());
-    assert_eq!(rig.stats.active.load(Relaxed), 0);
-    assert_eq!(rig.stats.queued.load(Relaxed), 0);
+    assert_eq!(rig.stats.numbers.active.load(Relaxed), 0);
+    assert_eq!(rig.stats.numbers.queued.load(Relaxed), 0);
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn computed_beyond_the_beginning(leaving: &[usize]) -> usize {
     leaving.iter().for_each(|&i| clients[i].cancel.set());
     let mut refs: Vec<&mut Client> = clients.iter_mut().collect();
     rig.drive(&mut refs);
-    rig.stats.prompt_tokens_total.load(Relaxed) as usize - system.len()
+    rig.stats.numbers.prompt_tokens_total.load(Relaxed) as usize - system.len()
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_newcomer_takes_no_beginning_from_those_that_wait_for_it() {
         .map(|i| rig.submit(&format!("the same long instructions for all {i}"), at_most(1)));
     let mut refs: Vec<&mut Client> = clients.iter_mut().collect();
     rig.drive(&mut refs);
-    assert_eq!(rig.stats.prompt_tokens_total.load(Relaxed), 36 + 1 + 1);
+    assert_eq!(rig.stats.numbers.prompt_tokens_total.load(Relaxed), 36 + 1 + 1);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn of_those_that_wait_for_a_beginning_the_oldest_goes_on_with_it_and_the_others_
     // The younger of the two that wait has the place before that of the older one.
     let mut refs: Vec<&mut Client> = before.iter_mut().chain(&mut clients).collect();
     rig.drive(&mut refs);
-    let computed = rig.stats.prompt_tokens_total.load(Relaxed) as usize;
+    let computed = rig.stats.numbers.prompt_tokens_total.load(Relaxed) as usize;
     assert_eq!(computed, 2 + text.len() + 3, "one of their own each");
 }
 

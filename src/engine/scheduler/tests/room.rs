@@ -28,12 +28,12 @@ fn a_text_makes_room_for_a_newcomer_over_several_turns_while_others_go_on() {
     let (mut rig, mut running, mut newcomer) = crowded(FIRST, OTHER);
     // Sixteen bytes a turn, of 88.
     for turn in 0..5 {
-        assert_eq!((rig.kept().0, rig.stats.active.load(Relaxed)), (0, 1), "turn {turn}");
+        assert_eq!((rig.kept().0, rig.stats.numbers.active.load(Relaxed)), (0, 1), "turn {turn}");
         assert_eq!(rig.scheduler.patience(rig.now), Patience::None);
         assert_eq!(rig.turn(), Some(1), "the other one is served meanwhile");
     }
     rig.turn();
-    assert_eq!((rig.kept().0, rig.stats.active.load(Relaxed)), (1, 2));
+    assert_eq!((rig.kept().0, rig.stats.numbers.active.load(Relaxed)), (1, 2));
     rig.drive(&mut [&mut running, &mut newcomer]);
     assert_eq!(rig.ask("the first conversation goes on").cached_tokens, 22);
 }
@@ -67,7 +67,7 @@ fn while_nobody_streams_room_is_made_as_fast_as_it_takes() {
     rig.turn();
     let mut newcomer = rig.submit(OTHER, Params::default());
     rig.turn();
-    assert_eq!(rig.stats.active.load(Relaxed), 2, "88 bytes at once");
+    assert_eq!(rig.stats.numbers.active.load(Relaxed), 2, "88 bytes at once");
     rig.drive(&mut [&mut long, &mut newcomer]);
 }
 
@@ -85,9 +85,9 @@ fn those_who_come_together_share_what_is_copied_for_them_in_a_turn() {
     let mut both = texts.map(|_| rig.submit("something else altogether", Params::default()));
     rig.turn();
     // The first text takes 88 of 96 bytes.
-    assert_eq!((rig.kept().0, rig.stats.active.load(Relaxed)), (1, 2));
+    assert_eq!((rig.kept().0, rig.stats.numbers.active.load(Relaxed)), (1, 2));
     rig.turn();
-    assert_eq!((rig.kept().0, rig.stats.active.load(Relaxed)), (2, 3));
+    assert_eq!((rig.kept().0, rig.stats.numbers.active.load(Relaxed)), (2, 3));
     let [a, b] = &mut both;
     rig.drive(&mut [&mut running, a, b]);
 }
@@ -99,9 +99,9 @@ fn a_newcomer_that_takes_the_beginning_of_a_text_waits_until_the_text_has_a_copy
     for _ in 0..9 {
         rig.turn();
     }
-    assert_eq!(rig.stats.active.load(Relaxed), 1, "sixteen bytes a turn, of 160");
+    assert_eq!(rig.stats.numbers.active.load(Relaxed), 1, "sixteen bytes a turn, of 160");
     rig.turn();
-    assert_eq!((rig.kept().0, rig.stats.active.load(Relaxed)), (1, 2));
+    assert_eq!((rig.kept().0, rig.stats.numbers.active.load(Relaxed)), (1, 2));
     rig.drive(&mut [&mut running, &mut newcomer]);
     assert_eq!(newcomer.usage().cached_tokens, "instructions for all: ".len());
     let first = rig.ask("instructions for all: the first question?");

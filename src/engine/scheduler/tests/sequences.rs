@@ -102,7 +102,7 @@ proptest! {
             prop_assert_eq!(model.n_tokens_of(seq) > 0, on_the_books.contains(&seq), "{}", seq);
         }
         prop_assert!(cache.copied().1 <= cache_ram_bytes);
-        prop_assert_eq!(rig.stats.active.load(Relaxed), 0);
-        prop_assert_eq!(rig.stats.queued.load(Relaxed), 0);
+        prop_assert_eq!(rig.stats.numbers.active.load(Relaxed), 0);
+        prop_assert_eq!(rig.stats.numbers.queued.load(Relaxed), 0);
     }
 }

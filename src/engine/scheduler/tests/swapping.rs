@@ -33,7 +33,10 @@ impl Rig {
 
     /// How many sequences have a copy in ordinary memory, and the tokens in the KV cache.
     pub(super) fn kept(&self) -> (usize, usize) {
-        (self.stats.swapped_sequences.load(Relaxed), self.stats.kv_used_tokens.load(Relaxed))
+        (
+            self.stats.numbers.swapped_sequences.load(Relaxed),
+            self.stats.numbers.kv_used_tokens.load(Relaxed),
+        )
     }
 }
 
@@ -45,9 +48,9 @@ fn a_finished_text_makes_way_for_another_and_comes_back_when_it_is_asked_for() {
     rig.ask("another text altogether");
     assert_eq!(rig.kept(), (1, 23));
     let back = rig.ask("the first conversation goes on");
-    assert_eq!((back.cached_tokens, back.read_tokens), (22, 8));
+    assert_eq!((back.cached_tokens, back.prefilled_tokens), (22, 8));
     assert_eq!(rig.kept(), (1, 30), "the other one made way, and this one is there once");
-    assert_eq!(rig.stats.swapped_in_total.load(Relaxed), 1);
+    assert_eq!(rig.stats.numbers.swapped_in_total.load(Relaxed), 1);
 }
 
 #[test]
@@ -100,8 +103,8 @@ fn a_text_that_does_not_come_back_is_read_again_and_forgotten() {
     rig.ask("lost, this conversation");
     rig.ask("another text altogether");
     let again = rig.ask("lost, this conversation goes on");
-    assert_eq!((again.cached_tokens, again.read_tokens), (0, 31));
-    assert_eq!(rig.stats.swapped_in_total.load(Relaxed), 0);
+    assert_eq!((again.cached_tokens, again.prefilled_tokens), (0, 31));
+    assert_eq!(rig.stats.numbers.swapped_in_total.load(Relaxed), 0);
     assert_eq!(rig.kept().0, 1, "the other text");
 }
 
@@ -149,7 +152,7 @@ fn a_beginning_that_many_share_is_neither_moved_while_it_is_in_use_nor_copied_tw
         let used = rig.ask(&format!("instructions that all of them share: {question}"));
         assert!(used.cached_tokens >= 37 || question == "one");
     }
-    assert_eq!(rig.stats.swapped_out_total.load(Relaxed), 0);
+    assert_eq!(rig.stats.numbers.swapped_out_total.load(Relaxed), 0);
     rig.ask("another text altogether");
     assert_eq!(rig.kept().0, 1, "the others had the same but for three letters");
     let again = rig.ask("instructions that all of them share: one");
@@ -201,7 +204,7 @@ fn a_text_that_is_asked_for_while_it_is_leaving_stays() {
     running.cancel.set();
     rig.drive(&mut [&mut running, &mut back]);
     assert_eq!(back.usage().cached_tokens, 22);
-    assert_eq!(rig.stats.swapped_in_total.load(Relaxed), 0);
+    assert_eq!(rig.stats.numbers.swapped_in_total.load(Relaxed), 0);
 }
 
 #[test]
@@ -211,11 +214,15 @@ fn what_is_swapped_out_makes_room_before_memory_is_taken_for_the_next() {
     rig.ask("the first conversation");
     let mut running = rig.submit("loop", at_most(16));
     rig.drive(&mut [&mut running]);
-    assert_eq!(rig.stats.swapped_bytes.load(Relaxed), 88);
+    assert_eq!(rig.stats.numbers.swapped_bytes.load(Relaxed), 88);
     let running = rig.submit("another text", Params::default());
     rig.turn();
     assert!(rig.scheduler.leaving.is_some());
-    assert_eq!(rig.stats.swapped_bytes.load(Relaxed), 0, "both would be more than a hundred");
+    assert_eq!(
+        rig.stats.numbers.swapped_bytes.load(Relaxed),
+        0,
+        "both would be more than a hundred"
+    );
     rig.end(running);
 }
 
@@ -231,11 +238,15 @@ fn at_rest_a_finished_text_is_copied_so_that_it_can_leave_at_once_and_it_stays_u
     rig.scheduler.swapped_a_turn = 1;
     let running = rig.submit("loop", Params::default());
     rig.turn();
-    assert_eq!(rig.stats.swapped_out_total.load(Relaxed), 1, "though a byte a turn is little");
+    assert_eq!(
+        rig.stats.numbers.swapped_out_total.load(Relaxed),
+        1,
+        "though a byte a turn is little"
+    );
     assert_eq!(rig.kept(), (1, 4));
     rig.end(running);
     assert_eq!(rig.ask("the first conversation goes on").cached_tokens, 22);
-    assert_eq!(rig.stats.swapped_in_total.load(Relaxed), 1);
+    assert_eq!(rig.stats.numbers.swapped_in_total.load(Relaxed), 1);
 }
 
 #[test]
@@ -259,10 +270,14 @@ fn who_goes_on_with_a_text_that_was_copied_finds_it_in_the_cache() {
     rig.ask("the first conversation");
     rig.rest();
     assert_eq!(rig.ask("the first conversation goes on").cached_tokens, 22);
-    assert_eq!(rig.stats.swapped_in_total.load(Relaxed), 0);
-    assert_eq!(rig.stats.swapped_bytes.load(Relaxed), 0, "the copy went with what it is no longer");
+    assert_eq!(rig.stats.numbers.swapped_in_total.load(Relaxed), 0);
+    assert_eq!(
+        rig.stats.numbers.swapped_bytes.load(Relaxed),
+        0,
+        "the copy went with what it is no longer"
+    );
     rig.rest();
-    assert_eq!(rig.stats.swapped_bytes.load(Relaxed), 4 * 30);
+    assert_eq!(rig.stats.numbers.swapped_bytes.load(Relaxed), 4 * 30);
 }
 
 #[test]
@@ -290,9 +305,9 @@ fn what_was_copied_at_rest_gives_way_like_anything_else_when_it_is_the_oldest() 
     let mut rig = swapping(150);
     rig.ask("the first conversation");
     rig.rest();
-    assert_eq!(rig.stats.swapped_bytes.load(Relaxed), 88);
+    assert_eq!(rig.stats.numbers.swapped_bytes.load(Relaxed), 88);
     rig.ask("and then another text");
     assert_eq!(rig.kept(), (1, 21), "the first has left");
     rig.ask("something else");
-    assert_eq!(rig.stats.swapped_bytes.load(Relaxed), 84, "of the second");
+    assert_eq!(rig.stats.numbers.swapped_bytes.load(Relaxed), 84, "of the second");
 }
