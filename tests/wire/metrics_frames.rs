@@ -1,11 +1,11 @@
-//! The `metrics` frame and who gets it.
+//! The `metrics` frame and its subscription.
 
 use serde_json::{Value, json};
 
 use crate::common::{Client, Setup, TestServer};
 
 #[tokio::test]
-async fn metrics_come_unasked_in_the_contracts_shape() {
+async fn metrics_frames_come_unasked_with_the_documented_fields() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     let metrics = client.expect_metrics(|_| true).await;
@@ -38,7 +38,7 @@ async fn metrics_come_unasked_in_the_contracts_shape() {
 }
 
 #[tokio::test]
-async fn metrics_follow_what_happens() {
+async fn metrics_follow_the_state_of_the_engine() {
     let server = Setup::by_hand().start().await;
     let mut client = Client::connect(&server).await;
     client.expect_metrics(|now| now["state"] == "idle" && now["active"] == 0).await;
@@ -59,7 +59,7 @@ async fn metrics_follow_what_happens() {
 }
 
 #[tokio::test]
-async fn the_current_rate_is_that_of_the_last_interval() {
+async fn tps_now_is_the_throughput_of_the_last_interval() {
     let mut setup = Setup::default();
     setup.limits.kv_tokens = 20_000;
     setup.engine.ctx_size = 10_000;
@@ -73,7 +73,7 @@ async fn the_current_rate_is_that_of_the_last_interval() {
 }
 
 #[tokio::test]
-async fn connections_are_counted() {
+async fn open_connections_are_counted() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     client.expect_metrics(|now| now["connections"] == 1).await;
@@ -84,7 +84,7 @@ async fn connections_are_counted() {
 }
 
 #[tokio::test]
-async fn a_client_may_do_without_metrics_and_have_them_again() {
+async fn client_can_unsubscribe_from_metrics_and_subscribe_again() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     let mut watcher = Client::connect(&server).await;
