@@ -9,13 +9,10 @@ use std::time::{Duration, Instant};
 
 use crate::domain::{MemoryPart, Prompt, Refusal, Request, Speculation, Token};
 
-use super::inbox::Inbox;
 use super::model::{CancelFlag, Vocabulary};
-use super::outbox::{Notifier, Outbox};
-use super::slot::Job;
+use super::request::{Canceller, Inbox, Job, Notifier, Outbox, Ticket};
 use super::stats::{Snapshot, State, Stats};
 use super::tally::{Ending, Report};
-use super::ticket::{Canceller, Ticket};
 
 /// A text this long is tokenised to the end even if it cannot fit, so that the refusal names the
 /// exact number; a longer one is refused by its length. 256 KiB take about a tenth of a second.

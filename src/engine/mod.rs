@@ -8,28 +8,24 @@
 
 mod budget;
 mod handle;
-mod inbox;
 mod model;
-mod outbox;
 mod prefix;
 mod queue;
+mod request;
 mod scheduler;
-mod slot;
 mod speculation;
 mod stats;
 mod tally;
 mod text;
 mod thread;
-mod ticket;
 
 pub use handle::{EngineHandle, Options};
 pub use model::{
     Batch, BatchToken, CancelFlag, DRAFT_PREFILL_TOKENS, DecodeOutcome, DraftRequest, Interrupt,
     Limits, Model, Sampled, SeqId, Vocabulary,
 };
-pub use outbox::Notifier;
+pub use request::{Canceller, Delivery, Notifier, Ticket};
 pub use speculation::max_draft_tokens;
 pub use stats::{Phase, Snapshot, State};
 pub use tally::{Distribution, Ending, Report};
 pub use thread::{Engine, LoadProgress, Loaded};
-pub use ticket::{Canceller, Delivery, Ticket};

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 use crate::domain::ConnectionId;
 
-use super::slot::Job;
+use super::request::Job;
 
 /// Output tokens a job is charged for at first; a client that leaves `max_tokens` open does not
 /// say how many there will be. The account is settled when it ends.
@@ -27,7 +27,7 @@ pub(super) struct WaitQueue {
     waiting: Vec<Waiting>,
     clock: u64,
     last_tags: HashMap<ConnectionId, u64>,
-    barred: Vec<ConnectionId>,
+    excluded: Vec<ConnectionId>,
 }
 
 #[derive(Debug)]
@@ -52,8 +52,8 @@ impl WaitQueue {
     }
 
     /// Passes over the jobs of these connections, and of no others, from now on.
-    pub(super) fn bar(&mut self, connections: Vec<ConnectionId>) {
-        self.barred = connections;
+    pub(super) fn exclude(&mut self, connections: Vec<ConnectionId>) {
+        self.excluded = connections;
     }
 
     /// Whether nobody waits.
@@ -94,7 +94,7 @@ impl WaitQueue {
     }
 
     /// Takes out the jobs of a connection, and gives back what they were charged.
-    pub(super) fn take_of(&mut self, connection: ConnectionId) -> Vec<Job> {
+    pub(super) fn take_by_connection(&mut self, connection: ConnectionId) -> Vec<Job> {
         self.take(|job| job.connection == connection)
     }
 
@@ -128,7 +128,7 @@ impl WaitQueue {
     }
 
     /// Tells each waiting client its place, where that has changed.
-    pub(super) fn tell_places(&mut self) {
+    pub(super) fn report_positions(&mut self) {
         self.waiting.sort_by_key(|waiting| waiting.tag);
         for (i, waiting) in self.waiting.iter_mut().enumerate() {
             let place = i + 1;
@@ -140,7 +140,7 @@ impl WaitQueue {
     }
 
     fn next(&self) -> Option<usize> {
-        let may_be = |&i: &usize| !self.barred.contains(&self.waiting[i].job.connection);
+        let may_be = |&i: &usize| !self.excluded.contains(&self.waiting[i].job.connection);
         (0..self.waiting.len()).filter(may_be).min_by_key(|&i| self.waiting[i].tag)
     }
 }
@@ -158,7 +158,7 @@ fn cost(n_prompt: usize, job: &Job) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::slot::tests::job;
+    use crate::engine::request::job;
 
     fn order(queue: &mut WaitQueue) -> Vec<(u64, usize)> {
         std::iter::from_fn(|| queue.pop()).map(|j| (j.connection.0, j.tokens.len())).collect()
@@ -291,12 +291,12 @@ mod tests {
         let (one, two) = (first.outbox.clone(), second.outbox.clone());
         queue.push(first);
         queue.push(second);
-        queue.tell_places();
+        queue.report_positions();
         assert_eq!((one.take().queued, two.take().queued), (Some(1), Some(2)));
-        queue.tell_places();
+        queue.report_positions();
         assert_eq!((one.take().queued, two.take().queued), (None, None));
         queue.pop();
-        queue.tell_places();
+        queue.report_positions();
         assert_eq!(two.take().queued, Some(1));
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::domain::{Failure, FinishReason, Refusal};
 
-use super::slot::End;
+use super::request::End;
 
 /// Upper bounds of durations, in nanoseconds: a tenth of a millisecond, which a tiny model takes
 /// for a token, to five minutes, which a large one takes for a long answer, in steps of 1, 2, 5 below

@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 use crate::domain::{Failure, MemoryPart};
 
 use super::handle::{EngineHandle, Options, Shared};
-use super::inbox::Inbox;
 use super::model::{CancelFlag, DecodeOutcome, Model, Vocabulary};
+use super::request::Inbox;
 use super::scheduler::{Patience, Scheduler};
 use super::stats::{State, Stats};
 

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::domain::{ConnectionId, Outcome, Params, Prompt, Request, Speculation, Usage};
-use crate::engine::inbox::Inbox;
 use crate::engine::model::CancelFlag;
-use crate::engine::outbox::{Delivery, Notifier, Outbox};
+use crate::engine::request::{Delivery, Notifier, Outbox};
 use crate::scripted::{Draft, Pace, Paper, Scripted};
 
 mod delivery;
@@ -111,7 +110,7 @@ impl Rig {
 
     fn submit_as(&mut self, connection: u64, prompt: &str, params: Params) -> Client {
         let notifier = Arc::<Notifier>::default();
-        let outbox = Arc::new(Outbox::new(notifier.clone(), Arc::new(Inbox::default())));
+        let outbox = Arc::new(Outbox::new(notifier.clone(), Arc::default()));
         let cancel = CancelFlag::default();
         let tokens = Paper.tokenize(prompt);
         let request = Request {

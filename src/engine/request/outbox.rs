@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::domain::{Outcome, TokenLogprobs};
 
-use super::inbox::Inbox;
+use super::Inbox;
 
 /// Untaken text over which a slot is parked: about a thousand tokens, a screenful for a person
 /// and 1 MiB for 64 slots with 16 KiB each.
@@ -80,7 +80,7 @@ struct Contents {
 
 /// The shared box. The engine's end; the writer's is the [`super::Ticket`].
 #[derive(Debug)]
-pub(super) struct Outbox {
+pub(in crate::engine) struct Outbox {
     contents: Mutex<Contents>,
     notifier: Arc<Notifier>,
     /// Rung when a full outbox is emptied, for an engine that has nothing else to do.
@@ -88,25 +88,25 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn new(notifier: Arc<Notifier>, inbox: Arc<Inbox>) -> Self {
+    pub(in crate::engine) fn new(notifier: Arc<Notifier>, inbox: Arc<Inbox>) -> Self {
         Self { contents: Mutex::default(), notifier, inbox }
     }
 
     /// Says that the request waits at `position`.
-    pub(super) fn queued(&self, position: usize) {
+    pub(in crate::engine) fn queued(&self, position: usize) {
         self.lock().pending.queued = Some(position);
         self.notifier.routine.notify_one();
     }
 
-    /// Says how much of the prompt has been read; see [`Self::ring`].
-    pub(super) fn progress(&self, processed: usize, total: usize) {
+    /// Says how much of the prompt has been read; see [`Self::notify`].
+    pub(in crate::engine) fn progress(&self, processed: usize, total: usize) {
         let mut contents = self.lock();
         contents.pending.progress = Some((processed, total));
         contents.unheard = contents.unheard.max(Some(Unheard::News));
     }
 
-    /// Adds text and probabilities; see [`Self::ring`].
-    pub(super) fn push(&self, text: &str, logprobs: Option<TokenLogprobs>) {
+    /// Adds text and probabilities; see [`Self::notify`].
+    pub(in crate::engine) fn push(&self, text: &str, logprobs: Option<TokenLogprobs>) {
         if text.is_empty() && logprobs.is_none() {
             return;
         }
@@ -121,7 +121,7 @@ impl Outbox {
 
     /// Rings for what was added since. Once a step, when all that it brought is in the outboxes: who
     /// shares the connection would otherwise be heard a little later, and wait for the next look.
-    pub(super) fn ring(&self) {
+    pub(in crate::engine) fn notify(&self) {
         let unheard = self.lock().unheard.take();
         match unheard {
             Some(Unheard::News) => self.notifier.routine.notify_one(),
@@ -131,7 +131,7 @@ impl Outbox {
     }
 
     /// Adds the end. Nothing may be pushed after it.
-    pub(super) fn end(&self, outcome: Outcome) {
+    pub(in crate::engine) fn finish(&self, outcome: Outcome) {
         let mut contents = self.lock();
         debug_assert!(contents.pending.outcome.is_none(), "a request ends once");
         contents.pending.outcome = Some(outcome);
@@ -140,12 +140,12 @@ impl Outbox {
     }
 
     /// Whether more is waiting than should: the slot is to be parked.
-    pub(super) fn is_full(&self) -> bool {
+    pub(in crate::engine) fn is_full(&self) -> bool {
         self.lock().pending.is_over_the_limit()
     }
 
     /// Takes all there is.
-    pub(super) fn take(&self) -> Delivery {
+    pub(in crate::engine) fn take(&self) -> Delivery {
         let delivery = std::mem::take(&mut self.lock().pending);
         if delivery.is_over_the_limit() {
             self.inbox.ring();
@@ -161,9 +161,9 @@ impl Outbox {
 
 /// When a request came in and when its first text went out; the difference is the TTFT.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct FirstText {
-    pub(super) received: Instant,
-    pub(super) sent: Option<Instant>,
+pub(in crate::engine) struct FirstText {
+    pub(in crate::engine) received: Instant,
+    pub(in crate::engine) sent: Option<Instant>,
 }
 
 #[cfg(test)]
@@ -180,19 +180,19 @@ mod tests {
         let is_urgent = || notifier.urgent().now_or_never().is_some();
         let chosen = Logprob { token: 1, bytes: vec![0xf0], logprob: -1.0 };
         outbox.progress(1, 2);
-        outbox.ring();
+        outbox.notify();
         assert!(!is_urgent());
         outbox.push("", Some(TokenLogprobs { chosen, top: Vec::new() }));
-        outbox.ring();
+        outbox.notify();
         assert!(!is_urgent(), "no text yet");
         outbox.push("first", None);
         assert!(!is_urgent(), "the step is not through");
-        outbox.ring();
+        outbox.notify();
         assert!(is_urgent());
         outbox.push("next", None);
-        outbox.ring();
+        outbox.notify();
         assert!(!is_urgent());
-        outbox.end(Outcome::Failed(crate::domain::Failure::ShuttingDown));
+        outbox.finish(Outcome::Failed(crate::domain::Failure::ShuttingDown));
         assert!(is_urgent());
     }
 }

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::inbox::Inbox;
-use super::model::CancelFlag;
+use super::Inbox;
 use super::outbox::{FirstText, Outbox};
-use super::stats::Stats;
+use crate::engine::model::CancelFlag;
+use crate::engine::stats::Stats;
 
 pub use super::outbox::Delivery;
 
@@ -23,7 +23,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    pub(super) fn new(
+    pub(in crate::engine) fn new(
         outbox: Arc<Outbox>,
         canceller: Canceller,
         stats: Arc<Stats>,
@@ -71,7 +71,7 @@ pub struct Canceller {
 }
 
 impl Canceller {
-    pub(super) fn new(flag: CancelFlag, inbox: Arc<Inbox>) -> Self {
+    pub(in crate::engine) fn new(flag: CancelFlag, inbox: Arc<Inbox>) -> Self {
         Self { flag, inbox }
     }
 
