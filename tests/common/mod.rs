@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use inference_core::domain::{Gpu, GpuReading, MemoryPart, ModelInfo, Speculation};
 use inference_core::engine::{self, Engine, EngineHandle, Limits, Loaded, Snapshot};
-use inference_core::scripted::{Pace, Paper, Scripted};
+use inference_core::scripted::{ScriptedModel, ScriptedVocabulary, StepControl};
 use inference_core::server::{self, About, Server};
 use inference_core::watchdog::Watchdog;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub struct Setup {
     pub limits: Limits,
     pub engine: engine::Options,
     pub server: server::Options,
-    pub pace: Pace,
+    pub pace: StepControl,
     pub stall_limit: Duration,
     /// What the model waits for before it is loaded.
     pub load: Option<mpsc::Receiver<()>>,
@@ -71,7 +71,7 @@ impl Default for Setup {
                 metrics_interval: Duration::from_millis(20),
                 ..server::Options::default()
             },
-            pace: Pace::free(),
+            pace: StepControl::free_running(),
             stall_limit: GUARD,
             load: None,
             send_buffer: None,
@@ -84,7 +84,7 @@ impl Default for Setup {
 impl Setup {
     /// One in which no step passes until the test allows it.
     pub fn by_hand() -> Self {
-        Self { pace: Pace::by_hand(), ..Self::default() }
+        Self { pace: StepControl::manual(), ..Self::default() }
     }
 
     pub async fn start(self) -> TestServer {
@@ -102,8 +102,8 @@ impl Setup {
             if let Some(layers) = offloaded {
                 progress.offloaded(layers);
             }
-            let model = Scripted::new(limits, steps);
-            Ok(Loaded { model, vocabulary: Arc::new(Paper) })
+            let model = ScriptedModel::new(limits, steps);
+            Ok(Loaded { model, vocabulary: Arc::new(ScriptedVocabulary) })
         })
         .unwrap();
         if !has_gate {
@@ -129,7 +129,7 @@ impl Setup {
 pub struct TestServer {
     pub address: SocketAddr,
     pub engine: EngineHandle,
-    pub pace: Pace,
+    pub pace: StepControl,
     pub closing: CancellationToken,
     pub gpus: watch::Sender<GpuReading>,
     serving: Option<JoinHandle<()>>,
@@ -167,7 +167,7 @@ impl TestServer {
     /// Waits until a step stands before the gate.
     pub async fn until_held(&self) {
         let pace = self.pace.clone();
-        assert!(tokio::task::spawn_blocking(move || pace.wait_until_held(GUARD)).await.unwrap());
+        assert!(tokio::task::spawn_blocking(move || pace.wait_until_blocked(GUARD)).await.unwrap());
     }
 
     /// Waits until the server has closed every connection.
