@@ -5,11 +5,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::domain::{MemoryPart, Prompt, Refusal, Request, Speculation, Token};
+use crate::domain::{MemoryPart, Prompt, Refusal, Request, Token};
 
 use super::model::{CancelFlag, Vocabulary};
+use super::options::Options;
 use super::request::{Canceller, Inbox, Job, Notifier, Outbox, Ticket};
 use super::stats::{Snapshot, State, Stats};
 use super::tally::{Ending, Report};
@@ -21,28 +22,6 @@ const EXACT_COUNT_BYTES: usize = 256 * 1024;
 /// Of the queue one part in so many is added for connections that have nothing else under way: those
 /// that fill it cannot keep a newcomer out.
 const NEWCOMERS_PART: usize = 4;
-
-/// How the engine shall behave. The model's own limits come with the model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// Tokens a request may use, prompt and answer together.
-    pub ctx_size: usize,
-    /// Requests that may wait for a slot, and a quarter more of connections that have no other.
-    pub max_queue: usize,
-    /// Bytes of ordinary memory for finished sequences that are kept beside the KV cache. While one
-    /// is copied there may be that one more.
-    pub cache_ram_bytes: usize,
-    /// How long a client may leave its outbox full.
-    pub slow_client_grace: Duration,
-    /// How long a step may take while somebody is streaming.
-    pub step_target: Duration,
-    /// Whether tokens are guessed ahead where a request does not say.
-    pub speculative: Speculation,
-    /// Tokens are guessed where that promises more than so many percent of the rate without. What
-    /// is known of costs and chances is known roughly, so a little more than 100; with 0 as many
-    /// as possible are, whatever they cost.
-    pub speculation_margin_percent: u32,
-}
 
 /// What the handles and the thread share.
 pub(super) struct Shared {

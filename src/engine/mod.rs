@@ -9,6 +9,7 @@
 mod budget;
 mod handle;
 mod model;
+mod options;
 mod prefix;
 mod queue;
 mod request;
@@ -19,11 +20,12 @@ mod tally;
 mod text;
 mod thread;
 
-pub use handle::{EngineHandle, Options};
+pub use handle::EngineHandle;
 pub use model::{
     Batch, BatchToken, CancelFlag, DRAFT_PREFILL_TOKENS, DecodeOutcome, DraftRequest, Interrupt,
     Limits, Model, Sampled, SeqId, Vocabulary,
 };
+pub use options::Options;
 pub use request::{Canceller, Delivery, Notifier, Ticket};
 pub use speculation::max_draft_tokens;
 pub use stats::{Phase, Snapshot, State};

@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 use crate::domain::{Failure, FinishReason};
 
 use super::budget::StepBudget;
-use super::handle::Options;
 use super::model::{Limits, Model, SeqId, Vocabulary};
+use super::options::Options;
 use super::prefix::PrefixCache;
 use super::queue::WaitQueue;
 use super::request::{End, Job};

@@ -13,8 +13,9 @@ use tokio::sync::oneshot;
 
 use crate::domain::{Failure, MemoryPart};
 
-use super::handle::{EngineHandle, Options, Shared};
+use super::handle::{EngineHandle, Shared};
 use super::model::{CancelFlag, DecodeOutcome, Model, Vocabulary};
+use super::options::Options;
 use super::request::Inbox;
 use super::scheduler::{Patience, Scheduler};
 use super::stats::{State, Stats};

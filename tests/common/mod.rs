@@ -65,7 +65,7 @@ impl Default for Setup {
                 step_target: Duration::from_millis(50),
                 // Its cost is measured by the clock.
                 speculative: Speculation::Off,
-                speculation_margin_percent: 105,
+                ..engine::Options::default()
             },
             server: server::Options {
                 metrics_interval: Duration::from_millis(20),

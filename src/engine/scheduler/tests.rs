@@ -73,8 +73,7 @@ impl Rig {
             cache_ram_bytes,
             slow_client_grace: GRACE,
             step_target: Duration::from_millis(50),
-            speculative: Speculation::Auto,
-            speculation_margin_percent: 105,
+            ..Options::default()
         };
         let model = ScriptedModel::new(limits, StepControl::free_running())
             .with_cacheable_tokens(cacheable_tokens);
