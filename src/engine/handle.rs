@@ -27,7 +27,7 @@ const NEWCOMERS_PART: usize = 4;
 pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) stats: Arc<Stats>,
-    pub(super) inbox: Arc<Inbox>,
+    pub(super) inbox: Inbox,
     /// Set once the model is loaded.
     pub(super) vocabulary: OnceLock<Arc<dyn Vocabulary>>,
     /// Set by a load that knows.
@@ -67,11 +67,11 @@ impl EngineHandle {
         let tokens = self
             .admit(&request, is_newcomer)
             .inspect_err(|refusal| stats.tally.count(refusal.into()))?;
-        let outbox = Arc::new(Outbox::new(notifier, inbox.clone()));
+        let outbox = Arc::new(Outbox::new(notifier, inbox.waker().clone()));
         let flag = CancelFlag::default();
         let ticket = Ticket::new(
             outbox.clone(),
-            Canceller::new(flag.clone(), inbox.clone()),
+            Canceller::new(flag.clone(), inbox.waker().clone()),
             stats.clone(),
             received,
         );
@@ -118,14 +118,14 @@ impl EngineHandle {
     /// Refuses everything new and everything that waits; what runs may finish.
     pub fn drain(&self) {
         self.shared.draining.store(true, Ordering::Release);
-        self.shared.inbox.ring();
+        self.shared.inbox.waker().wake();
     }
 
     /// Ends what runs, each request with an outcome, and then the thread.
     pub fn stop(&self) {
         self.shared.draining.store(true, Ordering::Release);
         self.shared.stopping.set();
-        self.shared.inbox.ring();
+        self.shared.inbox.waker().wake();
     }
 
     /// The tokens of a request that has a place in the queue now.

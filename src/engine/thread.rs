@@ -97,7 +97,7 @@ impl<E: Send + 'static> Engine<E> {
         let shared = Arc::new(Shared {
             options,
             stats: Arc::new(Stats::new(Instant::now())),
-            inbox: Arc::new(Inbox::default()),
+            inbox: Inbox::default(),
             vocabulary: OnceLock::new(),
             memory: OnceLock::new(),
             offloaded: OnceLock::new(),

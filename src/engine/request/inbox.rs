@@ -1,32 +1,32 @@
-//! The engine's one letterbox: new jobs, and a bell for everything else worth a look.
+//! The way of accepted requests to the engine thread.
 //!
-//! The thread waits here, and only here, when no slot can run. The number of jobs is bounded by
-//! the admission counter in [`EngineHandle`](crate::engine::EngineHandle), not by the box.
+//! The engine thread waits here, and only here, while no slot can run. The inbox has no limit of
+//! its own: [`EngineHandle`](crate::engine::EngineHandle) bounds the number of accepted requests.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::domain::Failure;
 
-use super::{End, Job};
+use super::job::{End, Job};
+use super::waker::EngineWaker;
+
+/// The jobs that the engine thread has not taken yet.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Inbox {
+    contents: Mutex<Contents>,
+    waker: Arc<EngineWaker>,
+}
 
 #[derive(Debug, Default)]
 struct Contents {
     jobs: Vec<Job>,
-    rung: bool,
-    /// What becomes of jobs that come too late.
+    /// Set once the engine has stopped: the failure of every job that arrives later.
     closed: Option<Failure>,
 }
 
-/// Where jobs and rings arrive.
-#[derive(Debug, Default)]
-pub(in crate::engine) struct Inbox {
-    contents: Mutex<Contents>,
-    notifier: Condvar,
-}
-
 impl Inbox {
-    /// Hands in a job. Behind a closed box it ends at once.
+    /// Adds a job and wakes the engine thread. A closed inbox ends the job at once.
     pub(in crate::engine) fn push(&self, job: Job) {
         let mut contents = self.lock();
         if let Some(failure) = contents.closed.clone() {
@@ -34,57 +34,42 @@ impl Inbox {
             job.finish_unstarted(Instant::now(), End::Failed(failure));
         } else {
             contents.jobs.push(job);
-            self.notifier.notify_one();
+            drop(contents);
+            self.waker.wake();
         }
     }
 
-    /// Lets nothing more in, and ends what has arrived or comes too late with `failure`.
+    /// Takes all jobs without waiting.
+    pub(in crate::engine) fn take(&self) -> Vec<Job> {
+        // First the flag, then the jobs: a job that arrives in between sets the flag again.
+        self.waker.clear();
+        std::mem::take(&mut self.lock().jobs)
+    }
+
+    /// Waits until the engine thread is woken, but no longer than `limit`, and takes all jobs.
+    pub(in crate::engine) fn wait(&self, limit: Option<Duration>) -> Vec<Job> {
+        self.waker.wait(limit);
+        std::mem::take(&mut self.lock().jobs)
+    }
+
+    /// Wakes the thread that waits for this inbox.
+    pub(in crate::engine) fn waker(&self) -> &Arc<EngineWaker> {
+        &self.waker
+    }
+
+    /// Ends the jobs that are here, and all that arrive later, with `failure`.
     pub(in crate::engine) fn close(&self, failure: &Failure) {
         let mut contents = self.lock();
         contents.closed = Some(failure.clone());
-        let jobs = Self::empty(&mut contents);
+        let jobs = std::mem::take(&mut contents.jobs);
         drop(contents);
         for job in jobs {
             job.finish_unstarted(Instant::now(), End::Failed(failure.clone()));
         }
     }
 
-    /// Asks the engine to look around: something was cancelled, emptied, or shall end.
-    pub(in crate::engine) fn ring(&self) {
-        self.lock().rung = true;
-        self.notifier.notify_one();
-    }
-
-    /// Takes what has arrived, without waiting.
-    pub(in crate::engine) fn take(&self) -> Vec<Job> {
-        Self::empty(&mut self.lock())
-    }
-
-    /// Waits for a job or a ring, at most `limit` if there is one, and takes what has arrived.
-    pub(in crate::engine) fn wait(&self, limit: Option<Duration>) -> Vec<Job> {
-        let is_quiet = |contents: &mut Contents| contents.jobs.is_empty() && !contents.rung;
-        let contents = self.lock();
-        let mut contents = match limit {
-            None => {
-                self.notifier.wait_while(contents, is_quiet).unwrap_or_else(PoisonError::into_inner)
-            }
-            Some(limit) => {
-                self.notifier
-                    .wait_timeout_while(contents, limit, is_quiet)
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0
-            }
-        };
-        Self::empty(&mut contents)
-    }
-
-    fn empty(contents: &mut Contents) -> Vec<Job> {
-        contents.rung = false;
-        std::mem::take(&mut contents.jobs)
-    }
-
     fn lock(&self) -> MutexGuard<'_, Contents> {
-        // Both fields are valid after every statement; a panic elsewhere cannot have broken them.
+        // Both fields are valid after every statement, so a panic cannot have broken them.
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::domain::{ConnectionId, Failure, FinishReason, Outcome, Params, Request, Token, Usage};
 use crate::engine::model::CancelFlag;
 
-use super::Outbox;
+use super::outbox::Outbox;
 
 /// An accepted request.
 #[derive(Debug)]

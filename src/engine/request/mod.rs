@@ -1,16 +1,21 @@
-//! One request between a client and the scheduler.
+//! One request between its client and the scheduler.
 //!
-//! A client submits a request and gets a [`Ticket`]. The engine gets a [`Job`] through its
-//! [`Inbox`]. Both sides share an [`Outbox`]: the engine adds text to it and never waits, and the
-//! ticket takes what is there. Dropping the ticket cancels the job.
+//! A client that submits a request holds a [`Ticket`]; the scheduler holds a [`Job`], which comes
+//! to it through the [`Inbox`]. Both share an [`Outbox`]. The engine thread adds results to the
+//! outbox and never waits; a [`Notifier`] tells the client's task to take them. In the other
+//! direction, [`EngineWaker`](waker::EngineWaker) wakes the engine thread when a request arrives,
+//! is cancelled, or has space for results again.
 
 mod inbox;
 mod job;
+mod notifier;
 mod outbox;
 mod ticket;
+mod waker;
 
-pub use outbox::Notifier;
-pub use ticket::{Canceller, Delivery, Ticket};
+pub use notifier::Notifier;
+pub use outbox::Delivery;
+pub use ticket::{Canceller, Ticket};
 
 pub(super) use inbox::Inbox;
 #[cfg(test)]

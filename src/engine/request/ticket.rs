@@ -1,25 +1,26 @@
-//! What a client holds for an accepted request: its deliveries, and the right to stop it.
+//! What a client holds of an accepted request: its results and the means to cancel it.
 //!
-//! Dropping the ticket cancels the request, so a connection that ends, however it ends, frees its
-//! slots. There is one flag a request and one place that reads it, the scheduler.
+//! Dropping the ticket cancels the request, so a connection that ends for any reason frees its
+//! slots. Cancelling only sets a flag; the scheduler is the one that reads it and ends the
+//! request.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Inbox;
-use super::outbox::{FirstText, Outbox};
 use crate::engine::model::CancelFlag;
 use crate::engine::stats::Stats;
 
-pub use super::outbox::Delivery;
+use super::outbox::{Delivery, Outbox};
+use super::waker::EngineWaker;
 
-/// The client's end of an accepted request.
+/// The client's side of an accepted request.
 #[derive(Debug)]
 pub struct Ticket {
     outbox: Arc<Outbox>,
     canceller: Canceller,
     stats: Arc<Stats>,
-    first_text: FirstText,
+    received: Instant,
+    ttft: Option<Duration>,
 }
 
 impl Ticket {
@@ -29,29 +30,32 @@ impl Ticket {
         stats: Arc<Stats>,
         received: Instant,
     ) -> Self {
-        Self { outbox, canceller, stats, first_text: FirstText { received, sent: None } }
+        Self { outbox, canceller, stats, received, ttft: None }
     }
 
-    /// Takes what is new; never waits. The [`Notifier`](super::Notifier) given at submission tells when to look.
+    /// Takes all results since the last call; never waits. The
+    /// [`Notifier`](super::Notifier) of the submission tells when there are any.
     pub fn take(&mut self) -> Delivery {
         self.outbox.take()
     }
 
-    /// To be called when text has been handed to the socket; the first call fixes the TTFT.
+    /// Records that text was handed to the socket at `now`. The first call fixes the time to
+    /// first token; later calls do nothing.
     pub fn text_sent(&mut self, now: Instant) {
-        if self.first_text.sent.is_none() {
-            self.first_text.sent = Some(now);
-            self.stats.first_text(now.saturating_duration_since(self.first_text.received));
+        if self.ttft.is_none() {
+            let ttft = now.saturating_duration_since(self.received);
+            self.ttft = Some(ttft);
+            self.stats.first_text(ttft);
         }
     }
 
-    /// From the receipt of the request to the first text handed to the socket; `None` before.
+    /// Time to first token: from the receipt of the request until its first text was handed to
+    /// the socket. `None` before.
     pub fn ttft(&self) -> Option<Duration> {
-        let sent = self.first_text.sent?;
-        Some(sent.saturating_duration_since(self.first_text.received))
+        self.ttft
     }
 
-    /// The right to stop this request, for whoever reads the socket.
+    /// A means to cancel the request without the ticket, for the task that reads the socket.
     pub fn canceller(&self) -> Canceller {
         self.canceller.clone()
     }
@@ -63,23 +67,24 @@ impl Drop for Ticket {
     }
 }
 
-/// Stops one request. Harmless after its end.
+/// Cancels one request.
 #[derive(Debug, Clone)]
 pub struct Canceller {
     flag: CancelFlag,
-    inbox: Arc<Inbox>,
+    waker: Arc<EngineWaker>,
 }
 
 impl Canceller {
-    pub(in crate::engine) fn new(flag: CancelFlag, inbox: Arc<Inbox>) -> Self {
-        Self { flag, inbox }
+    pub(in crate::engine) fn new(flag: CancelFlag, waker: Arc<EngineWaker>) -> Self {
+        Self { flag, waker }
     }
 
-    /// Asks the engine to end the request; it does within one step.
+    /// Asks the engine to end the request, which it does within one step. Does nothing if the
+    /// request has ended.
     pub fn cancel(&self) {
         if !self.flag.is_set() {
             self.flag.set();
-            self.inbox.ring();
+            self.waker.wake();
         }
     }
 }
