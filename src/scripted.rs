@@ -112,8 +112,8 @@ impl Model for ScriptedModel {
         let n_held = self.sequences.iter().filter(|tokens| !tokens.is_empty()).count();
         assert!(self.max_sequences.is_none_or(|max| n_held <= max), "{n_held} sequences are held");
         self.last_batch = batch.clone();
-        let fails = |entry: &BatchToken| {
-            is_script(&self.sequences[entry.seq as usize], b"fail") && entry.output
+        let fails = |token: &BatchToken| {
+            token.output && is_script(&self.sequences[token.seq as usize], b"fail")
         };
         if batch.tokens.iter().any(fails) {
             return DecodeOutcome::Failed("the script asked for a failure".to_owned());
@@ -146,13 +146,13 @@ impl Model for ScriptedModel {
     }
 
     fn sample(&mut self, index: usize, sampler: &mut ScriptedSampler) -> Result<Sampled, String> {
-        let entry = self.last_batch.tokens[index];
-        assert!(entry.output, "no output was requested for batch token {index}");
+        let BatchToken { pos, seq, output, .. } = self.last_batch.tokens[index];
+        assert!(output, "no output was requested for batch token {index}");
         if sampler.is_nan {
             return Err("all logits are NaN".to_owned());
         }
         let n = sampler.prompt.len();
-        let computed = &self.sequences[entry.seq as usize][..=entry.pos];
+        let computed = &self.sequences[seq as usize][..=pos];
         let expected = (0..n + sampler.n_sampled).map(|i| sampler.token(i));
         assert!(computed.iter().copied().eq(expected));
         let has_ended = sampler.n_sampled >= n && !sampler.is_endless;

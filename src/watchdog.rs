@@ -1,7 +1,8 @@
 //! Judges the health of the engine from a snapshot of its counters.
 //!
 //! The heartbeat is the age of the current step. A timer would prove nothing, because it can fire
-//! while the engine thread hangs. The watchdog only judges; others decide what a stall leads to.
+//! while the engine thread hangs. The watchdog only judges: its callers decide what to do about a
+//! stall.
 
 use std::time::Duration;
 

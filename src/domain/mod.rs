@@ -1,8 +1,8 @@
 //! The types that all other modules share: requests and their parameters, outcomes, tokens, and
 //! facts about the model and the GPUs.
 //!
-//! They are plain data. Their names follow no wire format and no library: the modules that know
-//! one translate at their own border.
+//! They are plain data and depend on no wire format and no library. The modules that deal with a
+//! wire format or a library convert to and from these types.
 
 mod gpu;
 mod model;

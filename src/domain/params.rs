@@ -46,7 +46,7 @@ pub struct Params {
     /// probabilities at all.
     pub logprobs: u8,
     /// The drafters to use; `None` leaves the choice to the server. Speculation changes when
-    /// tokens arrive, not which tokens they are.
+    /// tokens arrive, and by rounding which token wins where two are almost equally likely.
     pub speculative: Option<Speculation>,
 }
 

@@ -211,8 +211,9 @@ impl EngineHandle {
         Ok(tokens)
     }
 
-    /// Counts one more waiting request, if the queue has space. The scheduler counts it down again
-    /// when the request gets a slot or ends.
+    /// Counts one more waiting request, if the queue has space. Free slots add to that space,
+    /// because a request waits for a moment even if it can have a slot. The scheduler counts the
+    /// request down when it gets a slot or ends.
     fn take_queue_position(&self, is_first: bool) -> Result<(), Refusal> {
         let EngineShared { stats, options, .. } = &*self.shared;
         let free_slots = stats
@@ -250,6 +251,6 @@ fn invalid(field: &str, reason: String) -> Refusal {
 /// of tokens. A longer prompt that cannot fit is refused by its length (ADR-0019).
 const EXACT_COUNT_BYTES: usize = 256 * 1024;
 
-/// The queue has this fraction of positions on top, reserved for the first requests of
-/// connections, so that those who fill the queue cannot lock out others (ADR-0012).
+/// Divides `max_queue` to give the number of extra queue positions for the first requests of
+/// connections. Connections that fill the queue thus cannot lock out others (ADR-0012).
 const RESERVED_DIVISOR: usize = 4;

@@ -10,7 +10,7 @@
 //! It knows no sockets, no wire format and no llama.cpp: the model is anything that implements
 //! [`Model`] and [`Vocabulary`].
 //!
-//! # The way of a request
+//! # Life of a request
 //!
 //! 1. [`EngineHandle::submit`] tokenizes the prompt on the thread of the caller and counts the
 //!    request as waiting, or refuses it. The caller gets a [`Ticket`].
@@ -32,10 +32,10 @@
 //!
 //! # An iteration of the engine loop
 //!
-//! 1. Wait for the inbox if no slot can run, else only take what is in it.
+//! 1. Take the new jobs from the inbox. Wait for some only if no slot can run.
 //! 2. Sweep: end requests that were cancelled and slots whose client was too slow.
-//! 3. Admit: give free slots to waiting jobs, evict or swap out cached sequences where these need
-//!    space, and report queue positions.
+//! 3. Admit: give free slots to waiting jobs, swapping out or evicting cached sequences to make
+//!    space, and report queue positions. While nothing runs, cached sequences are mirrored.
 //! 4. Plan: choose the tokens of the next step, those of decoding slots first, and ask for
 //!    drafts. Planning advances no slot, so a step that fails leaves none half advanced.
 //! 5. Decode: the model computes the step. This takes nearly all of the time.

@@ -1,4 +1,4 @@
-//! How the engine behaves, as far as its owner can choose. The limits of the model come with the
+//! The options of the engine that its owner chooses. Limits that depend on the model come with the
 //! model.
 
 use std::time::Duration;
@@ -11,18 +11,18 @@ use crate::domain::Speculation;
 pub struct Options {
     /// Most tokens of a request, prompt and answer together.
     pub ctx_size: usize,
-    /// Most requests that wait for a slot. A request of a connection that has no other request
-    /// under way may still be queued if they are at most a quarter more.
+    /// Most requests that wait for a slot. A quarter more queue positions are reserved for
+    /// connections that have no other request under way.
     pub max_queue: usize,
-    /// Bytes of host RAM for cached sequences that are swapped out or mirrored. While a sequence
-    /// is being copied, that one copy may come on top.
+    /// Bytes of host RAM for cached sequences that are swapped out or mirrored. The copy of a
+    /// sequence that is just being made may come on top.
     pub cache_ram_bytes: usize,
     /// How long an outbox may stay full before its request fails with
     /// [`Failure::SlowClient`](crate::domain::Failure::SlowClient).
     pub slow_client_grace: Duration,
     /// Target duration of a step while any slot decodes: prefill is cut into chunks to meet it.
     pub step_target: Duration,
-    /// The drafters of requests that do not choose any.
+    /// The drafters for requests that do not choose them.
     pub speculative: Speculation,
     /// Tokens are drafted if the expected throughput exceeds this percentage of the throughput
     /// without drafts. Costs and acceptance are estimates, so the default is a little above 100.

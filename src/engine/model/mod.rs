@@ -101,10 +101,10 @@ pub trait Model {
     /// Most sequences, running and cached together, that fit into the KV cache whatever their
     /// lengths; `None` if only the number of tokens counts.
     ///
-    /// This is for sliding-window layers that have cells for a fixed number of windows. A cell
-    /// that two sequences share is not freed while either of them needs it. With a limit the
-    /// engine therefore moves sequences and does not keep them shared: after [`Self::share`] it
-    /// empties the source before the next step. The default is `None`.
+    /// This is for sliding-window layers that have cells for a fixed number of windows, where a
+    /// cell that two sequences share may not become free when both windows have moved past it.
+    /// With a limit the engine therefore moves sequences instead of sharing them: after
+    /// [`Self::share`] it empties the source before the next step. The default is `None`.
     fn max_sequences(&self) -> Option<usize> {
         None
     }

@@ -1,4 +1,4 @@
-//! The way of accepted requests to the engine thread.
+//! Carries accepted requests to the engine thread.
 //!
 //! The engine thread waits here, and only here, while no slot can run. The inbox has no limit of
 //! its own: [`EngineHandle`](crate::engine::EngineHandle) bounds the number of accepted requests.
@@ -11,7 +11,7 @@ use crate::domain::Failure;
 use super::job::{End, Job};
 use super::waker::EngineWaker;
 
-/// The jobs that the engine thread has not taken yet.
+/// The accepted jobs that the engine thread has not taken yet.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Inbox {
     contents: Mutex<Contents>,

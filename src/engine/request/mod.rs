@@ -1,7 +1,7 @@
 //! One request between its client and the scheduler.
 //!
-//! A client that submits a request holds a [`Ticket`]; the scheduler holds a [`Job`], which comes
-//! to it through the [`Inbox`]. Both share an [`Outbox`]. The engine thread adds results to the
+//! The client that submitted a request holds a [`Ticket`]. The scheduler holds a [`Job`], which it
+//! received through the [`Inbox`]. Both share an [`Outbox`]. The engine thread adds results to the
 //! outbox and never waits; a [`Notifier`] tells the client's task to take them. In the other
 //! direction, [`EngineWaker`](waker::EngineWaker) wakes the engine thread when a request arrives,
 //! is cancelled, or has space for results again.

@@ -24,8 +24,8 @@ impl Notifier {
         self.urgent.notified().await;
     }
 
-    /// Sends a notification. One that was not waited for is kept; further ones of its kind add
-    /// nothing to it.
+    /// Sends a notification. If no task is waiting, it is stored for the next wait; a second one of
+    /// the same kind adds nothing to it.
     pub(super) fn notify(&self, notification: Notification) {
         match notification {
             Notification::Routine => self.routine.notify_one(),

@@ -1,6 +1,6 @@
-//! The way of a request's results from the engine thread to the task that writes to the client.
+//! Carries the results of a request from the engine thread to the task that writes to the client.
 //!
-//! The engine adds results, the writer takes all there are. Text that is not taken in time is
+//! The engine adds results, and the writer takes all there are. Text that is not taken in time is
 //! coalesced, so a slow client gets the same text in fewer frames. The engine never waits: once
 //! an outbox is over its limit, the scheduler pauses the slot. The results of one more step
 //! always fit, so nothing is ever lost (ADR-0013).
@@ -124,10 +124,10 @@ impl Delivery {
     }
 }
 
-/// Bytes of text in an outbox from which on its slot is paused (ADR-0013).
+/// Bytes of text in the outbox at which the slot is paused (ADR-0013).
 const HIGH_WATER_BYTES: usize = 16 * 1024;
 
-/// Tokens with log probabilities in an outbox from which on its slot is paused (ADR-0013).
+/// Number of tokens with log probabilities in the outbox at which the slot is paused (ADR-0013).
 const HIGH_WATER_LOGPROBS: usize = 256;
 
 #[cfg(test)]

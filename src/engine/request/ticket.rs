@@ -1,8 +1,7 @@
-//! What a client holds of an accepted request: its results and the means to cancel it.
+//! The client's side of an accepted request: its results and the means to cancel it.
 //!
 //! Dropping the ticket cancels the request, so a connection that ends for any reason frees its
-//! slots. Cancelling only sets a flag; the scheduler is the one that reads it and ends the
-//! request.
+//! slots. Cancelling only sets a flag; the scheduler reads it and ends the request.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +12,7 @@ use crate::engine::stats::Stats;
 use super::outbox::{Delivery, Outbox};
 use super::waker::EngineWaker;
 
-/// The client's side of an accepted request.
+/// Gives access to the results of an accepted request, and cancels it when dropped.
 #[derive(Debug)]
 pub struct Ticket {
     outbox: Arc<Outbox>,
@@ -55,7 +54,7 @@ impl Ticket {
         self.ttft
     }
 
-    /// A means to cancel the request without the ticket, for the task that reads the socket.
+    /// A handle that can cancel the request, for the task that reads the socket.
     pub fn canceller(&self) -> Canceller {
         self.canceller.clone()
     }

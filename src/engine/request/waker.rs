@@ -1,7 +1,7 @@
 //! Wakes the engine thread.
 //!
-//! The engine thread sleeps while no slot can run. Whoever gives it a reason to look again wakes
-//! it: a new or cancelled request, an outbox that has space again, a shutdown.
+//! The engine thread sleeps while no slot can run. Every event that may change that wakes it: a new
+//! or cancelled request, an outbox that was emptied, a shutdown.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
