@@ -73,3 +73,33 @@ impl Inbox {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Outcome;
+    use crate::engine::request::job::tests::job;
+
+    #[test]
+    fn pushed_job_ends_the_wait() {
+        let inbox = Inbox::default();
+        inbox.push(job(1, 3));
+        assert_eq!(inbox.wait(None).len(), 1);
+        assert!(inbox.take().is_empty());
+    }
+
+    #[test]
+    fn closed_inbox_ends_earlier_and_later_jobs() {
+        let inbox = Inbox::default();
+        let jobs = [job(1, 3), job(2, 3)];
+        let outboxes = jobs.each_ref().map(|job| job.outbox.clone());
+        let [earlier, later] = jobs;
+        inbox.push(earlier);
+        inbox.close(&Failure::ShuttingDown);
+        inbox.push(later);
+        for outbox in outboxes {
+            assert_eq!(outbox.take().outcome, Some(Outcome::Failed(Failure::ShuttingDown)));
+        }
+        assert!(inbox.take().is_empty());
+    }
+}

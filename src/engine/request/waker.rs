@@ -49,3 +49,28 @@ impl EngineWaker {
         self.is_set.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wait_returns_at_once_after_wake_and_clears_the_flag() {
+        let waker = EngineWaker::default();
+        waker.wake();
+        waker.wake();
+        waker.wait(None);
+        assert!(!*waker.lock());
+        waker.wait(Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn wake_from_another_thread_ends_a_wait() {
+        let waker = EngineWaker::default();
+        std::thread::scope(|scope| {
+            scope.spawn(|| waker.wait(None));
+            waker.wake();
+        });
+        assert!(!*waker.lock());
+    }
+}
