@@ -32,7 +32,7 @@
 //!
 //! # An iteration of the engine loop
 //!
-//! 1. Take the new jobs from the inbox. Wait for some only if no slot can run.
+//! 1. Take the new jobs from the inbox, after waiting to be woken if no slot can run.
 //! 2. Sweep: end requests that were cancelled and slots whose client was too slow.
 //! 3. Admit: give free slots to waiting jobs, swapping out or evicting cached sequences to make
 //!    space, and report queue positions. While nothing runs, cached sequences are mirrored.

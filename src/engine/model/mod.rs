@@ -28,9 +28,8 @@ use crate::domain::{Params, Token};
 /// The KV cache holds sequences of tokens, named by [`SeqId`]. Sequences `0..n_slots` belong to
 /// running requests and can be decoded. Sequences `n_slots..n_slots + n_cache_seqs` are the prefix
 /// cache: they only store what [`Self::share`] puts into them. A sequence is a run of positions
-/// from 0 on without gaps, and is empty at first. Positions that several sequences share count
-/// once against [`Limits::kv_tokens`] if the backend stores them once; the engine never relies on
-/// that and reserves space for each sequence on its own.
+/// from 0 on without gaps, and is empty at first. The engine counts positions that several
+/// sequences share once for each of them, so a backend is free to store them once or repeatedly.
 ///
 /// # Steps
 ///
