@@ -280,18 +280,7 @@ fn address(listeners: &[TcpListener]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Speculation;
     use crate::engine::{LoadProgress, Loaded, Options};
-
-    const OPTIONS: Options = Options {
-        ctx_size: 64,
-        max_queue: 1,
-        cache_ram_bytes: 0,
-        slow_client_grace: Duration::from_secs(1),
-        step_target: Duration::from_secs(1),
-        speculative: Speculation::Off,
-        speculation_margin_percent: 0,
-    };
 
     #[tokio::test(start_paused = true)]
     async fn an_engine_that_hangs_is_left_behind() {
@@ -301,7 +290,7 @@ mod tests {
             let _ = held.recv();
             Err::<Loaded<llama::LlamaCpp>, _>(LoadError::Interrupted)
         };
-        let mut engine = Engine::spawn(OPTIONS, load).unwrap();
+        let mut engine = Engine::spawn(Options::default(), load).unwrap();
         let mut signals = Signals::listen().unwrap();
         let result = leave(&mut engine, &mut signals, Duration::from_secs(1)).await;
         assert!(matches!(end(engine, result), Err(DaemonError::EngineHangs)));
@@ -315,7 +304,7 @@ mod tests {
             draft.report(0.5);
             Err::<Loaded<llama::LlamaCpp>, _>(LoadError::Interrupted)
         };
-        let engine = Engine::spawn(OPTIONS, load).unwrap();
+        let engine = Engine::spawn(Options::default(), load).unwrap();
         assert!(engine.ended.blocking_recv().unwrap().is_err());
         assert_eq!(engine.handle.snapshot().load_progress, 0.875);
     }
@@ -325,7 +314,7 @@ mod tests {
         let load = |_: &LoadProgress| -> Result<Loaded<llama::LlamaCpp>, LoadError> {
             panic!("as the engine may")
         };
-        let mut engine = Engine::spawn(OPTIONS, load).unwrap();
+        let mut engine = Engine::spawn(Options::default(), load).unwrap();
         let mut signals = Signals::listen().unwrap();
         let result = leave(&mut engine, &mut signals, Duration::from_secs(60)).await;
         assert!(matches!(end(engine, result), Err(DaemonError::EngineLost)));

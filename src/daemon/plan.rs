@@ -25,9 +25,6 @@ const DEFAULT_VRAM_RESERVE: u64 = 500 << 20;
 /// Finished texts take one part in so many of the memory that is left beside the model, at most.
 const CACHE_RAM_PART: u64 = 4;
 
-/// See [`engine::Options::speculation_margin_percent`].
-const GUESS_MARGIN_PERCENT: u32 = 105;
-
 /// The backend of a build for no card.
 pub(super) const CPU: &str = "cpu";
 
@@ -187,7 +184,7 @@ impl Plan {
                 slow_client_grace: config.slow_client_grace,
                 step_target: config.step_target,
                 speculative: config.speculative,
-                speculation_margin_percent: GUESS_MARGIN_PERCENT,
+                ..engine::Options::default()
             },
             server: server::Options {
                 max_message_bytes: config.max_message_bytes,

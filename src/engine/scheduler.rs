@@ -12,6 +12,7 @@
 mod admit;
 mod guess;
 mod leave;
+mod slot;
 mod step;
 
 use std::sync::Arc;
@@ -21,15 +22,16 @@ use std::time::{Duration, Instant};
 use crate::domain::{Failure, FinishReason};
 
 use super::budget::StepBudget;
-use super::handle::Options;
 use super::model::{Limits, Model, SeqId, Vocabulary};
+use super::options::Options;
 use super::prefix::PrefixCache;
 use super::queue::WaitQueue;
-use super::slot::{End, Job, Slot};
+use super::request::{End, Job};
 use super::speculation::Speculator;
 use super::stats::Stats;
 
 use self::leave::{Leaving, SWAPPED_A_TURN};
+use self::slot::Slot;
 
 pub(super) struct Scheduler<M: Model> {
     model: M,
@@ -104,7 +106,7 @@ impl<M: Model> Scheduler<M> {
     /// Ends what nobody waits for and what nobody reads.
     pub(super) fn sweep(&mut self, now: Instant) {
         for job in self.queue.take_cancelled() {
-            self.end_unstarted(job, now, End::Finished(FinishReason::Abort));
+            self.finish_unstarted(job, now, End::Finished(FinishReason::Abort));
         }
         let grace = self.options.slow_client_grace;
         for i in 0..self.slots.len() {
@@ -112,13 +114,13 @@ impl<M: Model> Scheduler<M> {
             if slot.job.cancel.is_set() {
                 self.finish(i, now, End::Finished(FinishReason::Abort));
             } else if !slot.job.outbox.is_full() {
-                slot.parked = None;
-            } else if now.duration_since(*slot.parked.get_or_insert(now)) >= grace {
+                slot.paused = None;
+            } else if now.duration_since(*slot.paused.get_or_insert(now)) >= grace {
                 let connection = slot.job.connection;
                 self.finish(i, now, End::Failed(Failure::SlowClient { grace }));
                 // Theirs is the same socket: they would each keep a slot idle as long again.
-                for job in self.queue.take_of(connection) {
-                    self.end_unstarted(job, now, End::Failed(Failure::SlowClient { grace }));
+                for job in self.queue.take_by_connection(connection) {
+                    self.finish_unstarted(job, now, End::Failed(Failure::SlowClient { grace }));
                 }
             }
         }
@@ -127,7 +129,7 @@ impl<M: Model> Scheduler<M> {
     /// Ends everything that waits: the server is leaving.
     pub(super) fn refuse_waiting(&mut self, now: Instant) {
         for job in self.queue.take_all() {
-            self.end_unstarted(job, now, End::Failed(Failure::ShuttingDown));
+            self.finish_unstarted(job, now, End::Failed(Failure::ShuttingDown));
         }
     }
 
@@ -156,8 +158,8 @@ impl<M: Model> Scheduler<M> {
             return Patience::Until(at.saturating_duration_since(now));
         }
         for slot in self.slots.iter().flatten() {
-            let Some(parked) = slot.parked else { return Patience::None };
-            let left = (parked + self.options.slow_client_grace).saturating_duration_since(now);
+            let Some(paused) = slot.paused else { return Patience::None };
+            let left = (paused + self.options.slow_client_grace).saturating_duration_since(now);
             patience = match patience {
                 Patience::Until(known) => Patience::Until(known.min(left)),
                 _ => Patience::Until(left),
@@ -194,7 +196,7 @@ impl<M: Model> Scheduler<M> {
         self.model.truncate(slot.seq, 0);
         self.rests_since = Some(now);
         self.speculator.learn_answer(slot.n_generated());
-        self.queue.settle(&slot.job, slot.n_prompt, slot.n_read() + slot.n_generated());
+        self.queue.settle(&slot.job, slot.n_prompt, slot.n_prefilled() + slot.n_generated());
         if let Some(tps) = slot.tokens_per_second() {
             self.stats.set_last_tps(tps);
         }
@@ -202,16 +204,16 @@ impl<M: Model> Scheduler<M> {
         self.stats.histograms.total.observe(now.saturating_duration_since(slot.job.received));
         self.stats.count_end(end.code());
         self.count_kv();
-        slot.end(now, end);
+        slot.finish(now, end);
     }
 
-    fn end_unstarted(&mut self, job: Job, now: Instant, end: End) {
+    fn finish_unstarted(&mut self, job: Job, now: Instant, end: End) {
         let waited = now.saturating_duration_since(job.received);
         self.stats.numbers.queued.fetch_sub(1, Relaxed);
         self.stats.histograms.queue_wait.observe(waited);
         self.stats.histograms.total.observe(waited);
         self.stats.count_end(end.code());
-        job.end_unstarted(now, end);
+        job.finish_unstarted(now, end);
     }
 
     /// Tokens the running slots may come to need.

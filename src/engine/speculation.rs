@@ -49,7 +49,7 @@ const LOST_BY_OTHERS: f64 = 0.25;
 
 /// Who guesses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Guesser {
+pub(super) enum Drafter {
     /// The text itself.
     Ngram,
     /// The draft model.
@@ -200,7 +200,7 @@ impl Speculator {
     /// come in the order in which they are given.
     pub(super) fn choose(
         &self,
-        guesser: Guesser,
+        guesser: Drafter,
         texts: &[Candidate],
         left: usize,
         outlook: &mut Outlook,
@@ -258,10 +258,10 @@ impl Speculator {
 
     /// Learns that a step of `tokens` tokens without prompts took `seconds`, the asking of the
     /// draft model included.
-    pub(super) fn observe(&mut self, guesser: Guesser, tokens: usize, seconds: f64) {
+    pub(super) fn observe(&mut self, guesser: Drafter, tokens: usize, seconds: f64) {
         let (asked, other) = match guesser {
-            Guesser::Ngram => (&mut self.ngram, &mut self.draft),
-            Guesser::Draft => (&mut self.draft, &mut self.ngram),
+            Drafter::Ngram => (&mut self.ngram, &mut self.draft),
+            Drafter::Draft => (&mut self.draft, &mut self.ngram),
         };
         asked.observe(tokens, seconds);
         other.pass(seconds);
@@ -273,15 +273,15 @@ impl Speculator {
     /// that is not known.
     pub(super) fn price(
         &self,
-        guesser: Guesser,
+        guesser: Drafter,
         streams: usize,
         by_text: usize,
         by_draft: usize,
     ) -> f64 {
         let with_text = streams + by_text;
         let (before, after, n) = match guesser {
-            Guesser::Ngram => (self.ngram.of(streams), self.ngram.about(with_text), by_text),
-            Guesser::Draft => {
+            Drafter::Ngram => (self.ngram.of(streams), self.ngram.about(with_text), by_text),
+            Drafter::Draft => {
                 (self.ngram.about(with_text), self.draft.of(with_text + by_draft), by_draft)
             }
         };
@@ -295,10 +295,10 @@ impl Speculator {
 
     /// The probability that the next guess of `guesser` for a text is right; 0 where there is none, or
     /// where the guesser has lost too much.
-    pub(super) fn chance(&self, guesser: Guesser, guesses: &Guesses) -> f64 {
+    pub(super) fn chance(&self, guesser: Drafter, guesses: &Guesses) -> f64 {
         let (account, chance) = match guesser {
-            Guesser::Ngram => (guesses.account, guesses.lookup.chance()),
-            Guesser::Draft => {
+            Drafter::Ngram => (guesses.account, guesses.lookup.chance()),
+            Drafter::Draft => {
                 let unknown = self.drafts.chance(DRAFT_UNKNOWN, 1.0);
                 (self.draft_account, guesses.draft.chance(unknown, WEIGHT_OF_OTHERS))
             }
@@ -313,14 +313,14 @@ impl Speculator {
     }
 
     /// Learns what became of a text's guesses in a step, and of whose they were, if there were any.
-    pub(super) fn settle(&mut self, guesses: &mut Guesses, guesser: Option<Guesser>, fate: Fate) {
+    pub(super) fn settle(&mut self, guesses: &mut Guesses, guesser: Option<Drafter>, fate: Fate) {
         let Fate { guessed, right, price, is_over } = fate;
         guesses.account.earn(right + 1);
         self.draft_account.earn(right + 1);
         match guesser {
             None => {}
-            Some(Guesser::Ngram) => guesses.account.settle(right, price),
-            Some(Guesser::Draft) => {
+            Some(Drafter::Ngram) => guesses.account.settle(right, price),
+            Some(Drafter::Draft) => {
                 self.draft_account.settle(right, price);
                 let guessed = if is_over { right } else { guessed };
                 guesses.draft.add_run(right, guessed);
@@ -339,20 +339,20 @@ impl Speculator {
         self.usual_answer as usize
     }
 
-    fn costs(&self, guesser: Guesser) -> &StepCosts {
+    fn costs(&self, guesser: Drafter) -> &StepCosts {
         match guesser {
-            Guesser::Ngram => &self.ngram,
-            Guesser::Draft => &self.draft,
+            Drafter::Ngram => &self.ngram,
+            Drafter::Draft => &self.draft,
         }
     }
 }
 
 /// Who may guess for a request that asks for `asked`, on a server that does `usual`.
-pub(super) fn guessers(asked: Option<Speculation>, usual: Speculation) -> &'static [Guesser] {
+pub(super) fn drafters(asked: Option<Speculation>, usual: Speculation) -> &'static [Drafter] {
     match asked.unwrap_or(usual) {
         Speculation::Off => &[],
-        Speculation::Ngram => &[Guesser::Ngram],
-        Speculation::Auto => &[Guesser::Ngram, Guesser::Draft],
+        Speculation::Ngram => &[Drafter::Ngram],
+        Speculation::Auto => &[Drafter::Ngram, Drafter::Draft],
     }
 }
 

@@ -45,7 +45,7 @@ impl Table {
                 let seconds = silent.as_secs();
                 tracing::warn!(index, name, seconds, "the driver hangs over a graphics card");
                 row.is_hanging = true;
-                row.gpu = row.gpu.faded();
+                row.gpu = row.gpu.stale();
             }
         }
     }

@@ -89,7 +89,7 @@ fn watch(
     publish: &watch::Sender<GpuReading>,
 ) {
     let known = cards.iter().map(Card::known).collect();
-    let mut table = Table::new(known, GpuReading::patience(interval), Instant::now());
+    let mut table = Table::new(known, GpuReading::max_age(interval), Instant::now());
     let (tell, news) = sync_channel(cards.len());
     // Held until this function ends, which is what ends the threads.
     let _stops: Vec<SyncSender<()>> = cards

@@ -52,7 +52,6 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::domain::Speculation;
     use crate::engine::{Engine, Loaded, Options};
     use crate::llama::LlamaCpp;
 
@@ -60,21 +59,12 @@ mod tests {
 
     /// What comes of it in an engine that is told to stop before, or not.
     fn outcome(files: Vec<PathBuf>, is_stopped: bool) -> Option<f32> {
-        let options = Options {
-            ctx_size: 64,
-            max_queue: 1,
-            cache_ram_bytes: 0,
-            slow_client_grace: Duration::ZERO,
-            step_target: Duration::ZERO,
-            speculative: Speculation::Off,
-            speculation_margin_percent: 0,
-        };
         let (told, is_told) = mpsc::sync_channel(1);
         let load = move |progress: &LoadProgress| {
             is_told.recv().unwrap();
             Err::<Loaded<LlamaCpp>, _>(read_ahead(&files, MOST, progress))
         };
-        let engine = Engine::spawn(options, load).unwrap();
+        let engine = Engine::spawn(Options::default(), load).unwrap();
         if is_stopped {
             engine.handle.stop();
         }

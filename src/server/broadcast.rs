@@ -65,7 +65,7 @@ fn state(health: Health) -> State {
         Health::Busy => State::Busy,
         Health::Stalled => State::Stalled,
         // An engine that has ended takes the whole daemon with it.
-        Health::Draining | Health::Ended => State::Draining,
+        Health::Draining | Health::Stopped => State::Draining,
     }
 }
 

@@ -131,9 +131,9 @@ impl Shared {
     /// The graphics cards, without values where the last reading is too old to be believed.
     pub(super) fn gpus(&self, now: Instant) -> Vec<Gpu> {
         let reading = self.readings.borrow();
-        let patience = GpuReading::patience(self.options.metrics_interval);
-        if now.saturating_duration_since(reading.taken) > patience {
-            return reading.faded();
+        let max_age = GpuReading::max_age(self.options.metrics_interval);
+        if now.saturating_duration_since(reading.taken) > max_age {
+            return reading.stale();
         }
         reading.gpus.clone()
     }

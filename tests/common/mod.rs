@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use inference_core::domain::{Gpu, GpuReading, MemoryPart, ModelInfo, Speculation};
 use inference_core::engine::{self, Engine, EngineHandle, Limits, Loaded, Snapshot};
-use inference_core::scripted::{Pace, Paper, Scripted};
+use inference_core::scripted::{ScriptedModel, ScriptedVocabulary, StepControl};
 use inference_core::server::{self, About, Server};
 use inference_core::watchdog::Watchdog;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub struct Setup {
     pub limits: Limits,
     pub engine: engine::Options,
     pub server: server::Options,
-    pub pace: Pace,
+    pub pace: StepControl,
     pub stall_limit: Duration,
     /// The load waits for a message on this channel.
     pub load: Option<mpsc::Receiver<()>>,
@@ -64,13 +64,13 @@ impl Default for Setup {
                 step_target: Duration::from_millis(50),
                 // Whether to draft depends on measured times.
                 speculative: Speculation::Off,
-                speculation_margin_percent: 105,
+                ..engine::Options::default()
             },
             server: server::Options {
                 metrics_interval: Duration::from_millis(20),
                 ..server::Options::default()
             },
-            pace: Pace::free(),
+            pace: StepControl::free_running(),
             stall_limit: GUARD,
             load: None,
             send_buffer: None,
@@ -83,7 +83,7 @@ impl Default for Setup {
 impl Setup {
     /// A setup in which each step waits until the test allows it.
     pub fn by_hand() -> Self {
-        Self { pace: Pace::by_hand(), ..Self::default() }
+        Self { pace: StepControl::manual(), ..Self::default() }
     }
 
     pub async fn start(self) -> TestServer {
@@ -101,8 +101,8 @@ impl Setup {
             if let Some(layers) = offloaded {
                 progress.offloaded(layers);
             }
-            let model = Scripted::new(limits, steps);
-            Ok(Loaded { model, vocabulary: Arc::new(Paper) })
+            let model = ScriptedModel::new(limits, steps);
+            Ok(Loaded { model, vocabulary: Arc::new(ScriptedVocabulary) })
         })
         .unwrap();
         if !has_gate {
@@ -128,7 +128,7 @@ impl Setup {
 pub struct TestServer {
     pub address: SocketAddr,
     pub engine: EngineHandle,
-    pub pace: Pace,
+    pub pace: StepControl,
     pub closing: CancellationToken,
     pub gpus: watch::Sender<GpuReading>,
     serving: Option<JoinHandle<()>>,
@@ -166,7 +166,7 @@ impl TestServer {
     /// Waits until a step waits for permission.
     pub async fn until_held(&self) {
         let pace = self.pace.clone();
-        assert!(tokio::task::spawn_blocking(move || pace.wait_until_held(GUARD)).await.unwrap());
+        assert!(tokio::task::spawn_blocking(move || pace.wait_until_blocked(GUARD)).await.unwrap());
     }
 
     /// Waits until the server has closed every connection.

@@ -11,11 +11,12 @@ use std::time::Instant;
 use crate::domain::Token;
 use crate::engine::model::{Model, SeqId};
 use crate::engine::prefix::{Kept, Key, common_prefix};
-use crate::engine::slot::{Job, Place, Slot, Twin};
-use crate::engine::speculation::guessers;
+use crate::engine::request::Job;
+use crate::engine::speculation::drafters;
 
 use super::Scheduler;
 use super::leave::Allowance;
+use super::slot::{PrefixWait, Slot, SlotAssignment};
 
 /// Sharing fewer tokens is not worth the bookkeeping: copying a sequence's cells looks at every
 /// cell of the cache.
@@ -67,11 +68,11 @@ impl<M: Model> Scheduler<M> {
     /// Fills free slots from the queue, tells the rest their places, and moves what is kept and shared.
     pub(in crate::engine) fn admit(&mut self, now: Instant) {
         // Before anybody enters who would take what they wait for.
-        self.meet_twins(now);
+        self.resume_prefix_waits(now);
         // A client that does not read would leave further slots idle, too: they share its socket.
         let slots = self.slots.iter().flatten();
-        let unread = slots.filter(|slot| slot.parked.is_some()).map(|slot| slot.job.connection);
-        self.queue.bar(unread.collect());
+        let unread = slots.filter(|slot| slot.paused.is_some()).map(|slot| slot.job.connection);
+        self.queue.exclude(unread.collect());
         let mut allowance = self.allowance_for_next();
         let mut has_room = true;
         while let Some((free, reserved)) = self.next_entry() {
@@ -91,7 +92,7 @@ impl<M: Model> Scheduler<M> {
         } else {
             self.copy_some(now);
         }
-        self.queue.tell_places();
+        self.queue.report_positions();
     }
 
     /// The free slot for the job that is next, and what this is promised; `None` while it has to wait.
@@ -125,16 +126,17 @@ impl<M: Model> Scheduler<M> {
     fn start(&mut self, job: Job, free: usize, entry: JobEntry, now: Instant) {
         let JobEntry { source, reserved, .. } = entry;
         let sampler = self.model.sampler(&job.params, &job.tokens);
-        let guessers = match self.limits.n_draft {
+        let drafters = match self.limits.n_draft {
             0 => &[],
-            _ => guessers(job.params.speculative, self.options.speculative),
+            _ => drafters(job.params.speculative, self.options.speculative),
         };
-        let place = Place { seq: free as SeqId, order: self.admissions, reserved, guessers };
-        let mut slot = Slot::new(job, place, sampler, now);
+        let assignment =
+            SlotAssignment { seq: free as SeqId, order: self.admissions, reserved, drafters };
+        let mut slot = Slot::new(job, assignment, sampler, now);
         self.admissions += 1;
         if slot.job.params.cache_prompt {
             self.reuse(&mut slot, source);
-            slot.twin = self.twin_of(&slot);
+            slot.prefix_wait = self.prefix_wait_of(&slot);
         }
         // The sequence that it has a beginning of leaves for its copy where both have no room.
         self.make_room(reserved, None, &mut Allowance::Whatever);
@@ -223,19 +225,19 @@ impl<M: Model> Scheduler<M> {
 
     /// The older reader whose prompt has the longest beginning in common with that of `slot`, if
     /// waiting for it saves something.
-    fn twin_of(&self, slot: &Slot<M::Sampler>) -> Option<Twin> {
+    fn prefix_wait_of(&self, slot: &Slot<M::Sampler>) -> Option<PrefixWait> {
         if self.limits.n_cache_seqs == 0 || !self.may_share() {
             return None;
         }
         let prompt = slot.shareable_prompt();
         self.others(slot.order)
-            .filter(|other| other.is_reading())
-            .map(|other| Twin {
-                order: other.order,
-                common: common_prefix(&other.tokens[..other.n_prompt], prompt),
+            .filter(|other| other.is_prefilling())
+            .map(|other| PrefixWait {
+                donor_order: other.order,
+                shared_len: common_prefix(&other.tokens[..other.n_prompt], prompt),
             })
-            .filter(|twin| twin.common >= slot.computed + SMALLEST_SHARE)
-            .max_by_key(|twin| twin.common)
+            .filter(|wait| wait.shared_len >= slot.computed + SMALLEST_SHARE)
+            .max_by_key(|wait| wait.shared_len)
     }
 
     /// Whether two sequences may hold the same cells.
@@ -254,15 +256,16 @@ impl<M: Model> Scheduler<M> {
     /// Lets slots go on that waited for a twin which has now read the common beginning. Where it has
     /// ended before that, they wait for the next one that reads it. The oldest comes first: the others share
     /// with it where it goes on with all that was kept.
-    fn meet_twins(&mut self, now: Instant) {
+    fn resume_prefix_waits(&mut self, now: Instant) {
         let waiting = (0..self.slots.len()).filter_map(|i| {
-            let slot = self.slots[i].as_ref().filter(|slot| slot.twin.is_some())?;
+            let slot = self.slots[i].as_ref().filter(|slot| slot.prefix_wait.is_some())?;
             Some((slot.order, i))
         });
         let mut waiting: Vec<(u64, usize)> = waiting.collect();
         waiting.sort_unstable();
         for (_, i) in waiting {
-            let Some(Twin { order, common }) = self.slots[i].as_ref().and_then(|slot| slot.twin)
+            let Some(PrefixWait { donor_order, shared_len }) =
+                self.slots[i].as_ref().and_then(|slot| slot.prefix_wait)
             else {
                 continue;
             };
@@ -270,7 +273,7 @@ impl<M: Model> Scheduler<M> {
                 .slots
                 .iter()
                 .flatten()
-                .any(|other| other.order == order && other.computed < common);
+                .any(|other| other.order == donor_order && other.computed < shared_len);
             if still_reading {
                 continue;
             }
@@ -280,7 +283,7 @@ impl<M: Model> Scheduler<M> {
             let staying = self.cache.n_tokens();
             let source = self.source(prompt, slot.order, slot.computed, staying);
             self.reuse(&mut slot, source);
-            slot.twin = self.twin_of(&slot);
+            slot.prefix_wait = self.prefix_wait_of(&slot);
             slot.started = now;
             let found = slot.cached.saturating_sub(before) as u64;
             self.stats.numbers.cached_tokens_total.fetch_add(found, Relaxed);

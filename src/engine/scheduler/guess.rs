@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 
 use crate::domain::Token;
 use crate::engine::model::{CancelFlag, DraftRequest, Interrupt, Model};
-use crate::engine::slot::Slot;
-use crate::engine::speculation::{Candidate, Fate, Guesser, Outlook};
+use crate::engine::speculation::{Candidate, Drafter, Fate, Outlook};
 
 use super::Scheduler;
+use super::slot::Slot;
 
 /// Tokens that may follow a slot's next one.
 #[derive(Debug, Default)]
 pub(super) struct Guess {
     pub(super) tokens: Vec<Token>,
     /// Whose they are; `None` where nobody was asked. A draft model that was asked may have said nothing.
-    pub(super) guesser: Option<Guesser>,
+    pub(super) guesser: Option<Drafter>,
 }
 
 /// The guesses of a step.
@@ -40,7 +40,9 @@ impl<M: Model> Scheduler<M> {
     /// Guesses for a step in which every running slot gets one token.
     pub(super) fn guesses(&mut self, stop: &CancelFlag) -> PlannedGuesses {
         let is_running = |i: &usize| {
-            self.slots[*i].as_ref().is_some_and(|slot| slot.parked.is_none() && !slot.is_reading())
+            self.slots[*i]
+                .as_ref()
+                .is_some_and(|slot| slot.paused.is_none() && !slot.is_prefilling())
         };
         let mut running: Vec<usize> = (0..self.slots.len()).filter(is_running).collect();
         let n = running.len();
@@ -51,30 +53,30 @@ impl<M: Model> Scheduler<M> {
         let mut outlook = Outlook::without_guesses(n);
         let mut planned = PlannedGuesses::default();
 
-        let may_guess = |i: &usize| self.slots[*i].as_ref().is_some_and(Slot::may_guess);
+        let may_guess = |i: &usize| self.slots[*i].as_ref().is_some_and(Slot::may_draft);
         running.retain(may_guess);
         for &i in &running {
             if let Some(slot) = &mut self.slots[i] {
-                slot.guesses.lookup.look(&slot.tokens, slot.n_prompt);
+                slot.drafts.lookup.look(&slot.tokens, slot.n_prompt);
             }
         }
-        let sizes = self.sizes(Guesser::Ngram, &running, left, &mut outlook);
+        let sizes = self.sizes(Drafter::Ngram, &running, left, &mut outlook);
         let usual = self.speculator.usual_answer();
         let mut for_draft = Vec::new();
         for (i, n) in running.into_iter().zip(sizes) {
             let Some(slot) = &mut self.slots[i] else { continue };
-            let has_all = |n_shared| slot.guesses.are_known(&slot.tokens, n_shared);
+            let has_all = |n_shared| slot.drafts.are_known(&slot.tokens, n_shared);
             let is_known = self.model.draft_tokens().is_some_and(has_all);
             if n > 0 {
                 left -= n;
-                let tokens = slot.guesses.lookup.guess(&slot.tokens, n);
-                planned.by_slot.insert(i, Guess { tokens, guesser: Some(Guesser::Ngram) });
-            } else if is_known && slot.may_repay_a_draft(usual) {
+                let tokens = slot.drafts.lookup.guess(&slot.tokens, n);
+                planned.by_slot.insert(i, Guess { tokens, guesser: Some(Drafter::Ngram) });
+            } else if is_known && slot.draft_model_pays(usual) {
                 for_draft.push(i);
             }
         }
         if !for_draft.is_empty() {
-            let sizes = self.sizes(Guesser::Draft, &for_draft, left, &mut outlook);
+            let sizes = self.sizes(Drafter::Draft, &for_draft, left, &mut outlook);
             self.ask_draft(for_draft.into_iter().zip(sizes).collect(), stop, &mut planned);
         }
         planned
@@ -83,7 +85,7 @@ impl<M: Model> Scheduler<M> {
     /// How many tokens `guesser` shall guess for each of these slots, at most `left` together.
     fn sizes(
         &self,
-        guesser: Guesser,
+        guesser: Drafter,
         slots: &[usize],
         left: usize,
         outlook: &mut Outlook,
@@ -91,8 +93,8 @@ impl<M: Model> Scheduler<M> {
         let candidate = |&i: &usize| {
             let slot = self.slots[i].as_ref();
             Candidate {
-                chance: slot.map_or(0.0, |slot| self.speculator.chance(guesser, &slot.guesses)),
-                most: slot.map_or(0, Slot::room_for_guesses),
+                chance: slot.map_or(0.0, |slot| self.speculator.chance(guesser, &slot.drafts)),
+                most: slot.map_or(0, Slot::max_draft),
             }
         };
         let candidates: Vec<Candidate> = slots.iter().map(candidate).collect();
@@ -108,7 +110,7 @@ impl<M: Model> Scheduler<M> {
     ) {
         for &(i, _) in wanted.iter().filter(|&&(_, n)| n == 0) {
             if let Some(slot) = &mut self.slots[i] {
-                self.speculator.pass_draft(&mut slot.guesses);
+                self.speculator.pass_draft(&mut slot.drafts);
             }
         }
         wanted.retain(|&(_, n)| n > 0);
@@ -129,16 +131,16 @@ impl<M: Model> Scheduler<M> {
         for (&(i, n), mut tokens) in wanted.iter().zip(guesses) {
             tokens.truncate(n);
             if let Some(slot) = &mut self.slots[i] {
-                let was_read = slot.guesses.is_drafted;
-                slot.guesses.is_drafted = !tokens.is_empty();
-                planned.reads_first |= !was_read || !slot.guesses.is_drafted;
+                let was_read = slot.drafts.is_drafted;
+                slot.drafts.is_drafted = !tokens.is_empty();
+                planned.reads_first |= !was_read || !slot.drafts.is_drafted;
             }
-            planned.by_slot.insert(i, Guess { tokens, guesser: Some(Guesser::Draft) });
+            planned.by_slot.insert(i, Guess { tokens, guesser: Some(Drafter::Draft) });
         }
     }
 
     /// Learns what a step without prompts took.
-    pub(super) fn learn_cost(&mut self, guesser: Guesser, tokens: usize, elapsed: Duration) {
+    pub(super) fn learn_cost(&mut self, guesser: Drafter, tokens: usize, elapsed: Duration) {
         self.speculator.observe(guesser, tokens, elapsed.as_secs_f64());
     }
 
@@ -155,7 +157,7 @@ impl<M: Model> Scheduler<M> {
         let Some(slot) = &mut self.slots[i] else { return };
         let guessed = guess.tokens.len();
         let fate = Fate { guessed, right, price, is_over };
-        self.speculator.settle(&mut slot.guesses, guess.guesser, fate);
+        self.speculator.settle(&mut slot.drafts, guess.guesser, fate);
         slot.drafted += guessed;
         slot.accepted += right;
         self.stats.numbers.drafted_total.fetch_add(guessed as u64, Relaxed);

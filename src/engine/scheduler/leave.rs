@@ -219,7 +219,7 @@ impl<M: Model> Scheduler<M> {
     }
 
     fn is_streaming(&self) -> bool {
-        self.slots.iter().flatten().any(|slot| !slot.is_reading())
+        self.slots.iter().flatten().any(|slot| !slot.is_prefilling())
     }
 
     /// Swaps out what is kept in the KV cache beyond what the model can keep there without being

@@ -8,12 +8,13 @@ use crate::engine::budget::{BEGINNING, Claim, STEPS_BETWEEN_PASSES, Tokens, divi
 use crate::engine::model::{
     Batch, BatchToken, CancelFlag, DecodeOutcome, Interrupt, Model, Sampled,
 };
-use crate::engine::slot::{End, Slot, Twin};
-use crate::engine::speculation::Guesser;
+use crate::engine::request::End;
+use crate::engine::speculation::Drafter;
 use crate::engine::text::Released;
 
 use super::Scheduler;
 use super::guess::{Guess, PlannedGuesses};
+use super::slot::{PrefixWait, Slot};
 
 /// What a step computes.
 #[derive(Debug, Default)]
@@ -44,14 +45,14 @@ impl<M: Model> Scheduler<M> {
     /// beside the step is whose turn it is, and what guessing has looked at. `stop` ends the guessing
     /// early.
     pub(in crate::engine) fn plan(&mut self, stop: &CancelFlag) -> Option<Step> {
-        let runs = |slot: &Slot<M::Sampler>| slot.parked.is_none() && slot.twin.is_none();
+        let runs = |slot: &Slot<M::Sampler>| slot.paused.is_none() && slot.prefix_wait.is_none();
         let running = || self.slots.iter().flatten().filter(|slot| runs(slot));
-        let streaming = || running().filter(|slot| !slot.is_reading());
+        let streaming = || running().filter(|slot| !slot.is_prefilling());
         let decoding = streaming().count();
         let is_beginning = streaming().all(|slot| slot.n_generated() <= BEGINNING);
 
         let mut readers: Vec<(u64, usize)> = running()
-            .filter(|slot| slot.is_reading())
+            .filter(|slot| slot.is_prefilling())
             .map(|slot| (slot.order, slot.n_pending()))
             .collect();
         readers.sort_unstable();
@@ -71,7 +72,7 @@ impl<M: Model> Scheduler<M> {
         let mut step = Step { decoding, drafting, draft_reads_first, ..Step::default() };
         for (i, slot) in self.slots.iter().enumerate() {
             let Some(slot) = slot.as_ref().filter(|slot| runs(slot)) else { continue };
-            let n = if slot.is_reading() { share_of(slot.order) } else { 1 };
+            let n = if slot.is_prefilling() { share_of(slot.order) } else { 1 };
             if n > 0 {
                 step.take(i, slot, n, guesses.of_slot(i));
             }
@@ -83,16 +84,17 @@ impl<M: Model> Scheduler<M> {
     fn claims(&self, readers: &[(u64, usize)]) -> Vec<Claim> {
         let slots = || self.slots.iter().flatten();
         let claim = |slot: &Slot<M::Sampler>| {
-            let mut twin = slot.twin?;
-            let mut other = slots().find(|other| other.order == twin.order)?;
+            let mut wait = slot.prefix_wait?;
+            let mut other = slots().find(|other| other.order == wait.donor_order)?;
             // The other may wait for a third, which is older still.
-            while let Some(Twin { order, common }) = other.twin {
-                twin = Twin { order, common: common.min(twin.common) };
-                other = slots().find(|other| other.order == order)?;
+            while let Some(PrefixWait { donor_order, shared_len }) = other.prefix_wait {
+                let shared_len = shared_len.min(wait.shared_len);
+                wait = PrefixWait { donor_order, shared_len };
+                other = slots().find(|other| other.order == donor_order)?;
             }
             Some(Claim {
-                reader: readers.iter().position(|&(order, _)| order == twin.order)?,
-                upto: twin.common.saturating_sub(other.computed),
+                reader: readers.iter().position(|&(order, _)| order == wait.donor_order)?,
+                upto: wait.shared_len.saturating_sub(other.computed),
                 left: slot.n_prompt.saturating_sub(other.computed),
             })
         };
@@ -102,7 +104,7 @@ impl<M: Model> Scheduler<M> {
     /// How far those are into their prompts who read, in the step or passed by it: the most of them.
     fn depth(&self) -> usize {
         let slots = self.slots.iter().flatten();
-        slots.filter(|slot| slot.is_reading()).map(|slot| slot.computed).max().unwrap_or(0)
+        slots.filter(|slot| slot.is_prefilling()).map(|slot| slot.computed).max().unwrap_or(0)
     }
 
     /// Has the model compute the step.
@@ -136,7 +138,7 @@ impl<M: Model> Scheduler<M> {
                     self.advance(take, price, now);
                 }
                 for slot in step.takes.iter().filter_map(|take| self.slots[take.slot].as_ref()) {
-                    slot.job.outbox.ring();
+                    slot.job.outbox.notify();
                 }
                 self.count_kv();
             }
@@ -164,7 +166,7 @@ impl<M: Model> Scheduler<M> {
     /// What the guesses of each slot in the step have cost, in tokens.
     fn prices(&self, step: &Step) -> Vec<f64> {
         let [by_text, by_draft] =
-            [Guesser::Ngram, Guesser::Draft].map(|guesser| step.n_by(guesser));
+            [Drafter::Ngram, Drafter::Draft].map(|guesser| step.n_by(guesser));
         let price = |take: &Take| {
             let guesser = take.guess.guesser?;
             let each = self.speculator.price(guesser, step.decoding, by_text, by_draft);
@@ -176,7 +178,7 @@ impl<M: Model> Scheduler<M> {
     /// Moves one slot on by what the step computed for it, where its guesses have cost `price` tokens.
     fn advance(&mut self, take: &Take, price: f64, now: Instant) {
         let Some(slot) = &mut self.slots[take.slot] else { return };
-        let was_reading = slot.is_reading();
+        let was_reading = slot.is_prefilling();
         slot.computed += take.n;
         if was_reading {
             self.stats.numbers.prompt_tokens_total.fetch_add(take.n as u64, Relaxed);
@@ -186,7 +188,7 @@ impl<M: Model> Scheduler<M> {
         }
         let Some(output) = take.output else { return };
         if was_reading {
-            slot.prompt_read = Some(now);
+            slot.prefilled_at = Some(now);
         }
         if slot.job.params.max_tokens == Some(0) {
             return self.finish(take.slot, now, End::Finished(FinishReason::Length));
@@ -275,7 +277,7 @@ impl Step {
     }
 
     /// Those of one guesser.
-    fn n_by(&self, guesser: Guesser) -> usize {
+    fn n_by(&self, guesser: Drafter) -> usize {
         let guesses = self.takes.iter().map(|take| &take.guess);
         guesses.filter(|guess| guess.guesser == Some(guesser)).map(|guess| guess.tokens.len()).sum()
     }
@@ -286,8 +288,8 @@ impl Step {
     }
 
     /// Whose guesses decided what the step cost.
-    fn guesser(&self) -> Guesser {
-        if self.drafting.is_some() { Guesser::Draft } else { Guesser::Ngram }
+    fn guesser(&self) -> Drafter {
+        if self.drafting.is_some() { Drafter::Draft } else { Drafter::Ngram }
     }
 
     /// Adds the next `n` pending tokens of `slot`, which stands at `index`, and what is guessed

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::domain::{ConnectionId, Outcome, Params, Prompt, Request, Speculation, Usage};
-use crate::engine::inbox::Inbox;
 use crate::engine::model::CancelFlag;
-use crate::engine::outbox::{Delivery, Notifier, Outbox};
-use crate::scripted::{Draft, Pace, Paper, Scripted};
+use crate::engine::request::{Delivery, Notifier, Outbox};
+use crate::scripted::{ScriptedDraft, ScriptedModel, ScriptedVocabulary, StepControl};
 
 mod delivery;
 mod guesses;
@@ -20,7 +19,7 @@ mod windows;
 const GRACE: Duration = Duration::from_secs(5);
 
 struct Rig {
-    scheduler: Scheduler<Scripted>,
+    scheduler: Scheduler<ScriptedModel>,
     stats: Arc<Stats>,
     now: Instant,
     /// What a step takes beside ten milliseconds for each of its tokens.
@@ -74,11 +73,11 @@ impl Rig {
             cache_ram_bytes,
             slow_client_grace: GRACE,
             step_target: Duration::from_millis(50),
-            speculative: Speculation::Auto,
-            speculation_margin_percent: 105,
+            ..Options::default()
         };
-        let model = Scripted::new(limits, Pace::free()).keeping(cacheable_tokens);
-        let scheduler = Scheduler::new(model, Arc::new(Paper), options, stats.clone());
+        let model = ScriptedModel::new(limits, StepControl::free_running())
+            .with_cacheable_tokens(cacheable_tokens);
+        let scheduler = Scheduler::new(model, Arc::new(ScriptedVocabulary), options, stats.clone());
         Self { scheduler, stats, now, per_token: Duration::ZERO }
     }
 
@@ -92,14 +91,14 @@ impl Rig {
 
     /// The same on a model whose layers have cells for the windows of its slots alone.
     fn with_windows(mut self) -> Self {
-        let model = Scripted::new(self.scheduler.limits, Pace::free());
-        self.scheduler.model = model.with_windows(self.scheduler.limits.n_slots);
+        let model = ScriptedModel::new(self.scheduler.limits, StepControl::free_running());
+        self.scheduler.model = model.with_max_sequences(self.scheduler.limits.n_slots);
         self
     }
 
     /// The same with a draft model, on a machine where a token more costs a millisecond.
-    fn with_draft(mut self, draft: Draft) -> Self {
-        let model = Scripted::new(self.scheduler.limits, Pace::free());
+    fn with_draft(mut self, draft: ScriptedDraft) -> Self {
+        let model = ScriptedModel::new(self.scheduler.limits, StepControl::free_running());
         self.scheduler.model = model.with_draft(draft);
         self.per_token = Duration::from_millis(1);
         self
@@ -111,9 +110,9 @@ impl Rig {
 
     fn submit_as(&mut self, connection: u64, prompt: &str, params: Params) -> Client {
         let notifier = Arc::<Notifier>::default();
-        let outbox = Arc::new(Outbox::new(notifier.clone(), Arc::new(Inbox::default())));
+        let outbox = Arc::new(Outbox::new(notifier.clone(), Arc::default()));
         let cancel = CancelFlag::default();
-        let tokens = Paper.tokenize(prompt);
+        let tokens = ScriptedVocabulary.tokenize(prompt);
         let request = Request {
             connection: ConnectionId(connection),
             prompt: Prompt::Text(prompt.to_owned()),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 
 use super::*;
-use crate::scripted::Paper;
+use crate::scripted::ScriptedVocabulary;
 
 /// llama.cpp's chain in its default order, on every token.
 fn full_chain(params: &Params, n_vocab: usize) -> LlamaSampler {
@@ -105,7 +105,7 @@ proptest! {
 
     #[test]
     fn with_a_seed_the_same_tokens_are_drawn_as_by_the_full_chain(
-        rows in prop::collection::vec(row(Paper.n_tokens()), 12),
+        rows in prop::collection::vec(row(ScriptedVocabulary.n_tokens()), 12),
         prompt in prop::collection::vec(0i32..256, 0..40),
         params in params(),
         repeat_penalty in 0.5f32..2.0,
@@ -115,7 +115,7 @@ proptest! {
     ) {
         // Without one of these the full chain draws from tokens in the order of their ids, and
         // ours from sorted ones: the same distribution, another token.
-        prop_assume!(params.top_k > 0 && (params.top_k as usize) < Paper.n_tokens());
+        prop_assume!(params.top_k > 0 && (params.top_k as usize) < ScriptedVocabulary.n_tokens());
         // An unlimited window is the whole context, which the full chain is told as a number.
         let window = repeat_last_n.unwrap_or(1000);
         let params = Params {
@@ -123,16 +123,16 @@ proptest! {
         };
         let mut theirs = full_chain(
             &Params { repeat_last_n: Some(window), ..params.clone() },
-            Paper.n_tokens(),
+            ScriptedVocabulary.n_tokens(),
         );
         theirs.accept_many(prompt.iter().map(|&token| LlamaToken(token)));
-        let mut ours = Sampler::new(&params, &prompt, &Paper, std::iter::empty());
+        let mut ours = Sampler::new(&params, &prompt, &ScriptedVocabulary, std::iter::empty());
         for row in rows {
             let mut array = all(&row);
             array.apply_sampler(&mut theirs);
             let expected = array.selected_token().unwrap();
             theirs.accept(expected);
-            let drawn = ours.draw(&mut row.clone(), |token| Paper.piece(token)).unwrap();
+            let drawn = ours.draw(&mut row.clone(), |token| ScriptedVocabulary.piece(token)).unwrap();
             if drawn.token != expected.0 {
                 // A draw that falls between two neighbours may go to either, as sums are rounded;
                 // what is drawn behind it has another text before it.
@@ -149,27 +149,29 @@ proptest! {
 #[test]
 fn the_likeliest_token_is_drawn_at_temperature_zero_whatever_else_is_set() {
     let params = Params { temp: 0.0, top_k: 1, top_p: 0.1, seed: Some(7), ..Params::default() };
-    let mut sampler = Sampler::new(&params, &[], &Paper, std::iter::empty());
-    let mut row = vec![0.0; Paper.n_tokens()];
+    let mut sampler = Sampler::new(&params, &[], &ScriptedVocabulary, std::iter::empty());
+    let mut row = vec![0.0; ScriptedVocabulary.n_tokens()];
     row[42] = 1.0;
-    assert_eq!(sampler.draw(&mut row, |token| Paper.piece(token)).unwrap().token, 42);
+    assert_eq!(sampler.draw(&mut row, |token| ScriptedVocabulary.piece(token)).unwrap().token, 42);
 }
 
 #[test]
 fn a_tiny_temperature_is_greedy_and_no_overflow() {
     for temp in [1e-45, 1e-38, 1e-30, 9e-7, 1e-5] {
         let params = Params { temp, top_k: 0, top_p: 1.0, min_p: 0.0, ..Params::default() };
-        let mut sampler = Sampler::new(&params, &[], &Paper, std::iter::empty());
-        let mut row: Vec<f32> = (0..Paper.n_tokens()).map(|i| i as f32 / 100.0).collect();
+        let mut sampler = Sampler::new(&params, &[], &ScriptedVocabulary, std::iter::empty());
+        let mut row: Vec<f32> =
+            (0..ScriptedVocabulary.n_tokens()).map(|i| i as f32 / 100.0).collect();
         row[42] = 30.0;
-        let drawn = sampler.draw(&mut row, |token| Paper.piece(token)).unwrap();
+        let drawn = sampler.draw(&mut row, |token| ScriptedVocabulary.piece(token)).unwrap();
         assert_eq!(drawn.token, 42, "{temp}");
     }
 }
 
 #[test]
 fn typical_sampling_is_the_same_beside_tokens_that_cannot_be() {
-    let row: Vec<f32> = (0..Paper.n_tokens()).map(|i| (i % 7) as f32 + i as f32 * 1e-4).collect();
+    let row: Vec<f32> =
+        (0..ScriptedVocabulary.n_tokens()).map(|i| (i % 7) as f32 + i as f32 * 1e-4).collect();
     let draws = |row: &[f32]| -> Vec<Token> {
         let draw = |seed| {
             let params = Params {
@@ -180,8 +182,8 @@ fn typical_sampling_is_the_same_beside_tokens_that_cannot_be() {
                 seed: Some(seed),
                 ..Params::default()
             };
-            let mut sampler = Sampler::new(&params, &[], &Paper, std::iter::empty());
-            sampler.draw(&mut row.to_vec(), |token| Paper.piece(token)).unwrap().token
+            let mut sampler = Sampler::new(&params, &[], &ScriptedVocabulary, std::iter::empty());
+            sampler.draw(&mut row.to_vec(), |token| ScriptedVocabulary.piece(token)).unwrap().token
         };
         (0..100).map(draw).collect()
     };
@@ -199,9 +201,12 @@ fn a_row_without_a_number_is_an_error_and_no_token() {
     for temp in [0.0, 0.8] {
         for poison in [f32::NAN, f32::NEG_INFINITY] {
             let params = Params { temp, ..Params::default() };
-            let mut sampler = Sampler::new(&params, &[], &Paper, std::iter::empty());
-            let mut row = vec![poison; Paper.n_tokens()];
-            assert!(sampler.draw(&mut row, |token| Paper.piece(token)).is_err(), "{temp} {poison}");
+            let mut sampler = Sampler::new(&params, &[], &ScriptedVocabulary, std::iter::empty());
+            let mut row = vec![poison; ScriptedVocabulary.n_tokens()];
+            assert!(
+                sampler.draw(&mut row, |token| ScriptedVocabulary.piece(token)).is_err(),
+                "{temp} {poison}"
+            );
         }
     }
 }
@@ -210,10 +215,10 @@ fn a_row_without_a_number_is_an_error_and_no_token() {
 fn a_bias_of_minus_a_hundred_forbids_and_logprobs_are_of_the_untouched_row() {
     let params =
         Params { temp: 0.0, logit_bias: vec![(5, -100.0)], logprobs: 2, ..Params::default() };
-    let mut sampler = Sampler::new(&params, &[], &Paper, std::iter::empty());
-    let mut row = vec![-100.0; Paper.n_tokens()];
+    let mut sampler = Sampler::new(&params, &[], &ScriptedVocabulary, std::iter::empty());
+    let mut row = vec![-100.0; ScriptedVocabulary.n_tokens()];
     (row[5], row[6]) = (2.0, 1.0);
-    let drawn = sampler.draw(&mut row, |token| Paper.piece(token)).unwrap();
+    let drawn = sampler.draw(&mut row, |token| ScriptedVocabulary.piece(token)).unwrap();
     assert_eq!(drawn.token, 6);
     let logprobs = drawn.logprobs.unwrap();
     let top: Vec<_> = logprobs.top.iter().map(|logprob| logprob.token).collect();
