@@ -8,9 +8,9 @@
 //! comes back when it does. For that NVML is started anew, during which no card is read: a driver
 //! that hangs in just that is the exception. What the values mean to anybody is left to others.
 
+mod monitor;
 mod nvml;
 mod selection;
 mod table;
-mod thread;
 
-pub use thread::{Monitor, Options};
+pub use monitor::{Monitor, Options};

@@ -9,43 +9,33 @@
 #![allow(unsafe_code)]
 
 mod attention;
-mod candidates;
-mod context;
 mod deviation;
 mod devices;
-mod draft;
 mod error;
 mod gguf;
-mod in_place;
 mod layers;
 mod load;
 mod logs;
-#[cfg(target_os = "linux")]
-mod maps;
-mod model;
 mod offload;
-mod pages;
 mod pieces;
-mod read_ahead;
-mod sampling;
+mod run;
 mod source;
 mod special;
 mod template;
 mod vocabulary;
-mod weights;
 
 pub use devices::{gpu_bus_ids, gpu_devices};
 pub use error::LoadError;
 pub use gguf::FileExtent;
 pub use load::{Options, check, check_draft, load, plan_draft, plan_offload};
 pub use logs::send_logs_to_tracing;
-pub use model::LlamaCpp;
 pub use offload::{DevicePlan, GpuDevice, KvType, OffloadPlan, OffloadTarget};
+pub use run::LlamaCpp;
 pub use source::{
     ModelDescription, ModelSource, describe, describe_partial, spare_memory, takeable_memory,
 };
 
 /// The version of the linked llama.cpp.
 pub fn version() -> String {
-    context::llama_version()
+    run::llama_version()
 }

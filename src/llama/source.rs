@@ -14,8 +14,8 @@ use crate::domain::ModelInfo;
 
 use super::error::{LoadError, one_line};
 use super::gguf::{FileExtent, Header, Part, Tensor};
-use super::in_place::{InPlace, can_move};
 use super::layers;
+use super::load::{InPlace, can_move};
 use super::offload::Sizes;
 
 /// The built-in demo model.

@@ -13,10 +13,9 @@ use crate::engine::{
 
 use super::context::{self, Context};
 use super::draft::DraftModel;
-use super::load::Options;
-use super::pages::PageWork;
 use super::sampling::Sampler;
-use super::vocabulary::LlamaVocabulary;
+use crate::llama::load::{Options, PageWork};
+use crate::llama::vocabulary::LlamaVocabulary;
 
 /// A loaded model and its context.
 pub struct LlamaCpp {
@@ -34,7 +33,7 @@ pub struct LlamaCpp {
 
 /// What can become of finished sequences.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Retention {
+pub(in crate::llama) struct Retention {
     /// Whether they can be kept, and shared in part.
     is_shared: bool,
     /// Length of the sliding attention window; 0 where every layer sees everything.
@@ -46,7 +45,11 @@ pub(super) struct Retention {
 }
 
 impl Retention {
-    pub(super) fn of(model: &LlamaModel, has_few_cells: bool, is_offloaded: bool) -> Self {
+    pub(in crate::llama) fn of(
+        model: &LlamaModel,
+        has_few_cells: bool,
+        is_offloaded: bool,
+    ) -> Self {
         // SAFETY: the model is loaded; the function only looks at it.
         let window = unsafe { sys::llama_model_n_swa(context::raw(model)) };
         Self {
@@ -61,7 +64,7 @@ impl Retention {
 
     /// llama.cpp gives out no more of a windowed layer than its window, and a request that branches
     /// off a few tokens before its end, as the next turn of a chat may, could use none of it.
-    pub(super) fn can_swap(self) -> bool {
+    pub(in crate::llama) fn can_swap(self) -> bool {
         self.is_shared && self.window == 0
     }
 
@@ -75,7 +78,7 @@ impl Retention {
 }
 
 impl LlamaCpp {
-    pub(super) fn new(
+    pub(in crate::llama) fn new(
         context: Context,
         draft: Option<DraftModel>,
         vocabulary: Arc<LlamaVocabulary>,

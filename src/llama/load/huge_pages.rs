@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 #[cfg(target_os = "linux")]
-use super::maps::{Mapping, mappings};
+use super::mapped::regions::{Mapping, mappings};
 
 /// An administrator turns huge pages off by `never`, which is then in brackets; Linux,
 /// `admin-guide/mm/transhuge`.
@@ -34,21 +34,21 @@ const LEAST_WEIGHTS: usize = 32 << 20;
 const PIECE: usize = 2 << 20;
 
 /// A thread that works on the memory of the process, and ends with this.
-pub(super) struct PageWork {
+pub(in crate::llama) struct PageWork {
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl PageWork {
     /// Begins to touch memory for `weights` bytes of weights that has been asked for and not written.
-    pub(super) fn touch(weights: u64) -> Self {
+    pub(in crate::llama) fn touch(weights: u64) -> Self {
         // They may lie in one piece with other memory, but what is far larger is none of theirs.
         let most = usize::try_from(weights.saturating_mul(2)).unwrap_or(usize::MAX);
         Self::start("touch", move |is_over| touch_all(LEAST_WEIGHTS..most, is_over))
     }
 
     /// Begins to move all memory that the process uses now into huge pages.
-    pub(super) fn enlarge() -> Self {
+    pub(in crate::llama) fn enlarge() -> Self {
         Self::start("huge-pages", enlarge_all)
     }
 
@@ -188,7 +188,7 @@ fn is_in_use(_: Range<usize>) -> bool {
 #[cfg(test)]
 mod tests {
     #[cfg(target_os = "linux")]
-    use super::super::maps;
+    use super::super::mapped::regions as maps;
     use super::*;
 
     #[test]

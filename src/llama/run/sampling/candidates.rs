@@ -10,9 +10,9 @@ use crate::domain::Token;
 
 /// A token and its logit.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Candidate {
-    pub(super) token: Token,
-    pub(super) logit: f32,
+pub(in crate::llama) struct Candidate {
+    pub(in crate::llama) token: Token,
+    pub(in crate::llama) logit: f32,
 }
 
 /// Elements that are compared at once before one is looked at alone.
@@ -22,7 +22,7 @@ const STRIDE: usize = 64;
 const NUCLEUS_DEPTH: f32 = 12.0;
 
 /// The largest logit; `None` if there is none that is finite.
-pub(super) fn maximum(row: &[f32]) -> Option<f32> {
+pub(in crate::llama) fn maximum(row: &[f32]) -> Option<f32> {
     const LANES: usize = 16;
     let (chunks, rest) = row.as_chunks::<LANES>();
     let mut lanes = [f32::NEG_INFINITY; LANES];
@@ -36,13 +36,13 @@ pub(super) fn maximum(row: &[f32]) -> Option<f32> {
 }
 
 /// The likeliest token, the first of equals; `None` if no logit is finite.
-pub(super) fn likeliest(row: &[f32]) -> Option<usize> {
+pub(in crate::llama) fn likeliest(row: &[f32]) -> Option<usize> {
     let max = maximum(row)?;
     row.iter().position(|&logit| logit == max)
 }
 
 /// The `k` likeliest tokens in descending order, the lower id first among equals.
-pub(super) fn top_k(row: &[f32], k: usize) -> Vec<Candidate> {
+pub(in crate::llama) fn top_k(row: &[f32], k: usize) -> Vec<Candidate> {
     let capacity = (4 * k).max(STRIDE);
     let mut kept: Vec<Candidate> = Vec::with_capacity(capacity + STRIDE);
     let mut threshold = f32::NEG_INFINITY;
@@ -71,7 +71,7 @@ pub(super) fn top_k(row: &[f32], k: usize) -> Vec<Candidate> {
 }
 
 /// The tokens whose logit is at least `least`, in descending order.
-pub(super) fn at_least(row: &[f32], least: f32) -> Vec<Candidate> {
+pub(in crate::llama) fn at_least(row: &[f32], least: f32) -> Vec<Candidate> {
     let mut kept: Vec<Candidate> = row
         .iter()
         .enumerate()
@@ -83,7 +83,7 @@ pub(super) fn at_least(row: &[f32], least: f32) -> Vec<Candidate> {
 }
 
 /// The smallest set of likeliest tokens that has the probability `p`, in descending order.
-pub(super) fn nucleus(row: &[f32], max: f32, p: f32) -> Vec<Candidate> {
+pub(in crate::llama) fn nucleus(row: &[f32], max: f32, p: f32) -> Vec<Candidate> {
     let goal = f64::from(p) * row.iter().map(|&logit| f64::from((logit - max).exp())).sum::<f64>();
     let reaches = |kept: &[Candidate]| {
         let mut sum = 0.0;
@@ -104,7 +104,7 @@ pub(super) fn nucleus(row: &[f32], max: f32, p: f32) -> Vec<Candidate> {
 }
 
 /// Natural logarithm of the sum of the exponentials of the row.
-pub(super) fn log_sum_exp(row: &[f32], max: f32) -> f32 {
+pub(in crate::llama) fn log_sum_exp(row: &[f32], max: f32) -> f32 {
     let sum: f64 = row.iter().map(|&logit| f64::from((logit - max).exp())).sum();
     max + sum.ln() as f32
 }

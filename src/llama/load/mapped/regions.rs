@@ -8,37 +8,37 @@ use std::path::{Path, PathBuf};
 
 /// A part of the memory of this process, all of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mapping {
-    pub(super) addresses: Range<usize>,
+pub(in crate::llama) struct Mapping {
+    pub(in crate::llama) addresses: Range<usize>,
     /// As it is written there, `rw-p`.
-    pub(super) rights: String,
+    pub(in crate::llama) rights: String,
     /// Where in the file it begins.
-    pub(super) offset: u64,
-    pub(super) id: FileId,
+    pub(in crate::llama) offset: u64,
+    pub(in crate::llama) id: FileId,
     /// The file's name, or what else it is; empty for nameless memory.
-    pub(super) path: PathBuf,
+    pub(in crate::llama) path: PathBuf,
 }
 
 /// What the system knows a file by, whatever becomes of its name: a device, as it is written there, and
 /// a number, which is 0 for what is no file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct FileId(String, u64);
+pub(in crate::llama) struct FileId(String, u64);
 
 impl FileId {
-    pub(super) fn is_file(&self) -> bool {
+    pub(in crate::llama) fn is_file(&self) -> bool {
         self.1 != 0
     }
 }
 
 /// All of them; none where the system does not say.
-pub(super) fn mappings() -> Vec<Mapping> {
+pub(in crate::llama) fn mappings() -> Vec<Mapping> {
     // Names of files need not be UTF-8.
     let maps = fs::read("/proc/self/maps").unwrap_or_default();
     maps.split(|&byte| byte == b'\n').filter_map(parse).collect()
 }
 
 /// Reads a line of `/proc/self/maps`; man 5 `proc_pid_maps`.
-pub(super) fn parse(line: &[u8]) -> Option<Mapping> {
+pub(in crate::llama) fn parse(line: &[u8]) -> Option<Mapping> {
     let mut fields = line.splitn(6, |&byte| byte == b' ');
     let mut word = || str::from_utf8(fields.next()?).ok();
     let (start, end) = word()?.split_once('-')?;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::LoadProgress;
 
-use super::source::length;
+use crate::llama::source::length;
 
 /// Bytes between two reports.
 const PIECE: u64 = 16 << 20;
@@ -24,7 +24,11 @@ const SHARE: f32 = 0.8;
 
 /// Reads the files to nowhere, unless they are larger than `most`; the fraction of the load that this was.
 /// `None` if it shall be given up.
-pub(super) fn read_ahead(files: &[PathBuf], most: u64, progress: &LoadProgress) -> Option<f32> {
+pub(in crate::llama) fn read_ahead(
+    files: &[PathBuf],
+    most: u64,
+    progress: &LoadProgress,
+) -> Option<f32> {
     let begun = Instant::now();
     let Ok(mut nowhere) = File::options().write(true).open("/dev/null") else { return Some(0.0) };
     let total = length(files);

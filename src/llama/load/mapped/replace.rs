@@ -11,8 +11,8 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::super::maps::{self, FileId, Mapping};
 use super::InPlace;
+use super::regions::{self as maps, FileId, Mapping};
 
 /// Pages are given back when so large a part of the model has been loaded since the last time: as much
 /// lies there twice.

@@ -9,18 +9,18 @@ use llama_cpp_sys_2 as sys;
 
 use crate::engine::LoadProgress;
 
-use super::in_place::{InPlace, Moving};
-use super::logs::{take_buffers, take_complaints};
-use super::offload::OffloadPlan;
-use super::pages::PageWork;
-use super::read_ahead::read_ahead;
-use super::source::{DEMO, ModelDescription, ModelSource, Way, spare_memory};
+use super::huge_pages::PageWork;
+use super::mapped::{InPlace, Moving};
+use super::prefetch::read_ahead;
+use crate::llama::logs::{take_buffers, take_complaints};
+use crate::llama::offload::OffloadPlan;
+use crate::llama::source::{DEMO, ModelDescription, ModelSource, Way, spare_memory};
 
 /// A loaded model, and of what llama.cpp says that its weights take with the processor the bytes of
 /// mapped files that are given back.
-pub(super) struct Weights {
-    pub(super) model: LlamaModel,
-    pub(super) given_back: u64,
+pub(in crate::llama) struct Weights {
+    pub(in crate::llama) model: LlamaModel,
+    pub(in crate::llama) given_back: u64,
 }
 
 /// How files are loaded with a offload_plan.
@@ -47,7 +47,7 @@ impl<'a> Mode<'a> {
 
 /// Loads the weights onto the cards and into the memory that `offload_plan` names; `None` where
 /// llama.cpp cannot, having logged why, or was told to give up.
-pub(super) fn weights(
+pub(in crate::llama) fn weights(
     description: &ModelDescription,
     offload_plan: &OffloadPlan,
     progress: &LoadProgress,

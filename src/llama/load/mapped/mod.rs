@@ -14,20 +14,20 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::gguf::Tensor;
+use crate::llama::gguf::Tensor;
 
 /// The part of a model's file that is computed from where it lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct InPlace {
-    pub(super) path: PathBuf,
+pub(in crate::llama) struct InPlace {
+    pub(in crate::llama) path: PathBuf,
     /// Bytes of the file, without gaps smaller than [`NEGLIGIBLE_GAP`].
-    pub(super) ranges: Vec<Range<u64>>,
+    pub(in crate::llama) ranges: Vec<Range<u64>>,
 }
 
 /// Whether what is in place can be moved out of a mapping. Not where address space is limited (`ulimit -v`),
 /// of which the rest of a mapping takes as much as before.
 #[cfg(target_os = "linux")]
-pub(super) fn can_move() -> bool {
+pub(in crate::llama) fn can_move() -> bool {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: it writes the struct and nothing else.
     let result = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
@@ -35,7 +35,7 @@ pub(super) fn can_move() -> bool {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn can_move() -> bool {
+pub(in crate::llama) fn can_move() -> bool {
     false
 }
 
@@ -44,7 +44,7 @@ const NEGLIGIBLE_GAP: u64 = 4096;
 
 impl InPlace {
     /// Of those tensors in the file at `path`.
-    pub(super) fn of<'a>(path: &Path, tensors: impl Iterator<Item = &'a Tensor>) -> Self {
+    pub(in crate::llama) fn of<'a>(path: &Path, tensors: impl Iterator<Item = &'a Tensor>) -> Self {
         let mut all: Vec<Range<u64>> = tensors
             .filter(|tensor| !tensor.is_only_copied())
             .map(|tensor| tensor.at..tensor.at.saturating_add(tensor.bytes.unwrap_or(0)))
@@ -64,17 +64,19 @@ impl InPlace {
 
     /// Bytes between the ranges. llama.cpp counts them to what is mapped, from the first weight in place
     /// to the last.
-    pub(super) fn gaps(&self) -> u64 {
+    pub(in crate::llama) fn gaps(&self) -> u64 {
         let pairs = self.ranges.windows(2);
         pairs.map(|pair| pair[1].start - pair[0].end).sum()
     }
 }
 
 #[cfg(target_os = "linux")]
-mod moving;
+pub(super) mod regions;
+#[cfg(target_os = "linux")]
+mod replace;
 
 #[cfg(not(target_os = "linux"))]
-mod moving {
+mod replace {
     /// Moves nothing.
     pub(in crate::llama) struct Moving;
 
@@ -91,7 +93,7 @@ mod moving {
     }
 }
 
-pub(super) use self::moving::Moving;
+pub(in crate::llama) use self::replace::Moving;
 
 #[cfg(test)]
 mod tests;

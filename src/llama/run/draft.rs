@@ -14,9 +14,9 @@ use crate::engine::{
     Vocabulary,
 };
 
-use super::candidates;
 use super::context::{Context, ContextOptions};
-use super::vocabulary::LlamaVocabulary;
+use super::sampling::candidates;
+use crate::llama::vocabulary::LlamaVocabulary;
 
 /// Tokens by which two vocabularies may differ in number. Models of a family are padded to different
 /// multiples behind their last token (151,936 of Qwen 2.5's smaller ones, 152,064 of its larger ones);
@@ -27,7 +27,7 @@ const MOST_PADDING: u64 = 128;
 const MOST_FAILURES: u32 = 3;
 
 /// A loaded draft model.
-pub(super) struct DraftModel {
+pub(in crate::llama) struct DraftModel {
     context: Context,
     /// How often guessing has failed in a row.
     n_failures: u32,
@@ -50,7 +50,7 @@ struct Text {
 impl DraftModel {
     /// One that knows the first `n_shared` tokens of the model it guesses for. `None` where llama.cpp
     /// cannot set up the context.
-    pub(super) fn new(
+    pub(in crate::llama) fn new(
         model: Arc<LlamaModel>,
         n_shared: usize,
         options: ContextOptions,
@@ -60,12 +60,12 @@ impl DraftModel {
     }
 
     /// See [`crate::engine::Model::draft_tokens`]; `None` where it has failed too often.
-    pub(super) fn n_shared(&self) -> Option<usize> {
+    pub(in crate::llama) fn n_shared(&self) -> Option<usize> {
         (self.n_failures < MOST_FAILURES).then_some(self.n_shared)
     }
 
     /// See [`crate::engine::Model::draft`].
-    pub(super) fn draft(
+    pub(in crate::llama) fn draft(
         &mut self,
         wanted: &[DraftRequest<'_>],
         interrupt: &Interrupt<'_>,
@@ -89,7 +89,7 @@ impl DraftModel {
     }
 
     /// Forgets the text of `seq` from position `n` on.
-    pub(super) fn truncate(&mut self, seq: SeqId, n: usize) {
+    pub(in crate::llama) fn truncate(&mut self, seq: SeqId, n: usize) {
         if let Some(held) = self.held.get_mut(seq as usize)
             && held.len() > n
         {
@@ -187,13 +187,13 @@ impl DraftModel {
 }
 
 /// Whether vocabularies of so many tokens can be the same but for padding.
-pub(super) fn may_be_same(a: u64, b: u64) -> bool {
+pub(in crate::llama) fn may_be_same(a: u64, b: u64) -> bool {
     a.abs_diff(b) <= MOST_PADDING
 }
 
 /// How many tokens two vocabularies share, so that one model's are the other's; `None` where they name
 /// different texts by the same number.
-pub(super) fn shared_tokens(a: &LlamaVocabulary, b: &LlamaVocabulary) -> Option<usize> {
+pub(in crate::llama) fn shared_tokens(a: &LlamaVocabulary, b: &LlamaVocabulary) -> Option<usize> {
     let (of_a, of_b) = (a.n_tokens(), b.n_tokens());
     let n = of_a.min(of_b);
     let is_same = (0..).take(n).all(|id| a.piece(id) == b.piece(id));

@@ -14,39 +14,39 @@ use llama_cpp_sys_2 as sys;
 
 use crate::engine::{Batch, BatchToken, DecodeOutcome, Interrupt, SeqId};
 
-use super::offload::KvType;
+use crate::llama::offload::KvType;
 
 /// Sequence ids of the unified cache (`LLAMA_MAX_SEQ` in `llama-cparams.h`).
 const MAX_SEQUENCES: u32 = 256;
 
 /// Ids that only keep sequences beside `n_slots` that can be decoded; one is the stopover.
-pub(super) fn n_cache_seqs(n_slots: u32) -> u32 {
+pub(in crate::llama) fn n_cache_seqs(n_slots: u32) -> u32 {
     MAX_SEQUENCES.saturating_sub(n_slots + 1)
 }
 
 /// What a context is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ContextOptions {
+pub(in crate::llama) struct ContextOptions {
     /// Tokens of the KV cache.
-    pub(super) kv_tokens: u32,
+    pub(in crate::llama) kv_tokens: u32,
     /// Most tokens of one step.
-    pub(super) n_ubatch: u32,
+    pub(in crate::llama) n_ubatch: u32,
     /// Sequences that can be decoded.
-    pub(super) n_slots: u32,
+    pub(in crate::llama) n_slots: u32,
     /// Whether sequences can be swapped out, for which one more id is the stopover.
-    pub(super) can_swap: bool,
+    pub(in crate::llama) can_swap: bool,
     /// Most outputs of a step.
-    pub(super) n_outputs: u32,
-    pub(super) n_threads: i32,
-    pub(super) kv_type: KvType,
+    pub(in crate::llama) n_outputs: u32,
+    pub(in crate::llama) n_threads: i32,
+    pub(in crate::llama) kv_type: KvType,
     /// Whether layers lie on a card; if none does, nothing else shall either.
-    pub(super) is_offloaded: bool,
+    pub(in crate::llama) is_offloaded: bool,
     /// `None` leaves it to llama.cpp, which uses it where the backend can.
-    pub(super) flash_attention: Option<bool>,
+    pub(in crate::llama) flash_attention: Option<bool>,
 }
 
 /// A context and its batch.
-pub(super) struct Context {
+pub(in crate::llama) struct Context {
     context: NonNull<sys::llama_context>,
     batch: NonNull<sys::llama_batch_ext>,
     /// What the abort callback asks; null between steps. On the heap, where the context keeps a
@@ -62,7 +62,7 @@ pub(super) struct Context {
 
 impl Context {
     /// Makes a context; `None` where llama.cpp cannot, having logged why.
-    pub(super) fn new(model: Arc<LlamaModel>, options: ContextOptions) -> Option<Self> {
+    pub(in crate::llama) fn new(model: Arc<LlamaModel>, options: ContextOptions) -> Option<Self> {
         let interrupt = Arc::new(AtomicPtr::new(ptr::null_mut()));
         // SAFETY: returns a struct by value, no precondition.
         let mut params = unsafe { sys::llama_context_default_params() };
@@ -115,7 +115,11 @@ impl Context {
     }
 
     /// Computes one step.
-    pub(super) fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> DecodeOutcome {
+    pub(in crate::llama) fn decode(
+        &mut self,
+        batch: &Batch,
+        interrupt: &Interrupt<'_>,
+    ) -> DecodeOutcome {
         self.outputs.clear();
         if let Err(reason) = self.fill(batch) {
             return DecodeOutcome::Failed(reason);
@@ -191,7 +195,7 @@ impl Context {
 
     /// The logits behind batch entry `index` of the last step, one for each token of the
     /// vocabulary. They may be changed in place: nobody else reads them.
-    pub(super) fn logits(&mut self, index: usize) -> Option<&mut [f32]> {
+    pub(in crate::llama) fn logits(&mut self, index: usize) -> Option<&mut [f32]> {
         if !self.outputs.contains(&index) {
             return None;
         }
@@ -206,7 +210,7 @@ impl Context {
 
     /// Makes `to` hold the first `n` positions of `from`. In the unified cache this copies no
     /// data, and ids from `n_slots` on may hold sequences, though they cannot be decoded.
-    pub(super) fn share(&mut self, from: SeqId, to: SeqId, n: usize) {
+    pub(in crate::llama) fn share(&mut self, from: SeqId, to: SeqId, n: usize) {
         if let (Some(from), Some(to), Ok(n)) = (self.id(from), self.id(to), i32::try_from(n)) {
             // SAFETY: the ids are below the cache's 256, which llama.cpp asserts.
             unsafe { sys::llama_memory_seq_cp(self.memory(), from, to, 0, n) };
@@ -214,7 +218,7 @@ impl Context {
     }
 
     /// Drops the positions of `seq` from `n` on.
-    pub(super) fn truncate(&mut self, seq: SeqId, n: usize) {
+    pub(in crate::llama) fn truncate(&mut self, seq: SeqId, n: usize) {
         if let (Some(seq), Ok(n)) = (self.id(seq), i32::try_from(n)) {
             self.remove(seq, n);
         }
@@ -229,7 +233,7 @@ impl Context {
 
     /// The first position of `seq` that is still held; later than 0 where a sliding window has
     /// moved on. `None` for an empty sequence.
-    pub(super) fn first_position(&self, seq: SeqId) -> Option<usize> {
+    pub(in crate::llama) fn first_position(&self, seq: SeqId) -> Option<usize> {
         let seq = self.id(seq)?;
         // SAFETY: the id is below the cache's 256.
         let first = unsafe { sys::llama_memory_seq_pos_min(self.memory(), seq) };
@@ -237,7 +241,7 @@ impl Context {
     }
 
     /// Bytes of a copy of what `seq` holds; 0 where llama.cpp cannot give it out.
-    pub(super) fn swap_size(&mut self, seq: SeqId) -> usize {
+    pub(in crate::llama) fn swap_size(&mut self, seq: SeqId) -> usize {
         // To llama.cpp a range without ends is all.
         self.at_stopover(seq, -1..-1, Self::size_of).unwrap_or(0)
     }
@@ -245,7 +249,11 @@ impl Context {
     /// A copy of what `seq` holds at `positions`; `None` where llama.cpp cannot give it out. It takes
     /// some time and memory for each row of each cell range on the way, which without flash attention
     /// is each number of a cell: 16 times the size of the values, so `positions` should be few.
-    pub(super) fn swap_out(&mut self, seq: SeqId, positions: Range<usize>) -> Option<Vec<u8>> {
+    pub(in crate::llama) fn swap_out(
+        &mut self,
+        seq: SeqId,
+        positions: Range<usize>,
+    ) -> Option<Vec<u8>> {
         let (from, to) = (i32::try_from(positions.start).ok()?, i32::try_from(positions.end).ok()?);
         self.at_stopover(seq, from..to, Self::copy_out).flatten()
     }
@@ -299,7 +307,7 @@ impl Context {
 
     /// Makes `to`, one of those that can be decoded, hold what [`Self::swap_out`] gave out of a
     /// context made with the same options, beside what it holds already; false where there is no room.
-    pub(super) fn swap_in(&mut self, to: SeqId, bytes: &[u8]) -> bool {
+    pub(in crate::llama) fn swap_in(&mut self, to: SeqId, bytes: &[u8]) -> bool {
         let ids = self.id(to).filter(|_| to < self.options.n_slots).zip(self.stopover());
         let Some((to, stopover)) = ids else { return false };
         // SAFETY: the context is alive and the id below its `n_seq_max`. The bytes are what it gave
@@ -339,7 +347,7 @@ impl Drop for Context {
 }
 
 /// The pointer inside a model.
-pub(super) fn raw(model: &LlamaModel) -> *mut sys::llama_model {
+pub(in crate::llama) fn raw(model: &LlamaModel) -> *mut sys::llama_model {
     const { assert!(size_of::<LlamaModel>() == size_of::<*mut sys::llama_model>()) };
     // SAFETY: `LlamaModel` is `repr(transparent)` over a non-null pointer to the model.
     unsafe { *ptr::from_ref(model).cast::<*mut sys::llama_model>() }
@@ -356,7 +364,7 @@ unsafe extern "C" fn is_interrupted(data: *mut c_void) -> bool {
 }
 
 /// The version of the linked llama.cpp.
-pub(super) fn llama_version() -> String {
+pub(in crate::llama) fn llama_version() -> String {
     // SAFETY: returns a static C string.
     let version = unsafe { CStr::from_ptr(sys::llama_version()) };
     version.to_string_lossy().into_owned()

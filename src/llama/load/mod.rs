@@ -9,20 +9,28 @@ use llama_cpp_sys_2 as sys;
 use crate::domain::MemoryPart;
 use crate::engine::{LoadProgress, Loaded};
 
+use self::weights::{Weights, weights};
 use super::attention::Situation;
-use super::context::{self, Context, ContextOptions};
 use super::deviation;
 use super::devices::gpu_devices;
-use super::draft::{DraftModel, may_be_same, shared_tokens};
 use super::error::LoadError;
 use super::logs::{Buffer, take_buffers, take_complaints};
-use super::model::{LlamaCpp, Retention};
 use super::offload::{
     Behind, Demand, DevicePlan, GpuDevice, KvType, OffloadPlan, OffloadTarget, arrange,
 };
+use super::run::{self, Context, ContextOptions};
+use super::run::{DraftModel, may_be_same, shared_tokens};
+use super::run::{LlamaCpp, Retention};
 use super::source::ModelDescription;
 use super::vocabulary::LlamaVocabulary;
-use super::weights::{Weights, weights};
+
+mod huge_pages;
+mod mapped;
+mod prefetch;
+mod weights;
+
+pub(super) use self::huge_pages::PageWork;
+pub(super) use self::mapped::{InPlace, can_move};
 
 /// How to run a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -353,7 +361,7 @@ fn compare(offload_plan: &OffloadPlan, buffers: &[Buffer], given_back: u64) -> V
 }
 
 fn refuse_what_cannot_generate(model: &LlamaModel, name: &str) -> Result<(), LoadError> {
-    let raw = context::raw(model);
+    let raw = run::raw(model);
     // SAFETY: the model is loaded; the functions only look at it.
     let (has_encoder, has_decoder, is_diffusion) = unsafe {
         (

@@ -3,7 +3,7 @@
 //! The order is llama.cpp's own default: biases, penalties, `top_k`, `typical_p`, `top_p`,
 //! `min_p`, temperature, draw. Biases and penalties touch single tokens and are applied to the
 //! row in place; then the row is cut down to the few candidates the parameters leave
-//! ([`super::candidates`]), and llama.cpp's sampler chain does the rest on those. The outcome has
+//! ([`candidates`]), and llama.cpp's sampler chain does the rest on those. The outcome has
 //! the same distribution as the full chain on the whole vocabulary; a test draws both.
 
 use std::collections::{HashMap, VecDeque};
@@ -16,7 +16,9 @@ use llama_cpp_2::token::data_array::LlamaTokenDataArray;
 use crate::domain::{Logprob, Params, Token, TokenLogprobs};
 use crate::engine::{Sampled, Vocabulary};
 
-use super::candidates::{self, Candidate};
+use self::candidates::Candidate;
+
+pub(super) mod candidates;
 
 /// llama.cpp's seed for "draw one" (`LLAMA_DEFAULT_SEED` in `llama.h`).
 const RANDOM_SEED: u32 = u32::MAX;
@@ -60,7 +62,7 @@ enum Cut {
 
 impl Sampler {
     /// One that never draws `forbidden` tokens.
-    pub(super) fn new(
+    pub(in crate::llama) fn new(
         params: &Params,
         prompt: &[Token],
         vocabulary: &impl Vocabulary,
@@ -95,7 +97,7 @@ impl Sampler {
     ///
     /// # Errors
     /// Where no logit is finite.
-    pub(super) fn draw<'p>(
+    pub(in crate::llama) fn draw<'p>(
         &mut self,
         row: &mut [f32],
         piece: impl Fn(Token) -> &'p [u8],
