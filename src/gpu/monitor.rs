@@ -1,131 +1,126 @@
-//! The threads that look, and the door to what they see.
+//! The threads of the GPU monitor.
 //!
-//! One thread a card is inside the driver, so a card that hangs there holds up itself alone. The
-//! thread that they report to never enters the driver once it has found the cards: it notices who
-//! is silent, and publishes.
+//! One thread per GPU calls the driver and sends what it reads to the monitor thread. The monitor
+//! thread calls the driver only to discover the GPUs. After that it collects readings, marks GPUs
+//! that have not answered for too long as stale, and publishes the result.
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::watch;
 
 use crate::domain::{Gpu, GpuReading};
 
-use super::nvml::{Card, Found, find};
+use super::nvml::{Discovery, MonitoredGpu, discover};
+use super::options::Options;
 use super::table::Table;
 
-/// Intervals between two looks for a driver that is not there yet. A look opens a file that is
-/// usually missing; where it is not, the driver may start a program to load its module, which is
-/// too much for every interval.
-const LOOK_EVERY: u32 = 10;
-
-/// What to look at, and how often.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// Time between two readings.
-    pub interval: Duration,
-    /// PCI bus ids of the cards that compute, the first one first. Where it is empty, `visible`
-    /// decides.
-    pub computing: Vec<String>,
-    /// The value of `CUDA_VISIBLE_DEVICES`, where it is set.
-    pub visible: Option<String>,
-}
-
-/// A running monitor. It ends when it is dropped; a driver that hangs is not waited for.
+/// A running GPU monitor. Dropping it stops its threads without waiting for them, since a driver
+/// call may hang.
 #[derive(Debug)]
 pub struct Monitor {
     readings: watch::Receiver<GpuReading>,
-    /// Never used: the thread notices that it is gone.
+    /// Nothing is ever sent: the monitor thread stops when this sender is dropped.
     _stop: SyncSender<()>,
 }
 
 impl Monitor {
-    /// Starts looking.
+    /// Starts the monitor thread.
     ///
     /// # Errors
-    /// The operating system's, where it has no thread to give.
+    /// The operating system's error if it cannot start a thread.
     pub fn spawn(options: Options) -> io::Result<Self> {
         let (publish, readings) = watch::channel(GpuReading::none(Instant::now()));
         let (stop, stopped) = sync_channel(1);
         thread::Builder::new().name("monitor".to_owned()).spawn(move || {
-            if let Some(cards) = search(&options, &stopped) {
-                watch(cards, options.interval, &stopped, &publish);
+            if let Some(gpus) = wait_for_gpus(&options, &stopped) {
+                collect_readings(gpus, &options, &stopped, &publish);
             }
         })?;
         Ok(Self { readings, _stop: stop })
     }
 
-    /// The latest reading, for ever; empty until the first was taken.
+    /// A receiver of the latest reading. The reading is empty until every GPU has been read once
+    /// or is stale.
     pub fn readings(&self) -> watch::Receiver<GpuReading> {
         self.readings.clone()
     }
 }
 
-/// Looks for cards until there are some; `None` where none is wanted or the time is over.
-fn search(options: &Options, stopped: &Receiver<()>) -> Option<Vec<Card>> {
-    let mut has_told = false;
+/// Intervals between two attempts to discover GPUs. An attempt may make the driver start a program
+/// that loads its kernel module, which is too expensive for every interval (ADR-0021).
+const DISCOVERY_INTERVALS: u32 = 10;
+
+/// Repeats the discovery until it finds GPUs. `None` if the options select none of the machine's
+/// GPUs, or if the monitor is stopped first.
+fn wait_for_gpus(options: &Options, stopped: &Receiver<()>) -> Option<Vec<MonitoredGpu>> {
+    let mut is_logged = false;
     loop {
-        match find(options) {
-            Found::Cards(cards) => return Some(cards),
-            Found::Unwanted => return None,
-            Found::Nothing if has_told => {}
-            Found::Nothing => tracing::debug!("no graphics card of NVIDIA yet"),
+        match discover(options) {
+            Discovery::Selected(gpus) => return Some(gpus),
+            Discovery::NoneSelected => return None,
+            Discovery::NoGpu if is_logged => {}
+            Discovery::NoGpu => tracing::debug!("no NVIDIA GPU found yet"),
         }
-        has_told = true;
-        match stopped.recv_timeout(options.interval.saturating_mul(LOOK_EVERY)) {
+        is_logged = true;
+        match stopped.recv_timeout(options.interval.saturating_mul(DISCOVERY_INTERVALS)) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return None,
         }
     }
 }
 
-/// Publishes what the cards say, each from a thread of its own.
-fn watch(
-    cards: Vec<Card>,
-    interval: Duration,
+/// Starts a thread for each GPU and publishes their readings until the monitor is stopped.
+fn collect_readings(
+    gpus: Vec<MonitoredGpu>,
+    options: &Options,
     stopped: &Receiver<()>,
     publish: &watch::Sender<GpuReading>,
 ) {
-    let known = cards.iter().map(Card::known).collect();
-    let mut table = Table::new(known, GpuReading::patience(interval), Instant::now());
-    let (tell, news) = sync_channel(cards.len());
-    // Held until this function ends, which is what ends the threads.
-    let _stops: Vec<SyncSender<()>> = cards
+    let interval = options.interval;
+    let unread = gpus.iter().map(MonitoredGpu::without_values).collect();
+    let mut table = Table::new(unread, GpuReading::patience(interval), Instant::now());
+    let (sender, received) = sync_channel(gpus.len());
+    // Dropped when this function returns, which stops the threads.
+    let _stops: Vec<SyncSender<()>> = gpus
         .into_iter()
         .enumerate()
-        .filter_map(|(place, card)| read(place, card, interval, tell.clone()))
+        .filter_map(|(row, gpu)| spawn_reader(row, gpu, options, sender.clone()))
         .collect();
     while stopped.try_recv() == Err(TryRecvError::Empty) {
-        let first = news.recv_timeout(interval).ok();
+        let first = received.recv_timeout(interval).ok();
         let now = Instant::now();
-        for (place, gpu) in first.into_iter().chain(news.try_iter()) {
-            table.hear(place, gpu, now);
+        for (row, gpu) in first.into_iter().chain(received.try_iter()) {
+            table.record(row, gpu, now);
         }
-        table.sweep(now);
+        table.mark_stale(now);
         if let Some(gpus) = table.gpus() {
             publish.send_replace(GpuReading { taken: now, gpus });
         }
     }
 }
 
-/// Reads `card` once an interval until the other end of what is returned is gone.
-fn read(
-    place: usize,
-    mut card: Card,
-    interval: Duration,
-    tell: SyncSender<(usize, Gpu)>,
+/// Starts a thread that reads `gpu` once per interval and sends each reading together with `row`,
+/// the GPU's index in the table. The thread stops when the returned sender is dropped. `None` if
+/// the thread could not be started.
+fn spawn_reader(
+    row: usize,
+    mut gpu: MonitoredGpu,
+    options: &Options,
+    sender: SyncSender<(usize, Gpu)>,
 ) -> Option<SyncSender<()>> {
+    let interval = options.interval;
     let (stop, stopped) = sync_channel(1);
-    let look = move || {
-        while tell.send((place, card.read())).is_ok()
+    let read_until_stopped = move || {
+        while sender.send((row, gpu.read())).is_ok()
             && stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout)
         {}
     };
-    let spawned = thread::Builder::new().name(format!("monitor {place}")).spawn(look);
+    let spawned = thread::Builder::new().name(format!("monitor {row}")).spawn(read_until_stopped);
     spawned
-        .inspect_err(|error| tracing::warn!(place, "no thread to read a graphics card: {error}"))
+        .inspect_err(|error| tracing::warn!(row, "no thread to read a GPU: {error}"))
         .ok()
         .map(|_| stop)
 }
