@@ -15,7 +15,7 @@ use crate::engine::{
 };
 
 use super::context::{Context, ContextOptions};
-use super::sampling::candidates;
+use super::sampling::likeliest;
 use crate::llama::vocabulary::LlamaVocabulary;
 
 /// Tokens by which two vocabularies may differ in number. Models of a family are padded to different
@@ -175,7 +175,7 @@ impl DraftModel {
         for &(index, i) in &outputs {
             let n_shared = self.n_shared;
             let row = self.context.logits(index);
-            let token = row.and_then(|row| candidates::likeliest(row.get(..n_shared)?));
+            let token = row.and_then(|row| likeliest(row.get(..n_shared)?));
             match token.and_then(|token| Token::try_from(token).ok()) {
                 Some(token) => texts[i].tokens.push(token),
                 None => texts[i].goal = texts[i].tokens.len(),

@@ -1,8 +1,8 @@
-//! Which tokens are worth a closer look: selection on the raw logits row.
+//! Selects the few candidates that sampling considers from the logits of all tokens.
 //!
-//! A vocabulary has up to 250,000 tokens and a sampler keeps a few dozen. Building llama.cpp's
-//! 12-byte candidate for each of them costs more than drawing, so the few are picked here first,
-//! by plain passes over the row that the compiler vectorises.
+//! A vocabulary has up to 250,000 tokens, of which a sampler leaves a few dozen. Building
+//! llama.cpp's 12-byte candidate for each token costs more than drawing one. So the candidates are
+//! selected first, in simple passes over the logits that the compiler vectorizes (ADR-0008).
 
 use std::cmp::Ordering;
 
@@ -10,21 +10,15 @@ use crate::domain::Token;
 
 /// A token and its logit.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::llama) struct Candidate {
-    pub(in crate::llama) token: Token,
-    pub(in crate::llama) logit: f32,
+pub(super) struct TokenLogit {
+    pub(super) token: Token,
+    pub(super) logit: f32,
 }
 
-/// Elements that are compared at once before one is looked at alone.
-const STRIDE: usize = 64;
-
-/// Tokens less likely than the likeliest by this factor's exponent are not sorted at first.
-const NUCLEUS_DEPTH: f32 = 12.0;
-
-/// The largest logit; `None` if there is none that is finite.
-pub(in crate::llama) fn maximum(row: &[f32]) -> Option<f32> {
+/// The largest logit, ignoring NaN; `None` if it is not finite.
+pub(super) fn maximum(logits: &[f32]) -> Option<f32> {
     const LANES: usize = 16;
-    let (chunks, rest) = row.as_chunks::<LANES>();
+    let (chunks, rest) = logits.as_chunks::<LANES>();
     let mut lanes = [f32::NEG_INFINITY; LANES];
     for chunk in chunks {
         for (lane, &logit) in lanes.iter_mut().zip(chunk) {
@@ -35,82 +29,92 @@ pub(in crate::llama) fn maximum(row: &[f32]) -> Option<f32> {
     max.is_finite().then_some(max)
 }
 
-/// The likeliest token, the first of equals; `None` if no logit is finite.
-pub(in crate::llama) fn likeliest(row: &[f32]) -> Option<usize> {
-    let max = maximum(row)?;
-    row.iter().position(|&logit| logit == max)
+/// The most likely token, with the lowest id among equals; `None` if its logit is not finite.
+pub(in crate::llama::run) fn likeliest(logits: &[f32]) -> Option<usize> {
+    let max = maximum(logits)?;
+    logits.iter().position(|&logit| logit == max)
 }
 
-/// The `k` likeliest tokens in descending order, the lower id first among equals.
-pub(in crate::llama) fn top_k(row: &[f32], k: usize) -> Vec<Candidate> {
+/// Logits that are compared with the threshold at once, before any of them is looked at alone.
+const STRIDE: usize = 64;
+
+/// The `k` most likely tokens in descending order, the lower id first among equals.
+pub(super) fn top_k(logits: &[f32], k: usize) -> Vec<TokenLogit> {
     let capacity = (4 * k).max(STRIDE);
-    let mut kept: Vec<Candidate> = Vec::with_capacity(capacity + STRIDE);
+    let mut selected: Vec<TokenLogit> = Vec::with_capacity(capacity + STRIDE);
     let mut threshold = f32::NEG_INFINITY;
-    for (i, chunk) in row.chunks(STRIDE).enumerate() {
+    for (i, chunk) in logits.chunks(STRIDE).enumerate() {
         if !chunk.iter().fold(false, |any, &logit| any | (logit > threshold)) {
             continue;
         }
         let first = i * STRIDE;
-        kept.extend(
+        selected.extend(
             chunk
                 .iter()
                 .enumerate()
                 .filter(|&(_, &logit)| logit > threshold)
-                .map(|(j, &logit)| Candidate { token: (first + j) as Token, logit }),
+                .map(|(j, &logit)| TokenLogit { token: (first + j) as Token, logit }),
         );
-        if kept.len() >= capacity {
-            kept.select_nth_unstable_by(k - 1, descending);
-            kept.truncate(k);
-            // Later equals have higher ids, so they rank behind and `>` is right.
-            threshold = kept[k - 1].logit;
+        if selected.len() >= capacity {
+            selected.select_nth_unstable_by(k - 1, descending);
+            selected.truncate(k);
+            // A later token with an equal logit has a higher id and ranks lower, so only larger
+            // logits are still of interest.
+            threshold = selected[k - 1].logit;
         }
     }
-    kept.sort_unstable_by(descending);
-    kept.truncate(k);
-    kept
+    selected.sort_unstable_by(descending);
+    selected.truncate(k);
+    selected
 }
 
-/// The tokens whose logit is at least `least`, in descending order.
-pub(in crate::llama) fn at_least(row: &[f32], least: f32) -> Vec<Candidate> {
-    let mut kept: Vec<Candidate> = row
+/// The tokens whose logit is at least `min`, in descending order.
+pub(super) fn at_least(logits: &[f32], min: f32) -> Vec<TokenLogit> {
+    let mut selected: Vec<TokenLogit> = logits
         .iter()
         .enumerate()
-        .filter(|&(_, &logit)| logit >= least)
-        .map(|(i, &logit)| Candidate { token: i as Token, logit })
+        .filter(|&(_, &logit)| logit >= min)
+        .map(|(i, &logit)| TokenLogit { token: i as Token, logit })
         .collect();
-    kept.sort_unstable_by(descending);
-    kept
+    selected.sort_unstable_by(descending);
+    selected
 }
 
-/// The smallest set of likeliest tokens that has the probability `p`, in descending order.
-pub(in crate::llama) fn nucleus(row: &[f32], max: f32, p: f32) -> Vec<Candidate> {
-    let goal = f64::from(p) * row.iter().map(|&logit| f64::from((logit - max).exp())).sum::<f64>();
-    let reaches = |kept: &[Candidate]| {
+/// Logits further than this below the largest are sorted only if the others do not reach the
+/// probability of the nucleus.
+const NUCLEUS_DEPTH: f32 = 12.0;
+
+/// The nucleus: the smallest set of most likely tokens that together have at least the probability
+/// `p`, in descending order. `max` is the largest logit.
+pub(super) fn nucleus(logits: &[f32], max: f32, p: f32) -> Vec<TokenLogit> {
+    let total = logits.iter().map(|&logit| f64::from((logit - max).exp())).sum::<f64>();
+    let target = f64::from(p) * total;
+    let last_of_nucleus = |selected: &[TokenLogit]| {
         let mut sum = 0.0;
-        kept.iter().position(|candidate| {
+        selected.iter().position(|candidate| {
             sum += f64::from((candidate.logit - max).exp());
-            sum >= goal
+            sum >= target
         })
     };
-    let mut kept = at_least(row, max - NUCLEUS_DEPTH);
-    let end = reaches(&kept).or_else(|| {
-        kept = at_least(row, f32::NEG_INFINITY);
-        reaches(&kept)
+    let mut selected = at_least(logits, max - NUCLEUS_DEPTH);
+    let last = last_of_nucleus(&selected).or_else(|| {
+        selected = at_least(logits, f32::NEG_INFINITY);
+        last_of_nucleus(&selected)
     });
-    if let Some(last) = end {
-        kept.truncate(last + 1);
+    if let Some(last) = last {
+        selected.truncate(last + 1);
     }
-    kept
+    selected
 }
 
-/// Natural logarithm of the sum of the exponentials of the row.
-pub(in crate::llama) fn log_sum_exp(row: &[f32], max: f32) -> f32 {
-    let sum: f64 = row.iter().map(|&logit| f64::from((logit - max).exp())).sum();
+/// The natural logarithm of the sum of the exponentials of the logits. `max` is the largest.
+pub(super) fn log_sum_exp(logits: &[f32], max: f32) -> f32 {
+    let sum: f64 = logits.iter().map(|&logit| f64::from((logit - max).exp())).sum();
     max + sum.ln() as f32
 }
 
-/// By logit, then by id. NaN ranks last.
-fn descending(a: &Candidate, b: &Candidate) -> Ordering {
+/// Orders by descending logit, NaN last, then by ascending id.
+fn descending(a: &TokenLogit, b: &TokenLogit) -> Ordering {
     let by_logit =
         b.logit.partial_cmp(&a.logit).unwrap_or_else(|| a.logit.is_nan().cmp(&b.logit.is_nan()));
     by_logit.then(a.token.cmp(&b.token))
@@ -122,45 +126,45 @@ mod tests {
 
     use super::*;
 
-    fn sorted(row: &[f32]) -> Vec<Candidate> {
-        at_least(row, f32::NEG_INFINITY)
+    fn sorted(logits: &[f32]) -> Vec<TokenLogit> {
+        at_least(logits, f32::NEG_INFINITY)
     }
 
     #[test]
-    fn of_equal_logits_the_first_is_the_likeliest() {
+    fn likeliest_token_has_the_lowest_id_among_equals() {
         assert_eq!(likeliest(&[0.0, 2.0, 1.0, 2.0]), Some(1));
     }
 
     #[test]
-    fn a_row_without_finite_logits_has_no_likeliest() {
+    fn logits_without_finite_maximum_have_no_likeliest_token() {
         assert_eq!(likeliest(&[f32::NAN, f32::NEG_INFINITY]), None);
         assert_eq!(likeliest(&[f32::INFINITY, 1.0]), None);
     }
 
     #[test]
-    fn the_nucleus_is_the_smallest_set_that_reaches_p() {
-        let row = [0.5f32.ln(), 0.1f32.ln(), 0.4f32.ln()];
-        let ids = |p| nucleus(&row, row[0], p).iter().map(|c| c.token).collect::<Vec<_>>();
+    fn nucleus_is_the_smallest_set_that_reaches_p() {
+        let logits = [0.5f32.ln(), 0.1f32.ln(), 0.4f32.ln()];
+        let ids = |p| nucleus(&logits, logits[0], p).iter().map(|c| c.token).collect::<Vec<_>>();
         assert_eq!(ids(0.45), [0]);
         assert_eq!(ids(0.85), [0, 2]);
         assert_eq!(ids(0.95), [0, 2, 1]);
     }
 
     #[test]
-    fn a_flat_row_has_a_nucleus_beyond_the_first_look() {
-        let mut row = vec![-13.0; 100_000];
-        row[7] = 0.0;
-        assert!(nucleus(&row, 0.0, 0.9).len() > 1000);
+    fn nucleus_of_flat_logits_reaches_below_the_first_cut() {
+        let mut logits = vec![-13.0; 100_000];
+        logits[7] = 0.0;
+        assert!(nucleus(&logits, 0.0, 0.9).len() > 1000);
     }
 
     proptest! {
         #[test]
-        fn top_k_is_the_beginning_of_the_sorted_row(
-            row in prop::collection::vec((-40i32..40).prop_map(|n| n as f32 / 4.0), 1..700),
+        fn top_k_is_the_start_of_the_sorted_logits(
+            logits in prop::collection::vec((-40i32..40).prop_map(|n| n as f32 / 4.0), 1..700),
             k in 1usize..60,
         ) {
-            let expected: Vec<_> = sorted(&row).into_iter().take(k).collect();
-            prop_assert_eq!(top_k(&row, k), expected);
+            let expected: Vec<_> = sorted(&logits).into_iter().take(k).collect();
+            prop_assert_eq!(top_k(&logits, k), expected);
         }
     }
 }
