@@ -1,82 +1,55 @@
-//! From a described model to one that computes.
+//! Loads a described model and its draft model, ready to compute.
+//!
+//! Before the load, [`plan`] computes from the [`options`] what goes to which device. Then
+//! [`main_model`] loads the weights and creates the context according to the plan, [`retry`]
+//! repeats that with less on the GPUs if their memory runs out, and [`draft`] loads the draft
+//! model.
+//!
+//! [`weights`] calls llama.cpp's loader. [`prefetch`], [`mapped`] and [`huge_pages`] make loading
+//! and computing faster (ADR-0015). [`memory`] compares the plan with what llama.cpp allocated, and
+//! [`errors`] turns what llama.cpp logged into error messages.
 
-use std::sync::{Arc, OnceLock};
-
-use llama_cpp_2::llama_backend::LlamaBackend;
-use llama_cpp_2::model::LlamaModel;
-use llama_cpp_sys_2 as sys;
-
-use crate::domain::MemoryPart;
-use crate::engine::{LoadProgress, Loaded};
-
-use self::weights::{Weights, weights};
-use super::attention::Situation;
-use super::deviation;
-use super::devices::gpu_devices;
-use super::error::LoadError;
-use super::logs::{Buffer, take_buffers, take_complaints};
-use super::offload::{
-    Behind, Demand, DevicePlan, GpuDevice, KvType, OffloadPlan, OffloadTarget, arrange,
-};
-use super::run::{self, Context, ContextOptions};
-use super::run::{DraftModel, may_be_same, shared_tokens};
-use super::run::{LlamaCpp, Retention};
-use super::source::ModelDescription;
-use super::vocabulary::LlamaVocabulary;
-
+mod draft;
+mod errors;
 mod huge_pages;
+mod main_model;
 mod mapped;
+mod memory;
+mod options;
+mod plan;
 mod prefetch;
+mod retry;
 mod weights;
 
-pub(super) use self::huge_pages::PageWork;
-pub(super) use self::mapped::{InPlace, can_move};
+use std::sync::OnceLock;
 
-/// How to run a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// How the KV cache stores its numbers.
-    pub kv_type: KvType,
-    /// How many layers shall lie on graphics cards.
-    pub gpu_layers: OffloadTarget,
-    /// Bytes of each card that stay free.
-    pub vram_reserve: u64,
-    /// Tokens of the KV cache, for all slots together.
-    pub kv_tokens: u32,
-    /// Requests that are computed at once.
-    pub parallel: u32,
-    /// Most tokens of one step.
-    pub ubatch: u32,
-    /// Most tokens that are guessed ahead in a step, at most [`crate::engine::max_draft_tokens`].
-    pub guesses: u32,
-    /// Threads that compute.
-    pub threads: u32,
-    /// Whether flash attention computes; `None` leaves it to the model and the machine.
-    pub flash_attention: Option<bool>,
-}
+use llama_cpp_2::llama_backend::LlamaBackend;
 
-/// The KV cache is computed in blocks of this many cells.
-const KV_BLOCK: u32 = 256;
+use crate::engine::{LoadProgress, Loaded};
 
-/// llama.cpp's backend is started once and stays for the life of the process: models come and go.
-static BACKEND: OnceLock<Option<LlamaBackend>> = OnceLock::new();
+use super::error::LoadError;
+use super::offload::OffloadPlan;
+use super::run::LlamaCpp;
+use super::source::ModelDescription;
 
-/// Of the layers on cards, and of what lies on each, one part in so many is taken back when a load runs
-/// out of memory.
-const STEP_DOWN: u32 = 8;
+pub use self::draft::{check_draft, plan_draft};
+pub(super) use self::huge_pages::PageWorker;
+pub(super) use self::mapped::{InPlaceRanges, can_replace_mappings};
+pub use self::options::{Options, check};
+pub use self::plan::plan_offload;
 
-/// What llama.cpp and its backends say where memory runs out: `llama-model.cpp`, `ggml-backend.cpp`, the
-/// CUDA driver, Vulkan, and the C++ library.
-const OUT_OF_MEMORY: [&str; 5] =
-    ["unable to allocate", "failed to allocate", "out of memory", "OutOfDeviceMemory", "bad_alloc"];
+/// llama.cpp's backend. It is started once and stays for the life of the process, which may load
+/// several models.
+static LLAMA_BACKEND: OnceLock<Option<LlamaBackend>> = OnceLock::new();
 
-/// Loads a model, and the draft model that is to guess for it, and makes them ready to compute, on
-/// the calling thread, which they then belong to.
-/// Where a card has less room than `offload_plan` counted on, it is tried again with fewer layers
-/// there, and the log says so.
+/// Loads a model, and the draft model for it if there is one, on the calling thread. The loaded
+/// models may be used on this thread only.
+///
+/// If a GPU has less free memory than `offload_plan` assumes, loading is repeated with less on the
+/// GPUs, and a warning is logged.
 ///
 /// # Errors
-/// [`LoadError`]; llama.cpp's own words are part of it.
+/// [`LoadError`]. Its message includes the first error that llama.cpp logged.
 pub fn load(
     description: &ModelDescription,
     draft: Option<&ModelDescription>,
@@ -84,334 +57,15 @@ pub fn load(
     offload_plan: OffloadPlan,
     progress: &LoadProgress,
 ) -> Result<Loaded<LlamaCpp>, LoadError> {
-    BACKEND.get_or_init(|| LlamaBackend::init().ok());
-    let bytes = |description: &ModelDescription| description.extent.needed as f32;
-    let (own, drafts) = (bytes(description), draft.map_or(0.0, bytes));
-    let (progress, draft_progress) = progress.split_at(own / (own + drafts));
-    let (mut offload_plan, mut known_cards) = (offload_plan, None);
-    let (context, vocabulary, retention) = loop {
-        match attempt(description, options, &offload_plan, &progress) {
-            Err(LoadError::Resources { reason, .. }) if offload_plan.gpu_layers > 0 => {
-                let cards = known_cards.get_or_insert_with(gpu_devices);
-                let next = step_down(description, options, &offload_plan, cards);
-                let (from, to) = (on_cards(&offload_plan), on_cards(&next));
-                tracing::warn!("{from} do not fit ({reason}); trying {to}");
-                offload_plan = next;
-            }
-            other => break other?,
-        }
-    };
-    let draft =
-        draft.map(|draft| load_draft(draft, &vocabulary, options, &draft_progress)).transpose()?;
-    let model = LlamaCpp::new(context, draft, vocabulary.clone(), options, retention);
-    Ok(Loaded { model, vocabulary })
-}
-
-/// Where to try next what did not fit at `offload_plan`, after which less is counted on of `cards`.
-fn step_down(
-    description: &ModelDescription,
-    options: Options,
-    offload_plan: &OffloadPlan,
-    cards: &mut [GpuDevice],
-) -> OffloadPlan {
-    offload_plan.count_on_less(cards, options.vram_reserve, STEP_DOWN.into());
-    let n = offload_plan.gpu_layers;
-    let wanted = match options.gpu_layers {
-        // Experts may be what has to leave a card first.
-        OffloadTarget::Auto => OffloadTarget::Auto,
-        OffloadTarget::All | OffloadTarget::Layers(_) => {
-            OffloadTarget::Layers(n - (n / STEP_DOWN).max(1))
-        }
-    };
-    plan_offload(description, &Options { gpu_layers: wanted, ..options }, cards)
-}
-
-/// What of a model lies on cards, in words.
-fn on_cards(offload_plan: &OffloadPlan) -> String {
-    let experts = match offload_plan.cpu_expert_layers {
-        0 => String::new(),
-        n => format!(" without the experts of {n}"),
-    };
-    format!("{} layers{experts} on the cards", offload_plan.gpu_layers)
-}
-
-/// Loads the model alone, as `offload_plan` has it.
-fn attempt(
-    description: &ModelDescription,
-    options: Options,
-    offload_plan: &OffloadPlan,
-    progress: &LoadProgress,
-) -> Result<(Context, Arc<LlamaVocabulary>, Retention), LoadError> {
-    let name = description.source.name();
-    take_complaints();
-    take_buffers();
-    let Weights { model, given_back } =
-        loaded(weights(description, offload_plan, progress), &name, progress)?;
-    let model = Arc::new(model);
-    refuse_what_cannot_generate(&model, &name)?;
-    let vocabulary = Arc::new(LlamaVocabulary::new(model.clone()));
-    let is_offloaded = offload_plan.gpu_layers > 0;
-    let flash_attention = flash(description, &options, is_offloaded);
-    let has_few_cells =
-        description.sizes.has_few_cells(&demand(&options, flash_attention != Some(false)));
-    let retention = Retention::of(&model, has_few_cells, is_offloaded);
-    let context_options = ContextOptions {
-        can_swap: retention.can_swap(),
-        ..context_options(&options, is_offloaded, flash_attention)
-    };
-    let context = Context::new(model.clone(), context_options).ok_or_else(|| {
-        let reason = format!(
-            "llama.cpp could not set up a KV cache of {} tokens{}; use a smaller --ctx-size, \
-             --parallel or --kv-size",
-            options.kv_tokens,
-            said(take_complaints()),
-        );
-        LoadError::Resources { model: name, reason }
-    })?;
-    progress.memory(compare(offload_plan, &take_buffers(), given_back));
-    progress.offloaded(offload_plan.gpu_layers);
-    Ok((context, vocabulary, retention))
-}
-
-/// The draft model lies with the processor: the memory of a card serves the model better.
-fn load_draft(
-    description: &ModelDescription,
-    vocabulary: &LlamaVocabulary,
-    options: Options,
-    progress: &LoadProgress,
-) -> Result<DraftModel, LoadError> {
-    let options = draft_options(options);
-    let name = description.source.name();
-    let offload_plan = plan_offload(description, &options, &[]);
-    // What was said of the model explains nothing here.
-    take_complaints();
-    let model = loaded(weights(description, &offload_plan, progress), &name, progress)?.model;
-    let model = Arc::new(model);
-    refuse_what_cannot_generate(&model, &name)?;
-    if model.is_recurrent() || model.is_hybrid() {
-        return Err(LoadError::Options(format!(
-            "--draft {name} is a recurrent model, which cannot take back a guess: use one without \
-             recurrent layers, or none"
-        )));
-    }
-    let n_shared = shared_tokens(vocabulary, &LlamaVocabulary::new(model.clone()))
-        .ok_or_else(|| other_vocabulary(&name))?;
-    let flash_attention = flash(description, &options, false);
-    let context_options = context_options(&options, false, flash_attention);
-    DraftModel::new(model, n_shared, context_options).ok_or_else(|| LoadError::Resources {
-        model: name,
-        reason: format!("llama.cpp could not set up its KV cache{}", said(take_complaints())),
-    })
-}
-
-fn draft_options(options: Options) -> Options {
-    Options {
-        gpu_layers: OffloadTarget::Layers(0),
-        kv_type: KvType::F16,
-        flash_attention: None,
-        guesses: 0,
-        ..options
-    }
-}
-
-fn other_vocabulary(draft: &str) -> LoadError {
-    LoadError::Options(format!(
-        "--draft {draft} has another vocabulary than the model, so its tokens mean nothing there: \
-         use a smaller model of the same family, or none"
-    ))
-}
-
-/// Whether `draft` can guess for the model, as far as their headers show; [`load()`] compares the
-/// tokens.
-///
-/// # Errors
-/// [`LoadError::Options`], where their vocabularies differ in size by more than padding.
-pub fn check_draft(
-    description: &ModelDescription,
-    draft: &ModelDescription,
-) -> Result<(), LoadError> {
-    if may_be_same(description.n_tokens, draft.n_tokens) {
-        return Ok(());
-    }
-    Err(other_vocabulary(&draft.source.name()))
-}
-
-/// What the draft model takes of the processor's memory beside a model that runs with `options`.
-pub fn plan_draft(draft: &ModelDescription, options: &Options) -> DevicePlan {
-    plan_offload(draft, &draft_options(*options), &[]).cpu
-}
-
-fn context_options(
-    options: &Options,
-    is_offloaded: bool,
-    flash_attention: Option<bool>,
-) -> ContextOptions {
-    ContextOptions {
-        kv_tokens: options.kv_tokens.next_multiple_of(KV_BLOCK),
-        n_ubatch: options.ubatch,
-        n_slots: options.parallel,
-        can_swap: false,
-        n_outputs: options.parallel + options.guesses,
-        n_threads: i32::try_from(options.threads).unwrap_or(i32::MAX),
-        flash_attention,
-        kv_type: options.kv_type,
-        is_offloaded,
-    }
-}
-
-/// Whether the options fit each other and the model.
-///
-/// # Errors
-/// [`LoadError::Options`], naming the one that does not.
-pub fn check(description: &ModelDescription, options: &Options) -> Result<(), LoadError> {
-    if options.kv_type == KvType::F16 {
-        return Ok(());
-    }
-    let name = options.kv_type.name();
-    if options.flash_attention == Some(false) {
-        return Err(LoadError::Options(format!(
-            "--kv-type {name} needs flash attention: leave out --flash-attn off, or use \
-             --kv-type f16"
-        )));
-    }
-    if !description.sizes.is_packable {
-        return Err(LoadError::Options(format!(
-            "--kv-type {name} packs numbers in blocks of 32, which the attention heads of {} are \
-             no multiple of: use --kv-type f16",
-            description.info.name
-        )));
-    }
-    Ok(())
-}
-
-/// What of the model goes where, if it is loaded with `options` on these cards.
-pub fn plan_offload(
-    description: &ModelDescription,
-    options: &Options,
-    cards: &[GpuDevice],
-) -> OffloadPlan {
-    let arranged = |is_offloaded| {
-        let is_flash = flash(description, options, is_offloaded) != Some(false);
-        let demand = demand(options, is_flash);
-        arrange(&description.sizes, &demand, cards, options.vram_reserve, options.gpu_layers)
-    };
-    let is_wanted = !cards.is_empty() && options.gpu_layers != OffloadTarget::Layers(0);
-    let offload_plan = arranged(is_wanted);
-    // Where nothing finds room on a card it is computed as if there was none.
-    if is_wanted && offload_plan.gpu_layers == 0 { arranged(false) } else { offload_plan }
-}
-
-fn demand(options: &Options, flash_attention: bool) -> Demand {
-    Demand {
-        kv_tokens: options.kv_tokens.into(),
-        slots: options.parallel.into(),
-        outputs: u64::from(options.parallel) + u64::from(options.guesses),
-        ubatch: options.ubatch.into(),
-        kv_type: options.kv_type,
-        flash_attention,
-    }
-}
-
-fn flash(description: &ModelDescription, options: &Options, is_offloaded: bool) -> Option<bool> {
-    let situation = Situation {
-        asked: options.flash_attention,
-        has_odd_heads: description.sizes.has_odd_heads(),
-        is_offloaded,
-        is_packed: options.kv_type != KvType::F16,
-        scores: description.sizes.compute(&demand(options, false), Behind::Everything).cpu,
-    };
-    situation.choice()
-}
-
-/// Logs how far the plan was from what llama.cpp then took in each place, and gives both. Of the
-/// processor's weights so many bytes are `given_back`.
-fn compare(offload_plan: &OffloadPlan, buffers: &[Buffer], given_back: u64) -> Vec<MemoryPart> {
-    let is_card = |owner: &str| offload_plan.cards.iter().any(|card| card.device == owner);
-    // What belongs to no card is in the processor's memory, whatever llama.cpp calls it: mapped,
-    // or pinned for a card to read.
-    let is_at = |buffer: &Buffer, place: &DevicePlan| {
-        if is_card(&place.device) { buffer.owner == place.device } else { !is_card(&buffer.owner) }
-    };
-    let taken = |kinds: &[&str], place: &DevicePlan| -> u64 {
-        let here = buffers.iter().filter(|buffer| is_at(buffer, place));
-        let here = here.filter(|buffer| kinds.contains(&buffer.kind.as_str()));
-        let mib: f64 = here.map(|buffer| buffer.mib).sum();
-        let bytes = (mib * f64::from(1 << 20)) as u64;
-        let is_file = !is_card(&place.device) && kinds.contains(&"model");
-        bytes.saturating_sub(if is_file { given_back } else { 0 })
-    };
-    let parts_of = |place: &DevicePlan| {
-        let parts = [
-            ("weights", &["model"][..], place.weights),
-            ("kv", &["KV", "RS"], place.kv),
-            ("compute", &["compute"], place.compute),
-        ];
-        parts.map(|(name, kinds, planned)| MemoryPart {
-            name,
-            device: place.device.clone(),
-            planned,
-            taken: taken(kinds, place),
-        })
-    };
-    let places = offload_plan.cards.iter().chain([&offload_plan.cpu]);
-    let parts: Vec<_> =
-        places.flat_map(parts_of).filter(|part| part.planned > 0 || part.taken > 0).collect();
-    deviation::tell(&parts);
-    parts
-}
-
-fn refuse_what_cannot_generate(model: &LlamaModel, name: &str) -> Result<(), LoadError> {
-    let raw = run::raw(model);
-    // SAFETY: the model is loaded; the functions only look at it.
-    let (has_encoder, has_decoder, is_diffusion) = unsafe {
-        (
-            sys::llama_model_has_encoder(raw),
-            sys::llama_model_has_decoder(raw),
-            sys::llama_model_is_diffusion(raw),
-        )
-    };
-    let kind = match (has_encoder, has_decoder, is_diffusion) {
-        (true, _, _) => "an encoder model",
-        (_, false, _) => "an embedding model",
-        (_, _, true) => "a diffusion model",
-        _ => return Ok(()),
-    };
-    Err(LoadError::Unusable {
-        model: name.to_owned(),
-        reason: format!("it is {kind}; this server generates text token by token"),
-    })
-}
-
-/// The weights, or why there are none.
-fn loaded(
-    weights: Option<Weights>,
-    name: &str,
-    progress: &LoadProgress,
-) -> Result<Weights, LoadError> {
-    weights.ok_or_else(|| match progress.report(0.0) {
-        true => complaint(name.to_owned()),
-        false => LoadError::Interrupted,
-    })
-}
-
-fn complaint(model: String) -> LoadError {
-    let complaints = take_complaints();
-    let is_out_of_memory = |line: &String| OUT_OF_MEMORY.iter().any(|words| line.contains(words));
-    if complaints.iter().any(is_out_of_memory) {
-        let reason = format!("there is not enough memory for its weights{}", said(complaints));
-        return LoadError::Resources { model, reason };
-    }
-    LoadError::Unusable {
-        model,
-        reason: format!("llama.cpp could not load it{}", said(complaints)),
-    }
-}
-
-/// The first complaint, without the names of C++ functions in front.
-fn said(complaints: Vec<String>) -> String {
-    let Some(first) = complaints.into_iter().next() else { return String::new() };
-    let words = first.rsplit_once("error loading model: ").map_or(first.as_str(), |(_, w)| w);
-    let words =
-        words.split_once(": ").filter(|(name, _)| !name.contains(' ')).map_or(words, |(_, w)| w);
-    format!(": {words}")
+    LLAMA_BACKEND.get_or_init(|| LlamaBackend::init().ok());
+    let size = |description: &ModelDescription| description.extent.needed as f32;
+    let (main_size, draft_size) = (size(description), draft.map_or(0.0, size));
+    let (progress, draft_progress) = progress.split_at(main_size / (main_size + draft_size));
+    let main = retry::load_main_model(description, options, offload_plan, &progress)?;
+    let draft = draft
+        .map(|draft| draft::load_draft(draft, &main.vocabulary, options, &draft_progress))
+        .transpose()?;
+    let limits = options.limits(main.reuse);
+    let model = LlamaCpp::new(main.context, draft, main.vocabulary.clone(), limits, main.reuse);
+    Ok(Loaded { model, vocabulary: main.vocabulary })
 }

@@ -1,8 +1,9 @@
-//! Brings a model's files into the system's cache before llama.cpp maps them.
+//! Reads the files of a model into the page cache before llama.cpp maps them.
 //!
-//! llama.cpp has the system read a mapped file as a whole (`MAP_POPULATE`), during which nobody learns how
-//! far it is and nobody can give up: on a slow disk for minutes. Files that are there already cost a few
-//! milliseconds. What cannot be read is left to llama.cpp, which complains of it.
+//! llama.cpp has the system read a mapped file as a whole (`MAP_POPULATE`), which takes minutes on
+//! a slow disk, without progress and without a way to stop. Prefetching in chunks gives both. If
+//! the files are in the page cache already, it takes a few milliseconds (ADR-0015). Files that
+//! cannot be read are skipped: llama.cpp reports the error.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,38 +11,24 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::engine::LoadProgress;
-
 use crate::llama::source::length;
 
-/// Bytes between two reports.
-const PIECE: u64 = 16 << 20;
-
-/// Files that are there before have nothing to report: it would be over before anybody saw it.
-const NOTICEABLE: Duration = Duration::from_millis(200);
-
-/// The part of a load that such reading is taken for; copying weights is faster than a disk.
-const SHARE: f32 = 0.8;
-
-/// Reads the files to nowhere, unless they are larger than `most`; the fraction of the load that this was.
-/// `None` if it shall be given up.
-pub(in crate::llama) fn read_ahead(
-    files: &[PathBuf],
-    most: u64,
-    progress: &LoadProgress,
-) -> Option<f32> {
-    let begun = Instant::now();
-    let Ok(mut nowhere) = File::options().write(true).open("/dev/null") else { return Some(0.0) };
+/// Reads the files, unless they are larger than `max_bytes` together. Returns the fraction of the
+/// load that this took; `None` if `progress` asked to stop.
+pub(super) fn prefetch(files: &[PathBuf], max_bytes: u64, progress: &LoadProgress) -> Option<f32> {
+    let started = Instant::now();
+    let Ok(mut sink) = File::options().write(true).open("/dev/null") else { return Some(0.0) };
     let total = length(files);
-    if total > most {
+    if total > max_bytes {
         return Some(0.0);
     }
     let (mut n_read, mut share) = (0_u64, 0.0);
     for mut file in files.iter().filter_map(|file| File::open(file).ok()) {
-        // From file to file the system copies nothing (`sendfile`).
-        while let Ok(n @ 1..) = io::copy(&mut file.by_ref().take(PIECE), &mut nowhere) {
+        // Between two files, `io::copy` uses `sendfile`, which copies nothing to user space.
+        while let Ok(n @ 1..) = io::copy(&mut file.by_ref().take(PREFETCH_CHUNK), &mut sink) {
             n_read += n;
-            if begun.elapsed() >= NOTICEABLE {
-                share = SHARE;
+            if started.elapsed() >= NOTICEABLE {
+                share = PREFETCH_SHARE;
             }
             if !progress.report(share * n_read.min(total) as f32 / total.max(1) as f32) {
                 return None;
@@ -50,6 +37,16 @@ pub(in crate::llama) fn read_ahead(
     }
     Some(share)
 }
+
+/// Bytes between two progress reports.
+const PREFETCH_CHUNK: u64 = 16 << 20;
+
+/// Prefetching counts towards the progress only after this time: cached files take less.
+const NOTICEABLE: Duration = Duration::from_millis(200);
+
+/// The fraction of a load that prefetching from a disk is assumed to take. Copying the weights is
+/// faster.
+const PREFETCH_SHARE: f32 = 0.8;
 
 #[cfg(test)]
 mod tests {
@@ -60,9 +57,9 @@ mod tests {
     use crate::engine::{Engine, Loaded, Options};
     use crate::llama::LlamaCpp;
 
-    const MOST: u64 = 1 << 16;
+    const MAX_BYTES: u64 = 1 << 16;
 
-    /// What comes of it in an engine that is told to stop before, or not.
+    /// The result of prefetching in an engine that is stopped before, or not.
     fn outcome(files: Vec<PathBuf>, is_stopped: bool) -> Option<f32> {
         let options = Options {
             ctx_size: 64,
@@ -73,28 +70,28 @@ mod tests {
             speculative: Speculation::Off,
             speculation_margin_percent: 0,
         };
-        let (told, is_told) = mpsc::sync_channel(1);
+        let (start, started) = mpsc::sync_channel(1);
         let load = move |progress: &LoadProgress| {
-            is_told.recv().unwrap();
-            Err::<Loaded<LlamaCpp>, _>(read_ahead(&files, MOST, progress))
+            started.recv().unwrap();
+            Err::<Loaded<LlamaCpp>, _>(prefetch(&files, MAX_BYTES, progress))
         };
         let engine = Engine::spawn(options, load).unwrap();
         if is_stopped {
             engine.handle.stop();
         }
-        told.send(()).unwrap();
+        start.send(()).unwrap();
         engine.ended.blocking_recv().unwrap().unwrap_err()
     }
 
     #[test]
-    fn reading_ahead_can_be_given_up_and_minds_no_file_that_is_gone() {
+    fn prefetch_can_be_stopped_and_skips_missing_files() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("model.gguf");
         std::fs::write(&file, [0; 1 << 16]).unwrap();
         let files = vec![folder.path().join("gone.gguf"), file];
         assert!(outcome(files.clone(), false).is_some());
         assert_eq!(outcome(files.clone(), true), None);
-        assert_eq!(outcome(Vec::new(), true), Some(0.0), "there was nothing to do");
+        assert_eq!(outcome(Vec::new(), true), Some(0.0), "there was nothing to read");
         assert_eq!(outcome([files.clone(), files].concat(), true), Some(0.0), "too large");
     }
 }

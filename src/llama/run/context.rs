@@ -1,9 +1,14 @@
-//! One llama.cpp context, owned: its KV cache, its batch, its logits.
+//! A llama.cpp context: its KV cache, its batch and its logits (ADR-0002).
 //!
-//! llama.cpp aborts the process on most wrong inputs, so every method checks what it hands over.
-//! A [`Context`] is not `Send`: it is born on the engine thread and dies there.
+//! llama.cpp aborts the process on most invalid arguments, so every method checks what it passes
+//! on. A [`Context`] is not `Send`: it is created, used and dropped on the engine thread.
+//!
+//! Sequence ids of the engine and of llama.cpp differ. llama.cpp exports and imports only sequences
+//! that can be decoded, so the first id after the slots is the *staging sequence*: a sequence to
+//! export is copied there first, and an imported one arrives there. The ids of cached sequences
+//! follow. The staging sequence is empty between calls.
 
-use std::ffi::{CStr, c_void};
+use std::ffi::c_void;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -13,35 +18,30 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_sys_2 as sys;
 
 use crate::engine::{Batch, BatchToken, DecodeOutcome, Interrupt, SeqId};
-
+use crate::llama::model_ptr::model_ptr;
 use crate::llama::offload::KvType;
 
-/// Sequence ids of the unified cache (`LLAMA_MAX_SEQ` in `llama-cparams.h`).
-const MAX_SEQUENCES: u32 = 256;
-
-/// Ids that only keep sequences beside `n_slots` that can be decoded; one is the stopover.
-pub(in crate::llama) fn n_cache_seqs(n_slots: u32) -> u32 {
-    MAX_SEQUENCES.saturating_sub(n_slots + 1)
-}
-
-/// What a context is made for.
+/// How to create a context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::llama) struct ContextOptions {
-    /// Tokens of the KV cache.
+    /// Size of the KV cache in tokens.
     pub(in crate::llama) kv_tokens: u32,
-    /// Most tokens of one step.
+    /// Maximum number of tokens in a step.
     pub(in crate::llama) n_ubatch: u32,
-    /// Sequences that can be decoded.
+    /// Number of sequences that can be decoded.
     pub(in crate::llama) n_slots: u32,
-    /// Whether sequences can be swapped out, for which one more id is the stopover.
+    /// Whether sequences can be swapped out, which needs a staging sequence.
     pub(in crate::llama) can_swap: bool,
-    /// Most outputs of a step.
+    /// Maximum number of outputs in a step.
     pub(in crate::llama) n_outputs: u32,
+    /// Number of threads that compute on the CPU.
     pub(in crate::llama) n_threads: i32,
+    /// The data type of the KV cache.
     pub(in crate::llama) kv_type: KvType,
-    /// Whether layers lie on a card; if none does, nothing else shall either.
+    /// Whether layers are on a GPU. If not, neither the KV cache nor any operation is.
     pub(in crate::llama) is_offloaded: bool,
-    /// `None` leaves it to llama.cpp, which uses it where the backend can.
+    /// Whether to use flash attention; `None` leaves the choice to llama.cpp, which uses it if the
+    /// backend supports it.
     pub(in crate::llama) flash_attention: Option<bool>,
 }
 
@@ -49,63 +49,34 @@ pub(in crate::llama) struct ContextOptions {
 pub(in crate::llama) struct Context {
     context: NonNull<sys::llama_context>,
     batch: NonNull<sys::llama_batch_ext>,
-    /// What the abort callback asks; null between steps. On the heap, where the context keeps a
-    /// pointer to it, and shared: a `Box` would promise that there is no such pointer.
+    /// The [`Interrupt`] that the abort callback checks; null between steps. The context stores a
+    /// pointer to this atomic, which must not move. An `Arc` allows such an alias, a `Box` does
+    /// not.
     interrupt: Arc<AtomicPtr<c_void>>,
     options: ContextOptions,
     n_vocab: usize,
-    /// Batch entries of the last step that have logits.
+    /// Indices of the tokens of the last step that have logits.
     outputs: Vec<usize>,
-    /// Outlives the context, which points into it.
+    /// Must outlive the context, which points into it.
     _model: Arc<LlamaModel>,
 }
 
 impl Context {
-    /// Makes a context; `None` where llama.cpp cannot, having logged why.
+    /// Creates a context; `None` if llama.cpp failed, which logged why.
     pub(in crate::llama) fn new(model: Arc<LlamaModel>, options: ContextOptions) -> Option<Self> {
         let interrupt = Arc::new(AtomicPtr::new(ptr::null_mut()));
-        // SAFETY: returns a struct by value, no precondition.
-        let mut params = unsafe { sys::llama_context_default_params() };
-        params.n_ctx = options.kv_tokens;
-        params.n_batch = options.n_ubatch;
-        params.n_ubatch = options.n_ubatch;
-        params.n_seq_max = options.n_slots + u32::from(options.can_swap);
-        // Room for logits is kept for what a step can output, not for the whole batch: 300 MB at
-        // a vocabulary of 150,000.
-        // llama.cpp wants room for one of each sequence, however few tokens a step may have.
-        params.n_outputs_max = options.n_outputs.min(options.n_ubatch).max(params.n_seq_max);
-        params.n_outputs_max_per_seq = 1;
-        params.n_threads = options.n_threads;
-        // Different counts would make the thread pool be rebuilt between prompt and generation.
-        params.n_threads_batch = options.n_threads;
-        params.flash_attn_type = match options.flash_attention {
-            None => sys::LLAMA_FLASH_ATTN_TYPE_AUTO,
-            Some(true) => sys::LLAMA_FLASH_ATTN_TYPE_ENABLED,
-            Some(false) => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
-        };
-        let kv_type = match options.kv_type {
-            KvType::F16 => sys::GGML_TYPE_F16,
-            KvType::Q8 => sys::GGML_TYPE_Q8_0,
-            KvType::Q4 => sys::GGML_TYPE_Q4_0,
-        };
-        params.type_k = kv_type;
-        params.type_v = kv_type;
-        params.op_offload = options.is_offloaded;
-        params.offload_kqv = options.is_offloaded;
-        params.kv_unified = true;
-        params.swa_full = false;
-        params.no_perf = true;
+        let mut params = context_params(&options);
         params.abort_callback = Some(is_interrupted);
         params.abort_callback_data = Arc::as_ptr(&interrupt).cast_mut().cast();
 
-        // SAFETY: the model is loaded and outlives the context (`_model`), the callback's data is
-        // owned by the same struct and outlives it too.
-        let context = unsafe { sys::llama_init_from_model(raw(&model), params) };
+        // SAFETY: the model is loaded. It and the atomic that the callback reads are owned by the
+        // returned value, whose `Drop` frees the context before they are dropped.
+        let context = unsafe { sys::llama_init_from_model(model_ptr(&model), params) };
         let context = NonNull::new(context)?;
-        // SAFETY: the context was just made.
+        // SAFETY: the context has just been created and not been freed.
         let batch = unsafe { sys::llama_batch_ext_init(context.as_ptr()) };
         let Some(batch) = NonNull::new(batch) else {
-            // SAFETY: made above, used by nobody, and freed once.
+            // SAFETY: created above, unused, and not freed elsewhere, since this returns.
             unsafe { sys::llama_free(context.as_ptr()) };
             return None;
         };
@@ -115,19 +86,15 @@ impl Context {
     }
 
     /// Computes one step.
-    pub(in crate::llama) fn decode(
-        &mut self,
-        batch: &Batch,
-        interrupt: &Interrupt<'_>,
-    ) -> DecodeOutcome {
+    pub(super) fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> DecodeOutcome {
         self.outputs.clear();
         if let Err(reason) = self.fill(batch) {
             return DecodeOutcome::Failed(reason);
         }
         self.interrupt.store(ptr::from_ref(interrupt).cast_mut().cast(), Ordering::Release);
-        // SAFETY: the batch was made for this context and filled with checked entries; it has at
-        // most `n_batch` tokens and `n_outputs_max` outputs, which llama.cpp asserts. The
-        // interrupt lives until the pointer to it is taken back below.
+        // SAFETY: the batch was created for this context, and `fill` has checked its tokens. It has
+        // at most `n_batch` tokens and `n_outputs_max` outputs, which llama.cpp asserts. The
+        // interrupt outlives the call, and the pointer to it is reset below.
         let code = unsafe {
             sys::llama_process(
                 self.context.as_ptr(),
@@ -136,47 +103,54 @@ impl Context {
             )
         };
         if code == 0 {
-            // Cards compute on by themselves, and llama.cpp would wait for them with the first logits: what
-            // a step takes, and that one hangs, has to be seen here.
-            // SAFETY: the context is alive.
+            // GPUs compute asynchronously, and llama.cpp would wait for them only when the first
+            // logits are read. Waiting here makes the time of the step, or a hanging GPU, visible.
+            // SAFETY: the context has not been freed.
             unsafe { sys::llama_synchronize(self.context.as_ptr()) };
         } else {
-            // What llama.cpp still holds is of an earlier step.
+            // The logits that llama.cpp still has are those of an earlier step.
             self.outputs.clear();
         }
         self.interrupt.store(ptr::null_mut(), Ordering::Release);
         match code {
             0 => DecodeOutcome::Done,
             2 => DecodeOutcome::Cancelled,
-            1 => DecodeOutcome::Failed("llama.cpp found no room in the KV cache".to_owned()),
+            1 => DecodeOutcome::Failed("the step does not fit into the KV cache".to_owned()),
             code => {
                 DecodeOutcome::Failed(format!("llama.cpp could not compute the step (code {code})"))
             }
         }
     }
 
-    /// Copies `batch` into llama.cpp's.
+    /// Copies `batch` into llama.cpp's batch.
+    ///
+    /// # Errors
+    /// If the batch exceeds the limits of the context, or contains a token, position or sequence
+    /// that is out of range.
     fn fill(&mut self, batch: &Batch) -> Result<(), String> {
-        let n_outputs = batch.tokens.iter().filter(|entry| entry.output).count();
-        // llama.cpp's `n_batch` is no more than its cells.
+        let n_outputs = batch.tokens.iter().filter(|token| token.output).count();
+        // llama.cpp limits its `n_batch` to the number of cells.
         let n_batch = self.options.n_ubatch.min(self.options.kv_tokens);
         if batch.tokens.is_empty()
             || batch.tokens.len() > n_batch as usize
             || n_outputs > self.options.n_outputs as usize
         {
-            return Err("a step of impossible size was planned".to_owned());
+            return Err("the step has an invalid number of tokens or outputs".to_owned());
         }
         let raw = self.batch.as_ptr();
-        // SAFETY: the batch is ours alone.
+        // SAFETY: the batch is owned by `self` and has not been freed.
         unsafe { sys::llama_batch_ext_clear(raw) };
         for (i, &BatchToken { token, pos, seq, output }) in batch.tokens.iter().enumerate() {
             let is_token = usize::try_from(token).is_ok_and(|id| id < self.n_vocab);
             let pos = i32::try_from(pos).ok().filter(|_| is_token && seq < self.options.n_slots);
             let Some(pos) = pos else {
-                return Err(format!("a step with an impossible entry was planned ({token})"));
+                return Err(format!(
+                    "the step has a token, position or slot out of range ({token})"
+                ));
             };
-            // SAFETY: the batch is ours; token, sequence and index are within its bounds as
-            // checked above, and `pos` lives for the call.
+            // SAFETY: the batch is owned by `self` and has not been freed. Token and sequence were
+            // checked above, the index is the one that the first call returned, and `pos` outlives
+            // the call that reads it.
             let is_added = unsafe {
                 let index = sys::llama_batch_ext_add_token(raw, seq as i32, token);
                 index == i as i32
@@ -184,7 +158,7 @@ impl Context {
                     && sys::llama_batch_ext_set_output_logits(raw, index, output)
             };
             if !is_added {
-                return Err("llama.cpp did not take the step's tokens".to_owned());
+                return Err("llama.cpp did not accept the tokens of the step".to_owned());
             }
             if output {
                 self.outputs.push(i);
@@ -193,152 +167,157 @@ impl Context {
         Ok(())
     }
 
-    /// The logits behind batch entry `index` of the last step, one for each token of the
-    /// vocabulary. They may be changed in place: nobody else reads them.
-    pub(in crate::llama) fn logits(&mut self, index: usize) -> Option<&mut [f32]> {
+    /// The logits for the token that follows batch token `index` of the last step, one per token of
+    /// the vocabulary. `None` if the step did not output them. The caller may change them, since
+    /// nothing else reads them.
+    pub(super) fn logits(&mut self, index: usize) -> Option<&mut [f32]> {
         if !self.outputs.contains(&index) {
             return None;
         }
         let index = i32::try_from(index).ok()?;
-        // SAFETY: the entry was flagged as an output and the step was computed.
+        // SAFETY: the context has not been freed, its last step was computed, and the batch token
+        // was marked as an output of it.
         let row = unsafe { sys::llama_get_logits_ith(self.context.as_ptr(), index) };
         let row = NonNull::new(row)?;
-        // SAFETY: llama.cpp's rows have `n_vocab` floats each and stay valid until the next step,
-        // which needs `&mut self` as this borrow does.
+        // SAFETY: the pointer is to `n_vocab` floats, which stay valid and in place until the next
+        // step. That needs `&mut self`, which the returned slice borrows.
         Some(unsafe { std::slice::from_raw_parts_mut(row.as_ptr(), self.n_vocab) })
     }
 
-    /// Makes `to` hold the first `n` positions of `from`. In the unified cache this copies no
-    /// data, and ids from `n_slots` on may hold sequences, though they cannot be decoded.
-    pub(in crate::llama) fn share(&mut self, from: SeqId, to: SeqId, n: usize) {
+    /// Adds the first `n` positions of `from` to `to`. The unified cache copies no data for this.
+    /// Either sequence may be a cached one, though those cannot be decoded.
+    pub(super) fn share(&mut self, from: SeqId, to: SeqId, n: usize) {
         if let (Some(from), Some(to), Ok(n)) = (self.id(from), self.id(to), i32::try_from(n)) {
-            // SAFETY: the ids are below the cache's 256, which llama.cpp asserts.
+            // SAFETY: the context has not been freed, and both ids are valid (see `id`).
             unsafe { sys::llama_memory_seq_cp(self.memory(), from, to, 0, n) };
         }
     }
 
-    /// Drops the positions of `seq` from `n` on.
-    pub(in crate::llama) fn truncate(&mut self, seq: SeqId, n: usize) {
+    /// Removes the positions of `seq` from `n` on.
+    pub(super) fn truncate(&mut self, seq: SeqId, n: usize) {
         if let (Some(seq), Ok(n)) = (self.id(seq), i32::try_from(n)) {
             self.remove(seq, n);
         }
     }
 
+    /// Removes the positions of llama.cpp's sequence `id` from `from` on.
     fn remove(&mut self, id: i32, from: i32) {
-        // SAFETY: the id is below the cache's 256. A partial removal that the memory cannot
-        // do (recurrent models) is refused and changes nothing; the sequence is not used
-        // again then, see `LlamaCpp::limits`.
+        // SAFETY: the context has not been freed, and the id is valid (see `id`). Recurrent models
+        // refuse a partial removal, which changes nothing; their sequences are not used again then
+        // (see `SequenceReuse::can_share`).
         unsafe { sys::llama_memory_seq_rm(self.memory(), id, from, -1) };
     }
 
-    /// The first position of `seq` that is still held; later than 0 where a sliding window has
-    /// moved on. `None` for an empty sequence.
-    pub(in crate::llama) fn first_position(&self, seq: SeqId) -> Option<usize> {
+    /// The first position of `seq` in the cache, which is greater than 0 if a sliding window has
+    /// moved past the start. `None` if the sequence is empty.
+    pub(super) fn first_position(&self, seq: SeqId) -> Option<usize> {
         let seq = self.id(seq)?;
-        // SAFETY: the id is below the cache's 256.
+        // SAFETY: the context has not been freed, and the id is valid (see `id`).
         let first = unsafe { sys::llama_memory_seq_pos_min(self.memory(), seq) };
         usize::try_from(first).ok()
     }
 
-    /// Bytes of a copy of what `seq` holds; 0 where llama.cpp cannot give it out.
-    pub(in crate::llama) fn swap_size(&mut self, seq: SeqId) -> usize {
-        // To llama.cpp a range without ends is all.
-        self.at_stopover(seq, -1..-1, Self::size_of).unwrap_or(0)
+    /// Bytes that [`Self::swap_out`] would return for all of `seq`; 0 if it cannot be exported.
+    pub(super) fn swap_size(&mut self, seq: SeqId) -> usize {
+        self.with_staged(seq, ALL_POSITIONS, Self::export_size).unwrap_or(0)
     }
 
-    /// A copy of what `seq` holds at `positions`; `None` where llama.cpp cannot give it out. It takes
-    /// some time and memory for each row of each cell range on the way, which without flash attention
-    /// is each number of a cell: 16 times the size of the values, so `positions` should be few.
-    pub(in crate::llama) fn swap_out(
-        &mut self,
-        seq: SeqId,
-        positions: Range<usize>,
-    ) -> Option<Vec<u8>> {
+    /// Exports the state of `seq` at `positions`; `None` if llama.cpp cannot export it.
+    ///
+    /// llama.cpp copies each row of each cell range separately. Without flash attention the values
+    /// are transposed, so a row is a single number, and its overhead is 16 times its size: export
+    /// few positions at a time.
+    pub(super) fn swap_out(&mut self, seq: SeqId, positions: Range<usize>) -> Option<Vec<u8>> {
         let (from, to) = (i32::try_from(positions.start).ok()?, i32::try_from(positions.end).ok()?);
-        self.at_stopover(seq, from..to, Self::copy_out).flatten()
+        self.with_staged(seq, from..to, Self::export).flatten()
     }
 
-    /// Calls `look` with the id of a sequence that llama.cpp gives out and that holds what `seq`
-    /// does at `positions`: it gives out only those that could be decoded, and those as a whole.
-    fn at_stopover<T>(
+    /// Calls `export` with the id of the staging sequence while that shares `positions` of `seq`.
+    /// `None` if there is no staging sequence, or no such `seq`.
+    fn with_staged<T>(
         &mut self,
         seq: SeqId,
         positions: Range<i32>,
-        look: impl FnOnce(&mut Self, i32) -> T,
+        export: impl FnOnce(&mut Self, i32) -> T,
     ) -> Option<T> {
-        let stopover = self.stopover()?;
+        let staging = self.staging()?;
         let id = self.id(seq)?;
-        // SAFETY: the context is alive; both ids are below the cache's 256, and the stopover, which
-        // `id` never is, is empty: it is emptied below whatever happens.
+        // SAFETY: the context has not been freed, and both ids are valid (see `id`). They differ,
+        // and the staging sequence is empty: it is emptied below and in `swap_in`.
         unsafe {
-            sys::llama_memory_seq_cp(self.memory(), id, stopover, positions.start, positions.end);
+            sys::llama_memory_seq_cp(self.memory(), id, staging, positions.start, positions.end);
         };
-        let seen = look(self, stopover);
-        self.remove(stopover, 0);
-        Some(seen)
+        let exported = export(self, staging);
+        self.remove(staging, 0);
+        Some(exported)
     }
 
-    /// The id behind those that can be decoded, which llama.cpp gives out as well.
-    fn stopover(&self) -> Option<i32> {
+    /// llama.cpp's id of the staging sequence: the one after the slots.
+    fn staging(&self) -> Option<i32> {
         i32::try_from(self.options.n_slots).ok().filter(|_| self.options.can_swap)
     }
 
-    /// Bytes of the state of `id`, 0 where there is none.
-    fn size_of(&mut self, id: i32) -> usize {
-        // SAFETY: the context is alive and the id below its `n_seq_max`.
+    /// Bytes of the exported state of `id`; 0 if it cannot be exported.
+    fn export_size(&mut self, id: i32) -> usize {
+        // SAFETY: the context has not been freed, and the id is below its `n_seq_max`.
         unsafe { sys::llama_state_seq_get_size(self.context.as_ptr(), id) }
     }
 
-    fn copy_out(&mut self, id: i32) -> Option<Vec<u8>> {
-        let size = self.size_of(id);
+    fn export(&mut self, id: i32) -> Option<Vec<u8>> {
+        let size = self.export_size(id);
         let mut bytes: Vec<u8> = Vec::new();
         bytes.try_reserve_exact(size).ok()?;
         let (context, to) = (self.context.as_ptr(), bytes.as_mut_ptr());
-        // SAFETY: the context is alive and the id below its `n_seq_max`; the vector has room for
-        // `size` bytes, and llama.cpp writes no more.
+        // SAFETY: the context has not been freed, and the id is below its `n_seq_max`. The vector
+        // has a capacity of `size` bytes, and llama.cpp writes no more than that.
         let n = unsafe { sys::llama_state_seq_get_data(context, to, size, id) };
         if n == 0 || n != size {
             return None;
         }
-        // SAFETY: llama.cpp has written these `n` bytes, and the vector has room for them.
+        // SAFETY: llama.cpp has initialized the first `n` bytes, and `n` is the reserved capacity.
         unsafe { bytes.set_len(n) };
         Some(bytes)
     }
 
-    /// Makes `to`, one of those that can be decoded, hold what [`Self::swap_out`] gave out of a
-    /// context made with the same options, beside what it holds already; false where there is no room.
-    pub(in crate::llama) fn swap_in(&mut self, to: SeqId, bytes: &[u8]) -> bool {
-        let ids = self.id(to).filter(|_| to < self.options.n_slots).zip(self.stopover());
-        let Some((to, stopover)) = ids else { return false };
-        // SAFETY: the context is alive and the id below its `n_seq_max`. The bytes are what it gave
-        // out itself and have not left the process since; llama.cpp reads no more than their length.
+    /// Imports into `to`, which must be a slot's sequence, what [`Self::swap_out`] exported from a
+    /// context with the same options. What `to` already holds stays. Returns false if it does not
+    /// fit into the cache.
+    pub(super) fn swap_in(&mut self, to: SeqId, bytes: &[u8]) -> bool {
+        let ids = self.id(to).filter(|_| to < self.options.n_slots).zip(self.staging());
+        let Some((to, staging)) = ids else { return false };
+        // SAFETY: the context has not been freed, and the id is below its `n_seq_max`. The bytes
+        // are an unchanged export of a context with the same options, so their format is valid,
+        // and llama.cpp reads no more than their length.
         let n = unsafe {
             let (bytes, size) = (bytes.as_ptr(), bytes.len());
-            sys::llama_state_seq_set_data(self.context.as_ptr(), bytes, size, stopover)
+            sys::llama_state_seq_set_data(self.context.as_ptr(), bytes, size, staging)
         };
         if n > 0 {
-            // SAFETY: the context is alive and both ids are below the cache's 256.
-            unsafe { sys::llama_memory_seq_cp(self.memory(), stopover, to, -1, -1) };
+            let Range { start, end } = ALL_POSITIONS;
+            // SAFETY: the context has not been freed, and both ids are valid (see `id`).
+            unsafe { sys::llama_memory_seq_cp(self.memory(), staging, to, start, end) };
         }
-        self.remove(stopover, 0);
+        self.remove(staging, 0);
         n > 0
     }
 
-    /// llama.cpp's id for `seq`: the stopover lies between those that can be decoded and the rest.
+    /// llama.cpp's id of a sequence: the staging sequence is between the slots and the cached
+    /// sequences. The id is valid, that is below [`MAX_SEQUENCES`], which llama.cpp asserts.
     fn id(&self, seq: SeqId) -> Option<i32> {
         let id = if seq < self.options.n_slots { seq } else { seq.checked_add(1)? };
         i32::try_from(id).ok().filter(|_| id < MAX_SEQUENCES)
     }
 
     fn memory(&self) -> sys::llama_memory_t {
-        // SAFETY: the context is alive; the memory lives as long as it does.
+        // SAFETY: the context has not been freed; the memory lives as long as it.
         unsafe { sys::llama_get_memory(self.context.as_ptr()) }
     }
 }
 
 impl Drop for Context {
     fn drop(&mut self) {
-        // SAFETY: both were made by `new` and are freed once, the batch before its context.
+        // SAFETY: `new` created both, only this frees them, and the batch is freed before the
+        // context that it was created for.
         unsafe {
             sys::llama_batch_ext_free(self.batch.as_ptr());
             sys::llama_free(self.context.as_ptr());
@@ -346,26 +325,61 @@ impl Drop for Context {
     }
 }
 
-/// The pointer inside a model.
-pub(in crate::llama) fn raw(model: &LlamaModel) -> *mut sys::llama_model {
-    const { assert!(size_of::<LlamaModel>() == size_of::<*mut sys::llama_model>()) };
-    // SAFETY: `LlamaModel` is `repr(transparent)` over a non-null pointer to the model.
-    unsafe { *ptr::from_ref(model).cast::<*mut sys::llama_model>() }
+/// To llama.cpp this range means all positions.
+const ALL_POSITIONS: Range<i32> = -1..-1;
+
+/// Number of sequence ids in the unified cache (`LLAMA_MAX_SEQ` in `llama-cparams.h`).
+const MAX_SEQUENCES: u32 = 256;
+
+/// Number of ids for cached sequences: those left by `n_slots` slots and the staging sequence.
+pub(in crate::llama) fn n_cache_seqs(n_slots: u32) -> u32 {
+    MAX_SEQUENCES.saturating_sub(n_slots + 1)
 }
 
+/// llama.cpp's parameters for a context, without the abort callback.
+fn context_params(options: &ContextOptions) -> sys::llama_context_params {
+    // SAFETY: the function has no precondition and returns a struct by value.
+    let mut params = unsafe { sys::llama_context_default_params() };
+    params.n_ctx = options.kv_tokens;
+    params.n_batch = options.n_ubatch;
+    params.n_ubatch = options.n_ubatch;
+    params.n_seq_max = options.n_slots + u32::from(options.can_swap);
+    // Limits the buffer for logits to the outputs of a step instead of the whole batch (ADR-0002).
+    // llama.cpp requires one output per sequence, even if a step has fewer tokens.
+    params.n_outputs_max = options.n_outputs.min(options.n_ubatch).max(params.n_seq_max);
+    params.n_outputs_max_per_seq = 1;
+    params.n_threads = options.n_threads;
+    // If the numbers differed, the thread pool would be rebuilt between prefill and decode.
+    params.n_threads_batch = options.n_threads;
+    params.flash_attn_type = match options.flash_attention {
+        None => sys::LLAMA_FLASH_ATTN_TYPE_AUTO,
+        Some(true) => sys::LLAMA_FLASH_ATTN_TYPE_ENABLED,
+        Some(false) => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
+    };
+    let kv_type = match options.kv_type {
+        KvType::F16 => sys::GGML_TYPE_F16,
+        KvType::Q8 => sys::GGML_TYPE_Q8_0,
+        KvType::Q4 => sys::GGML_TYPE_Q4_0,
+    };
+    params.type_k = kv_type;
+    params.type_v = kv_type;
+    params.op_offload = options.is_offloaded;
+    params.offload_kqv = options.is_offloaded;
+    params.kv_unified = true;
+    params.swa_full = false;
+    params.no_perf = true;
+    params
+}
+
+/// The abort callback.
+///
 /// # Safety
-/// `data` must point to the context's `interrupt`.
+/// `data` must point to the [`Context`]'s `interrupt`.
 unsafe extern "C" fn is_interrupted(data: *mut c_void) -> bool {
-    // SAFETY: llama.cpp passes the pointer given with the callback, to an atomic that outlives
-    // the context.
+    // SAFETY: by the caller's contract `data` points to the atomic, which the `Context` keeps alive
+    // until it has freed the llama.cpp context that calls this.
     let interrupt = unsafe { &*data.cast::<AtomicPtr<c_void>>() }.load(Ordering::Acquire);
-    // SAFETY: set by `decode` to an interrupt that lives for the call, null otherwise.
+    // SAFETY: the pointer is null between steps. During a step it is to the interrupt that `decode`
+    // borrows for the whole step.
     unsafe { interrupt.cast::<Interrupt<'_>>().as_ref() }.is_some_and(Interrupt::is_due)
-}
-
-/// The version of the linked llama.cpp.
-pub(in crate::llama) fn llama_version() -> String {
-    // SAFETY: returns a static C string.
-    let version = unsafe { CStr::from_ptr(sys::llama_version()) };
-    version.to_string_lossy().into_owned()
 }

@@ -1,80 +1,29 @@
-//! The engine's model on llama.cpp.
+//! The engine's model, implemented with llama.cpp.
 
 use std::ops::Range;
 use std::sync::Arc;
-
-use llama_cpp_2::model::LlamaModel;
-use llama_cpp_sys_2 as sys;
 
 use crate::domain::{Params, Token};
 use crate::engine::{
     Batch, DecodeOutcome, DraftRequest, Interrupt, Limits, Model, Sampled, SeqId, Vocabulary,
 };
-
-use super::context::{self, Context};
-use super::draft::DraftModel;
-use super::sampling::Sampler;
-use crate::llama::load::{Options, PageWork};
+use crate::llama::load::PageWorker;
 use crate::llama::vocabulary::LlamaVocabulary;
 
-/// A loaded model and its context.
+use super::context::Context;
+use super::draft::DraftModel;
+use super::reuse::SequenceReuse;
+use super::sampling::Sampler;
+
+/// A loaded model with its context, its vocabulary, and its draft model if it has one.
 pub struct LlamaCpp {
     context: Context,
     draft: Option<DraftModel>,
     vocabulary: Arc<LlamaVocabulary>,
     limits: Limits,
-    /// Length of the sliding attention window; 0 where every layer sees everything.
-    window: usize,
-    cacheable_tokens: usize,
-    max_sequences: Option<usize>,
-    /// Moves it all into huge pages while it is used already.
-    _enlarging: PageWork,
-}
-
-/// What can become of finished sequences.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::llama) struct Retention {
-    /// Whether they can be kept, and shared in part.
-    is_shared: bool,
-    /// Length of the sliding attention window; 0 where every layer sees everything.
-    window: usize,
-    /// Whether layers with a window have cells for those of the slots only.
-    has_few_cells: bool,
-    /// Whether the processor computes attention.
-    is_on_cpu: bool,
-}
-
-impl Retention {
-    pub(in crate::llama) fn of(
-        model: &LlamaModel,
-        has_few_cells: bool,
-        is_offloaded: bool,
-    ) -> Self {
-        // SAFETY: the model is loaded; the function only looks at it.
-        let window = unsafe { sys::llama_model_n_swa(context::raw(model)) };
-        Self {
-            // A recurrent state is one lump that holds all or nothing, so it cannot be shared in
-            // part or cut back; such sequences are never kept.
-            is_shared: !model.is_recurrent() && !model.is_hybrid(),
-            window: usize::try_from(window).unwrap_or(0),
-            has_few_cells,
-            is_on_cpu: !is_offloaded,
-        }
-    }
-
-    /// llama.cpp gives out no more of a windowed layer than its window, and a request that branches
-    /// off a few tokens before its end, as the next turn of a chat may, could use none of it.
-    pub(in crate::llama) fn can_swap(self) -> bool {
-        self.is_shared && self.window == 0
-    }
-
-    /// How many of the cache's tokens may stay while others run. A processor looks at every cell of
-    /// the cache for every token, also at those of others, which it only skips: behind 15,000 kept
-    /// tokens it reads a prompt of 4,096 in twice the time. From 512 cells on it gives each thread a
-    /// part of the cells besides, and one that has little but skipped ones waits for the others.
-    fn tokens_beside_others(self, kv_tokens: usize) -> usize {
-        if self.is_on_cpu && self.can_swap() { 0 } else { kv_tokens }
-    }
+    reuse: SequenceReuse,
+    /// Collapses the memory of the model into huge pages while it is already in use.
+    _collapsing: PageWorker,
 }
 
 impl LlamaCpp {
@@ -82,31 +31,10 @@ impl LlamaCpp {
         context: Context,
         draft: Option<DraftModel>,
         vocabulary: Arc<LlamaVocabulary>,
-        options: Options,
-        retention: Retention,
+        limits: Limits,
+        reuse: SequenceReuse,
     ) -> Self {
-        let Retention { is_shared, window, .. } = retention;
-        let kv_tokens = options.kv_tokens as usize;
-        Self {
-            context,
-            draft,
-            vocabulary,
-            limits: Limits {
-                n_batch: options.ubatch as usize,
-                n_slots: options.parallel as usize,
-                n_cache_seqs: if is_shared {
-                    context::n_cache_seqs(options.parallel) as usize
-                } else {
-                    0
-                },
-                kv_tokens,
-                n_draft: if is_shared { options.guesses as usize } else { 0 },
-            },
-            window,
-            cacheable_tokens: retention.tokens_beside_others(kv_tokens),
-            max_sequences: retention.has_few_cells.then_some(options.parallel as usize),
-            _enlarging: PageWork::enlarge(),
-        }
+        Self { context, draft, vocabulary, limits, reuse, _collapsing: PageWorker::collapse() }
     }
 }
 
@@ -118,11 +46,11 @@ impl Model for LlamaCpp {
     }
 
     fn cacheable_tokens(&self) -> usize {
-        self.cacheable_tokens
+        self.reuse.cacheable_tokens(self.limits.kv_tokens)
     }
 
     fn max_sequences(&self) -> Option<usize> {
-        self.max_sequences
+        self.reuse.max_sequences(self.limits.n_slots)
     }
 
     fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> DecodeOutcome {
@@ -130,7 +58,7 @@ impl Model for LlamaCpp {
     }
 
     fn draft_tokens(&self) -> Option<usize> {
-        self.draft.as_ref().and_then(DraftModel::n_shared)
+        self.draft.as_ref().and_then(DraftModel::draft_tokens)
     }
 
     fn draft(&mut self, wanted: &[DraftRequest<'_>], interrupt: &Interrupt<'_>) -> Vec<Vec<Token>> {
@@ -154,10 +82,11 @@ impl Model for LlamaCpp {
         if self.limits.n_cache_seqs == 0 {
             return 0;
         }
-        // A layer with a window needs the last `window` positions before the next one.
-        let needed = n.saturating_sub(self.window);
+        let window = self.reuse.window();
+        // The token at position `n` attends to the last `window` positions before it.
+        let first_needed = n.saturating_sub(window);
         match self.context.first_position(seq) {
-            Some(first) if self.window == 0 || first <= needed => n,
+            Some(first) if window == 0 || first <= first_needed => n,
             _ => 0,
         }
     }

@@ -1,99 +1,65 @@
-//! What stays of a file that is mapped while its weights are copied.
+//! Loads from a mapped file without depending on the file afterwards.
 //!
-//! Where ggml computes most weights from copies in another order, they are made fastest from a mapped
-//! file. Reading it, llama.cpp takes a new buffer for each tensor and fills that byte by byte first
-//! (`load_all_data`), which takes a quarter of a start (`docs/ARCHITECTURE.md`). But a mapping that is kept
-//! has its price: pages that nobody needs again count as memory of the process, those that are computed
-//! from stay small, and whoever shortens the file kills the process. So pages of the mapping are given
-//! back while the load goes on, a thread reads what is computed in place into memory of the process's
-//! own, and in the end this takes the place of the mapping.
+//! If ggml repacks most weights, loading from a mapped file is fastest (ADR-0015): when llama.cpp
+//! reads a file instead, it allocates a buffer per tensor and first fills it byte by byte
+//! (`load_all_data`). But a mapping that stays has a price: pages that are no longer needed count
+//! as memory of the process, the weights that are computed from it cannot use huge pages, and a
+//! file that is truncated kills the process.
 //!
-//! Only Linux can put memory in the place of a mapping. Where the mapping of a file cannot be found, the
-//! file is read after all. What lies between the parts in place stays mapped, and nobody looks at it.
+//! So the mapping is replaced. [`InPlaceRanges`] are the parts of the file whose weights are not
+//! repacked, which are computed from in place. While llama.cpp loads, a [`MappingReplacer`]
+//! releases the pages of the mapping that were used, and a thread reads the in-place ranges into
+//! private memory. At the end this memory takes the place of the mapping, found by
+//! [`memory_regions`], at the same addresses. The rest of the mapping stays, but nothing reads it.
+//!
+//! Only Linux can do this. If the mapping of a file is not found, the file is read after all.
 
-use std::ops::Range;
-use std::path::{Path, PathBuf};
-
-use crate::llama::gguf::Tensor;
-
-/// The part of a model's file that is computed from where it lies.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::llama) struct InPlace {
-    pub(in crate::llama) path: PathBuf,
-    /// Bytes of the file, without gaps smaller than [`NEGLIGIBLE_GAP`].
-    pub(in crate::llama) ranges: Vec<Range<u64>>,
-}
-
-/// Whether what is in place can be moved out of a mapping. Not where address space is limited (`ulimit -v`),
-/// of which the rest of a mapping takes as much as before.
+mod ranges;
 #[cfg(target_os = "linux")]
-pub(in crate::llama) fn can_move() -> bool {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: it writes the struct and nothing else.
-    let result = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
-    result == 0 && limit.rlim_cur == libc::RLIM_INFINITY
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(in crate::llama) fn can_move() -> bool {
-    false
-}
-
-/// What lies between two tensors for alignment is not worth a range of its own.
-const NEGLIGIBLE_GAP: u64 = 4096;
-
-impl InPlace {
-    /// Of those tensors in the file at `path`.
-    pub(in crate::llama) fn of<'a>(path: &Path, tensors: impl Iterator<Item = &'a Tensor>) -> Self {
-        let mut all: Vec<Range<u64>> = tensors
-            .filter(|tensor| !tensor.is_only_copied())
-            .map(|tensor| tensor.at..tensor.at.saturating_add(tensor.bytes.unwrap_or(0)))
-            .collect();
-        all.sort_by_key(|range| range.start);
-        let mut ranges: Vec<Range<u64>> = Vec::new();
-        for range in all {
-            match ranges.last_mut() {
-                Some(last) if range.start < last.end.saturating_add(NEGLIGIBLE_GAP) => {
-                    last.end = last.end.max(range.end);
-                }
-                _ => ranges.push(range),
-            }
-        }
-        Self { path: path.to_owned(), ranges }
-    }
-
-    /// Bytes between the ranges. llama.cpp counts them to what is mapped, from the first weight in place
-    /// to the last.
-    pub(in crate::llama) fn gaps(&self) -> u64 {
-        let pairs = self.ranges.windows(2);
-        pairs.map(|pair| pair[1].start - pair[0].end).sum()
-    }
-}
-
-#[cfg(target_os = "linux")]
-pub(super) mod regions;
+mod regions;
 #[cfg(target_os = "linux")]
 mod replace;
 
 #[cfg(not(target_os = "linux"))]
 mod replace {
-    /// Moves nothing.
-    pub(in crate::llama) struct Moving;
+    //! A replacer that never starts.
 
-    impl Moving {
-        pub(in crate::llama) fn start(_: &[super::InPlace]) -> Option<Self> {
+    pub(in crate::llama::load) struct MappingReplacer;
+
+    impl MappingReplacer {
+        pub(in crate::llama::load) fn start(_: &[super::InPlaceRanges]) -> Option<Self> {
             None
         }
 
-        pub(in crate::llama) fn advance(&mut self, _: f32) {}
+        pub(in crate::llama::load) fn advance(&mut self, _: f32) {}
 
-        pub(in crate::llama) fn finish(self, _: impl FnMut() -> bool) -> Option<u64> {
+        pub(in crate::llama::load) fn finish(self, _: impl FnMut() -> bool) -> Option<u64> {
             Some(0)
         }
     }
 }
 
-pub(in crate::llama) use self::replace::Moving;
-
 #[cfg(test)]
 mod tests;
+
+pub(in crate::llama) use self::ranges::InPlaceRanges;
+#[cfg(all(test, target_os = "linux"))]
+pub(super) use self::regions::parse_region;
+#[cfg(target_os = "linux")]
+pub(super) use self::regions::{MemoryRegion, memory_regions};
+pub(super) use self::replace::MappingReplacer;
+
+/// Whether mappings can be replaced. Not if the address space is limited (`ulimit -v`): the rest of
+/// a mapping keeps its addresses.
+#[cfg(target_os = "linux")]
+pub(in crate::llama) fn can_replace_mappings() -> bool {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is valid for the one struct that the call writes.
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
+    result == 0 && limit.rlim_cur == libc::RLIM_INFINITY
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(in crate::llama) fn can_replace_mappings() -> bool {
+    false
+}

@@ -1,7 +1,8 @@
-//! Memory that takes the place of a mapping, on Linux.
+//! Replaces the mapping of a file by private memory with the same contents, on Linux.
 
 use std::ffi::c_void;
 use std::fs::{self, File};
+use std::mem;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::ptr;
@@ -11,216 +12,174 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::InPlace;
-use super::regions::{self as maps, FileId, Mapping};
+use super::ranges::InPlaceRanges;
+use super::regions::{FileId, MemoryRegion, memory_regions};
 
-/// Pages are given back when so large a part of the model has been loaded since the last time: as much
-/// lies there twice.
-const GIVEN_BACK_AT_ONCE: f32 = 1.0 / 64.0;
-
-/// Bytes that are read at once; none more after a load that was given up.
-const PIECE: usize = 2 << 20;
-
-/// How often it is asked whether to go on, while the reader is waited for.
-const PATIENCE: Duration = Duration::from_millis(50);
-
-/// Moves what is in place out of the mapping of a load that has begun.
-pub(in crate::llama) struct Moving {
-    mapped: Vec<FileId>,
+/// Replaces the in-place ranges of mapped files during a load. Dropping it stops its thread and
+/// leaves the mappings as they are.
+pub(in crate::llama::load) struct MappingReplacer {
+    /// The mapped files.
+    files: Vec<FileId>,
+    /// Number of ranges to replace.
     n_ranges: usize,
-    /// See [`InPlace::gaps`], of all files.
-    gaps: u64,
-    is_over: Arc<AtomicBool>,
-    pieces: Receiver<Vec<Piece>>,
+    /// Bytes between the ranges, see [`InPlaceRanges::gaps`].
+    gap_bytes: u64,
+    is_stopped: Arc<AtomicBool>,
+    /// Receives the replacements once, when all ranges have been read.
+    replacements: Receiver<Vec<Replacement>>,
     reader: Option<JoinHandle<()>>,
-    given_back_at: f32,
+    /// The fraction of the load at which pages were last released.
+    released_at: f32,
 }
 
-/// A file and the parts of it that are to be read.
-struct WeightSource {
+impl MappingReplacer {
+    /// Starts to read the ranges. Must be called after llama.cpp has mapped the files. `None` if
+    /// the mapping of one of them is not found.
+    pub(in crate::llama::load) fn start(in_place: &[InPlaceRanges]) -> Option<Self> {
+        let mapped = in_place.iter().map(MappedFile::find).collect::<Option<Vec<_>>>()?;
+        let files = mapped.iter().map(|file| file.id.clone()).collect();
+        let n_ranges = mapped.iter().map(|file| file.ranges.len()).sum();
+        let gap_bytes = in_place.iter().map(InPlaceRanges::gaps).sum();
+        let is_stopped = Arc::new(AtomicBool::new(false));
+        let for_thread = is_stopped.clone();
+        let (sender, replacements) = mpsc::sync_channel(1);
+        let read = move || {
+            let read = mapped.iter().flat_map(|file| file.read(&for_thread)).collect();
+            // Fails if the load was stopped and the receiver is gone.
+            let _ = sender.send(read);
+        };
+        // If the thread cannot be started, the weights stay in the mapping.
+        let reader = thread::Builder::new().name("in-place".to_owned()).spawn(read).ok();
+        let replacer =
+            Self { files, n_ranges, gap_bytes, is_stopped, replacements, reader, released_at: 0.0 };
+        // Mapping has populated the whole file, and little of it has been used so far.
+        replacer.release_pages();
+        Some(replacer)
+    }
+
+    /// Releases the pages of the mappings if enough of the model was loaded since the last time.
+    /// `fraction` is the loaded part, from 0 to 1.
+    pub(in crate::llama::load) fn advance(&mut self, fraction: f32) {
+        if fraction >= self.released_at + RELEASE_INTERVAL {
+            self.released_at = fraction;
+            self.release_pages();
+        }
+    }
+
+    /// Waits for the reader and replaces the mappings of the ranges. Returns the number of bytes
+    /// between the ranges, which are released; `None` if `keep_waiting` returned false. Nothing
+    /// else may access the mappings during this call.
+    pub(in crate::llama::load) fn finish(
+        self,
+        mut keep_waiting: impl FnMut() -> bool,
+    ) -> Option<u64> {
+        let replacements = loop {
+            match self.replacements.recv_timeout(STOP_CHECK_INTERVAL) {
+                Ok(replacements) => break replacements,
+                Err(RecvTimeoutError::Timeout) if keep_waiting() => {}
+                Err(RecvTimeoutError::Timeout) => return None,
+                // The reader did not start, or it panicked, which the panic hook has reported. All
+                // weights stay in the mapping.
+                Err(RecvTimeoutError::Disconnected) => break Vec::new(),
+            }
+        };
+        let mappings = self.mappings();
+        let n_replaced = replacements.into_iter().filter_map(|new| new.replace(&mappings)).count();
+        self.release_pages();
+        tracing::debug!(
+            "{n_replaced} of {} ranges of the mapped files were replaced by private memory, \
+             {:.2} MiB between them were released",
+            self.n_ranges,
+            self.gap_bytes as f64 / f64::from(1 << 20)
+        );
+        if n_replaced < self.n_ranges {
+            tracing::warn!(
+                "some weights are still computed from the model file: do not change the file"
+            );
+        }
+        Some(self.gap_bytes)
+    }
+
+    /// Releases the pages of the mappings. They are read from the file again when accessed.
+    fn release_pages(&self) {
+        for mapping in self.mappings() {
+            let Range { start, end } = mapping.addresses;
+            // SAFETY: the addresses are a read-only shared mapping of a file, which has the same
+            // contents when its pages are accessed again. It is still mapped, since only llama.cpp
+            // unmaps it, on this thread.
+            unsafe { libc::madvise(start as *mut c_void, end - start, libc::MADV_DONTNEED) };
+        }
+    }
+
+    fn mappings(&self) -> Vec<MemoryRegion> {
+        shared_mappings(|mapping| self.files.contains(&mapping.file))
+    }
+}
+
+impl Drop for MappingReplacer {
+    fn drop(&mut self) {
+        self.is_stopped.store(true, Ordering::Relaxed);
+        let _ = self.reader.take().map(JoinHandle::join);
+    }
+}
+
+/// Pages are released each time this fraction of the model was loaded. Until then it is in memory
+/// twice.
+const RELEASE_INTERVAL: f32 = 1.0 / 64.0;
+
+/// How often the load checks whether to stop while it waits for the reader.
+const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// A mapped file and the ranges of it to read.
+struct MappedFile {
     file: File,
     id: FileId,
     ranges: Vec<Range<u64>>,
 }
 
-/// What takes the place of a part of a mapping.
-struct Piece {
-    id: FileId,
-    /// Where in the file it begins: at a page.
-    from: u64,
-    memory: Memory,
-}
-
-impl Moving {
-    /// Begins to read. To be called when llama.cpp has mapped the files; `None` where these mappings
-    /// cannot be found.
-    pub(in crate::llama) fn start(files: &[InPlace]) -> Option<Self> {
-        let sources = files.iter().map(WeightSource::of).collect::<Option<Vec<_>>>()?;
-        let mapped = sources.iter().map(|source| source.id.clone()).collect();
-        let n_ranges = sources.iter().map(|source| source.ranges.len()).sum();
-        let gaps = files.iter().map(InPlace::gaps).sum();
-        let is_over = Arc::new(AtomicBool::new(false));
-        let for_thread = is_over.clone();
-        let (sender, pieces) = mpsc::sync_channel(1);
-        let work = move || {
-            let read = sources.iter().flat_map(|source| source.read(&for_thread)).collect();
-            // Nobody waits for it where the load was given up.
-            let _ = sender.send(read);
-        };
-        // Without a thread the weights stay where they are.
-        let reader = thread::Builder::new().name("in-place".to_owned()).spawn(work).ok();
-        let moving = Self { mapped, n_ranges, gaps, is_over, pieces, reader, given_back_at: 0.0 };
-        // All of the file is there at once, and little of it has been needed so far.
-        moving.give_back();
-        Some(moving)
-    }
-
-    /// Gives back pages that have been copied, where so large a part of the model is loaded.
-    pub(in crate::llama) fn advance(&mut self, fraction: f32) {
-        if fraction >= self.given_back_at + GIVEN_BACK_AT_ONCE {
-            self.given_back_at = fraction;
-            self.give_back();
-        }
-    }
-
-    /// Puts what was read in the place of the mapping; the bytes between these places that were given
-    /// back. `None` if it shall not `go_on`. Nobody may compute meanwhile.
-    pub(in crate::llama) fn finish(self, mut go_on: impl FnMut() -> bool) -> Option<u64> {
-        let pieces = loop {
-            match self.pieces.recv_timeout(PATIENCE) {
-                Ok(pieces) => break pieces,
-                Err(RecvTimeoutError::Timeout) if go_on() => {}
-                Err(RecvTimeoutError::Timeout) => return None,
-                // A panic there has been reported, and left everything in its place.
-                Err(RecvTimeoutError::Disconnected) => break Vec::new(),
-            }
-        };
-        let mappings = self.mappings();
-        let moved = pieces.into_iter().filter_map(|piece| piece.replace(&mappings)).count();
-        self.give_back();
-        tracing::debug!(
-            "{moved} of {} parts of the mapped files are in memory of their own, {:.2} MiB between \
-             them are given back",
-            self.n_ranges,
-            self.gaps as f64 / f64::from(1 << 20)
-        );
-        if moved < self.n_ranges {
-            tracing::warn!("some weights are still computed from the model's file: leave it there");
-        }
-        Some(self.gaps)
-    }
-
-    fn give_back(&self) {
-        for mapping in self.mappings() {
-            let Range { start, end } = mapping.addresses;
-            // SAFETY: it is a shared mapping of a file that cannot be written through it, which has the
-            // same contents when it is touched again; llama.cpp unmaps it on this thread alone.
-            unsafe { libc::madvise(start as *mut c_void, end - start, libc::MADV_DONTNEED) };
-        }
-    }
-
-    fn mappings(&self) -> Vec<Mapping> {
-        mappings(|mapping| self.mapped.contains(&mapping.id))
-    }
-}
-
-impl Drop for Moving {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        let _ = self.reader.take().map(JoinHandle::join);
-    }
-}
-
-/// Memory of the process, unmapped with this.
-struct Memory {
-    start: *mut c_void,
-    len: usize,
-}
-
-// SAFETY: nobody else knows the address, and memory belongs to no thread.
-unsafe impl Send for Memory {}
-
-impl Memory {
-    fn new(len: usize) -> Option<Self> {
-        let rights = libc::PROT_READ | libc::PROT_WRITE;
-        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        // SAFETY: new memory, wherever the system likes.
-        let start = unsafe { libc::mmap(ptr::null_mut(), len, rights, kind, -1, 0) };
-        (start != libc::MAP_FAILED).then_some(Self { start, len })
-    }
-
-    fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: `len` bytes that can be written, zeros at first, and borrowed like `self`.
-        unsafe { std::slice::from_raw_parts_mut(self.start.cast(), self.len) }
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: mapped by `new`, and nobody else knows the address.
-        unsafe { libc::munmap(self.start, self.len) };
-    }
-}
-
-impl Piece {
-    /// Takes the place of its part of the file's mapping, where there is one.
-    fn replace(self, mappings: &[Mapping]) -> Option<()> {
-        let to = mappings.iter().find_map(|mapping| {
-            let at = usize::try_from(self.from.checked_sub(mapping.offset)?).ok()?;
-            let start = mapping.addresses.start.checked_add(at)?;
-            let is_inside = start.checked_add(self.memory.len)? <= mapping.addresses.end;
-            (mapping.id == self.id && is_inside).then_some(start)
-        })?;
-        let Memory { start, len } = self.memory;
-        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
-        // SAFETY: what lies at `to` is a part of the file's mapping, of `len` bytes, and has the
-        // same contents; it may be written where the other may not, and whoever unmaps the
-        // mapping unmaps this.
-        let moved = unsafe { libc::mremap(start, len, len, flags, to as *mut c_void) };
-        if moved == libc::MAP_FAILED {
-            return None;
-        }
-        std::mem::forget(self.memory);
-        Some(())
-    }
-}
-
-impl WeightSource {
-    /// Of a file that is mapped.
-    fn of(in_place: &InPlace) -> Option<Self> {
-        // Opened before it is looked for: as long as the mapping has this name, it is of this file.
+impl MappedFile {
+    /// Opens the file and finds its mapping; `None` if either fails.
+    fn find(in_place: &InPlaceRanges) -> Option<Self> {
+        // The file is opened before its mapping is searched: if the mapping then still has this
+        // path, it maps the opened file, even if the path was renamed in between.
         let path = fs::canonicalize(&in_place.path).ok()?;
         let file = File::open(&path).ok()?;
-        let mapping = mappings(|mapping| mapping.path == path).pop()?;
-        Some(Self { file, id: mapping.id, ranges: in_place.ranges.clone() })
+        let mapping = shared_mappings(|mapping| mapping.path == path).pop()?;
+        Some(Self { file, id: mapping.file, ranges: in_place.ranges.clone() })
     }
 
-    /// Reads the ranges; those that cannot be read are left out.
-    fn read(&self, is_over: &AtomicBool) -> Vec<Piece> {
+    /// Reads the ranges, extended to whole pages, into private memory. Skips ranges that cannot be
+    /// read.
+    fn read(&self, is_stopped: &AtomicBool) -> Vec<Replacement> {
         let Some(page) = page_size() else { return Vec::new() };
-        let piece = |range: &Range<u64>| {
-            let from = range.start / page * page;
-            let len = range.end.next_multiple_of(page) - from;
-            let mut memory = Memory::new(usize::try_from(len).ok()?)?;
-            let mut at = from;
-            for chunk in memory.bytes().chunks_mut(PIECE) {
-                if is_over.load(Ordering::Relaxed) {
+        let read_range = |range: &Range<u64>| {
+            let offset = range.start / page * page;
+            let len = range.end.next_multiple_of(page) - offset;
+            let mut memory = PrivateMemory::allocate(usize::try_from(len).ok()?)?;
+            let mut end = offset;
+            for chunk in memory.bytes().chunks_mut(READ_CHUNK) {
+                if is_stopped.load(Ordering::Relaxed) {
                     return None;
                 }
-                at += fill(chunk, &self.file, at)?;
+                end += read_available(&self.file, end, chunk)?;
             }
-            // The last page may end behind the file. A file that has become shorter is left as it is.
-            (at >= range.end).then(|| Piece { id: self.id.clone(), from, memory })
+            // The last page may end after the file does. If the range itself is not complete, the
+            // file has become shorter, and the mapping is not replaced.
+            (end >= range.end).then(|| Replacement { file: self.id.clone(), offset, memory })
         };
-        self.ranges.iter().filter_map(piece).collect()
+        self.ranges.iter().filter_map(read_range).collect()
     }
 }
 
-/// Reads as much as there is; how much that was.
-fn fill(chunk: &mut [u8], source: &File, at: u64) -> Option<u64> {
+/// Bytes that are read between two checks of the stop flag.
+const READ_CHUNK: usize = 2 << 20;
+
+/// Fills `chunk` from `offset` of the file, as far as the file goes. Returns the number of bytes
+/// read; `None` on an error.
+fn read_available(file: &File, offset: u64, chunk: &mut [u8]) -> Option<u64> {
     let mut n = 0;
     while n < chunk.len() {
-        match source.read_at(&mut chunk[n..], at + n as u64).ok()? {
+        match file.read_at(&mut chunk[n..], offset + n as u64).ok()? {
             0 => break,
             more => n += more,
         }
@@ -228,13 +187,83 @@ fn fill(chunk: &mut [u8], source: &File, at: u64) -> Option<u64> {
     Some(n as u64)
 }
 
+/// The contents of a range of a file in private memory, to replace the mapping of that range.
+struct Replacement {
+    file: FileId,
+    /// The offset of the range in the file, a multiple of the page size.
+    offset: u64,
+    memory: PrivateMemory,
+}
+
+impl Replacement {
+    /// Moves the memory to the addresses of its range; `None` if no mapping contains the range.
+    fn replace(self, mappings: &[MemoryRegion]) -> Option<()> {
+        let target = mappings.iter().find_map(|mapping| {
+            let offset = usize::try_from(self.offset.checked_sub(mapping.offset)?).ok()?;
+            let start = mapping.addresses.start.checked_add(offset)?;
+            let is_inside = start.checked_add(self.memory.len)? <= mapping.addresses.end;
+            (mapping.file == self.file && is_inside).then_some(start)
+        })?;
+        let PrivateMemory { start, len } = self.memory;
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+        // SAFETY: `start` and `len` are a whole mapping that this value owns. The `len` bytes at
+        // `target` are inside the mapping of the file and have the same contents, and nothing
+        // accesses them now (see `MappingReplacer::finish`), so later readers see no change. The
+        // new memory permits all accesses that the mapping did, and llama.cpp's `munmap` of the
+        // file's mapping unmaps it.
+        let moved = unsafe { libc::mremap(start, len, len, flags, target as *mut c_void) };
+        if moved == libc::MAP_FAILED {
+            return None;
+        }
+        // The memory is now part of llama.cpp's mapping.
+        mem::forget(self.memory);
+        Some(())
+    }
+}
+
+/// Private anonymous memory, unmapped on drop.
+struct PrivateMemory {
+    start: *mut c_void,
+    len: usize,
+}
+
+// SAFETY: the value is the only owner of the memory, which is not bound to a thread.
+unsafe impl Send for PrivateMemory {}
+
+impl PrivateMemory {
+    /// Allocates `len` bytes, which are zero.
+    fn allocate(len: usize) -> Option<Self> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: without `MAP_FIXED` the system chooses unused addresses, so that no existing
+        // mapping is affected.
+        let start = unsafe { libc::mmap(ptr::null_mut(), len, protection, flags, -1, 0) };
+        (start != libc::MAP_FAILED).then_some(Self { start, len })
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: `allocate` has mapped `len` readable and writable bytes at `start`, which are
+        // initialized to zero. The slice borrows `self`, the only owner, mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.start.cast(), self.len) }
+    }
+}
+
+impl Drop for PrivateMemory {
+    fn drop(&mut self) {
+        // SAFETY: `allocate` has mapped these bytes, this value is their only owner, and no slice
+        // of them is borrowed.
+        unsafe { libc::munmap(self.start, self.len) };
+    }
+}
+
 fn page_size() -> Option<u64> {
-    // SAFETY: it only says a number.
+    // SAFETY: the function has no precondition and returns a number.
     u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok().filter(|&size| size > 0)
 }
 
-/// Where files are mapped as llama.cpp maps them.
-fn mappings(mut is_wanted: impl FnMut(&Mapping) -> bool) -> Vec<Mapping> {
-    let all = maps::mappings().into_iter();
-    all.filter(|mapping| mapping.rights == "r--s" && is_wanted(mapping)).collect()
+/// The regions that satisfy `is_wanted` among those mapped as llama.cpp maps files: read-only and
+/// shared.
+fn shared_mappings(mut is_wanted: impl FnMut(&MemoryRegion) -> bool) -> Vec<MemoryRegion> {
+    let regions = memory_regions().into_iter();
+    regions.filter(|region| region.permissions == "r--s" && is_wanted(region)).collect()
 }

@@ -144,7 +144,8 @@ proptest! {
             array.apply_sampler(&mut theirs);
             let expected = array.selected_token().unwrap();
             theirs.accept(expected);
-            let drawn = ours.draw(&mut row.clone(), |token| ScriptedVocabulary.piece(token)).unwrap();
+            let piece = |token| ScriptedVocabulary.piece(token);
+            let drawn = ours.draw(&mut row.clone(), piece).unwrap();
             if drawn.token != expected.0 {
                 // Sums are rounded, so a random number near the border of two candidates may select
                 // either. The texts differ from here on, so the case ends.
