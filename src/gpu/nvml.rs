@@ -106,11 +106,7 @@ impl MonitoredGpu {
             let index = self.identity.index;
             // An empty UUID could not be read earlier, so it does not indicate a different GPU.
             if !self.identity.uuid.is_empty() {
-                tracing::warn!(
-                    index,
-                    uuid,
-                    "a different GPU is in the PCI slot of a monitored one"
-                );
+                tracing::warn!(index, uuid, "a different GPU is in the slot of a monitored one");
             }
             self.identity.uuid = uuid;
             self.identity.name = name_of(&device);
@@ -120,7 +116,8 @@ impl MonitoredGpu {
 }
 
 /// The one NVML instance of the process, shared by all monitored GPUs. NVML counts its users and
-/// restarts only after the last one has left, so a restart requires that no thread is in a call.
+/// restarts only after all of them have shut it down, so a restart requires that no thread is in a
+/// call.
 struct SharedNvml {
     /// Read-locked during calls to the driver, which may hang, so [`Self::restart`] never waits
     /// for the write lock.

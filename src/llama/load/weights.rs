@@ -3,6 +3,7 @@
 //! See ADR-0015 for the choice between reading and mapping.
 
 use std::ffi::{CString, c_void};
+use std::mem;
 use std::path::Path;
 use std::ptr::{self, NonNull};
 
@@ -11,7 +12,6 @@ use llama_cpp_sys_2 as sys;
 
 use crate::engine::LoadProgress;
 use crate::llama::logs::{take_buffers, take_errors};
-use crate::llama::model_ptr::model_from_ptr;
 use crate::llama::offload::OffloadPlan;
 use crate::llama::source::{DEMO, ModelDescription, ModelSource, Way, spare_memory};
 
@@ -101,7 +101,7 @@ fn load_in_mode(
     params.progress_callback = Some(on_progress);
     params.progress_callback_user_data = ptr::from_mut(&mut observer).cast();
     // Repacking is on or off for all weights. It cannot be turned off for some of them with an
-    // override to CPU memory: llama.cpp then chooses among its repacked layouts again.
+    // override to CPU memory: for that memory llama.cpp chooses among its repacked layouts again.
     params.use_extra_bufts = description.is_reordered;
     if matches!(mode, LoadMode::Read) {
         params.load_mode = sys::LLAMA_LOAD_MODE_NONE;
@@ -110,8 +110,10 @@ fn load_in_mode(
         ModelSource::File(path) => load_file(path, params),
         ModelSource::Demo => load_bytes(DEMO, params),
     };
-    // SAFETY: llama.cpp has just returned this pointer to a loaded model, and nothing else has it.
-    let model = unsafe { model_from_ptr(NonNull::new(model)?) };
+    let model = NonNull::new(model)?;
+    // SAFETY: `LlamaModel` is `repr(transparent)` over a `NonNull` pointer to a model that it owns.
+    // llama.cpp has just returned this pointer to a loaded model, and nothing else owns that.
+    let model = unsafe { mem::transmute::<NonNull<sys::llama_model>, LlamaModel>(model) };
     let released_bytes = match observer.replacer {
         Some(replacer) => replacer.finish(|| progress.report(1.0))?,
         None => 0,

@@ -104,9 +104,9 @@ impl MappingReplacer {
     fn release_pages(&self) {
         for mapping in self.mappings() {
             let Range { start, end } = mapping.addresses;
-            // SAFETY: the addresses are a read-only shared mapping of a file, which has the same
-            // contents when its pages are accessed again. It is still mapped, since only llama.cpp
-            // unmaps it, on this thread.
+            // SAFETY: the addresses are a read-only shared mapping of a file, so dropping its pages
+            // loses no data: they are read from the file again. It is still mapped, since only
+            // llama.cpp unmaps it, on this thread.
             unsafe { libc::madvise(start as *mut c_void, end - start, libc::MADV_DONTNEED) };
         }
     }

@@ -1,4 +1,4 @@
-//! The fate of a mapped file's contents when its mapping is replaced.
+//! Replaces mappings of real files.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::single_range_in_vec_init, reason = "a file can have a single in-place range")]
