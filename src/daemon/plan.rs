@@ -106,7 +106,7 @@ impl Arranged {
             ubatch: config.ubatch,
             // A request may ask for it where the server usually does not, so there is room in any
             // case.
-            guesses: engine::max_draft_tokens(config.parallel),
+            n_draft: engine::max_draft_tokens(config.parallel),
             threads: config.threads,
             flash_attention: config.flash_attention,
         };

@@ -14,8 +14,8 @@ use crate::domain::ModelInfo;
 
 use super::error::{LoadError, one_line};
 use super::gguf::{FileExtent, Header, Part, Tensor};
-use super::in_place::{InPlace, can_move};
 use super::layers;
+use super::load::{InPlaceRanges, can_replace_mappings};
 use super::offload::Sizes;
 
 /// The built-in demo model.
@@ -75,7 +75,7 @@ pub(super) enum Way {
     Mapped,
     /// Most of them are computed from copies in another order, which are made from the file's pages; what
     /// is not is moved into memory of the process's own.
-    Copied(Vec<InPlace>),
+    Copied(Vec<InPlaceRanges>),
 }
 
 /// Reads the header of `source`.
@@ -127,7 +127,7 @@ fn read(source: &ModelSource, read_header: ReadHeader) -> Result<ModelDescriptio
         Way::Read
     } else if is_better_mapped(info.size_bytes, copies.bytes, spare_memory()) {
         Way::Mapped
-    } else if can_move() && is_mostly_copied(length(&files), copies.originals) {
+    } else if can_replace_mappings() && is_mostly_copied(length(&files), copies.originals) {
         Way::Copied(in_place(&files, &header.tensors))
     } else {
         Way::Read
@@ -179,9 +179,9 @@ impl Copies {
     }
 }
 
-fn in_place(files: &[PathBuf], tensors: &[Tensor]) -> Vec<InPlace> {
+fn in_place(files: &[PathBuf], tensors: &[Tensor]) -> Vec<InPlaceRanges> {
     let of = |(i, path): (usize, &PathBuf)| {
-        InPlace::of(path, tensors.iter().filter(|tensor| tensor.file == i))
+        InPlaceRanges::of(path, tensors.iter().filter(|tensor| tensor.file == i))
     };
     files.iter().enumerate().map(of).collect()
 }

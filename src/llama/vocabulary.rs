@@ -14,7 +14,7 @@ use llama_cpp_sys_2 as sys;
 use crate::domain::{Message, Refusal, Token};
 use crate::engine::Vocabulary;
 
-use super::context;
+use super::model_ptr::model_ptr;
 use super::pieces;
 use super::special::{Guard, Part, Special, Specials};
 use super::template::ChatTemplate;
@@ -74,8 +74,7 @@ impl LlamaVocabulary {
         let (before, after) = (around[..n_before].to_vec(), around[n_before..].to_vec());
         let specials = specials(&model, n_tokens);
         // SAFETY: the model is loaded, and its vocabulary lives as long as it.
-        let kind =
-            unsafe { sys::llama_vocab_type(sys::llama_model_get_vocab(context::raw(&model))) };
+        let kind = unsafe { sys::llama_vocab_type(sys::llama_model_get_vocab(model_ptr(&model))) };
         let has_regexes = kind == sys::LLAMA_VOCAB_TYPE_BPE;
         let suppressed = suppressed(&model);
         Self {
@@ -135,7 +134,7 @@ fn suppressed(model: &LlamaModel) -> Vec<Token> {
     // SAFETY: the model is loaded, and its vocabulary lives as long as it; `n` lives for the call.
     let first = unsafe {
         sys::llama_vocab_get_suppress_tokens(
-            sys::llama_model_get_vocab(context::raw(model)),
+            sys::llama_model_get_vocab(model_ptr(model)),
             &raw mut n,
         )
     };
@@ -157,7 +156,7 @@ fn specials(model: &LlamaModel, n_tokens: usize) -> Specials {
         | sys::LLAMA_TOKEN_ATTR_USER_DEFINED;
     const CONTROL: u32 = sys::LLAMA_TOKEN_ATTR_CONTROL | sys::LLAMA_TOKEN_ATTR_UNKNOWN;
     // SAFETY: the model is loaded, and its vocabulary lives as long as it.
-    let raw = unsafe { sys::llama_model_get_vocab(context::raw(model)) };
+    let raw = unsafe { sys::llama_model_get_vocab(model_ptr(model)) };
     let vocab = model.vocab();
     let special = |token: LlamaToken| {
         // SAFETY: the token is one of the vocabulary, which llama.cpp asserts.

@@ -63,7 +63,7 @@ impl Harness {
             kv_tokens: ctx_size * slots,
             parallel: slots,
             ubatch: 512,
-            guesses: 15,
+            n_draft: 15,
             // With one there is nothing to wait for, however busy the machine is.
             threads: 1,
             flash_attention,

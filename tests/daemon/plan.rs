@@ -61,7 +61,7 @@ fn reported(model: &Path, args: &[&str]) -> HashMap<(String, String), f64> {
     drop(daemon);
     let mut kinds = HashMap::new();
     for line in std::fs::read_to_string(log).unwrap().lines() {
-        if let Some((before, _)) = line.split_once(" MiB between them are given back") {
+        if let Some((before, _)) = line.split_once(" MiB between them were released") {
             let mib: f64 = before.rsplit(' ').next().unwrap().parse().unwrap();
             *kinds.entry(("CPU_Mapped".to_owned(), "model".to_owned())).or_insert(0.0) -= mib;
         }

@@ -1,14 +1,21 @@
-//! Sampling with a cut against llama.cpp's full chain on the whole vocabulary.
+//! Compares sampling after a cut with llama.cpp's full chain on the whole vocabulary.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use llama_cpp_2::sampling::LlamaSampler;
+use llama_cpp_2::token::LlamaToken;
+use llama_cpp_2::token::data_array::LlamaTokenDataArray;
 use proptest::prelude::*;
 
+use super::candidates::{self, TokenLogit};
+use super::cut::{Cut, chain_after, token_data};
 use super::*;
+use crate::domain::{Params, Token};
+use crate::engine::Vocabulary;
 use crate::scripted::ScriptedVocabulary;
 
-/// llama.cpp's chain in its default order, on every token.
+/// llama.cpp's chain in its default order, for all tokens.
 fn full_chain(params: &Params, n_vocab: usize) -> LlamaSampler {
     let last_n = params.repeat_last_n.map_or(-1, |n| n as i32);
     LlamaSampler::chain(
@@ -31,40 +38,42 @@ fn full_chain(params: &Params, n_vocab: usize) -> LlamaSampler {
     )
 }
 
-fn all(row: &[f32]) -> LlamaTokenDataArray {
-    let tokens = row.iter().enumerate();
-    let data = tokens.map(|(i, &logit)| token_data(Candidate { token: i as Token, logit }));
+/// All tokens as candidates.
+fn all(logits: &[f32]) -> LlamaTokenDataArray {
+    let tokens = logits.iter().enumerate();
+    let data = tokens.map(|(i, &logit)| token_data(TokenLogit { token: i as Token, logit }));
     LlamaTokenDataArray::from_iter(data, false)
 }
 
-/// The candidates by token, with their probabilities.
+/// The candidates and their probabilities, in the order of the tokens' ids.
 fn distribution(array: &LlamaTokenDataArray) -> Vec<(Token, f32)> {
-    let mut left: Vec<_> = array.data.iter().map(|data| (data.id().0, data.p())).collect();
-    left.sort_by_key(|&(token, _)| token);
-    left
+    let mut candidates: Vec<_> = array.data.iter().map(|data| (data.id().0, data.p())).collect();
+    candidates.sort_by_key(|&(token, _)| token);
+    candidates
 }
 
-/// Draws that fell between two neighbours. Some hundred runs of the test had one.
-static BETWEEN_NEIGHBOURS: AtomicUsize = AtomicUsize::new(0);
+/// Number of draws, over all cases, for which rounding selected a neighbouring candidate. In some
+/// hundred runs of the test there was one.
+static NEIGHBOUR_DRAWS: AtomicUsize = AtomicUsize::new(0);
 
-/// Where `token` stands among the candidates, the likeliest first.
-fn place(array: &LlamaTokenDataArray, token: Token) -> usize {
+/// The rank of `token` among the candidates, from the most likely one.
+fn rank(array: &LlamaTokenDataArray, token: Token) -> usize {
     let mut sorted: Vec<_> = array.data.iter().map(|data| (data.logit(), data.id().0)).collect();
     sorted.sort_by(|a, b| b.0.total_cmp(&a.0));
     sorted.iter().position(|&(_, id)| id == token).unwrap_or(usize::MAX)
 }
 
-/// A row without equal logits, as models compute it: what is drawn among equals is arbitrary.
-fn row(n: usize) -> impl Strategy<Value = Vec<f32>> {
-    prop::collection::vec(-20.0f32..20.0, n).prop_map(|mut row| {
+/// Logits without equal values, as from a model: the order of equal ones would be arbitrary.
+fn logits(n: usize) -> impl Strategy<Value = Vec<f32>> {
+    prop::collection::vec(-20.0f32..20.0, n).prop_map(|mut logits| {
         let mut seen = HashSet::new();
-        for (i, logit) in row.iter_mut().enumerate() {
+        for (i, logit) in logits.iter_mut().enumerate() {
             *logit += i as f32 * 1e-4;
             while !seen.insert(logit.to_bits()) {
                 *logit = logit.next_up();
             }
         }
-        row
+        logits
     })
 }
 
@@ -89,12 +98,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn the_cut_leaves_the_distribution_of_the_full_chain(row in row(256), params in params()) {
-        let mut theirs = all(&row);
-        theirs.apply_sampler(&mut full_chain(&params, row.len()));
-        let cut = Cut::of(&params, row.len());
-        let max = candidates::maximum(&row).unwrap();
-        let ours = cut.draw(&row, max, f32::NEG_INFINITY, &mut chain(&params, cut));
+    fn cut_preserves_the_distribution_of_the_full_chain(
+        logits in logits(256),
+        params in params(),
+    ) {
+        let mut theirs = all(&logits);
+        theirs.apply_sampler(&mut full_chain(&params, logits.len()));
+        let cut = Cut::of(&params, logits.len());
+        let max = candidates::maximum(&logits).unwrap();
+        let ours = cut.draw(&logits, max, f32::NEG_INFINITY, &mut chain_after(cut, &params));
         let (ours, theirs) = (distribution(&ours), distribution(&theirs));
         let tokens = |of: &[(Token, f32)]| of.iter().map(|&(token, _)| token).collect::<Vec<_>>();
         prop_assert_eq!(tokens(&ours), tokens(&theirs));
@@ -104,8 +116,8 @@ proptest! {
     }
 
     #[test]
-    fn with_a_seed_the_same_tokens_are_drawn_as_by_the_full_chain(
-        rows in prop::collection::vec(row(ScriptedVocabulary.n_tokens()), 12),
+    fn same_seed_draws_the_tokens_of_the_full_chain(
+        rows in prop::collection::vec(logits(ScriptedVocabulary.n_tokens()), 12),
         prompt in prop::collection::vec(0i32..256, 0..40),
         params in params(),
         repeat_penalty in 0.5f32..2.0,
@@ -113,10 +125,10 @@ proptest! {
         frequency_penalty in -1.0f32..1.0,
         repeat_last_n in prop_oneof![Just(None), (0..50u32).prop_map(Some)],
     ) {
-        // Without one of these the full chain draws from tokens in the order of their ids, and
-        // ours from sorted ones: the same distribution, another token.
+        // Without `top_k` the full chain draws from tokens in the order of their ids, but ours from
+        // sorted ones: the distribution is the same, the tokens are not.
         prop_assume!(params.top_k > 0 && (params.top_k as usize) < ScriptedVocabulary.n_tokens());
-        // An unlimited window is the whole context, which the full chain is told as a number.
+        // An unlimited window is the whole context. The full chain needs its length as a number.
         let window = repeat_last_n.unwrap_or(1000);
         let params = Params {
             repeat_penalty, presence_penalty, frequency_penalty, repeat_last_n, ..params
@@ -132,14 +144,15 @@ proptest! {
             array.apply_sampler(&mut theirs);
             let expected = array.selected_token().unwrap();
             theirs.accept(expected);
-            let drawn = ours.draw(&mut row.clone(), |token| ScriptedVocabulary.piece(token)).unwrap();
+            let piece = |token| ScriptedVocabulary.piece(token);
+            let drawn = ours.draw(&mut row.clone(), piece).unwrap();
             if drawn.token != expected.0 {
-                // A draw that falls between two neighbours may go to either, as sums are rounded;
-                // what is drawn behind it has another text before it.
-                let (ours, theirs) = (place(&array, drawn.token), place(&array, expected.0));
+                // Sums are rounded, so a random number near the border of two candidates may select
+                // either. The texts differ from here on, so the case ends.
+                let (ours, theirs) = (rank(&array, drawn.token), rank(&array, expected.0));
                 prop_assert_eq!(ours.abs_diff(theirs), 1, "{} and {}", drawn.token, expected.0);
-                let n = BETWEEN_NEIGHBOURS.fetch_add(1, Ordering::Relaxed) + 1;
-                prop_assert!(n <= 2, "that is no chance any more: {} and {}", ours, theirs);
+                let n = NEIGHBOUR_DRAWS.fetch_add(1, Ordering::Relaxed) + 1;
+                prop_assert!(n <= 2, "too many for rounding: ranks {} and {}", ours, theirs);
                 break;
             }
         }
@@ -147,7 +160,7 @@ proptest! {
 }
 
 #[test]
-fn the_likeliest_token_is_drawn_at_temperature_zero_whatever_else_is_set() {
+fn zero_temperature_draws_the_likeliest_token_whatever_else_is_set() {
     let params = Params { temp: 0.0, top_k: 1, top_p: 0.1, seed: Some(7), ..Params::default() };
     let mut sampler = Sampler::new(&params, &[], &ScriptedVocabulary, std::iter::empty());
     let mut row = vec![0.0; ScriptedVocabulary.n_tokens()];
@@ -156,7 +169,7 @@ fn the_likeliest_token_is_drawn_at_temperature_zero_whatever_else_is_set() {
 }
 
 #[test]
-fn a_tiny_temperature_is_greedy_and_no_overflow() {
+fn tiny_temperature_is_greedy_and_does_not_overflow() {
     for temp in [1e-45, 1e-38, 1e-30, 9e-7, 1e-5] {
         let params = Params { temp, top_k: 0, top_p: 1.0, min_p: 0.0, ..Params::default() };
         let mut sampler = Sampler::new(&params, &[], &ScriptedVocabulary, std::iter::empty());
@@ -169,7 +182,7 @@ fn a_tiny_temperature_is_greedy_and_no_overflow() {
 }
 
 #[test]
-fn typical_sampling_is_the_same_beside_tokens_that_cannot_be() {
+fn typical_sampling_ignores_tokens_of_zero_probability() {
     let row: Vec<f32> =
         (0..ScriptedVocabulary.n_tokens()).map(|i| (i % 7) as f32 + i as f32 * 1e-4).collect();
     let draws = |row: &[f32]| -> Vec<Token> {
@@ -188,7 +201,7 @@ fn typical_sampling_is_the_same_beside_tokens_that_cannot_be() {
         (0..100).map(draw).collect()
     };
     let mut with_impossible = row.clone();
-    // Unlikely in either row, so that nothing else changes.
+    // These tokens are unlikely in `row`, too, so that nothing else changes.
     with_impossible[0] = f32::NEG_INFINITY;
     with_impossible[7] = -200.0;
     let likely = |tokens: Vec<Token>| tokens.into_iter().all(|token| row[token as usize] > 3.0);
@@ -197,22 +210,22 @@ fn typical_sampling_is_the_same_beside_tokens_that_cannot_be() {
 }
 
 #[test]
-fn a_row_without_a_number_is_an_error_and_no_token() {
+fn logits_without_finite_value_are_an_error() {
     for temp in [0.0, 0.8] {
-        for poison in [f32::NAN, f32::NEG_INFINITY] {
+        for invalid in [f32::NAN, f32::NEG_INFINITY] {
             let params = Params { temp, ..Params::default() };
             let mut sampler = Sampler::new(&params, &[], &ScriptedVocabulary, std::iter::empty());
-            let mut row = vec![poison; ScriptedVocabulary.n_tokens()];
+            let mut row = vec![invalid; ScriptedVocabulary.n_tokens()];
             assert!(
                 sampler.draw(&mut row, |token| ScriptedVocabulary.piece(token)).is_err(),
-                "{temp} {poison}"
+                "{temp} {invalid}"
             );
         }
     }
 }
 
 #[test]
-fn a_bias_of_minus_a_hundred_forbids_and_logprobs_are_of_the_untouched_row() {
+fn bias_excludes_a_token_but_does_not_change_logprobs() {
     let params =
         Params { temp: 0.0, logit_bias: vec![(5, -100.0)], logprobs: 2, ..Params::default() };
     let mut sampler = Sampler::new(&params, &[], &ScriptedVocabulary, std::iter::empty());
