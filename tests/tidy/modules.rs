@@ -10,7 +10,7 @@ use super::tree::{File, Tree};
 /// A top-level module and the modules or libraries in its row.
 pub(crate) type Row = (&'static str, &'static [&'static str]);
 
-/// Each top-level module and the modules that it may use. `docs/ARCHITECTURE.md` has the same table.
+/// Each top-level module and the modules that it may use, as in `docs/ARCHITECTURE.md`.
 pub(crate) const MODULES: [Row; 12] = [
     ("domain", &[]),
     ("build_info", &[]),
