@@ -231,8 +231,8 @@ def converse(args: argparse.Namespace) -> int:
         try:
             if line:
                 text, _ = ask(args, build(args, line, history))
-                said = [("user", line), ("assistant", text)]
-                history += [{"role": role, "content": content} for role, content in said]
+                new = [("user", line), ("assistant", text)]
+                history += [{"role": role, "content": content} for role, content in new]
         except ClientError as error:
             print(f"error: {error}", file=sys.stderr)
         except KeyboardInterrupt:

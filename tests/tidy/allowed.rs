@@ -2,7 +2,7 @@
 
 use super::words::Allowed;
 
-/// Whoever adds an entry says in `reason` why the word cannot change.
+/// Each entry states in `reason` why the word cannot change.
 pub(crate) const ALLOWED: [Allowed; 4] = [
     Allowed {
         word: "house",

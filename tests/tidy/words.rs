@@ -111,7 +111,7 @@ fn split(text: &str) -> Vec<Word> {
             (starts_word, is_joined) = (false, true);
         }
         if !is_joined {
-            // The gap before the first word of the next line is not plain either.
+            // An empty word keeps a phrase from continuing after this punctuation.
             words.push(Word { text: String::new(), line: i + 1, is_joined: false });
         }
     }

@@ -80,5 +80,5 @@ def version(folder: Path) -> str:
         [folder / "llama-server", "--version"], capture_output=True, text=True, check=False
     )
     lines = (run.stdout + run.stderr).strip().splitlines()
-    said = next((line for line in lines if line.startswith("version")), "version: unknown")
-    return said.removeprefix("version: ")
+    found = next((line for line in lines if line.startswith("version")), "version: unknown")
+    return found.removeprefix("version: ")

@@ -40,7 +40,9 @@ def about(bench: Any, cores_before: float) -> dict[str, str]:
     """Facts about the machine, the programs and the run."""
     cpu = re.search(r"model name\s*: (.+)", read("/proc/cpuinfo"))
     memory = re.search(r"MemTotal:\s+(\d+)", read("/proc/meminfo"))
-    said = subprocess.run([bench.daemon, "--version"], capture_output=True, text=True, check=False)
+    version = subprocess.run(
+        [bench.daemon, "--version"], capture_output=True, text=True, check=False
+    )
     models = ", ".join(
         f"{path.stem} ({path.stat().st_size / 1e6:,.0f} MB)" for path in [bench.demo, *bench.models]
     )
@@ -54,7 +56,7 @@ def about(bench: Any, cores_before: float) -> dict[str, str]:
         "turns": f"{bench.turns}"
         + (", short ones: these figures are not reliable" if bench.quick else ""),
         "models": models + (MODELS_GIVEN if bench.models_given else ""),
-        "inference-core": " · ".join(" ".join(line.split()) for line in said.stdout.splitlines())
+        "inference-core": " · ".join(" ".join(line.split()) for line in version.stdout.splitlines())
         .strip(" ·")
         .removeprefix("inference-core "),
         "llama.cpp's programs": f"{peers.version(bench.peers)}, as in {peers.PACKAGE} {peers.VERSION},"

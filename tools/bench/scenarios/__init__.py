@@ -32,7 +32,7 @@ SCENARIOS = {
     "long-prompt": Scenario("a long prompt while others are served", latency.long_prompt),
     "chat": Scenario("the second turn of a long chat", reuse.second_turn),
     "shared-prefix": Scenario("8 clients with one system prompt at once", reuse.shared_prefix),
-    "kept-prompts": Scenario("long prompts one after another", reuse.kept_prompts),
+    "kept-prompts": Scenario("long prompts one after another", reuse.cached_prompts),
     "abort": Scenario("from abort or disconnect to a free slot", latency.abort),
     "sampling": Scenario("what sampling costs with a large vocabulary", speed.sampling),
     "speculation": Scenario("n-gram speculation on repetitive text", speed.speculation),

@@ -106,7 +106,7 @@ def shared_prefix(bench: Any) -> list[Row]:
     return compare(bench, CLIENTS, "8 clients, shared prefix", measure)
 
 
-def kept_prompts(bench: Any) -> list[Row]:
+def cached_prompts(bench: Any) -> list[Row]:
     """Six prompts of 1,500 tokens without a shared prefix, one after another on a new server, then
     the first prompt again. The first row is the TTFT of the sixth prompt relative to that of the
     first, which shows the cost of cached sequences. The second row is the TTFT of the repeated
