@@ -1,11 +1,11 @@
-//! Records what the program is built from and for, so that `--version` and `hello` can say it.
+//! Records commit, backend and CPU flags of the build, which `--version` and `hello` report.
 //!
-//! That cmake and libclang are there is checked by `tools/preflight`, whose build script runs
-//! before llama.cpp's; this one runs after it.
+//! `tools/preflight` checks for cmake and libclang. Its build script runs before llama.cpp is
+//! built, this one afterwards.
 
 use std::process::Command;
 
-/// Instructions that llama.cpp has kernels for.
+/// Instruction sets for which llama.cpp has kernels.
 const KNOWN_FLAGS: [&str; 11] = [
     "avx",
     "avx2",
@@ -24,7 +24,7 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=CXXFLAGS");
     for name in ["HEAD", "logs/HEAD"] {
-        // Without a file there cargo would run this script on every build.
+        // If the file did not exist, cargo would run this script on every build.
         if std::path::Path::new(".git").join(name).exists() {
             println!("cargo:rerun-if-changed=.git/{name}");
         }
@@ -44,12 +44,13 @@ fn main() {
     println!("cargo:rustc-env=INFERENCE_CORE_CPU_FLAGS={flags}");
 }
 
-/// Whether ggml's C++ is compiled without an instruction (`-U__AVX512FP16__`), though the processor has it.
+/// Whether `CXXFLAGS` hides an instruction set of the CPU from ggml, as `-U__AVX512FP16__` does.
 fn is_hidden(flag: &str) -> bool {
     let hidden = format!("-U__{}__", flag.to_uppercase());
     std::env::var("CXXFLAGS").is_ok_and(|flags| flags.split_whitespace().any(|word| word == hidden))
 }
 
+/// Abbreviated commit id, or `unknown` outside a git checkout.
 fn commit() -> String {
     let output = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output().ok();
     output

@@ -1,4 +1,4 @@
-//! Nothing to call: what this crate does, its build script does.
+//! An empty library: the build script of this crate does its work.
 //!
-//! As a build dependency of the daemon it runs while llama.cpp's own build script is still being
-//! compiled, so a machine without cmake reads one plain line and not a long panic.
+//! As a build dependency of the daemon, it runs before llama.cpp's own build script, so a missing
+//! cmake is reported in one plain line instead of a long panic.
