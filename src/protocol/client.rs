@@ -66,8 +66,8 @@ impl ClientFrame {
 
     fn from_fields(fields: &Fields<'_>, id: Option<RequestId>) -> Result<Self, ErrorFrame> {
         let sent = fields.sent("op").ok_or_else(|| bad_frame("a frame needs an op"))?;
-        sent.with_text(|op| Self::from_op(op, fields, id))
-            .unwrap_or_else(|| Err(wrong_type("op", "a string", sent)))
+        let op = sent.text().ok_or_else(|| wrong_type("op", "a string", sent))?;
+        Self::from_op(&op, fields, id)
     }
 
     fn from_op(op: &str, fields: &Fields<'_>, id: Option<RequestId>) -> Result<Self, ErrorFrame> {
@@ -115,7 +115,7 @@ fn check_id(fields: &Fields<'_>, id: Option<&RequestId>) -> Result<(), ErrorFram
 fn prompt(fields: &Fields<'_>) -> Result<Prompt, ErrorFrame> {
     match (fields.get("prompt"), fields.get("messages")) {
         (Some(sent), None) => match sent.text() {
-            Some(text) => Ok(Prompt::Text(text)),
+            Some(text) => Ok(Prompt::Text(text.into_owned())),
             None => Err(wrong_type("prompt", "a string", sent)),
         },
         (None, Some(sent)) => match sent.list(MAX_MESSAGES) {
@@ -150,10 +150,13 @@ fn message(index: usize, sent: Sent<'_>) -> Result<Message, Refusal> {
         return Err(invalid(&field(".content"), "is missing: send a string"));
     };
     Ok(Message {
-        role: role.with_text(named).flatten().ok_or_else(|| {
+        role: role.text().and_then(|name| named(&name)).ok_or_else(|| {
             expected(&field(".role"), "\"system\", \"user\" or \"assistant\"", role)
         })?,
-        content: content.text().ok_or_else(|| expected(&field(".content"), "a string", content))?,
+        content: content
+            .text()
+            .ok_or_else(|| expected(&field(".content"), "a string", content))?
+            .into_owned(),
     })
 }
 

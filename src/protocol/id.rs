@@ -21,7 +21,7 @@ impl RequestId {
 
     /// The id that was sent, if it can be one.
     pub(super) fn read(sent: Sent<'_>) -> Option<Self> {
-        sent.with_text(Self::new).flatten()
+        sent.text().and_then(|text| Self::new(&text))
     }
 
     /// The id as the client wrote it.

@@ -3,6 +3,7 @@
 //! What comes out lies inside the ranges of [`Params`]; nothing is clamped in silence. Fields
 //! this version does not know are ignored. Whether a token id exists is the model's to say.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 
 use crate::domain::{Params, Range, Refusal, Speculation, Token};
@@ -108,7 +109,7 @@ fn stop(sent: Sent<'_>) -> Result<Vec<String>, Refusal> {
     };
     let texts = items
         .into_iter()
-        .map(|item| item.text().ok_or_else(|| expected("stop", ALLOWED, item)))
+        .map(|item| item.text().map(Cow::into_owned).ok_or_else(|| expected("stop", ALLOWED, item)))
         .collect::<Result<Vec<_>, _>>()?;
     for text in &texts {
         if text.is_empty() {
@@ -141,9 +142,9 @@ fn logit_bias(sent: Sent<'_>) -> Result<Vec<(Token, f32)>, Refusal> {
         0..=Params::MAX_LOGIT_BIASES => Ok(()),
         _ => Err(invalid(LOGIT_BIAS, format!("must be of at most {most} tokens, not {len}"))),
     };
-    if let Some(entries) = sent.entries(most) {
-        few(entries.len)?;
-        let biases = entries.items.into_iter().map(|(key, sent)| Ok((token(&key)?, bias(sent)?)));
+    if let Some(members) = sent.members(most) {
+        few(members.len)?;
+        let biases = members.items.into_iter().map(|(key, sent)| Ok((token(&key)?, bias(sent)?)));
         return once_each(biases.collect::<Result<_, _>>()?);
     }
     let list = sent.list(most).ok_or_else(|| expected(LOGIT_BIAS, ALLOWED, sent))?;

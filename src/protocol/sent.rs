@@ -1,117 +1,140 @@
-//! What a client sent, as text, and what can be read out of it.
+//! JSON values as the client wrote them, and what can be read out of them.
 //!
-//! A tree of values takes up to a hundred times the memory of its text, so none is built. The
-//! whole message is checked once; from there on a [`Sent`] is a piece of that text, and reading
-//! it builds what is asked for and skips the rest. Memory stays within some three times the message;
-//! `tests/memory.rs` counts it.
+//! A tree of values (`serde_json::Value`) takes up to a hundred times the memory of its text, so
+//! none is built. [`Sent::check`] validates the whole message once. From then on a [`Sent`] is a
+//! slice of the message, and each access parses that slice and builds only what was asked for.
+//! Parsing therefore holds at most about three times the message; `tests/memory.rs` counts it
+//! (ADR-0022).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, de};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Number, Value};
 
-/// Characters of a string that a complaint quotes.
-const EXCERPT_CHARS: usize = 40;
-
-/// A JSON value as the client wrote it, known to be sound. It is displayed in few words, so that
-/// a complaint stays small whatever was sent.
+/// A JSON value in the client's own text, known to be valid. Its `Display` form is short whatever
+/// was sent, so that an error message can quote it.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Sent<'a>(#[serde(borrow)] &'a RawValue);
 
-/// The first values of a list.
+/// The first values of a JSON array.
 pub(super) struct List<'a> {
     pub(super) items: Vec<Sent<'a>>,
-    /// Values in all, these included.
+    /// Number of values in the array, including those not in `items`.
     pub(super) len: usize,
 }
 
-/// Entries of an object, sorted; of equal keys the last.
-pub(super) struct Entries<'a> {
+/// Members of a JSON object, sorted by key. If a key occurs twice, the last value counts.
+pub(super) struct Members<'a> {
     pub(super) items: BTreeMap<String, Sent<'a>>,
-    /// Entries in all, these included.
+    /// Number of members in the object, including those not in `items`.
     pub(super) len: usize,
 }
 
 impl<'a> Sent<'a> {
-    /// Checks a whole message: what is sound here can be read without an error later.
+    /// Validates a whole message, so that no later access can fail on malformed JSON.
+    ///
+    /// # Errors
+    /// The same as `serde_json::from_str::<Value>(text)`, which includes nesting beyond 127 levels,
+    /// numbers beyond `f64` and unpaired surrogates.
     pub(super) fn check(text: &'a str) -> serde_json::Result<Self> {
-        serde_json::from_str::<Sound>(text)?;
+        serde_json::from_str::<Validated>(text)?;
         serde_json::from_str(text)
     }
 
     pub(super) fn is_null(self) -> bool {
-        self.first() == b'n'
+        self.first_byte() == b'n'
     }
 
-    /// `true` or `false`.
+    /// The value as a boolean; `None` if it has another type.
     pub(super) fn flag(self) -> Option<bool> {
-        match self.first() {
+        match self.first_byte() {
             b't' => Some(true),
             b'f' => Some(false),
             _ => None,
         }
     }
 
-    /// A number.
+    /// The value as a number; `None` if it has another type.
     pub(super) fn number(self) -> Option<Number> {
-        match self.first() {
+        match self.first_byte() {
             b'-' | b'0'..=b'9' => self.0.get().parse().ok(),
             _ => None,
         }
     }
 
-    /// Shows a string to `read`, without its quotes and escapes. Saves the copy of [`Self::text`].
-    pub(super) fn with_text<T>(self, read: impl FnOnce(&str) -> T) -> Option<T> {
-        self.read(b'"', ReadText(read))
+    /// The value as a string, copied only if it contains escapes; `None` if it has another type.
+    pub(super) fn text(self) -> Option<Cow<'a, str>> {
+        match self.first_byte() {
+            b'"' => serde_json::from_str(self.0.get()).ok().map(|Text(text)| text),
+            _ => None,
+        }
     }
 
-    /// A string.
-    pub(super) fn text(self) -> Option<String> {
-        self.with_text(str::to_owned)
+    /// The value as an array, with its first `max` values; `None` if it has another type.
+    pub(super) fn list(self, max: usize) -> Option<List<'a>> {
+        let mut list = List { items: Vec::new(), len: 0 };
+        self.for_each(b'[', |_, item| {
+            if list.len < max {
+                list.items.push(item);
+            }
+            list.len += 1;
+        })?;
+        Some(list)
     }
 
-    /// A list: its length, and its values up to `most`.
-    pub(super) fn list(self, most: usize) -> Option<List<'a>> {
-        self.read(b'[', ReadList { most })
+    /// The value as an object; `None` if it has another type. Once there are more than `max`
+    /// distinct keys, further members are only counted.
+    pub(super) fn members(self, max: usize) -> Option<Members<'a>> {
+        let mut members = Members { items: BTreeMap::new(), len: 0 };
+        self.for_each(b'{', |key, value| {
+            if members.items.len() <= max {
+                members.items.insert(key.into_owned(), value);
+                members.len = members.items.len();
+            } else {
+                members.len += 1;
+            }
+        })?;
+        Some(members)
     }
 
-    /// An object by its entries. Once more than `most` are kept, the rest is counted only.
-    pub(super) fn entries(self, most: usize) -> Option<Entries<'a>> {
-        self.read(b'{', ReadEntries { most })
+    /// The members of an object that have one of these names; `None` if the value has another
+    /// type. If a key occurs twice, the last value counts.
+    pub(super) fn fields(self, names: &[&'static str]) -> Option<BTreeMap<&'static str, Self>> {
+        let mut fields = BTreeMap::new();
+        self.for_each(b'{', |key, value| {
+            if let Some(name) = names.iter().find(|&&name| name == key) {
+                fields.insert(*name, value);
+            }
+        })?;
+        Some(fields)
     }
 
-    /// An object by the fields that have one of these names; of equal ones the last.
-    pub(super) fn fields(
-        self,
-        names: &'static [&'static str],
-    ) -> Option<BTreeMap<&'static str, Self>> {
-        self.read(b'{', ReadFields { names })
-    }
-
-    /// Reads a value that starts with `first`. The start is looked at first because serde's
-    /// complaint about another type would quote the whole value.
-    fn read<V: Visitor<'a>>(self, first: u8, visitor: V) -> Option<V::Value> {
-        if self.first() != first {
+    /// Calls `visit` with each value of an array (with an empty key) or member of an object;
+    /// `None` if the value does not start with `first`. The type is checked by that byte because
+    /// serde's own error for a wrong type would copy the whole value into its message.
+    fn for_each(self, first: u8, visit: impl FnMut(Cow<'a, str>, Self)) -> Option<()> {
+        if self.first_byte() != first {
             return None;
         }
         let mut deserializer = serde_json::Deserializer::from_str(self.0.get());
-        deserializer.deserialize_any(visitor).ok()
+        deserializer.deserialize_any(ForEach(visit)).ok()
     }
 
     /// The first byte, which tells the type.
-    fn first(self) -> u8 {
+    fn first_byte(self) -> u8 {
         self.0.get().as_bytes().first().copied().unwrap_or_default()
     }
 }
 
 impl fmt::Display for Sent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.first() {
-            b'"' => self.with_text(|text| Quoted(text).fmt(f)).unwrap_or(Err(fmt::Error)),
+        match self.first_byte() {
+            b'"' => Quoted(&self.text().ok_or(fmt::Error)?).fmt(f),
             b'[' => write!(f, "a list of {}", self.list(0).map_or(0, |list| list.len)),
             b'{' => f.write_str("an object"),
             _ => match self.number() {
@@ -122,7 +145,7 @@ impl fmt::Display for Sent<'_> {
     }
 }
 
-/// A string in quotes, shortened if it is long.
+/// Displays a string in quotes, cut to [`EXCERPT_CHARS`].
 pub(super) struct Quoted<'a>(pub(super) &'a str);
 
 impl fmt::Display for Quoted<'_> {
@@ -134,17 +157,46 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// Any value, read as if it were wanted but not kept. [`IgnoredAny`] looks at less: it takes
-/// numbers beyond every float, halves of characters and any nesting.
-struct Sound;
+/// A string that borrows from the message where it has no escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Sound {
+/// Visitor that calls its function with every key and value, and keeps none of them.
+struct ForEach<F>(F);
+
+impl<'de, F: FnMut(Cow<'de, str>, Sent<'de>)> Visitor<'de> for ForEach<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array or an object")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
+        while let Some(value) = list.next_element()? {
+            (self.0)(Cow::Borrowed(""), value);
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut object: A) -> Result<(), A::Error> {
+        while let Some((Text(key), value)) = object.next_entry()? {
+            (self.0)(key, value);
+        }
+        Ok(())
+    }
+}
+
+/// Any valid JSON value; keeps nothing of it. `serde::de::IgnoredAny` does not do: it accepts
+/// numbers beyond `f64`, unpaired surrogates and any nesting depth.
+struct Validated;
+
+impl<'de> Deserialize<'de> for Validated {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Self)
     }
 }
 
-impl<'de> Visitor<'de> for Sound {
+impl<'de> Visitor<'de> for Validated {
     type Value = Self;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -186,122 +238,5 @@ impl<'de> Visitor<'de> for Sound {
     }
 }
 
-struct ReadText<F>(F);
-
-impl<T, F: FnOnce(&str) -> T> Visitor<'_> for ReadText<F> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<T, E> {
-        Ok(self.0(text))
-    }
-}
-
-struct ReadList {
-    most: usize,
-}
-
-impl<'de> Visitor<'de> for ReadList {
-    type Value = List<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<List<'de>, A::Error> {
-        let mut items = Vec::new();
-        while items.len() < self.most {
-            match list.next_element()? {
-                Some(item) => items.push(item),
-                None => break,
-            }
-        }
-        let mut len = items.len();
-        while list.next_element::<IgnoredAny>()?.is_some() {
-            len += 1;
-        }
-        Ok(List { items, len })
-    }
-}
-
-struct ReadEntries {
-    most: usize,
-}
-
-impl<'de> Visitor<'de> for ReadEntries {
-    type Value = Entries<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Entries<'de>, A::Error> {
-        let mut items = BTreeMap::new();
-        while items.len() <= self.most {
-            match object.next_entry()? {
-                Some((key, value)) => items.insert(key, value),
-                None => break,
-            };
-        }
-        let mut len = items.len();
-        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
-            len += 1;
-        }
-        Ok(Entries { items, len })
-    }
-}
-
-struct ReadFields {
-    names: &'static [&'static str],
-}
-
-impl<'de> Visitor<'de> for ReadFields {
-    type Value = BTreeMap<&'static str, Sent<'de>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
-        let mut fields = BTreeMap::new();
-        while let Some(known) = object.next_key_seed(ReadName { names: self.names })? {
-            match known {
-                Some(name) => {
-                    fields.insert(name, object.next_value()?);
-                }
-                None => {
-                    object.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(fields)
-    }
-}
-
-/// Reads a key; `None` if it is none of the names.
-struct ReadName {
-    names: &'static [&'static str],
-}
-
-impl<'de> DeserializeSeed<'de> for ReadName {
-    type Value = Option<&'static str>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for ReadName {
-    type Value = Option<&'static str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E: de::Error>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.names.iter().find(|&&name| name == key).copied())
-    }
-}
+/// Longest excerpt of a string in an error message, in characters.
+const EXCERPT_CHARS: usize = 40;
