@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::protocol::{Inference, Metrics, ServerFrame, State};
+use crate::protocol::{Inference, InferenceState, Metrics, ServerFrame};
 use crate::watchdog::Health;
 
 use super::shared::{Published, Shared};
@@ -58,14 +58,14 @@ fn inference(shared: &Shared, last: (Instant, u64), now: Instant) -> (Inference,
     (inference, tokens)
 }
 
-fn state(health: Health) -> State {
+fn state(health: Health) -> InferenceState {
     match health {
-        Health::Loading => State::Loading,
-        Health::Idle => State::Idle,
-        Health::Busy => State::Busy,
-        Health::Stalled => State::Stalled,
+        Health::Loading => InferenceState::Loading,
+        Health::Idle => InferenceState::Idle,
+        Health::Busy => InferenceState::Busy,
+        Health::Stalled => InferenceState::Stalled,
         // An engine that has ended takes the whole daemon with it.
-        Health::Draining | Health::Ended => State::Draining,
+        Health::Draining | Health::Ended => InferenceState::Draining,
     }
 }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::GpuReading;
 use crate::engine::EngineHandle;
-use crate::protocol::{Build, Hello, Placement};
+use crate::protocol::{Build, Hello, ServingInfo};
 use crate::watchdog::Watchdog;
 
 use super::broadcast;
@@ -49,8 +49,8 @@ impl Server {
         let About { model, backend, gpu_layers, parallel, version, commit, llama_cpp, cpu_flags } =
             about;
         let build = Build { version, commit, llama_cpp, cpu_flags };
-        let placement = Placement { backend, gpu_layers, parallel, ctx_size: engine.ctx_size() };
-        let hello = Hello::new(build, model, placement);
+        let serving = ServingInfo { backend, gpu_layers, parallel, ctx_size: engine.ctx_size() };
+        let hello = Hello::new(build, model, serving);
         Self { options, engine, hello, watchdog, readings }
     }
 

@@ -1,10 +1,9 @@
 //! JSON values as the client wrote them, and what can be read out of them.
 //!
-//! A tree of values (`serde_json::Value`) takes up to a hundred times the memory of its text, so
-//! none is built. [`Sent::check`] validates the whole message once. From then on a [`Sent`] is a
-//! slice of the message, and each access parses that slice and builds only what was asked for.
-//! Parsing therefore holds at most about three times the message; `tests/memory.rs` counts it
-//! (ADR-0022).
+//! A tree of values (`serde_json::Value`) can take a hundred times the memory of its text, so none
+//! is built. [`JsonSlice::validate`] checks the whole message once. After that, each access parses
+//! one slice of the message and builds only what it returns. Parsing a message therefore allocates
+//! at most about three times its size, which `tests/memory.rs` measures (ADR-0022).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,33 +14,33 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Number, Value};
 
-/// A JSON value in the client's own text, known to be valid. Its `Display` form is short whatever
-/// was sent, so that an error message can quote it.
+/// A valid JSON value, as a slice of the client's message. Its `Display` form is short for every
+/// value, so that error messages can quote it.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Sent<'a>(#[serde(borrow)] &'a RawValue);
+pub(super) struct JsonSlice<'a>(#[serde(borrow)] &'a RawValue);
 
-/// The first values of a JSON array.
-pub(super) struct List<'a> {
-    pub(super) items: Vec<Sent<'a>>,
-    /// Number of values in the array, including those not in `items`.
+/// A JSON array, cut to its first values.
+pub(super) struct JsonArray<'a> {
+    pub(super) items: Vec<JsonSlice<'a>>,
+    /// Number of values in the whole array.
     pub(super) len: usize,
 }
 
-/// Members of a JSON object, sorted by key. If a key occurs twice, the last value counts.
-pub(super) struct Members<'a> {
-    pub(super) items: BTreeMap<String, Sent<'a>>,
-    /// Number of members in the object, including those not in `items`.
+/// A JSON object, cut to its first members and sorted by key. Of equal keys the last one counts.
+pub(super) struct JsonObject<'a> {
+    pub(super) items: BTreeMap<String, JsonSlice<'a>>,
+    /// Number of members in the whole object.
     pub(super) len: usize,
 }
 
-impl<'a> Sent<'a> {
-    /// Validates a whole message, so that no later access can fail on malformed JSON.
+impl<'a> JsonSlice<'a> {
+    /// Checks a whole message, so that no later access can meet malformed JSON.
     ///
     /// # Errors
-    /// The same as `serde_json::from_str::<Value>(text)`, which includes nesting beyond 127 levels,
+    /// Those of `serde_json::from_str::<Value>`, which also refuses nesting beyond 127 levels,
     /// numbers beyond `f64` and unpaired surrogates.
-    pub(super) fn check(text: &'a str) -> serde_json::Result<Self> {
+    pub(super) fn validate(text: &'a str) -> serde_json::Result<Self> {
         serde_json::from_str::<Validated>(text)?;
         serde_json::from_str(text)
     }
@@ -67,7 +66,7 @@ impl<'a> Sent<'a> {
         }
     }
 
-    /// The value as a string, copied only if it contains escapes; `None` if it has another type.
+    /// The value as a string, copied only if it has escapes; `None` if it has another type.
     pub(super) fn text(self) -> Option<Cow<'a, str>> {
         match self.first_byte() {
             b'"' => serde_json::from_str(self.0.get()).ok().map(|Text(text)| text),
@@ -76,34 +75,34 @@ impl<'a> Sent<'a> {
     }
 
     /// The value as an array, with its first `max` values; `None` if it has another type.
-    pub(super) fn list(self, max: usize) -> Option<List<'a>> {
-        let mut list = List { items: Vec::new(), len: 0 };
+    pub(super) fn array(self, max: usize) -> Option<JsonArray<'a>> {
+        let mut array = JsonArray { items: Vec::new(), len: 0 };
         self.for_each(b'[', |_, item| {
-            if list.len < max {
-                list.items.push(item);
+            if array.len < max {
+                array.items.push(item);
             }
-            list.len += 1;
+            array.len += 1;
         })?;
-        Some(list)
+        Some(array)
     }
 
-    /// The value as an object; `None` if it has another type. Once there are more than `max`
-    /// distinct keys, further members are only counted.
-    pub(super) fn members(self, max: usize) -> Option<Members<'a>> {
-        let mut members = Members { items: BTreeMap::new(), len: 0 };
+    /// The value as an object; `None` if it has another type. Members after the first `max + 1`
+    /// distinct keys are only counted.
+    pub(super) fn object(self, max: usize) -> Option<JsonObject<'a>> {
+        let mut object = JsonObject { items: BTreeMap::new(), len: 0 };
         self.for_each(b'{', |key, value| {
-            if members.items.len() <= max {
-                members.items.insert(key.into_owned(), value);
-                members.len = members.items.len();
+            if object.items.len() <= max {
+                object.items.insert(key.into_owned(), value);
+                object.len = object.items.len();
             } else {
-                members.len += 1;
+                object.len += 1;
             }
         })?;
-        Some(members)
+        Some(object)
     }
 
-    /// The members of an object that have one of these names; `None` if the value has another
-    /// type. If a key occurs twice, the last value counts.
+    /// The members of an object whose keys are among `names`; `None` if the value has another
+    /// type. Of equal keys the last one counts.
     pub(super) fn fields(self, names: &[&'static str]) -> Option<BTreeMap<&'static str, Self>> {
         let mut fields = BTreeMap::new();
         self.for_each(b'{', |key, value| {
@@ -114,9 +113,9 @@ impl<'a> Sent<'a> {
         Some(fields)
     }
 
-    /// Calls `visit` with each value of an array (with an empty key) or member of an object;
-    /// `None` if the value does not start with `first`. The type is checked by that byte because
-    /// serde's own error for a wrong type would copy the whole value into its message.
+    /// Calls `visit` with each member of an object, or with an empty key and each value of an
+    /// array; `None` if the value does not start with `first`. That byte is compared before
+    /// parsing because serde's error about a wrong type would copy the whole value.
     fn for_each(self, first: u8, visit: impl FnMut(Cow<'a, str>, Self)) -> Option<()> {
         if self.first_byte() != first {
             return None;
@@ -131,11 +130,11 @@ impl<'a> Sent<'a> {
     }
 }
 
-impl fmt::Display for Sent<'_> {
+impl fmt::Display for JsonSlice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.first_byte() {
             b'"' => Quoted(&self.text().ok_or(fmt::Error)?).fmt(f),
-            b'[' => write!(f, "a list of {}", self.list(0).map_or(0, |list| list.len)),
+            b'[' => write!(f, "a list of {}", self.array(0).map_or(0, |array| array.len)),
             b'{' => f.write_str("an object"),
             _ => match self.number() {
                 Some(number) => number.fmt(f),
@@ -157,22 +156,22 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// A string that borrows from the message where it has no escapes.
+/// A string that borrows from the message if it has no escapes.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Visitor that calls its function with every key and value, and keeps none of them.
+/// Calls its function with every key and value; see [`JsonSlice::for_each`].
 struct ForEach<F>(F);
 
-impl<'de, F: FnMut(Cow<'de, str>, Sent<'de>)> Visitor<'de> for ForEach<F> {
+impl<'de, F: FnMut(Cow<'de, str>, JsonSlice<'de>)> Visitor<'de> for ForEach<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array or an object")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
-        while let Some(value) = list.next_element()? {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut array: A) -> Result<(), A::Error> {
+        while let Some(value) = array.next_element()? {
             (self.0)(Cow::Borrowed(""), value);
         }
         Ok(())
@@ -186,8 +185,8 @@ impl<'de, F: FnMut(Cow<'de, str>, Sent<'de>)> Visitor<'de> for ForEach<F> {
     }
 }
 
-/// Any valid JSON value; keeps nothing of it. `serde::de::IgnoredAny` does not do: it accepts
-/// numbers beyond `f64`, unpaired surrogates and any nesting depth.
+/// Deserializes from every valid JSON value and stores nothing. `serde::de::IgnoredAny` is too
+/// lenient: it accepts numbers beyond `f64`, unpaired surrogates and any depth of nesting.
 struct Validated;
 
 impl<'de> Deserialize<'de> for Validated {
@@ -227,8 +226,8 @@ impl<'de> Visitor<'de> for Validated {
         Ok(self)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self, A::Error> {
-        while list.next_element::<Self>()?.is_some() {}
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self, A::Error> {
+        while array.next_element::<Self>()?.is_some() {}
         Ok(self)
     }
 
