@@ -22,7 +22,7 @@ use crate::engine::{Distribution, Ending, Phase, Report, Snapshot};
 use crate::protocol::{Hello, throttle_name};
 use crate::watchdog::Health;
 
-use super::shared::Shared;
+use crate::server::shared::Shared;
 
 /// What the encoder writes.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -31,7 +31,7 @@ const SECONDS: Option<&Unit> = Some(&Unit::Seconds);
 const BYTES: Option<&Unit> = Some(&Unit::Bytes);
 
 /// The page.
-pub(super) fn page(shared: &Shared) -> Result<Response, fmt::Error> {
+pub(in crate::server) fn page(shared: &Shared) -> Result<Response, fmt::Error> {
     let snapshot = shared.engine.snapshot();
     let scrape = Scrape {
         health: shared.watchdog.judge(&snapshot),

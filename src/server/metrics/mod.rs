@@ -1,0 +1,10 @@
+//! The metrics of the server and the engine, in two forms.
+//!
+//! `prometheus` writes the `/metrics` page for each scrape. `broadcast` publishes the `metrics`
+//! frame, which all subscribed WebSockets send, at a fixed interval.
+
+mod broadcast;
+mod prometheus;
+
+pub(super) use broadcast::broadcast;
+pub(super) use prometheus::page;
