@@ -93,7 +93,7 @@ impl ClientFrame {
     }
 }
 
-/// Refuses a frame whose `id` is not usable (`id` is `None` although the field is there).
+/// Refuses a frame whose `id` field is not a valid id. `id` is what the field was parsed to.
 fn check_id(fields: &Fields<'_>, id: Option<&RequestId>) -> Result<(), ErrorFrame> {
     match (fields.get("id"), id) {
         (Some(sent), None) => {

@@ -2,8 +2,8 @@
 //!
 //! A tree of values (`serde_json::Value`) can take a hundred times the memory of its text, so none
 //! is built. [`JsonSlice::validate`] checks the whole message once. After that, each access parses
-//! one slice of the message and builds only what it returns. Parsing a message therefore allocates
-//! at most about three times its size, which `tests/memory.rs` measures (ADR-0022).
+//! one slice of the message and builds only what it returns. Parsing a message therefore holds
+//! at most about three times its size at once, which `tests/memory.rs` measures (ADR-0022).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -30,12 +30,12 @@ pub(super) struct JsonArray<'a> {
 /// A JSON object, cut to its first members and sorted by key. Of equal keys the last one counts.
 pub(super) struct JsonObject<'a> {
     pub(super) items: BTreeMap<String, JsonSlice<'a>>,
-    /// Number of members in the whole object.
+    /// Number of members in the whole object. A key repeated among `items` counts once.
     pub(super) len: usize,
 }
 
 impl<'a> JsonSlice<'a> {
-    /// Checks a whole message, so that no later access can meet malformed JSON.
+    /// Checks a whole message, so that no later access finds malformed JSON.
     ///
     /// # Errors
     /// Those of `serde_json::from_str::<Value>`, which also refuses nesting beyond 127 levels,
@@ -45,6 +45,7 @@ impl<'a> JsonSlice<'a> {
         serde_json::from_str(text)
     }
 
+    /// Whether the value is `null`.
     pub(super) fn is_null(self) -> bool {
         self.first_byte() == b'n'
     }
@@ -69,7 +70,7 @@ impl<'a> JsonSlice<'a> {
     /// The value as a string, copied only if it has escapes; `None` if it has another type.
     pub(super) fn text(self) -> Option<Cow<'a, str>> {
         match self.first_byte() {
-            b'"' => serde_json::from_str(self.0.get()).ok().map(|Text(text)| text),
+            b'"' => serde_json::from_str(self.0.get()).ok().map(|BorrowedText(text)| text),
             _ => None,
         }
     }
@@ -158,7 +159,7 @@ impl fmt::Display for Quoted<'_> {
 
 /// A string that borrows from the message if it has no escapes.
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+struct BorrowedText<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Calls its function with every key and value; see [`JsonSlice::for_each`].
 struct ForEach<F>(F);
@@ -178,7 +179,7 @@ impl<'de, F: FnMut(Cow<'de, str>, JsonSlice<'de>)> Visitor<'de> for ForEach<F> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut object: A) -> Result<(), A::Error> {
-        while let Some((Text(key), value)) = object.next_entry()? {
+        while let Some((BorrowedText(key), value)) = object.next_entry()? {
             (self.0)(key, value);
         }
         Ok(())

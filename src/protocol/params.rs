@@ -113,14 +113,14 @@ fn logit_bias(sent: JsonSlice<'_>) -> Result<Vec<(Token, f32)>, Refusal> {
     let max = Params::MAX_LOGIT_BIASES;
     let check_len = |len| match len {
         0..=Params::MAX_LOGIT_BIASES => Ok(()),
-        _ => Err(invalid(LOGIT_BIAS, format!("must have at most {max} tokens, not {len}"))),
+        _ => Err(invalid(LOGIT_BIAS_FIELD, format!("must have at most {max} tokens, not {len}"))),
     };
     if let Some(object) = sent.object(max) {
         check_len(object.len)?;
         let biases = object.items.into_iter().map(|(key, sent)| Ok((token_id(&key)?, bias(sent)?)));
         return once_each(biases.collect::<Result<_, _>>()?);
     }
-    let array = sent.array(max).ok_or_else(|| expected(LOGIT_BIAS, ALLOWED, sent))?;
+    let array = sent.array(max).ok_or_else(|| expected(LOGIT_BIAS_FIELD, ALLOWED, sent))?;
     check_len(array.len)?;
     let biases = array
         .items
@@ -129,9 +129,9 @@ fn logit_bias(sent: JsonSlice<'_>) -> Result<Vec<(Token, f32)>, Refusal> {
             let pair = item.array(2).filter(|pair| pair.len == 2);
             match pair.as_ref().map(|pair| pair.items.as_slice()) {
                 Some(&[id, sent]) => {
-                    Ok((integer(LOGIT_BIAS, id, TOKEN_IDS)? as Token, bias(sent)?))
+                    Ok((integer(LOGIT_BIAS_FIELD, id, TOKEN_IDS)? as Token, bias(sent)?))
                 }
-                _ => Err(expected(LOGIT_BIAS, ALLOWED, item)),
+                _ => Err(expected(LOGIT_BIAS_FIELD, ALLOWED, item)),
             }
         })
         .collect::<Result<_, _>>()?;
@@ -143,13 +143,15 @@ fn once_each(biases: Vec<(Token, f32)>) -> Result<Vec<(Token, f32)>, Refusal> {
     let mut tokens: Vec<Token> = biases.iter().map(|&(token, _)| token).collect();
     tokens.sort_unstable();
     match tokens.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(invalid(LOGIT_BIAS, format!("has several biases for token {}", pair[0]))),
+        Some(pair) => {
+            Err(invalid(LOGIT_BIAS_FIELD, format!("has several biases for token {}", pair[0])))
+        }
         None => Ok(biases),
     }
 }
 
 fn bias(sent: JsonSlice<'_>) -> Result<f32, Refusal> {
-    number(LOGIT_BIAS, sent, Params::LOGIT_BIAS).map(|bias| bias as f32)
+    number(LOGIT_BIAS_FIELD, sent, Params::LOGIT_BIAS).map(|bias| bias as f32)
 }
 
 /// Reads a token id from the key of an object.
@@ -163,7 +165,7 @@ fn token_id(key: &str) -> Result<Token, Refusal> {
 
 fn invalid_token_id(sent: impl Display) -> Refusal {
     let allowed = whole_number(TOKEN_IDS);
-    invalid(LOGIT_BIAS, format!("a token's id must be {allowed}, not {sent}"))
+    invalid(LOGIT_BIAS_FIELD, format!("a token's id must be {allowed}, not {sent}"))
 }
 
 /// The known fields of `params`.
@@ -189,7 +191,8 @@ const PARAM_FIELDS: [&str; 19] = [
     "speculative",
 ];
 
-const LOGIT_BIAS: &str = "logit_bias";
+/// The field's name in error messages.
+const LOGIT_BIAS_FIELD: &str = "logit_bias";
 
 /// The range of token ids that fit [`Token`]. Vocabularies are smaller.
 const TOKEN_IDS: Range = Range { min: 0.0, max: Token::MAX as f64 };

@@ -1,13 +1,13 @@
 //! The network side of the daemon: HTTP pages and WebSockets on one port.
 //!
-//! [`Server`] accepts TCP connections. Each starts as HTTP: `http` checks which host and which web
-//! page a request comes through, answers `/metrics`, `/healthz` and `/readyz`, and hands requests
-//! for a WebSocket to `ws`, which serves the connection from then on. `metrics` produces the
-//! `/metrics` page and the `metrics` frames.
+//! [`Server`] accepts TCP connections. Each starts as HTTP: `http` checks the `Host` and `Origin`
+//! of every request, serves `/metrics`, `/healthz` and `/readyz`, and hands requests for a
+//! WebSocket to `ws`, which serves the connection from then on. `metrics` produces the `/metrics`
+//! page and the `metrics` frames.
 //!
-//! The module promises that all memory a client can occupy is bounded, that every wait for a client
-//! has a deadline, and that a connection's requests are cancelled however the connection ends. It
-//! leaves the wire format to `protocol` and the computing to `engine`.
+//! This module promises that the memory a client can occupy is bounded, that every wait for a
+//! client has a deadline, and that a connection's requests are cancelled however the connection
+//! ends. It leaves the wire format to `protocol` and inference to `engine`.
 
 mod options;
 #[allow(clippy::module_inception, reason = "it holds the type `Server`")]

@@ -19,7 +19,7 @@ use super::metrics;
 use super::options::{About, Options};
 use super::shared::{MetricsFrame, Shared};
 
-/// The server before it runs: see [`Server::serve`].
+/// Serves HTTP pages and WebSockets; see [`Server::serve`].
 pub struct Server {
     options: Options,
     engine: EngineHandle,
@@ -69,7 +69,7 @@ impl Server {
         }
         closing.cancelled().await;
         shared.tasks.close();
-        if timeout(CLOSE_GRACE, shared.tasks.wait()).await.is_err() {
+        if timeout(SHUTDOWN_DEADLINE, shared.tasks.wait()).await.is_err() {
             tracing::info!("{} connections did not close in time", shared.n_websockets());
         }
     }
@@ -107,4 +107,4 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Time for all connections to close. Longer than a WebSocket's wait for terminal frames (2 s) and
 /// for the client's close frame (2 s) together.
-const CLOSE_GRACE: Duration = Duration::from_secs(5);
+const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);

@@ -143,10 +143,10 @@ impl Shared {
     }
 }
 
-/// TCP connections beyond the limit on WebSockets: for HTTP pages, upgrades in progress, and
-/// WebSockets that are told that there are too many. Further ones are dropped without an answer.
+/// TCP connections beyond the limit on WebSockets: for HTTP pages, for upgrades in progress and for
+/// WebSockets that are being refused. Further connections are dropped without an answer.
 const SPARE_TCP_CONNECTIONS: usize = 64;
 
-/// Long prompts that are tokenized at the same time. Tokenizing uses a CPU core each and competes
-/// with the engine's threads.
+/// Long prompts that are tokenized at the same time. Each occupies a CPU core and competes with the
+/// engine's threads.
 const MAX_LONG_PROMPTS: usize = 2;

@@ -57,7 +57,7 @@ pub(in crate::server) async fn serve(
             }
             () = closing.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                break timeout(CLOSE_GRACE, connection).await.unwrap_or(Ok(()));
+                break timeout(LAST_RESPONSE_DEADLINE, connection).await.unwrap_or(Ok(()));
             }
         }
     };
@@ -78,5 +78,5 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// the idle time after it, and limits clients that request pages and do not read them.
 const ACTIVITY_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Time for a response in progress when the server closes.
-const CLOSE_GRACE: Duration = Duration::from_secs(1);
+/// Time for the response in progress when the server shuts down.
+const LAST_RESPONSE_DEADLINE: Duration = Duration::from_secs(1);

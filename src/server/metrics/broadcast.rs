@@ -10,9 +10,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::protocol::{Inference, InferenceState, Metrics, ServerFrame};
-use crate::watchdog::Health;
-
 use crate::server::shared::{MetricsFrame, Shared};
+use crate::watchdog::Health;
 
 /// Publishes a frame per interval until the server closes.
 pub(in crate::server) async fn broadcast(

@@ -26,7 +26,8 @@ impl InFlight {
     /// Inserts a request that is about to be submitted.
     ///
     /// # Errors
-    /// The `error` frame to answer with if the id is in use or the connection has too many requests.
+    /// The `error` frame to answer with, if the id is in use or the connection has too many
+    /// requests.
     pub(super) fn insert(&self, id: Option<RequestId>) -> Result<(), ErrorFrame> {
         let mut requests = self.lock();
         if requests.contains_key(&id) {

@@ -50,7 +50,8 @@ pub(super) enum ReadEnd {
     Lost(&'static str),
     /// The client violated the protocol. The connection is closed with an explanation.
     Violation {
-        /// The `error` frame to send; `None` if the WebSocket framing itself is broken.
+        /// The `error` frame to send; `None` for broken framing and invalid UTF-8, which only the
+        /// close code reports.
         error: Option<ErrorFrame>,
         /// The code of the close frame.
         code: CloseCode,
@@ -205,6 +206,6 @@ async fn parse(text: Utf8Bytes) -> Result<Result<ClientFrame, ErrorFrame>, ReadE
 /// How the reader ends if the writer has ended before it.
 const CLOSING: ReadEnd = ReadEnd::Lost("the connection is closing");
 
-/// How long a client may be silent, at least; also the longest time for one message to arrive. A
-/// client answers every ping, so three pings have gone unanswered by then.
+/// Least limit on the time that a client may be silent, and so on the time that one message may
+/// take to arrive. Three pings are unanswered by then.
 const SILENCE_LIMIT: Duration = PING_INTERVAL.saturating_mul(3);

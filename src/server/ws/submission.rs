@@ -2,8 +2,8 @@
 //!
 //! Tokenizing takes time in proportion to the prompt. A short prompt is tokenized on the reader's
 //! task, a long one on a blocking thread, while the reader continues to answer pings and to hear
-//! aborts. Each connection submits one long prompt at a time, so it holds at most two messages: that
-//! prompt, and the next message, with which its reader waits.
+//! aborts. Each connection submits one long prompt at a time, so it holds at most two messages: the
+//! one being submitted, and the one that its reader waits to submit.
 
 use std::sync::Arc;
 use std::time::Instant;

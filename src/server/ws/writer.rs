@@ -179,9 +179,9 @@ impl<S: Socket> Writer<S> {
     }
 
     /// Makes the writer close with `code` once no request is left, at the latest after
-    /// [`CLOSE_GRACE`].
+    /// [`TERMINAL_FRAMES_DEADLINE`].
     fn close_with(&mut self, code: CloseCode) {
-        self.closing = Some((code, Instant::now() + CLOSE_GRACE));
+        self.closing = Some((code, Instant::now() + TERMINAL_FRAMES_DEADLINE));
     }
 }
 
@@ -189,6 +189,6 @@ impl<S: Socket> Writer<S> {
 /// second. First texts, ends of requests and models slower than that are not delayed (ADR-0013).
 const NEWS_INTERVAL: Duration = Duration::from_millis(10);
 
-/// How long the writer waits for terminal frames before it sends the close frame. The requests have
-/// been ended by then or end within one step.
-const CLOSE_GRACE: Duration = Duration::from_secs(2);
+/// How long the writer waits for terminal frames before it sends the close frame. The engine has
+/// been told to end the requests and does so within one step.
+const TERMINAL_FRAMES_DEADLINE: Duration = Duration::from_secs(2);
