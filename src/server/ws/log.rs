@@ -1,6 +1,6 @@
 //! What the log and the counters record about requests.
 //!
-//! Log lines never contain what a client sent or what the model generated.
+//! Log lines contain a request's id, but never its prompt or the generated text.
 
 use crate::engine::{Ending, EngineHandle};
 use crate::protocol::{Code, ErrorFrame, RequestId, ServerFrame};
