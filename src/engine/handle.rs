@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::domain::{Code, MemoryPart, Params, Prompt, Refusal, Request, Token};
+use crate::domain::{MemoryPart, Params, Prompt, Refusal, Request, Token};
 
 use super::model::{CancelFlag, Vocabulary};
 use super::request::{Canceller, Job, Notifier, Outbox, Ticket};
@@ -118,11 +118,6 @@ impl EngineHandle {
     /// Distributions and counts since the start.
     pub fn report(&self) -> Report {
         self.shared.stats.report()
-    }
-
-    /// Counts a request that was refused before it was submitted.
-    pub fn count_refused(&self, code: Code) {
-        self.shared.stats.count_end(code);
     }
 
     /// The memory that the model takes; empty until it is loaded, or if the backend does not

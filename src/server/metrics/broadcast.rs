@@ -1,6 +1,6 @@
-//! The `metrics` frame, written once an interval for all connections.
+//! Publishes the `metrics` frame: written once per interval, sent by all subscribed connections.
 //!
-//! It is published as a state, not as an event: whoever is slow finds the latest one and never a
+//! The frame is a `watch` value, not a queue: a slow connection finds the latest frame, never a
 //! backlog.
 
 use std::sync::Arc;
@@ -9,13 +9,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::protocol::{Inference, Metrics, ServerFrame, State};
+use crate::protocol::{Inference, InferenceState, Metrics, ServerFrame};
+use crate::server::shared::{MetricsFrame, Shared};
 use crate::watchdog::Health;
 
-use super::shared::{Published, Shared};
-
-/// Publishes until the server closes.
-pub(super) async fn run(shared: Arc<Shared>, publish: watch::Sender<Published>) {
+/// Publishes a frame per interval until the server closes.
+pub(in crate::server) async fn broadcast(
+    shared: Arc<Shared>,
+    publish: watch::Sender<MetricsFrame>,
+) {
     let mut ticks = interval(shared.options.metrics_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut number = 0;
@@ -28,12 +30,12 @@ pub(super) async fn run(shared: Arc<Shared>, publish: watch::Sender<Published>) 
         let metrics = Metrics::new(unix_seconds(), &gpus, inference);
         let text = ServerFrame::Metrics(&metrics).text().into();
         number += 1;
-        publish.send_replace(Published { number, text });
+        publish.send_replace(MetricsFrame { number, text });
     }
 }
 
-/// The engine's numbers, and its count of tokens. `last` is when that was read before, and what
-/// it was.
+/// The `inference` part of the frame, and the number of generated tokens at `now`. `last` holds
+/// the time and the number of generated tokens of the previous frame.
 fn inference(shared: &Shared, last: (Instant, u64), now: Instant) -> (Inference, u64) {
     let snapshot = shared.engine.snapshot();
     let tokens = snapshot.numbers.tokens_total;
@@ -58,14 +60,14 @@ fn inference(shared: &Shared, last: (Instant, u64), now: Instant) -> (Inference,
     (inference, tokens)
 }
 
-fn state(health: Health) -> State {
+fn state(health: Health) -> InferenceState {
     match health {
-        Health::Loading => State::Loading,
-        Health::Idle => State::Idle,
-        Health::Busy => State::Busy,
-        Health::Stalled => State::Stalled,
-        // An engine that has ended takes the whole daemon with it.
-        Health::Draining | Health::Stopped => State::Draining,
+        Health::Loading => InferenceState::Loading,
+        Health::Idle => InferenceState::Idle,
+        Health::Busy => InferenceState::Busy,
+        Health::Stalled => InferenceState::Stalled,
+        // The daemon exits soon after its engine thread has ended.
+        Health::Draining | Health::Stopped => InferenceState::Draining,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The many ways to name this machine, and the many ways to pretend to.
+//! Accepted and refused spellings of hosts and origins.
 
 use axum::http::HeaderValue;
 
@@ -16,14 +16,14 @@ fn is_own_host(host: &str) -> bool {
     own_host(&headers(&[(HOST, host)])).is_ok()
 }
 
-fn is_welcome(host: &str, origin: &str, allowed: &[&str]) -> bool {
+fn is_allowed(host: &str, origin: &str, allowed: &[&str]) -> bool {
     let headers = headers(&[(HOST, host), (ORIGIN, origin)]);
     let allowed: Vec<_> = allowed.iter().map(|origin| origin.parse().unwrap()).collect();
     check_origin(&headers, &own_host(&headers).unwrap(), &allowed).is_ok()
 }
 
 #[test]
-fn the_loopback_interface_has_many_names() {
+fn loopback_host_is_accepted_in_every_spelling() {
     for host in [
         "localhost",
         "localhost:3000",
@@ -43,7 +43,7 @@ fn the_loopback_interface_has_many_names() {
 }
 
 #[test]
-fn a_foreign_host_is_refused_however_it_is_dressed() {
+fn foreign_host_is_refused_in_every_disguise() {
     for host in [
         "",
         "evil.com",
@@ -75,7 +75,7 @@ fn a_foreign_host_is_refused_however_it_is_dressed() {
 }
 
 #[test]
-fn a_host_must_be_given_once() {
+fn host_must_be_present_once_and_ascii() {
     assert!(own_host(&HeaderMap::new()).is_err());
     assert!(own_host(&headers(&[(HOST, "localhost"), (HOST, "localhost")])).is_err());
     let not_ascii = HeaderValue::from_bytes(b"localhost\xFF").unwrap();
@@ -83,13 +83,13 @@ fn a_host_must_be_given_once() {
 }
 
 #[test]
-fn a_program_without_an_origin_passes() {
+fn request_without_an_origin_is_accepted() {
     let headers = headers(&[(HOST, "localhost:3000")]);
     assert_eq!(check_origin(&headers, &own_host(&headers).unwrap(), &[]), Ok(()));
 }
 
 #[test]
-fn the_servers_own_pages_are_welcome() {
+fn origins_of_the_servers_own_pages_are_accepted() {
     for (host, origin) in [
         ("localhost:3000", "http://localhost:3000"),
         ("localhost:3000", "HTTP://LOCALHOST:3000"),
@@ -101,12 +101,12 @@ fn the_servers_own_pages_are_welcome() {
         ("localhost:80", "http://localhost"),
         ("chat.localhost", "https://chat.localhost"),
     ] {
-        assert!(is_welcome(host, origin, &[]), "{host} {origin}");
+        assert!(is_allowed(host, origin, &[]), "{host} {origin}");
     }
 }
 
 #[test]
-fn foreign_pages_are_refused_however_they_are_dressed() {
+fn foreign_origin_is_refused_in_every_disguise() {
     for origin in [
         "null",
         "",
@@ -132,22 +132,22 @@ fn foreign_pages_are_refused_however_they_are_dressed() {
         "//localhost:3000",
         "http://",
     ] {
-        assert!(!is_welcome("localhost:3000", origin, &[]), "{origin}");
+        assert!(!is_allowed("localhost:3000", origin, &[]), "{origin}");
     }
 }
 
 #[test]
-fn two_origins_are_refused() {
+fn repeated_origin_is_refused() {
     let own = "http://localhost:3000";
     let headers = headers(&[(HOST, "localhost:3000"), (ORIGIN, own), (ORIGIN, own)]);
     assert!(check_origin(&headers, &own_host(&headers).unwrap(), &[]).is_err());
 }
 
 #[test]
-fn a_page_on_the_allow_list_is_welcome_and_its_neighbours_are_not() {
+fn listed_origin_is_accepted_and_similar_ones_are_refused() {
     let allowed = ["https://chat.example", "http://tool.example:8080"];
     for origin in ["https://chat.example", "https://CHAT.example:443", "http://tool.example:8080"] {
-        assert!(is_welcome("localhost:3000", origin, &allowed), "{origin}");
+        assert!(is_allowed("localhost:3000", origin, &allowed), "{origin}");
     }
     for origin in [
         "http://chat.example",
@@ -156,12 +156,12 @@ fn a_page_on_the_allow_list_is_welcome_and_its_neighbours_are_not() {
         "https://evil.chat.example",
         "http://tool.example",
     ] {
-        assert!(!is_welcome("localhost:3000", origin, &allowed), "{origin}");
+        assert!(!is_allowed("localhost:3000", origin, &allowed), "{origin}");
     }
 }
 
 #[test]
-fn what_is_no_origin_cannot_be_allowed() {
+fn text_that_is_not_an_origin_is_not_parsed() {
     for text in ["*", "null", "chat.example", "https://chat.example/", "https://a b", "ftp://a"] {
         let error = text.parse::<Origin>().unwrap_err();
         assert!(error.to_string().contains(text), "{error}");

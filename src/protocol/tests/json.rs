@@ -1,4 +1,4 @@
-//! Corners of JSON: equal names, escapes, nesting, and what stands in fields nobody reads.
+//! JSON corner cases: repeated keys, escapes, nesting, and the content of ignored fields.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ fn code(text: &str) -> Code {
 }
 
 #[test]
-fn of_equal_fields_the_last_counts_everywhere() {
+fn last_of_repeated_keys_counts_at_every_level() {
     let ping = r#"{"op":5,"op":"ping"}"#;
     assert_eq!(ClientFrame::parse(ping), Ok(ClientFrame::Ping));
     let text = r#"{"op":"infer","id":5,"id":"a","prompt":"x","prompt":null,"messages":5,
@@ -26,7 +26,7 @@ fn of_equal_fields_the_last_counts_everywhere() {
 }
 
 #[test]
-fn escapes_in_names_and_values_are_read() {
+fn escapes_in_keys_and_values_are_decoded() {
     let text = r#"{"\u006fp":"\u0069nfer","id":"\ud83d\ude00","prompt":"a\n\u00e1",
                    "params":{"t\u0065mp":0,"stop":"\t","logit_bias":{"\u0031":2}}}"#;
     let expected = Infer {
@@ -43,8 +43,8 @@ fn escapes_in_names_and_values_are_read() {
 }
 
 #[test]
-fn no_key_has_a_secret_meaning() {
-    // serde_json passes raw text to itself under this key.
+fn private_key_of_serde_json_is_an_ordinary_key() {
+    // serde_json uses this key internally to pass a `RawValue` to itself.
     let text = r#"{"$serde_json::private::RawValue":"[","op":"infer","prompt":"x",
                    "params":{"$serde_json::private::RawValue":"{","temp":0}}"#;
     let Ok(ClientFrame::Infer(infer)) = ClientFrame::parse(text) else { panic!("refused") };
@@ -57,7 +57,7 @@ fn no_key_has_a_secret_meaning() {
 }
 
 #[test]
-fn deep_nesting_and_strange_numbers_are_bad_json_in_every_field() {
+fn deep_nesting_and_invalid_literals_are_bad_json_in_every_field() {
     let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
     for field in ["x", "op", "id", "prompt", "messages", "params"] {
         let frame = |value: &str| format!(r#"{{"op":"infer","{field}":{value}}}"#);

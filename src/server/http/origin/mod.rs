@@ -1,9 +1,10 @@
-//! Who may talk to a daemon that listens on the loopback interface.
+//! Decides which web pages and host names may reach a daemon on the loopback interface (ADR-0020).
 //!
-//! Any web page can make its visitor's browser connect to a local port, and can give that port a
-//! name of its own by DNS. Browsers say which page asks (`Origin`) and which name was used
-//! (`Host`), so a foreign page is refused by the first and a foreign name by the second. Both are
-//! taken apart and compared by their parts. A program that is no browser sends no `Origin`.
+//! Any web page can make its visitor's browser connect to a local port, and can point a DNS name of
+//! its own at the loopback address (DNS rebinding). Browsers send the page's origin in `Origin` and
+//! the name they connected to in `Host`, so [`check_origin`] refuses foreign pages and [`own_host`]
+//! foreign names. Both headers are parsed and compared part by part, never as text. Programs that
+//! are not browsers send no `Origin` and are accepted.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -12,7 +13,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{HOST, HeaderName, ORIGIN};
 use thiserror::Error;
 
-/// A web page's origin: scheme, host and port.
+/// The origin of a web page: scheme, host and port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     scheme: Scheme,
@@ -20,9 +21,9 @@ pub struct Origin {
     port: u16,
 }
 
-/// A text that is no origin.
+/// A text that is not an origin.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0:?} is no origin: write http://host or https://host, with :port where it is unusual")]
+#[error("{0:?} is not an origin: write http://host or https://host, with :port if not the default")]
 pub struct InvalidOrigin(String);
 
 impl FromStr for Origin {
@@ -46,6 +47,48 @@ impl Origin {
     }
 }
 
+/// The host that the request was sent to.
+///
+/// # Errors
+/// The reason as text, if the `Host` header does not name this machine.
+pub(super) fn own_host(headers: &HeaderMap) -> Result<Authority, &'static str> {
+    single(headers, &HOST)?
+        .and_then(Authority::parse)
+        .filter(|authority| authority.host.is_loopback())
+        .ok_or("Host must name the loopback interface, for example localhost")
+}
+
+/// Accepts requests without an `Origin`, from pages of this server (`own`), and from `allowed`
+/// origins.
+///
+/// # Errors
+/// The reason as text, for any other origin.
+pub(super) fn check_origin(
+    headers: &HeaderMap,
+    own: &Authority,
+    allowed: &[Origin],
+) -> Result<(), &'static str> {
+    let Some(text) = single(headers, &ORIGIN)? else { return Ok(()) };
+    let is_allowed = |origin: &Origin| {
+        let own_port = own.port.unwrap_or_else(|| origin.scheme.default_port());
+        let is_own =
+            origin.port == own_port && (origin.host == own.host || origin.host.is_loopback());
+        is_own || allowed.contains(origin)
+    };
+    let origin = Origin::parse(text).filter(is_allowed);
+    origin.map(|_| ()).ok_or("this web page's Origin is not allowed to connect")
+}
+
+/// The only value of a header; `None` if the header is absent.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, &'static str> {
+    let mut values = headers.get_all(name).iter();
+    let Some(first) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err("Host and Origin must not be repeated");
+    }
+    first.to_str().map(Some).map_err(|_| "Host and Origin must be ASCII")
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scheme {
     Http,
@@ -61,7 +104,7 @@ impl Scheme {
     }
 }
 
-/// The host and port of a `Host` header.
+/// The host and port in a `Host` header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Authority {
     host: Host,
@@ -70,7 +113,7 @@ pub(super) struct Authority {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Host {
-    /// In lower case.
+    /// A host name in lower case.
     Name(String),
     V4(Ipv4Addr),
     V6(Ipv6Addr),
@@ -89,9 +132,9 @@ impl Authority {
             }
         };
         let port = match rest.strip_prefix(':') {
-            // As in RFC 3986, which allows to write the colon alone.
+            // RFC 3986 allows a colon without a port.
             Some("") => None,
-            // `u16` would also take a sign.
+            // Only digits: parsing as `u16` would also accept a plus sign.
             Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
                 Some(digits.parse().ok()?)
             }
@@ -117,53 +160,12 @@ impl Host {
             Self::V4(address) => address.is_loopback(),
             Self::V6(address) => address.is_loopback(),
             Self::Name(name) => match name.strip_suffix("localhost") {
-                // Names below `localhost` never leave the machine (RFC 6761).
+                // Subdomains of `localhost` are never resolved through DNS (RFC 6761).
                 Some(prefix) => prefix.is_empty() || (prefix.len() > 1 && prefix.ends_with('.')),
                 None => false,
             },
         }
     }
-}
-
-/// The host a request was meant for, if that is this machine.
-///
-/// # Errors
-/// The reason in words.
-pub(super) fn own_host(headers: &HeaderMap) -> Result<Authority, &'static str> {
-    only(headers, &HOST)?
-        .and_then(Authority::parse)
-        .filter(|authority| authority.host.is_loopback())
-        .ok_or("Host must name the loopback interface, for example localhost")
-}
-
-/// Lets programs pass, and the web pages that may connect.
-///
-/// # Errors
-/// The reason in words.
-pub(super) fn check_origin(
-    headers: &HeaderMap,
-    own: &Authority,
-    allowed: &[Origin],
-) -> Result<(), &'static str> {
-    let Some(text) = only(headers, &ORIGIN)? else { return Ok(()) };
-    let is_welcome = |origin: &Origin| {
-        let own_port = own.port.unwrap_or_else(|| origin.scheme.default_port());
-        let is_own =
-            origin.port == own_port && (origin.host == own.host || origin.host.is_loopback());
-        is_own || allowed.contains(origin)
-    };
-    let origin = Origin::parse(text).filter(is_welcome);
-    origin.map(|_| ()).ok_or("this web page's Origin may not connect here")
-}
-
-/// The one value of a header; none if it is absent.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, &'static str> {
-    let mut values = headers.get_all(name).iter();
-    let Some(first) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err("Host and Origin may be given once");
-    }
-    first.to_str().map(Some).map_err(|_| "Host and Origin must be ASCII")
 }
 
 #[cfg(test)]

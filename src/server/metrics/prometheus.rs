@@ -23,16 +23,20 @@ use crate::protocol::{Hello, throttle_name};
 use crate::server::shared::Shared;
 use crate::watchdog::Health;
 
+use super::refusals::Refusals;
+
 /// The response to `GET /metrics`.
 ///
 /// # Errors
 /// Those of the encoder, which writes to a string.
-pub(super) fn page(shared: &Shared) -> Result<Response, fmt::Error> {
+pub(in crate::server) fn page(shared: &Shared) -> Result<Response, fmt::Error> {
     let snapshot = shared.engine.snapshot();
+    let report = shared.engine.report();
     let scrape = Scrape {
         health: shared.watchdog.judge(&snapshot),
         snapshot,
-        report: shared.engine.report(),
+        ends: ends(&report, &shared.refusals),
+        report,
         connections: shared.n_websockets(),
         dropped_frames: shared.dropped_frames(),
         memory: shared.engine.memory().to_vec(),
@@ -54,6 +58,8 @@ struct Scrape {
     health: Health,
     snapshot: Snapshot,
     report: Report,
+    /// Requests by the code that they ended or were refused with.
+    ends: Vec<(Code, u64)>,
     connections: usize,
     dropped_frames: u64,
     memory: Vec<MemoryPart>,
@@ -102,8 +108,7 @@ impl Scrape {
         page.gauges("state", "1 for the current state, else 0", None, Health::ALL.map(state))?;
         let loaded = f64::from(snapshot.load_progress);
         page.gauge("load_ratio", "Loaded part of the model, 0 to 1", None, loaded)?;
-        let outcome = |&(code, n): &(Code, u64)| ([("outcome", code.as_str())], n);
-        let ends = report.ends.iter().filter(|(code, _)| code.ends_a_request()).map(outcome);
+        let ends = self.ends.iter().map(|&(code, n)| ([("outcome", code.as_str())], n));
         let help = "Requests by finish reason or error code, unreadable messages included";
         page.counters("requests", help, None, ends)?;
         for (kind, metric) in snapshot.numbers.metrics() {
@@ -205,6 +210,12 @@ impl Scrape {
         let values = self.gpus.iter().filter_map(|gpu| Some((labels(gpu), value(gpu)?)));
         page.gauges(name, help, unit, values)
     }
+}
+
+/// Requests by code: those that the engine ended or refused, and those that never reached it.
+fn ends(report: &Report, refusals: &Refusals) -> Vec<(Code, u64)> {
+    let requests = report.ends.iter().filter(|(code, _)| code.ends_a_request());
+    requests.map(|&(code, n)| (code, n + refusals.get(code))).collect()
 }
 
 fn labels(gpu: &Gpu) -> [(&'static str, String); 2] {

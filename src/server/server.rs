@@ -1,4 +1,4 @@
-//! The server itself: takes connections in, and says goodbye to them.
+//! [`Server`]: accepts connections, and closes them when the daemon shuts down.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,24 +11,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::GpuReading;
 use crate::engine::EngineHandle;
-use crate::protocol::{Build, Hello, Placement};
+use crate::protocol::{Build, Hello, ServingInfo};
 use crate::watchdog::Watchdog;
 
-use super::broadcast;
-use super::http::{self, Lease};
+use super::http;
+use super::metrics;
 use super::options::{About, Options};
-use super::pages;
-use super::shared::{Published, Shared};
+use super::shared::{MetricsFrame, Shared};
 
-/// Pause after a failed accept. The usual cause is a lack of file descriptors, which lasts until
-/// a connection ends; without a pause the loop would spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// How long connections may take to close. Longer than the writer's wait for last frames and the
-/// connection's for the client's goodbye together; who takes longer does not read.
-const CLOSE_GRACE: Duration = Duration::from_secs(5);
-
-/// Serves WebSockets and pages.
+/// Serves HTTP pages and WebSockets; see [`Server::serve`].
 pub struct Server {
     options: Options,
     engine: EngineHandle,
@@ -38,7 +29,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server that hands requests to `engine` and shows what `readings` says of the cards.
+    /// Creates a server that submits requests to `engine` and publishes the GPU `readings`.
     pub fn new(
         options: Options,
         engine: EngineHandle,
@@ -49,57 +40,58 @@ impl Server {
         let About { model, backend, gpu_layers, parallel, version, commit, llama_cpp, cpu_flags } =
             about;
         let build = Build { version, commit, llama_cpp, cpu_flags };
-        let placement = Placement { backend, gpu_layers, parallel, ctx_size: engine.ctx_size() };
-        let hello = Hello::new(build, model, placement);
+        let serving = ServingInfo { backend, gpu_layers, parallel, ctx_size: engine.ctx_size() };
+        let hello = Hello::new(build, model, serving);
         Self { options, engine, hello, watchdog, readings }
     }
 
-    /// Serves until `closing` is cancelled and every connection has been closed: each gets the
-    /// last frames of its requests and then close code 1001. Requests should have come to an end
-    /// by then; those that have not are dropped after a short grace.
+    /// Serves until `closing` is cancelled, then closes all connections and returns.
+    ///
+    /// Each WebSocket first gets the terminal frames of its requests, then close code 1001. The
+    /// caller should have ended all requests by then. Connections that do not close in time are
+    /// abandoned.
     pub async fn serve(self, listeners: Vec<TcpListener>, closing: CancellationToken) {
         let Self { options, engine, hello, watchdog, readings } = self;
-        let (publish, metrics) = watch::channel(Published::default());
+        let (publish, metrics_frames) = watch::channel(MetricsFrame::default());
         let shared = Arc::new(Shared::new(
             options,
             engine,
             watchdog,
             hello,
-            metrics,
+            metrics_frames,
             readings,
             closing.clone(),
         ));
-        shared.tasks.spawn(broadcast::run(shared.clone(), publish));
-        let pages = pages::router(shared.clone());
+        shared.tasks.spawn(metrics::broadcast(shared.clone(), publish));
+        let routes = http::routes(shared.clone());
         for listener in listeners {
-            shared.tasks.spawn(accept(listener, pages.clone(), shared.clone()));
+            shared.tasks.spawn(accept(listener, routes.clone(), shared.clone()));
         }
         closing.cancelled().await;
         shared.tasks.close();
-        if timeout(CLOSE_GRACE, shared.tasks.wait()).await.is_err() {
+        if timeout(SHUTDOWN_DEADLINE, shared.tasks.wait()).await.is_err() {
             tracing::info!("{} connections did not close in time", shared.n_websockets());
         }
     }
 }
 
-/// Takes in connections until the server closes. Nothing that goes wrong ends the loop.
-async fn accept(listener: TcpListener, pages: Router, shared: Arc<Shared>) {
+/// Accepts connections until the server closes. No error ends the loop.
+async fn accept(listener: TcpListener, routes: Router, shared: Arc<Shared>) {
     let closing = shared.closing.clone();
     let mut is_failing = false;
     while let Some(accepted) = closing.run_until_cancelled(listener.accept()).await {
         match accepted {
             Ok((stream, peer)) => {
                 is_failing = false;
-                let Some(permit) = shared.socket() else {
-                    tracing::debug!(%peer, "dropped: too many connections");
+                let Some(permit) = shared.tcp_permit(peer) else {
+                    tracing::debug!(%peer, "connection dropped: too many are open");
                     continue;
                 };
-                let lease = Lease::new(peer, permit);
-                let serving = http::serve(stream, lease, pages.clone(), closing.clone());
+                let serving = http::serve(stream, permit, routes.clone(), closing.clone());
                 shared.tasks.spawn(serving);
             }
             Err(error) => {
-                // Said once and not ten times a second.
+                // The loop retries ten times per second; only the first error is logged.
                 if !std::mem::replace(&mut is_failing, true) {
                     tracing::warn!("cannot accept connections: {error}");
                 }
@@ -108,3 +100,11 @@ async fn accept(listener: TcpListener, pages: Router, shared: Arc<Shared>) {
         }
     }
 }
+
+/// Pause after a failed accept. The usual cause is a lack of file descriptors, which lasts until a
+/// connection ends; without a pause the loop would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Time for all connections to close. Longer than a WebSocket's wait for terminal frames (2 s) and
+/// for the client's close frame (2 s) together.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);

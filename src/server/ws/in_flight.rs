@@ -1,8 +1,8 @@
-//! The requests of one connection that have not ended, by name.
+//! The requests of one connection that have not ended, by id.
 //!
-//! The reader enters a request before it is submitted, so that a frame right behind it finds it;
-//! the writer strikes it out just before its terminal frame goes to the socket, so that a client
-//! that has read the frame may use the name again.
+//! The reader inserts a request before it submits it, so that an `abort` in the next frame finds
+//! it. The writer removes it just before its terminal frame goes to the socket, so that a client
+//! that has read the frame may use the id again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,28 +10,25 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::engine::Canceller;
 use crate::protocol::{Code, ErrorFrame, RequestId};
 
-/// Requests that one connection may have at a time. More than any person or agent has going, and
-/// little enough that a single connection cannot fill the queue by itself for long.
-const MAX_REQUESTS: usize = 64;
-
-/// The requests of one connection. `None` names the one that has no name.
+/// The table of requests in flight. The key `None` is the one request without an id.
 #[derive(Debug, Default)]
 pub(super) struct InFlight(Mutex<HashMap<Option<RequestId>, Stage>>);
 
 #[derive(Debug)]
 enum Stage {
-    /// On its way to the engine.
+    /// Not yet accepted by the engine.
     Submitting { is_aborted: bool },
-    /// With the engine.
+    /// Accepted by the engine.
     Accepted(Canceller),
 }
 
 impl InFlight {
-    /// Enters a request.
+    /// Inserts a request that is about to be submitted.
     ///
     /// # Errors
-    /// The `error` frame, where the name is taken or there are too many.
-    pub(super) fn enter(&self, id: Option<RequestId>) -> Result<(), ErrorFrame> {
+    /// The `error` frame to answer with, if the id is in use or the connection has too many
+    /// requests.
+    pub(super) fn insert(&self, id: Option<RequestId>) -> Result<(), ErrorFrame> {
         let mut requests = self.lock();
         if requests.contains_key(&id) {
             let error = match id {
@@ -54,8 +51,9 @@ impl InFlight {
         Ok(())
     }
 
-    /// The engine has accepted it; an abort that came meanwhile takes effect.
-    pub(super) fn accepted(&self, id: &Option<RequestId>, canceller: Canceller) {
+    /// Records that the engine has accepted the request. If it was aborted in the meantime, cancels
+    /// it now.
+    pub(super) fn set_accepted(&self, id: &Option<RequestId>, canceller: Canceller) {
         if let Some(stage) = self.lock().get_mut(id) {
             if matches!(stage, Stage::Submitting { is_aborted: true }) {
                 canceller.cancel();
@@ -64,12 +62,13 @@ impl InFlight {
         }
     }
 
-    /// It has ended.
-    pub(super) fn strike(&self, id: &Option<RequestId>) {
+    /// Removes a request that has ended or was refused.
+    pub(super) fn remove(&self, id: &Option<RequestId>) {
         self.lock().remove(id);
     }
 
-    /// Stops the request `id`, or all where that is `None`; false if there is nothing to stop.
+    /// Aborts the request with this id, or all requests if `id` is `None`. Returns false if there
+    /// was nothing to abort.
     pub(super) fn abort(&self, id: &Option<RequestId>) -> bool {
         let mut requests = self.lock();
         if id.is_none() {
@@ -79,18 +78,18 @@ impl InFlight {
         requests.get_mut(id).map(Stage::abort).is_some()
     }
 
-    /// Whether there is one and no other.
+    /// Whether exactly one request is in flight.
     pub(super) fn is_single(&self) -> bool {
         self.lock().len() == 1
     }
 
-    /// Whether nothing runs.
+    /// Whether no request is in flight.
     pub(super) fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Option<RequestId>, Stage>> {
-        // The map is valid after every statement; a panic elsewhere cannot have broken it.
+        // The map is valid after every statement, so a panic elsewhere cannot have broken it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -103,3 +102,7 @@ impl Stage {
         }
     }
 }
+
+/// Requests that one connection may have in flight. More than a person or an agent needs, and few
+/// enough that one connection does not fill the queue for long.
+const MAX_REQUESTS: usize = 64;
