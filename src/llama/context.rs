@@ -14,7 +14,7 @@ use llama_cpp_sys_2 as sys;
 
 use crate::engine::{Batch, BatchToken, DecodeOutcome, Interrupt, SeqId};
 
-use super::offload::KvType;
+use super::fit::KvType;
 
 /// Sequence ids of the unified cache (`LLAMA_MAX_SEQ` in `llama-cparams.h`).
 const MAX_SEQUENCES: u32 = 256;

@@ -16,7 +16,7 @@ use crate::engine::{
 
 use super::candidates;
 use super::context::{Context, ContextOptions};
-use super::vocabulary::LlamaVocabulary;
+use super::text::LlamaVocabulary;
 
 /// Tokens by which two vocabularies may differ in number. Models of a family are padded to different
 /// multiples behind their last token (151,936 of Qwen 2.5's smaller ones, 152,064 of its larger ones);

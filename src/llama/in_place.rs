@@ -14,7 +14,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::gguf::Tensor;
+use super::file::Tensor;
 
 /// The part of a model's file that is computed from where it lies.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,19 +9,18 @@ use llama_cpp_sys_2 as sys;
 use crate::domain::MemoryPart;
 use crate::engine::{LoadProgress, Loaded};
 
-use super::attention::Situation;
 use super::context::{self, Context, ContextOptions};
-use super::deviation;
-use super::devices::gpu_devices;
 use super::draft::{DraftModel, may_be_same, shared_tokens};
 use super::error::LoadError;
+use super::file::ModelDescription;
+use super::fit::report as deviation;
+use super::fit::{
+    Behind, Demand, DevicePlan, GpuDevice, KvType, OffloadPlan, OffloadTarget, Situation, arrange,
+    gpu_devices,
+};
 use super::logs::{Buffer, take_buffers, take_complaints};
 use super::model::{LlamaCpp, Retention};
-use super::offload::{
-    Behind, Demand, DevicePlan, GpuDevice, KvType, OffloadPlan, OffloadTarget, arrange,
-};
-use super::source::ModelDescription;
-use super::vocabulary::LlamaVocabulary;
+use super::text::LlamaVocabulary;
 use super::weights::{Weights, weights};
 
 /// How to run a model.

@@ -8,42 +8,35 @@
 
 #![allow(unsafe_code)]
 
-mod attention;
 mod candidates;
 mod context;
-mod deviation;
-mod devices;
 mod draft;
 mod error;
-mod gguf;
+mod file;
+mod fit;
 mod in_place;
-mod layers;
 mod load;
 mod logs;
 #[cfg(target_os = "linux")]
 mod maps;
 mod model;
-mod offload;
 mod pages;
-mod pieces;
 mod read_ahead;
 mod sampling;
-mod source;
-mod special;
-mod template;
-mod vocabulary;
+mod text;
 mod weights;
 
-pub use devices::{gpu_bus_ids, gpu_devices};
 pub use error::LoadError;
-pub use gguf::FileExtent;
+pub use file::{
+    FileExtent, ModelDescription, ModelSource, describe, describe_partial, spare_memory,
+    takeable_memory,
+};
+pub use fit::{
+    DevicePlan, GpuDevice, KvType, OffloadPlan, OffloadTarget, gpu_bus_ids, gpu_devices,
+};
 pub use load::{Options, check, check_draft, load, plan_draft, plan_offload};
 pub use logs::send_logs_to_tracing;
 pub use model::LlamaCpp;
-pub use offload::{DevicePlan, GpuDevice, KvType, OffloadPlan, OffloadTarget};
-pub use source::{
-    ModelDescription, ModelSource, describe, describe_partial, spare_memory, takeable_memory,
-};
 
 /// The version of the linked llama.cpp.
 pub fn version() -> String {

@@ -16,7 +16,7 @@ use super::draft::DraftModel;
 use super::load::Options;
 use super::pages::PageWork;
 use super::sampling::Sampler;
-use super::vocabulary::LlamaVocabulary;
+use super::text::LlamaVocabulary;
 
 /// A loaded model and its context.
 pub struct LlamaCpp {

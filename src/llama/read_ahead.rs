@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::LoadProgress;
 
-use super::source::length;
+use super::file::length;
 
 /// Bytes between two reports.
 const PIECE: u64 = 16 << 20;

@@ -9,12 +9,12 @@ use llama_cpp_sys_2 as sys;
 
 use crate::engine::LoadProgress;
 
+use super::file::{DEMO, ModelDescription, ModelSource, Way, spare_memory};
+use super::fit::OffloadPlan;
 use super::in_place::{InPlace, Moving};
 use super::logs::{take_buffers, take_complaints};
-use super::offload::OffloadPlan;
 use super::pages::PageWork;
 use super::read_ahead::read_ahead;
-use super::source::{DEMO, ModelDescription, ModelSource, Way, spare_memory};
 
 /// A loaded model, and of what llama.cpp says that its weights take with the processor the bytes of
 /// mapped files that are given back.

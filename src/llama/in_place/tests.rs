@@ -3,7 +3,7 @@
 #![allow(clippy::single_range_in_vec_init, reason = "a file can have a single range in place")]
 
 use super::*;
-use crate::llama::gguf::Part;
+use crate::llama::file::Part;
 
 #[test]
 fn in_place_is_what_has_no_copy_and_what_is_looked_up() {

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::super::super::layers::Kept;
 use super::super::sizes::Layer;
 use super::*;
+use crate::llama::file::Kept;
 
 const MIB: u64 = 1 << 20;
 

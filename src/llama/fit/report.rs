@@ -16,7 +16,7 @@ const NEGLIGIBLE: u64 = 1 << 20;
 const MIB: f64 = (1 << 20) as f64;
 
 /// Logs a line for each device: as a warning where a part of it is far off.
-pub(super) fn tell(parts: &[MemoryPart]) {
+pub(in crate::llama) fn tell(parts: &[MemoryPart]) {
     for part in parts.chunk_by(|one, next| one.device == next.device) {
         let line = line(part);
         if part.iter().any(is_far_off) {

@@ -14,13 +14,14 @@ use llama_cpp_sys_2 as sys;
 use crate::domain::{Message, Refusal, Token};
 use crate::engine::Vocabulary;
 
-use super::context;
-use super::pieces;
+use crate::llama::context;
+
+use super::chat_template::ChatTemplate;
+use super::chunks;
 use super::special::{Guard, Part, Special, Specials};
-use super::template::ChatTemplate;
 
 /// The vocabulary of a loaded model.
-pub(super) struct LlamaVocabulary {
+pub(in crate::llama) struct LlamaVocabulary {
     model: Arc<LlamaModel>,
     /// The bytes of all pieces, one after the other.
     bytes: Vec<u8>,
@@ -40,7 +41,7 @@ pub(super) struct LlamaVocabulary {
 }
 
 impl LlamaVocabulary {
-    pub(super) fn new(model: Arc<LlamaModel>) -> Self {
+    pub(in crate::llama) fn new(model: Arc<LlamaModel>) -> Self {
         let vocab = model.vocab();
         let n_tokens = usize::try_from(vocab.n_tokens()).unwrap_or(0);
         let mut bytes = Vec::new();
@@ -94,7 +95,7 @@ impl LlamaVocabulary {
     }
 
     /// Tokens that an answer may not have; the ends of a text where these are to be ignored.
-    pub(super) fn forbidden(&self, ignore_eos: bool) -> impl Iterator<Item = Token> + '_ {
+    pub(in crate::llama) fn forbidden(&self, ignore_eos: bool) -> impl Iterator<Item = Token> + '_ {
         let ends = (0..).zip(&self.is_end).filter(move |&(_, &is_end)| is_end && ignore_eos);
         self.suppressed.iter().copied().chain(ends.map(|(id, _)| id))
     }
@@ -114,7 +115,7 @@ impl LlamaVocabulary {
                     let text = plain(text);
                     // Others may put a space before each text that they are given.
                     tokens.extend(if self.has_regexes {
-                        pieces::each(&text, tokenise)
+                        chunks::each(&text, tokenise)
                     } else {
                         tokenise(&text)
                     });

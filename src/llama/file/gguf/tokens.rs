@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{Read, Seek};
 
-use super::input::{Input, Problem, broken};
+use super::reader::{Input, Problem, broken};
 
 /// Four times as many tokens as the largest vocabulary has.
 const MAX_TOKENS: u64 = 1 << 20;

@@ -1,9 +1,5 @@
 //! Where a model comes from, and what its header says of it.
 
-mod hyperparameters;
-mod split;
-mod vocabulary;
-
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
@@ -12,14 +8,15 @@ use sysinfo::System;
 
 use crate::domain::ModelInfo;
 
-use super::error::{LoadError, one_line};
+use super::check::{hyperparameters, vocabulary};
 use super::gguf::{FileExtent, Header, Part, Tensor};
-use super::in_place::{InPlace, can_move};
-use super::layers;
-use super::offload::Sizes;
+use super::{layers, split};
+use crate::llama::error::{LoadError, one_line};
+use crate::llama::fit::Sizes;
+use crate::llama::in_place::{InPlace, can_move};
 
 /// The built-in demo model.
-pub(super) static DEMO: &[u8] = include_bytes!("../../tools/demo-model/demo.gguf");
+pub(in crate::llama) static DEMO: &[u8] = include_bytes!("../../../tools/demo-model/demo.gguf");
 
 /// The architecture of files that hold only the sight of a model. llama.cpp reads none of their
 /// numbers and aborts later.
@@ -54,20 +51,20 @@ pub struct ModelDescription {
     /// How much of its files there is; see [`describe_partial`].
     pub extent: FileExtent,
     /// Tokens of its vocabulary.
-    pub(super) n_tokens: u64,
+    pub(in crate::llama) n_tokens: u64,
     /// How large its parts are.
-    pub(super) sizes: Sizes,
+    pub(in crate::llama) sizes: Sizes,
     /// Its files; none of the built-in model.
-    pub(super) files: Vec<PathBuf>,
+    pub(in crate::llama) files: Vec<PathBuf>,
     /// How its weights come into the processor's memory.
-    pub(super) way: Way,
+    pub(in crate::llama) way: Way,
     /// Whether ggml may keep weights in another order, see `gguf/order.rs`.
-    pub(super) is_reordered: bool,
+    pub(in crate::llama) is_reordered: bool,
 }
 
 /// How weights come from a file into the processor's memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Way {
+pub(in crate::llama) enum Way {
     /// They are read. Memory of the process's own can have huge pages, which are faster.
     Read,
     /// They are computed from the file's own pages, which can be given back in need: of a model that takes
@@ -82,13 +79,13 @@ pub(super) enum Way {
 ///
 /// # Errors
 /// [`LoadError::Unreadable`] and [`LoadError::Unusable`], for files that llama.cpp could not load
-/// or that cannot generate text. What only the weights show is left to [`super::load()`].
+/// or that cannot generate text. What only the weights show is left to [`crate::llama::load()`].
 pub fn describe(source: &ModelSource) -> Result<ModelDescription, LoadError> {
     read(source, Header::read)
 }
 
 /// The same where no tensor need be there, as in the first megabytes of a download:
-/// [`ModelDescription::extent`] says what is missing, and [`super::load()`] cannot load it.
+/// [`ModelDescription::extent`] says what is missing, and [`crate::llama::load()`] cannot load it.
 ///
 /// # Errors
 /// Those of [`describe`], but for tensors that are missing.
@@ -97,10 +94,10 @@ pub fn describe_partial(source: &ModelSource) -> Result<ModelDescription, LoadEr
 }
 
 /// Reads the header of a file of so many bytes.
-type ReadHeader = fn(Box<dyn Input>, u64) -> Result<Header, String>;
+pub(super) type ReadHeader = fn(Box<dyn Input>, u64) -> Result<Header, String>;
 
 /// What a header is read from.
-trait Input: Read + Seek {}
+pub(super) trait Input: Read + Seek {}
 
 impl<T: Read + Seek> Input for T {}
 
@@ -187,7 +184,7 @@ fn in_place(files: &[PathBuf], tensors: &[Tensor]) -> Vec<InPlace> {
 }
 
 /// Bytes of all of them; of one that is gone, none.
-pub(super) fn length(files: &[PathBuf]) -> u64 {
+pub(in crate::llama) fn length(files: &[PathBuf]) -> u64 {
     let length = |file: &PathBuf| file.metadata().map_or(0, |metadata| metadata.len());
     files.iter().map(length).fold(0, u64::saturating_add)
 }
@@ -230,7 +227,7 @@ fn spare(system: &System) -> u64 {
     system.available_memory().min(container)
 }
 
-fn header_of(path: &Path, read_header: ReadHeader) -> Result<Header, LoadError> {
+pub(super) fn header_of(path: &Path, read_header: ReadHeader) -> Result<Header, LoadError> {
     let file = open(path)?;
     let size = file.metadata().map_err(|error| unreadable(path, &error))?.len();
     read_header(Box::new(BufReader::new(file)), size)
@@ -321,7 +318,7 @@ fn info(source: &ModelSource, header: &Header) -> Result<ModelInfo, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::llama::gguf::Value;
+    use crate::llama::file::gguf::Value;
 
     #[test]
     fn layers_that_only_guess_ahead_take_nothing() {

@@ -1,8 +1,8 @@
 //! How large the parts of a model are, once they are loaded.
 
-use super::super::attention::HEAD_STEP;
-use super::super::gguf::{Header, Part};
-use super::super::layers::{Kept, Memory};
+use crate::llama::file::{Header, Kept, Memory, Part};
+
+use super::attention::HEAD_STEP;
 
 /// The KV cache is laid out in blocks of this many cells; llama.cpp rounds the cache of windowed
 /// layers up to it.
@@ -185,7 +185,7 @@ impl Sizes {
     }
 
     /// Whether llama.cpp's flash attention on a CPU computes the heads slowly; see
-    /// [`super::super::attention`].
+    /// [`super::attention`].
     pub(in crate::llama) fn has_odd_heads(&self) -> bool {
         !self.head.is_multiple_of(HEAD_STEP)
     }

@@ -22,7 +22,10 @@ const MOST_BYTES: usize = 128 * 1024;
 const STACK_BYTES: usize = MOST_BYTES * 512;
 
 /// The results of `tokenise` for all pieces of `text`, one after the other.
-pub(super) fn each<T: Send>(text: &str, tokenise: impl Fn(&str) -> Vec<T> + Sync) -> Vec<T> {
+pub(in crate::llama) fn each<T: Send>(
+    text: &str,
+    tokenise: impl Fn(&str) -> Vec<T> + Sync,
+) -> Vec<T> {
     let all = |most| pieces(text, most).flat_map(&tokenise).collect();
     if text.len() <= ON_THE_SPOT {
         return all(ON_THE_SPOT);

@@ -14,40 +14,40 @@ use crate::domain::Token;
 
 /// A token whose text is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Special {
-    pub(super) token: Token,
-    pub(super) text: String,
+pub(in crate::llama) struct Special {
+    pub(in crate::llama) token: Token,
+    pub(in crate::llama) text: String,
     /// Steers the model, and is never part of what somebody says.
-    pub(super) is_control: bool,
+    pub(in crate::llama) is_control: bool,
     /// Takes the white space on its left away.
-    pub(super) strips_left: bool,
+    pub(in crate::llama) strips_left: bool,
     /// Takes the white space on its right away.
-    pub(super) strips_right: bool,
+    pub(in crate::llama) strips_right: bool,
 }
 
 /// A part of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part<'t> {
+pub(in crate::llama) enum Part<'t> {
     Token(Token),
     Text(&'t str),
 }
 
 /// The special tokens of a vocabulary.
 #[derive(Debug)]
-pub(super) struct Specials {
+pub(in crate::llama) struct Specials {
     /// The longest first.
     list: Vec<Special>,
 }
 
 impl Specials {
-    pub(super) fn new(mut list: Vec<Special>) -> Self {
+    pub(in crate::llama) fn new(mut list: Vec<Special>) -> Self {
         list.retain(|special| !special.text.is_empty());
         list.sort_by_key(|special| std::cmp::Reverse(special.text.len()));
         Self { list }
     }
 
     /// Takes `text` apart.
-    pub(super) fn split<'t>(&self, text: &'t str) -> Vec<Part<'t>> {
+    pub(in crate::llama) fn split<'t>(&self, text: &'t str) -> Vec<Part<'t>> {
         let mut parts = vec![Part::Text(text)];
         for special in &self.list {
             // Most are nowhere in the text, and then nothing has to be moved.
@@ -71,7 +71,7 @@ impl Specials {
 
     /// `text` with a mark inside every control token that is written in it. One of a single character
     /// has no inside and stays what it is.
-    pub(super) fn guarded<'t>(&self, text: &'t str, guard: Guard) -> Cow<'t, str> {
+    pub(in crate::llama) fn guarded<'t>(&self, text: &'t str, guard: Guard) -> Cow<'t, str> {
         let mut guarded = Cow::Borrowed(text);
         for special in self.list.iter().filter(|special| special.is_control) {
             let Some(first) = special.text.chars().next() else { continue };
@@ -103,20 +103,20 @@ impl Special {
 /// A noncharacter of Unicode (U+FDD0 to U+FDEF, which no text may hold) that marks what people
 /// wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Guard {
+pub(in crate::llama) struct Guard {
     mark: char,
 }
 
 impl Guard {
     /// One that none of `texts` holds; `None` if they use up all there are.
-    pub(super) fn absent_from(texts: &[&str]) -> Option<Self> {
+    pub(in crate::llama) fn absent_from(texts: &[&str]) -> Option<Self> {
         let mut marks = '\u{FDD0}'..='\u{FDEF}';
         let mark = marks.find(|&mark| !texts.iter().any(|text| text.contains(mark)))?;
         Some(Self { mark })
     }
 
     /// The text as it was before it was guarded.
-    pub(super) fn lift<'t>(self, text: &'t str) -> Cow<'t, str> {
+    pub(in crate::llama) fn lift<'t>(self, text: &'t str) -> Cow<'t, str> {
         if text.contains(self.mark) {
             Cow::Owned(text.replace(self.mark, ""))
         } else {

@@ -7,8 +7,9 @@ use std::io::{self, Read, Seek};
 
 use llama_cpp_sys_2 as sys;
 
-use super::order::{self, Matrix};
-use super::{MAX_COUNT, MAX_DIMS, MAX_NAME, Part, Tensor, Value, types};
+use super::header::{MAX_COUNT, MAX_DIMS, MAX_NAME, Part, Tensor, Value};
+use super::repack::{self, Matrix};
+use super::types;
 
 /// Longest header: ten times that of a model with a quarter of a million tokens. llama.cpp reads
 /// all of it into memory, several times over.
@@ -270,7 +271,7 @@ impl<F: Read + Seek> Input<F> {
             bytes,
             is_stack: n_dims > 2,
         });
-        let has_amx = order::has_amx();
+        let has_amx = repack::has_amx();
         let copy = matrix.and_then(|matrix| matrix.copy(has_amx));
         let breaks_tiles = matrix.is_some_and(|matrix| matrix.breaks_tiles(has_amx));
         let complaint = types::complaint(&name, n_dims, kind);

@@ -63,7 +63,11 @@ struct Numbers<'a> {
 ///
 /// # Errors
 /// One line on the value and what it must be.
-pub(super) fn check(header: &Header, arch: &str, n_layers: u64) -> Result<(), String> {
+pub(in crate::llama::file) fn check(
+    header: &Header,
+    arch: &str,
+    n_layers: u64,
+) -> Result<(), String> {
     if EMBEDDING.contains(&arch) {
         return Err(format!(
             "it is an embedding model ({arch}); this server generates text token by token"

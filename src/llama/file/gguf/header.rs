@@ -3,28 +3,23 @@
 //! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3, little
 //! endian. Every count and length is checked against the size of the file before anything is
 //! allocated for it, so a broken file is refused here with its reason. So is a truncated one, whose
-//! tensors do not all lie inside the file, unless its header alone is wanted. What the metadata means is left to [`super::source`].
-
-mod input;
-mod order;
-mod tokens;
-mod types;
+//! tensors do not all lie inside the file, unless its header alone is wanted. What the metadata means is left to [`super::super::describe`].
 
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Seek};
 
-use self::input::{Input, Problem, broken};
-pub(super) use self::tokens::Tokens;
+use super::reader::{Input, Problem, broken};
+use super::tokens::Tokens;
 
 /// The header of a GGUF file.
 #[derive(Debug)]
-pub(super) struct Header {
+pub(in crate::llama) struct Header {
     metadata: HashMap<String, Value>,
-    pub(super) tensors: Vec<Tensor>,
+    pub(in crate::llama) tensors: Vec<Tensor>,
     /// What is known of the vocabulary's tokens, where there are any.
-    pub(super) tokens: Option<Tokens>,
+    pub(in crate::llama) tokens: Option<Tokens>,
     /// How much of the file there is.
-    pub(super) extent: FileExtent,
+    pub(in crate::llama) extent: FileExtent,
 }
 
 /// How much of a file there is, or of several together.
@@ -52,7 +47,7 @@ impl std::ops::AddAssign for FileExtent {
 
 /// A metadata value, as far as it is kept.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub(in crate::llama) enum Value {
     Integer(i128),
     Float(f64),
     Bool(bool),
@@ -65,33 +60,33 @@ pub(super) enum Value {
 
 /// What the header says of one tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tensor {
+pub(in crate::llama) struct Tensor {
     /// What the file calls it; no other tensor of a model is called so.
-    pub(super) name: String,
+    pub(in crate::llama) name: String,
     /// Number of weights.
-    pub(super) elements: u64,
+    pub(in crate::llama) elements: u64,
     /// Size in bytes; `None` for a type this build does not know.
-    pub(super) bytes: Option<u64>,
+    pub(in crate::llama) bytes: Option<u64>,
     /// Which of the model's files it lies in, counted from 0, and at which byte of that.
-    pub(super) file: usize,
-    pub(super) at: u64,
+    pub(in crate::llama) file: usize,
+    pub(in crate::llama) at: u64,
     /// What it is for.
-    pub(super) part: Part,
+    pub(in crate::llama) part: Part,
     /// The layer whose attention keys it makes, where it does, and how long they are together.
-    pub(super) keys: Option<(usize, u64)>,
+    pub(in crate::llama) keys: Option<(usize, u64)>,
     /// Bytes of the copy in another order that ggml computes from on this processor; `None` where
     /// it computes from what the file has. Embeddings have one where they are the output, too.
-    pub(super) copy: Option<u64>,
+    pub(in crate::llama) copy: Option<u64>,
     /// Whether the model can only be computed if no tensor is kept in another order.
-    pub(super) breaks_tiles: bool,
+    pub(in crate::llama) breaks_tiles: bool,
     /// Why nothing can be computed with it, where that is so.
-    pub(super) complaint: Option<String>,
+    pub(in crate::llama) complaint: Option<String>,
 }
 
 impl Tensor {
     /// One of so many bytes in a model of one file.
     #[cfg(test)]
-    pub(super) fn of(part: Part, at: u64, bytes: u64, copy: Option<u64>) -> Self {
+    pub(in crate::llama) fn of(part: Part, at: u64, bytes: u64, copy: Option<u64>) -> Self {
         Self {
             name: String::new(),
             elements: bytes,
@@ -107,14 +102,14 @@ impl Tensor {
     }
 
     /// Whether a copy of it in another order is all that is computed from.
-    pub(super) fn is_only_copied(&self) -> bool {
+    pub(in crate::llama) fn is_only_copied(&self) -> bool {
         self.copy.is_some() && self.part != Part::Embedding
     }
 }
 
 /// The part of a model that a tensor belongs to, as its name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(in crate::llama) enum Part {
     /// One layer's, used for every token.
     Layer(u32),
     /// One layer's experts, of which a token uses few.
@@ -130,7 +125,7 @@ pub(super) enum Part {
 }
 
 impl Part {
-    fn of(name: &str) -> Self {
+    pub(super) fn of(name: &str) -> Self {
         match name {
             "token_embd.weight" => return Self::Embedding,
             "output.weight" => return Self::Output,
@@ -156,15 +151,15 @@ impl Part {
 const MAX_WEIGHTS: u64 = 1 << 46;
 
 /// Deepest and longest shapes ggml knows (`GGML_MAX_DIMS`, `GGML_MAX_NAME`).
-const MAX_DIMS: u32 = 4;
-const MAX_NAME: u64 = 64;
+pub(super) const MAX_DIMS: u32 = 4;
+pub(super) const MAX_NAME: u64 = 64;
 /// No metadata key is longer by the format's own rule.
 const MAX_KEY: u64 = 65_535;
 /// Smallest encodings of one metadata entry and of one tensor, to check counts against the size.
 const SMALLEST_ENTRY: u64 = 8 + 4 + 1;
 const SMALLEST_TENSOR: u64 = 8 + 4 + 4 + 8;
 /// More tensors or entries than any model has: a thousand layers of a thousand each.
-const MAX_COUNT: u64 = 1_000_000;
+pub(super) const MAX_COUNT: u64 = 1_000_000;
 /// Where the tensors begin in files that do not say so. llama.cpp computes on mapped files in
 /// place and asserts this alignment (`TENSOR_ALIGNMENT`), so there is no smaller one.
 const DEFAULT_ALIGNMENT: u64 = 32;
@@ -175,7 +170,7 @@ const TOKENS: &str = "tokenizer.ggml.tokens";
 impl Header {
     /// A header of these entries alone.
     #[cfg(test)]
-    pub(super) fn of(entries: &[(&str, Value)]) -> Self {
+    pub(in crate::llama) fn of(entries: &[(&str, Value)]) -> Self {
         let metadata = entries.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
         let metadata = metadata.collect();
         Self { metadata, tensors: Vec::new(), tokens: None, extent: FileExtent::default() }
@@ -185,7 +180,7 @@ impl Header {
     ///
     /// # Errors
     /// One line on what is wrong with the file.
-    pub(super) fn read_alone(file: impl Read + Seek, size: u64) -> Result<Self, String> {
+    pub(in crate::llama) fn read_alone(file: impl Read + Seek, size: u64) -> Result<Self, String> {
         let mut input = Input::new(file, size);
         Self::parse(&mut input).map_err(|problem| match problem {
             Problem::Ends => format!(
@@ -201,7 +196,7 @@ impl Header {
     ///
     /// # Errors
     /// One line on what is wrong with the file.
-    pub(super) fn read(file: impl Read + Seek, size: u64) -> Result<Self, String> {
+    pub(in crate::llama) fn read(file: impl Read + Seek, size: u64) -> Result<Self, String> {
         let header = Self::read_alone(file, size)?;
         if header.extent.is_whole() {
             return Ok(header);
@@ -293,7 +288,7 @@ impl Header {
         Ok(end)
     }
 
-    pub(super) fn text(&self, key: &str) -> Option<&str> {
+    pub(in crate::llama) fn text(&self, key: &str) -> Option<&str> {
         match self.metadata.get(key)? {
             Value::Text(text) => Some(text),
             _ => None,
@@ -301,14 +296,14 @@ impl Header {
     }
 
     /// A number that is not negative.
-    pub(super) fn unsigned(&self, key: &str) -> Option<u64> {
+    pub(in crate::llama) fn unsigned(&self, key: &str) -> Option<u64> {
         match self.metadata.get(key)? {
             Value::Integer(n) => u64::try_from(*n).ok(),
             _ => None,
         }
     }
 
-    pub(super) fn boolean(&self, key: &str) -> Option<bool> {
+    pub(in crate::llama) fn boolean(&self, key: &str) -> Option<bool> {
         match self.metadata.get(key)? {
             Value::Bool(is) => Some(*is),
             _ => None,
@@ -316,7 +311,7 @@ impl Header {
     }
 
     /// The floats among the entries, with their keys.
-    pub(super) fn floats(&self) -> impl Iterator<Item = (&str, f64)> {
+    pub(in crate::llama) fn floats(&self) -> impl Iterator<Item = (&str, f64)> {
         self.metadata.iter().filter_map(|(key, value)| match value {
             Value::Float(n) => Some((key.as_str(), *n)),
             _ => None,
@@ -324,7 +319,7 @@ impl Header {
     }
 
     /// The numbers of an entry that is one for all layers, or one for each.
-    pub(super) fn numbers(&self, key: &str) -> &[i128] {
+    pub(in crate::llama) fn numbers(&self, key: &str) -> &[i128] {
         match self.metadata.get(key) {
             Some(Value::Integer(n)) => std::slice::from_ref(n),
             Some(Value::Integers(n)) => n,
@@ -333,7 +328,7 @@ impl Header {
     }
 
     /// The integers or yes-and-noes of a list, where `key` is one.
-    pub(super) fn list(&self, key: &str) -> Option<&[i128]> {
+    pub(in crate::llama) fn list(&self, key: &str) -> Option<&[i128]> {
         match self.metadata.get(key) {
             Some(Value::Integers(n)) => Some(n),
             _ => None,
@@ -341,7 +336,7 @@ impl Header {
     }
 
     /// Whether there is an entry `key`, of whatever type.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(in crate::llama) fn has(&self, key: &str) -> bool {
         self.metadata.contains_key(key)
     }
 }

@@ -12,7 +12,7 @@ const ADD_EOS: &str = "tokenizer.ggml.add_eos_token";
 ///
 /// # Errors
 /// One line on what is missing.
-pub(super) fn check(header: &Header, arch: &str) -> Result<(), String> {
+pub(in crate::llama::file) fn check(header: &Header, arch: &str) -> Result<(), String> {
     let Some(model) = header.text("tokenizer.ggml.model") else {
         return Err("its header names no vocabulary (tokenizer.ggml.model), so it cannot read or \
                     write text; convert it again with its tokenizer"

@@ -5,8 +5,9 @@ use std::mem::MaybeUninit;
 
 use llama_cpp_sys_2 as sys;
 
-use super::error::one_line;
-use super::offload::GpuDevice;
+use crate::llama::error::one_line;
+
+use super::arrange::GpuDevice;
 
 /// PCI bus ids of the cards that can compute, in llama.cpp's order; none in a build for the CPU.
 pub fn gpu_bus_ids() -> Vec<String> {

@@ -1,7 +1,7 @@
 //! What layers keep, by the headers of several families.
 
-use super::super::gguf::Value;
 use super::*;
+use crate::llama::file::gguf::Value;
 
 fn number(n: i128) -> Value {
     Value::Integer(n)

@@ -3,7 +3,7 @@
 
 use llama_cpp_sys_2 as sys;
 
-use super::Part;
+use super::header::Part;
 
 /// A matrix, as far as its order depends on it.
 #[derive(Debug, Clone, Copy)]

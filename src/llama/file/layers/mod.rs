@@ -4,41 +4,41 @@
 //! state of fixed size for each sequence, and some use what an earlier layer keeps. The rules are
 //! llama.cpp's own (`load_arch_hparams` in `src/models`, `llama_model::create_memory`), and a
 //! header that runs into one of its assertions on them is refused. Bytes are left to
-//! [`super::offload`].
+//! [`crate::llama::fit`].
 
 use super::gguf::Header;
 
 /// Most layers llama.cpp has room for (`LLAMA_MAX_LAYERS`).
-pub(super) const MAX_LAYERS: u64 = 512;
+pub(in crate::llama) const MAX_LAYERS: u64 = 512;
 
 /// What one layer keeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Kept {
+pub(in crate::llama) struct Kept {
     /// Numbers of a token's keys in the KV cache; none where the layer has no part in it.
-    pub(super) keys: u64,
+    pub(in crate::llama) keys: u64,
     /// Numbers of its values.
-    pub(super) values: u64,
+    pub(in crate::llama) values: u64,
     /// Whether it sees only a window.
-    pub(super) is_windowed: bool,
+    pub(in crate::llama) is_windowed: bool,
     /// Numbers of the state of a sequence.
-    pub(super) state: u64,
+    pub(in crate::llama) state: u64,
 }
 
 /// What all layers keep.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Memory {
-    pub(super) layers: Vec<Kept>,
+pub(in crate::llama) struct Memory {
+    pub(in crate::llama) layers: Vec<Kept>,
     /// Tokens that windowed layers see.
-    pub(super) window: u64,
+    pub(in crate::llama) window: u64,
     /// Numbers of one head's keys, in the layers that see everything.
-    pub(super) head: u64,
+    pub(in crate::llama) head: u64,
     /// Numbers of a head's keys and values, in each kind of layer there is.
     lengths: Vec<u64>,
 }
 
 impl Memory {
     /// Reads it for `n_layers` layers. Numbers beyond 32 bits have been refused before.
-    pub(super) fn read(header: &Header, arch: &str, n_layers: u32) -> Self {
+    pub(in crate::llama) fn read(header: &Header, arch: &str, n_layers: u32) -> Self {
         let numbers = Numbers { header, arch };
         let n = n_layers as usize;
         let windows = windows(header, arch, n);
@@ -73,7 +73,7 @@ impl Memory {
     }
 
     /// Whether the keys and the values of every head are a multiple of `n` numbers.
-    pub(super) fn fills_blocks_of(&self, n: u64) -> bool {
+    pub(in crate::llama) fn fills_blocks_of(&self, n: u64) -> bool {
         self.lengths.iter().all(|length| length.is_multiple_of(n))
     }
 }
@@ -82,7 +82,7 @@ impl Memory {
 ///
 /// # Errors
 /// The key, its value and the rule it breaks.
-pub(super) fn check(
+pub(in crate::llama) fn check(
     header: &Header,
     arch: &str,
     n_layers: u64,
@@ -241,7 +241,7 @@ fn state(numbers: &Numbers<'_>, heads: u64) -> u64 {
 
 /// How many of the layers are computed here. Those behind them guess ahead (`nextn`), and llama.cpp loads
 /// them only where it is to guess with them (`load_mtp`).
-pub(super) fn n_computed(header: &Header, arch: &str, n_layers: usize) -> usize {
+pub(in crate::llama) fn n_computed(header: &Header, arch: &str, n_layers: usize) -> usize {
     let guessing = header.unsigned(&format!("{arch}.nextn_predict_layers")).unwrap_or(0);
     n_layers.saturating_sub(usize::try_from(guessing).unwrap_or(0))
 }

@@ -4,7 +4,7 @@
 /// beyond a multiple of it one by one (`GGML_F16_STEP` in `ggml-cpu/simd-mappings.h`). With AVX-512
 /// it takes 64; that does not count here, since whole heads of 32 lose more in reading without it than
 /// they win in generating (`docs/ARCHITECTURE.md`).
-pub(super) const HEAD_STEP: u64 = 32;
+pub(in crate::llama) const HEAD_STEP: u64 = 32;
 
 /// Most bytes that the scores of all heads may take: without flash attention they are kept for a
 /// whole step. A model of 15M weights with eight slots of 4,096 tokens needs 450 MiB; far beyond
@@ -13,23 +13,23 @@ const MAX_SCORES: u64 = 512 << 20;
 
 /// What the choice depends on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Situation {
+pub(in crate::llama) struct Situation {
     /// What was asked for.
-    pub(super) asked: Option<bool>,
+    pub(in crate::llama) asked: Option<bool>,
     /// Whether flash attention computes the heads slowly on a CPU.
-    pub(super) has_odd_heads: bool,
+    pub(in crate::llama) has_odd_heads: bool,
     /// Whether layers lie on a card.
-    pub(super) is_offloaded: bool,
+    pub(in crate::llama) is_offloaded: bool,
     /// Whether the KV cache is not of floats, which only flash attention reads.
-    pub(super) is_packed: bool,
+    pub(in crate::llama) is_packed: bool,
     /// Bytes of a step without flash attention.
-    pub(super) scores: u64,
+    pub(in crate::llama) scores: u64,
 }
 
 impl Situation {
     /// Whether to use flash attention; `None` leaves it to llama.cpp, which uses it where the
     /// backend can.
-    pub(super) fn choice(self) -> Option<bool> {
+    pub(in crate::llama) fn choice(self) -> Option<bool> {
         let is_better_off = self.has_odd_heads
             && !self.is_offloaded
             && !self.is_packed

@@ -8,9 +8,10 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::super::error::LoadError;
-use super::super::gguf::{Header, Tensor};
-use super::{ReadHeader, header_of};
+use crate::llama::error::LoadError;
+
+use super::describe::{ReadHeader, header_of};
+use super::gguf::{Header, Tensor};
 
 /// More files than any model has.
 const MAX_FILES: u64 = 1000;

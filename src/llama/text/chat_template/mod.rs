@@ -3,11 +3,11 @@
 //! Templates are Jinja as the Python library Transformers runs it: blocks trimmed, Python's string
 //! methods, `raise_exception`, `strftime_now`, `generation` blocks. A template comes with the model file, so it is given a budget and
 //! no access to anything: [`scan`] bounds its source, [`bounds`] the values it makes, fuel its
-//! steps, and [`apart`] the stack and the time it takes.
+//! steps, and [`thread`] the stack and the time it takes.
 
-mod apart;
 mod bounds;
 mod scan;
+mod thread;
 
 use std::borrow::Cow;
 use std::io;
@@ -19,7 +19,7 @@ use minijinja::{Environment, Error, ErrorKind, context};
 
 use crate::domain::Role;
 
-use self::apart::Apart;
+use self::thread::Apart;
 
 /// Instructions a template may execute: a thousand messages take about a fifth of it.
 const FUEL: u64 = 10_000_000;
@@ -40,7 +40,7 @@ const MOST_DATE_BYTES: usize = 128;
 const NAME: &str = "chat";
 
 /// A model's chat template.
-pub(super) struct ChatTemplate {
+pub(in crate::llama) struct ChatTemplate {
     compiled: Arc<Compiled>,
     apart: Apart,
 }
@@ -56,7 +56,7 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// The template's own error, where it is not valid Jinja.
-    pub(super) fn new(source: String, bos: String, eos: String) -> Result<Self, String> {
+    pub(in crate::llama) fn new(source: String, bos: String, eos: String) -> Result<Self, String> {
         let broken = |reason| format!("the model's chat template is broken: {reason}");
         let apart = Apart::new(DEADLINE);
         let compiled = apart.run(move || Compiled::new(&source, bos, eos)).map_err(broken)?;
@@ -67,7 +67,10 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// The template's own words, where it refuses.
-    pub(super) fn render(&self, messages: &[(Role, Cow<'_, str>)]) -> Result<String, String> {
+    pub(in crate::llama) fn render(
+        &self,
+        messages: &[(Role, Cow<'_, str>)],
+    ) -> Result<String, String> {
         let compiled = self.compiled.clone();
         let messages: Vec<_> =
             messages.iter().map(|(role, content)| (*role, content.as_ref().to_owned())).collect();
