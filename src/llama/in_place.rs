@@ -46,8 +46,8 @@ impl InPlace {
     /// Of those tensors in the file at `path`.
     pub(super) fn of<'a>(path: &Path, tensors: impl Iterator<Item = &'a Tensor>) -> Self {
         let mut all: Vec<Range<u64>> = tensors
-            .filter(|tensor| !tensor.is_only_copied())
-            .map(|tensor| tensor.at..tensor.at.saturating_add(tensor.bytes.unwrap_or(0)))
+            .filter(|tensor| !tensor.is_replaced_by_copy())
+            .map(|tensor| tensor.offset..tensor.offset.saturating_add(tensor.bytes.unwrap_or(0)))
             .collect();
         all.sort_by_key(|range| range.start);
         let mut ranges: Vec<Range<u64>> = Vec::new();

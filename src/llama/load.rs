@@ -13,10 +13,10 @@ use super::context::{self, Context, ContextOptions};
 use super::draft::{DraftModel, may_be_same, shared_tokens};
 use super::error::LoadError;
 use super::file::ModelDescription;
-use super::fit::report as deviation;
+use super::fit::report;
 use super::fit::{
-    Behind, Demand, DevicePlan, GpuDevice, KvType, OffloadPlan, OffloadTarget, Situation, arrange,
-    gpu_devices,
+    AttentionFacts, CpuShare, Demand, DevicePlan, GpuDevice, KvType, OffloadPlan, OffloadTarget,
+    arrange, gpu_devices,
 };
 use super::logs::{Buffer, take_buffers, take_complaints};
 use super::model::{LlamaCpp, Retention};
@@ -105,7 +105,7 @@ fn step_down(
     offload_plan: &OffloadPlan,
     cards: &mut [GpuDevice],
 ) -> OffloadPlan {
-    offload_plan.count_on_less(cards, options.vram_reserve, STEP_DOWN.into());
+    offload_plan.lower_free_memory(cards, options.vram_reserve, STEP_DOWN.into());
     let n = offload_plan.gpu_layers;
     let wanted = match options.gpu_layers {
         // Experts may be what has to leave a card first.
@@ -144,7 +144,7 @@ fn attempt(
     let is_offloaded = offload_plan.gpu_layers > 0;
     let flash_attention = flash(description, &options, is_offloaded);
     let has_few_cells =
-        description.sizes.has_few_cells(&demand(&options, flash_attention != Some(false)));
+        description.sizes.has_windowed_cache(&demand(&options, flash_attention != Some(false)));
     let retention = Retention::of(&model, has_few_cells, is_offloaded);
     let context_options = ContextOptions {
         can_swap: retention.can_swap(),
@@ -265,7 +265,7 @@ pub fn check(description: &ModelDescription, options: &Options) -> Result<(), Lo
              --kv-type f16"
         )));
     }
-    if !description.sizes.is_packable {
+    if !description.sizes.can_quantize_kv {
         return Err(LoadError::Options(format!(
             "--kv-type {name} packs numbers in blocks of 32, which the attention heads of {} are \
              no multiple of: use --kv-type f16",
@@ -304,20 +304,23 @@ fn demand(options: &Options, flash_attention: bool) -> Demand {
 }
 
 fn flash(description: &ModelDescription, options: &Options, is_offloaded: bool) -> Option<bool> {
-    let situation = Situation {
-        asked: options.flash_attention,
-        has_odd_heads: description.sizes.has_odd_heads(),
+    let facts = AttentionFacts {
+        requested: options.flash_attention,
+        has_unaligned_heads: description.sizes.has_unaligned_heads(),
         is_offloaded,
-        is_packed: options.kv_type != KvType::F16,
-        scores: description.sizes.compute(&demand(options, false), Behind::Everything).cpu,
+        is_kv_quantized: options.kv_type != KvType::F16,
+        score_bytes: description
+            .sizes
+            .compute_buffers(&demand(options, false), CpuShare::Everything)
+            .cpu,
     };
-    situation.choice()
+    facts.flash_attention()
 }
 
 /// Logs how far the plan was from what llama.cpp then took in each place, and gives both. Of the
 /// processor's weights so many bytes are `given_back`.
 fn compare(offload_plan: &OffloadPlan, buffers: &[Buffer], given_back: u64) -> Vec<MemoryPart> {
-    let is_card = |owner: &str| offload_plan.cards.iter().any(|card| card.device == owner);
+    let is_card = |owner: &str| offload_plan.gpus.iter().any(|card| card.device == owner);
     // What belongs to no card is in the processor's memory, whatever llama.cpp calls it: mapped,
     // or pinned for a card to read.
     let is_at = |buffer: &Buffer, place: &DevicePlan| {
@@ -344,10 +347,10 @@ fn compare(offload_plan: &OffloadPlan, buffers: &[Buffer], given_back: u64) -> V
             taken: taken(kinds, place),
         })
     };
-    let places = offload_plan.cards.iter().chain([&offload_plan.cpu]);
+    let places = offload_plan.gpus.iter().chain([&offload_plan.cpu]);
     let parts: Vec<_> =
         places.flat_map(parts_of).filter(|part| part.planned > 0 || part.taken > 0).collect();
-    deviation::tell(&parts);
+    report::log_deviation(&parts);
     parts
 }
 

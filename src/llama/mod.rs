@@ -27,12 +27,10 @@ mod text;
 mod weights;
 
 pub use error::LoadError;
-pub use file::{
-    FileExtent, ModelDescription, ModelSource, describe, describe_partial, spare_memory,
-    takeable_memory,
-};
+pub use file::{FileExtent, ModelDescription, ModelSource, describe, describe_partial};
 pub use fit::{
-    DevicePlan, GpuDevice, KvType, OffloadPlan, OffloadTarget, gpu_bus_ids, gpu_devices,
+    DevicePlan, GpuDevice, KvType, OffloadPlan, OffloadTarget, available_memory,
+    available_memory_and_swap, gpu_bus_ids, gpu_devices,
 };
 pub use load::{Options, check, check_draft, load, plan_draft, plan_offload};
 pub use logs::send_logs_to_tracing;

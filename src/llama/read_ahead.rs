@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::LoadProgress;
 
-use super::file::length;
+use super::file::total_size;
 
 /// Bytes between two reports.
 const PIECE: u64 = 16 << 20;
@@ -27,7 +27,7 @@ const SHARE: f32 = 0.8;
 pub(super) fn read_ahead(files: &[PathBuf], most: u64, progress: &LoadProgress) -> Option<f32> {
     let begun = Instant::now();
     let Ok(mut nowhere) = File::options().write(true).open("/dev/null") else { return Some(0.0) };
-    let total = length(files);
+    let total = total_size(files);
     if total > most {
         return Some(0.0);
     }

@@ -9,8 +9,8 @@ use llama_cpp_sys_2 as sys;
 
 use crate::engine::LoadProgress;
 
-use super::file::{DEMO, ModelDescription, ModelSource, Way, spare_memory};
-use super::fit::OffloadPlan;
+use super::file::{DEMO, LoadMethod, ModelDescription, ModelSource};
+use super::fit::{OffloadPlan, available_memory};
 use super::in_place::{InPlace, Moving};
 use super::logs::{take_buffers, take_complaints};
 use super::pages::PageWork;
@@ -36,11 +36,13 @@ enum Mode<'a> {
 impl<'a> Mode<'a> {
     fn of(description: &'a ModelDescription, offload_plan: &OffloadPlan) -> Self {
         let is_on_card = offload_plan.gpu_layers > 0;
-        match &description.way {
+        match &description.load_method {
             // Beside cards llama.cpp makes no copies in another order.
-            Way::Copied(in_place) if !is_on_card => Self::Move(in_place),
-            Way::Read if !is_on_card || description.source == ModelSource::Demo => Self::Read,
-            Way::Copied(_) | Way::Mapped | Way::Read => Self::Map,
+            LoadMethod::Repacked(in_place) if !is_on_card => Self::Move(in_place),
+            LoadMethod::Read if !is_on_card || description.source == ModelSource::Demo => {
+                Self::Read
+            }
+            LoadMethod::Repacked(_) | LoadMethod::Mapped | LoadMethod::Read => Self::Map,
         }
     }
 }
@@ -75,7 +77,7 @@ fn load(
     params.n_gpu_layers = i32::try_from(offload_plan.gpu_layers).unwrap_or(i32::MAX);
     // As long as llama.cpp reads it, `llama_max_devices` floats.
     let mut split = vec![0.0; max_devices()];
-    for (share, card) in split.iter_mut().zip(&offload_plan.cards) {
+    for (share, card) in split.iter_mut().zip(&offload_plan.gpus) {
         *share = card.layers as f32;
     }
     let mut overrides = Vec::new();
@@ -104,7 +106,7 @@ fn load(
     let reading_share = match mode {
         Mode::Read => 0.0,
         // What memory has no room for would be read twice.
-        Mode::Map | Mode::Move(_) => read_ahead(&description.files, spare_memory(), progress)?,
+        Mode::Map | Mode::Move(_) => read_ahead(&description.files, available_memory(), progress)?,
     };
     let in_place = if let Mode::Move(in_place) = mode { Some(in_place) } else { None };
     let mut watch = Watch {
@@ -118,7 +120,7 @@ fn load(
     params.progress_callback_user_data = ptr::from_mut(&mut watch).cast();
     // For all weights: an override to the processor's memory, as for experts above, has llama.cpp choose
     // among its other orders again.
-    params.use_extra_bufts = description.is_reordered;
+    params.use_extra_bufts = description.allows_repacking;
     if matches!(mode, Mode::Read) {
         params.load_mode = sys::LLAMA_LOAD_MODE_NONE;
     }

@@ -64,7 +64,7 @@ fn a_model_of_windows_without_a_windowed_layer_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let shape = Shape { window: Some(128), ..Shape::small("gemma3") };
     let key = "gemma3.attention.sliding_window_pattern";
-    let words = [key, "no layer has one"];
+    let words = [key, "no layer has a sliding window"];
     let mut gguf = shape.gguf(1);
     gguf.set_u32(key, 1);
     check_file(folder.path(), "one.gguf", &gguf.bytes(), &words);

@@ -1,136 +1,200 @@
-//! How large the buffers are that a step is computed in.
+//! Estimates the size of llama.cpp's compute buffers, which hold the intermediate results of a
+//! step.
 //!
-//! llama.cpp lays a step's intermediate results out by how long each is needed, and the moment at
-//! which most of them are there decides. The sums below are those moments, as floats a token. They
-//! were found by fitting what llama.cpp reports on a CPU and on Vulkan's software device
-//! (`docs/GPU.md` says for which models and how well) and are an estimate for other shapes and
-//! backends.
+//! llama.cpp reuses the memory of a result once nothing needs it any more, so the buffer is as
+//! large as the results at the worst moment of a step. The sums below are these moments, in floats
+//! per token. They were fitted to what llama.cpp reports on a CPU and on Vulkan's software device
+//! (`docs/GPU.md` has the models and the deviations, ADR-0014 the method); for other shapes and
+//! backends they are estimates.
 
-use super::sizes::{Demand, Sizes};
+use super::sizes::{Demand, ModelSizes};
 
-/// Floats a token of a step needs besides the widths: ids, positions, cell indices.
-const FEW: u64 = 10;
-
-/// Bytes of the buffers a step is computed in.
+/// Bytes of the compute buffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::llama) struct Compute {
-    /// With the processor.
+pub(in crate::llama) struct ComputeBuffers {
+    /// On the CPU.
     pub(in crate::llama) cpu: u64,
-    /// On each card that has layers.
-    pub(in crate::llama) card: u64,
+    /// On each GPU that has layers.
+    pub(in crate::llama) gpu: u64,
 }
 
-/// What of a model stays with the processor.
+/// Which parts of a model stay on the CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::llama) enum Behind {
+pub(in crate::llama) enum CpuShare {
     /// All of it.
     Everything,
     /// Some layers.
     Layers,
-    /// The experts of some layers.
+    /// The experts of some layers, and no whole layers.
     Experts,
-    /// The token embeddings alone.
-    Nothing,
+    /// Only the token embeddings.
+    Embeddings,
 }
 
-impl Sizes {
-    /// Bytes of the buffers a step is computed in.
-    pub(in crate::llama) fn compute(&self, demand: &Demand, behind: Behind) -> Compute {
-        let cells = demand.cells();
-        // llama.cpp makes no step larger than its cache.
-        let ubatch = demand.ubatch.min(cells);
-        let bytes = |floats: u64| floats.saturating_mul(4 * ubatch);
-        let (embd, queries, values) = (self.n_embd, self.queries, self.most_values());
-        let is_flash = demand.flash_attention;
-        // One mask for the layers that see everything and one for the others, of half floats for
-        // flash attention.
-        let mut attending = self.layers.iter().filter(|layer| layer.kept.keys > 0);
-        let has_windows = attending.clone().any(|layer| layer.kept.is_windowed);
-        let has_others = attending.any(|layer| !layer.kept.is_windowed);
-        let masked = if has_others { cells } else { 0 }
-            + if has_windows { self.windowed_cells(demand) } else { 0 };
-        let mask = bytes(if is_flash { masked / 2 } else { masked });
-        // Without flash attention each value is put where it belongs by a 64-bit index of its own.
-        let indices = if is_flash { 0 } else { 2 * values * if has_windows { 2 } else { 1 } };
-        let scores = if is_flash { 0 } else { bytes(cells.saturating_mul(self.n_head)) };
-        let attention = if is_flash {
-            3 * queries + values + 2 * embd
+impl ModelSizes {
+    /// Bytes of the compute buffers if `cpu_share` stays on the CPU.
+    pub(in crate::llama) fn compute_buffers(
+        &self,
+        demand: &Demand,
+        cpu_share: CpuShare,
+    ) -> ComputeBuffers {
+        // llama.cpp makes no step larger than the KV cache.
+        let step = Step { sizes: self, demand, n_tokens: demand.ubatch.min(demand.cells()) };
+        if cpu_share == CpuShare::Everything {
+            ComputeBuffers { cpu: step.all_on_cpu(), gpu: 0 }
         } else {
-            4 * embd.max(queries) + 2 * values
-        };
-        let logits = demand.outputs.min(ubatch).saturating_mul(4 * self.n_vocab);
-        let state = if self.inner > 0 { 6 * self.inner + 4 * embd } else { 0 };
-        let attention = scores.saturating_add(bytes(attention)).max(bytes(state));
-        if behind == Behind::Everything {
-            let ffn = bytes(self.feed_forward() + 5 * embd + FEW);
-            let attention = attention.saturating_add(bytes(embd + indices));
-            return Compute { cpu: mask.saturating_add(ffn.max(attention)).max(logits), card: 0 };
+            ComputeBuffers { cpu: step.inputs_on_cpu(), gpu: step.on_gpu(cpu_share) }
         }
-        let cpu = mask.saturating_add(bytes(4 * embd + indices + FEW));
-        // A card computes the experts and the shared one beside them in one go.
-        let (up, down) = (self.experts_up, self.experts_down);
-        let beside = if up > 0 { 3 * self.n_ff + up } else { 0 };
-        let ffn = bytes(self.feed_forward().max(beside) + 4 * embd + FEW);
-        // Prompts are computed on the card also for what lies beside it: the weights and the cache
-        // are lent to it, one matrix or layer after the other.
-        let experts =
-            bytes((2 * up).max(up + down) + 5 * embd).saturating_add(self.largest_experts);
-        let moment = match behind {
-            Behind::Everything | Behind::Nothing => ffn.max(attention),
-            Behind::Experts => ffn.max(attention).max(experts),
-            Behind::Layers => {
-                let cache = (0..self.layers.len()).map(|i| self.kv(i, demand)).max().unwrap_or(0);
-                let experts = if self.largest_experts > 0 { experts } else { 0 };
-                self.with_lent_matrix(ffn.saturating_add(bytes(2 * embd)), cache, bytes)
+    }
+}
+
+/// The largest step.
+struct Step<'a> {
+    sizes: &'a ModelSizes,
+    demand: &'a Demand,
+    n_tokens: u64,
+}
+
+impl Step<'_> {
+    /// Bytes of `floats` per token.
+    fn bytes(&self, floats: u64) -> u64 {
+        floats.saturating_mul(4 * self.n_tokens)
+    }
+
+    /// Bytes of the CPU's buffer if it computes everything.
+    fn all_on_cpu(&self) -> u64 {
+        let embd = self.sizes.n_embd;
+        let ffn = self.bytes(self.feed_forward() + 5 * embd + PER_TOKEN);
+        let attention = self.attention().saturating_add(self.bytes(embd + self.value_indices()));
+        self.mask().saturating_add(ffn.max(attention)).max(self.logits())
+    }
+
+    /// Bytes of the CPU's buffer if a GPU computes: the inputs of the step.
+    fn inputs_on_cpu(&self) -> u64 {
+        let floats = 4 * self.sizes.n_embd + self.value_indices() + PER_TOKEN;
+        self.mask().saturating_add(self.bytes(floats))
+    }
+
+    /// Bytes of a GPU's buffer.
+    fn on_gpu(&self, cpu_share: CpuShare) -> u64 {
+        let Self { sizes, .. } = *self;
+        let embd = sizes.n_embd;
+        // A GPU computes the experts and the shared expert next to them in one go.
+        let (up, down) = (sizes.experts_up, sizes.experts_down);
+        let with_shared = if up > 0 { 3 * sizes.n_ff + up } else { 0 };
+        let ffn = self.bytes(self.feed_forward().max(with_shared) + 4 * embd + PER_TOKEN);
+        let attention = self.attention();
+        // Large batches are computed on the GPU even for parts that stay on the CPU. Their weights
+        // and KV cache are copied to the GPU, one matrix or layer at a time.
+        let experts = self
+            .bytes((2 * up).max(up + down) + 5 * embd)
+            .saturating_add(sizes.largest_expert_matrix);
+        let worst = match cpu_share {
+            CpuShare::Everything | CpuShare::Embeddings => ffn.max(attention),
+            CpuShare::Experts => ffn.max(attention).max(experts),
+            CpuShare::Layers => {
+                let n_layers = sizes.layers.len();
+                let cache =
+                    (0..n_layers).map(|i| sizes.kv_bytes(i, self.demand)).max().unwrap_or(0);
+                let experts = if sizes.largest_expert_matrix > 0 { experts } else { 0 };
+                self.with_copied_matrix(ffn.saturating_add(self.bytes(2 * embd)), cache)
                     .max(attention.saturating_add(cache))
                     .max(experts)
             }
         };
-        // Where the logits fit into no room that something else has left, they lie behind it all.
-        let card = if logits <= moment.max(mask) {
-            mask.saturating_add(moment)
+        // Logits that do not fit into freed memory are placed after everything else.
+        let (mask, logits) = (self.mask(), self.logits());
+        if logits <= worst.max(mask) {
+            mask.saturating_add(worst)
         } else {
-            mask.saturating_add(logits).saturating_add(bytes(4 * embd))
+            mask.saturating_add(logits).saturating_add(self.bytes(4 * embd))
+        }
+    }
+
+    /// Bytes of the attention masks: one for full-attention layers and one for windowed layers, of
+    /// half floats with flash attention.
+    fn mask(&self) -> u64 {
+        let has_full = self.has_cached_layers(false);
+        let has_windowed = self.has_cached_layers(true);
+        let cells = if has_full { self.demand.cells() } else { 0 }
+            + if has_windowed { self.sizes.windowed_cells(self.demand) } else { 0 };
+        self.bytes(if self.demand.flash_attention { cells / 2 } else { cells })
+    }
+
+    /// Floats per token for the indices of values. Without flash attention every value is stored by
+    /// a 64-bit index of its own, for windowed layers and for others.
+    fn value_indices(&self) -> u64 {
+        let n_kinds = if self.has_cached_layers(true) { 2 } else { 1 };
+        if self.demand.flash_attention { 0 } else { 2 * self.sizes.max_values() * n_kinds }
+    }
+
+    /// Whether a layer with a KV cache is windowed, or is not.
+    fn has_cached_layers(&self, is_windowed: bool) -> bool {
+        let mut cached = self.sizes.layers.iter().filter(|layer| layer.cache.keys > 0);
+        cached.any(|layer| layer.cache.is_windowed == is_windowed)
+    }
+
+    /// Bytes of attention, or of the recurrent state's layer if that needs more.
+    fn attention(&self) -> u64 {
+        let Self { sizes, demand, .. } = *self;
+        let (embd, queries, values) = (sizes.n_embd, sizes.query_width, sizes.max_values());
+        let (scores, floats) = if demand.flash_attention {
+            (0, 3 * queries + values + 2 * embd)
+        } else {
+            let scores = self.bytes(demand.cells().saturating_mul(sizes.n_head));
+            (scores, 4 * embd.max(queries) + 2 * values)
         };
-        Compute { cpu, card }
+        let inner = sizes.state_width;
+        let state = if inner > 0 { 6 * inner + 4 * embd } else { 0 };
+        scores.saturating_add(self.bytes(floats)).max(self.bytes(state))
     }
 
-    /// Floats a token needs inside a feed-forward layer: of the experts it uses, or of the dense
-    /// layer where that is wider.
+    fn logits(&self) -> u64 {
+        self.demand.outputs.min(self.n_tokens).saturating_mul(4 * self.sizes.n_vocab)
+    }
+
+    /// Floats per token inside a feed-forward layer: of the experts it uses, or of the dense layer
+    /// if that is wider.
     fn feed_forward(&self) -> u64 {
-        let experts = experts_width(self.n_embd, self.experts_up, self.experts_down);
-        dense_width(self.n_embd, self.n_ff).max(experts)
+        let Self { sizes, .. } = *self;
+        let experts = experts_width(sizes.n_embd, sizes.experts_up, sizes.experts_down);
+        dense_width(sizes.n_embd, sizes.n_ff).max(experts)
     }
 
-    /// Bytes of the larger of two moments of a dense layer whose matrices are lent to a card: while
-    /// the results are projected up, and behind that, for which `ffn` bytes are needed. There the
-    /// matrix takes the room of the cache that was lent before it, or that of a result, if it fits.
-    fn with_lent_matrix(&self, ffn: u64, cache: u64, bytes: impl Fn(u64) -> u64) -> u64 {
-        let matrix = self.largest;
-        // What a narrow layer's attention has left takes its results.
-        let left = if self.n_ff <= 2 * self.n_embd { 2 * self.n_embd } else { 0 };
-        let up = bytes(2 * self.n_ff + 5 * self.n_embd - left).saturating_add(matrix);
-        let is_behind = cache < matrix && matrix < bytes(self.n_ff);
-        up.max(ffn.saturating_add(if is_behind { matrix } else { 0 }))
+    /// Bytes of the larger of two moments of a dense layer whose matrices are copied to the GPU:
+    /// the up projection, and the time after it, which needs `ffn` bytes. For the latter the matrix
+    /// takes the memory of the KV cache that was copied before it, or of a result, if it fits
+    /// there.
+    fn with_copied_matrix(&self, ffn: u64, cache: u64) -> u64 {
+        let Self { sizes, .. } = *self;
+        let matrix = sizes.largest_matrix;
+        // The results of a narrow layer reuse memory that its attention has freed.
+        let reused = if sizes.n_ff <= 2 * sizes.n_embd { 2 * sizes.n_embd } else { 0 };
+        let up = self.bytes(2 * sizes.n_ff + 5 * sizes.n_embd - reused).saturating_add(matrix);
+        let needs_own_memory = cache < matrix && matrix < self.bytes(sizes.n_ff);
+        up.max(ffn.saturating_add(if needs_own_memory { matrix } else { 0 }))
     }
 }
 
-/// Floats a token needs inside a dense layer `n_ff` wide: two projections up and their product. A
-/// narrow one fits into what the attention before it has left.
+/// Floats per token inside a dense layer of width `n_ff`: two up projections and their product. A
+/// narrow layer reuses memory that the attention before it has freed.
 fn dense_width(n_embd: u64, n_ff: u64) -> u64 {
-    let left = match n_ff {
+    let reused = match n_ff {
         n if n <= n_embd => 3,
         n if n <= 2 * n_embd => 2,
         _ => 0,
     };
-    (3 * n_ff).saturating_sub(left * n_embd)
+    (3 * n_ff).saturating_sub(reused * n_embd)
 }
 
-/// Floats a token needs inside a layer of experts, of `up` numbers in those it uses and `down`
-/// numbers behind them: two projections up and their product, or the projections down, whichever
-/// is more. Where these are too large for the hole that those leave, llama.cpp's allocator puts
-/// them behind; it needs no hole for what is no wider than the layer's own input.
+/// Floats per token inside a layer of experts, whose used experts have `up` numbers inside and
+/// `down` numbers as outputs: two up projections and their product, or the down projections,
+/// whichever is more. If the down projections do not fit into the memory that the others free,
+/// llama.cpp's allocator places them after it; experts no wider than the layer's input always fit.
 fn experts_width(n_embd: u64, up: u64, down: u64) -> u64 {
     let product = up.saturating_mul(3);
     if up > n_embd && down > product { product.saturating_add(down) } else { down.max(product) }
 }
+
+/// Floats per token for ids, positions and cell indices.
+const PER_TOKEN: u64 = 10;

@@ -3,15 +3,15 @@
 #![allow(clippy::single_range_in_vec_init, reason = "a file can have a single range in place")]
 
 use super::*;
-use crate::llama::file::Part;
+use crate::llama::file::TensorRole;
 
 #[test]
 fn in_place_is_what_has_no_copy_and_what_is_looked_up() {
     let tensors = [
-        Tensor::of(Part::Layer(0), 500_000, 100_000, Some(100_000)),
-        Tensor::of(Part::Embedding, 1_000, 99_000, Some(99_000)),
-        Tensor::of(Part::Layer(0), 100_032, 64, None),
-        Tensor::of(Part::Output, 800_000, 1_000, None),
+        Tensor::of(TensorRole::Layer(0), 500_000, 100_000, Some(100_000)),
+        Tensor::of(TensorRole::Embedding, 1_000, 99_000, Some(99_000)),
+        Tensor::of(TensorRole::Layer(0), 100_032, 64, None),
+        Tensor::of(TensorRole::Output, 800_000, 1_000, None),
     ];
     let in_place = InPlace::of(Path::new("a.gguf"), tensors.iter());
     assert_eq!(in_place.ranges, [1_000..100_096, 800_000..801_000]);
