@@ -1,68 +1,63 @@
-//! Cuts a text into pieces that llama.cpp's tokenizer can take without running out of stack.
+//! Splits a long text into chunks that llama.cpp can tokenize within a bounded stack (ADR-0019).
 //!
-//! Its pre-tokenisers of byte-pair vocabularies are regular expressions, and `std::regex` recurses
-//! for every character of a match: 320 bytes of stack each with every expression that llama.cpp
-//! has (libstdc++, x86-64). A match is no longer than the text it is looked for in, so a bounded
-//! text needs a bounded stack, whatever is in it.
+//! llama.cpp splits text with regular expressions before byte-pair encoding, and `std::regex`
+//! recurses once per character of a match. A match is no longer than the text, so a bounded chunk
+//! needs a bounded stack, whatever the text contains.
 //!
-//! A text within [`MOST_BYTES`] is taken whole. A longer one is cut at the end of a line, between
-//! characters that no pre-tokeniser but `superbpe` joins over it, and so has the same tokens with all
-//! others; where there is no such line end, between two words; and inside of what has neither.
+//! A text of up to [`MAX_CHUNK`] bytes is a single chunk. A longer one is split after a line end
+//! that no pre-tokenizer except `superbpe` joins with the next line, which leaves the tokens
+//! unchanged for all others. Without such a line end it is split between two words, and without
+//! these within a word; tokens may then differ at the split.
 
 use std::io;
 use std::thread;
 
-/// Longest piece on the caller's stack, of which it takes 1.3 MiB.
-const ON_THE_SPOT: usize = 4 * 1024;
-
-/// Longest piece: a text of some 30,000 tokens, and a stack that is easily had.
-const MOST_BYTES: usize = 128 * 1024;
-
-/// Stack for the longest piece: what was measured, and half of it again.
-const STACK_BYTES: usize = MOST_BYTES * 512;
-
-/// The results of `tokenise` for all pieces of `text`, one after the other.
-pub(in crate::llama) fn each<T: Send>(
+/// Calls `tokenize` for each chunk of `text` and joins the results. A text longer than
+/// [`MAX_INLINE_CHUNK`] is tokenized on a thread with a large stack.
+pub(super) fn tokenize_in_chunks<T: Send>(
     text: &str,
-    tokenise: impl Fn(&str) -> Vec<T> + Sync,
+    tokenize: impl Fn(&str) -> Vec<T> + Sync,
 ) -> Vec<T> {
-    let all = |most| pieces(text, most).flat_map(&tokenise).collect();
-    if text.len() <= ON_THE_SPOT {
-        return all(ON_THE_SPOT);
+    let all = |max_bytes| chunks(text, max_bytes).flat_map(&tokenize).collect();
+    if text.len() <= MAX_INLINE_CHUNK {
+        return all(MAX_INLINE_CHUNK);
     }
-    let apart = || all(MOST_BYTES);
-    let taken: io::Result<thread::Result<Vec<T>>> = thread::scope(|scope| {
-        let thread = thread::Builder::new().name("tokeniser".to_owned()).stack_size(STACK_BYTES);
-        Ok(thread.spawn_scoped(scope, apart)?.join())
+    let on_thread = || all(MAX_CHUNK);
+    let result: io::Result<thread::Result<Vec<T>>> = thread::scope(|scope| {
+        let thread = thread::Builder::new().name("tokenizer".to_owned()).stack_size(STACK_BYTES);
+        Ok(thread.spawn_scoped(scope, on_thread)?.join())
     });
-    match taken {
+    match result {
         Ok(Ok(tokens)) => tokens,
         Ok(Err(panic)) => std::panic::resume_unwind(panic),
         Err(error) => {
-            tracing::warn!("no thread to tokenise a long text, which is cut up: {error}");
-            all(ON_THE_SPOT)
+            tracing::warn!(
+                "cannot start a thread to tokenize a long text, so it is split into short chunks: \
+                 {error}"
+            );
+            all(MAX_INLINE_CHUNK)
         }
     }
 }
 
-/// `text` in pieces of at most `most` bytes, at least one.
-fn pieces(text: &str, most: usize) -> impl Iterator<Item = &str> {
+/// The chunks of `text`, each of at most `max_bytes`; at least one, even for an empty text.
+fn chunks(text: &str, max_bytes: usize) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest?;
-        if text.len() <= most {
+        if text.len() <= max_bytes {
             return rest.take();
         }
-        let (piece, after) = text.split_at(cut(text, most));
+        let (chunk, after) = text.split_at(split_point(text, max_bytes));
         rest = Some(after);
-        Some(piece)
+        Some(chunk)
     })
 }
 
-/// Where the first piece of a longer text ends.
-fn cut(text: &str, most: usize) -> usize {
-    let end = text.floor_char_boundary(most);
-    // What follows has to be whole as well, to be looked at.
+/// Where the first chunk of a text longer than `max_bytes` ends.
+fn split_point(text: &str, max_bytes: usize) -> usize {
+    let end = text.floor_char_boundary(max_bytes);
+    // `after` looks into the whole text, since the next chunk starts beyond `end`.
     let before = |at: usize| text[..at].chars().next_back();
     let after = |at: usize| text[at..].chars().next();
     let ends_line = |&(at, _): &(usize, &str)| {
@@ -79,40 +74,50 @@ fn cut(text: &str, most: usize) -> usize {
     text[..end].rmatch_indices(' ').find(is_between_words).map_or(end, |(at, _)| at)
 }
 
+/// Longest chunk that is tokenized on the caller's stack, in bytes (ADR-0019).
+const MAX_INLINE_CHUNK: usize = 4 * 1024;
+/// Longest chunk in bytes (ADR-0019).
+const MAX_CHUNK: usize = 128 * 1024;
+/// Stack for the longest chunk in bytes, with a margin of half (ADR-0019).
+const STACK_BYTES: usize = MAX_CHUNK * 512;
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    fn cut_up(text: &str, most: usize) -> Vec<&str> {
-        pieces(text, most).collect()
+    fn split(text: &str, max_bytes: usize) -> Vec<&str> {
+        chunks(text, max_bytes).collect()
     }
 
     #[test]
-    fn a_long_text_is_cut_behind_a_line_or_between_words_or_anywhere() {
-        assert_eq!(cut_up("one two\nsix ten", 12), ["one two\n", "six ten"]);
-        assert_eq!(cut_up("one two\n\nsix ten", 12), ["one", " two\n\nsix", " ten"]);
-        assert_eq!(cut_up("a\n/b\nc", 5), ["a\n/b\n", "c"]);
-        assert_eq!(cut_up("éééé", 3), ["é", "é", "é", "é"]);
-        assert_eq!(cut_up("", 3), [""]);
+    fn long_text_is_split_after_a_line_or_between_words_or_anywhere() {
+        assert_eq!(split("one two\nsix ten", 12), ["one two\n", "six ten"]);
+        assert_eq!(split("one two\n\nsix ten", 12), ["one", " two\n\nsix", " ten"]);
+        assert_eq!(split("a\n/b\nc", 5), ["a\n/b\n", "c"]);
+        assert_eq!(split("éééé", 3), ["é", "é", "é", "é"]);
+        assert_eq!(split("", 3), [""]);
     }
 
     proptest! {
         #[test]
-        fn pieces_are_short_and_joined_the_text(text in "[ab é🦊\n/]{0,60}", most in 4_usize..20) {
-            let pieces = cut_up(&text, most);
-            prop_assert!(pieces.iter().all(|piece| piece.len() <= most));
-            prop_assert_eq!(pieces.concat(), text);
+        fn chunks_are_short_and_join_to_the_text(
+            text in "[ab é🦊\n/]{0,60}",
+            max_bytes in 4_usize..20,
+        ) {
+            let chunks = split(&text, max_bytes);
+            prop_assert!(chunks.iter().all(|chunk| chunk.len() <= max_bytes));
+            prop_assert_eq!(chunks.concat(), text);
         }
     }
 
     #[test]
-    fn what_is_done_with_the_pieces_is_joined_in_their_order() {
-        let text = "word ".repeat(MOST_BYTES);
-        let lengths = each(&text, |piece| vec![piece.len()]);
+    fn results_of_chunks_are_joined_in_order() {
+        let text = "word ".repeat(MAX_CHUNK);
+        let lengths = tokenize_in_chunks(&text, |chunk| vec![chunk.len()]);
         assert!(lengths.len() > 4);
         assert_eq!(lengths.iter().sum::<usize>(), text.len());
-        assert_eq!(each(&text, |piece| piece.as_bytes().to_vec()), text.as_bytes());
+        assert_eq!(tokenize_in_chunks(&text, |chunk| chunk.as_bytes().to_vec()), text.as_bytes());
     }
 }

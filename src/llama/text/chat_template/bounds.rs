@@ -1,32 +1,22 @@
-//! Keeps the values of a template within bounds.
+//! Limits the size and depth of a template's values.
 //!
-//! Minijinja counts a template's steps and the bytes it makes, but follows a value to its ends
-//! without counting when it writes it, and some of Python's methods make texts of any length from
-//! short ones. Here are those places, each behind a look at what it is given.
+//! minijinja counts a template's steps and the bytes it creates, but two things escape its count.
+//! Writing a value out visits all of its parts, also those that it contains many times, and
+//! recurses into nested ones, which can take unlimited time and stack. And some of Python's string
+//! methods create texts of any length from short ones. Every such place is wrapped here: it first
+//! measures its arguments, and fails if they are too large or too deep.
 
 use minijinja::value::{Kwargs, StringInput, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, filters};
 use minijinja_contrib::pycompat;
 
-/// The filter that every value passes on its way into a namespace. Templates cannot define filters,
-/// so none can replace it.
-pub(super) const FILTER: &str = "within_bounds";
+/// The filter that every value passes before it is stored in a namespace; [`super::scan`] inserts
+/// it into the source. Templates cannot define filters, so they cannot replace it.
+pub(super) const NAMESPACE_FILTER: &str = "within_bounds";
 
-/// Deepest value: tools and their parameters nest about ten deep.
-const MOST_DEPTH: usize = 64;
-/// Most parts of a value, where so many bytes of text count as one.
-const MOST_PARTS: usize = 1 << 19;
-const BYTES: usize = 32;
-/// Parts of a value that are looked at for a unit of fuel.
-const PARTS_PER_FUEL: usize = 4;
-/// Longest text that one call may make.
-const MOST_TEXT: usize = MOST_PARTS * BYTES;
-/// Digits of the longest width of a formatted number.
-const MOST_DIGITS: usize = 4;
-
-/// Puts the bounds around what writes values out.
-pub(super) fn set(environment: &mut Environment<'_>) {
-    environment.add_filter(FILTER, keep);
+/// Installs the limits.
+pub(super) fn apply(environment: &mut Environment<'_>) {
+    environment.add_filter(NAMESPACE_FILTER, namespace_value);
     environment.add_filter("tojson", tojson);
     environment.add_filter("string", string);
     environment.add_filter("pprint", pprint);
@@ -38,14 +28,15 @@ pub(super) fn set(environment: &mut Environment<'_>) {
     });
 }
 
-/// The value of a namespace's attribute. A namespace in it could come to hold itself.
-fn keep(state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
-    // An iterator may hold a namespace that it does not show.
+/// Checks a value that is stored in a namespace. It must not contain a namespace, since that could
+/// come to contain itself.
+fn namespace_value(state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
+    // An iterator does not show what it holds, which could be a namespace, so it becomes a list.
     let value = match value.kind() {
-        ValueKind::Iterable => value.try_iter()?.take(MOST_PARTS).collect(),
+        ValueKind::Iterable => value.try_iter()?.take(MAX_UNITS).collect(),
         _ => value,
     };
-    weigh(state, &value, true)?;
+    measure(state, &value, Namespaces::Rejected)?;
     Ok(value)
 }
 
@@ -80,7 +71,7 @@ fn join(
     filters::join(state, value, joiner, attribute, kwargs)
 }
 
-/// Python's methods, which make their texts without asking for fuel.
+/// Calls one of Python's methods, which create texts without using fuel.
 fn method(
     state: &mut State<'_, '_>,
     value: &Value,
@@ -91,15 +82,16 @@ fn method(
         check(state, argument)?;
     }
     if let Some(text) = value.as_str()
-        && most_made(text, name, arguments).is_none_or(|n| n > MOST_TEXT)
+        && max_result_bytes(text, name, arguments).is_none_or(|n| n > MAX_TEXT_BYTES)
     {
         return Err(too_large());
     }
     pycompat::unknown_method_callback(state, value, name, arguments)
 }
 
-/// The longest text that a method makes; `None` where that is too much to count.
-fn most_made(text: &str, name: &str, arguments: &[Value]) -> Option<usize> {
+/// Most bytes that the method `name` of `text` can return; `None` if the number overflows or the
+/// format asks for a very wide field.
+fn max_result_bytes(text: &str, name: &str, arguments: &[Value]) -> Option<usize> {
     let first = arguments.first();
     match name {
         "replace" => {
@@ -112,47 +104,63 @@ fn most_made(text: &str, name: &str, arguments: &[Value]) -> Option<usize> {
             n.checked_mul(text.len())?.checked_add(text.len())
         }
         "format" => {
-            let has_wide = text.split(|c: char| !c.is_ascii_digit()).any(|n| n.len() > MOST_DIGITS);
+            let mut numbers = text.split(|c: char| !c.is_ascii_digit());
+            let has_wide_field = numbers.any(|n| n.len() > MAX_WIDTH_DIGITS);
             let n_fields = text.matches('{').count();
-            let parts: usize = arguments.iter().map(parts).sum();
-            let of_field =
-                parts.checked_mul(BYTES)?.checked_add(10usize.pow(MOST_DIGITS as u32))?;
-            (!has_wide).then(|| n_fields.checked_mul(of_field))?
+            let units: usize = arguments.iter().map(units).sum();
+            let field_bytes = units
+                .checked_mul(BYTES_PER_UNIT)?
+                .checked_add(10usize.pow(MAX_WIDTH_DIGITS as u32))?;
+            (!has_wide_field).then(|| n_fields.checked_mul(field_bytes))?
         }
         _ => Some(text.len()),
     }
 }
 
-fn parts(value: &Value) -> usize {
-    let mut left = MOST_PARTS;
-    let _ = walk(value, 0, false, &mut left);
-    MOST_PARTS - left
+/// Size of a value in units, at most [`MAX_UNITS`].
+fn units(value: &Value) -> usize {
+    let mut remaining = MAX_UNITS;
+    let _ = walk(value, 0, Namespaces::Allowed, &mut remaining);
+    MAX_UNITS - remaining
 }
 
-/// Whether `value` may be written out.
+/// Checks that `value` may be written out.
 fn check(state: &State<'_, '_>, value: &Value) -> Result<(), Error> {
-    // Texts and numbers have been paid for when they were made.
-    if value.as_object().is_none() { Ok(()) } else { weigh(state, value, false) }
+    // Texts and numbers used fuel when they were created.
+    if value.as_object().is_none() { Ok(()) } else { measure(state, value, Namespaces::Allowed) }
 }
 
-fn weigh(state: &State<'_, '_>, value: &Value, is_kept: bool) -> Result<(), Error> {
-    let mut left = MOST_PARTS;
-    let verdict = walk(value, 0, is_kept, &mut left);
-    state.consume_fuel(((MOST_PARTS - left) / PARTS_PER_FUEL) as u64)?;
-    verdict
+/// Whether a value may contain a namespace.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Namespaces {
+    Allowed,
+    Rejected,
 }
 
-/// Counts the parts of a value down from `left`; a part that is shared counts each time, since it
-/// is written each time.
-fn walk(value: &Value, depth: usize, is_kept: bool, left: &mut usize) -> Result<(), Error> {
-    let n = 1 + value.as_str().map_or(0, str::len) / BYTES;
-    *left = left.checked_sub(n).ok_or_else(too_large)?;
+/// Checks the size and depth of `value`, and uses fuel for the work.
+fn measure(state: &State<'_, '_>, value: &Value, namespaces: Namespaces) -> Result<(), Error> {
+    let mut remaining = MAX_UNITS;
+    let result = walk(value, 0, namespaces, &mut remaining);
+    state.consume_fuel(((MAX_UNITS - remaining) / UNITS_PER_FUEL) as u64)?;
+    result
+}
+
+/// Subtracts the units of `value` from `remaining`. A part that occurs several times counts each
+/// time, because it is written each time.
+fn walk(
+    value: &Value,
+    depth: usize,
+    namespaces: Namespaces,
+    remaining: &mut usize,
+) -> Result<(), Error> {
+    let n = 1 + value.as_str().map_or(0, str::len) / BYTES_PER_UNIT;
+    *remaining = remaining.checked_sub(n).ok_or_else(too_large)?;
     let Some(object) = value.as_object() else { return Ok(()) };
-    if depth > MOST_DEPTH {
-        return Err(invalid("a value nests too deep"));
+    if depth > MAX_DEPTH {
+        return Err(invalid("a value is nested too deeply"));
     }
-    if is_kept && object.type_name().ends_with("::Namespace") {
-        return Err(invalid("a namespace is kept in a namespace"));
+    if namespaces == Namespaces::Rejected && object.type_name().ends_with("::Namespace") {
+        return Err(invalid("a namespace is stored in a namespace"));
     }
     let is_map = value.kind() == ValueKind::Map;
     if !is_map && !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
@@ -160,17 +168,30 @@ fn walk(value: &Value, depth: usize, is_kept: bool, left: &mut usize) -> Result<
     }
     for part in value.try_iter()? {
         if is_map {
-            walk(&value.get_item(&part)?, depth + 1, is_kept, left)?;
+            walk(&value.get_item(&part)?, depth + 1, namespaces, remaining)?;
         }
-        walk(&part, depth + 1, is_kept, left)?;
+        walk(&part, depth + 1, namespaces, remaining)?;
     }
     Ok(())
 }
 
 fn too_large() -> Error {
-    invalid("a value grows beyond all bounds")
+    invalid("a value is too large")
 }
 
 fn invalid(reason: &'static str) -> Error {
     Error::new(ErrorKind::InvalidOperation, reason)
 }
+
+/// Deepest nesting of a value (ADR-0017).
+const MAX_DEPTH: usize = 64;
+/// Largest value in units: one for each part, and one for every [`BYTES_PER_UNIT`] of text.
+const MAX_UNITS: usize = 1 << 19;
+/// Bytes of text that count as one unit.
+const BYTES_PER_UNIT: usize = 32;
+/// Units that are measured for one unit of fuel.
+const UNITS_PER_FUEL: usize = 4;
+/// Longest text that a method may return, in bytes.
+const MAX_TEXT_BYTES: usize = MAX_UNITS * BYTES_PER_UNIT;
+/// Most digits in the width of a formatted field.
+const MAX_WIDTH_DIGITS: usize = 4;

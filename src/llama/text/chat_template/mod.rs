@@ -1,9 +1,14 @@
 //! Renders a conversation with the model's own chat template.
 //!
-//! Templates are Jinja as the Python library Transformers runs it: blocks trimmed, Python's string
-//! methods, `raise_exception`, `strftime_now`, `generation` blocks. A template comes with the model file, so it is given a budget and
-//! no access to anything: [`scan`] bounds its source, [`bounds`] the values it makes, fuel its
-//! steps, and [`thread`] the stack and the time it takes.
+//! Templates are Jinja as the Python library Transformers runs it: with trimmed blocks, Python's
+//! string methods, `raise_exception`, `strftime_now` and `generation` blocks.
+//!
+//! A template is code in a model file of unknown origin, so it must not be able to crash the
+//! process or take its memory and CPU. It has no access to files, the network or other templates,
+//! and it runs within limits (ADR-0017): [`scan`] limits its source, which protects the compiler's
+//! stack; fuel limits the steps of a rendering; [`bounds`] limits the size and depth of its values;
+//! a bounded writer limits its output; and [`thread`] provides a large stack and a deadline for the
+//! rest.
 
 mod bounds;
 mod scan;
@@ -19,77 +24,60 @@ use minijinja::{Environment, Error, ErrorKind, context};
 
 use crate::domain::Role;
 
-use self::thread::Apart;
-
-/// Instructions a template may execute: a thousand messages take about a fifth of it.
-const FUEL: u64 = 10_000_000;
-
-/// How long a template may take. A thousand messages take some tens of milliseconds, and fuel lasts
-/// for a second or two; what is still busy then does something that costs no fuel.
-const DEADLINE: Duration = Duration::from_secs(10);
-
-/// What a template may write beyond the messages, and how often it may repeat those: headers,
-/// instructions and a second look at the last question.
-const MOST_BYTES: usize = 4 * 1024 * 1024;
-const MOST_COPIES: usize = 4;
-
-/// Longest form of a date. A number in it can ask for 255 characters, so a long one would be a way to
-/// write much.
-const MOST_DATE_BYTES: usize = 128;
-
-const NAME: &str = "chat";
+use self::thread::DeadlineRunner;
 
 /// A model's chat template.
-pub(in crate::llama) struct ChatTemplate {
-    compiled: Arc<Compiled>,
-    apart: Apart,
-}
-
-struct Compiled {
-    environment: Environment<'static>,
-    bos: String,
-    eos: String,
+pub(super) struct ChatTemplate {
+    compiled: Arc<CompiledTemplate>,
+    runner: DeadlineRunner,
 }
 
 impl ChatTemplate {
-    /// Compiles a template. `bos` and `eos` are the texts of the begin and end tokens.
+    /// Compiles a template. `bos` and `eos` are the texts of the begin-of-text and end-of-text
+    /// tokens.
     ///
     /// # Errors
-    /// The template's own error, where it is not valid Jinja.
-    pub(in crate::llama) fn new(source: String, bos: String, eos: String) -> Result<Self, String> {
+    /// One line that says why the template cannot be used.
+    pub(super) fn new(source: String, bos: String, eos: String) -> Result<Self, String> {
         let broken = |reason| format!("the model's chat template is broken: {reason}");
-        let apart = Apart::new(DEADLINE);
-        let compiled = apart.run(move || Compiled::new(&source, bos, eos)).map_err(broken)?;
-        Ok(Self { compiled: Arc::new(compiled.map_err(broken)?), apart })
+        let runner = DeadlineRunner::new(DEADLINE);
+        let compiled =
+            runner.run(move || CompiledTemplate::new(&source, bos, eos)).map_err(broken)?;
+        Ok(Self { compiled: Arc::new(compiled.map_err(broken)?), runner })
     }
 
-    /// Renders a conversation, ready for the assistant's answer.
+    /// Renders a conversation up to the point where the assistant answers.
     ///
     /// # Errors
-    /// The template's own words, where it refuses.
-    pub(in crate::llama) fn render(
-        &self,
-        messages: &[(Role, Cow<'_, str>)],
-    ) -> Result<String, String> {
+    /// The template's own message if it raises an error, or which limit it exceeds.
+    pub(super) fn render(&self, messages: &[(Role, Cow<'_, str>)]) -> Result<String, String> {
         let compiled = self.compiled.clone();
         let messages: Vec<_> =
             messages.iter().map(|(role, content)| (*role, content.as_ref().to_owned())).collect();
-        self.apart.run(move || compiled.render(&messages)).and_then(|text| text).map_err(|reason| {
+        let rendered = self.runner.run(move || compiled.render(&messages));
+        rendered.and_then(|text| text).map_err(|reason| {
             format!("the model's chat template refuses this conversation: {reason}")
         })
     }
 }
 
-impl Compiled {
+/// A compiled template with the values that it is given for every conversation.
+struct CompiledTemplate {
+    environment: Environment<'static>,
+    bos: String,
+    eos: String,
+}
+
+impl CompiledTemplate {
     fn new(source: &str, bos: String, eos: String) -> Result<Self, String> {
         let mut environment = Environment::new();
         let mut syntax = SyntaxConfig::builder();
         let syntax = syntax.trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| error.to_string())?);
-        // Errors shall not carry copies of the template's variables.
+        // Without this, errors would contain copies of the template's variables.
         environment.set_debug(false);
         environment.set_fuel(Some(FUEL));
-        bounds::set(&mut environment);
+        bounds::apply(&mut environment);
         environment.add_function("raise_exception", |reason: String| -> Result<String, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, reason))
         });
@@ -106,7 +94,8 @@ impl Compiled {
             .map(|(role, content)| context! { role => role.name(), content => content })
             .collect();
         let template = self.environment.get_template(NAME).map_err(|error| error.to_string())?;
-        let mut text = Bounded { text: Vec::new(), left: MOST_BYTES + MOST_COPIES * n_bytes };
+        let mut output =
+            BoundedWriter { bytes: Vec::new(), remaining: MAX_OUTPUT + MAX_COPIES * n_bytes };
         let variables = context! {
             messages,
             bos_token => self.bos.as_str(),
@@ -114,36 +103,37 @@ impl Compiled {
             add_generation_prompt => true,
         };
         template
-            .render_captured_to(variables, &mut text)
+            .render_captured_to(variables, &mut output)
             .map_err(|error| error.detail().map_or_else(|| error.to_string(), str::to_owned))?;
-        String::from_utf8(text.text).map_err(|_| "it writes what is no text".to_owned())
+        String::from_utf8(output.bytes).map_err(|_| "its output is not valid UTF-8".to_owned())
     }
 }
 
-/// The local time in a form such as `%Y-%m-%d`. A conversation that is gone on with on another day begins
-/// otherwise, and is read anew.
-fn strftime_now(form: &str) -> Result<String, Error> {
-    let refused = |reason: String| Error::new(ErrorKind::InvalidOperation, reason);
-    if form.len() > MOST_DATE_BYTES {
-        return Err(refused(format!("strftime_now: more than {MOST_DATE_BYTES} bytes")));
+/// The local time in a format such as `%Y-%m-%d`. A conversation that continues on another day
+/// therefore has another prefix, and the prefix cache does not help.
+fn strftime_now(format: &str) -> Result<String, Error> {
+    let invalid = |reason: String| Error::new(ErrorKind::InvalidOperation, reason);
+    if format.len() > MAX_DATE_FORMAT {
+        return Err(invalid(format!("strftime_now: more than {MAX_DATE_FORMAT} bytes")));
     }
-    jiff::fmt::strtime::format(form, &jiff::ZonedDateTime::now())
-        .map_err(|error| refused(format!("strftime_now: {error}")))
+    jiff::fmt::strtime::format(format, &jiff::ZonedDateTime::now())
+        .map_err(|error| invalid(format!("strftime_now: {error}")))
 }
 
-/// A text that does not grow beyond all bounds: fuel counts a template's steps, not its output.
-struct Bounded {
-    text: Vec<u8>,
-    left: usize,
+/// Collects a template's output up to a limit. Fuel limits the steps of a template, but not how
+/// much a step writes.
+struct BoundedWriter {
+    bytes: Vec<u8>,
+    remaining: usize,
 }
 
-impl io::Write for Bounded {
+impl io::Write for BoundedWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Some(left) = self.left.checked_sub(bytes.len()) else {
-            return Err(io::Error::other("it writes far more than it was given"));
+        let Some(remaining) = self.remaining.checked_sub(bytes.len()) else {
+            return Err(io::Error::other("its output is far longer than the conversation"));
         };
-        self.left = left;
-        self.text.extend_from_slice(bytes);
+        self.remaining = remaining;
+        self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -151,6 +141,20 @@ impl io::Write for Bounded {
         Ok(())
     }
 }
+
+/// Steps that a rendering may take; minijinja counts them as fuel (ADR-0017).
+const FUEL: u64 = 10_000_000;
+/// Longest time for compiling or rendering; it stops work that uses no fuel (ADR-0017).
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Most bytes that a template may write in addition to the messages.
+const MAX_OUTPUT: usize = 4 * 1024 * 1024;
+/// How often a template may write the messages; some repeat the last question.
+const MAX_COPIES: usize = 4;
+/// Longest date format in bytes. A field of it may ask for 255 characters, so a long format would
+/// bypass the limits on text.
+const MAX_DATE_FORMAT: usize = 128;
+/// The template's name in minijinja.
+const NAME: &str = "chat";
 
 #[cfg(test)]
 mod tests;

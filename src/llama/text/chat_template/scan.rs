@@ -1,35 +1,26 @@
-//! Looks through a template's source before it is compiled.
+//! Checks and rewrites a template's source before it is compiled.
 //!
-//! The compiler follows chains of operators and of `elif` by recursion, and folds constants in a
-//! time that grows with the square of a chain. Real templates have some dozens in a row, so a
-//! limit on the words of one tag, and on the tags that can nest without end, costs nobody anything.
+//! *Limits.* minijinja's compiler recurses along chains of operators and of `elif`, which a long
+//! chain would turn into a stack overflow, and it folds constants in time quadratic in the length
+//! of a chain. So the words of a tag and the number of `elif` are limited. Published templates stay
+//! far below (ADR-0017).
 //!
-//! What is assigned to an attribute of a namespace is the only value that outlives an iteration,
-//! so it is where a template can build something without end. The source is rewritten so that such
-//! a value passes the filter [`super::bounds::FILTER`].
+//! *Namespaces.* A value assigned to an attribute of a namespace is the only one that outlives an
+//! iteration of a loop, so it is where a template could build a value without end. The source is
+//! rewritten so that every such value passes [`NAMESPACE_FILTER`].
 //!
-//! Blocks between `generation` and `endgeneration` tell Transformers what to train on. They become
-//! blocks that are always written, which trim the same blanks.
+//! *Training blocks.* `generation` and `endgeneration` mark what Transformers trains on. They
+//! become `if true` blocks, which trim white space in the same way.
 
-use super::bounds::FILTER;
-
-/// Longest template: the longest published ones have a quarter of it.
-const MOST_BYTES: usize = 128 * 1024;
-/// Most words of one tag. The longest of published templates have about a hundred.
-const MOST_WORDS: usize = 1000;
-/// Most `elif`: each lies inside the one before.
-const MOST_ELIFS: usize = 500;
+use super::bounds::NAMESPACE_FILTER;
 
 /// The source to compile.
 ///
 /// # Errors
-/// Why it is not compiled.
+/// One line that says which limit the source exceeds.
 pub(super) fn prepare(source: &str) -> Result<String, String> {
-    if source.len() > MOST_BYTES {
-        return Err(format!(
-            "it has {} bytes, more than {MOST_BYTES}; no real one is that long",
-            source.len()
-        ));
+    if source.len() > MAX_SOURCE {
+        return Err(format!("it has {} bytes, more than the limit of {MAX_SOURCE}", source.len()));
     }
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
@@ -45,25 +36,21 @@ pub(super) fn prepare(source: &str) -> Result<String, String> {
             continue;
         }
         let tag = Tag::read(after, if kind == '{' { "}}" } else { "%}" })?;
-        if kind == '%' && tag.first == "elif" {
+        rest = &after[tag.end..];
+        if kind == '{' {
+            out.push_str(&after[..tag.end]);
+            continue;
+        }
+        if tag.keyword == "elif" {
             n_elifs += 1;
-            if n_elifs > MOST_ELIFS {
-                return Err(format!("it has more than {MOST_ELIFS} `elif`"));
+            if n_elifs > MAX_ELIFS {
+                return Err(format!("it has more than {MAX_ELIFS} `elif`"));
             }
         }
-        rest = &after[tag.end..];
-        if kind == '%' && tag.n_words == 1 && tag.first == "generation" {
-            out.push_str(&after[..tag.end].replacen("generation", "if true", 1));
-        } else if kind == '%' && tag.n_words == 1 && tag.first == "endgeneration" {
-            out.push_str(&after[..tag.end].replacen("endgeneration", "endif", 1));
-        } else if kind == '%' {
-            out.push_str(&tag.guarded(after));
-        } else {
-            out.push_str(&after[..tag.end]);
-        }
-        if kind == '%' && tag.first == "raw" && tag.n_words == 1 {
-            // Nothing in it is a tag, but for the one that ends it.
-            let end = end_of_raw(rest);
+        out.push_str(&tag.rewritten(after));
+        if tag.keyword == "raw" && tag.n_words == 1 {
+            // A raw block has no tags except the one that ends it.
+            let end = end_of_raw_block(rest);
             out.push_str(&rest[..end]);
             rest = &rest[end..];
         }
@@ -72,7 +59,8 @@ pub(super) fn prepare(source: &str) -> Result<String, String> {
     Ok(out)
 }
 
-/// What stands before the next tag, its second character, and what follows.
+/// Finds the next tag: the text before it, the second character of its delimiter, and the text
+/// after the delimiter.
 fn next_tag(text: &str) -> Option<(&str, char, &str)> {
     let mut from = 0;
     loop {
@@ -85,7 +73,8 @@ fn next_tag(text: &str) -> Option<(&str, char, &str)> {
     }
 }
 
-fn end_of_raw(text: &str) -> usize {
+/// Where the `endraw` tag begins in `text`, or the end of `text`.
+fn end_of_raw_block(text: &str) -> usize {
     let mut from = 0;
     while let Some(at) = text[from..].find("{%") {
         let inside = text[from + at + 2..].trim_start_matches(['-', '+']).trim_start();
@@ -99,19 +88,23 @@ fn end_of_raw(text: &str) -> usize {
 
 /// A tag without its delimiters.
 struct Tag<'a> {
-    first: &'a str,
+    /// The first word.
+    keyword: &'a str,
+    /// Number of words; every string, operator and bracket counts as one.
     n_words: usize,
-    /// Where the first `=` stands that is outside all brackets, if there is one.
+    /// Offset of the first `=` outside of all brackets.
     assignment: Option<usize>,
+    /// Whether there is a `.` before the assignment.
     has_dot: bool,
-    /// Where its text ends, and where the delimiter does; the sign that trims blanks is behind it.
+    /// Offset of the closing delimiter, or of the `-` or `+` before it that controls white space.
     end: usize,
 }
 
 impl<'a> Tag<'a> {
+    /// Reads the tag at the start of `text`, which ends at the delimiter `close`.
     fn read(text: &'a str, close: &str) -> Result<Self, String> {
         let bytes = text.as_bytes();
-        let mut tag = Self { first: "", n_words: 0, assignment: None, has_dot: false, end: 0 };
+        let mut tag = Self { keyword: "", n_words: 0, assignment: None, has_dot: false, end: 0 };
         let (mut at, mut depth) = (0, 0i32);
         while at < bytes.len() {
             let left = &text[at..];
@@ -132,13 +125,13 @@ impl<'a> Tag<'a> {
                 }
                 _ => left.chars().next().map_or(1, char::len_utf8),
             };
-            // The sign that trims blanks, as in `{%- set`, is no word.
+            // The sign that controls white space, as in `{%- set`, is not a word.
             let is_sign = at == 0 && matches!(bytes[0], b'-' | b'+');
             if !is_sign {
                 tag.n_words += 1;
             }
             if tag.n_words == 1 && !is_sign {
-                tag.first = &left[..step];
+                tag.keyword = &left[..step];
             }
             match bytes[at] {
                 b'(' | b'[' | b'{' => depth += 1,
@@ -147,34 +140,44 @@ impl<'a> Tag<'a> {
                 b'=' if depth == 0 && tag.assignment.is_none() => tag.assignment = Some(at),
                 _ => {}
             }
-            // What closes more than it opened would end the brackets that `guarded` puts around.
+            // Such a tag could end the brackets that `filtered` puts around a value.
             if depth < 0 {
                 return Err("one of its tags closes a bracket that it did not open".to_owned());
             }
-            if tag.n_words > MOST_WORDS {
-                return Err(format!("one of its tags has more than {MOST_WORDS} words"));
+            if tag.n_words > MAX_WORDS {
+                return Err(format!("one of its tags has more than {MAX_WORDS} words"));
             }
             at += step;
         }
-        // The compiler has a better word for a tag without an end.
+        // The compiler reports a tag without an end.
         tag.end = bytes.len();
         Ok(tag)
     }
 
-    /// The tag's text, with the guard around what it gives to an attribute.
-    fn guarded(&self, text: &str) -> String {
+    /// The text of this block tag, which `text` starts with, as it is to be compiled.
+    fn rewritten(&self, text: &str) -> String {
         let inside = &text[..self.end];
+        match self.keyword {
+            "generation" if self.n_words == 1 => inside.replacen("generation", "if true", 1),
+            "endgeneration" if self.n_words == 1 => inside.replacen("endgeneration", "endif", 1),
+            "set" if self.has_dot => self.filtered(inside),
+            _ => inside.to_owned(),
+        }
+    }
+
+    /// The assignment `inside` with the filter around the assigned value. A `set` block without `=`
+    /// passes its content to the filter.
+    fn filtered(&self, inside: &str) -> String {
         match self.assignment {
-            _ if self.first != "set" || !self.has_dot => inside.to_owned(),
             Some(at) => {
-                format!("{}=({})|{FILTER} ", &inside[..at], &inside[at + 1..])
+                format!("{}=({})|{NAMESPACE_FILTER} ", &inside[..at], &inside[at + 1..])
             }
-            None => format!("{inside}|{FILTER} "),
+            None => format!("{inside}|{NAMESPACE_FILTER} "),
         }
     }
 }
 
-/// The length of the string that `text` begins with, quotes and all.
+/// Length in bytes of the string literal that `text` starts with, including its quotes.
 fn string_length(text: &str, quote: u8) -> usize {
     let bytes = text.as_bytes();
     let mut at = 1;
@@ -188,12 +191,19 @@ fn string_length(text: &str, quote: u8) -> usize {
     bytes.len()
 }
 
+/// Longest template in bytes (ADR-0017).
+const MAX_SOURCE: usize = 128 * 1024;
+/// Most words of a tag (ADR-0017).
+const MAX_WORDS: usize = 1000;
+/// Most `elif` of a template, since the compiler nests each one in the one before (ADR-0017).
+const MAX_ELIFS: usize = 500;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn ordinary_tags_stay_as_they_are() {
+    fn ordinary_tags_stay_unchanged() {
         for source in [
             "{%- for m in messages -%}{{- '}}' ~ m['a\\'%}'] -}}{% endfor %}",
             "{% set x = y.z == 1 %}{# {% set a.b = 1 %} #}{ {} }",
@@ -206,11 +216,20 @@ mod tests {
     }
 
     #[test]
-    fn what_an_attribute_gets_passes_the_filter() {
-        let guarded = |source: &str| prepare(source).unwrap();
-        assert_eq!(guarded("{% set a.b = c -%}"), format!("{{% set a.b =( c )|{FILTER} -%}}"));
-        assert_eq!(guarded("{%-set a.b, c=1, 2%}"), format!("{{%-set a.b, c=(1, 2)|{FILTER} %}}"));
-        assert_eq!(guarded("{% set a.b | list %}"), format!("{{% set a.b | list |{FILTER} %}}"));
+    fn value_assigned_to_an_attribute_passes_the_filter() {
+        let rewritten = |source: &str| prepare(source).unwrap();
+        assert_eq!(
+            rewritten("{% set a.b = c -%}"),
+            format!("{{% set a.b =( c )|{NAMESPACE_FILTER} -%}}")
+        );
+        assert_eq!(
+            rewritten("{%-set a.b, c=1, 2%}"),
+            format!("{{%-set a.b, c=(1, 2)|{NAMESPACE_FILTER} %}}")
+        );
+        assert_eq!(
+            rewritten("{% set a.b | list %}"),
+            format!("{{% set a.b | list |{NAMESPACE_FILTER} %}}")
+        );
         assert!(prepare("{% set a.b = c), (d %}").is_err());
     }
 }

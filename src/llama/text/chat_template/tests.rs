@@ -1,4 +1,4 @@
-//! Templates in the manner of the model families.
+//! Templates in the style of several model families, and hostile ones.
 
 use super::*;
 
@@ -11,8 +11,8 @@ fn short() -> [(Role, Cow<'static, str>); 2] {
 }
 
 #[test]
-fn blocks_are_trimmed_as_models_expect_it() {
-    // The manner of ChatML: blocks on lines of their own, indented.
+fn blocks_are_trimmed_as_in_transformers() {
+    // ChatML style: indented blocks on lines of their own.
     let source = "{% for message in messages %}\n    {% if message['role'] == 'system' %}\n\
                   <|im_start|>system {{ message.content }}<|im_end|>\n    {% else %}\n\
                   <|im_start|>{{ message['role'] + ' ' + message['content'] | trim }}<|im_end|>\n\
@@ -24,8 +24,8 @@ fn blocks_are_trimmed_as_models_expect_it() {
 }
 
 #[test]
-fn pythons_string_methods_slices_and_namespaces_work() {
-    // The manner of Llama 3 and DeepSeek: state in a namespace, slices, methods, `is defined`.
+fn string_methods_slices_and_namespaces_work_as_in_python() {
+    // Llama 3 and DeepSeek style: state in a namespace, slices, methods, `is defined`.
     let source = "{%- set ns = namespace(system='', n=0) -%}\
                   {%- if messages[0]['role'] == 'system' -%}\
                   {%- set ns.system = messages[0]['content'].strip().upper() -%}\
@@ -42,8 +42,8 @@ fn pythons_string_methods_slices_and_namespaces_work() {
 }
 
 #[test]
-fn what_a_template_refuses_is_said_in_its_own_words() {
-    // The manner of Gemma and Mistral, which know no system role.
+fn exception_raised_by_a_template_is_reported_in_its_own_words() {
+    // Gemma and Mistral style, without a system role.
     let source = "{{ bos_token }}{% if messages[0]['role'] == 'system' %}\
                   {{ raise_exception('System role not supported') }}{% endif %}ok";
     let error = template(source).render(&short()).unwrap_err();
@@ -54,8 +54,8 @@ fn what_a_template_refuses_is_said_in_its_own_words() {
 }
 
 #[test]
-fn the_date_is_that_of_today_in_the_form_that_is_asked_for() {
-    // The manner of gpt-oss and Mistral Small.
+fn strftime_now_writes_the_current_date_in_the_given_format() {
+    // gpt-oss and Mistral Small style.
     let source = "{%- set today = strftime_now('%Y-%m-%d') -%}Current date: {{ today }}.";
     let text = template(source).render(&short()).unwrap();
     let date = text.strip_prefix("Current date: ").unwrap().strip_suffix('.').unwrap();
@@ -69,27 +69,28 @@ fn the_date_is_that_of_today_in_the_form_that_is_asked_for() {
 }
 
 #[test]
-fn what_is_marked_for_training_is_written_like_all_else() {
-    // The manner of SmolLM3.
-    let source = "{% for message in messages %}\n  {% generation %}\n{{ message.content | trim }}\n  \
+fn generation_blocks_are_written_like_other_text() {
+    // SmolLM3 style.
+    let source = "{% for message in messages %}\n  {% generation %}\n\
+                  {{ message.content | trim }}\n  \
                   {%- endgeneration -%}\n{% endfor %}";
     assert_eq!(template(source).render(&short()).unwrap(), "Be kind.¿Qué tal? 🦊");
 }
 
 #[test]
-fn a_template_that_is_no_jinja_is_an_error() {
+fn template_that_is_not_jinja_is_an_error() {
     let broken = ChatTemplate::new("{% for %}".to_owned(), String::new(), String::new());
     assert!(broken.is_err());
 }
 
 #[test]
-fn a_template_that_does_not_end_runs_out_of_fuel() {
+fn template_with_an_endless_loop_runs_out_of_fuel() {
     let source = "{% for a in range(10000) %}{% for b in range(10000) %}{% endfor %}{% endfor %}";
     assert!(template(source).render(&short()).is_err());
 }
 
 #[test]
-fn a_template_that_writes_without_end_is_stopped() {
+fn template_with_endless_output_is_stopped() {
     let source = "{% for a in range(90000) %}{{ messages[0].content }}{% endfor %}";
     let long = "x".repeat(10_000);
     let error = template(source).render(&[(Role::User, long.into())]).unwrap_err();
@@ -97,21 +98,21 @@ fn a_template_that_writes_without_end_is_stopped() {
 }
 
 #[test]
-fn a_template_sees_nothing_but_its_variables() {
+fn template_has_access_to_nothing_but_its_variables() {
     for source in ["{% include 'other' %}", "{{ cycler.__init__ }}", "{{ undefined_function() }}"] {
-        let ends_well = template(source).render(&short()).is_ok_and(|text| !text.is_empty());
-        assert!(!ends_well, "{source}");
+        let writes_something = template(source).render(&short()).is_ok_and(|text| !text.is_empty());
+        assert!(!writes_something, "{source}");
     }
 }
 
-/// What compiling and rendering end with.
+/// The result of compiling and rendering.
 fn outcome(source: &str) -> Result<String, String> {
     let template = ChatTemplate::new(source.to_owned(), String::new(), String::new())?;
     template.render(&short())
 }
 
 #[test]
-fn a_source_that_would_take_the_compiler_down_is_refused() {
+fn source_that_would_overflow_the_compilers_stack_is_refused() {
     let chain = |before: &str, link: &str, n: usize, after: &str| {
         format!("{before}{}{after}", link.repeat(n))
     };
@@ -131,7 +132,7 @@ fn a_source_that_would_take_the_compiler_down_is_refused() {
         let error = outcome(&source).unwrap_err();
         assert!(error.starts_with("the model's chat template is broken: "), "{error}");
     }
-    // What the limits let through is compiled.
+    // Sources just below the limits compile.
     for source in [
         chain("{{ ", "-", 990, "1 }}"),
         chain("{% if 0 %}", "{% elif 0 %}", 499, "{% endif %}"),
@@ -143,7 +144,7 @@ fn a_source_that_would_take_the_compiler_down_is_refused() {
 }
 
 #[test]
-fn a_value_that_grows_without_end_is_refused() {
+fn value_that_grows_without_end_is_refused() {
     for source in [
         "{% set ns = namespace() %}{% set ns.a = ns %}{{ ns }}",
         "{% set ns = namespace() %}{% set l = [[ns]] %}{% set ns.a = l %}{{ ns == ns }}",
@@ -163,7 +164,7 @@ fn a_value_that_grows_without_end_is_refused() {
         let error = outcome(source).unwrap_err();
         assert!(error.starts_with("the model's chat template refuses this"), "{source}: {error}");
     }
-    // Lists in lists without a namespace, as deep as a source can have them.
+    // Lists nested without a namespace, as deep as the size of a source allows.
     let deep = format!("{{% set a = [] %}}{}", "{%set a=[a]%}".repeat(9_000));
     for end in ["{{ a }}", "{{ a|tojson }}", "{{ a|string }}", "{{ [a]|join }}"] {
         assert!(outcome(&format!("{deep}{end}")).is_err(), "{end}");
@@ -174,7 +175,7 @@ fn a_value_that_grows_without_end_is_refused() {
 }
 
 #[test]
-fn what_templates_keep_in_namespaces_stays_as_it_is() {
+fn ordinary_values_in_namespaces_stay_unchanged() {
     let source = "{%- set ns = namespace(all=[], first=true, last={}) -%}\
                   {%- for m in messages -%}{%- set ns.all = ns.all + [m] -%}\
                   {%- set ns.first = m.role == 'system' and ns.first -%}\
@@ -188,17 +189,17 @@ fn what_templates_keep_in_namespaces_stays_as_it_is() {
 }
 
 #[test]
-fn a_template_that_does_not_get_ready_is_left_alone() {
+fn template_that_misses_the_deadline_blocks_later_renderings() {
     let doubled = |name: &str| {
         let double = |i: usize| format!("{{% set {name}{i} = [{name}{0}, {name}{0}] %}}", i - 1);
         format!("{{% set {name}0 = [1] %}}{}", (1..60).map(double).collect::<String>())
     };
     let source = format!("{}{}{{{{ a59 == b59 }}}}", doubled("a"), doubled("b"));
     let mut template = template(&source);
-    template.apart = Apart::new(Duration::from_millis(50));
+    template.runner = DeadlineRunner::new(Duration::from_millis(50));
     let error = template.render(&short()).unwrap_err();
     assert!(error.contains("takes more than"), "{error}");
-    // Nothing more is started while that is busy.
+    // Nothing else is started while the first rendering runs.
     let error = template.render(&short()).unwrap_err();
     assert!(error.contains("still busy"), "{error}");
 }

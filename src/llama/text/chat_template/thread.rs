@@ -1,7 +1,7 @@
-//! Runs what a template makes of us on a thread of its own, with much stack and a deadline.
+//! Runs work on a thread with a large stack and a deadline.
 //!
-//! Rust cannot end a thread. One that is over its deadline is left alone, and as long as it runs
-//! nothing else is started, so that a template takes one core at most.
+//! Rust cannot stop a thread. Work that misses the deadline keeps running, and nothing else is
+//! started until it ends, so a template occupies one core at most.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
@@ -10,51 +10,55 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// Address space and not memory: what is never used is never there. It has to do for the
-/// deepest values that are not kept in a namespace, some ten thousand lists in lists.
-const STACK: usize = 256 << 20;
-
-/// Where templates are compiled and rendered.
-pub(super) struct Apart {
+/// Runs the work of one template.
+pub(super) struct DeadlineRunner {
     deadline: Duration,
-    /// Threads that are over their deadline.
+    /// Number of threads that missed the deadline and still run.
     overdue: Arc<AtomicUsize>,
 }
 
-impl Apart {
+impl DeadlineRunner {
+    /// Allows `deadline` for each piece of work.
     pub(super) fn new(deadline: Duration) -> Self {
         Self { deadline, overdue: Arc::default() }
     }
 
-    /// What `work` returns.
+    /// Runs `work` on a thread of its own and returns its result.
     ///
     /// # Errors
-    /// Why there is nothing: it takes too long, or it panicked.
+    /// Why there is no result: an earlier call is still running, the deadline passed, `work`
+    /// panicked, or no thread could be started.
     pub(super) fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, String> {
         if self.overdue.load(Ordering::Acquire) > 0 {
-            return Err("it is still busy with an earlier one; send `prompt` instead".to_owned());
+            return Err(
+                "it is still busy with an earlier conversation; send `prompt` instead".to_owned()
+            );
         }
-        // Without a buffer, so that what is sent has been received.
+        // Without a buffer a send succeeds only if the receiver takes the value.
         let (sender, receiver) = mpsc::sync_channel(0);
         let overdue = self.overdue.clone();
-        let thread = thread::Builder::new().name("template".to_owned()).stack_size(STACK);
+        let thread = thread::Builder::new().name("template".to_owned()).stack_size(STACK_BYTES);
         let spawned = thread.spawn(move || {
-            let done = panic::catch_unwind(AssertUnwindSafe(work)).ok();
-            if sender.send(done).is_err() {
-                // Nobody waited that long.
+            let result = panic::catch_unwind(AssertUnwindSafe(work)).ok();
+            if sender.send(result).is_err() {
+                // The caller gave up and counted this thread as overdue.
                 overdue.fetch_sub(1, Ordering::AcqRel);
             }
         });
-        spawned.map_err(|error| format!("there is no thread to render it: {error}"))?;
-        if let Ok(done) = receiver.recv_timeout(self.deadline) {
-            return done.ok_or_else(|| "the renderer failed at it".to_owned());
+        spawned.map_err(|error| format!("cannot start a thread for it: {error}"))?;
+        if let Ok(result) = receiver.recv_timeout(self.deadline) {
+            return result.ok_or_else(|| "the renderer panicked".to_owned());
         }
-        // Counted before the receiver goes, which is when the thread can learn that it is late.
+        // Counted before the receiver is dropped, which is how the thread learns that it is late.
         self.overdue.fetch_add(1, Ordering::AcqRel);
         drop(receiver);
         Err(format!("it takes more than {} s", self.deadline.as_secs_f32()))
     }
 }
+
+/// Stack of a thread in bytes. It is address space that takes memory only when used, and large
+/// enough for the deepest values outside of namespaces (ADR-0017).
+const STACK_BYTES: usize = 256 << 20;
