@@ -1,6 +1,6 @@
 //! The model's file: what its GGUF header says, and whether llama.cpp can use the model.
 //!
-//! [`describe`] reads the header in plain Rust ([`gguf`]), over all files of a split model
+//! [`describe()`] reads the header in plain Rust ([`gguf`]), over all files of a split model
 //! ([`split`]), and rejects what llama.cpp could not load or would abort on ([`check`]). The
 //! result, a [`ModelDescription`], has all that planning and loading need: the sizes of the model's
 //! parts, which follow from its tensors and from what its layers cache ([`layers`]), and the way

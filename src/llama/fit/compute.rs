@@ -39,7 +39,7 @@ impl ModelSizes {
         cpu_share: CpuShare,
     ) -> ComputeBuffers {
         // llama.cpp makes no step larger than the KV cache.
-        let step = Step { sizes: self, demand, n_tokens: demand.ubatch.min(demand.cells()) };
+        let step = LargestStep { sizes: self, demand, n_tokens: demand.ubatch.min(demand.cells()) };
         if cpu_share == CpuShare::Everything {
             ComputeBuffers { cpu: step.all_on_cpu(), gpu: 0 }
         } else {
@@ -48,14 +48,15 @@ impl ModelSizes {
     }
 }
 
-/// The largest step.
-struct Step<'a> {
+/// The largest step that the context computes.
+struct LargestStep<'a> {
     sizes: &'a ModelSizes,
     demand: &'a Demand,
+    /// Tokens of the step.
     n_tokens: u64,
 }
 
-impl Step<'_> {
+impl LargestStep<'_> {
     /// Bytes of `floats` per token.
     fn bytes(&self, floats: u64) -> u64 {
         floats.saturating_mul(4 * self.n_tokens)

@@ -24,7 +24,8 @@ pub(super) fn tokenize_in_chunks<T: Send>(
     }
     let on_thread = || all(MAX_CHUNK);
     let result: io::Result<thread::Result<Vec<T>>> = thread::scope(|scope| {
-        let thread = thread::Builder::new().name("tokenizer".to_owned()).stack_size(STACK_BYTES);
+        let thread =
+            thread::Builder::new().name("tokenizer".to_owned()).stack_size(CHUNK_STACK_BYTES);
         Ok(thread.spawn_scoped(scope, on_thread)?.join())
     });
     match result {
@@ -79,7 +80,7 @@ const MAX_INLINE_CHUNK: usize = 4 * 1024;
 /// Longest chunk in bytes (ADR-0019).
 const MAX_CHUNK: usize = 128 * 1024;
 /// Stack for the longest chunk in bytes, with a margin of half (ADR-0019).
-const STACK_BYTES: usize = MAX_CHUNK * 512;
+const CHUNK_STACK_BYTES: usize = MAX_CHUNK * 512;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! The header of a GGUF file: metadata, tensor table and vocabulary summary.
 //!
-//! Reading checks every count and length against the size of the file before anything is allocated
-//! for it, so a broken file cannot make the process allocate more than the file itself.
+//! Reading checks every count and length against the size of the file before it allocates anything
+//! for it, so a broken file cannot make the process allocate memory for data that is not there.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Seek};

@@ -14,7 +14,7 @@ pub(super) fn read(reader: &mut HeaderReader<impl Read + Seek>) -> Result<Tensor
     let mut name = Vec::new();
     reader.raw_string(MAX_NAME, "a tensor's name", &mut name)?;
     let name = String::from_utf8_lossy(&name).into_owned();
-    let shape = Shape::read(reader, &name)?;
+    let shape = TensorShape::read(reader, &name)?;
     let type_id = reader.u32()?;
     let offset = reader.u64()?;
     let bytes = shape.bytes(type_id, &name)?;
@@ -43,7 +43,7 @@ pub(super) fn read(reader: &mut HeaderReader<impl Read + Seek>) -> Result<Tensor
 }
 
 /// The dimensions of a tensor.
-struct Shape {
+struct TensorShape {
     n_dims: u32,
     elements: u64,
     /// Size of the first dimension.
@@ -52,7 +52,7 @@ struct Shape {
     rows: u64,
 }
 
-impl Shape {
+impl TensorShape {
     fn read(reader: &mut HeaderReader<impl Read + Seek>, name: &str) -> Result<Self, HeaderError> {
         let n_dims = reader.u32()?;
         if n_dims > MAX_DIMS {

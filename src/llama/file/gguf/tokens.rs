@@ -33,7 +33,7 @@ impl TokenSummary {
             );
         }
         let n = reader.u64()?;
-        if n > MAX_TOKENS {
+        if n > MAX_VOCABULARY {
             return invalid(format!("its header is broken: it claims to have {n} tokens"));
         }
         let mut summary = Self { n, bytes: [false; 256], escaped_bytes: [false; 256] };
@@ -102,6 +102,6 @@ fn escaped_byte_of(text: &[u8]) -> Option<u8> {
 }
 
 /// Most tokens of a vocabulary (ADR-0016).
-const MAX_TOKENS: u64 = 1 << 20;
+const MAX_VOCABULARY: u64 = 1 << 20;
 /// Longest token text in bytes; llama.cpp recurses once per byte in some vocabularies (ADR-0016).
 const MAX_TOKEN: u64 = 4096;

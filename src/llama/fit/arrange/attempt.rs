@@ -21,7 +21,7 @@ pub(super) struct Attempt<'a> {
 }
 
 /// What every device holds.
-struct Distribution {
+struct Assignment {
     gpus: Vec<DevicePlan>,
     cpu: DevicePlan,
     /// Whether every offloaded layer fit when it was added.
@@ -34,26 +34,27 @@ struct LayerBytes {
     weights: u64,
     /// Experts that stay on the CPU.
     cpu_experts: u64,
+    /// KV cache and recurrent states.
     kv: u64,
 }
 
 impl Attempt<'_> {
     /// Whether every GPU stays within its budget.
     pub(super) fn fits(&self) -> bool {
-        let Distribution { gpus, is_placed, .. } = self.distribute();
+        let Assignment { gpus, is_placed, .. } = self.assign();
         is_placed && gpus.iter().all(DevicePlan::fits)
     }
 
     /// Whether the first GPU holds all offloaded layers alone.
     pub(super) fn fits_one_gpu(&self) -> bool {
-        let Distribution { gpus, is_placed, .. } = self.distribute();
+        let Assignment { gpus, is_placed, .. } = self.assign();
         let alone = gpus.get(self.first_gpu);
         is_placed && alone.is_some_and(|gpu| gpu.layers == self.gpu_layers && gpu.fits())
     }
 
     /// The plan for this attempt, with its reason.
     pub(super) fn into_plan(self, why: String) -> OffloadPlan {
-        let Distribution { gpus, cpu, .. } = self.distribute();
+        let Assignment { gpus, cpu, .. } = self.assign();
         OffloadPlan {
             gpu_layers: self.gpu_layers,
             n_layers: n_layers(self.sizes),
@@ -67,7 +68,7 @@ impl Attempt<'_> {
     }
 
     /// Adds the layers to the devices in order: the first ones to the CPU, the rest to the GPUs.
-    fn distribute(&self) -> Distribution {
+    fn assign(&self) -> Assignment {
         let compute = self.sizes.compute_buffers(self.demand, self.cpu_share());
         let mut gpus = self.empty_gpus();
         let mut cpu = self.empty_cpu(compute);
@@ -97,7 +98,7 @@ impl Attempt<'_> {
             gpu.kv += bytes.kv;
             gpu.layers += 1;
         }
-        Distribution { gpus, cpu, is_placed }
+        Assignment { gpus, cpu, is_placed }
     }
 
     /// Bytes of layer `i`; the output matrix follows the last layer.

@@ -40,7 +40,8 @@ impl DeadlineRunner {
         // Without a buffer a send succeeds only if the receiver takes the value.
         let (sender, receiver) = mpsc::sync_channel(0);
         let overdue = self.overdue.clone();
-        let thread = thread::Builder::new().name("template".to_owned()).stack_size(STACK_BYTES);
+        let thread =
+            thread::Builder::new().name("template".to_owned()).stack_size(RENDER_STACK_BYTES);
         let spawned = thread.spawn(move || {
             let result = panic::catch_unwind(AssertUnwindSafe(work)).ok();
             if sender.send(result).is_err() {
@@ -61,4 +62,4 @@ impl DeadlineRunner {
 
 /// Stack of a thread in bytes. It is address space that takes memory only when used, and large
 /// enough for the deepest values outside of namespaces (ADR-0017).
-const STACK_BYTES: usize = 256 << 20;
+const RENDER_STACK_BYTES: usize = 256 << 20;
