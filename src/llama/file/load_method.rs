@@ -7,7 +7,8 @@ use crate::llama::in_place::{InPlace, can_move};
 
 use super::gguf::Tensor;
 
-/// How the weights of a model get from its files into host RAM, if no layer is offloaded.
+/// How the weights of a model get from its files into host RAM, if no layer is offloaded. With
+/// offloaded layers the files are mapped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::llama) enum LoadMethod {
     /// Read the files into anonymous memory, which can have huge pages.
@@ -44,7 +45,7 @@ impl LoadMethod {
     }
 }
 
-/// The copies of weights that ggml repacks.
+/// The repacked copies of weights that ggml computes from.
 #[derive(Debug, Default)]
 pub(super) struct RepackedCopies {
     /// Bytes of the copies.

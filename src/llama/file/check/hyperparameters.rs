@@ -51,7 +51,7 @@ fn wrong(meta: ArchMetadata<'_>, key: &str, value: impl Display, rule: &str) -> 
 fn check_sizes(meta: ArchMetadata<'_>) -> Result<(), String> {
     let out_of_range = |key: &&str| {
         let number = meta.numbers(key).iter().find(|&&n| u32::try_from(n).is_err());
-        number.map(|n| wrong(meta, key, n, "it must be an unsigned integer of 32 bits"))
+        number.map(|n| wrong(meta, key, n, "it must be an unsigned 32-bit integer"))
     };
     UNSIGNED_32_BIT.iter().find_map(out_of_range).map_or(Ok(()), Err)
 }
@@ -112,17 +112,17 @@ fn check_experts(meta: ArchMetadata<'_>) -> Result<(), String> {
     if used > count || (used == 0 && count > 0) {
         let rule = match count {
             0 => "it must be 0 without experts".to_owned(),
-            _ => format!("it must be above zero and at most the model's {count} experts"),
+            _ => format!("it must be above zero and at most expert_count, {count}"),
         };
         return Err(wrong(meta, "expert_used_count", used, &rule));
     }
     // One group, or none, means that the experts are not grouped.
     if groups > 0 && (groups >= count || !count.is_multiple_of(groups)) {
-        let rule = format!("it must divide the number of experts, {count}, and be less than it");
+        let rule = format!("it must divide expert_count, {count}, and be less than it");
         return Err(wrong(meta, "expert_group_count", groups, &rule));
     }
     if groups > 1 && !(1..groups).contains(&used_groups) {
-        let rule = format!("it must be above zero and less than the number of groups, {groups}");
+        let rule = format!("it must be above zero and less than expert_group_count, {groups}");
         return Err(wrong(meta, "expert_group_used_count", used_groups, &rule));
     }
     Ok(())

@@ -40,7 +40,7 @@ pub(super) fn check(meta: ArchMetadata<'_>, n_layers: usize) -> Result<(), RuleV
             || (is_shared(false) && !has_source(1, false)))
     {
         let rule = "the last two layers before those that share a cache must be one with a \
-                    sliding window, then one without"
+                    sliding window and, after it, one without"
             .to_owned();
         return violation("attention.shared_kv_layers", (n_layers - n_cached) as u64, rule);
     }
