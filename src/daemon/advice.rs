@@ -36,7 +36,7 @@ pub(super) fn advice(
     let planned = |change: Change| {
         let arranged = Arranged::new(&change.config, description, cards).ok()?;
         let is_better = arranged.offload_plan.fits()
-            && arranged.offload_plan.puts_more_on_cards_than(&now.offload_plan);
+            && arranged.offload_plan.offloads_more_than(&now.offload_plan);
         is_better.then_some((change.typed, arranged.offload_plan))
     };
     let mut found: Vec<(String, OffloadPlan)> = Vec::new();

@@ -74,7 +74,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     let description = llama::describe(&source(config))?;
     let draft = draft(config)?;
     let plan = Plan::new(config, &description, draft.as_ref(), &llama::gpu_devices())?;
-    plan.check_memory(&description.source, llama::takeable_memory())?;
+    plan.check_memory(&description.source, llama::available_memory_and_swap())?;
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         // One, which serves thousands of connections: the more there are, the more often one wakes

@@ -117,7 +117,7 @@ impl Arranged {
             let packed = llama::Options { kv_type: llama::KvType::Q8, ..llama };
             let candidate = llama::plan_offload(description, &packed, cards);
             let is_possible = llama::check(description, &packed).is_ok();
-            if is_possible && candidate.puts_more_on_cards_than(&offload_plan) {
+            if is_possible && candidate.offloads_more_than(&offload_plan) {
                 return Ok(Self { ctx_size, llama: packed, offload_plan: candidate });
             }
         }
@@ -167,8 +167,8 @@ impl Plan {
                 .flatten()
                 .map(|part| part.weights + part.kv + part.compute)
                 .sum();
-            let kv = offload_plan.cards.iter().chain([&offload_plan.cpu]).map(|part| part.kv).sum();
-            cache_ram(kv, taken, llama::spare_memory())
+            let kv = offload_plan.gpus.iter().chain([&offload_plan.cpu]).map(|part| part.kv).sum();
+            cache_ram(kv, taken, llama::available_memory())
         });
         Ok(Self {
             offload_plan,

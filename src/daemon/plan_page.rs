@@ -110,7 +110,7 @@ impl PlanPage {
             fits: offload_plan.fits(),
             file_bytes: present,
             file_bytes_needed: needed,
-            places: offload_plan.cards.iter().chain([&offload_plan.cpu]).map(Place::from).collect(),
+            places: offload_plan.gpus.iter().chain([&offload_plan.cpu]).map(Place::from).collect(),
             draft: plan.draft.as_ref().map(|cpu| Place { name: DRAFT.to_owned(), ..cpu.into() }),
             doubtful_draft: plan.doubtful_draft.clone(),
         }

@@ -76,13 +76,13 @@ pub(super) fn print(
     if let Some(doubt) = &plan.doubtful_draft {
         say(&format!("  warning: {doubt}"));
     }
-    if !plan.offload_plan.cards.is_empty() {
+    if !plan.offload_plan.gpus.is_empty() {
         let page = PlanPage::new(description, plan);
         say(page.places().trim_end());
     }
     if let Some(ignored) = &plan.ignored {
         say(&format!("  warning: {ignored}"));
-    } else if plan.offload_plan.cards.is_empty() && build_info::BACKEND != "cpu" {
+    } else if plan.offload_plan.gpus.is_empty() && build_info::BACKEND != "cpu" {
         say("  no graphics card was found, or no driver for it: the CPU computes");
     }
     if model.demo {

@@ -20,37 +20,28 @@
 
 #![allow(unsafe_code)]
 
-mod attention;
-mod deviation;
-mod devices;
 mod error;
-mod gguf;
-mod layers;
+mod file;
+mod fit;
 mod load;
 mod logs;
 mod model_ptr;
-mod offload;
-mod pieces;
 mod run;
-mod source;
-mod special;
-mod template;
-mod vocabulary;
+mod text;
 
 use std::ffi::CStr;
 
 use llama_cpp_sys_2 as sys;
 
-pub use devices::{gpu_bus_ids, gpu_devices};
 pub use error::LoadError;
-pub use gguf::FileExtent;
+pub use file::{FileExtent, ModelDescription, ModelSource, describe, describe_partial};
+pub use fit::{
+    DevicePlan, GpuDevice, KvType, OffloadPlan, OffloadTarget, available_memory,
+    available_memory_and_swap, gpu_bus_ids, gpu_devices,
+};
 pub use load::{Options, check, check_draft, load, plan_draft, plan_offload};
 pub use logs::send_logs_to_tracing;
-pub use offload::{DevicePlan, GpuDevice, KvType, OffloadPlan, OffloadTarget};
 pub use run::LlamaCpp;
-pub use source::{
-    ModelDescription, ModelSource, describe, describe_partial, spare_memory, takeable_memory,
-};
 
 /// The version of the linked llama.cpp.
 pub fn version() -> String {

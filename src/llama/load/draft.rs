@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::engine::{LoadProgress, Vocabulary};
 use crate::llama::error::LoadError;
+use crate::llama::file::ModelDescription;
+use crate::llama::fit::DevicePlan;
 use crate::llama::logs::take_errors;
-use crate::llama::offload::DevicePlan;
 use crate::llama::run::DraftModel;
-use crate::llama::source::ModelDescription;
-use crate::llama::vocabulary::LlamaVocabulary;
+use crate::llama::text::LlamaVocabulary;
 
 use super::errors::{check_generates, logged, weights_error};
 use super::options::Options;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::engine::LoadProgress;
 use crate::llama::error::LoadError;
+use crate::llama::file::ModelDescription;
+use crate::llama::fit::OffloadPlan;
 use crate::llama::logs::{take_buffers, take_errors};
-use crate::llama::offload::OffloadPlan;
 use crate::llama::run::{Context, SequenceReuse};
-use crate::llama::source::ModelDescription;
-use crate::llama::vocabulary::LlamaVocabulary;
+use crate::llama::text::LlamaVocabulary;
 
 use super::errors::{check_generates, logged, weights_error};
 use super::memory::compare_with_plan;
@@ -43,7 +43,7 @@ pub(super) fn load_with_plan(
     let is_offloaded = offload_plan.gpu_layers > 0;
     let flash_attention = choose_flash_attention(description, &options, is_offloaded);
     let demand = demand(&options, flash_attention != Some(false));
-    let has_slot_cells_only = description.sizes.has_few_cells(&demand);
+    let has_slot_cells_only = description.sizes.has_windowed_cache(&demand);
     let reuse = SequenceReuse::of(&model, has_slot_cells_only, is_offloaded);
     let context_options = options.for_context(is_offloaded, flash_attention, reuse.can_swap());
     let context = Context::new(model, context_options).ok_or_else(|| {

@@ -1,9 +1,9 @@
 //! Compares the memory plan with the buffers that llama.cpp allocated.
 
 use crate::domain::MemoryPart;
-use crate::llama::deviation;
+use crate::llama::fit::report;
+use crate::llama::fit::{DevicePlan, OffloadPlan};
 use crate::llama::logs::ReportedBuffer;
-use crate::llama::offload::{DevicePlan, OffloadPlan};
 
 /// The planned and the allocated bytes of each part of the model on each device. Logs the
 /// differences. `released_bytes` of the weights in host RAM were released after llama.cpp reported
@@ -13,7 +13,7 @@ pub(super) fn compare_with_plan(
     buffers: &[ReportedBuffer],
     released_bytes: u64,
 ) -> Vec<MemoryPart> {
-    let is_gpu = |owner: &str| offload_plan.cards.iter().any(|gpu| gpu.device == owner);
+    let is_gpu = |owner: &str| offload_plan.gpus.iter().any(|gpu| gpu.device == owner);
     // Every buffer that belongs to no GPU is in host RAM, under various names: llama.cpp
     // distinguishes mapped files and memory that is pinned for a GPU.
     let is_on = |buffer: &ReportedBuffer, device: &DevicePlan| {
@@ -41,9 +41,9 @@ pub(super) fn compare_with_plan(
             taken: allocated(kinds, device),
         })
     };
-    let devices = offload_plan.cards.iter().chain([&offload_plan.cpu]);
+    let devices = offload_plan.gpus.iter().chain([&offload_plan.cpu]);
     let parts: Vec<_> =
         devices.flat_map(parts_of).filter(|part| part.planned > 0 || part.taken > 0).collect();
-    deviation::tell(&parts);
+    report::log_deviation(&parts);
     parts
 }

@@ -28,9 +28,9 @@ use llama_cpp_2::llama_backend::LlamaBackend;
 use crate::engine::{LoadProgress, Loaded};
 
 use super::error::LoadError;
-use super::offload::OffloadPlan;
+use super::file::ModelDescription;
+use super::fit::OffloadPlan;
 use super::run::LlamaCpp;
-use super::source::ModelDescription;
 
 pub use self::draft::{check_draft, plan_draft};
 pub(super) use self::huge_pages::PageWorker;

@@ -2,9 +2,9 @@
 
 use crate::engine::Limits;
 use crate::llama::error::LoadError;
-use crate::llama::offload::{KvType, OffloadTarget};
+use crate::llama::file::ModelDescription;
+use crate::llama::fit::{KvType, OffloadTarget};
 use crate::llama::run::{ContextOptions, SequenceReuse, n_cache_seqs};
-use crate::llama::source::ModelDescription;
 
 /// How to run a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub fn check(description: &ModelDescription, options: &Options) -> Result<(), Lo
              --kv-type f16"
         )));
     }
-    if !description.sizes.is_packable {
+    if !description.sizes.can_quantize_kv {
         return Err(LoadError::Options(format!(
             "--kv-type {name} stores values in blocks of 32, but the attention head size of {} is \
              not a multiple of 32: use --kv-type f16",

@@ -1,10 +1,8 @@
 //! Plans what of a model goes to which device, from its header and the options of a load.
 
-use crate::llama::attention::Situation;
-use crate::llama::offload::{
-    Behind, Demand, GpuDevice, KvType, OffloadPlan, OffloadTarget, arrange,
-};
-use crate::llama::source::ModelDescription;
+use crate::llama::file::ModelDescription;
+use crate::llama::fit::AttentionFacts;
+use crate::llama::fit::{CpuShare, Demand, GpuDevice, KvType, OffloadPlan, OffloadTarget, arrange};
 
 use super::options::Options;
 
@@ -44,12 +42,15 @@ pub(super) fn choose_flash_attention(
     options: &Options,
     is_offloaded: bool,
 ) -> Option<bool> {
-    let situation = Situation {
-        asked: options.flash_attention,
-        has_odd_heads: description.sizes.has_odd_heads(),
+    let situation = AttentionFacts {
+        requested: options.flash_attention,
+        has_unaligned_heads: description.sizes.has_unaligned_heads(),
         is_offloaded,
-        is_packed: options.kv_type != KvType::F16,
-        scores: description.sizes.compute(&demand(options, false), Behind::Everything).cpu,
+        is_kv_quantized: options.kv_type != KvType::F16,
+        score_bytes: description
+            .sizes
+            .compute_buffers(&demand(options, false), CpuShare::Everything)
+            .cpu,
     };
-    situation.choice()
+    situation.flash_attention()
 }

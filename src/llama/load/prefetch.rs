@@ -11,14 +11,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::engine::LoadProgress;
-use crate::llama::source::length;
+use crate::llama::file::total_size;
 
 /// Reads the files, unless they are larger than `max_bytes` together. Returns the fraction of the
 /// load that this took; `None` if `progress` asked to stop.
 pub(super) fn prefetch(files: &[PathBuf], max_bytes: u64, progress: &LoadProgress) -> Option<f32> {
     let started = Instant::now();
     let Ok(mut sink) = File::options().write(true).open("/dev/null") else { return Some(0.0) };
-    let total = length(files);
+    let total = total_size(files);
     if total > max_bytes {
         return Some(0.0);
     }

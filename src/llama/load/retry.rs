@@ -4,10 +4,10 @@
 //! of it since, and the plan's estimates may be too low.
 
 use crate::engine::LoadProgress;
-use crate::llama::devices::gpu_devices;
 use crate::llama::error::LoadError;
-use crate::llama::offload::{GpuDevice, OffloadPlan, OffloadTarget};
-use crate::llama::source::ModelDescription;
+use crate::llama::file::ModelDescription;
+use crate::llama::fit::gpu_devices;
+use crate::llama::fit::{GpuDevice, OffloadPlan, OffloadTarget};
 
 use super::main_model::{MainModel, load_with_plan};
 use super::options::Options;
@@ -44,7 +44,7 @@ fn reduce(
     offload_plan: &OffloadPlan,
     gpus: &mut [GpuDevice],
 ) -> OffloadPlan {
-    offload_plan.count_on_less(gpus, options.vram_reserve, REDUCTION_DIVISOR.into());
+    offload_plan.lower_free_memory(gpus, options.vram_reserve, REDUCTION_DIVISOR.into());
     let n = offload_plan.gpu_layers;
     let gpu_layers = match options.gpu_layers {
         // With less free memory, the plan may move experts off the GPUs before whole layers.

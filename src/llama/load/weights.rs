@@ -11,9 +11,10 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_sys_2 as sys;
 
 use crate::engine::LoadProgress;
+use crate::llama::file::{DEMO, LoadMethod, ModelDescription, ModelSource};
+use crate::llama::fit::OffloadPlan;
+use crate::llama::fit::available_memory;
 use crate::llama::logs::{take_buffers, take_errors};
-use crate::llama::offload::OffloadPlan;
-use crate::llama::source::{DEMO, ModelDescription, ModelSource, Way, spare_memory};
 
 use super::huge_pages::PageWorker;
 use super::mapped::{InPlaceRanges, MappingReplacer};
@@ -60,11 +61,13 @@ enum LoadMode<'a> {
 impl<'a> LoadMode<'a> {
     fn of(description: &'a ModelDescription, offload_plan: &OffloadPlan) -> Self {
         let is_offloaded = offload_plan.gpu_layers > 0;
-        match &description.way {
+        match &description.load_method {
             // llama.cpp repacks no weights if layers are offloaded.
-            Way::Copied(ranges) if !is_offloaded => Self::MapAndReplace(ranges),
-            Way::Read if !is_offloaded || description.source == ModelSource::Demo => Self::Read,
-            Way::Copied(_) | Way::Mapped | Way::Read => Self::Map,
+            LoadMethod::Repacked(ranges) if !is_offloaded => Self::MapAndReplace(ranges),
+            LoadMethod::Read if !is_offloaded || description.source == ModelSource::Demo => {
+                Self::Read
+            }
+            LoadMethod::Repacked(_) | LoadMethod::Mapped | LoadMethod::Read => Self::Map,
         }
     }
 }
@@ -84,7 +87,7 @@ fn load_in_mode(
         LoadMode::Read => 0.0,
         // Files larger than the free memory would be read twice.
         LoadMode::Map | LoadMode::MapAndReplace(_) => {
-            prefetch(&description.files, spare_memory(), progress)?
+            prefetch(&description.files, available_memory(), progress)?
         }
     };
     let mut observer = LoadObserver {
@@ -102,7 +105,7 @@ fn load_in_mode(
     params.progress_callback_user_data = ptr::from_mut(&mut observer).cast();
     // Repacking is on or off for all weights. It cannot be turned off for some of them with an
     // override to CPU memory: for that memory llama.cpp chooses among its repacked layouts again.
-    params.use_extra_bufts = description.is_reordered;
+    params.use_extra_bufts = description.allows_repacking;
     if matches!(mode, LoadMode::Read) {
         params.load_mode = sys::LLAMA_LOAD_MODE_NONE;
     }
@@ -137,7 +140,7 @@ impl TensorPlacement {
         // SAFETY: the function has no precondition and returns a constant.
         let max_devices = unsafe { sys::llama_max_devices() };
         let mut tensor_split = vec![0.0; max_devices];
-        for (share, gpu) in tensor_split.iter_mut().zip(&offload_plan.cards) {
+        for (share, gpu) in tensor_split.iter_mut().zip(&offload_plan.gpus) {
             *share = gpu.layers as f32;
         }
         // The experts of a layer, fused or not, as llama.cpp's own --n-cpu-moe names them.

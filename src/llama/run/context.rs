@@ -18,8 +18,8 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_sys_2 as sys;
 
 use crate::engine::{Batch, BatchToken, DecodeOutcome, Interrupt, SeqId};
+use crate::llama::fit::KvType;
 use crate::llama::model_ptr::model_ptr;
-use crate::llama::offload::KvType;
 
 /// How to create a context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

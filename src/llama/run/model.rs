@@ -8,7 +8,7 @@ use crate::engine::{
     Batch, DecodeOutcome, DraftRequest, Interrupt, Limits, Model, Sampled, SeqId, Vocabulary,
 };
 use crate::llama::load::PageWorker;
-use crate::llama::vocabulary::LlamaVocabulary;
+use crate::llama::text::LlamaVocabulary;
 
 use super::context::Context;
 use super::draft::DraftModel;

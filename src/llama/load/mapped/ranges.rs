@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::llama::gguf::Tensor;
+use crate::llama::file::Tensor;
 
 /// The parts of a model file whose weights are not repacked, so that they are computed from where
 /// they are stored.
@@ -18,8 +18,8 @@ impl InPlaceRanges {
     /// The ranges of the file at `path`, which holds these tensors.
     pub(in crate::llama) fn of<'a>(path: &Path, tensors: impl Iterator<Item = &'a Tensor>) -> Self {
         let mut in_place: Vec<Range<u64>> = tensors
-            .filter(|tensor| !tensor.is_only_copied())
-            .map(|tensor| tensor.at..tensor.at.saturating_add(tensor.bytes.unwrap_or(0)))
+            .filter(|tensor| !tensor.is_replaced_by_copy())
+            .map(|tensor| tensor.offset..tensor.offset.saturating_add(tensor.bytes.unwrap_or(0)))
             .collect();
         in_place.sort_by_key(|range| range.start);
         let mut ranges: Vec<Range<u64>> = Vec::new();
@@ -50,15 +50,15 @@ mod tests {
     #![allow(clippy::single_range_in_vec_init, reason = "a file can have a single in-place range")]
 
     use super::*;
-    use crate::llama::gguf::Part;
+    use crate::llama::file::TensorRole;
 
     #[test]
     fn weights_without_repacked_copy_and_embeddings_are_in_place() {
         let tensors = [
-            Tensor::of(Part::Layer(0), 500_000, 100_000, Some(100_000)),
-            Tensor::of(Part::Embedding, 1_000, 99_000, Some(99_000)),
-            Tensor::of(Part::Layer(0), 100_032, 64, None),
-            Tensor::of(Part::Output, 800_000, 1_000, None),
+            Tensor::of(TensorRole::Layer(0), 500_000, 100_000, Some(100_000)),
+            Tensor::of(TensorRole::Embedding, 1_000, 99_000, Some(99_000)),
+            Tensor::of(TensorRole::Layer(0), 100_032, 64, None),
+            Tensor::of(TensorRole::Output, 800_000, 1_000, None),
         ];
         let in_place = InPlaceRanges::of(Path::new("a.gguf"), tensors.iter());
         assert_eq!(in_place.ranges, [1_000..100_096, 800_000..801_000]);
