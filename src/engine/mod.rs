@@ -6,11 +6,11 @@
 //! outcome, that no client can block the thread, and that nothing it holds is unbounded. It knows
 //! no socket, no wire format and no llama.cpp: the model is anything that is a [`Model`].
 
-mod budget;
 mod handle;
 mod model;
 mod options;
-mod prefix;
+mod prefill;
+mod prefix_cache;
 mod queue;
 mod request;
 mod scheduler;

@@ -10,13 +10,13 @@ use std::time::Instant;
 
 use crate::domain::Token;
 use crate::engine::model::{Model, SeqId};
-use crate::engine::prefix::{Kept, Key, common_prefix};
+use crate::engine::prefix_cache::{Kept, Key, common_prefix};
 use crate::engine::request::Job;
 use crate::engine::speculation::drafters;
 
 use super::Scheduler;
-use super::leave::Allowance;
 use super::slot::{PrefixWait, Slot, SlotAssignment};
+use super::swap::Allowance;
 
 /// Sharing fewer tokens is not worth the bookkeeping: copying a sequence's cells looks at every
 /// cell of the cache.

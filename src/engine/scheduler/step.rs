@@ -4,16 +4,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crate::domain::{Failure, FinishReason, Token};
-use crate::engine::budget::{BEGINNING, Claim, STEPS_BETWEEN_PASSES, Tokens, divide, pass};
 use crate::engine::model::{
     Batch, BatchToken, CancelFlag, DecodeOutcome, Interrupt, Model, Sampled,
 };
+use crate::engine::prefill::{BEGINNING, Claim, STEPS_BETWEEN_PASSES, Tokens, divide, pass};
 use crate::engine::request::End;
 use crate::engine::speculation::Drafter;
 use crate::engine::text::Released;
 
 use super::Scheduler;
-use super::guess::{Guess, PlannedGuesses};
+use super::draft::{Guess, PlannedGuesses};
 use super::slot::{PrefixWait, Slot};
 
 /// What a step computes.

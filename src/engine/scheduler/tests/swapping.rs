@@ -1,7 +1,7 @@
 //! Finished sequences that make way for others and come back.
 
 use super::*;
-use crate::engine::scheduler::leave::REST;
+use crate::engine::scheduler::swap::REST;
 
 /// A rig on which finished sequences leave the KV cache as soon as somebody else comes.
 fn swapping(cache_ram_bytes: usize) -> Rig {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::Token;
 use crate::engine::model::{Model, SeqId};
-use crate::engine::prefix::{Copied, Key, common_prefix};
+use crate::engine::prefix_cache::{Copied, Key, common_prefix};
 
 use super::Scheduler;
 use super::admit::JobEntry;

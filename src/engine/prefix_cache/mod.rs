@@ -6,13 +6,13 @@
 //! llama.cpp has 256 sequence ids in all and those swapped out have a bound, so looking at each is
 //! cheaper than keeping a tree of them (`docs/ARCHITECTURE.md` has the figures).
 
-mod copied;
+mod host_copy;
 
 use crate::domain::Token;
 
 use super::model::SeqId;
 
-pub(super) use self::copied::Copied;
+pub(super) use self::host_copy::Copied;
 
 /// Sequences that may have a copy in ordinary memory, however small. Each is looked at for every request.
 const MOST_COPIED: usize = 1024;

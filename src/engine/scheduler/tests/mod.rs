@@ -8,10 +8,10 @@ use crate::engine::model::CancelFlag;
 use crate::engine::request::{Delivery, Notifier, Outbox};
 use crate::scripted::{ScriptedDraft, ScriptedModel, ScriptedVocabulary, StepControl};
 
+mod admission;
 mod delivery;
-mod guesses;
-mod room;
-mod sequences;
+mod drafting;
+mod random;
 mod swapping;
 mod wide;
 mod windows;

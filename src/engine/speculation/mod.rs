@@ -8,17 +8,17 @@
 //! keeps both, and guesses only where more tokens a second are to be expected. With many streams a
 //! step is full already, and the more there are the less is guessed.
 
-mod account;
+mod acceptance;
 mod costs;
-mod lookup;
-mod record;
+mod loss_budget;
+mod ngram;
 
 use crate::domain::{Speculation, Token};
 
-use self::account::Account;
+use self::acceptance::Record;
 use self::costs::StepCosts;
-use self::lookup::Lookup;
-use self::record::Record;
+use self::loss_budget::Account;
+use self::ngram::Lookup;
 use super::queue::EXPECTED_OUTPUT;
 
 /// How many tokens are guessed at a time for a text: with the one they follow 2, and 4, 8 and 16,

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::scheduler::leave::REST;
+use crate::engine::scheduler::swap::REST;
 
 #[derive(Debug, Clone)]
 enum Act {

@@ -10,10 +10,10 @@
 //! hardly anybody's next one.
 
 mod admit;
-mod guess;
-mod leave;
+mod draft;
 mod slot;
 mod step;
+mod swap;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,17 +21,17 @@ use std::time::{Duration, Instant};
 
 use crate::domain::{Failure, FinishReason};
 
-use super::budget::StepBudget;
 use super::model::{Limits, Model, SeqId, Vocabulary};
 use super::options::Options;
-use super::prefix::PrefixCache;
+use super::prefill::StepBudget;
+use super::prefix_cache::PrefixCache;
 use super::queue::WaitQueue;
 use super::request::{End, Job};
 use super::speculation::Speculator;
 use super::stats::Stats;
 
-use self::leave::{Leaving, SWAPPED_A_TURN};
 use self::slot::Slot;
+use self::swap::{Leaving, SWAPPED_A_TURN};
 
 pub(super) struct Scheduler<M: Model> {
     model: M,

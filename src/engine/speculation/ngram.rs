@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use crate::domain::Token;
 
-use super::record::Record;
+use super::acceptance::Record;
 
 /// So many tokens make a place in a text: fewer stand in too many places, and more are seldom the
 /// same in a rewritten one.
