@@ -17,7 +17,7 @@ use super::handle::{EngineHandle, Shared};
 use super::model::{CancelFlag, DecodeOutcome, Model, Vocabulary};
 use super::options::Options;
 use super::request::Inbox;
-use super::scheduler::{Patience, Scheduler};
+use super::scheduler::{Scheduler, WaitLimit};
 use super::stats::{State, Stats};
 
 /// Stack of the thread. llama.cpp's graph building is recursive and its regex tokenisers are
@@ -163,11 +163,11 @@ where
 fn serve<M: Model>(shared: &Shared, scheduler: &mut Scheduler<M>) {
     let Shared { stats, inbox, draining, stopping, .. } = shared;
     loop {
-        let jobs = match scheduler.patience(Instant::now()) {
-            Patience::None => inbox.take(),
-            Patience::Until(limit) => inbox.wait(Some(limit)),
+        let jobs = match scheduler.wait_limit(Instant::now()) {
+            WaitLimit::NoWait => inbox.take(),
+            WaitLimit::AtMost(limit) => inbox.wait(Some(limit)),
             // A drain or stop that came before this point has rung the bell.
-            Patience::Forever => inbox.wait(None),
+            WaitLimit::Unlimited => inbox.wait(None),
         };
         let now = Instant::now();
         scheduler.accept(jobs);
@@ -191,7 +191,7 @@ fn serve<M: Model>(shared: &Shared, scheduler: &mut Scheduler<M>) {
             continue;
         };
         let planned = Instant::now();
-        let drafting = step.drafting();
+        let drafting = step.drafting_time();
         let result = scheduler.decode(&step, stopping);
         let decoded = Instant::now();
         stats.step_ends(matches!(result, DecodeOutcome::Done));

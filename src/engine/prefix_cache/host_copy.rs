@@ -1,40 +1,42 @@
-//! The copy of a sequence in ordinary memory, in pieces.
+//! A copy of a sequence's KV data in host RAM.
 
-/// A copy of a sequence in ordinary memory: pieces that follow each other, each as the model gave it
-/// out. So none of them holds up a step for long, and only those come back that are needed.
+/// The KV data of a sequence, as exported by the model: consecutive chunks of positions.
+///
+/// Because of the chunks no single export or import delays a step for long, and a request that
+/// shares a prefix imports only the chunks it needs.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct Copied {
-    /// The position behind each piece, and the piece.
-    pieces: Vec<(usize, Vec<u8>)>,
+pub(in crate::engine) struct HostCopy {
+    /// For each chunk the position after its last one, and its data.
+    chunks: Vec<(usize, Vec<u8>)>,
     bytes: usize,
 }
 
-impl Copied {
-    /// Adds a piece that reaches to `end`.
-    pub(in crate::engine) fn push(&mut self, end: usize, piece: Vec<u8>) {
-        self.bytes += piece.len();
-        self.pieces.push((end, piece));
+impl HostCopy {
+    /// Appends a chunk whose last position is `end - 1`.
+    pub(in crate::engine) fn push(&mut self, end: usize, chunk: Vec<u8>) {
+        self.bytes += chunk.len();
+        self.chunks.push((end, chunk));
     }
 
-    /// How many positions it has.
+    /// Number of positions in all chunks.
     pub(in crate::engine) fn n_tokens(&self) -> usize {
-        self.pieces.last().map_or(0, |&(end, _)| end)
+        self.chunks.last().map_or(0, |&(end, _)| end)
     }
 
-    /// Bytes of all pieces.
+    /// Bytes of all chunks.
     pub(in crate::engine) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The pieces that hold the first `n` positions.
-    pub(in crate::engine) fn pieces(&self, n: usize) -> impl Iterator<Item = &[u8]> {
-        let ahead = self.pieces.partition_point(|&(end, _)| end < n);
-        self.pieces.iter().take(ahead + 1).map(|(_, piece)| piece.as_slice())
+    /// The chunks that contain the first `n` positions.
+    pub(in crate::engine) fn chunks(&self, n: usize) -> impl Iterator<Item = &[u8]> {
+        let whole = self.chunks.partition_point(|&(end, _)| end < n);
+        self.chunks.iter().take(whole + 1).map(|(_, chunk)| chunk.as_slice())
     }
 
-    /// How many positions these hold.
-    pub(super) fn reach(&self, n: usize) -> usize {
-        let last = self.pieces.iter().map(|&(end, _)| end).find(|&end| end >= n);
+    /// Number of positions in the chunks that contain the first `n`.
+    pub(super) fn tokens_in_chunks(&self, n: usize) -> usize {
+        let last = self.chunks.iter().map(|&(end, _)| end).find(|&end| end >= n);
         last.unwrap_or_else(|| self.n_tokens())
     }
 }
@@ -44,14 +46,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_copy_the_pieces_come_back_that_are_needed() {
-        let mut copy = Copied::default();
-        for (end, piece) in [(4, vec![1; 4]), (8, vec![2; 4]), (10, vec![3; 2])] {
-            copy.push(end, piece);
+    fn chunks_up_to_a_position_are_returned_whole() {
+        let mut copy = HostCopy::default();
+        for (end, chunk) in [(4, vec![1; 4]), (8, vec![2; 4]), (10, vec![3; 2])] {
+            copy.push(end, chunk);
         }
         assert_eq!((copy.n_tokens(), copy.bytes()), (10, 10));
-        for (n, pieces, reach) in [(1, 1, 4), (4, 1, 4), (5, 2, 8), (9, 3, 10), (10, 3, 10)] {
-            assert_eq!((copy.pieces(n).count(), copy.reach(n)), (pieces, reach), "{n}");
+        for (n, n_chunks, n_tokens) in [(1, 1, 4), (4, 1, 4), (5, 2, 8), (9, 3, 10), (10, 3, 10)] {
+            let found = (copy.chunks(n).count(), copy.tokens_in_chunks(n));
+            assert_eq!(found, (n_chunks, n_tokens), "{n}");
         }
     }
 }

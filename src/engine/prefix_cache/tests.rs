@@ -1,169 +1,174 @@
-//! The books of what is kept.
+//! The records of cached sequences.
 
+use super::cache::MAX_COPIES;
 use super::*;
+use crate::domain::Token;
+use crate::engine::model::SeqId;
 
-fn longest(cache: &PrefixCache, prompt: &[Token]) -> Option<(Key, usize)> {
-    cache.longest(prompt, |_, _| true)
+fn longest(cache: &PrefixCache, prompt: &[Token]) -> Option<(CacheKey, usize)> {
+    cache.longest_prefix(prompt, |_, _| true)
 }
 
-fn copy(bytes: Vec<u8>) -> Copied {
-    let mut copy = Copied::default();
+fn host_copy(bytes: Vec<u8>) -> HostCopy {
+    let mut copy = HostCopy::default();
     copy.push(bytes.len(), bytes);
     copy
 }
 
-fn hold_copy(cache: &mut PrefixCache, key: Key, bytes: Vec<u8>) {
-    cache.make_swap_room(bytes.len(), None);
-    cache.hold_copy(key, copy(bytes));
+/// Attaches a copy of these bytes, after other copies were dropped for it.
+fn mirror(cache: &mut PrefixCache, key: CacheKey, bytes: Vec<u8>) {
+    cache.evict_copies_for(bytes.len(), None);
+    cache.attach_copy(key, host_copy(bytes));
 }
 
-fn swap_out(cache: &mut PrefixCache, key: Key, bytes: Vec<u8>) {
-    hold_copy(cache, key, bytes);
-    assert!(cache.leave(key).is_some());
+fn swap_out(cache: &mut PrefixCache, key: CacheKey, bytes: Vec<u8>) {
+    mirror(cache, key, bytes);
+    assert!(cache.swap_out(key).is_some());
 }
 
-fn key_of(cache: &PrefixCache, seq: SeqId) -> Key {
-    cache.in_cache().into_iter().find(|&(_, id)| id == seq).unwrap().0
+fn key_of(cache: &PrefixCache, seq: SeqId) -> CacheKey {
+    cache.resident_by_age().into_iter().find(|&(_, id)| id == seq).unwrap().0
 }
 
 #[test]
-fn the_longest_common_beginning_wins() {
+fn longest_common_prefix_is_found() {
     let mut cache = PrefixCache::new(4..8, 0);
-    let short = cache.park(&[1, 2, 3]).unwrap();
-    let long = cache.park(&[1, 2, 9, 9]).unwrap();
+    let short = cache.insert(&[1, 2, 3]).unwrap();
+    let long = cache.insert(&[1, 2, 9, 9]).unwrap();
     assert_ne!(short, long);
     let (short, long) = (key_of(&cache, short), key_of(&cache, long));
     assert_eq!(longest(&cache, &[1, 2, 9, 8]), Some((long, 3)));
     assert_eq!(longest(&cache, &[1, 2, 3, 4]), Some((short, 3)));
     assert_eq!(longest(&cache, &[7]), None);
-    assert_eq!(cache.longest(&[1, 2, 3], |kept, _| kept.tokens.len() > 3), Some((long, 2)));
+    let only_long = |cached: &CachedSequence, _| cached.tokens.len() > 3;
+    assert_eq!(cache.longest_prefix(&[1, 2, 3], only_long), Some((long, 2)));
 }
 
 #[test]
-fn an_entry_that_a_longer_one_contains_is_given_up() {
+fn sequence_is_removed_when_a_longer_one_contains_it() {
     let mut cache = PrefixCache::new(4..8, 10);
-    let short = cache.park(&[1, 2]).unwrap();
-    assert_eq!(cache.make_way_for(&[1, 2, 3]), [short]);
-    cache.park(&[1, 2, 3]).unwrap();
-    assert_eq!(cache.n_tokens(), 3);
-    assert_eq!(cache.park(&[1, 2, 3]), None, "it is held already");
-    let oldest = cache.in_cache()[0].0;
+    let short = cache.insert(&[1, 2]).unwrap();
+    assert_eq!(cache.evict_for(&[1, 2, 3]), [short]);
+    cache.insert(&[1, 2, 3]).unwrap();
+    assert_eq!(cache.resident_tokens(), 3);
+    assert_eq!(cache.insert(&[1, 2, 3]), None, "it is cached already");
+    let oldest = cache.resident_by_age()[0].0;
     swap_out(&mut cache, oldest, vec![0; 3]);
-    assert_eq!(cache.make_way_for(&[1, 2, 3, 4]), [0; 0], "which is in no sequence");
-    assert_eq!(cache.copied(), (0, 0));
+    assert_eq!(cache.evict_for(&[1, 2, 3, 4]), [0; 0], "it is in no sequence of the KV cache");
+    assert_eq!(cache.host_copies(), (0, 0));
 }
 
 #[test]
-fn the_least_recently_used_entry_goes_first() {
+fn least_recently_used_sequence_is_evicted_first() {
     let mut cache = PrefixCache::new(0..2, 0);
-    let (a, b) = (cache.park(&[1]).unwrap(), cache.park(&[2]).unwrap());
-    cache.get(key_of(&cache, a));
-    assert_eq!(cache.make_way_for(&[3]), [b]);
+    let (a, b) = (cache.insert(&[1]).unwrap(), cache.insert(&[2]).unwrap());
+    cache.touch(key_of(&cache, a));
+    assert_eq!(cache.evict_for(&[3]), [b]);
 }
 
 #[test]
-fn without_ids_nothing_is_kept() {
+fn cache_without_ids_holds_nothing() {
     let mut cache = PrefixCache::new(4..4, 0);
-    assert_eq!(cache.make_way_for(&[1]), [0; 0]);
-    assert_eq!(cache.park(&[1]), None);
+    assert_eq!(cache.evict_for(&[1]), [0; 0]);
+    assert_eq!(cache.insert(&[1]), None);
 }
 
 #[test]
-fn what_is_swapped_out_frees_its_id_and_takes_no_more_than_its_share_of_memory() {
+fn swapped_out_sequence_frees_its_id_and_copies_stay_within_their_limit() {
     let mut cache = PrefixCache::new(0..1, 10);
     for first in [1, 2, 3] {
-        cache.park(&[first, 0]).unwrap();
-        assert_eq!(cache.n_tokens(), 2);
-        let oldest = cache.in_cache()[0].0;
+        cache.insert(&[first, 0]).unwrap();
+        assert_eq!(cache.resident_tokens(), 2);
+        let oldest = cache.resident_by_age()[0].0;
         swap_out(&mut cache, oldest, vec![0; 4]);
-        assert_eq!(cache.n_tokens(), 0);
+        assert_eq!(cache.resident_tokens(), 0);
     }
-    assert_eq!(cache.copied(), (2, 8), "the first gave way");
+    assert_eq!(cache.host_copies(), (2, 8), "the first was evicted");
     assert_eq!(longest(&cache, &[1]), None);
     let (second, _) = longest(&cache, &[2]).unwrap();
-    cache.get(second);
-    cache.park(&[4]).unwrap();
-    let oldest = cache.in_cache()[0].0;
+    cache.touch(second);
+    cache.insert(&[4]).unwrap();
+    let oldest = cache.resident_by_age()[0].0;
     swap_out(&mut cache, oldest, vec![0; 4]);
     assert!(longest(&cache, &[2]).is_some() && longest(&cache, &[3]).is_none());
 }
 
 #[test]
-fn nothing_is_given_up_for_what_is_held_already() {
+fn tokens_that_are_cached_already_evict_nothing() {
     let mut cache = PrefixCache::new(0..2, 0);
-    cache.park(&[1, 2]).unwrap();
-    cache.park(&[3]).unwrap();
-    assert_eq!((cache.make_way_for(&[3]), cache.park(&[3])), (vec![], None));
+    cache.insert(&[1, 2]).unwrap();
+    cache.insert(&[3]).unwrap();
+    assert_eq!((cache.evict_for(&[3]), cache.insert(&[3])), (vec![], None));
     assert!(longest(&cache, &[1]).is_some());
 }
 
 #[test]
-fn what_cannot_be_swapped_out_is_not_tried_again() {
+fn failed_swap_out_is_not_tried_again() {
     let mut cache = PrefixCache::new(0..4, 10);
-    let first = cache.park(&[1, 2, 3]).unwrap();
-    let second = cache.park(&[4]).unwrap();
-    let (key, seq) = cache.next_to_leave(|_| false).unwrap();
+    let first = cache.insert(&[1, 2, 3]).unwrap();
+    let second = cache.insert(&[4]).unwrap();
+    let (key, seq) = cache.next_to_swap_out(|_| false).unwrap();
     assert_eq!(seq, first);
-    cache.stays(key);
-    assert_eq!(cache.next_to_leave(|tokens| tokens == [4]), None, "it is in use");
-    assert_eq!(cache.next_to_leave(|_| false).unwrap().1, second);
+    cache.keep_resident(key);
+    assert_eq!(cache.next_to_swap_out(|tokens| tokens == [4]), None, "it is in use");
+    assert_eq!(cache.next_to_swap_out(|_| false).unwrap().1, second);
     let key = key_of(&cache, second);
     swap_out(&mut cache, key, vec![0; 4]);
-    assert_eq!(cache.next_to_leave(|_| false), None);
-    assert_eq!(cache.in_cache().len(), 1, "though it is still there");
+    assert_eq!(cache.next_to_swap_out(|_| false), None);
+    assert_eq!(cache.resident_by_age().len(), 1, "the first is still there");
 }
 
 #[test]
-fn what_a_newer_one_has_but_for_a_little_is_not_worth_a_copy_nor_more_while_memory_is_short() {
+fn near_duplicate_allows_a_longer_rest_while_host_ram_is_scarce() {
     let mut cache = PrefixCache::new(0..6, 1000);
     let like = |end: Token, n: usize| [vec![7; 400], vec![end; n]].concat();
-    let mut park = |tokens: Vec<Token>| {
-        let seq = cache.park(&tokens).unwrap();
+    let mut insert = |tokens: Vec<Token>| {
+        let seq = cache.insert(&tokens).unwrap();
         key_of(&cache, seq)
     };
-    let (few, more, new) = (park(like(1, 16)), park(like(2, 17)), park(like(3, 17)));
-    let half = park([vec![7; 20], vec![9; 20]].concat());
-    assert!(cache.is_nearly_held(few) && !cache.is_nearly_held(more));
-    assert!(!cache.is_nearly_held(new) && !cache.is_nearly_held(half));
-    hold_copy(&mut cache, new, vec![0; 501]);
-    assert!(cache.is_nearly_held(more) && !cache.is_nearly_held(half));
+    let (few, more, new) = (insert(like(1, 16)), insert(like(2, 17)), insert(like(3, 17)));
+    let half = insert([vec![7; 20], vec![9; 20]].concat());
+    assert!(cache.is_nearly_duplicate(few) && !cache.is_nearly_duplicate(more));
+    assert!(!cache.is_nearly_duplicate(new) && !cache.is_nearly_duplicate(half));
+    mirror(&mut cache, new, vec![0; 501]);
+    assert!(cache.is_nearly_duplicate(more) && !cache.is_nearly_duplicate(half));
 }
 
 #[test]
-fn of_two_equally_long_ones_that_in_the_cache_is_shared() {
+fn sequence_in_the_kv_cache_is_preferred_among_equal_prefixes() {
     let mut cache = PrefixCache::new(0..4, 10);
-    cache.park(&[1, 2, 3]).unwrap();
-    cache.park(&[1, 2, 4]).unwrap();
-    let newer = cache.in_cache()[1];
+    cache.insert(&[1, 2, 3]).unwrap();
+    cache.insert(&[1, 2, 4]).unwrap();
+    let newer = cache.resident_by_age()[1];
     swap_out(&mut cache, newer.0, vec![0; 3]);
-    assert_eq!(longest(&cache, &[1, 2]), Some((cache.in_cache()[0].0, 2)));
+    assert_eq!(longest(&cache, &[1, 2]), Some((cache.resident_by_age()[0].0, 2)));
     assert_eq!(longest(&cache, &[1, 2, 4]), Some((newer.0, 3)));
 }
 
 #[test]
-fn what_is_in_the_cache_too_gives_up_its_copy_alone() {
+fn mirrored_sequence_loses_only_its_copy() {
     let mut cache = PrefixCache::new(0..4, 10);
-    let old = cache.park(&[1, 2, 3]).unwrap();
-    let new = cache.park(&[4, 5]).unwrap();
+    let old = cache.insert(&[1, 2, 3]).unwrap();
+    let new = cache.insert(&[4, 5]).unwrap();
     let (old, new) = (key_of(&cache, old), key_of(&cache, new));
-    assert_eq!(cache.next_to_copy().unwrap().0, old);
-    hold_copy(&mut cache, old, vec![0; 6]);
-    assert_eq!(cache.next_to_copy().unwrap().0, new);
-    assert!(!cache.has_swap_room(6), "without giving up the other");
-    hold_copy(&mut cache, new, vec![0; 6]);
-    assert_eq!(cache.copied(), (1, 6));
-    assert_eq!(cache.leave(old), None, "for what?");
-    assert_eq!((cache.leave(new).is_some(), cache.n_tokens()), (true, 3));
+    assert_eq!(cache.next_to_mirror().unwrap().0, old);
+    mirror(&mut cache, old, vec![0; 6]);
+    assert_eq!(cache.next_to_mirror().unwrap().0, new);
+    assert!(!cache.has_space_for_copy(6), "the other copy would have to go");
+    mirror(&mut cache, new, vec![0; 6]);
+    assert_eq!(cache.host_copies(), (1, 6));
+    assert_eq!(cache.swap_out(old), None, "it has no copy any more");
+    assert_eq!((cache.swap_out(new).is_some(), cache.resident_tokens()), (true, 3));
     assert_eq!(longest(&cache, &[1, 2]), Some((old, 2)));
 }
 
 #[test]
-fn many_small_ones_that_are_swapped_out_have_a_bound_too() {
+fn number_of_swapped_out_sequences_is_bounded() {
     let mut cache = PrefixCache::new(0..1, usize::MAX);
-    for first in 0..MOST_COPIED + 5 {
-        cache.park(&[first as Token]).unwrap();
-        let oldest = cache.in_cache()[0].0;
+    for first in 0..MAX_COPIES + 5 {
+        cache.insert(&[first as Token]).unwrap();
+        let oldest = cache.resident_by_age()[0].0;
         swap_out(&mut cache, oldest, vec![0]);
     }
-    assert_eq!(cache.copied().0, MOST_COPIED);
+    assert_eq!(cache.host_copies().0, MAX_COPIES);
 }

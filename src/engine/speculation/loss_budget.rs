@@ -1,111 +1,115 @@
-//! What guessing has brought.
+//! Limits how much generation time a drafter may lose.
 //!
-//! Costs and chances are estimates, and what looks best of several estimates is most often one that
-//! is too good. An account is of what came true: a guesser that loses time makes fewer guesses until
-//! it has earned that back, whatever is expected of the next. The text itself has one for each text,
-//! the draft model one for all, since one text says much about how it does in another.
+//! Drafts are chosen by estimated costs and acceptance, and the best of several estimates is
+//! usually an optimistic one. The budget records what drafts really gained or lost. A drafter that
+//! has used up its budget does not draft until generated tokens have refilled it, whatever the
+//! estimates say.
+//!
+//! N-gram lookup has one budget for each text. The draft model has one for all texts, since its
+//! results in one text tell much about the next.
 
-/// Tokens that may be lost to guesses from the start.
-const FREE: f64 = 0.5;
-
-/// And for each token that is generated.
-const FREE_PART: f64 = 0.01;
-
-/// Most tokens that can be owed: after 800 more the guesser is tried again. And most that a text can
-/// save up: a failed guess of the longest kind costs about so many (7 to 8 with a draft of a seventh of a
-/// 1B model, two cores), and shall not end what has been right for long.
-const MOST: f64 = 8.0;
-
-/// Most tokens that can be saved up of all texts: four such guesses. A draft model that is right in 19 of
-/// 20 cases fails with the first four of fifteen in one guess of five, so that twice in a row is nothing
-/// unusual, and what was saved was won.
-const MOST_OF_ALL: f64 = 32.0;
-
-/// Tokens that may be lost to guesses.
+/// The tokens that a drafter may still lose.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::engine) struct Account {
+pub(super) struct LossBudget {
     balance: f64,
-    most: f64,
+    max_credit: f64,
 }
 
-impl Default for Account {
-    /// That of one text.
+impl Default for LossBudget {
+    /// The budget for one text.
     fn default() -> Self {
-        Self { balance: FREE, most: MOST }
+        Self { balance: INITIAL_CREDIT, max_credit: MAX_CREDIT_ONE_TEXT }
     }
 }
 
-impl Account {
-    /// That of all texts.
-    pub(super) fn of_all() -> Self {
-        Self { most: MOST_OF_ALL, ..Self::default() }
+impl LossBudget {
+    /// The budget for all texts together.
+    pub(super) fn across_texts() -> Self {
+        Self { max_credit: MAX_CREDIT_ALL_TEXTS, ..Self::default() }
     }
 
-    /// A step gave a text `made` tokens.
-    pub(in crate::engine) fn earn(&mut self, made: usize) {
-        self.add(FREE_PART * made as f64);
+    /// Adds the credit for `n_tokens` generated tokens.
+    pub(super) fn earn(&mut self, n_tokens: usize) {
+        self.add(CREDIT_PER_TOKEN * n_tokens as f64);
     }
 
-    /// `right` guesses came of a step that took as much longer as `price` tokens take.
-    pub(in crate::engine) fn settle(&mut self, right: usize, price: f64) {
-        self.add(right as f64 - price);
+    /// Adds the result of a draft: `accepted` tokens gained, for a step that took longer by the
+    /// time in which `token_cost` tokens are generated without drafts.
+    pub(super) fn settle(&mut self, accepted: usize, token_cost: f64) {
+        self.add(accepted as f64 - token_cost);
     }
 
-    fn add(&mut self, tokens: f64) {
-        self.balance = (self.balance + tokens).clamp(-MOST, self.most);
-    }
-
-    /// Whether there may be another guess.
+    /// Whether the drafter may draft again.
     pub(super) fn has_credit(self) -> bool {
         self.balance > 0.0
     }
+
+    fn add(&mut self, tokens: f64) {
+        self.balance = (self.balance + tokens).clamp(-MAX_DEBT, self.max_credit);
+    }
 }
+
+/// Credit of a new budget, in tokens.
+const INITIAL_CREDIT: f64 = 0.5;
+
+/// Credit for each generated token: drafting may cost up to a hundredth of the throughput.
+const CREDIT_PER_TOKEN: f64 = 0.01;
+
+/// Largest debt, in tokens: after 800 more generated tokens the drafter is tried again. (ADR-0009)
+const MAX_DEBT: f64 = 8.0;
+
+/// Largest credit for one text, in tokens: about the cost of one rejected draft of full length, so
+/// that a single failure does not disable a drafter with a long success. (ADR-0009)
+const MAX_CREDIT_ONE_TEXT: f64 = 8.0;
+
+/// Largest credit for all texts, in tokens: four rejected drafts of full length. (ADR-0009)
+const MAX_CREDIT_ALL_TEXTS: f64 = 32.0;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_hundredth_of_a_text_and_what_guesses_have_won_may_be_lost_to_others() {
-        let mut account = Account::default();
-        assert!(account.has_credit());
-        account.settle(0, 1.2);
-        account.earn(60);
-        assert!(!account.has_credit(), "after 60 tokens");
-        account.earn(20);
-        assert!(account.has_credit());
-        account.settle(3, 1.0);
-        account.settle(0, 1.2);
-        assert!(account.has_credit());
+    fn losses_are_covered_by_a_hundredth_of_the_text_and_by_earlier_gains() {
+        let mut budget = LossBudget::default();
+        assert!(budget.has_credit());
+        budget.settle(0, 1.2);
+        budget.earn(60);
+        assert!(!budget.has_credit(), "after 60 tokens");
+        budget.earn(20);
+        assert!(budget.has_credit());
+        budget.settle(3, 1.0);
+        budget.settle(0, 1.2);
+        assert!(budget.has_credit());
     }
 
     #[test]
-    fn what_was_won_long_ago_pays_for_no_more_than_one_long_guess() {
-        let mut account = Account::default();
-        account.settle(1000, 0.0);
-        account.settle(0, MOST - 0.1);
-        assert!(account.has_credit());
-        account.settle(0, 1.0);
-        assert!(!account.has_credit());
+    fn gains_in_one_text_cover_a_single_long_rejected_draft() {
+        let mut budget = LossBudget::default();
+        budget.settle(1000, 0.0);
+        budget.settle(0, MAX_CREDIT_ONE_TEXT - 0.1);
+        assert!(budget.has_credit());
+        budget.settle(0, 1.0);
+        assert!(!budget.has_credit());
     }
 
     #[test]
-    fn what_was_won_in_all_texts_pays_for_several_long_guesses_in_a_row() {
-        let mut account = Account::of_all();
-        account.settle(1000, 0.0);
-        (0..3).for_each(|_| account.settle(0, MOST));
-        assert!(account.has_credit());
-        account.settle(0, MOST);
-        assert!(!account.has_credit());
+    fn gains_across_texts_cover_several_long_rejected_drafts_in_a_row() {
+        let mut budget = LossBudget::across_texts();
+        budget.settle(1000, 0.0);
+        (0..3).for_each(|_| budget.settle(0, MAX_CREDIT_ONE_TEXT));
+        assert!(budget.has_credit());
+        budget.settle(0, MAX_CREDIT_ONE_TEXT);
+        assert!(!budget.has_credit());
     }
 
     #[test]
-    fn whatever_was_lost_there_is_another_guess_some_day() {
-        let mut account = Account::default();
-        account.settle(0, 1e6);
-        account.earn(790);
-        assert!(!account.has_credit());
-        account.earn(20);
-        assert!(account.has_credit());
+    fn drafter_is_tried_again_after_any_loss() {
+        let mut budget = LossBudget::default();
+        budget.settle(0, 1e6);
+        budget.earn(790);
+        assert!(!budget.has_credit());
+        budget.earn(20);
+        assert!(budget.has_credit());
     }
 }

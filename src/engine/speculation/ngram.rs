@@ -1,142 +1,144 @@
-//! Guesses from the text itself: what followed the last few tokens when they stood there before.
+//! Prompt lookup: drafts what followed the last few tokens when they occurred earlier in the text.
 //!
-//! Prompt lookup decoding (A. Saxena, 2023), with one addition: the text is followed through its
-//! earlier occurrence token by token, also while nothing is guessed, so that it is known for free
-//! how often a guess would have been right.
+//! This is prompt lookup decoding (A. Saxena, 2023) with one addition: every generated token is
+//! compared with the prediction, also while nothing is drafted. So the acceptance rate of a text is
+//! known without spending any draft tokens on it.
 
 use std::collections::HashMap;
 
 use crate::domain::Token;
 
-use super::acceptance::Record;
+use super::acceptance::AcceptanceEstimate;
 
-/// So many tokens make a place in a text: fewer stand in too many places, and more are seldom the
-/// same in a rewritten one.
-const N: usize = 3;
-
-/// What a guess is taken for in a text of which nothing is known yet.
-const UNKNOWN: f64 = 0.3;
-
-/// Where a text has been before.
+/// The n-gram index of one text, and the position in the text that it predicts from.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct Lookup {
-    /// The position behind the latest occurrence of each N tokens.
-    after: HashMap<[Token; N], usize>,
-    /// How many tokens of the text have been seen.
-    seen: usize,
-    /// The position that corresponds to the next one, if the text has been here before.
-    earlier: Option<usize>,
-    /// How many tokens have been the same since.
-    followed: u32,
-    record: Record,
+pub(in crate::engine) struct NgramLookup {
+    /// For each n-gram, the position after its latest occurrence.
+    continuations: HashMap<[Token; NGRAM], usize>,
+    /// Number of tokens that were indexed.
+    n_indexed: usize,
+    /// Position of the predicted next token, while the text repeats an earlier part of itself.
+    predicted: Option<usize>,
+    /// Number of predictions that were correct since `predicted` was last looked up.
+    n_matched: u32,
+    acceptance: AcceptanceEstimate,
 }
 
-impl Lookup {
-    /// Looks at `text` from where it was last looked at. The first `n_prompt` tokens are the
-    /// prompt, of which nothing would have been guessed.
-    pub(in crate::engine) fn look(&mut self, text: &[Token], n_prompt: usize) {
-        for end in self.seen..text.len() {
+impl NgramLookup {
+    /// Indexes the tokens of `text` that were added since the last call, and compares each with its
+    /// prediction. The first `n_prompt` tokens are the prompt; drafts never predict those, so they
+    /// do not count.
+    pub(in crate::engine) fn extend(&mut self, text: &[Token], n_prompt: usize) {
+        for end in self.n_indexed..text.len() {
             if end >= n_prompt {
-                self.compare(text, end);
+                self.check_prediction(text, end);
             }
-            if let Some(place) = place_before(text, end) {
-                self.after.insert(place, end);
+            if let Some(ngram) = ngram_before(text, end) {
+                self.continuations.insert(ngram, end);
             }
         }
-        self.seen = self.seen.max(text.len());
-        if self.earlier.is_none() {
-            self.followed = 0;
-            self.earlier =
-                place_before(text, text.len()).and_then(|place| self.after.get(&place).copied());
+        self.n_indexed = self.n_indexed.max(text.len());
+        if self.predicted.is_none() {
+            self.n_matched = 0;
+            self.predicted = ngram_before(text, text.len())
+                .and_then(|ngram| self.continuations.get(&ngram).copied());
         }
     }
 
-    /// Was the token at `end` the expected one?
-    fn compare(&mut self, text: &[Token], end: usize) {
-        let Some(earlier) = self.earlier else { return };
-        let is_same = text[earlier] == text[end];
-        self.record.add(is_same);
-        if is_same {
-            self.followed += 1;
-            self.earlier = Some(earlier + 1);
-        } else {
-            self.earlier = None;
-        }
-    }
-
-    /// The probability that the next guess is right; 0 where there is none.
-    pub(in crate::engine) fn chance(&self) -> f64 {
-        if self.earlier.is_none() {
+    /// The probability that the next draft token is accepted; 0 if there is no prediction.
+    pub(in crate::engine) fn acceptance(&self) -> f64 {
+        if self.predicted.is_none() {
             return 0.0;
         }
-        // A text that came here by chance leaves soon: the longer it has followed, the longer it
-        // will (Laplace's rule of succession).
-        let followed = f64::from(self.followed);
-        self.record.chance(UNKNOWN, 1.0).min((followed + 2.0) / (followed + 3.0))
+        // A coincidental match ends soon, and a long one is likely to go on. Laplace's rule of
+        // succession bounds the estimate accordingly.
+        let matched = f64::from(self.n_matched);
+        self.acceptance.probability(PRIOR_ACCEPTANCE, 1.0).min((matched + 2.0) / (matched + 3.0))
     }
 
-    /// The `n` tokens that should come next in `text`, which has been looked at.
-    pub(in crate::engine) fn guess(&self, text: &[Token], n: usize) -> Vec<Token> {
-        let Some(earlier) = self.earlier else { return Vec::new() };
-        let mut guesses: Vec<Token> = Vec::with_capacity(n);
-        for i in earlier..earlier + n {
-            // Where a text goes round in a circle, its end is in the guess itself.
-            let token = text.get(i).copied().or_else(|| guesses.get(i - text.len()).copied());
-            guesses.extend(token);
+    /// Drafts the `n` tokens predicted to follow `text`, which must have been indexed completely;
+    /// none if there is no prediction.
+    pub(in crate::engine) fn draft(&self, text: &[Token], n: usize) -> Vec<Token> {
+        let Some(start) = self.predicted else { return Vec::new() };
+        let mut draft: Vec<Token> = Vec::with_capacity(n);
+        for i in start..start + n {
+            // In a text that cycles, the prediction runs past its end and into the draft itself.
+            let token = text.get(i).copied().or_else(|| draft.get(i - text.len()).copied());
+            draft.extend(token);
         }
-        guesses
+        draft
+    }
+
+    /// Compares the token at position `end` with its prediction, if there was one.
+    fn check_prediction(&mut self, text: &[Token], end: usize) {
+        let Some(predicted) = self.predicted else { return };
+        let is_correct = text[predicted] == text[end];
+        self.acceptance.add(is_correct);
+        if is_correct {
+            self.n_matched += 1;
+            self.predicted = Some(predicted + 1);
+        } else {
+            self.predicted = None;
+        }
     }
 }
 
-/// The N tokens before `end`.
-fn place_before(text: &[Token], end: usize) -> Option<[Token; N]> {
+/// The n-gram that ends before position `end`; `None` if the text is too short.
+fn ngram_before(text: &[Token], end: usize) -> Option<[Token; NGRAM]> {
     text[..end].last_chunk().copied()
 }
+
+/// Tokens of an n-gram: shorter ones occur in too many places, longer ones rarely recur.
+const NGRAM: usize = 3;
+
+/// Acceptance probability that is assumed in a text without any predictions so far.
+const PRIOR_ACCEPTANCE: f64 = 0.3;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn looked(text: &[Token], n_prompt: usize) -> Lookup {
-        let mut lookup = Lookup::default();
+    /// The lookup after each token of the answer was added one by one.
+    fn lookup_over(text: &[Token], n_prompt: usize) -> NgramLookup {
+        let mut lookup = NgramLookup::default();
         for n in n_prompt..=text.len() {
-            lookup.look(&text[..n], n_prompt);
+            lookup.extend(&text[..n], n_prompt);
         }
         lookup
     }
 
     #[test]
-    fn what_followed_before_is_guessed_again() {
+    fn repeated_ngram_drafts_its_earlier_continuation() {
         let text = [1, 2, 3, 4, 5, 6, 9, 1, 2, 3];
-        let lookup = looked(&text, text.len());
-        assert_eq!(lookup.guess(&text, 3), [4, 5, 6]);
+        let lookup = lookup_over(&text, text.len());
+        assert_eq!(lookup.draft(&text, 3), [4, 5, 6]);
     }
 
     #[test]
-    fn a_new_text_is_not_guessed() {
-        let lookup = looked(&[1, 2, 3, 4, 5], 2);
-        assert_eq!(lookup.guess(&[1, 2, 3, 4, 5], 3), [0; 0]);
-        assert_eq!(lookup.chance(), 0.0);
+    fn text_without_repetition_drafts_nothing() {
+        let lookup = lookup_over(&[1, 2, 3, 4, 5], 2);
+        assert_eq!(lookup.draft(&[1, 2, 3, 4, 5], 3), [0; 0]);
+        assert_eq!(lookup.acceptance(), 0.0);
     }
 
     #[test]
-    fn a_circle_is_guessed_beyond_its_end() {
+    fn cyclic_text_drafts_beyond_its_end() {
         let text = [7, 1, 2, 1, 2, 1, 2];
-        let lookup = looked(&text, 2);
-        assert_eq!(lookup.guess(&text, 5), [1, 2, 1, 2, 1]);
+        let lookup = lookup_over(&text, 2);
+        assert_eq!(lookup.draft(&text, 5), [1, 2, 1, 2, 1]);
     }
 
     #[test]
-    fn the_chance_grows_with_every_token_that_was_foreseen_and_falls_with_others() {
+    fn acceptance_rises_with_correct_predictions_and_falls_with_wrong_ones() {
         let mut text: Vec<Token> = (0..40).collect();
         let n_prompt = text.len();
         text.extend(10..13);
-        let fresh = looked(&text, n_prompt).chance();
+        let fresh = lookup_over(&text, n_prompt).acceptance();
         text.extend(13..25);
-        let followed = looked(&text, n_prompt).chance();
-        assert!(fresh < 0.5 && followed > 0.8, "{fresh} {followed}");
+        let matched = lookup_over(&text, n_prompt).acceptance();
+        assert!(fresh < 0.5 && matched > 0.8, "{fresh} {matched}");
         text.extend([99, 30, 31, 32]);
-        let strayed = looked(&text, n_prompt).chance();
-        assert!(strayed > 0.0 && strayed < followed, "{strayed}");
+        let mismatched = lookup_over(&text, n_prompt).acceptance();
+        assert!(mismatched > 0.0 && mismatched < matched, "{mismatched}");
     }
 }
