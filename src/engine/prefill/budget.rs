@@ -79,7 +79,8 @@ impl PrefillBudget {
 pub(in crate::engine) const NEW_STREAM_TOKENS: usize = 8;
 
 /// Target duration of a step with a lone prompt, or with short prompts while all streams are new.
-/// It bounds the wait of a short prompt that arrives behind a long one. (ADR-0010)
+/// It bounds how long a short prompt waits that arrives during the prefill of a long one.
+/// (ADR-0010)
 const RELAXED_TARGET: Duration = Duration::from_millis(250);
 
 /// Steps with fewer prompt tokens tell little about the prefill throughput.

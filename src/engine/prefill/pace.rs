@@ -62,8 +62,8 @@ impl Pace {
         }
     }
 
-    /// Tokens of the smallest step with `decoding` slots: the slots' own tokens and at least half a
-    /// multiple of prompt tokens, one of three at the last level.
+    /// Tokens of the smallest step with `decoding` slots: a multiple for the level, in which at
+    /// least half a multiple (rounded down) is left for prompt tokens.
     pub(super) fn smallest_step(&self, decoding: usize) -> usize {
         let multiple = if decoding > 0 { SMALLEST_STEPS[self.level] } else { BLOCK_TOKENS };
         (decoding + multiple / 2).next_multiple_of(multiple)
@@ -128,8 +128,8 @@ impl Pace {
     }
 }
 
-/// The multiples that the smallest steps have at each level, down to those for the slowest
-/// machines. (ADR-0010)
+/// The multiple that smallest steps have at each level. Steps of 3 tokens are for the greatest
+/// depths and the slowest machines. (ADR-0010)
 const SMALLEST_STEPS: [usize; 4] = [BLOCK_TOKENS, 8, 4, 3];
 
 /// Duration beyond which a step is slow, in percent of the target. (ADR-0010)
@@ -142,9 +142,9 @@ pub(super) const MIN_SLOW_STEP: u32 = 3;
 /// Slow steps in a row before the pace goes down a level; a single one tells little.
 const SLOW_STEPS_TO_SHRINK: u32 = 2;
 
-/// Duration beyond which small steps are hopeless, in percent of the target: wide ones are then
-/// tried even without a measurement, at the risk of one step of a second or more. (ADR-0011)
+/// Duration beyond which small steps are hopeless, in percent of the target. Wide ones are then
+/// tried even if their cost is unknown, at the risk of a step of a second or more. (ADR-0011)
 const HOPELESS_PERCENT: u32 = 180;
 
-/// Multiple up to which steps may be hopeless; larger ones may still shrink.
+/// Steps with a larger multiple are never hopeless, since they may still shrink.
 const HOPELESS_STEP: usize = 4;

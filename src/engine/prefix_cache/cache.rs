@@ -48,8 +48,8 @@ impl PrefixCache {
     }
 
     /// The cached sequence that shares the longest prefix with `prompt`, and the prefix's length.
-    /// Of several the one in the KV cache, which needs no import. Sequences are skipped if
-    /// `is_usable` says no for the sequence and the length of the shared prefix.
+    /// Of several equally long prefixes one in the KV cache is preferred, since it needs no import.
+    /// A sequence is skipped if `is_usable` is false for it and the length of the prefix.
     pub(in crate::engine) fn longest_prefix(
         &self,
         prompt: &[Token],
@@ -156,15 +156,14 @@ impl PrefixCache {
     }
 
     /// Whether the sequence `key` is not worth a copy, because a more recently used one contains
-    /// all of it but a short rest. A rest is short if it has at most [`SHORT_REST_TOKENS`] and is
-    /// at most one [`SHORT_REST_PART`]th of the sequence. Once more than half of the host RAM is
-    /// used, only the second condition applies.
+    /// all of it but a short rest: at most [`SHORT_REST_TOKENS`], and at most an eighth of the
+    /// sequence. Once more than half of the host RAM is used, only the second condition applies.
     pub(in crate::engine) fn is_nearly_duplicate(&self, key: CacheKey) -> bool {
         let Some(cached) = self.get(key) else { return false };
         let is_ram_scarce = self.host_copies.1 > self.max_copy_bytes / 2;
         let max_rest = if is_ram_scarce { usize::MAX } else { SHORT_REST_TOKENS };
         let n = cached.tokens.len();
-        let min_shared = n - max_rest.min(n / SHORT_REST_PART);
+        let min_shared = n - max_rest.min(n / SHORT_REST_DIVISOR);
         self.sequences.iter().any(|other| {
             other.last_used > cached.last_used
                 && common_prefix(&other.tokens, &cached.tokens) >= min_shared
@@ -258,8 +257,8 @@ impl PrefixCache {
 /// Most copies in host RAM, however small: each is compared with every prompt. (ADR-0007)
 pub(super) const MAX_COPIES: usize = 1024;
 
-/// Tokens of a short rest: prefilling them again takes one step.
+/// Tokens of a short rest: prefilling them again takes one step. (ADR-0003)
 const SHORT_REST_TOKENS: usize = 16;
 
-/// Divisor for the part of a sequence that its short rest may be.
-const SHORT_REST_PART: usize = 8;
+/// A short rest is at most an eighth of its sequence.
+const SHORT_REST_DIVISOR: usize = 8;

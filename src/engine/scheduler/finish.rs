@@ -80,7 +80,7 @@ impl<M: Model> Scheduler<M> {
         }
     }
 
-    /// Empties the sequence of a slot, settles its accounts and sends the outcome.
+    /// Empties the sequence of a slot, reports what it used and sends the outcome.
     fn release(&mut self, slot: Slot<M::Sampler>, now: Instant, end: End) {
         self.model.truncate(slot.seq, 0);
         self.swap.last_release = Some(now);

@@ -1,10 +1,12 @@
 //! Turns requests into steps, and the results of steps into text.
 //!
 //! The scheduler is a state machine without a thread. It owns the queue, the slots, the prefix
-//! cache and the model. Every call gets the current time as an argument; the scheduler itself reads
-//! the clock only to time the draft model. One iteration of the engine loop is, in this order:
+//! cache and the model. The current time is an argument of its methods, so tests control it; the
+//! scheduler itself reads the clock only to time the draft model.
 //!
-//! 1. [`Scheduler::accept`] (here) puts new jobs into the queue.
+//! An iteration of the engine loop makes these calls, in this order. Each is in the named file:
+//!
+//! 1. [`Scheduler::accept`] (`mod`) puts new jobs into the queue.
 //! 2. [`Scheduler::sweep`] (`finish`) ends cancelled requests and those of slow clients.
 //! 3. [`Scheduler::admit`] (`admit`) resumes slots whose shared prefix is ready (`prefix_wait`),
 //!    and fills free slots from the queue. A new slot starts with the longest prefix in the KV
@@ -12,7 +14,7 @@
 //!    (`swap`).
 //! 4. [`Scheduler::plan`] (`plan`) makes the batch of the next step: one token for each decoding
 //!    slot, then prompt tokens of prefilling slots, or else draft tokens (`draft`).
-//! 5. [`Scheduler::decode`] (here) has the model compute the batch.
+//! 5. [`Scheduler::decode`] (`mod`) has the model compute the batch.
 //! 6. [`Scheduler::commit`] (`commit`) samples tokens and advances the slots.
 //!
 //! Planning does not advance any slot, so a failed step leaves none half advanced. Decoding slots
@@ -66,7 +68,7 @@ pub(super) struct Scheduler<M: Model> {
     /// Number of steps until short prompts may overtake long ones again.
     steps_until_overtake: u32,
     speculator: Speculator,
-    /// Number of steps that drafts were planned for. Determines which slot comes first.
+    /// Number of steps that drafts were planned for. Determines which slot gets drafts first.
     draft_rotation: usize,
 }
 

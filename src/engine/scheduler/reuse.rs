@@ -40,8 +40,9 @@ pub(super) struct PrefixMatch {
 impl<M: Model> Scheduler<M> {
     /// The longest prefix of `prompt` in a cached sequence or in a slot admitted before `order`;
     /// `None` unless it is longer by [`MIN_SHARED_TOKENS`] than the `computed` tokens that are
-    /// there already. Among equals a running slot comes first, and last a sequence in host RAM. An
-    /// import must fit beside the reserved tokens and `n_resident` tokens of cached sequences.
+    /// there already. Of several equally long ones a running slot is preferred to a cached
+    /// sequence, and one in the KV cache to one in host RAM. An import must fit into the KV cache
+    /// beside the reserved tokens and `n_resident` tokens of cached sequences.
     pub(super) fn best_prefix(
         &self,
         prompt: &[Token],

@@ -4,7 +4,7 @@
 #[derive(Debug)]
 pub(super) struct StepCosts {
     by_size: Vec<Option<StepCost>>,
-    /// Total duration of all steps so far in seconds, including those with costs kept elsewhere.
+    /// Total duration of all steps so far in seconds, including those measured elsewhere.
     clock: f64,
 }
 

@@ -23,9 +23,9 @@ pub(in crate::engine) struct SlotDrafts {
 }
 
 impl SlotDrafts {
-    /// Whether all of `tokens`, this text, are in the draft model's vocabulary, which has the
-    /// tokens below `n_shared`. The draft model drafts for no other text. Looks only at tokens that
-    /// no earlier call has looked at.
+    /// Whether the draft model can draft for this text: its vocabulary has the tokens below
+    /// `n_shared`, and must have all `tokens` of the text. Tokens that an earlier call has found in
+    /// the vocabulary are not checked again.
     pub(in crate::engine) fn draft_model_has_all(
         &mut self,
         tokens: &[Token],

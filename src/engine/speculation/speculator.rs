@@ -77,8 +77,8 @@ impl Speculator {
             }
             return lengths;
         }
-        // Ranked in steps of a tenth below the best: drafting for a text makes its estimate a
-        // little surer, and its equals must still get their turn.
+        // Acceptance is ranked in steps of a tenth below the best. Drafting for a text raises its
+        // estimate a little, and texts of about the same acceptance must still alternate.
         let best = candidates.iter().map(|candidate| candidate.acceptance).fold(0.0, f64::max);
         ranked.sort_by_key(|&i| (10.0 * (best - candidates[i].acceptance)) as u32);
 

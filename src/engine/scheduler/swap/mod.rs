@@ -39,7 +39,8 @@ pub(super) struct SwapState {
     /// Whether cached sequences may have to be mirrored while the engine is idle. Set when a
     /// sequence is cached; cleared when none was left to mirror.
     pub(super) check_mirrors: bool,
-    /// When the last request ended that had a slot. The engine may have been busy since then.
+    /// When a slot was last released. If no request is running or waiting, the engine has been idle
+    /// since then.
     pub(super) last_release: Option<Instant>,
     pub(super) limits: CopyLimits,
 }
