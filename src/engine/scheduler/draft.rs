@@ -39,9 +39,7 @@ impl<M: Model> Scheduler<M> {
     /// Drafts tokens for a step in which every decoding slot gets one token and no slot prefills.
     /// `stop` ends the draft model early.
     pub(super) fn draft(&mut self, stop: &CancelFlag) -> StepDrafts {
-        let is_decoding = |i: &usize| {
-            self.slots[*i].as_ref().is_some_and(|slot| slot.can_run() && !slot.is_prefilling())
-        };
+        let is_decoding = |i: &usize| self.slots[*i].as_ref().is_some_and(Slot::can_decode);
         let mut slots: Vec<usize> = (0..self.slots.len()).filter(is_decoding).collect();
         let n_decoding = slots.len();
         // The draft tokens of a step may not suffice for all slots, so each comes first in turn.

@@ -53,7 +53,7 @@ impl<M: Model> Scheduler<M> {
 
     /// The slots that get a token in every step.
     fn decoding_slots(&self) -> impl Iterator<Item = &Slot<M::Sampler>> {
-        self.running().filter(|slot| slot.can_run() && !slot.is_prefilling())
+        self.running().filter(|slot| slot.can_decode())
     }
 
     /// Divides the prompt tokens of a step with `n_decoding` decoding slots among the prefilling

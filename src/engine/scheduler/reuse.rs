@@ -39,8 +39,8 @@ pub(super) struct PrefixMatch {
 
 impl<M: Model> Scheduler<M> {
     /// The longest prefix of `prompt` in a cached sequence or in a slot admitted before `order`;
-    /// `None` unless it is longer by [`MIN_SHARED_TOKENS`] than the `computed` tokens that are
-    /// there already. Of several equally long ones a running slot is preferred to a cached
+    /// `None` unless it has at least [`MIN_SHARED_TOKENS`] more than the `computed` tokens that
+    /// are there already. Of several equally long ones a running slot is preferred to a cached
     /// sequence, and one in the KV cache to one in host RAM. An import must fit into the KV cache
     /// beside the reserved tokens and `n_resident` tokens of cached sequences.
     pub(super) fn best_prefix(
@@ -129,8 +129,9 @@ impl<M: Model> Scheduler<M> {
         Some(n)
     }
 
-    /// Whether a cached sequence is removed when a slot reuses its first `n` tokens: the slot
-    /// continues all of it, and will be cached in its place; or sequences cannot be shared.
+    /// Whether a cached sequence is removed when a slot reuses its first `n` tokens. It is if fewer
+    /// than [`MIN_SHARED_TOKENS`] are left, since the slot will be cached in its place, or if the
+    /// model cannot share sequences.
     pub(super) fn is_consumed(&self, cached: &CachedSequence, n: usize) -> bool {
         cached.tokens.len() < n + MIN_SHARED_TOKENS || !self.may_share()
     }

@@ -105,6 +105,11 @@ impl<S> Slot<S> {
         self.paused.is_none() && self.prefix_wait.is_none()
     }
 
+    /// Whether the slot gets a token in the next step.
+    pub(super) fn can_decode(&self) -> bool {
+        self.can_run() && !self.is_prefilling()
+    }
+
     /// Whether part of the prompt is still to be computed.
     pub(super) fn is_prefilling(&self) -> bool {
         self.computed < self.n_prompt

@@ -68,7 +68,7 @@ fn streams_that_all_repeat_themselves_get_drafts_together() {
 }
 
 #[test]
-fn texts_with_the_highest_acceptance_get_drafts_and_among_equals_the_first() {
+fn texts_with_highest_acceptance_get_drafts_and_first_among_equals() {
     let text = |acceptance| DraftCandidate { acceptance, max_tokens: 15 };
     assert_eq!(choose_for(&[0.1, 0.9, 0.85].map(text), 3), [0, 1, 1]);
     let mut forecast = StepForecast::without_drafts(2);

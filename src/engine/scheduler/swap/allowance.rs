@@ -71,8 +71,8 @@ impl CopyAllowance {
     }
 }
 
-// The limits bound how long a step, or a request that arrives meanwhile, waits for copying. The
-// measurements are in ADR-0003.
+// All byte limits of swapping. They bound how long the next step, or a request that arrives
+// meanwhile, waits for copying.
 
 /// Bytes of a chunk. llama.cpp exports transposed values with up to 16 times their size in
 /// temporary memory, which this bounds. (ADR-0003)
@@ -88,8 +88,8 @@ const EXCESS_DECODING_BYTES: usize = 2 << 20;
 /// afterwards. (ADR-0003)
 const EXCESS_PREFILLING_BYTES: usize = 16 << 20;
 
-/// Bytes per iteration for the next request while a slot decodes: a compromise between the
-/// request's first token and the stream's next one. (ADR-0003)
+/// Bytes per iteration for the next request while a slot decodes: delays the next token of the
+/// slot, but brings the first token of the request sooner. (ADR-0003)
 const ADMISSION_DECODING_BYTES: usize = 32 << 20;
 
 /// Bytes per iteration for the next request while no slot decodes: delays prefill only. (ADR-0003)

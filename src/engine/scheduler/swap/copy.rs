@@ -6,7 +6,7 @@ use crate::engine::scheduler::Scheduler;
 
 use super::CopyAllowance;
 
-/// The copy in progress of a cached sequence.
+/// The incomplete copy of a cached sequence.
 #[derive(Debug)]
 pub(in crate::engine::scheduler) struct PartialCopy {
     pub(super) key: CacheKey,

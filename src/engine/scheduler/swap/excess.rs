@@ -77,6 +77,7 @@ impl<M: Model> Scheduler<M> {
         self.model.truncate(seq, 0);
     }
 
+    /// Whether any slot has completed its prefill, also if it is paused.
     pub(super) fn is_any_decoding(&self) -> bool {
         self.running().any(|slot| !slot.is_prefilling())
     }

@@ -27,8 +27,8 @@ impl<M: Model> Scheduler<M> {
         allowance: &mut CopyAllowance,
     ) -> bool {
         let space = self.space_beside(needed);
-        // With a limit on sequences the new slot takes over `spared` instead of sharing with it, so
-        // that one is not counted.
+        // If the model limits the number of sequences, the new slot takes over `spared` instead of
+        // sharing with it, so `spared` does not count.
         let n_running = self.running().count();
         let max_resident = self.model.max_sequences().map_or(usize::MAX, |max| {
             (max + usize::from(spared.is_some())).saturating_sub(n_running + 1)

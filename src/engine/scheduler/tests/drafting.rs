@@ -19,7 +19,7 @@ fn run_repetition(speculative: Speculation) -> (usize, Usage) {
 }
 
 #[test]
-fn text_that_repeats_itself_takes_fewer_steps_with_drafts_and_is_the_same() {
+fn repetitive_text_takes_fewer_steps_with_drafts_and_is_the_same() {
     let (plain, usage) = run_repetition(Speculation::Off);
     assert_eq!((usage.drafted, usage.accepted), (0, 0));
     let (fewer, usage) = run_repetition(Speculation::Ngram);

@@ -9,7 +9,7 @@ pub(super) fn swapping(cache_ram_bytes: usize) -> Rig {
 }
 
 #[test]
-fn sequence_is_swapped_out_for_another_request_and_imported_when_asked_for() {
+fn swapped_out_sequence_is_imported_when_it_is_asked_for() {
     let mut rig = swapping(4000);
     rig.ask("the first conversation");
     assert_eq!((rig.n_copies(), rig.kv_used()), (0, 22), "it stays until another request comes");
@@ -114,7 +114,7 @@ fn long_sequence_is_not_imported_for_a_short_prefix() {
 }
 
 #[test]
-fn widely_shared_prefix_is_neither_swapped_out_while_in_use_nor_copied_twice() {
+fn shared_prefix_is_not_swapped_out_while_in_use_nor_copied_twice() {
     let mut rig = swapping(4000);
     for question in ["one", "two", "six"] {
         let usage = rig.ask(&format!("instructions that all of them share: {question}"));
