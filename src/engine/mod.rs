@@ -55,8 +55,8 @@ mod thread;
 mod request;
 
 // What an iteration consists of. The scheduler uses all others.
-mod budget;
-mod prefix;
+mod prefill;
+mod prefix_cache;
 mod queue;
 mod scheduler;
 mod speculation;

@@ -17,7 +17,7 @@ use super::handle::EngineHandle;
 use super::load::{LoadProgress, Loaded};
 use super::model::{DecodeOutcome, Model};
 use super::options::Options;
-use super::scheduler::{Patience, Scheduler};
+use super::scheduler::{Scheduler, WaitLimit};
 use super::shared::EngineShared;
 use super::stats::EngineState;
 
@@ -106,11 +106,11 @@ where
 fn serve<M: Model>(shared: &EngineShared, scheduler: &mut Scheduler<M>) {
     let EngineShared { stats, inbox, draining, stopping, .. } = shared;
     loop {
-        let jobs = match scheduler.patience(Instant::now()) {
-            Patience::None => inbox.take(),
-            Patience::Until(limit) => inbox.wait(Some(limit)),
+        let jobs = match scheduler.wait_limit(Instant::now()) {
+            WaitLimit::NoWait => inbox.take(),
+            WaitLimit::AtMost(limit) => inbox.wait(Some(limit)),
             // A drain or stop before this point has set the waker, so the wait returns at once.
-            Patience::Forever => inbox.wait(None),
+            WaitLimit::Unlimited => inbox.wait(None),
         };
         let now = Instant::now();
         scheduler.accept(jobs);
@@ -131,7 +131,7 @@ fn serve<M: Model>(shared: &EngineShared, scheduler: &mut Scheduler<M>) {
         scheduler.admit(now);
         let began = Instant::now();
         let Some(step) = scheduler.plan(stopping) else { continue };
-        let planned = iteration.planned(Instant::now(), step.drafting());
+        let planned = iteration.planned(Instant::now(), step.drafting_time());
         let result = scheduler.decode(&step, stopping);
         let decoded = Instant::now();
         let committing = planned.decoded(decoded, matches!(result, DecodeOutcome::Done));

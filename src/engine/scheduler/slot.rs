@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::domain::{Token, Usage};
 use crate::engine::model::SeqId;
 use crate::engine::request::{End, Job};
-use crate::engine::speculation::{Drafter, Guesses};
+use crate::engine::speculation::{Drafter, SlotDrafts};
 use crate::engine::text::TextAssembler;
 
 /// A running request, with its sampler `S`.
@@ -34,8 +34,8 @@ pub(super) struct Slot<S> {
     pub(super) text: TextAssembler,
     /// The drafters that may draft for this text, in order of preference.
     pub(super) drafters: &'static [Drafter],
-    /// The state of these drafters for this text.
-    pub(super) drafts: Guesses,
+    /// The drafting state of this text.
+    pub(super) drafts: SlotDrafts,
     /// Number of tokens drafted so far.
     pub(super) drafted: usize,
     /// Number of drafted tokens accepted so far.
@@ -67,7 +67,7 @@ impl<S> Slot<S> {
             sampler,
             text: TextAssembler::new(&job.params.stop),
             drafters,
-            drafts: Guesses::default(),
+            drafts: SlotDrafts::default(),
             drafted: 0,
             accepted: 0,
             prefix_wait: None,
@@ -100,6 +100,16 @@ impl<S> Slot<S> {
         self.tokens.len() - self.computed
     }
 
+    /// Whether the slot can take part in the next step.
+    pub(super) fn can_run(&self) -> bool {
+        self.paused.is_none() && self.prefix_wait.is_none()
+    }
+
+    /// Whether the slot gets a token in the next step.
+    pub(super) fn can_decode(&self) -> bool {
+        self.can_run() && !self.is_prefilling()
+    }
+
     /// Whether part of the prompt is still to be computed.
     pub(super) fn is_prefilling(&self) -> bool {
         self.computed < self.n_prompt
@@ -119,14 +129,14 @@ impl<S> Slot<S> {
     ///
     /// The draft model must prefill the whole prompt before it can draft. That pays if the answer
     /// is expected to be at least as long as the prompt, if the prompt is short, or if the draft
-    /// model has prefilled it already. The expected answer has `usual_answer` tokens, or as many
+    /// model has prefilled it already. The expected answer has `expected_answer` tokens, or as many
     /// as were generated so far if these are more, within the reserved tokens.
-    pub(super) fn draft_model_pays(&self, usual_answer: usize) -> bool {
+    pub(super) fn draft_model_pays(&self, expected_answer: usize) -> bool {
         let max_answer = self.reserved.saturating_sub(self.n_prompt);
-        let answer = usual_answer.max(self.n_generated()).min(max_answer);
+        let answer = expected_answer.max(self.n_generated()).min(max_answer);
         let is_long_enough = self.n_prompt <= SHORT_PROMPT || answer >= self.n_prompt;
-        let is_prefilled = self.drafts.is_drafted;
-        self.drafters.contains(&Drafter::Draft) && (is_long_enough || is_prefilled)
+        let is_prefilled = self.drafts.is_model_prefilled;
+        self.drafters.contains(&Drafter::Model) && (is_long_enough || is_prefilled)
     }
 
     /// Throughput in tokens per second after the first token; `None` before the second.

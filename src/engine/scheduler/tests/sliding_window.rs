@@ -1,9 +1,9 @@
-//! Models whose layers have cells for the windows of the slots, and for no more.
+//! Sliding-window models, whose layers have cells for one sequence per slot.
 
 use super::*;
 
 #[test]
-fn where_layers_see_a_window_as_many_texts_are_kept_as_there_are_slots_and_each_goes_on() {
+fn sliding_window_model_caches_one_sequence_per_slot() {
     let mut rig = Rig::with_slots(2).with_windows();
     let mut ask = |prompt: &str| {
         let mut client = rig.submit(prompt, at_most(1));
@@ -14,11 +14,11 @@ fn where_layers_see_a_window_as_many_texts_are_kept_as_there_are_slots_and_each_
     assert_eq!(texts.map(&mut ask), [0; 3]);
     assert_eq!(ask("and this is a third one"), 19);
     assert_eq!(ask("another text altogether new"), 23);
-    assert_eq!(ask("the first conversation goes on"), 0, "there was no window for it");
+    assert_eq!(ask("the first conversation goes on"), 0, "there were no cells for it");
 }
 
 #[test]
-fn where_layers_see_a_window_running_requests_share_nothing() {
+fn sliding_window_model_shares_no_prefix_between_running_requests() {
     let mut rig = Rig::with_slots(2).with_windows();
     let mut clients = ["one", "two"]
         .map(|end| rig.submit(&format!("a long beginning that both have, {end}"), at_most(1)));
