@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
-use inference_core::cli::{Command, Config, Printable};
+use inference_core::cli::{Command, Printable};
 use inference_core::daemon;
 
 /// `EX_USAGE` of sysexits.h, as are the codes of `daemon::DaemonError`.
@@ -14,7 +14,7 @@ const USAGE: u8 = 64;
 const OUTPUT: u8 = 74;
 
 fn main() -> ExitCode {
-    match Config::parse(std::env::args_os()) {
+    match Command::parse(std::env::args_os()) {
         Ok(Command::Print(what)) => print(&what),
         Ok(Command::Serve(config)) => match daemon::run(&config) {
             Ok(()) => ExitCode::SUCCESS,
