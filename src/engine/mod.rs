@@ -31,5 +31,5 @@ pub use outbox::Notifier;
 pub use speculation::max_draft_tokens;
 pub use stats::{Phase, Snapshot, State};
 pub use tally::{Distribution, Ending, Report};
-pub use thread::{Engine, LoadProgress, Loaded};
+pub use thread::{ENGINE_THREAD_NAME, Engine, LoadProgress, Loaded};
 pub use ticket::{Canceller, Delivery, Ticket};

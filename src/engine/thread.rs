@@ -19,6 +19,9 @@ use super::model::{CancelFlag, DecodeOutcome, Model, Vocabulary};
 use super::scheduler::{Patience, Scheduler};
 use super::stats::{State, Stats};
 
+/// Name of the engine thread, which llama.cpp's compute threads inherit on Linux.
+pub const ENGINE_THREAD_NAME: &str = "engine";
+
 /// Stack of the thread. llama.cpp's graph building is recursive and its regex tokenisers are
 /// deep; Rust's default of 2 MiB is little for them.
 const STACK_BYTES: usize = 16 * 1024 * 1024;
@@ -107,7 +110,7 @@ impl<E: Send + 'static> Engine<E> {
         let (ended_tx, ended) = oneshot::channel();
         let for_thread = shared.clone();
         let thread = thread::Builder::new()
-            .name("engine".to_owned())
+            .name(ENGINE_THREAD_NAME.to_owned())
             .stack_size(STACK_BYTES)
             .spawn(move || {
                 let _last_words = LastWords(for_thread.clone());
