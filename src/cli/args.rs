@@ -43,7 +43,13 @@ pub(super) struct Args {
     ctx_size: Option<u32>,
 
     /// Requests computed at the same time (slots); further requests wait in the queue
-    #[arg(long, value_name = "SLOTS", env = "INFERENCE_CORE_PARALLEL", default_value_t = 4, value_parser = whole_number(1..=64))]
+    #[arg(
+        long,
+        value_name = "SLOTS",
+        env = "INFERENCE_CORE_PARALLEL",
+        default_value_t = 4,
+        value_parser = whole_number(1..=64)
+    )]
     parallel: u32,
 
     /// Size of the KV cache in tokens, shared by all slots [default: --ctx-size times --parallel]
@@ -58,12 +64,24 @@ pub(super) struct Args {
     cache_ram: Option<ByteSize>,
 
     /// Number of compute threads [default: one per physical core]
-    #[arg(long, short, value_name = "N", env = "INFERENCE_CORE_THREADS", value_parser = whole_number(1..=512))]
+    #[arg(
+        long,
+        short,
+        value_name = "N",
+        env = "INFERENCE_CORE_THREADS",
+        value_parser = whole_number(1..=512)
+    )]
     threads: Option<u32>,
 
     /// Maximum tokens per step. Larger steps need more memory; more than 512 process prompts
     /// faster on GPUs
-    #[arg(long, value_name = "TOKENS", env = "INFERENCE_CORE_UBATCH", default_value_t = 512, value_parser = whole_number(64..=8192))]
+    #[arg(
+        long,
+        value_name = "TOKENS",
+        env = "INFERENCE_CORE_UBATCH",
+        default_value_t = 512,
+        value_parser = whole_number(64..=8192)
+    )]
     ubatch: u32,
 
     /// Layers to offload to GPUs, the output matrix counted as one: auto (as many as fit), all, or
@@ -129,19 +147,43 @@ pub(super) struct Args {
     draft: Option<PathBuf>,
 
     /// Target duration of a step while responses are being streamed, in milliseconds
-    #[arg(long, value_name = "MS", env = "INFERENCE_CORE_STEP_TARGET", default_value_t = 100, value_parser = whole_number(1..=60_000))]
+    #[arg(
+        long,
+        value_name = "MS",
+        env = "INFERENCE_CORE_STEP_TARGET",
+        default_value_t = 100,
+        value_parser = whole_number(1..=60_000)
+    )]
     step_target: u32,
 
     /// Requests that may wait for a slot; further requests are refused as busy
-    #[arg(long, value_name = "N", env = "INFERENCE_CORE_MAX_QUEUE", default_value_t = 64, value_parser = whole_number(0..=100_000))]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "INFERENCE_CORE_MAX_QUEUE",
+        default_value_t = 64,
+        value_parser = whole_number(0..=100_000)
+    )]
     max_queue: u32,
 
     /// Maximum number of open connections
-    #[arg(long, value_name = "N", env = "INFERENCE_CORE_MAX_CONNECTIONS", default_value_t = 1024, value_parser = whole_number(1..=100_000))]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "INFERENCE_CORE_MAX_CONNECTIONS",
+        default_value_t = 1024,
+        value_parser = whole_number(1..=100_000)
+    )]
     max_connections: u32,
 
     /// Maximum size of a message from a client, in KiB
-    #[arg(long, value_name = "KIB", env = "INFERENCE_CORE_MAX_MESSAGE", default_value_t = 8 * 1024, value_parser = whole_number(1..=1024 * 1024))]
+    #[arg(
+        long,
+        value_name = "KIB",
+        env = "INFERENCE_CORE_MAX_MESSAGE",
+        default_value_t = 8 * 1024,
+        value_parser = whole_number(1..=1024 * 1024)
+    )]
     max_message: u32,
 
     /// Origin of a web page that may use the server (https://example.org); may be repeated.
@@ -150,19 +192,43 @@ pub(super) struct Args {
     allow_origin: Vec<Origin>,
 
     /// How long a client may stop reading before its request is cancelled, in seconds
-    #[arg(long, value_name = "SECONDS", env = "INFERENCE_CORE_SLOW_CLIENT_GRACE", default_value_t = 10, value_parser = whole_number(1..=3600))]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "INFERENCE_CORE_SLOW_CLIENT_GRACE",
+        default_value_t = 10,
+        value_parser = whole_number(1..=3600)
+    )]
     slow_client_grace: u32,
 
     /// How long running requests may continue after SIGINT, SIGTERM or SIGHUP, in seconds
-    #[arg(long, value_name = "SECONDS", env = "INFERENCE_CORE_DRAIN_TIMEOUT", default_value_t = 10, value_parser = whole_number(0..=86_400))]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "INFERENCE_CORE_DRAIN_TIMEOUT",
+        default_value_t = 10,
+        value_parser = whole_number(0..=86_400)
+    )]
     drain_timeout: u32,
 
     /// Maximum duration of a step before the engine counts as stalled, in seconds
-    #[arg(long, value_name = "SECONDS", env = "INFERENCE_CORE_STALL_LIMIT", default_value_t = 60, value_parser = whole_number(1..=86_400))]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "INFERENCE_CORE_STALL_LIMIT",
+        default_value_t = 60,
+        value_parser = whole_number(1..=86_400)
+    )]
     stall_limit: u32,
 
     /// Interval between metrics frames, and between GPU readings, in milliseconds
-    #[arg(long, value_name = "MS", env = "INFERENCE_CORE_METRICS_INTERVAL", default_value_t = 1000, value_parser = whole_number(100..=60_000))]
+    #[arg(
+        long,
+        value_name = "MS",
+        env = "INFERENCE_CORE_METRICS_INTERVAL",
+        default_value_t = 1000,
+        value_parser = whole_number(100..=60_000)
+    )]
     metrics_interval: u32,
 
     /// What to log: error, warn, info, debug, trace, or a filter such as `info,llama_cpp=debug`
@@ -216,7 +282,7 @@ impl Args {
             drain_timeout: seconds(self.drain_timeout),
             stall_limit: seconds(self.stall_limit),
             metrics_interval: milliseconds(self.metrics_interval),
-            visible_cards: std::env::var_os("CUDA_VISIBLE_DEVICES")
+            visible_gpus: std::env::var_os("CUDA_VISIBLE_DEVICES")
                 .map(|value| value.to_string_lossy().into_owned()),
             log: self.log,
         }

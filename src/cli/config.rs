@@ -60,7 +60,7 @@ pub struct Config {
     /// Interval between `metrics` frames, and between GPU readings.
     pub metrics_interval: Duration,
     /// The value of `CUDA_VISIBLE_DEVICES`: the GPUs to monitor; `None` is all.
-    pub visible_cards: Option<String>,
+    pub visible_gpus: Option<String>,
     /// What to log, as a filter of tracing-subscriber.
     pub log: String,
 }

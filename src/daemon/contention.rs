@@ -26,7 +26,7 @@ pub(super) async fn watch(threads: u32) -> Infallible {
             && warning.is_due(waited)
         {
             tracing::warn!(
-                "the engine waited for a CPU {:.0} % of the time{}",
+                "the engine waited for a CPU {:.0} % of the time: {}",
                 100.0 * waited,
                 if threads > 1 { SEVERAL_THREADS } else { ONE_THREAD }
             );
@@ -36,12 +36,12 @@ pub(super) async fn watch(threads: u32) -> Infallible {
 }
 
 /// What the warning says if several threads compute, which wait for each other.
-const SEVERAL_THREADS: &str = ": other programs use the CPUs, or there are fewer CPUs than --threads. The threads \
-     wait for each other, so responses are many times slower: lower --threads to the number of \
-     free CPUs";
+const SEVERAL_THREADS: &str = "\
+    other programs use the CPUs, or there are fewer CPUs than --threads. The threads wait for \
+    each other, so responses are many times slower: lower --threads to the number of free CPUs";
 
 /// What it says if one thread computes, which only loses the time that it waits.
-const ONE_THREAD: &str = ": other programs use the CPUs, so responses take longer by that much";
+const ONE_THREAD: &str = "other programs use the CPUs, so responses take longer by that much";
 
 /// Total times of the engine threads since they started.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

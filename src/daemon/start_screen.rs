@@ -139,7 +139,7 @@ pub(super) fn print_draining(engine: &EngineHandle, drain_timeout: Duration) {
     let active = engine.snapshot().active;
     if active > 0 {
         say(&format!(
-            "shutting down: {requests} may finish within {seconds} s; a second signal stops at once",
+            "shutting down: up to {seconds} s for {requests}; a second signal stops at once",
             requests = count(active, "running request"),
             seconds = drain_timeout.as_secs(),
         ));

@@ -7,11 +7,11 @@ use crate::llama::{self, GpuDevice, LoadError, ModelDescription, OffloadPlan, Of
 
 /// How the model runs, and where its layers go.
 #[derive(Debug, Clone)]
-pub(in crate::daemon) struct Arrangement {
+pub(super) struct Arrangement {
     /// Maximum tokens of a request.
-    pub(in crate::daemon) ctx_size: u32,
-    pub(in crate::daemon) llama: llama::Options,
-    pub(in crate::daemon) offload_plan: OffloadPlan,
+    pub(super) ctx_size: u32,
+    pub(super) llama: llama::Options,
+    pub(super) offload_plan: OffloadPlan,
 }
 
 impl Arrangement {
@@ -20,7 +20,7 @@ impl Arrangement {
     ///
     /// # Errors
     /// [`LoadError::Options`], if the configuration does not fit the model.
-    pub(in crate::daemon) fn new(
+    pub(super) fn new(
         config: &Config,
         description: &ModelDescription,
         gpus: &[GpuDevice],

@@ -170,7 +170,7 @@ fn gpu_options(config: &Config) -> gpu::Options {
     gpu::Options {
         interval: config.metrics_interval,
         computing: llama::gpu_bus_ids(),
-        visible: config.visible_cards.clone(),
+        visible: config.visible_gpus.clone(),
     }
 }
 
