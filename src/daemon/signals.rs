@@ -1,8 +1,8 @@
-//! The signals that ask the daemon to shut down: SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal
-//! closes).
+//! The signals that ask the daemon to shut down.
 //!
-//! All three mean the same. The caller takes the first as a request to drain, and the second as a
-//! request to stop at once. This file only reports them, one after another.
+//! SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal closes) mean the same. The caller takes the
+//! first one as a request to drain, and the second one as a request to stop at once. This file only
+//! reports them, one after another.
 
 use std::io;
 

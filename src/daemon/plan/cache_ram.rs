@@ -15,19 +15,19 @@ pub(super) fn default_cache_ram(
     cache_ram(kv_bytes, model_bytes, spare)
 }
 
-/// The size of the KV cache and a sixteenth, at most [`MAX_FRACTION`] of what the model leaves of
-/// `spare`.
+/// The size of the KV cache and a sixteenth, but at most a quarter of the `spare` bytes that the
+/// model leaves.
 fn cache_ram(kv_bytes: u64, model_bytes: u64, spare: u64) -> u64 {
     // A sequence that fills the KV cache is a little larger when exported.
     let whole_cache = kv_bytes + kv_bytes / 16;
     match spare {
         0 => whole_cache,
-        spare => whole_cache.min(spare.saturating_sub(model_bytes) / MAX_FRACTION),
+        spare => whole_cache.min(spare.saturating_sub(model_bytes) / SPARE_MEMORY_DIVISOR),
     }
 }
 
-/// Divisor: at most a quarter of the remaining memory is for cached sequences (ADR-0003).
-const MAX_FRACTION: u64 = 4;
+/// Divisor of the memory that the model leaves free, for cached sequences (ADR-0003).
+const SPARE_MEMORY_DIVISOR: u64 = 4;
 
 #[cfg(test)]
 mod tests {
