@@ -78,4 +78,4 @@ pub use stats::{
     Distribution, EngineState, Histograms, Metric, MetricKind, MetricUnit, Numbers, Phase, Report,
     Snapshot,
 };
-pub use thread::Engine;
+pub use thread::{ENGINE_THREAD_NAME, Engine};

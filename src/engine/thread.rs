@@ -48,7 +48,7 @@ impl<E: Send + 'static> Engine<E> {
         let (ended_tx, ended) = oneshot::channel();
         let for_thread = shared.clone();
         let thread = thread::Builder::new()
-            .name("engine".to_owned())
+            .name(ENGINE_THREAD_NAME.to_owned())
             .stack_size(STACK_BYTES)
             .spawn(move || {
                 let _guard = StopGuard(for_thread.clone());
@@ -139,6 +139,9 @@ fn serve<M: Model>(shared: &EngineShared, scheduler: &mut Scheduler<M>) {
         committing.committed(Instant::now());
     }
 }
+
+/// Name of the engine thread, which llama.cpp's compute threads inherit on Linux.
+pub const ENGINE_THREAD_NAME: &str = "engine";
 
 /// Stack size of the engine thread. Graph building and some regex tokenizers in llama.cpp recurse
 /// deeply; 2 MiB, Rust's default, leaves little reserve.

@@ -315,11 +315,11 @@ fn a_plan_for_an_imagined_card_is_a_table_and_loads_nothing() {
     let output = daemon().args(["plan", "--demo", "--vram", "3GB"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
-    assert!(text.contains("7 of 7 layers on cards: everything fits"), "{text}");
-    assert!(text.contains("card 0"), "{text}");
+    assert!(text.contains("7 of 7 layers on the GPU: everything fits"), "{text}");
+    assert!(text.contains("GPU 0"), "{text}");
     let output = daemon().args(["plan", "--demo", "--vram", "100MB"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("0 of 7 layers on cards"), "{text}");
+    assert!(text.contains("0 of 7 layers on the GPU"), "{text}");
 }
 
 #[test]

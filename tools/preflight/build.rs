@@ -1,9 +1,10 @@
-//! Checks for the tools that build llama.cpp: cmake, make, a C++ compiler, libclang and its headers.
+//! Checks for what the build of llama.cpp needs: cmake, make, a C++ compiler, libclang and its
+//! headers.
 //!
-//! If something is missing, the build stops with one `error:` line that names it and its package.
-//! A `CPATH` that lacks the headers in `toolchain/include` causes a warning. The check is never
-//! stricter than llama.cpp's own build script, and on systems other than Linux and macOS it does
-//! nothing.
+//! If something is missing, the build stops with one `error:` line that names it and the package
+//! to install. If `CPATH` disables a workaround, there is a warning. The checks are never stricter
+//! than those of llama.cpp's own build script, which runs later, and are skipped on systems other
+//! than Linux and macOS.
 
 use std::env;
 use std::ffi::OsStr;
@@ -11,8 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Variables that affect the result. `PATH` is not listed: it differs between shells and editors,
-/// so it would cause needless rebuilds of the daemon.
+/// The environment variables on which the result depends. `PATH` is left out on purpose: it
+/// differs between a shell and an editor, and rerunning this script would rebuild the daemon.
 const VARIABLES: [&str; 10] = [
     "BINDGEN_EXTRA_CLANG_ARGS",
     "CLANG_PATH",
@@ -26,7 +27,7 @@ const VARIABLES: [&str; 10] = [
     "LLVM_CONFIG_PATH",
 ];
 
-/// Package managers: the program whose presence identifies it, and its install command.
+/// Package managers: the command by which one is recognised, and how it installs.
 const MANAGERS: [(&str, &str); 4] = [
     ("apt-get", "apt-get install"),
     ("dnf", "dnf install"),
@@ -34,7 +35,7 @@ const MANAGERS: [(&str, &str); 4] = [
     ("brew", "brew install"),
 ];
 
-/// A missing tool and its package for each of [`MANAGERS`].
+/// A missing tool and the packages that provide it, in the order of [`MANAGERS`].
 struct Missing {
     name: String,
     packages: [&'static str; 4],
@@ -53,14 +54,14 @@ fn main() {
     if !missing.is_empty() {
         println!("cargo::error={}", advice(&missing));
     }
-    if let Some(warning) = missing_headers() {
+    if let Some(warning) = amx_warning() {
         println!("cargo::warning={warning}");
     }
 }
 
-/// Warning for a CPU with AMX if `CPATH` lacks `toolchain/include`. `.cargo/config.toml` adds that
-/// folder only if `CPATH` is not set.
-fn missing_headers() -> Option<String> {
+/// A warning if the CPU has AMX and `CPATH` lacks the folder with the corrected header of GCC.
+/// `.cargo/config.toml` sets `CPATH` to that folder, unless the user has set it.
+fn amx_warning() -> Option<String> {
     let has_amx = fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("amx_tile"));
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../toolchain/include");
     let folder = folder.canonicalize().ok()?;
@@ -76,15 +77,14 @@ fn missing_headers() -> Option<String> {
     })
 }
 
-/// The missing tools and the commands that install them, on one line. If no package manager is
-/// found, the line has the commands of all of them.
+/// One line: what is missing, and how to install it on this machine.
 fn advice(missing: &[Missing]) -> String {
     let names: Vec<&str> = missing.iter().map(|tool| tool.name.as_str()).collect();
-    let has_manager = MANAGERS.iter().any(|(command, _)| runs(command));
+    let is_any_found = MANAGERS.iter().any(|(command, _)| runs(command));
     let install: Vec<String> = MANAGERS
         .iter()
         .enumerate()
-        .filter(|(_, (command, _))| !has_manager || runs(command))
+        .filter(|(_, (command, _))| !is_any_found || runs(command))
         .map(|(column, (_, install))| {
             let packages: Vec<&str> = missing.iter().map(|tool| tool.packages[column]).collect();
             format!("`{install} {}`", packages.join(" "))
@@ -112,7 +112,7 @@ fn compiler() -> Option<Missing> {
     })
 }
 
-/// libclang, with which bindgen parses C headers, and clang's own headers.
+/// Checks for libclang, which bindgen uses to read C headers, and for clang's own headers.
 fn libclang() -> Option<Missing> {
     let packages = ["libclang-dev", "clang-devel", "clang", "llvm"];
     if let Some(path) = variable("LIBCLANG_PATH") {
@@ -123,27 +123,27 @@ fn libclang() -> Option<Missing> {
             packages,
         });
     }
-    let folders = folders();
+    let folders = library_folders();
     if !folders.iter().any(|folder| contains(folder, is_libclang)) {
         return Some(Missing { name: "libclang".into(), packages });
     }
-    // Some distributions package clang's headers (such as stddef.h) separately. An installed clang
-    // knows their location, and variables for bindgen are assumed to be right.
+    // Some distributions package the library without the headers (stddef.h and others). An
+    // installed clang finds its own, and a user who sets these variables is trusted.
     let is_configured =
         variable("BINDGEN_EXTRA_CLANG_ARGS").is_some() || variable("CLANG_PATH").is_some();
-    let headers =
-        is_configured || runs("clang") || folders.iter().any(|folder| has_headers(folder));
-    (!headers).then(|| Missing { name: "libclang's own headers (stddef.h)".into(), packages })
+    let has_headers =
+        is_configured || runs("clang") || folders.iter().any(|folder| has_clang_headers(folder));
+    (!has_headers).then(|| Missing { name: "libclang's own headers (stddef.h)".into(), packages })
 }
 
-/// Folders that may contain libclang, most likely first.
-fn folders() -> Vec<PathBuf> {
+/// Folders in which libclang may be installed, the most specific first.
+fn library_folders() -> Vec<PathBuf> {
     let mut folders = Vec::new();
     let config = variable("LLVM_CONFIG_PATH").unwrap_or_else(|| "llvm-config".into());
-    if let Some(folder) = answer(&config, &["--libdir"]) {
+    if let Some(folder) = printed_path(&config, &["--libdir"]) {
         folders.push(folder);
     }
-    if let Some(folder) = answer("xcode-select", &["--print-path"]) {
+    if let Some(folder) = printed_path("xcode-select", &["--print-path"]) {
         folders.push(folder.join("Toolchains/XcodeDefault.xctoolchain/usr/lib"));
         folders.push(folder.join("usr/lib"));
     }
@@ -167,7 +167,7 @@ fn folders() -> Vec<PathBuf> {
     folders
 }
 
-/// Adds `folder`, its children and their children to `folders`.
+/// Adds `folder` and its children and grandchildren to `folders`.
 fn with_two_levels(folder: PathBuf, folders: &mut Vec<PathBuf>) {
     for child in children(&folder, |_| true) {
         let grandchildren = children(&child, |_| true);
@@ -177,7 +177,8 @@ fn with_two_levels(folder: PathBuf, folders: &mut Vec<PathBuf>) {
     folders.push(folder);
 }
 
-/// `libclang.so`, `libclang.so.1`, `libclang-14.so.14.0.6`, `libclang.dylib`; not `libclang-cpp`.
+/// Whether this is the file name of libclang: `libclang.so`, `libclang.so.1`,
+/// `libclang-14.so.14.0.6`, `libclang.dylib`, but not `libclang-cpp`.
 fn is_libclang(name: &str) -> bool {
     let Some(rest) = name.strip_prefix("libclang") else { return false };
     !rest.starts_with("-cpp")
@@ -186,8 +187,8 @@ fn is_libclang(name: &str) -> bool {
                 && (rest.ends_with(".so") || rest.contains(".so."))))
 }
 
-/// Whether a library folder contains clang's headers (`clang/14/include/stddef.h`).
-fn has_headers(folder: &Path) -> bool {
+/// Whether a folder of libraries contains clang's headers (`clang/14/include/stddef.h`).
+fn has_clang_headers(folder: &Path) -> bool {
     children(&folder.join("clang"), |_| true)
         .iter()
         .any(|version| version.join("include/stddef.h").is_file())
@@ -210,21 +211,21 @@ fn names(folder: &Path) -> Vec<String> {
     entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
-/// Whether a program of this name is on the `PATH`.
+/// Whether a program of this name is in `PATH`.
 fn runs(name: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
 /// The first line that a program prints, as a path.
-fn answer(program: impl AsRef<OsStr>, arguments: &[&str]) -> Option<PathBuf> {
+fn printed_path(program: impl AsRef<OsStr>, arguments: &[&str]) -> Option<PathBuf> {
     let output = Command::new(program).args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let line = text.lines().next()?.trim();
     (!line.is_empty()).then(|| PathBuf::from(line))
 }
 
-/// The value of a variable that is set and not empty.
+/// The value of an environment variable that is set and not empty.
 fn variable(name: &str) -> Option<std::ffi::OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }

@@ -1,4 +1,4 @@
-//! An empty library: the build script of this crate does its work.
+//! An empty crate, whose build script checks for the tools that the build of llama.cpp needs.
 //!
-//! As a build dependency of the daemon, it runs before llama.cpp's own build script, so a missing
-//! cmake is reported in one plain line instead of a long panic.
+//! As a build dependency of the daemon it runs while llama.cpp's own build script is still being
+//! compiled, so a machine without cmake shows one plain line instead of a long panic.
