@@ -12,7 +12,7 @@ use crate::server::Origin;
 
 use super::byte_size::{ByteSize, ByteSizes};
 use super::choice::Switch;
-use super::config::{Config, GpuLayers, KvType, PlanOptions};
+use super::config::{Config, GpuLayers, KvTypeChoice, PlanOptions};
 use super::help::{ABOUT, AFTER_OPTIONS, USAGE};
 use super::number::{tokens, whole_number};
 
@@ -98,7 +98,7 @@ pub(super) struct Args {
         value_enum,
         default_value = "f16"
     )]
-    kv_type: KvType,
+    kv_type: KvTypeChoice,
 
     /// Memory to leave free on each GPU (500MB, 1.5GB; units are powers of 1024) [default: 500MB]
     #[arg(

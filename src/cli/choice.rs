@@ -5,9 +5,9 @@ use clap::builder::PossibleValue;
 
 use crate::domain::Speculation;
 
-use super::config::KvType;
+use super::config::KvTypeChoice;
 
-impl ValueEnum for KvType {
+impl ValueEnum for KvTypeChoice {
     fn value_variants<'a>() -> &'a [Self] {
         &[Self::Auto, Self::F16, Self::Q8, Self::Q4]
     }

@@ -32,7 +32,7 @@ pub struct Config {
     /// Layers to offload to GPUs.
     pub gpu_layers: GpuLayers,
     /// Data type of the KV cache.
-    pub kv_type: KvType,
+    pub kv_type: KvTypeChoice,
     /// Bytes to leave free on each GPU; `None` is 500 MiB.
     pub vram_reserve: Option<u64>,
     /// Whether to use flash attention; `None` decides by the model and the machine.
@@ -87,7 +87,7 @@ pub enum GpuLayers {
 
 /// Data type of the KV cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KvType {
+pub enum KvTypeChoice {
     /// [`Self::Q8`] if that offloads more to GPUs or makes the requested layers fit, otherwise
     /// [`Self::F16`].
     Auto,

@@ -24,7 +24,7 @@ use self::positional::{
     check_order, is_plan, model_and_port, model_to_plan, plan_options_without_plan,
 };
 
-pub use self::config::{Config, GpuLayers, KvType, PlanOptions};
+pub use self::config::{Config, GpuLayers, KvTypeChoice, PlanOptions};
 pub use self::error::UsageError;
 pub use self::positional::DEFAULT_PORT;
 

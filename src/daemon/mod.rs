@@ -249,7 +249,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn hanging_engine_is_not_joined() {
-        let (_sender, receiver) = std::sync::mpsc::channel::<()>();
+        let (_sender, receiver) = std::sync::mpsc::sync_channel::<()>(1);
         let load = move |_: &LoadProgress| {
             // Ignores the request to stop, as a call into a driver can.
             let _ = receiver.recv();

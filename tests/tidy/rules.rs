@@ -111,11 +111,9 @@ pub(crate) fn repeated_type_names(tree: &Tree) -> Vec<Violation> {
     for (name, places) in places {
         let (first, item) = places[0];
         for (file, other) in &places[1..] {
-            // One of two is compiled: both have a `#[cfg]`, in one file or a file and one below it.
+            // With a `#[cfg(…)]` on both, only one of them is compiled.
             let is_choice = (first.is_conditional || item.is_conditional)
-                && (file.is_conditional || other.is_conditional)
-                && (file.module.starts_with(&first.module)
-                    || first.module.starts_with(&file.module));
+                && (file.is_conditional || other.is_conditional);
             if !is_choice {
                 let first = format!("{}:{}", first.path, item.line);
                 let message = format!("`{name}` is also a type in {first}: rename one of them");

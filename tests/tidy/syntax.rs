@@ -85,6 +85,8 @@ impl Syntax {
 struct Collector {
     inline: Vec<String>,
     is_test: bool,
+    /// Inside an inline module with a `#[cfg(…)]`.
+    is_conditional: bool,
     syntax: Syntax,
 }
 
@@ -101,7 +103,7 @@ impl Collector {
             kind,
             line: line(ident),
             is_test: self.is_test,
-            is_conditional: attributes.iter().any(|attribute| attribute.path().is_ident("cfg")),
+            is_conditional: self.is_conditional || has_cfg(attributes),
         });
     }
 
@@ -207,7 +209,10 @@ impl<'ast> Visit<'ast> for Collector {
                 }
                 Item::Mod(item) => {
                     this.inline.push(item.ident.to_string());
+                    let outside = this.is_conditional;
+                    this.is_conditional |= has_cfg(&item.attrs);
                     visit::visit_item_mod(this, item);
+                    this.is_conditional = outside;
                     this.inline.pop();
                     return;
                 }
@@ -262,6 +267,10 @@ impl<'ast> Visit<'ast> for Collector {
             self.scan(list.tokens.clone());
         }
     }
+}
+
+fn has_cfg(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| attribute.path().is_ident("cfg"))
 }
 
 fn attributes(item: &Item) -> &[Attribute] {

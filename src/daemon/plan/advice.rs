@@ -3,7 +3,7 @@
 //! Every suggestion is planned by the same code as the real plan, so that it is as reliable.
 
 use crate::build_info::{BACKEND, CPU_BACKEND};
-use crate::cli::{Config, GpuLayers, KvType};
+use crate::cli::{Config, GpuLayers, KvTypeChoice};
 use crate::llama::{self, GpuDevice, ModelDescription, OffloadPlan};
 
 use super::arrange::Arrangement;
@@ -72,7 +72,7 @@ fn ladders(config: &Config, now: &Arrangement) -> [Vec<Change>; 3] {
     });
     let quantized_cache = (now.llama.kv_type == llama::KvType::F16).then(|| Change {
         options: "--kv-type q8_0".to_owned(),
-        config: Config { kv_type: KvType::Q8, ..config.clone() },
+        config: Config { kv_type: KvTypeChoice::Q8, ..config.clone() },
     });
     let shorter_contexts = halves(now.ctx_size, MIN_CTX_SIZE).map(|n| Change {
         options: format!("--ctx-size {n}"),
@@ -86,7 +86,7 @@ fn smallest_memory(config: &Config, now: &Arrangement) -> Option<Change> {
     let is_new = config.parallel > 1 && now.llama.kv_type == llama::KvType::F16;
     is_new.then(|| Change {
         options: "--parallel 1 --kv-type q8_0".to_owned(),
-        config: Config { parallel: 1, kv_type: KvType::Q8, ..config.clone() },
+        config: Config { parallel: 1, kv_type: KvTypeChoice::Q8, ..config.clone() },
     })
 }
 

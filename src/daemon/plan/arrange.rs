@@ -1,6 +1,6 @@
 //! The context, the KV cache and the offload plan that the configuration gives for a model.
 
-use crate::cli::{Config, GpuLayers, KvType};
+use crate::cli::{Config, GpuLayers, KvTypeChoice};
 use crate::domain::ModelInfo;
 use crate::engine;
 use crate::llama::{self, GpuDevice, LoadError, ModelDescription, OffloadPlan, OffloadTarget};
@@ -30,7 +30,7 @@ impl Arrangement {
         let llama = llama_options(config, kv_tokens);
         llama::check(description, &llama)?;
         let offload_plan = llama::plan_offload(description, &llama, gpus);
-        if config.kv_type == KvType::Auto {
+        if config.kv_type == KvTypeChoice::Auto {
             let quantized = llama::Options { kv_type: llama::KvType::Q8, ..llama };
             let candidate = llama::plan_offload(description, &quantized, gpus);
             let is_possible = llama::check(description, &quantized).is_ok();
@@ -76,9 +76,9 @@ fn kv_tokens(config: &Config, ctx_size: u32) -> Result<u32, LoadError> {
 fn llama_options(config: &Config, kv_tokens: u32) -> llama::Options {
     llama::Options {
         kv_type: match config.kv_type {
-            KvType::F16 | KvType::Auto => llama::KvType::F16,
-            KvType::Q8 => llama::KvType::Q8,
-            KvType::Q4 => llama::KvType::Q4,
+            KvTypeChoice::F16 | KvTypeChoice::Auto => llama::KvType::F16,
+            KvTypeChoice::Q8 => llama::KvType::Q8,
+            KvTypeChoice::Q4 => llama::KvType::Q4,
         },
         gpu_layers: match config.gpu_layers {
             GpuLayers::Auto => OffloadTarget::Auto,

@@ -14,12 +14,12 @@ use super::waker::EngineWaker;
 /// The accepted jobs that the engine thread has not taken yet.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Inbox {
-    contents: Mutex<Contents>,
+    contents: Mutex<InboxContents>,
     waker: Arc<EngineWaker>,
 }
 
 #[derive(Debug, Default)]
-struct Contents {
+struct InboxContents {
     jobs: Vec<Job>,
     /// Set once the engine has stopped: the failure of every job that arrives later.
     closed: Option<Failure>,
@@ -68,7 +68,7 @@ impl Inbox {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Contents> {
+    fn lock(&self) -> MutexGuard<'_, InboxContents> {
         // Both fields are valid after every statement, so a panic cannot have broken them.
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -16,14 +16,14 @@ use super::waker::EngineWaker;
 /// [`Ticket`](super::Ticket).
 #[derive(Debug)]
 pub(in crate::engine) struct Outbox {
-    contents: Mutex<Contents>,
+    contents: Mutex<OutboxContents>,
     notifier: Arc<Notifier>,
     /// Woken when a full outbox is emptied, because every slot may be paused.
     waker: Arc<EngineWaker>,
 }
 
 #[derive(Debug, Default)]
-struct Contents {
+struct OutboxContents {
     pending: Delivery,
     /// Whether any text was pushed.
     has_text: bool,
@@ -112,7 +112,7 @@ impl Outbox {
         delivery
     }
 
-    fn lock(&self) -> MutexGuard<'_, Contents> {
+    fn lock(&self) -> MutexGuard<'_, OutboxContents> {
         // The contents are valid after every statement, so a panic cannot have broken them.
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
