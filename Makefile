@@ -1,5 +1,5 @@
-# `make help` lists the targets. All but `run` and `bench` share one build of llama.cpp, the dev
-# profile's.
+# `make help` lists the targets. All of them except `run` and `bench` share one build of llama.cpp, in
+# the dev profile.
 
 PORT  ?= 3000
 MODEL ?=
@@ -13,15 +13,15 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo '  make run MODEL=model.gguf PORT=4000 ARGS="--ctx-size 4096"   another model, port, options'
-	@echo '  make bench QUICK=1 ONLY="one-stream ttft"   two short turns, some scenarios; see tools/bench/README.md'
+	@echo '  make run MODEL=model.gguf PORT=4000 ARGS="--ctx-size 4096"   choose a model, a port and options'
+	@echo '  make bench QUICK=1 ONLY="one-stream ttft"   a short run of two scenarios; see tools/bench/README.md'
 
-run: setup ## Install what is missing, build the release and serve the demo model on port 3000
+run: setup ## Install missing tools, build a release and serve the demo model on port 3000
 	cargo build --release
 	exec "$(TARGET)/release/inference-core" $(if $(MODEL),"$(MODEL)",--demo) $(PORT) $(ARGS)
 
-# Cheapest first; the Python tests last, with the binary that the Rust tests have built.
-test: setup-test ## Install what is missing, then check everything: format, lints, docs, tests
+# Fast checks come first. The Python tests come last because they use the binary of the Rust tests.
+test: setup-test ## Install missing tools, then run all checks: format, lints, docs, tests
 	@$(MAKE) --no-print-directory fmt
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory doc
@@ -29,14 +29,14 @@ test: setup-test ## Install what is missing, then check everything: format, lint
 	@$(MAKE) --no-print-directory rust-tests
 	@$(MAKE) --no-print-directory python-tests
 
-fmt: ## Check the format
+fmt: ## Check the formatting
 	cargo fmt --all --check
 
 lint: ## Lint, with and without llama.cpp
 	cargo clippy --all-targets --no-default-features -- -D warnings
 	cargo clippy --all-targets -- -D warnings
 
-doc: ## Build the documentation; a broken link is an error
+doc: ## Build the documentation and fail on broken links
 	RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --document-private-items
 
 rust-tests: ## Run the Rust tests
@@ -47,24 +47,24 @@ rust-tests: ## Run the Rust tests
 		echo 'cargo test' && cargo test; \
 	fi
 
-deny: ## Check licences and sources of the dependencies
+deny: ## Check the licences and sources of the dependencies
 	@if cargo deny --version >/dev/null 2>&1; then \
 		cargo deny check bans licenses sources; \
 	else \
-		echo 'skipped: licences and sources of the dependencies; cargo-deny is not installed'; \
+		echo 'skipped: cargo-deny is not installed (it checks the licences and sources of dependencies)'; \
 	fi
 
-python-tests: setup-test ## Run test_client.py against the real daemon, as `make rust-tests` built it
+python-tests: setup-test ## Test test_client.py against the daemon that `make rust-tests` built
 	INFERENCE_CORE_BIN="$(TARGET)/debug/inference-core" \
 		.venv/bin/python -m pytest -p no:cacheprovider tests/python
 
-# Variables that are given become options of the same name.
+# Each variable that is set becomes the option of the same name.
 BENCH_OPTIONS = $(if $(filter-out 0,$(QUICK)),--quick) \
 	$(foreach name,ONLY TURNS SOAK THREADS PEERS MODELS VOCAB,$(if $($(name)),\
 	--$(shell echo $(name) | tr A-Z a-z) "$($(name))"))
 BENCH_VENV := $(TARGET)/bench/venv
 
-bench: setup-test ## Measure beside llama.cpp's programs (an hour), write docs/BENCHMARKS.md
+bench: setup-test ## Compare with llama.cpp's programs (one hour) and write docs/BENCHMARKS.md
 	cargo build --release --bins --examples
 	@cmp -s tools/bench/requirements.txt "$(BENCH_VENV)/requirements.txt" || { \
 		python3 -m venv --clear "$(BENCH_VENV)" && \

@@ -1,11 +1,56 @@
-//! Records what the program is built from and for, so that `--version` and `hello` can say it.
+//! Records what the program is built from and for, which `--version` and `hello` report.
 //!
-//! That cmake and libclang are there is checked by `tools/preflight`, whose build script runs
-//! before llama.cpp's; this one runs after it.
+//! This script runs after the build of llama.cpp. `tools/preflight`, whose build script runs before
+//! it, checks for cmake and libclang.
 
 use std::process::Command;
 
-/// Instructions that llama.cpp has kernels for.
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=CXXFLAGS");
+    for name in ["HEAD", "logs/HEAD"] {
+        // If the file were missing, cargo would run this script on every build.
+        if std::path::Path::new(".git").join(name).exists() {
+            println!("cargo:rerun-if-changed=.git/{name}");
+        }
+    }
+    println!("cargo:rustc-env=INFERENCE_CORE_COMMIT={}", commit());
+    println!("cargo:rustc-env=INFERENCE_CORE_BACKEND={}", backend());
+    println!("cargo:rustc-env=INFERENCE_CORE_CPU_FLAGS={}", cpu_flags());
+}
+
+fn commit() -> String {
+    let output = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output().ok();
+    output
+        .filter(|output| output.status.success())
+        .and_then(|output| String::from_utf8(output.stdout).ok())
+        .map_or_else(|| "unknown".to_owned(), |text| text.trim().to_owned())
+}
+
+fn backend() -> String {
+    let has = |feature: &str| std::env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
+    let gpu = ["CUDA", "ROCM", "METAL", "VULKAN"].into_iter().find(|feature| has(feature));
+    gpu.unwrap_or("CPU").to_lowercase()
+}
+
+fn cpu_flags() -> String {
+    let flags: Vec<String> = std::env::var("CARGO_CFG_TARGET_FEATURE")
+        .unwrap_or_default()
+        .split(',')
+        .filter(|flag| KNOWN_FLAGS.contains(flag) && !is_turned_off(flag))
+        .map(str::to_uppercase)
+        .collect();
+    if flags.is_empty() { "none".to_owned() } else { flags.join(" ") }
+}
+
+/// Whether ggml's C++ is compiled without an instruction set that the CPU has
+/// (`-U__AVX512FP16__`).
+fn is_turned_off(flag: &str) -> bool {
+    let option = format!("-U__{}__", flag.to_uppercase());
+    std::env::var("CXXFLAGS").is_ok_and(|flags| flags.split_whitespace().any(|word| word == option))
+}
+
+/// The instruction sets for which llama.cpp has kernels.
 const KNOWN_FLAGS: [&str; 11] = [
     "avx",
     "avx2",
@@ -19,41 +64,3 @@ const KNOWN_FLAGS: [&str; 11] = [
     "dotprod",
     "i8mm",
 ];
-
-fn main() {
-    println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-env-changed=CXXFLAGS");
-    for name in ["HEAD", "logs/HEAD"] {
-        // Without a file there cargo would run this script on every build.
-        if std::path::Path::new(".git").join(name).exists() {
-            println!("cargo:rerun-if-changed=.git/{name}");
-        }
-    }
-    let flags: Vec<String> = std::env::var("CARGO_CFG_TARGET_FEATURE")
-        .unwrap_or_default()
-        .split(',')
-        .filter(|flag| KNOWN_FLAGS.contains(flag) && !is_hidden(flag))
-        .map(str::to_uppercase)
-        .collect();
-    let flags = if flags.is_empty() { "none".to_owned() } else { flags.join(" ") };
-    println!("cargo:rustc-env=INFERENCE_CORE_COMMIT={}", commit());
-    let has = |feature: &str| std::env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
-    let backend = ["CUDA", "ROCM", "METAL", "VULKAN"].into_iter().find(|feature| has(feature));
-    let backend = backend.unwrap_or("CPU").to_lowercase();
-    println!("cargo:rustc-env=INFERENCE_CORE_BACKEND={backend}");
-    println!("cargo:rustc-env=INFERENCE_CORE_CPU_FLAGS={flags}");
-}
-
-/// Whether ggml's C++ is compiled without an instruction (`-U__AVX512FP16__`), though the processor has it.
-fn is_hidden(flag: &str) -> bool {
-    let hidden = format!("-U__{}__", flag.to_uppercase());
-    std::env::var("CXXFLAGS").is_ok_and(|flags| flags.split_whitespace().any(|word| word == hidden))
-}
-
-fn commit() -> String {
-    let output = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output().ok();
-    output
-        .filter(|output| output.status.success())
-        .and_then(|output| String::from_utf8(output.stdout).ok())
-        .map_or_else(|| "unknown".to_owned(), |text| text.trim().to_owned())
-}

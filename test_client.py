@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""A small client for inference-core: sends a prompt and prints the text as it is written.
+"""A small client for inference-core: sends a prompt and prints the answer as it arrives.
 
-One connection for each answer: a server restarted in between is not even noticed.
+Every answer has a connection of its own, so the server may be restarted between two answers.
 """
 
 from __future__ import annotations
@@ -32,22 +32,25 @@ Frame = dict[str, Any]
 
 OK, SERVER_ERROR, NO_CONNECTION, INTERRUPTED = 0, 1, 3, 130
 EXIT_CODES = """exit codes:
-  0    answered; or left the interactive mode or the metrics
+  0    the answer is complete, or the conversation or the metrics were closed
   1    the server answered with an error
-  2    wrong arguments, or no websockets package
+  2    wrong arguments, or the websockets package is missing
   3    no connection, or the connection was lost
-  130  stopped with Ctrl-C; the server has been told to stop, too
+  130  stopped with Ctrl-C
 
-Ctrl-C while text is written stops the answer, a second one leaves at once."""
+Ctrl-C during an answer stops it, on the server as well. A second Ctrl-C does not wait for the
+server."""
 
 
-class Trouble(Exception):
-    """No connection, or not to the end."""
+class ClientError(Exception):
+    """No connection, or a connection that was lost. The message is one line."""
+
     exit_code = NO_CONNECTION
 
 
-class ServerError(Trouble):
-    """The server ended a request with an `error` frame."""
+class ServerError(ClientError):
+    """The server answered with an `error` frame."""
+
     exit_code = SERVER_ERROR
 
     def __init__(self, frame: Frame) -> None:
@@ -58,7 +61,7 @@ class ServerError(Trouble):
 
 @contextmanager
 def interrupts() -> Iterator[list[int]]:
-    """Collects each Ctrl-C where it would otherwise end the program."""
+    """Collects the presses of Ctrl-C, which then do not end the program."""
     presses: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _frame: presses.append(number))
     try:
@@ -70,25 +73,25 @@ def interrupts() -> Iterator[list[int]]:
 def parse_arguments() -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(
-        description="Sends a prompt to inference-core and prints the text as it is written.\n"
-        "Without a prompt it asks for one after the other; Ctrl-D leaves.",
+        description="Sends a prompt to inference-core and prints the answer as it arrives.\n"
+        "Without a prompt, reads one prompt after another; Ctrl-D quits.",
         epilog=EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("prompt", nargs="?", help="the text to complete, or the message with --chat; without one, "
-        "what is piped in")
-    add("--chat", action="store_true", help="send chat messages; remembers the conversation")
-    add("--system", metavar="TEXT", help="the chat's system message (implies --chat)")
-    add("--max-tokens", type=int, metavar="N", help="longest answer")
-    add("--temp", type=float, metavar="T", help="temperature; 0 always takes the likeliest")
-    add("--seed", type=int, metavar="N", help="same seed, same text")
-    add("--stop", action="append", metavar="TEXT", help="end the answer before TEXT; repeatable")
+    add("prompt", nargs="?", help="the text to complete, or with --chat the message "
+        "[default: standard input]")
+    add("--chat", action="store_true", help="send a chat message; a conversation keeps its history")
+    add("--system", metavar="TEXT", help="system message of the chat (implies --chat)")
+    add("--max-tokens", type=int, metavar="N", help="maximum length of the answer")
+    add("--temp", type=float, metavar="T", help="sampling temperature; 0 always takes the most probable token")
+    add("--seed", type=int, metavar="N", help="seed of the sampling; the same seed gives the same text")
+    add("--stop", action="append", metavar="TEXT", help="stop before TEXT; may be repeated")
     add("--param", action="append", default=[], metavar="NAME=VALUE", type=parameter,
-        help="any other parameter, such as top_k=20 or ignore_eos=true; repeatable")
+        help="any other parameter, such as top_k=20 or ignore_eos=true; may be repeated")
     server = parser.add_mutually_exclusive_group()
-    server.add_argument("--url", default="ws://localhost:3000", help="default: %(default)s")
-    server.add_argument("--port", type=int, help="short for --url ws://localhost:PORT")
-    add("--metrics", action="store_true", help="show the server's metrics, once a second")
-    add("--json", action="store_true", help="print the frames as they come from the server")
+    server.add_argument("--url", default="ws://localhost:3000", help="address of the server [default: %(default)s]")
+    server.add_argument("--port", type=int, help="same as --url ws://localhost:PORT")
+    add("--metrics", action="store_true", help="show the server's metrics once a second")
+    add("--json", action="store_true", help="print the server's frames as JSON, one per line")
     args = parser.parse_args()
     if args.metrics and args.prompt is not None:
         parser.error("--metrics takes no prompt")
@@ -99,7 +102,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def parameter(text: str) -> tuple[str, Any]:
-    """Splits NAME=VALUE; a value that is not JSON is taken as text."""
+    """Splits NAME=VALUE. A value that is not JSON is a string."""
     name, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
@@ -110,42 +113,49 @@ def parameter(text: str) -> tuple[str, Any]:
 
 
 def note(text: str) -> None:
-    """A line beside the answer: on stderr, dimmed on a terminal unless NO_COLOR is set."""
+    """Prints a line to stderr, dimmed on a terminal unless NO_COLOR is set."""
     if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
         text = f"\x1b[2m{text}\x1b[0m"
     print(text, file=sys.stderr, flush=True)
 
 
 def say(text: str) -> None:
-    """A piece of the answer, visible at once."""
+    """Prints text to stdout at once, without a newline."""
     print(text, end="", flush=True)
 
 
 @contextmanager
 def connection(url: str) -> Iterator[ClientConnection]:
-    """An open WebSocket; what goes wrong with it becomes one line."""
+    """Opens a WebSocket. Connection failures become a `ClientError`."""
     try:
         socket = connect(url, close_timeout=1)
     except ConnectionRefusedError:
         port = urlsplit(url).port or 80
         start = f"start the server with `make run PORT={port}` or `inference-core --demo {port}`"
-        raise Trouble(f"nothing listens on {url}; {start}") from None
+        raise ClientError(f"nothing listens on {url}; {start}") from None
     except (InvalidURI, ValueError):
-        raise Trouble(f"{url} is not a WebSocket address such as ws://localhost:3000") from None
+        raise ClientError(f"{url} is not a WebSocket address such as ws://localhost:3000") from None
     except (InvalidHandshake, OSError, EOFError) as error:
-        raise Trouble(f"cannot open a WebSocket to {url}: {error}") from None
+        raise ClientError(f"cannot open a WebSocket to {url}: {error}") from None
     try:
         with socket:
             yield socket
     except ConnectionClosed as error:
         close = error.rcvd
-        reason = f"{close.code} {close.reason}".strip() if close else "the server is gone"
-        reason = "the server shuts down" if close and close.code == 1001 else reason
-        raise Trouble(f"the connection ended: {reason}") from None
+        if close is None:
+            reason = "connection lost"
+        elif close.code == 1001:
+            reason = "the server is shutting down"
+        else:
+            reason = f"the server closed the connection: {close.code} {close.reason}".strip()
+        raise ClientError(reason) from None
 
 
 def frames(socket: ClientConnection, presses: list[int]) -> Iterator[Optional[Frame]]:
-    """The server's frames; `None` every tenth of a second without one. Endless."""
+    """Yields the server's frames, and `None` after 0.1 s without one.
+
+    Never returns; raises KeyboardInterrupt at the second Ctrl-C.
+    """
     while len(presses) < 2:
         try:
             yield json.loads(socket.recv(timeout=0.1))
@@ -155,7 +165,7 @@ def frames(socket: ClientConnection, presses: list[int]) -> Iterator[Optional[Fr
 
 
 def generate(args: argparse.Namespace, request: Frame) -> tuple[str, Frame]:
-    """Sends one request and prints its text. Returns the text and the `end` frame."""
+    """Sends one request and prints its answer. Returns the text and the `end` frame."""
     text, end, aborted = "", None, False
     with connection(args.url) as socket, interrupts() as presses:
         socket.send(json.dumps(request))
@@ -165,14 +175,14 @@ def generate(args: argparse.Namespace, request: Frame) -> tuple[str, Frame]:
             if presses and not aborted:
                 aborted = True
                 socket.send(json.dumps({"op": "abort"}))
-                note("\nstopping; Ctrl-C again leaves at once")
+                note("\nstopping (Ctrl-C again quits at once)")
             if frame and args.json:
                 say(json.dumps(frame, ensure_ascii=False) + "\n")
             if frame.get("op") == "token":
                 text += frame["content"]
                 say("" if args.json else frame["content"])
             elif frame.get("op") == "queued":
-                note(f"waiting for a free place: number {frame.get('position')}")
+                note(f"queued, position {frame.get('position')}")
             elif frame.get("op") in ("end", "error"):
                 end = frame
     if not args.json and not text.endswith("\n") and (text or end["op"] == "end"):
@@ -183,17 +193,17 @@ def generate(args: argparse.Namespace, request: Frame) -> tuple[str, Frame]:
 
 
 def ask(args: argparse.Namespace, request: Frame) -> tuple[str, Frame]:
-    """Like `generate`, but waits for a model that is still loading; shows the figures."""
-    told, end = False, None
+    """Like `generate`, but waits until the model is loaded, and prints statistics."""
+    is_waiting, end = False, None
     while end is None:
         try:
             text, end = generate(args, request)
         except ServerError as error:
             if error.code != "loading":
                 raise
-            if not told:
-                note("the model is still loading; waiting for it")
-            told = True
+            if not is_waiting:
+                note("the model is still loading, waiting")
+            is_waiting = True
             time.sleep(error.retry_after)
     stats = end.get("stats", {})
     speed = "-" if stats.get("tps") is None else f"{stats['tps']:.1f}"
@@ -206,9 +216,9 @@ def ask(args: argparse.Namespace, request: Frame) -> tuple[str, Frame]:
 
 
 def converse(args: argparse.Namespace) -> int:
-    """Asks for prompts until Ctrl-D. An error ends an answer, not the session."""
+    """Reads and answers prompts until Ctrl-D. An error ends the answer, not the conversation."""
     history: list[Frame] = []
-    note("Ctrl-D leaves, Ctrl-C stops an answer")
+    note("Ctrl-C stops an answer, Ctrl-D quits")
     while True:
         try:
             line = input("> ").strip()
@@ -221,16 +231,16 @@ def converse(args: argparse.Namespace) -> int:
         try:
             if line:
                 text, _ = ask(args, build(args, line, history))
-                said = [("user", line), ("assistant", text)]
-                history += [{"role": role, "content": content} for role, content in said]
-        except Trouble as error:
+                new = [("user", line), ("assistant", text)]
+                history += [{"role": role, "content": content} for role, content in new]
+        except ClientError as error:
             print(f"error: {error}", file=sys.stderr)
         except KeyboardInterrupt:
-            note("\nleft this answer")
+            note("\nanswer abandoned")
 
 
 def build(args: argparse.Namespace, prompt: str, history: list[Frame]) -> Frame:
-    """The request for a prompt, after the conversation so far."""
+    """Builds the request for a prompt. `history` has the earlier messages of the chat."""
     named = {name: getattr(args, name) for name in ("max_tokens", "temp", "seed", "stop")}
     params = {name: value for name, value in named.items() if value is not None} | dict(args.param)
     if not args.chat:
@@ -241,8 +251,11 @@ def build(args: argparse.Namespace, prompt: str, history: list[Frame]) -> Frame:
 
 
 def watch(args: argparse.Namespace) -> int:
-    """Shows metrics until Ctrl-C: one line redrawn on a terminal, a line a frame elsewhere."""
-    live = sys.stdout.isatty() and not args.json
+    """Shows metrics until Ctrl-C.
+
+    A terminal shows one line that is redrawn; a pipe or file gets a line per frame.
+    """
+    is_live = sys.stdout.isatty() and not args.json
     with connection(args.url) as socket, interrupts() as presses:
         try:
             for frame in frames(socket, presses):
@@ -250,37 +263,40 @@ def watch(args: argparse.Namespace) -> int:
                     break
                 if frame is None or frame.get("op") != "metrics":
                     continue
-                if live:
+                if is_live:
                     say("\r\x1b[K" + summary(frame, shutil.get_terminal_size().columns - 1))
                 else:
                     line = json.dumps(frame, ensure_ascii=False) if args.json else summary(frame)
                     say(line + "\n")
         finally:
-            # What comes behind it, also an error, has a line of its own.
-            say("\n" if live else "")
+            # What follows, such as an error, starts on a new line.
+            say("\n" if is_live else "")
     return OK
 
 
 def summary(frame: Frame, width: float = float("inf")) -> str:
-    """A metrics frame in one line of that width at most: the most important first, without what
-    the server does not know, and without what does not fit."""
+    """Formats a metrics frame as one line of at most `width` columns.
+
+    Important values come first. Values that the server does not know, and those that do not fit,
+    are left out.
+    """
     inference = frame.get("inference") or {}
     parts = [(inference, "{state}"), (inference, "{tps_now:.1f} tok/s")]
-    cards = frame.get("gpus") or [frame.get("gpu") or {}]
-    for card in cards:
-        name = f"GPU {card.get('index')}" if len(cards) > 1 else "GPU"
-        if card.get("present") is False:
-            parts.append((card, f"{name} lost"))
+    gpus = frame.get("gpus") or [frame.get("gpu") or {}]
+    for gpu in gpus:
+        name = f"GPU {gpu.get('index')}" if len(gpus) > 1 else "GPU"
+        if gpu.get("present") is False:
+            parts.append((gpu, f"{name} lost"))
             continue
-        parts.append((card, name + " {temp} °C"))
-        if card.get("throttling"):
-            reasons = ", ".join(card.get("throttle_reasons") or [])
-            parts.append((card, f"throttled: {reasons}" if reasons else "throttled"))
-        parts += [(card, "VRAM {vram_used_mb}/{vram_total_mb} MB"), (card, "{power_watts:.0f} W")]
+        parts.append((gpu, name + " {temp} °C"))
+        if gpu.get("throttling"):
+            reasons = ", ".join(gpu.get("throttle_reasons") or [])
+            parts.append((gpu, f"throttled: {reasons}" if reasons else "throttled"))
+        parts += [(gpu, "VRAM {vram_used_mb}/{vram_total_mb} MB"), (gpu, "{power_watts:.0f} W")]
     parts += [
         (inference, "{active} of {slots} slots"), (inference, "{queued} queued"),
         (inference, "last {last_tps:.1f} tok/s"),
-        (inference, "{total_tokens_generated} tokens so far"),
+        (inference, "{total_tokens_generated} tokens generated"),
         (inference, "KV {kv_used_tokens}/{kv_total_tokens}"),
         (inference, "{connections} connection" + ("" if inference.get("connections") == 1 else "s")),
     ]
@@ -290,18 +306,18 @@ def summary(frame: Frame, width: float = float("inf")) -> str:
     line = ""
     for part in known:
         longer = f"{line} · {part}" if line else part
-        # Half a number would be a wrong one.
+        # A part is shown whole or not at all: half a number would be wrong.
         if len(longer) <= width:
             line = longer
     return line
 
 
 def main() -> int:
-    """Runs what was asked for; returns the exit code."""
+    """Runs the client and returns its exit code."""
     args = parse_arguments()
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="replace")
-    # A proxy cannot reach this machine's own loopback.
+    # A proxy cannot reach the loopback interface of this machine.
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
     os.environ["no_proxy"] = f"{direct},localhost,127.0.0.1,::1"
     try:
@@ -310,13 +326,13 @@ def main() -> int:
         prompt = sys.stdin.read() if args.prompt is None else args.prompt
         _, end = ask(args, build(args, prompt, []))
         return INTERRUPTED if end.get("finish_reason") == "abort" else OK
-    except Trouble as error:
+    except ClientError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Who read our output has had enough; the interpreter must not try to flush the rest.
+        # The reader of our output has closed it. Python must not try to flush the rest at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
 

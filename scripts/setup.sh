@@ -1,11 +1,11 @@
 #!/bin/sh
-# Installs what is missing to build and test inference-core, and says what and why.
+# Installs missing tools for building and testing inference-core, and prints what each is for.
 #
-#   scripts/setup.sh        for building: cmake, make, a C++ compiler, libclang
-#   scripts/setup.sh test   for testing, too: Python with its packages in .venv, rustfmt, clippy
+#   scripts/setup.sh        build tools: cmake, make, a C++ compiler, libclang
+#   scripts/setup.sh test   also test tools: Python with packages in .venv, rustfmt, clippy
 #
-# Uses the system's package manager (apt-get, dnf, zypper, pacman, apk or brew), through sudo only
-# where it needs root and is not. Does nothing, and says nothing, where everything is there.
+# Uses the system's package manager (apt-get, dnf, zypper, pacman, apk or brew), with sudo unless
+# the user is root. Does nothing and prints nothing if everything is installed.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -18,7 +18,7 @@ fail() {
     exit 1
 }
 
-# Whether one of these paths exists; patterns that match nothing stay as they are and do not.
+# Succeeds if one of the paths exists. The shell passes a pattern without a match unchanged.
 any() {
     for path in "$@"; do
         if [ -e "$path" ]; then return 0; fi
@@ -26,7 +26,7 @@ any() {
     return 1
 }
 
-# llama.cpp's bindings are made by libclang, the library, with the headers that belong to it.
+# bindgen, which generates the Rust bindings of llama.cpp, needs libclang and clang's headers.
 has_libclang() {
     if [ -n "${LIBCLANG_PATH:-}" ]; then return 0; fi
     config=
@@ -48,7 +48,8 @@ has_venv() {
     has python3 && python3 -c 'import venv, ensurepip' 2>/dev/null
 }
 
-# want WHAT APT DNF ZYPPER PACMAN APK BREW: notes that a thing is missing, and its package.
+# want TOOL APT DNF ZYPPER PACMAN APK BREW: records a missing tool and its package's name for each
+# package manager.
 wanted=
 packages=
 want() {
@@ -65,15 +66,16 @@ want() {
 
 install_packages() {
     if [ -z "$manager" ]; then
-        fail "missing: $wanted. No known package manager here: please install them by hand"
+        fail "missing: $wanted. No known package manager found: install these tools yourself"
     fi
     root=
     if [ "$manager" != brew ] && [ "$(id -u)" -ne 0 ]; then
-        has sudo || fail "missing: $wanted. As root, install:$packages"
+        has sudo || fail "missing: $wanted. sudo is not installed: as root, install these packages:$packages"
         root=sudo
     fi
-    echo "setup: missing: $wanted; installing with $manager:$packages"
-    # Word splitting is meant: a list of packages, and perhaps no sudo.
+    echo "setup: missing: $wanted"
+    echo "setup: installing with $manager:$packages"
+    # Word splitting is intended: $packages is a list and $root may be empty.
     # shellcheck disable=SC2086
     case $manager in
         apt-get)
@@ -89,7 +91,7 @@ install_packages() {
     esac
 }
 
-has cargo || fail "Rust is missing: get it from https://rustup.rs, then run this again"
+has cargo || fail "Rust is missing: install it from https://rustup.rs, then run this command again"
 
 manager=
 for candidate in apt-get dnf zypper pacman apk brew; do
@@ -100,15 +102,15 @@ for candidate in apt-get dnf zypper pacman apk brew; do
 done
 
 has cmake || want "cmake (builds llama.cpp)" cmake cmake cmake cmake cmake cmake
-has make || want "make (drives the build)" make make make make make make
+has make || want "make (runs the build)" make make make make make make
 has c++ || has g++ || has clang++ ||
     want "a C++ compiler (compiles llama.cpp)" g++ gcc-c++ gcc-c++ gcc g++ llvm
 has_libclang ||
-    want "libclang (makes its Rust bindings)" \
+    want "libclang (generates Rust bindings for llama.cpp)" \
         libclang-dev clang-devel clang-devel clang clang-dev llvm
 if [ "${1:-}" = test ]; then
     has_venv ||
-        want "Python with venv (runs the client's tests)" \
+        want "Python with venv (runs the tests of test_client.py)" \
             "python3 python3-venv" python3 python3 python python3 python
 fi
 if [ -n "$wanted" ]; then install_packages; fi
@@ -116,13 +118,13 @@ if [ -n "$wanted" ]; then install_packages; fi
 if [ "${1:-}" = test ]; then
     for component in fmt clippy; do
         if ! cargo "$component" --version >/dev/null 2>&1; then
-            has rustup || fail "cargo $component is missing: install it as you installed cargo"
-            echo "setup: adding cargo $component with rustup (it checks the code)"
+            has rustup || fail "cargo $component is missing: install it the same way as cargo"
+            echo "setup: installing cargo $component with rustup (checks the code)"
             if [ "$component" = fmt ]; then component=rustfmt; fi
             rustup component add "$component"
         fi
     done
-    # The copy beside the packages tells whether they are still the wanted ones.
+    # .venv has a copy of the requirements that its packages were installed from.
     if ! cmp -s tests/python/requirements.txt .venv/requirements.txt; then
         echo "setup: installing the Python test packages into .venv"
         python3 -m venv --clear .venv

@@ -1,10 +1,12 @@
-//! What this program was built from and for, recorded by `build.rs`.
+//! Facts about this build, recorded by `build.rs`.
 
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The commit it was built from, `unknown` outside a checkout.
+/// The git commit it was built from; `unknown` outside a git checkout.
 pub const COMMIT: &str = env!("INFERENCE_CORE_COMMIT");
-/// The backend that computes: `cpu`, `cuda`, `vulkan`, …
+/// The llama.cpp backend it was built for: `cpu`, `cuda`, `vulkan`, `rocm` or `metal`.
 pub const BACKEND: &str = env!("INFERENCE_CORE_BACKEND");
-/// The vector instructions it was built for; it does not run on a machine that lacks one.
+/// [`BACKEND`] of a build without GPU support.
+pub const CPU_BACKEND: &str = "cpu";
+/// The vector instructions it was built for. It does not run on a CPU that lacks one.
 pub const CPU_FLAGS: &str = env!("INFERENCE_CORE_CPU_FLAGS");

@@ -1,52 +1,51 @@
-//! The daemon: read what was typed, serve, and turn the outcome into an exit code.
+//! The command `inference-core`: parses the arguments, serves, and exits with the right code.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
-use inference_core::cli::{Command, Config, Printable};
+use inference_core::cli::{Command, Printable};
 use inference_core::daemon;
 
-/// `EX_USAGE` of sysexits.h, as are the codes of `daemon::DaemonError`.
-const USAGE: u8 = 64;
-
-/// `EX_IOERR`.
-const OUTPUT: u8 = 74;
-
 fn main() -> ExitCode {
-    match Config::parse(std::env::args_os()) {
-        Ok(Command::Print(what)) => print(&what),
+    match Command::parse(std::env::args_os()) {
+        Ok(Command::Print(printable)) => print(&printable),
         Ok(Command::Serve(config)) => match daemon::run(&config) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => complain(&error, error.exit_code()),
+            Err(error) => fail(&error, error.exit_code()),
         },
         Ok(Command::Plan(config, options)) => match daemon::plan(&config, &options) {
             Ok(text) => print(&Printable::Help(text)),
-            Err(error) => complain(&error, error.exit_code()),
+            Err(error) => fail(&error, error.exit_code()),
         },
-        Err(error) => complain(&error, USAGE),
+        Err(error) => fail(&error, EX_USAGE),
     }
 }
 
-fn print(what: &Printable) -> ExitCode {
-    let text = match what {
+fn print(printable: &Printable) -> ExitCode {
+    let text = match printable {
         Printable::Help(text) => text.clone(),
         Printable::Version => daemon::version(),
     };
     let mut stdout = io::stdout();
     match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever asked has stopped reading, as `| head` does.
+        // The reader has closed the pipe, as `| head` does.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::FAILURE,
         Err(error) => {
-            let reason = format!("the output cannot be written: {error}; write it elsewhere");
-            complain(&reason, OUTPUT)
+            fail(&format!("the output cannot be written: {error}; write it elsewhere"), EX_IOERR)
         }
     }
 }
 
-fn complain(error: &dyn Display, code: u8) -> ExitCode {
-    // With stderr closed there is nobody to tell; the code still says it.
+fn fail(error: &dyn Display, code: u8) -> ExitCode {
+    // If standard error is closed, the exit code alone reports the error.
     let _ = writeln!(io::stderr(), "inference-core: {error}");
     ExitCode::from(code)
 }
+
+/// Exit code of sysexits.h for wrong arguments. `DaemonError::exit_code` has the other ones.
+const EX_USAGE: u8 = 64;
+
+/// Exit code of sysexits.h for output that cannot be written.
+const EX_IOERR: u8 = 74;

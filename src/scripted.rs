@@ -1,113 +1,89 @@
-//! A model of paper: deterministic, instant, and strict.
+//! A scripted model: a deterministic, instant and strict fake of a language model.
 //!
-//! It stands in for llama.cpp wherever a test is about the daemon and not about language. Its
-//! vocabulary is the 256 bytes and an end token. It answers a prompt by repeating it once; the
-//! first word of a prompt can ask for more (see [`Scripted`]). It remembers what each sequence
-//! holds and panics when the engine feeds it anything but the next position, draws from an entry
-//! without output, or overfills it, so that every test of the engine is also a test of its books.
+//! It stands in for llama.cpp in every test that is about the engine or the server and not about
+//! language. Its vocabulary is the 256 bytes and an end token. It answers a prompt by repeating
+//! it once, and the first word of a prompt can ask for something else (see [`ScriptedModel`]).
+//!
+//! It records the tokens of every sequence. It panics if the engine breaks the contract of
+//! [`Model`]: if a batch does not continue a sequence at its next position, if a token is sampled
+//! where no output was requested, or if the KV cache overflows. So every test of the engine also
+//! tests its bookkeeping.
 
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::domain::{Logprob, Message, Params, Prompt, Refusal, Token, TokenLogprobs};
+use crate::domain::{Logprob, Message, Params, Refusal, Token, TokenLogprobs};
 use crate::engine::{
     Batch, BatchToken, DecodeOutcome, DraftRequest, Interrupt, Limits, Model, Sampled, SeqId,
     Vocabulary,
 };
 
-/// The token that ends a generation.
-pub const END: Token = 256;
-
-/// The paper model. The first word of a prompt is its script:
+/// The scripted model. The first word of a prompt is its script:
 ///
-/// - `loop` repeats the prompt for ever,
-/// - `walk` goes on for ever and says no two bytes twice before 251 others,
-/// - `fail` makes every step it is part of fail,
+/// - `loop` repeats the prompt without end,
+/// - `walk` generates without end and repeats no pair of bytes within 251 tokens,
+/// - `fail` makes every step fail that computes an output for it,
 /// - `nan` makes sampling fail,
-/// - `lost` does not come back once it was swapped out,
-/// - anything else is repeated once, then the generation ends.
+/// - `lost` cannot be swapped in once it was swapped out,
+/// - any other prompt is repeated once, then the answer ends.
 #[derive(Debug)]
-pub struct Scripted {
+pub struct ScriptedModel {
     limits: Limits,
     cacheable_tokens: usize,
     max_sequences: Option<usize>,
-    draft: Option<Draft>,
-    pace: Pace,
+    draft: Option<ScriptedDraft>,
+    steps: StepControl,
+    /// The tokens of each sequence, by sequence id.
     sequences: Vec<Vec<Token>>,
-    last: Batch,
+    last_batch: Batch,
 }
 
-impl Scripted {
-    /// A model that computes steps as `pace` allows.
-    pub fn new(limits: Limits, pace: Pace) -> Self {
-        let sequences = vec![Vec::new(); limits.n_slots + limits.n_cache_seqs];
-        let cacheable_tokens = limits.kv_tokens;
-        let last = Batch::default();
-        Self { limits, cacheable_tokens, max_sequences: None, draft: None, pace, sequences, last }
+impl ScriptedModel {
+    /// A model whose steps run when `steps` allows it.
+    pub fn new(limits: Limits, steps: StepControl) -> Self {
+        Self {
+            limits,
+            cacheable_tokens: limits.kv_tokens,
+            max_sequences: None,
+            draft: None,
+            steps,
+            sequences: vec![Vec::new(); limits.n_slots + limits.n_cache_seqs],
+            last_batch: Batch::default(),
+        }
     }
 
-    /// The same, with room for the windows of `max_sequences`.
+    /// Sets [`Model::max_sequences`], as a model with sliding-window layers has it.
     #[must_use]
-    pub fn with_windows(self, max_sequences: usize) -> Self {
+    pub fn with_max_sequences(self, max_sequences: usize) -> Self {
         Self { max_sequences: Some(max_sequences), ..self }
     }
 
-    /// The same, where finished sequences may have `cacheable_tokens` while others run.
+    /// Sets [`Model::cacheable_tokens`].
     #[must_use]
-    pub fn keeping(self, cacheable_tokens: usize) -> Self {
+    pub fn with_cacheable_tokens(self, cacheable_tokens: usize) -> Self {
         Self { cacheable_tokens, ..self }
     }
 
-    /// The same, with a draft model.
+    /// Adds a draft model.
     #[must_use]
-    pub fn with_draft(self, draft: Draft) -> Self {
+    pub fn with_draft(self, draft: ScriptedDraft) -> Self {
         Self { draft: Some(draft), ..self }
     }
 
-    /// Tokens that `seq` holds.
+    /// Number of tokens in the KV cache that belong to `seq`.
     pub fn n_tokens_of(&self, seq: SeqId) -> usize {
         self.sequences[seq as usize].len()
     }
 
-    /// Tokens of all sequences, those that are kept included.
-    fn n_held(&self) -> usize {
+    /// Number of tokens in the KV cache, those of cached sequences included.
+    fn n_kv_tokens(&self) -> usize {
         self.sequences.iter().map(Vec::len).sum()
     }
 }
 
-/// A draft model: what it guesses of a `walk`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Draft {
-    /// What will be said.
-    Right,
-    /// Anything else.
-    Wrong,
-    /// What will be said, of texts that have no other tokens than ASCII's.
-    Ascii,
-}
-
-/// What one request's answer is drawn from.
-#[derive(Debug)]
-pub struct Script {
-    prompt: Vec<Token>,
-    is_endless: bool,
-    is_walk: bool,
-    has_no_numbers: bool,
-    drawn: usize,
-    logprobs: u8,
-}
-
-impl Script {
-    /// The token at position `i` of prompt and answer.
-    fn token(&self, i: usize) -> Token {
-        let n = self.prompt.len();
-        if self.is_walk && i >= n { walked(i) } else { self.prompt[i % n] }
-    }
-}
-
-impl Model for Scripted {
-    type Sampler = Script;
+impl Model for ScriptedModel {
+    type Sampler = ScriptedSampler;
 
     fn limits(&self) -> Limits {
         self.limits
@@ -123,66 +99,68 @@ impl Model for Scripted {
 
     fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> DecodeOutcome {
         assert!(!batch.tokens.is_empty() && batch.tokens.len() <= self.limits.n_batch);
-        if !self.pace.wait(interrupt) {
+        if !self.steps.wait(interrupt) {
             return DecodeOutcome::Cancelled;
         }
         for &BatchToken { token, pos, seq, .. } in &batch.tokens {
             assert!((seq as usize) < self.limits.n_slots, "sequence {seq} cannot be decoded");
             let tokens = &mut self.sequences[seq as usize];
-            assert_eq!(pos, tokens.len(), "sequence {seq} goes on where it ended");
+            assert_eq!(pos, tokens.len(), "sequence {seq} must continue at its next position");
             tokens.push(token);
         }
-        assert!(self.n_held() <= self.limits.kv_tokens, "the KV cache is overfull");
-        let held = self.sequences.iter().filter(|tokens| !tokens.is_empty()).count();
-        assert!(self.max_sequences.is_none_or(|most| held <= most), "{held} windows are held");
-        self.last = batch.clone();
-        let fails = |entry: &BatchToken| {
-            is_script(&self.sequences[entry.seq as usize], b"fail") && entry.output
+        assert!(self.n_kv_tokens() <= self.limits.kv_tokens, "the KV cache overflows");
+        let n_held = self.sequences.iter().filter(|tokens| !tokens.is_empty()).count();
+        assert!(self.max_sequences.is_none_or(|max| n_held <= max), "{n_held} sequences are held");
+        self.last_batch = batch.clone();
+        let fails = |token: &BatchToken| {
+            token.output && is_script(&self.sequences[token.seq as usize], b"fail")
         };
         if batch.tokens.iter().any(fails) {
-            return DecodeOutcome::Failed("it was told to".to_owned());
+            return DecodeOutcome::Failed("the script asked for a failure".to_owned());
         }
         DecodeOutcome::Done
     }
 
     fn draft_tokens(&self) -> Option<usize> {
-        self.draft.map(|draft| if draft == Draft::Ascii { 128 } else { 256 })
+        self.draft.map(|draft| if draft == ScriptedDraft::AsciiOnly { 128 } else { 256 })
     }
 
     fn draft(&mut self, wanted: &[DraftRequest<'_>], _: &Interrupt<'_>) -> Vec<Vec<Token>> {
-        let off = Token::from(self.draft == Some(Draft::Wrong));
-        let guess = |&DraftRequest { tokens, n, .. }: &DraftRequest<'_>| {
-            (tokens.len()..tokens.len() + n).map(|i| walked(i) + off).collect()
+        let error = Token::from(self.draft == Some(ScriptedDraft::Wrong));
+        let draft = |&DraftRequest { tokens, n, .. }: &DraftRequest<'_>| {
+            (tokens.len()..tokens.len() + n).map(|i| walk_token(i) + error).collect()
         };
-        wanted.iter().map(guess).collect()
+        wanted.iter().map(draft).collect()
     }
 
-    fn sampler(&self, params: &Params, prompt: &[Token]) -> Script {
+    fn sampler(&self, params: &Params, prompt: &[Token]) -> ScriptedSampler {
         let is_walk = is_script(prompt, b"walk");
-        Script {
+        ScriptedSampler {
             prompt: prompt.to_vec(),
             is_endless: is_walk || is_script(prompt, b"loop") || params.ignore_eos,
             is_walk,
-            has_no_numbers: is_script(prompt, b"nan"),
-            drawn: 0,
+            is_nan: is_script(prompt, b"nan"),
+            n_sampled: 0,
             logprobs: params.logprobs,
         }
     }
 
-    fn sample(&mut self, index: usize, script: &mut Script) -> Result<Sampled, String> {
-        let entry = self.last.tokens[index];
-        assert!(entry.output, "entry {index} has no output");
-        if script.has_no_numbers {
+    fn sample(&mut self, index: usize, sampler: &mut ScriptedSampler) -> Result<Sampled, String> {
+        let BatchToken { pos, seq, output, .. } = self.last_batch.tokens[index];
+        assert!(output, "no output was requested for batch token {index}");
+        if sampler.is_nan {
             return Err("all logits are NaN".to_owned());
         }
-        let n = script.prompt.len();
-        let held = &self.sequences[entry.seq as usize][..=entry.pos];
-        assert!(held.iter().copied().eq((0..n + script.drawn).map(|i| script.token(i))));
-        let is_over = script.drawn >= n && !script.is_endless;
-        let token = if is_over { END } else { script.token(n + script.drawn) };
-        script.drawn += 1;
-        let logprob = Logprob { token, bytes: Paper.piece(token).to_vec(), logprob: 0.0 };
-        let logprobs = (script.logprobs > 0)
+        let n = sampler.prompt.len();
+        let computed = &self.sequences[seq as usize][..=pos];
+        let expected = (0..n + sampler.n_sampled).map(|i| sampler.token(i));
+        assert!(computed.iter().copied().eq(expected));
+        let has_ended = sampler.n_sampled >= n && !sampler.is_endless;
+        let token = if has_ended { END_TOKEN } else { sampler.token(n + sampler.n_sampled) };
+        sampler.n_sampled += 1;
+        let bytes = ScriptedVocabulary.piece(token).to_vec();
+        let logprob = Logprob { token, bytes, logprob: 0.0 };
+        let logprobs = (sampler.logprobs > 0)
             .then(|| TokenLogprobs { chosen: logprob.clone(), top: vec![logprob] });
         Ok(Sampled { token, logprobs })
     }
@@ -202,7 +180,7 @@ impl Model for Scripted {
         self.sequences[seq as usize].truncate(n);
     }
 
-    /// A token takes four bytes.
+    /// Four bytes per token.
     fn swap_size(&mut self, seq: SeqId) -> usize {
         4 * self.sequences[seq as usize].len()
     }
@@ -222,23 +200,56 @@ impl Model for Scripted {
             return false;
         }
         self.sequences[to as usize].extend(tokens);
-        assert!(self.n_held() <= self.limits.kv_tokens, "the KV cache is overfull");
+        assert!(self.n_kv_tokens() <= self.limits.kv_tokens, "the KV cache overflows");
         true
     }
 }
 
-/// The vocabulary: the 256 bytes and [`END`].
-#[derive(Debug, Clone, Copy)]
-pub struct Paper;
+/// What one request's answer is generated from.
+#[derive(Debug)]
+pub struct ScriptedSampler {
+    prompt: Vec<Token>,
+    is_endless: bool,
+    is_walk: bool,
+    is_nan: bool,
+    n_sampled: usize,
+    logprobs: u8,
+}
 
-impl Vocabulary for Paper {
+impl ScriptedSampler {
+    /// The token at position `i` of the prompt and its answer.
+    fn token(&self, i: usize) -> Token {
+        let n = self.prompt.len();
+        if self.is_walk && i >= n { walk_token(i) } else { self.prompt[i % n] }
+    }
+}
+
+/// A draft model for `walk` scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScriptedDraft {
+    /// Drafts exactly the tokens of the answer.
+    Correct,
+    /// Drafts only tokens that the model rejects.
+    Wrong,
+    /// Drafts correctly and knows no token beyond ASCII.
+    AsciiOnly,
+}
+
+/// The vocabulary: the 256 bytes and [`END_TOKEN`].
+#[derive(Debug, Clone, Copy)]
+pub struct ScriptedVocabulary;
+
+/// The token that ends an answer.
+pub const END_TOKEN: Token = 256;
+
+impl Vocabulary for ScriptedVocabulary {
     fn tokenize(&self, text: &str) -> Vec<Token> {
         text.bytes().map(Token::from).collect()
     }
 
     fn tokenize_chat(&self, messages: &[Message]) -> Result<Vec<Token>, Refusal> {
-        let turns = messages.iter().map(|m| format!("{}: {}\n", m.role.name(), m.content));
-        Ok(self.tokenize(&turns.collect::<String>()))
+        let lines = messages.iter().map(|m| format!("{}: {}\n", m.role.name(), m.content));
+        Ok(self.tokenize(&lines.collect::<String>()))
     }
 
     fn piece(&self, token: Token) -> &[u8] {
@@ -255,7 +266,7 @@ impl Vocabulary for Paper {
     }
 
     fn is_end(&self, token: Token) -> bool {
-        token == END
+        token == END_TOKEN
     }
 
     fn n_tokens(&self) -> usize {
@@ -267,92 +278,89 @@ impl Vocabulary for Paper {
     }
 }
 
-/// The token at position `i` of a `walk`: triangular numbers modulo a prime, of which any two
-/// neighbours are 251 positions away from the next such two.
-fn walked(i: usize) -> Token {
+/// Controls when a [`ScriptedModel`] computes its steps: at once, or one by one as a test allows.
+/// Clones control the same model.
+#[derive(Debug, Clone, Default)]
+pub struct StepControl(Option<Arc<ManualSteps>>);
+
+impl StepControl {
+    /// Every step runs at once.
+    pub fn free_running() -> Self {
+        Self(None)
+    }
+
+    /// No step runs until [`Self::allow`] permits it.
+    pub fn manual() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    /// Permits `n` more steps.
+    pub fn allow(&self, n: usize) {
+        if let Some(manual) = &self.0 {
+            manual.lock().n_allowed += n;
+            manual.changed.notify_all();
+        }
+    }
+
+    /// Blocks until a step waits for permission; false if none does within `limit`.
+    pub fn wait_until_blocked(&self, limit: Duration) -> bool {
+        let Some(manual) = &self.0 else { return false };
+        let (permits, _) = manual
+            .changed
+            .wait_timeout_while(manual.lock(), limit, |permits| !permits.is_step_waiting)
+            .unwrap_or_else(PoisonError::into_inner);
+        permits.is_step_waiting
+    }
+
+    /// Blocks until a step is permitted; false if `interrupt` is due first.
+    fn wait(&self, interrupt: &Interrupt<'_>) -> bool {
+        let Some(manual) = &self.0 else { return true };
+        let mut permits = manual.lock();
+        permits.is_step_waiting = true;
+        manual.changed.notify_all();
+        // Nothing notifies this thread when the interrupt becomes due, so it has to be polled, as
+        // llama.cpp polls its abort callback.
+        while permits.n_allowed == 0 && !interrupt.is_due() {
+            permits = manual
+                .changed
+                .wait_timeout(permits, Duration::from_millis(1))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        permits.is_step_waiting = false;
+        if interrupt.is_due() {
+            return false;
+        }
+        permits.n_allowed -= 1;
+        true
+    }
+}
+
+#[derive(Debug, Default)]
+struct ManualSteps {
+    permits: Mutex<StepPermits>,
+    changed: Condvar,
+}
+
+impl ManualSteps {
+    fn lock(&self) -> MutexGuard<'_, StepPermits> {
+        self.permits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, Default)]
+struct StepPermits {
+    n_allowed: usize,
+    is_step_waiting: bool,
+}
+
+/// The token at position `i` of a `walk`: triangular numbers modulo a prime, where two adjacent
+/// tokens appear together again only after 251 positions.
+fn walk_token(i: usize) -> Token {
     const PRIME: usize = 251;
     (i * (i + 1) / 2 % PRIME) as Token
 }
 
 fn is_script(tokens: &[Token], word: &[u8]) -> bool {
     tokens.len() >= word.len() && tokens.iter().zip(word).all(|(&t, &b)| t == Token::from(b))
-}
-
-/// Lets steps pass: all of them, or one by one as a test allows.
-#[derive(Debug, Clone, Default)]
-pub struct Pace(Option<Arc<Gate>>);
-
-#[derive(Debug, Default)]
-struct Gate {
-    allowed: Mutex<Allowed>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Allowed {
-    steps: usize,
-    /// A step stands before the gate.
-    waiting: bool,
-}
-
-impl Pace {
-    /// Steps pass freely.
-    pub fn free() -> Self {
-        Self(None)
-    }
-
-    /// No step passes until [`Self::allow`].
-    pub fn by_hand() -> Self {
-        Self(Some(Arc::default()))
-    }
-
-    /// Lets `steps` more steps pass.
-    pub fn allow(&self, steps: usize) {
-        if let Some(gate) = &self.0 {
-            gate.lock().steps += steps;
-            gate.changed.notify_all();
-        }
-    }
-
-    /// Waits until a step stands before the gate; false if none came within `limit`.
-    pub fn wait_until_held(&self, limit: Duration) -> bool {
-        let Some(gate) = &self.0 else { return false };
-        let (allowed, _) = gate
-            .changed
-            .wait_timeout_while(gate.lock(), limit, |allowed| !allowed.waiting)
-            .unwrap_or_else(PoisonError::into_inner);
-        allowed.waiting
-    }
-
-    /// Waits for leave to compute a step; false when the interrupt is due.
-    fn wait(&self, interrupt: &Interrupt<'_>) -> bool {
-        let Some(gate) = &self.0 else { return true };
-        let mut allowed = gate.lock();
-        allowed.waiting = true;
-        gate.changed.notify_all();
-        // The interrupt has no bell of its own, as llama.cpp's abort callback has none: it is
-        // asked again and again.
-        while allowed.steps == 0 && !interrupt.is_due() {
-            let turn = Duration::from_millis(1);
-            allowed =
-                gate.changed.wait_timeout(allowed, turn).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        allowed.waiting = false;
-        if interrupt.is_due() {
-            return false;
-        }
-        allowed.steps -= 1;
-        true
-    }
-}
-
-impl Gate {
-    fn lock(&self) -> MutexGuard<'_, Allowed> {
-        self.allowed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The prompt text whose answer never ends.
-pub fn endless(text: &str) -> Prompt {
-    Prompt::Text(format!("loop {text}"))
 }

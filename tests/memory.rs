@@ -1,6 +1,6 @@
-//! How much memory a message costs to read, counted by the allocator and not by a clock.
+//! Memory that parsing a message takes, counted by a global allocator.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+#![allow(clippy::unwrap_used, reason = "a test panics when it cannot continue")]
 #![allow(unsafe_code, reason = "an allocator that counts has to be an allocator")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -11,15 +11,15 @@ use inference_core::protocol::{ClientFrame, Code, ErrorFrame};
 /// The longest message of the default settings.
 const MESSAGE_BYTES: usize = 8 << 20;
 
-/// Bytes that reading may hold at once, in messages. A string with escapes is decoded in a
-/// buffer that doubles as it grows, and then copied: that makes three.
-const MOST_MESSAGES: usize = 3;
+/// Most memory that parsing may hold at once, as a multiple of the message. A string with escapes is
+/// decoded into a buffer that doubles as it grows and is then copied, which makes three.
+const MAX_MESSAGES: usize = 3;
 
-/// Bytes for what does not grow with the message: the buffers of short strings, the complaint.
+/// Allowance in bytes for what does not grow with the message: short strings, the error.
 const SMALL_BYTES: usize = 4096;
 
 thread_local! {
-    /// Bytes this thread holds, and the most it held. Each test runs on a thread of its own.
+    /// Bytes that this thread holds, and their peak. Each test runs on a thread of its own.
     static HELD: Cell<usize> = const { Cell::new(0) };
     static PEAK: Cell<usize> = const { Cell::new(0) };
 }
@@ -32,13 +32,13 @@ impl Counting {
         PEAK.set(PEAK.get().max(HELD.get()));
     }
 
-    /// What another thread allocated may be freed here, so the count stops at nothing.
+    /// Memory of another thread may be freed here, so the count stops at zero.
     fn remove(bytes: usize) {
         HELD.set(HELD.get().saturating_sub(bytes));
     }
 }
 
-// SAFETY: every call goes to the system's allocator as it came; the counters are plain cells
+// SAFETY: every call is passed to the system's allocator unchanged. The counters are plain cells
 // that neither allocate nor have a destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -64,7 +64,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// `head`, as many `items` with commas between them as fit, `tail`.
+/// `head`, as many comma-separated `item`s as fit, `tail`.
 fn filled(head: &str, item: &str, tail: &str) -> String {
     let n = (MESSAGE_BYTES - head.len() - tail.len() + 1) / (item.len() + 1);
     let mut text = String::with_capacity(MESSAGE_BYTES);
@@ -77,7 +77,7 @@ fn filled(head: &str, item: &str, tail: &str) -> String {
     text
 }
 
-/// As [`filled`], with entries of an object that all have different keys.
+/// Like [`filled`], with the fields of an object, each with a different key.
 fn entries(head: &str, tail: &str) -> String {
     let mut text = String::with_capacity(MESSAGE_BYTES);
     text.push_str(head);
@@ -92,28 +92,28 @@ fn entries(head: &str, tail: &str) -> String {
     text
 }
 
-/// `head`, a string as long as fits with an escape at its end, `tail`.
+/// `head`, the longest string that fits, with an escape at its end, `tail`.
 fn escaped(head: &str, tail: &str) -> String {
-    let room = MESSAGE_BYTES - head.len() - tail.len() - 4;
-    format!("{head}\"{}\\n\"{tail}", "x".repeat(room))
+    let n = MESSAGE_BYTES - head.len() - tail.len() - 4;
+    format!("{head}\"{}\\n\"{tail}", "x".repeat(n))
 }
 
-/// Reads `text`, checks what that cost and returns the code of the complaint.
+/// Parses `text`, checks the memory it took and returns the code of the error, if any.
 fn code_of(name: &str, text: &str) -> Option<Code> {
     assert!(text.len() <= MESSAGE_BYTES && text.len() > MESSAGE_BYTES - 2000, "{}", text.len());
     let before = HELD.get();
     PEAK.set(before);
     let parsed = ClientFrame::parse(text);
     let peak = PEAK.get() - before;
-    assert!(peak <= MOST_MESSAGES * text.len() + SMALL_BYTES, "{name} took {peak} bytes");
+    assert!(peak <= MAX_MESSAGES * text.len() + SMALL_BYTES, "{name} took {peak} bytes");
     parsed.as_ref().map_err(ErrorFrame::code).err()
 }
 
-/// What costs most in a tree of values: objects with one entry each.
+/// The most expensive value in a parsed tree: an object with one field.
 const SMALL_OBJECT: &str = r#"{"":0}"#;
 
 #[test]
-fn what_is_ignored_costs_no_more_than_its_message() {
+fn ignored_fields_stay_within_the_memory_bound() {
     let objects = filled(r#"{"op":"ping","x":["#, SMALL_OBJECT, "]}");
     assert_eq!(code_of("objects in an unknown field", &objects), None);
     let keys = entries(r#"{"op":"ping","#, "}");
@@ -133,7 +133,7 @@ fn what_is_ignored_costs_no_more_than_its_message() {
 }
 
 #[test]
-fn a_field_of_a_wrong_type_costs_no_more_than_its_message() {
+fn field_of_a_wrong_type_stays_within_the_memory_bound() {
     for (field, code) in [
         ("op", Code::BadFrame),
         ("id", Code::BadFrame),
@@ -155,7 +155,7 @@ fn a_field_of_a_wrong_type_costs_no_more_than_its_message() {
 }
 
 #[test]
-fn a_parameter_of_a_wrong_type_costs_no_more_than_its_message() {
+fn parameter_of_a_wrong_type_stays_within_the_memory_bound() {
     for field in ["temp", "ignore_eos", "stop", "logit_bias"] {
         let head = format!(r#"{{"op":"infer","prompt":"x","params":{{"{field}":"#);
         let texts = [
@@ -173,7 +173,7 @@ fn a_parameter_of_a_wrong_type_costs_no_more_than_its_message() {
 }
 
 #[test]
-fn a_long_string_costs_no_more_than_its_message() {
+fn long_string_stays_within_the_memory_bound() {
     let text = escaped(r#"{"op":"#, "}");
     assert_eq!(code_of("op", &text), Some(Code::UnknownOp));
     let text = escaped(r#"{"op":"abort","id":"#, "}");
@@ -193,7 +193,7 @@ fn a_long_string_costs_no_more_than_its_message() {
 }
 
 #[test]
-fn many_messages_cost_no_more_than_their_message() {
+fn many_chat_messages_stay_within_the_memory_bound() {
     let head = r#"{"op":"infer","messages":["#;
     let text = filled(head, r#"{"role":"user","content":""}"#, "]}");
     code_of("empty messages", &text);
@@ -204,7 +204,7 @@ fn many_messages_cost_no_more_than_their_message() {
 }
 
 #[test]
-fn what_is_no_frame_costs_no_more_than_its_message() {
+fn message_that_is_no_frame_stays_within_the_memory_bound() {
     for (what, text, code) in [
         ("a list", filled("[", SMALL_OBJECT, "]"), Code::BadFrame),
         ("a string", escaped("", ""), Code::BadFrame),

@@ -1,4 +1,4 @@
-//! Speaks the daemon's own WebSocket protocol, one request at a time on a connection.
+//! Client of the daemon's WebSocket protocol, with one request at a time per connection.
 
 use anyhow::Context;
 use futures_util::{SinkExt, StreamExt};
@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
-use crate::report::{Answer, Sample, Trouble};
+use crate::report::{Answer, RequestError, Sample};
 use crate::workload::{Settings, Work};
 
 /// An open WebSocket.
@@ -18,7 +18,7 @@ pub(crate) struct Connection {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
-/// What matters here of any frame of the server.
+/// The fields of the server's frames that are needed here.
 #[derive(Deserialize)]
 struct Frame {
     op: String,
@@ -39,7 +39,7 @@ struct Stats {
 }
 
 impl Connection {
-    /// Connects; small frames leave at once.
+    /// Connects, with Nagle's algorithm turned off.
     pub(crate) async fn open(uri: &Uri) -> anyhow::Result<Self> {
         let (socket, _) = connect_async_with_config(uri, None, true)
             .await
@@ -47,20 +47,20 @@ impl Connection {
         Ok(Self { socket })
     }
 
-    /// Waits until `moment`, answering pings and reading past what comes unasked.
+    /// Waits until `moment`. Meanwhile it answers pings and discards the server's frames.
     pub(crate) async fn idle(&mut self, moment: Instant) {
-        // A connection that ends meanwhile is noticed by the next request.
+        // If the connection closes meanwhile, the next request fails.
         while let Ok(Some(Ok(_))) = timeout_at(moment, self.socket.next()).await {}
         tokio::time::sleep_until(moment).await;
     }
 
-    /// Sends one request and notes when its texts arrive.
+    /// Sends one request and records when each of its texts arrives.
     pub(crate) async fn ask(
         &mut self,
         work: &Work,
         settings: Settings,
         sample: &mut Sample,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<Answer, RequestError> {
         let params = json!({
             "max_tokens": work.max_tokens,
             "temp": settings.temp,
@@ -73,23 +73,23 @@ impl Connection {
         } else {
             json!({"op": "infer", "prompt": work.prompt, "params": params})
         };
-        self.socket.send(Message::text(request.to_string())).await.map_err(Trouble::broken)?;
+        self.socket.send(Message::text(request.to_string())).await.map_err(RequestError::broken)?;
         loop {
             let message =
-                self.socket.next().await.ok_or_else(|| Trouble::Broken("closed".into()))?;
-            let text = match message.map_err(Trouble::broken)? {
+                self.socket.next().await.ok_or_else(|| RequestError::Broken("closed".into()))?;
+            let text = match message.map_err(RequestError::broken)? {
                 Message::Text(text) => text,
-                Message::Close(_) => return Err(Trouble::Broken("closed".into())),
+                Message::Close(_) => return Err(RequestError::Broken("closed".into())),
                 _ => continue,
             };
-            let frame: Frame = serde_json::from_str(&text).map_err(Trouble::broken)?;
+            let frame: Frame = serde_json::from_str(&text).map_err(RequestError::broken)?;
             match frame.op.as_str() {
                 "token" if !frame.content.is_empty() => sample.text(),
                 "end" => {
                     let Stats { tokens, prompt_tokens, cached_tokens } = frame.stats;
                     return Ok(Answer { tokens, prompt_tokens, cached_tokens });
                 }
-                "error" => return Err(Trouble::Refused(frame.code)),
+                "error" => return Err(RequestError::Refused(frame.code)),
                 _ => {}
             }
         }

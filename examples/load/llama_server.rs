@@ -1,5 +1,6 @@
-//! Speaks llama-server's `POST /completion` as a stream of server-sent events, over HTTP/1.1 with
-//! keep-alive, one request at a time on a connection.
+//! Client of llama-server's `POST /completion`, which streams server-sent events over HTTP/1.1.
+//!
+//! A connection has one request at a time.
 
 use std::pin::Pin;
 
@@ -12,16 +13,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use crate::report::{Answer, Sample, Trouble};
+use crate::report::{Answer, RequestError, Sample};
 use crate::workload::{Settings, Work};
 
-/// A kept-alive connection. The server may close it after any request; the next one reopens it.
+/// An HTTP connection. [`prepare`](Self::prepare) opens a new one before each request.
 pub(crate) struct Connection {
     authority: String,
     sender: SendRequest<String>,
 }
 
-/// One event of the stream. The last one has `stop` and the counts.
+/// One event of the stream. The last event has `stop` and the numbers of tokens.
 #[derive(Deserialize)]
 struct Event {
     #[serde(default)]
@@ -51,34 +52,34 @@ impl Connection {
         Ok(Self { authority, sender })
     }
 
-    /// Opens a connection for the request, since the server closes it after a stream, and has the
-    /// server render a chat message: both belong to the time before a request.
+    /// Does the work that is not part of the measured time: opens a connection, because the server
+    /// closes it after a stream, and lets the server render a chat message.
     pub(crate) async fn prepare(
         &mut self,
         mut work: Work,
         settings: Settings,
-    ) -> Result<Work, Trouble> {
-        self.sender = connect(&self.authority).await.map_err(Trouble::broken)?;
+    ) -> Result<Work, RequestError> {
+        self.sender = connect(&self.authority).await.map_err(RequestError::broken)?;
         if settings.chat {
             let messages = json!([{"role": "user", "content": work.prompt}]);
             let response = self.post("/apply-template", &json!({"messages": messages})).await?;
             let rendered: Value =
-                serde_json::from_slice(&whole(response).await?).map_err(Trouble::broken)?;
+                serde_json::from_slice(&whole(response).await?).map_err(RequestError::broken)?;
             let prompt = rendered["prompt"].as_str();
             work.prompt =
-                prompt.ok_or_else(|| Trouble::Broken("no chat template".into()))?.to_owned();
-            self.sender.ready().await.map_err(Trouble::broken)?;
+                prompt.ok_or_else(|| RequestError::Broken("no chat template".into()))?.to_owned();
+            self.sender.ready().await.map_err(RequestError::broken)?;
         }
         Ok(work)
     }
 
-    /// Sends one request and notes when its texts arrive.
+    /// Sends one request and records when each of its texts arrives.
     pub(crate) async fn ask(
         &mut self,
         work: &Work,
         settings: Settings,
         sample: &mut Sample,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<Answer, RequestError> {
         let body = json!({
             "prompt": work.prompt,
             "n_predict": work.max_tokens,
@@ -90,7 +91,7 @@ impl Connection {
         let mut response = self.post("/completion", &body).await?;
         let mut answer = None;
         let mut lines = Lines::default();
-        // Read to the end even after the last event, or the connection could not be used again.
+        // Reads to the end of the body: otherwise the connection could not be used again.
         while let Some(bytes) = chunk(response.body_mut()).await? {
             for event in lines.events(&bytes)? {
                 if !event.content.is_empty() {
@@ -105,22 +106,22 @@ impl Connection {
                 }
             }
         }
-        answer.ok_or_else(|| Trouble::Broken("stream ended early".into()))
+        answer.ok_or_else(|| RequestError::Broken("stream ended early".into()))
     }
 
-    async fn post(&mut self, path: &str, body: &Value) -> Result<Response<Incoming>, Trouble> {
+    async fn post(&mut self, path: &str, body: &Value) -> Result<Response<Incoming>, RequestError> {
         let request = Request::post(path)
             .header("host", &self.authority)
             .header("content-type", "application/json")
             .body(body.to_string())
-            .map_err(Trouble::broken)?;
-        let response = self.sender.send_request(request).await.map_err(Trouble::broken)?;
+            .map_err(RequestError::broken)?;
+        let response = self.sender.send_request(request).await.map_err(RequestError::broken)?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
         whole(response).await?;
-        Err(Trouble::Refused(format!("http {}", status.as_u16())))
+        Err(RequestError::Refused(format!("http {}", status.as_u16())))
     }
 }
 
@@ -130,16 +131,16 @@ async fn connect(authority: &str) -> anyhow::Result<SendRequest<String>> {
         .with_context(|| format!("cannot connect to {authority}"))?;
     stream.set_nodelay(true)?;
     let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-    // It ends with the sender; what goes wrong on it is the sender's to report.
+    // The task ends when the sender is dropped. The sender reports its errors.
     tokio::spawn(connection);
     Ok(sender)
 }
 
-/// The next piece of a body.
-async fn chunk(body: &mut Incoming) -> Result<Option<Bytes>, Trouble> {
+/// The next chunk of a body, `None` at its end.
+async fn chunk(body: &mut Incoming) -> Result<Option<Bytes>, RequestError> {
     loop {
         let frame = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await;
-        match frame.transpose().map_err(Trouble::broken)?.map(|frame| frame.into_data()) {
+        match frame.transpose().map_err(RequestError::broken)?.map(|frame| frame.into_data()) {
             Some(Ok(bytes)) => return Ok(Some(bytes)),
             Some(Err(_trailers)) => {}
             None => return Ok(None),
@@ -147,22 +148,24 @@ async fn chunk(body: &mut Incoming) -> Result<Option<Bytes>, Trouble> {
     }
 }
 
-async fn whole(mut response: Response<Incoming>) -> Result<Vec<u8>, Trouble> {
+/// The complete body of a response.
+async fn whole(mut response: Response<Incoming>) -> Result<Vec<u8>, RequestError> {
     let mut bytes = Vec::new();
-    while let Some(piece) = chunk(response.body_mut()).await? {
-        bytes.extend_from_slice(&piece);
+    while let Some(chunk) = chunk(response.body_mut()).await? {
+        bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
 }
 
-/// Cuts a byte stream into events; an event may be spread over several pieces.
+/// Splits a byte stream into events. An event may extend over several chunks.
 #[derive(Default)]
 struct Lines {
     rest: Vec<u8>,
 }
 
 impl Lines {
-    fn events(&mut self, bytes: &[u8]) -> Result<Vec<Event>, Trouble> {
+    /// The events that `bytes` complete.
+    fn events(&mut self, bytes: &[u8]) -> Result<Vec<Event>, RequestError> {
         self.rest.extend_from_slice(bytes);
         let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else {
             return Ok(Vec::new());
@@ -172,7 +175,7 @@ impl Lines {
             .split(|byte| *byte == b'\n')
             .filter_map(|line| line.strip_prefix(b"data: "))
             .filter(|data| !data.starts_with(b"[DONE]"))
-            .map(|data| serde_json::from_slice(data).map_err(Trouble::broken))
+            .map(|data| serde_json::from_slice(data).map_err(RequestError::broken))
             .collect()
     }
 }
@@ -182,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_whole_however_the_bytes_are_cut() {
+    fn events_are_complete_for_every_chunk_size() {
         let stream = "data: {\"content\":\"ñ\",\"stop\":false}\n\n: comment\r\n\
             data: {\"content\":\"\",\"stop\":true,\"tokens_predicted\":2}\n\n";
         for size in 1..stream.len() {
@@ -190,9 +193,9 @@ mod tests {
             let events: Vec<Event> = stream
                 .as_bytes()
                 .chunks(size)
-                .flat_map(|piece| lines.events(piece).ok().unwrap())
+                .flat_map(|chunk| lines.events(chunk).ok().unwrap())
                 .collect();
-            assert_eq!(events.len(), 2, "pieces of {size}");
+            assert_eq!(events.len(), 2, "chunks of {size} bytes");
             assert_eq!(events[0].content, "ñ");
             assert_eq!((events[1].stop, events[1].tokens_predicted), (true, 2));
         }

@@ -1,9 +1,10 @@
-//! A load generator for the daemon and, to compare, for llama-server.
+//! A load generator for the daemon and, for comparison, for llama-server.
 //!
-//! A number of connections ask one thing after another: in a closed loop each sends its next
-//! request when the last is answered, with `--rate` requests come as a Poisson process and wait
-//! for a free connection where none is. The run ends by itself, after a number of requests or a
-//! time, and prints what clients saw.
+//! Each connection sends one request at a time. In a closed loop it sends the next request as soon
+//! as it has the answer to the last. With `--rate`, requests arrive as a Poisson process and wait
+//! for a free connection. A run ends after a number of requests or a duration, and prints the
+//! latencies and throughput that the clients measured.
+
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 
 mod inference_core;
@@ -23,51 +24,54 @@ use hyper::Uri;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use report::{Answer, Report, Sample, Trouble};
+use report::{Answer, Report, RequestError, Sample};
 use workload::{Arrivals, Lengths, Settings, Work, Workload};
 
-/// A connection that fails so often in a row is given up.
+/// Failures in a row after which a connection is not used any more.
 const MAX_FAILURES: usize = 5;
-/// In a closed loop: the pause after a refusal, so that a full server is not hammered.
+
+/// Pause after a refused request in a closed loop, which spares a busy server.
 const AFTER_REFUSAL: Duration = Duration::from_millis(100);
-/// Requests of a run limited by time only.
+
+/// Limit on the requests of a run.
 const MAX_REQUESTS: u64 = 100_000;
 
-/// Loads a server with requests and reports latencies and rates.
+/// Sends requests to a server and reports latencies and throughput.
 ///
-/// Exit codes: 0 every request was answered, 1 some were not, 2 wrong arguments, 3 no connection
-/// or no place for the report.
+/// Exit codes: 0 all requests were answered, 1 some were not, 2 wrong arguments, 3 no connection or
+/// the report could not be written.
 #[derive(Parser)]
 #[command(name = "load")]
 struct Args {
-    /// What the server speaks
+    /// Protocol of the server
     #[arg(long, value_enum, default_value_t = Protocol::InferenceCore)]
     protocol: Protocol,
-    /// Its address [default: ws://127.0.0.1:3000, or http://127.0.0.1:8080 for llama-server]
+    /// Address of the server [default: ws://127.0.0.1:3000, or http://127.0.0.1:8080 for
+    /// llama-server]
     #[arg(long)]
     url: Option<Uri>,
-    /// Connections, each with one request at a time
+    /// Number of connections, each with one request at a time
     #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4096))]
     connections: u16,
-    /// Requests in all [default: 16, or as many as fit into --duration]
+    /// Total number of requests [default: 16, or with --duration up to 100,000]
     #[arg(short = 'n', long, value_parser = clap::value_parser!(u64).range(1..=MAX_REQUESTS))]
     requests: Option<u64>,
-    /// Start no request after this many seconds
+    /// Seconds after which no more requests start
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     duration: Option<u64>,
-    /// Poisson arrivals, this many a second on average [default: closed loop]
+    /// Poisson arrivals with this mean rate, in requests per second [default: closed loop]
     #[arg(long, value_parser = positive)]
     rate: Option<f64>,
-    /// Words in a prompt: a number, or a range such as 8..512
+    /// Words per prompt: a number, or a range such as 8..512
     #[arg(long, default_value = "32")]
     prompt_words: Lengths,
-    /// Words that all prompts have in common, at their start
+    /// Words of the prefix that all prompts share
     #[arg(long, default_value_t = 0)]
     shared_prefix_words: u32,
-    /// Send the same prompt every time
+    /// Send the same prompt in all requests
     #[arg(long)]
     same_prompt: bool,
-    /// Tokens to generate: a number, or a range such as 16..256
+    /// Tokens to generate per request: a number, or a range such as 16..256
     #[arg(long, default_value = "64")]
     max_tokens: Lengths,
     /// Send each prompt as a chat message
@@ -76,25 +80,25 @@ struct Args {
     /// Sampling temperature; 0 is greedy
     #[arg(long, default_value_t = 0.0)]
     temp: f64,
-    /// Let the server reuse what it has read before
+    /// Let the server reuse cached prefixes
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false")]
     cache_prompt: bool,
-    /// Let the model end its answers itself; else lengths are exact
+    /// Let the model end an answer before --max-tokens
     #[arg(long)]
     allow_eos: bool,
-    /// Decides prompts, lengths and arrivals
+    /// Seed of prompts, lengths and arrivals
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Requests that are sent first and not counted
+    /// Requests that are sent before the measured ones
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=1_000))]
     warmup: u64,
-    /// Seconds until a request counts as lost
+    /// Timeout of a request in seconds
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     timeout: u64,
-    /// Also write the report to this file
+    /// Also write the report to this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Allow a server on another machine
+    /// Allow a server that is not on this machine
     #[arg(long)]
     allow_remote: bool,
 }
@@ -105,7 +109,7 @@ enum Protocol {
     LlamaServer,
 }
 
-/// All that the connections of a run share.
+/// What the connections of a run share.
 struct Run {
     uri: Uri,
     protocol: Protocol,
@@ -135,11 +139,12 @@ impl Connection {
                 }
             }
         };
-        timeout(run.timeout, open).await.context("no answer to the connection attempt")?
+        timeout(run.timeout, open).await.context("timeout while connecting")?
     }
 
+    /// Waits until `moment`.
     async fn idle(&mut self, moment: Instant) {
-        // A timer would cost a millisecond even when nothing is left to wait for.
+        // A timer takes up to a millisecond even if `moment` has passed.
         if moment <= Instant::now() {
             return;
         }
@@ -149,14 +154,15 @@ impl Connection {
         }
     }
 
-    /// One request, from its preparation to its last frame.
+    /// Sends one request, which was due `delay` ago, and waits for its end. Also returns whether
+    /// the connection can be used again.
     async fn request(&mut self, run: &Run, work: Work, delay: Duration) -> (Sample, bool) {
         let mut sample = Sample::begin(delay);
         let asked = timeout(run.timeout, self.ask(run, work, &mut sample, delay)).await;
         let (outcome, usable) = match asked {
             Ok(Ok(answer)) => (Ok(answer), true),
-            Ok(Err(Trouble::Refused(code))) => (Err(code), true),
-            Ok(Err(Trouble::Broken(reason))) => (Err(format!("connection: {reason}")), false),
+            Ok(Err(RequestError::Refused(code))) => (Err(code), true),
+            Ok(Err(RequestError::Broken(reason))) => (Err(format!("connection: {reason}")), false),
             Err(_) => (Err("timeout".to_owned()), false),
         };
         sample.end(outcome);
@@ -169,7 +175,7 @@ impl Connection {
         work: Work,
         sample: &mut Sample,
         delay: Duration,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<Answer, RequestError> {
         match self {
             Self::InferenceCore(connection) => connection.ask(&work, run.settings, sample).await,
             Self::LlamaServer(connection) => {
@@ -181,7 +187,7 @@ impl Connection {
     }
 }
 
-/// One connection's part of the run: takes requests until none are left.
+/// Sends requests on one connection until none are left or the connection fails repeatedly.
 async fn drive(run: Arc<Run>, mut connection: Connection) -> Vec<Sample> {
     let mut samples = Vec::new();
     let mut failures = 0;
@@ -245,7 +251,7 @@ async fn measure(args: Args) -> anyhow::Result<Report> {
         connections.push(Connection::open(&run).await?);
     }
     for number in 0..args.warmup {
-        // Numbers that the run itself does not reach, so that its prompts are new to the server.
+        // The measured requests have lower numbers, so their prompts are not cached yet.
         let work = run.workload.request(MAX_REQUESTS + number);
         let (_unmeasured, usable) = connections[0].request(&run, work, Duration::ZERO).await;
         if !usable {
@@ -270,17 +276,17 @@ fn is_loopback(host: &str) -> bool {
 
 fn positive(text: &str) -> Result<f64, &'static str> {
     let rate = text.parse().ok().filter(|rate| (0.001..=1e6).contains(rate));
-    rate.ok_or("give a number from 0.001 to 1000000")
+    rate.ok_or("must be a number from 0.001 to 1000000")
 }
 
-// One thread is enough for thousands of frames a second, and leaves the other cores to the server.
+// One thread handles thousands of frames per second and leaves the other cores to the server.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
     let json = args.json.clone();
     let host = args.url.as_ref().map_or("localhost", |url| url.host().unwrap_or_default());
     if !args.allow_remote && !is_loopback(host) {
-        eprintln!("load: {host:?} is another machine: give --allow-remote if you may load it");
+        eprintln!("load: {host:?} is another machine: add --allow-remote to send requests to it");
         return ExitCode::from(2);
     }
     let report = match measure(args).await {

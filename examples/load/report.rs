@@ -1,7 +1,7 @@
-//! What came back: one [`Sample`] a request, and the [`Report`] over all of them.
+//! Measurements: a [`Sample`] per request and the [`Report`] of a run.
 //!
-//! Times are taken by the client, from the moment a request is sent. Percentiles are nearest-rank:
-//! each is a value that was measured, and with few samples p99 is simply the largest.
+//! The client measures all times from the moment it sends a request. Percentiles are nearest-rank:
+//! each is a measured value, and with fewer than 100 samples p99 is the maximum.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,33 +10,33 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-/// What a server says about a finished request.
+/// The server's statistics of an answered request.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Answer {
     /// Tokens generated.
     pub(crate) tokens: u64,
     /// Tokens in the prompt, cached ones included.
     pub(crate) prompt_tokens: u64,
-    /// Tokens of the prompt that the server had in its cache.
+    /// Prompt tokens that the server reused from its cache.
     pub(crate) cached_tokens: u64,
 }
 
 /// Why a request was not answered.
-pub(crate) enum Trouble {
-    /// The server said no; the connection goes on.
+pub(crate) enum RequestError {
+    /// The server refused the request, with this error code. The connection can be used again.
     Refused(String),
-    /// The connection is of no more use.
+    /// The connection failed, for this reason, and cannot be used again.
     Broken(String),
 }
 
-impl Trouble {
-    /// The connection failed with `error`.
+impl RequestError {
+    /// A [`Broken`](Self::Broken) connection with the text of `error`.
     pub(crate) fn broken(error: impl fmt::Display) -> Self {
         Self::Broken(error.to_string())
     }
 }
 
-/// One request while it runs, and when it is over.
+/// Times and outcome of one request.
 #[derive(Debug)]
 pub(crate) struct Sample {
     sent: Instant,
@@ -49,7 +49,7 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// A request that is sent now, `delay` after it was due.
+    /// Starts the measurement of a request that is sent now, `delay` after it was due.
     pub(crate) fn begin(delay: Duration) -> Self {
         Self {
             sent: Instant::now(),
@@ -62,7 +62,7 @@ impl Sample {
         }
     }
 
-    /// Text that is not empty has arrived.
+    /// Records the arrival of text that is not empty.
     pub(crate) fn text(&mut self) {
         let now = Instant::now();
         if let Some(last) = self.last_text.replace(now) {
@@ -72,13 +72,13 @@ impl Sample {
         }
     }
 
-    /// The request is over: answered, or failed for the reason given.
+    /// Records the end of the request: an answer, or the reason of a failure.
     pub(crate) fn end(&mut self, outcome: Result<Answer, String>) {
         self.total = self.sent.elapsed();
         self.outcome = outcome;
     }
 
-    /// Whether it was not answered.
+    /// Whether the request was not answered.
     pub(crate) fn failed(&self) -> bool {
         self.outcome.is_err()
     }
@@ -87,7 +87,7 @@ impl Sample {
         Some(ms(self.first_text? - self.sent))
     }
 
-    /// Tokens after the first, over the time after the first.
+    /// Throughput after the first text.
     fn tokens_per_s(&self) -> Option<f64> {
         let tokens = self.outcome.as_ref().ok()?.tokens.checked_sub(1)?;
         let span = (self.last_text? - self.first_text?).as_secs_f64();
@@ -95,7 +95,7 @@ impl Sample {
     }
 }
 
-/// The distribution of one measure.
+/// Distribution of one quantity.
 #[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct Summary {
     count: usize,
@@ -119,7 +119,7 @@ impl Summary {
     }
 }
 
-/// The whole run.
+/// Results of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     protocol: String,
@@ -141,7 +141,7 @@ pub(crate) struct Report {
     clients: Vec<Client>,
 }
 
-/// What one connection saw, to tell whether all were treated alike.
+/// Results of one connection, which show whether the server treats all of them alike.
 #[derive(Debug, Serialize)]
 struct Client {
     requests: usize,
@@ -164,8 +164,8 @@ impl Client {
 }
 
 impl Report {
-    /// Sums up a run that took `wall`, from the samples of each connection. Only answered requests
-    /// count towards times and tokens.
+    /// Summarizes a run of duration `wall` from the samples of each connection. Only answered
+    /// requests count in latencies and tokens.
     pub(crate) fn new(
         protocol: String,
         url: String,
@@ -204,7 +204,7 @@ impl Report {
         }
     }
 
-    /// Whether every request was answered, and there was one.
+    /// Whether there was a request and all requests were answered.
     pub(crate) fn is_clean(&self) -> bool {
         self.requests > 0 && self.outcomes["done"] == self.requests
     }
@@ -224,20 +224,20 @@ impl fmt::Display for Report {
             write!(f, "{column:>10}")?;
         }
         writeln!(f)?;
-        row(f, "first text, ms", self.ttft_ms.as_ref())?;
-        row(f, "between texts, ms", self.itl_ms.as_ref())?;
-        row(f, "whole request, ms", self.total_ms.as_ref())?;
+        row(f, "time to first text, ms", self.ttft_ms.as_ref())?;
+        row(f, "time between texts, ms", self.itl_ms.as_ref())?;
+        row(f, "request duration, ms", self.total_ms.as_ref())?;
         row(f, "tokens/s per stream", self.stream_tokens_per_s.as_ref())?;
-        row(f, "late start, ms", self.start_delay_ms.as_ref())?;
+        row(f, "start delay, ms", self.start_delay_ms.as_ref())?;
         writeln!(f)?;
         writeln!(f, "{}", line("output", self.output_tokens, self.output_tokens_per_s))?;
         write!(f, "{}", line("prompt", self.prompt_tokens, self.prompt_tokens_per_s))?;
-        writeln!(f, "  ({} of them cached)", self.cached_tokens)
+        writeln!(f, "  ({} cached)", self.cached_tokens)
     }
 }
 
-fn line(name: &str, tokens: u64, rate: f64) -> String {
-    format!("{name:<8}{tokens:>10} tokens{rate:>12.1} tokens/s")
+fn line(name: &str, tokens: u64, throughput: f64) -> String {
+    format!("{name:<8}{tokens:>10} tokens{throughput:>12.1} tokens/s")
 }
 
 fn row(f: &mut fmt::Formatter<'_>, name: &str, summary: Option<&Summary>) -> fmt::Result {
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn one_value_is_every_percentile() {
+    fn single_value_is_every_percentile() {
         let one = summary(&[3.0]);
         assert_eq!((one.p50, one.p95, one.p99, one.max, one.mean), (3.0, 3.0, 3.0, 3.0, 3.0));
         assert_eq!(Summary::of(std::iter::empty()), None);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_sample_measures_first_text_gaps_and_rate() {
+    async fn sample_measures_first_text_gaps_and_throughput() {
         let mut sample = Sample::begin(Duration::ZERO);
         for wait in [50, 10, 30] {
             tokio::time::advance(Duration::from_millis(wait)).await;
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failures_are_counted_by_name_and_measured_nowhere() {
+    async fn failed_requests_are_counted_but_not_measured() {
         let mut samples: Vec<Sample> = Vec::new();
         for outcome in [Ok(Answer { tokens: 10, ..Answer::default() }), Err("busy".to_owned())] {
             let mut sample = Sample::begin(Duration::ZERO);

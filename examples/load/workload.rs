@@ -1,7 +1,7 @@
-//! What is sent and when: prompts, lengths and arrival times, all from one seed.
+//! The requests of a run: prompts, lengths and arrival times, all derived from one seed.
 //!
-//! Request number `i` of a seed is always the same request, whichever connection sends it, so two
-//! servers can be given the same work. Nothing here knows a socket or reads a clock.
+//! With the same seed, request number `i` is always the same, whichever connection sends it, so two
+//! servers can be compared on the same work. Sending and time measurement are left to others.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -16,16 +16,16 @@ const WORDS: [&str; 64] = [
     "her", "brother", "wrote", "long", "letters", "from", "far", "away",
 ];
 
-/// How every request of a run asks.
+/// Options that all requests of a run share.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings {
-    /// Send a chat message in place of raw text.
+    /// Send the prompt as a chat message.
     pub(crate) chat: bool,
     /// Sampling temperature; 0 is greedy.
     pub(crate) temp: f64,
-    /// Let the server reuse what it has read before.
+    /// Let the server reuse cached prefixes.
     pub(crate) cache_prompt: bool,
-    /// Forbid the end of text, so that lengths are exact.
+    /// Forbid the end-of-text token, so that every answer has exactly `max_tokens` tokens.
     pub(crate) ignore_eos: bool,
 }
 
@@ -34,22 +34,22 @@ pub(crate) struct Settings {
 pub(crate) struct Work {
     /// The text to complete, or the user's message.
     pub(crate) prompt: String,
-    /// How many tokens to generate.
+    /// Number of tokens to generate.
     pub(crate) max_tokens: u32,
 }
 
-/// The recipe for requests.
+/// Generates the requests of a run.
 #[derive(Debug)]
 pub(crate) struct Workload {
-    /// Decides every random choice.
+    /// Seed of all random choices.
     pub(crate) seed: u64,
-    /// Words in a prompt.
+    /// Words per prompt.
     pub(crate) prompt: Lengths,
-    /// How many of them, from the first, are the same in every prompt.
+    /// Words of the prefix that all prompts share.
     pub(crate) shared_prefix_words: usize,
-    /// Send one and the same prompt throughout.
+    /// Send the same prompt in all requests.
     pub(crate) same_prompt: bool,
-    /// Tokens to generate.
+    /// Tokens to generate per request.
     pub(crate) output: Lengths,
 }
 
@@ -62,14 +62,13 @@ impl Workload {
         let length =
             self.prompt.draw(if self.same_prompt { &mut shared } else { &mut own }) as usize;
         let common = if self.same_prompt { length } else { self.shared_prefix_words };
-        let words: Vec<&str> = (0..length)
-            .map(|place| if place < common { shared.word() } else { own.word() })
-            .collect();
+        let words: Vec<&str> =
+            (0..length).map(|i| if i < common { shared.word() } else { own.word() }).collect();
         Work { prompt: words.join(" "), max_tokens }
     }
 }
 
-/// A length, or a range from which each request draws its own.
+/// A length, or a range from which each request draws its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lengths {
     min: u32,
@@ -90,12 +89,12 @@ impl FromStr for Lengths {
         let number = |part: &str| part.parse::<u32>().ok().filter(|length| *length > 0);
         match (number(min), number(max)) {
             (Some(min), Some(max)) if min <= max => Ok(Self { min, max }),
-            _ => Err("give a number from 1 or a range such as 16..256".into()),
+            _ => Err("must be a number from 1 or a range such as 16..256".into()),
         }
     }
 }
 
-/// When the next request starts.
+/// Decides when each request starts.
 #[derive(Debug)]
 pub(crate) struct Arrivals {
     rng: Rng,
@@ -107,14 +106,14 @@ pub(crate) struct Arrivals {
 }
 
 impl Arrivals {
-    /// At most `requests` of them, none due after `span`. With a `rate` a second they come as a
-    /// Poisson process; without one, whoever is free takes the next at once.
+    /// At most `requests` requests, none due after `span`. With a `rate`, in requests per second,
+    /// they arrive as a Poisson process. Without one, a free connection takes the next at once.
     pub(crate) fn new(seed: u64, rate: Option<f64>, requests: u64, span: Duration) -> Self {
         let rng = Rng::new(seed, u64::MAX - 1);
         Self { rng, rate, requests, span, issued: 0, due: Duration::ZERO }
     }
 
-    /// The next request's number and the time it is due, `now` after the start of the run.
+    /// Number and due time of the next request. Times count from the start of the run.
     pub(crate) fn take(&mut self, now: Duration) -> Option<(u64, Duration)> {
         self.due = match self.rate {
             None => now,
@@ -128,7 +127,7 @@ impl Arrivals {
     }
 }
 
-/// SplitMix64: small, fast, and the same on every machine.
+/// SplitMix64, which gives the same numbers on every machine.
 #[derive(Debug)]
 struct Rng(u64);
 
@@ -146,7 +145,7 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    /// Even over `0..bound`, but for a bias far below anything measured here.
+    /// Uniformly distributed over `0..bound`, with a bias below `bound / 2^64`.
     fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
@@ -179,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_the_same_every_time_and_different_from_its_neighbours() {
+    fn request_depends_on_its_number_and_the_seed_only() {
         let workload = workload();
         assert_eq!(workload.request(3), workload.request(3));
         assert_ne!(workload.request(3).prompt, workload.request(4).prompt);
@@ -187,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn prompts_have_the_wanted_number_of_words() {
+    fn prompts_have_the_requested_number_of_words() {
         assert_eq!(workload().request(0).prompt.split(' ').count(), 40);
         let shared = Workload { shared_prefix_words: 60, ..workload() };
         assert_eq!(shared.request(0).prompt.split(' ').count(), 40);
@@ -198,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shared_prefix_is_shared_and_the_rest_is_not() {
+    fn prompts_share_their_prefix_and_nothing_else() {
         let workload = Workload { shared_prefix_words: 10, ..workload() };
         let (one, two) = (workload.request(1).prompt, workload.request(2).prompt);
         let (one, two): (Vec<_>, Vec<_>) = (one.split(' ').collect(), two.split(' ').collect());
@@ -207,13 +206,13 @@ mod tests {
     }
 
     #[test]
-    fn the_same_prompt_is_the_same_prompt() {
+    fn same_prompt_is_sent_in_all_requests() {
         let workload = Workload { same_prompt: true, ..workload() };
         assert_eq!(workload.request(1).prompt, workload.request(2).prompt);
     }
 
     #[test]
-    fn output_lengths_cover_their_range_and_stay_inside() {
+    fn output_lengths_cover_their_range() {
         let workload = Workload { output: "2..5".parse().unwrap(), ..workload() };
         let mut seen: Vec<u32> = (0..200).map(|index| workload.request(index).max_tokens).collect();
         seen.sort_unstable();
@@ -222,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_is_a_number_or_a_range() {
+    fn length_is_a_number_or_a_range() {
         assert_eq!("64".parse(), Ok(Lengths { min: 64, max: 64 }));
         assert_eq!("16..256".parse(), Ok(Lengths { min: 16, max: 256 }));
         for wrong in ["", "0", "-1", "5..2", "a", "1..", "0..4"] {
@@ -231,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_loop_is_due_at_once_and_ends_after_its_requests() {
+    fn closed_loop_is_due_at_once_and_ends_after_its_requests() {
         let mut arrivals = Arrivals::new(1, None, 2, FOREVER);
         let now = Duration::from_secs(9);
         assert_eq!(arrivals.take(now), Some((0, now)));
@@ -240,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_due_after_the_span() {
+    fn no_request_is_due_after_the_span() {
         let mut closed = Arrivals::new(1, None, 100, Duration::from_secs(5));
         assert!(closed.take(Duration::from_secs(5)).is_some());
         assert!(closed.take(Duration::from_secs(6)).is_none());
@@ -251,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn poisson_arrivals_come_at_their_rate_and_unevenly() {
+    fn poisson_arrivals_have_their_rate_and_exponential_gaps() {
         let mut arrivals = Arrivals::new(1, Some(100.0), 10_000, FOREVER);
         let mut gaps = Vec::new();
         let mut last = Duration::ZERO;

@@ -1,209 +1,103 @@
-//! What was typed, and what it means.
+//! Turns arguments and environment variables into a [`Command`].
 //!
-//! [`Config::parse`] turns arguments and environment variables into a [`Config`] whose values lie
-//! in their ranges. What depends on the model, such as the longest context, is left to
+//! clap reads the options into `Args`, whose value parsers check each value; the arguments without
+//! a name are sorted out here; the result is a [`Config`] in which every value is in its range.
+//! A mistake becomes a [`UsageError`] of one line. What depends on the model is left to
 //! [`crate::daemon`], which knows it.
 
 mod args;
-mod words;
+mod byte_size;
+mod choice;
+mod config;
+mod error;
+mod help;
+mod number;
+mod positional;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
-use thiserror::Error;
-
-use crate::domain::Speculation;
-use crate::server::Origin;
 
 use self::args::Args;
-use self::words::{joined, misplaced, one_line};
+use self::positional::{
+    check_order, is_plan, model_and_port, model_to_plan, plan_options_without_plan,
+};
 
-pub use self::args::{GpuLayers, KvType};
-
-/// The port where none is given.
-pub const DEFAULT_PORT: u16 = 3000;
+pub use self::config::{Config, GpuLayers, KvTypeChoice, PlanOptions};
+pub use self::error::UsageError;
+pub use self::positional::DEFAULT_PORT;
 
 /// What the daemon was asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Serve a model.
     Serve(Box<Config>),
-    /// Show what would go where, and leave.
+    /// Print how a model would use the machine's memory, and exit.
     Plan(Box<Config>, PlanOptions),
-    /// Print a text and leave: help or version.
+    /// Print a text and exit.
     Print(Printable),
 }
 
-/// How to show a plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlanOptions {
-    /// Free bytes of cards to plan for; where it is empty, those of this machine.
-    pub vram: Vec<u64>,
-    /// As JSON instead of a table.
-    pub json: bool,
-}
-
-/// What can be printed instead of serving.
+/// A text to print instead of serving.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Printable {
     /// The help text.
     Help(String),
-    /// The version; its parts are known elsewhere.
+    /// The version. The caller writes the text, since it names parts that `cli` does not know.
     Version,
 }
 
-/// How to serve.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Config {
-    /// The model file; `None` is the demo model.
-    pub model: Option<PathBuf>,
-    /// The port; 0 is any free one.
-    pub port: u16,
-    /// Tokens a request may use; `None` leaves it to the model.
-    pub ctx_size: Option<u32>,
-    /// Requests that are computed at once.
-    pub parallel: u32,
-    /// Tokens of the KV cache; `None` is the context times the slots.
-    pub kv_size: Option<u32>,
-    /// Bytes of memory for finished texts beside the KV cache; `None` leaves it to the model and
-    /// the machine.
-    pub cache_ram: Option<u64>,
-    /// Threads that compute.
-    pub threads: u32,
-    /// Most tokens of one step.
-    pub ubatch: u32,
-    /// Layers that shall lie on graphics cards.
-    pub gpu_layers: GpuLayers,
-    /// How the KV cache stores its numbers.
-    pub kv_type: KvType,
-    /// Bytes of each card that stay free; `None` is 500 MiB.
-    pub vram_reserve: Option<u64>,
-    /// Whether flash attention computes; `None` leaves it to the model.
-    pub flash_attention: Option<bool>,
-    /// Whether tokens are guessed ahead where a request does not say.
-    pub speculative: Speculation,
-    /// The model that guesses, besides the text itself.
-    pub draft: Option<PathBuf>,
-    /// How long a step may take while somebody is streaming.
-    pub step_target: Duration,
-    /// Requests that may wait.
-    pub max_queue: usize,
-    /// Connections that may be open.
-    pub max_connections: usize,
-    /// Largest message of a client.
-    pub max_message_bytes: usize,
-    /// Foreign web pages that may use the server.
-    pub allowed_origins: Vec<Origin>,
-    /// How long a client may leave its text unread.
-    pub slow_client_grace: Duration,
-    /// How long running requests may go on after a signal.
-    pub drain_timeout: Duration,
-    /// How long one step may take.
-    pub stall_limit: Duration,
-    /// Time between two `metrics` frames, and between two looks at the graphics cards.
-    pub metrics_interval: Duration,
-    /// The cards that may be used, as CUDA is told; `None` is all.
-    pub visible_cards: Option<String>,
-    /// What to log, as a filter of tracing-subscriber.
-    pub log: String,
-}
-
-/// What was typed cannot be used; one line that says why.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0}; see --help")]
-pub struct UsageError(String);
-
-impl Config {
-    /// Reads the arguments, the program's name first, and the environment.
+impl Command {
+    /// Parses the arguments, the program's name first, and the environment.
     ///
     /// # Errors
     /// [`UsageError`] naming the value that cannot be used.
-    pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
-        // Said once at the end of the help instead of after each option.
-        let command = Args::command().mut_args(|arg| arg.hide_env(true));
-        let matches = command.try_get_matches_from(joined(args));
-        let typed = match matches.and_then(|mut matches| Args::from_arg_matches_mut(&mut matches)) {
-            Ok(typed) => typed,
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, UsageError> {
+        let args = match parse_args(arguments) {
+            Ok(args) => args,
             Err(error) if error.kind() == ErrorKind::DisplayHelp => {
-                return Ok(Command::Print(Printable::Help(error.render().to_string())));
+                return Ok(Self::Print(Printable::Help(error.render().to_string())));
             }
-            Err(error) => return Err(UsageError(one_line(&error))),
+            Err(error) => return Err(error.into()),
         };
-        if typed.version {
-            return Ok(Command::Print(Printable::Version));
+        if args.version {
+            return Ok(Self::Print(Printable::Version));
         }
-        // A file of such a name is ./plan.
-        if typed.positional.first().is_some_and(|word| word == "plan") {
-            if let Some(number) = typed.positional[1..].iter().find(|word| port(word).is_ok()) {
-                return Err(UsageError(format!(
-                    "a plan has no use for a port, and {0} is one; a file of that name is ./{0}",
-                    number.display()
-                )));
-            }
-            let (model, _) = model_and_port(&typed.positional[1..], typed.demo)?;
-            let options = PlanOptions { vram: typed.cards(), json: typed.json };
-            return Ok(Command::Plan(Box::new(typed.into_config(model, 0)), options));
+        if is_plan(&args.positional) {
+            let model = model_to_plan(&args.positional[1..], args.demo)?;
+            let options = args.plan_options();
+            return Ok(Self::Plan(Box::new(args.into_config(model, 0)), options));
         }
-        if let Some(words) = misplaced(&typed.positional) {
-            return Err(UsageError(words));
+        check_order(&args.positional)?;
+        if args.has_plan_options() {
+            return Err(plan_options_without_plan(&args.positional));
         }
-        if !typed.vram.is_empty() || typed.json {
-            let named = typed.positional.first().filter(|word| port(word).is_err());
-            let model = named.map_or_else(|| "--demo".into(), |model| model.to_string_lossy());
-            return Err(UsageError(format!(
-                "--vram and --json belong to a plan: `inference-core plan {model}`"
-            )));
-        }
-        let (model, port) = model_and_port(&typed.positional, typed.demo)?;
-        Ok(Command::Serve(Box::new(typed.into_config(model, port))))
+        let (model, port) = model_and_port(&args.positional, args.demo)?;
+        Ok(Self::Serve(Box::new(args.into_config(model, port))))
     }
 }
 
-fn model_and_port(args: &[OsString], demo: bool) -> Result<(Option<PathBuf>, u16), UsageError> {
-    match (demo, args) {
-        (_, []) => Ok((None, DEFAULT_PORT)),
-        (true, [port_arg]) => Ok((None, port(port_arg)?)),
-        (true, [model, _, ..]) => Err(UsageError(format!(
-            "--demo serves the built-in model, so {} cannot be served too",
-            model.display()
-        ))),
-        // A file of such a name is ./3000.
-        (false, [lonely]) if is_number(lonely) => Ok((None, port(lonely)?)),
-        (false, [model]) => Ok((Some(model.into()), DEFAULT_PORT)),
-        (false, [model, port_arg]) => Ok((Some(model.into()), port(port_arg)?)),
-        (false, [_, _, extra, ..]) => Err(UsageError(format!(
-            "unexpected argument {}: a model and a port are all that is needed",
-            extra.display()
-        ))),
-    }
-}
-
-fn is_number(typed: &OsString) -> bool {
-    typed
-        .to_str()
-        .is_some_and(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-fn port(typed: &OsString) -> Result<u16, UsageError> {
-    let digits = typed.to_str().filter(|_| is_number(typed));
-    digits.and_then(|text| text.parse().ok()).ok_or_else(|| {
-        UsageError(format!(
-            "{} is not a port: it must be a number from 0 to 65535",
-            typed.display()
-        ))
-    })
+fn parse_args(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
+    let command = Args::command().mut_args(|arg| {
+        let takes_value = arg.get_action().takes_values();
+        // The help explains the environment variables once, at its end. A negative number is a
+        // wrong value, not an unknown option.
+        arg.hide_env(true).allow_negative_numbers(takes_value)
+    });
+    let mut matches = command.try_get_matches_from(arguments)?;
+    Args::from_arg_matches_mut(&mut matches)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn parse(line: &str) -> Result<Command, UsageError> {
         let args = std::iter::once("inference-core").chain(line.split_whitespace());
-        Config::parse(args.map(OsString::from))
+        Command::parse(args.map(OsString::from))
     }
 
     fn serve(line: &str) -> Config {
@@ -232,10 +126,10 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_named_in_one_line() {
+    fn mistake_is_reported_in_one_line_with_the_wrong_value() {
         let table = [
             ("model.gguf 70000", "70000"),
-            ("model.gguf -1", "-1"),
+            ("model.gguf -1", "-1 is not a port"),
             ("model.gguf 80x", "80x"),
             ("model.gguf +80", "+80"),
             ("model.gguf 1 2", "2"),
@@ -248,17 +142,17 @@ mod tests {
             ("--threads 0", "0"),
             ("--gpu-layers -1", "use all for every layer"),
             ("--gpu-layers=-1", "use all for every layer"),
-            ("--ctx-size -1", "it must be 1 or more"),
-            ("--parallel 0", "it must be from 1 to 64"),
-            ("--max-queue -1", "it must be from 0 to 100000"),
+            ("--ctx-size -1", "a whole number of 1 or more"),
+            ("--parallel 0", "a whole number from 1 to 64"),
+            ("--max-queue -1", "a whole number from 0 to 100000"),
             ("-t -1", "-1"),
-            ("--ctx-size 8k", "a whole number such as 8192"),
-            ("--kv-size 32K", "a whole number such as 32768"),
-            ("--ctx-size many", "a whole number such as 8192"),
-            ("--parallel two", "a whole number"),
+            ("--ctx-size 8k", "a whole number of 1 or more, such as 8192"),
+            ("--kv-size 32K", "such as 32768"),
+            ("--ctx-size many", "such as 8192"),
+            ("--parallel two", "a whole number from 1 to 64"),
             ("--ctx-siz 8192", "did you mean --ctx-size?"),
             ("--kv-type q8", "did you mean q8_0?"),
-            ("--parallel=", "a whole number"),
+            ("--parallel=", "a whole number from 1 to 64"),
             ("--port 4101", "the port is the last argument"),
             ("model.gguf -p 4101", "the port is the last argument"),
             ("4101 model.gguf", "`inference-core model.gguf 4101`"),
@@ -273,7 +167,7 @@ mod tests {
             ("plan --vram 3,5GB", "write 3.5GB"),
             ("plan --vram 3GB, 8GB", "3GB,8GB"),
             ("plan --vram -3GB", "-3GB"),
-            ("plan --vram 3000000GB", "more than there is"),
+            ("plan --vram 3000000GB", "too large: the maximum is 16TB"),
             ("plan --vram much", "500MB"),
             ("plan --vram 3 GB", "such as 3GB"),
         ];
@@ -286,11 +180,11 @@ mod tests {
     }
 
     #[test]
-    fn sizes_of_several_cards_are_joined_by_commas() {
+    fn vram_sizes_of_several_gpus_are_separated_by_commas() {
         const GB: u64 = 1 << 30;
         let vram = |text: &str| {
             let args = ["inference-core", "plan", "--vram", text].map(OsString::from);
-            match Config::parse(args) {
+            match Command::parse(args) {
                 Ok(Command::Plan(_, options)) => options.vram,
                 other => panic!("{text}: {other:?}"),
             }
@@ -300,23 +194,24 @@ mod tests {
         assert_eq!(vram("3.5gb"), [7 * GB / 2]);
         assert_eq!(vram("3GB,8GB"), [3 * GB, 8 * GB]);
         assert_eq!(vram("3GB, 8 GB"), [3 * GB, 8 * GB]);
-        assert_eq!(vram("0,8GB,1GB"), [0, 8 * GB, GB], "three are no decimal comma");
+        assert_eq!(vram("0,8GB,1GB"), [0, 8 * GB, GB], "three sizes cannot be a decimal comma");
         let line = "plan --vram 3GB --vram 8GB";
         let Ok(Command::Plan(_, options)) = parse(line) else { panic!("{line}") };
         assert_eq!(options.vram, [3 * GB, 8 * GB]);
     }
 
     #[test]
-    fn what_was_broken_into_lines_by_hand_fits_eighty_columns() {
+    fn help_around_the_options_fits_80_columns() {
         let Ok(Command::Print(Printable::Help(help))) = parse("--help") else { panic!() };
-        let by_hand = help.split("Usage:").next().unwrap_or_default();
-        for line in by_hand.lines() {
+        let (before, _) = help.split_once("Usage:").unwrap();
+        let (_, after) = help.split_once("Every option of the server").unwrap();
+        for line in before.lines().chain(after.lines()) {
             assert!(line.chars().count() <= 80, "{line}");
         }
     }
 
     #[test]
-    fn help_names_the_demo_a_toy_and_every_exit_code() {
+    fn help_calls_the_demo_a_toy_and_lists_every_exit_code() {
         let Ok(Command::Print(Printable::Help(help))) = parse("--help") else { panic!() };
         for word in ["a toy", "64", "65", "66", "69", "70", "71", "74", "77", "130"] {
             assert!(help.contains(word), "{word}");

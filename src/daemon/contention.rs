@@ -1,9 +1,8 @@
-//! Says so where other programs keep the engine from the processors.
+//! Warns when other programs starve the engine threads of CPU time.
 //!
-//! llama.cpp's threads wait for one another some hundred times a step, so one that has to share its
-//! processor makes all of them slow: two busy loops beside two threads cost a 15M model seven
-//! eighths of its rate. Linux counts how long each thread had work and no processor; elsewhere nothing
-//! is said.
+//! llama.cpp's threads wait for each other some hundred times per step, so a single thread that
+//! has to share its CPU slows down all of them (ADR-0024). Linux counts how long each thread was
+//! runnable without a CPU. On other systems there is no warning.
 
 use std::convert::Infallible;
 use std::fs;
@@ -11,39 +10,67 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Time between two looks. Whoever wonders why answers are slow looks longer than that.
-const INTERVAL: Duration = Duration::from_secs(10);
+use crate::engine::ENGINE_THREAD_NAME;
 
-/// Threads that had work for less than this part of an interval say nothing.
-const LEAST_WORK: f64 = 0.25;
+/// Checks once per [`CHECK_INTERVAL`] how much of its time the engine, with `threads` compute
+/// threads, waits for a CPU, and warns when that becomes too much. Never returns.
+pub(super) async fn watch(threads: u32) -> Infallible {
+    let mut ticks = interval(CHECK_INTERVAL);
+    // After the machine was suspended, one check is enough.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut before, mut warning) = (CpuTimes::default(), ContentionWarning::default());
+    loop {
+        ticks.tick().await;
+        let now = CpuTimes::of_engine_threads();
+        if let Some(waited) = now.waited_fraction_since(before)
+            && warning.is_due(waited)
+        {
+            tracing::warn!(
+                "the engine waited for a CPU {:.0} % of the time: {}",
+                100.0 * waited,
+                if threads > 1 { SEVERAL_THREADS } else { ONE_THREAD }
+            );
+        }
+        before = now;
+    }
+}
 
-/// The part of its time with work that the engine waits for a processor from which on it is told. A
-/// client and the sockets beside it on the same two cores make it wait some three percent.
-const CROWDED: f64 = 0.25;
+/// What the warning says if several threads compute, which wait for each other.
+const SEVERAL_THREADS: &str = "\
+    other programs use the CPUs, or there are fewer CPUs than --threads. The threads wait for \
+    each other, so responses are many times slower: lower --threads to the number of free CPUs";
 
-/// And below which it is over, so that what lies between is not told again and again.
-const FREE: f64 = 0.1;
+/// What it says if one thread computes, which only loses the time that it waits.
+const ONE_THREAD: &str = "other programs use the CPUs, so responses take longer by that much";
 
-/// What follows from it where several threads compute.
-const SEVERAL: &str = "since other programs use them or there are fewer than --threads; its threads wait \
-                       for each other, so this makes answers many times slower: lower --threads to what \
-                       is free";
-
-/// And where one does, which loses no more than its share.
-const ONE: &str = "since other programs use them: answers take so much longer";
-
-/// What the engine's threads have done so far.
+/// Total times of the engine threads since they started.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Account {
-    /// Time on a processor, of all threads together.
+struct CpuTimes {
+    /// Time on a CPU.
     ran: Duration,
-    /// Time in which they had work and no processor.
+    /// Time in which they were runnable without a CPU.
     waited: Duration,
 }
 
-impl Account {
-    /// Adds what Linux says of a thread in `schedstat`: nanoseconds on a processor, nanoseconds in the
-    /// run queue, time slices (Documentation/scheduler/sched-stats.rst).
+impl CpuTimes {
+    /// The times of all threads of this process that are named as the engine thread is; zero if
+    /// the system does not tell. llama.cpp's compute threads inherit the name from the engine
+    /// thread, which starts them.
+    fn of_engine_threads() -> Self {
+        let mut times = Self::default();
+        let Ok(threads) = fs::read_dir("/proc/self/task") else { return times };
+        for thread in threads.flatten() {
+            // The thread may end between these calls.
+            let read = |name| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+            if read("comm").trim_end() == ENGINE_THREAD_NAME {
+                times.add(&read("schedstat"));
+            }
+        }
+        times
+    }
+
+    /// Adds the times of a thread from its `schedstat`: nanoseconds on a CPU, nanoseconds in the
+    /// run queue, number of time slices (Documentation/scheduler/sched-stats.rst).
     fn add(&mut self, schedstat: &str) {
         let mut fields = schedstat.split_ascii_whitespace().map(str::parse);
         if let (Some(Ok(ran)), Some(Ok(waited))) = (fields.next(), fields.next()) {
@@ -52,93 +79,69 @@ impl Account {
         }
     }
 
-    /// The part of the time since `before` for which threads with work waited; `None` where they had
-    /// little. Threads that have ended meanwhile are no longer counted, and nothing is said then.
-    fn waited_since(self, before: Self) -> Option<f64> {
+    /// Waiting time as a fraction of all runnable time since `before`, 0 to 1. `None` if the
+    /// threads had little to do, or if one has ended and its times are missing.
+    fn waited_fraction_since(self, before: Self) -> Option<f64> {
         let ran = self.ran.checked_sub(before.ran)?;
         let waited = self.waited.checked_sub(before.waited)?;
-        let work = (ran + waited).as_secs_f64();
-        (work >= LEAST_WORK * INTERVAL.as_secs_f64()).then(|| waited.as_secs_f64() / work)
+        let runnable = (ran + waited).as_secs_f64();
+        (runnable >= MIN_RUNNABLE * CHECK_INTERVAL.as_secs_f64())
+            .then(|| waited.as_secs_f64() / runnable)
     }
 }
 
-/// Whether it was told.
+/// Remembers whether the warning was given, so that it is given once per period of contention.
 #[derive(Debug, Default)]
-struct Judge {
-    is_crowded: bool,
+struct ContentionWarning {
+    is_given: bool,
 }
 
-impl Judge {
-    /// Whether it is to be told that the engine waited for this part of its time.
-    fn is_news(&mut self, waited: f64) -> bool {
-        let was_crowded = self.is_crowded;
-        self.is_crowded = waited >= if was_crowded { FREE } else { CROWDED };
-        self.is_crowded && !was_crowded
+impl ContentionWarning {
+    /// Whether to warn, if the engine waited for this fraction of its time.
+    fn is_due(&mut self, waited: f64) -> bool {
+        let was_given = self.is_given;
+        self.is_given = waited >= if was_given { CONTENTION_ENDS } else { CONTENTION_BEGINS };
+        self.is_given && !was_given
     }
 }
 
-/// Looks once in [`INTERVAL`] at how long the engine's `threads` wait for a processor, and warns where
-/// that is long. Does not end.
-pub(super) async fn watch(threads: u32) -> Infallible {
-    let mut ticks = interval(INTERVAL);
-    // After a pause of the whole machine one look is as good as many.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut before, mut judge) = (Account::default(), Judge::default());
-    loop {
-        ticks.tick().await;
-        let now = of_engine();
-        if let Some(waited) = now.waited_since(before)
-            && judge.is_news(waited)
-        {
-            tracing::warn!(
-                "the engine waited for a processor {:.0} % of the time, {}",
-                100.0 * waited,
-                if threads > 1 { SEVERAL } else { ONE }
-            );
-        }
-        before = now;
-    }
-}
+/// Time between two checks.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What the engine's threads have done so far; nothing where the system does not say. Threads are
-/// called after the one that started them.
-fn of_engine() -> Account {
-    let mut account = Account::default();
-    let Ok(threads) = fs::read_dir("/proc/self/task") else { return account };
-    for thread in threads.flatten() {
-        // Any of them may end in between.
-        let read = |name| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
-        if read("comm").trim_end() == "engine" {
-            account.add(&read("schedstat"));
-        }
-    }
-    account
-}
+/// Fraction of the interval below which the threads had too little to do to judge.
+const MIN_RUNNABLE: f64 = 0.25;
+
+/// Fraction of waiting time that is contention. The server itself causes about 0.03 (ADR-0024).
+const CONTENTION_BEGINS: f64 = 0.25;
+
+/// Fraction below which contention has ended. Lower than [`CONTENTION_BEGINS`], so that values
+/// around one threshold do not repeat the warning.
+const CONTENTION_ENDS: f64 = 0.1;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn account(schedstats: &[&str]) -> Account {
-        let mut account = Account::default();
-        schedstats.iter().for_each(|line| account.add(line));
-        account
+    fn times(schedstats: &[&str]) -> CpuTimes {
+        let mut times = CpuTimes::default();
+        schedstats.iter().for_each(|line| times.add(line));
+        times
     }
 
     #[test]
-    fn what_threads_waited_is_a_part_of_the_time_in_which_they_had_work() {
-        let before = account(&["1000000000 0 9\n", "1000000000 500000000 9\n", "", "who knows\n"]);
-        let after = account(&["3000000000 2000000000 9\n", "3000000000 2500000000 9\n"]);
-        assert_eq!(after.waited_since(before), Some(0.5));
-        assert_eq!(before.waited_since(after), None, "a thread has ended");
-        let little = account(&["1000000000 500000000 9\n"]);
-        assert_eq!(little.waited_since(Account::default()), None, "they had hardly any work");
+    fn waiting_time_is_a_fraction_of_the_runnable_time() {
+        let before = times(&["1000000000 0 9\n", "1000000000 500000000 9\n", "", "no number\n"]);
+        let after = times(&["3000000000 2000000000 9\n", "3000000000 2500000000 9\n"]);
+        assert_eq!(after.waited_fraction_since(before), Some(0.5));
+        assert_eq!(before.waited_fraction_since(after), None, "a thread has ended");
+        let idle = times(&["1000000000 500000000 9\n"]);
+        assert_eq!(idle.waited_fraction_since(CpuTimes::default()), None, "little to do");
     }
 
     #[test]
-    fn it_is_told_once_until_it_is_over() {
-        let mut judge = Judge::default();
-        let news = [0.03, 0.3, 0.5, 0.2, 0.3, 0.05, 0.2, 0.3].map(|waited| judge.is_news(waited));
-        assert_eq!(news, [false, true, false, false, false, false, false, true]);
+    fn contention_warning_is_given_once_until_contention_ends() {
+        let mut warning = ContentionWarning::default();
+        let due = [0.03, 0.3, 0.5, 0.2, 0.3, 0.05, 0.2, 0.3].map(|waited| warning.is_due(waited));
+        assert_eq!(due, [false, true, false, false, false, false, false, true]);
     }
 }

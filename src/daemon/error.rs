@@ -1,16 +1,16 @@
-//! Why the daemon ended, for the person at the terminal and for the exit code.
+//! Why the daemon stopped: the message for the user and the exit code.
 
 use thiserror::Error;
 
 use crate::llama::LoadError;
 
-/// Why the daemon ended other than by being asked to.
+/// Why the daemon stopped, other than by a first signal.
 #[derive(Debug, Error)]
 pub enum DaemonError {
-    /// The log filter cannot be read.
+    /// The log filter is invalid.
     #[error("--log {filter}: {reason}")]
     LogFilter {
-        /// What was given.
+        /// The value of `--log`.
         filter: String,
         /// What is wrong with it.
         reason: String,
@@ -21,41 +21,41 @@ pub enum DaemonError {
     /// The draft model cannot be used.
     #[error("--draft: {0}")]
     Draft(#[source] LoadError),
-    /// The port is taken.
+    /// Another program listens on the port.
     #[error(
-        "port {port} is in use: stop the program that listens there, or give another port \
+        "port {port} is in use: stop the program that listens there, or use another port \
          (inference-core MODEL PORT)"
     )]
     PortInUse {
         /// The port.
         port: u16,
     },
-    /// The port is not for this user.
+    /// The user may not listen on the port.
     #[error(
-        "port {port} needs rights that this user does not have: use a port from 1024 on, \
-         such as 3000"
+        "port {port} needs privileges that this user does not have: use a port from 1024 to \
+         65535, such as 3000"
     )]
     PortForbidden {
         /// The port.
         port: u16,
     },
-    /// The operating system refused a socket, a thread, a signal handler or the like; its words
-    /// say why, and nobody can do more than read them.
-    #[error("the operating system refused what the server needs: {0:#}")]
+    /// The operating system refused a socket, a thread, a signal handler or the like. Its message
+    /// is all that is known.
+    #[error("the operating system refused a resource that the server needs: {0:#}")]
     System(#[from] anyhow::Error),
-    /// The engine thread ended by itself.
-    #[error("the engine thread has ended unexpectedly; the log above says why")]
+    /// The engine thread stopped without being asked to.
+    #[error("the engine thread stopped unexpectedly; the log above says why")]
     EngineLost,
-    /// The engine thread did not stop.
-    #[error("the engine did not stop in time and was left behind")]
+    /// The engine thread did not stop when asked to.
+    #[error("the engine did not stop in time; exiting without waiting for it")]
     EngineHangs,
-    /// A second signal came while leaving.
-    #[error("left at once on the second signal")]
+    /// A second signal came during shutdown.
+    #[error("stopped at once by a second signal")]
     SecondSignal,
 }
 
 impl DaemonError {
-    /// The process's exit code, after sysexits.h where that has one.
+    /// The exit code of the process, from sysexits.h if it has one for the case.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Load(error) | Self::Draft(error) => match error {

@@ -1,158 +1,86 @@
-//! Builds the rooms, joins them, and drains them in order.
+//! Builds the parts of the daemon, connects them, and shuts them down in order.
 //!
-//! The only room that knows all others. The order is: read the model's header, bind the port,
-//! start the engine thread, which loads the weights, and serve meanwhile. Leaving goes the other
-//! way round: no new work, running requests finish or are ended, the engine thread ends, every
-//! connection gets its last frames and is closed, and then the process ends.
+//! The only module that knows all others. [`run`] reads the model's header, binds the port and
+//! starts the engine thread, which loads the weights while the server already accepts clients.
+//! Shutting down goes the other way round: no new requests, running ones finish or are cancelled,
+//! the engine thread stops, every connection gets its last frames and is closed, the process exits.
+//!
+//! | file | content |
+//! |---|---|
+//! | `logging` | the log filter, and where log lines go |
+//! | `plan` | from the configuration and the model to the options of every module |
+//! | `listen` | the sockets |
+//! | `start_screen` | the lines and the progress bar on the terminal |
+//! | `contention` | a warning if other programs starve the engine of CPU time |
+//! | `signals` | the signals that ask to shut down |
+//! | `error` | why the daemon stopped, and the exit codes |
+//! | `units` | sizes as people read them |
 
-mod advice;
 mod contention;
 mod error;
 mod listen;
+mod logging;
 mod plan;
-mod plan_page;
 mod signals;
-mod summary;
+mod start_screen;
 mod units;
 
-use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tokio::net::TcpListener;
-use tokio::runtime;
+use tokio::runtime::{self, Runtime};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
-use self::signals::Signals;
 use crate::build_info;
 use crate::cli::{Config, PlanOptions};
-use crate::engine::{Engine, State};
+use crate::engine::{Engine, EngineState};
 use crate::gpu::Monitor;
 use crate::llama::{self, LoadError, ModelDescription, ModelSource};
 use crate::server::Server;
 use crate::watchdog::Watchdog;
 
-use self::plan::Plan;
-use self::plan_page::PlanPage;
+use self::plan::{Plan, PlanPage};
+use self::signals::Signals;
 
-pub use error::DaemonError;
-pub use signals::survives_its_terminal;
+pub use self::error::DaemonError;
+pub use self::signals::survives_its_terminal;
 
-/// Stack of the runtime's threads, which tokenise prompts: some of llama.cpp's pre-tokenisers are
-/// regular expressions that recurse, more than a mebibyte deep before a thread apart is taken.
-const STACK_BYTES: usize = 16 * 1024 * 1024;
-
-/// Threads for long tokenisations; the server lets no more than a few run at once.
-const BLOCKING_THREADS: usize = 4;
-
-/// How long the engine may take to stop once it was told to: on a CPU it looks at its flag after
-/// every operation, so this is only reached when it hangs.
-const STOP_GRACE: Duration = Duration::from_secs(5);
-
-/// The same for a second signal, whose sender has no patience left.
-const HASTY_STOP_GRACE: Duration = Duration::from_millis(300);
-
-/// Serves until a signal asks to leave.
+/// Serves a model until a signal asks to shut down.
 ///
 /// # Errors
-/// [`DaemonError`], whose text is for the person at the terminal.
+/// [`DaemonError`]. Its text is for the user.
 pub fn run(config: &Config) -> Result<(), DaemonError> {
-    let filter = log_filter(&config.log)
-        .map_err(|reason| DaemonError::LogFilter { filter: config.log.clone(), reason })?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
-        // It would report a standard error that cannot be written with a panic, for want of one
-        // that can; and log lines come from llama.cpp's threads, which a panic must not enter.
-        .log_internal_errors(false)
-        .init();
+    logging::init(&config.log)?;
     llama::send_logs_to_tracing();
-
-    let description = llama::describe(&source(config))?;
-    let draft = draft(config)?;
+    let description = llama::describe(&model_source(config))?;
+    let draft = describe_draft(config)?;
     let plan = Plan::new(config, &description, draft.as_ref(), &llama::gpu_devices())?;
-    plan.check_memory(&description.source, llama::takeable_memory())?;
-    let runtime = runtime::Builder::new_multi_thread()
-        .enable_all()
-        // One, which serves thousands of connections: the more there are, the more often one wakes
-        // another, and each time takes a processor from the threads that compute.
-        .worker_threads(1)
-        .thread_name("server")
-        .thread_stack_size(STACK_BYTES)
-        .max_blocking_threads(BLOCKING_THREADS)
-        .build()
-        .context("cannot start the server's threads")?;
+    plan.check_memory(&description.source, llama::available_memory_and_swap())?;
+    let runtime = server_runtime()?;
     let result = runtime.block_on(serve(config, description, draft, plan));
     runtime.shutdown_background();
     result
 }
 
-/// The plan of what of a model would lie where, for people or for programs. Nothing is loaded.
+/// Plans how a model would use the memory of the GPUs and the host, without loading it. Returns a
+/// table or JSON.
 ///
 /// # Errors
-/// [`DaemonError`], where the model cannot be read or the options do not fit it.
+/// [`DaemonError`], if the model cannot be read or the options do not fit it.
 pub fn plan(config: &Config, options: &PlanOptions) -> Result<String, DaemonError> {
     llama::send_logs_to_tracing();
-    let description = llama::describe_partial(&source(config))?;
-    let draft = draft(config)?;
-    let cards = match &options.vram[..] {
+    let description = llama::describe_partial(&model_source(config))?;
+    let draft = describe_draft(config)?;
+    let gpus = match &options.vram[..] {
         [] => llama::gpu_devices(),
-        sizes => plan_page::imagined(sizes),
+        sizes => plan::imagined_gpus(sizes),
     };
-    let plan = Plan::new(config, &description, draft.as_ref(), &cards)?;
+    let plan = Plan::new(config, &description, draft.as_ref(), &gpus)?;
     let page = PlanPage::new(&description, &plan);
     Ok(if options.json { page.json() } else { page.table() })
 }
 
-/// The parts that log: the daemon, llama.cpp, and libraries.
-const PARTS: [&str; 12] = [
-    "inference_core",
-    "llama_cpp",
-    "llama_cpp_2",
-    "axum",
-    "hyper",
-    "hyper_util",
-    "mio",
-    "nvml_wrapper",
-    "tokio",
-    "tokio_tungstenite",
-    "tokio_util",
-    "tungstenite",
-];
-
-fn source(config: &Config) -> ModelSource {
-    config.model.clone().map_or(ModelSource::Demo, ModelSource::File)
-}
-
-fn draft(config: &Config) -> Result<Option<ModelDescription>, DaemonError> {
-    let described = config.draft.clone().map(|path| llama::describe(&ModelSource::File(path)));
-    described.transpose().map_err(DaemonError::Draft)
-}
-
-/// A filter of tracing-subscriber, which would take a word that is no level as the name of a part
-/// that logs, and show nothing.
-fn log_filter(text: &str) -> Result<EnvFilter, String> {
-    for directive in text.split(',').map(str::trim) {
-        let is_word = directive.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if directive.is_empty() || is_word && directive.parse::<LevelFilter>().is_err() {
-            return Err(format!(
-                "{directive:?} is no level, use error, warn, info, debug or trace"
-            ));
-        }
-        let target = directive.split(['=', '[', ':']).next().unwrap_or_default();
-        if !is_word && !target.is_empty() && !PARTS.contains(&target) {
-            let [ours, llama, ..] = PARTS;
-            return Err(format!("{target:?} is no part that logs, use {ours} or {llama}"));
-        }
-    }
-    EnvFilter::try_new(text)
-        .map_err(|error| format!("{error}, use a level or a filter such as info,llama_cpp=debug"))
-}
-
-/// What `--version` prints.
+/// The text that `--version` prints.
 pub fn version() -> String {
     format!(
         "inference-core {}\ncommit     {}\nllama.cpp  {}\nbackend    {}\ncpu flags  {}",
@@ -164,6 +92,31 @@ pub fn version() -> String {
     )
 }
 
+fn model_source(config: &Config) -> ModelSource {
+    config.model.clone().map_or(ModelSource::Demo, ModelSource::File)
+}
+
+fn describe_draft(config: &Config) -> Result<Option<ModelDescription>, DaemonError> {
+    let description = config.draft.clone().map(|path| llama::describe(&ModelSource::File(path)));
+    description.transpose().map_err(DaemonError::Draft)
+}
+
+/// The runtime of the server. It has a single worker thread, which serves thousands of
+/// connections: more workers wake each other more often, and each wake-up takes a CPU from the
+/// compute threads.
+fn server_runtime() -> Result<Runtime, DaemonError> {
+    let runtime = runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(1)
+        .thread_name("server")
+        .thread_stack_size(SERVER_STACK_BYTES)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()
+        .context("cannot start the server's threads")?;
+    Ok(runtime)
+}
+
+/// Starts all parts and runs until a signal comes or the engine fails, then shuts down.
 async fn serve(
     config: &Config,
     description: ModelDescription,
@@ -173,30 +126,29 @@ async fn serve(
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let listeners = listen::on_loopback(config.port)?;
     let draft_info = draft.as_ref().map(|draft| &draft.info);
-    summary::print(&description, draft_info, &plan, &listeners);
+    start_screen::print(&description, draft_info, &plan, &listeners);
 
     let about = plan.about(&description.info);
-    let began = Instant::now();
+    let started = Instant::now();
     let Plan { llama, offload_plan, .. } = plan.clone();
     let threads = llama.threads;
     let load = move |progress: &_| {
         llama::load(&description, draft.as_ref(), llama, offload_plan, progress)
     };
-    let mut engine =
-        Engine::spawn(plan.engine, load).context("cannot start the engine's thread")?;
+    let mut engine = Engine::spawn(plan.engine, load).context("cannot start the engine thread")?;
 
     let closing = CancellationToken::new();
     let watchdog = Watchdog::new(config.stall_limit);
-    let monitor = Monitor::spawn(plan.gpu).context("cannot start the monitor's thread")?;
+    let monitor = Monitor::spawn(plan.gpu).context("cannot start the GPU monitor's thread")?;
     let readings = monitor.readings();
     let server = Server::new(plan.server, engine.handle.clone(), about, watchdog, readings);
     let mut serving = tokio::spawn(server.serve(listeners, closing.clone()));
 
     let result = tokio::select! {
-        result = attend(&mut engine, began) => result,
+        result = supervise(&mut engine, started) => result,
         signal = signals.next() => {
-            tracing::info!(signal, "leaving");
-            leave(&mut engine, &mut signals, config.drain_timeout).await
+            tracing::info!(signal, "shutting down");
+            drain(&mut engine, &mut signals, config.drain_timeout).await
         }
         never = contention::watch(threads) => match never {},
     };
@@ -206,26 +158,19 @@ async fn serve(
     closing.cancel();
     tokio::select! {
         served = &mut serving => if served.is_err() {
-            tracing::error!("the server's task panicked");
+            tracing::error!("the server task panicked");
         },
-        // The engine is through, and who has not read its last frames by now does without them.
+        // The engine has stopped. Clients that have not read their last frames yet lose them.
         _ = signals.next() => return result.and(Err(DaemonError::SecondSignal)),
     }
-    end(engine, result)
+    join_engine(engine, result)
 }
 
-/// Waits for the engine's thread to be gone, unless it hangs: so would this, deaf to all signals.
-fn end(engine: Engine<LoadError>, result: Result<(), DaemonError>) -> Result<(), DaemonError> {
-    if !matches!(result, Err(DaemonError::EngineHangs)) {
-        engine.join();
-    }
-    result
-}
-
-/// Watches the engine through its life; it ends by itself only when something is wrong.
-async fn attend(engine: &mut Engine<LoadError>, began: Instant) -> Result<(), DaemonError> {
-    if summary::loading(&engine.handle, &mut engine.loaded).await {
-        summary::ready(began.elapsed());
+/// Waits until the model is loaded, and then until the engine stops, which is an error: nothing
+/// has asked it to.
+async fn supervise(engine: &mut Engine<LoadError>, started: Instant) -> Result<(), DaemonError> {
+    if start_screen::show_loading(&engine.handle, &mut engine.loaded).await {
+        start_screen::print_ready(started.elapsed());
     }
     match (&mut engine.ended).await {
         Ok(Err(error)) => Err(DaemonError::Load(error)),
@@ -233,16 +178,17 @@ async fn attend(engine: &mut Engine<LoadError>, began: Instant) -> Result<(), Da
     }
 }
 
-/// Lets running requests finish for `drain_timeout`, then ends them and the engine.
-async fn leave(
+/// Lets running requests finish for `drain_timeout`, then cancels them and stops the engine. A
+/// load is stopped at once.
+async fn drain(
     engine: &mut Engine<LoadError>,
     signals: &mut Signals,
     drain_timeout: Duration,
 ) -> Result<(), DaemonError> {
-    if engine.handle.snapshot().state == State::Loading {
+    if engine.handle.snapshot().state == EngineState::Loading {
         engine.handle.stop();
     } else {
-        summary::leaving(&engine.handle, drain_timeout);
+        start_screen::print_draining(&engine.handle, drain_timeout);
         engine.handle.drain();
     }
     let drained = async {
@@ -255,7 +201,7 @@ async fn leave(
             }
         };
         match ended {
-            // A model that was still being loaded is no longer wanted, nor is why it was not.
+            // If the model did not load, the reason no longer matters.
             Ok(Ok(()) | Err(_)) => Ok(()),
             Err(_) => Err(DaemonError::EngineLost),
         }
@@ -264,87 +210,78 @@ async fn leave(
         result = drained => result,
         _ = signals.next() => {
             engine.handle.stop();
-            // Exiting under a thread that computes would pull llama.cpp's globals from under it.
-            let _ = tokio::time::timeout(HASTY_STOP_GRACE, &mut engine.ended).await;
+            // Exiting destroys llama.cpp's globals, which a computing thread still uses.
+            let _ = tokio::time::timeout(SECOND_SIGNAL_STOP_GRACE, &mut engine.ended).await;
             Err(DaemonError::SecondSignal)
         }
     }
 }
 
-/// The address people are told.
-fn address(listeners: &[TcpListener]) -> String {
-    let address = listeners.first().and_then(|listener| listener.local_addr().ok());
-    address.map_or_else(|| "nowhere".to_owned(), |address| address.to_string())
+/// Joins the engine thread, unless it hangs: then the join would hang too, and ignore signals.
+fn join_engine(
+    engine: Engine<LoadError>,
+    result: Result<(), DaemonError>,
+) -> Result<(), DaemonError> {
+    if !matches!(result, Err(DaemonError::EngineHangs)) {
+        engine.join();
+    }
+    result
 }
+
+/// Stack of the server's threads. They tokenise prompts, and some of llama.cpp's pre-tokenisers
+/// are regular expressions that recurse more than 1 MiB deep (ADR-0019).
+const SERVER_STACK_BYTES: usize = 16 * 1024 * 1024;
+
+/// Threads for tokenising long prompts. The server runs at most a few of these at once.
+const BLOCKING_THREADS: usize = 4;
+
+/// How long the engine may take to stop. On a CPU it checks its stop flag after every operation,
+/// so only a hanging engine takes this long.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// How long the engine may take to stop after a second signal.
+const SECOND_SIGNAL_STOP_GRACE: Duration = Duration::from_millis(300);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Speculation;
     use crate::engine::{LoadProgress, Loaded, Options};
 
-    const OPTIONS: Options = Options {
-        ctx_size: 64,
-        max_queue: 1,
-        cache_ram_bytes: 0,
-        slow_client_grace: Duration::from_secs(1),
-        step_target: Duration::from_secs(1),
-        speculative: Speculation::Off,
-        speculation_margin_percent: 0,
-    };
-
     #[tokio::test(start_paused = true)]
-    async fn an_engine_that_hangs_is_left_behind() {
-        let (_hold, held) = std::sync::mpsc::channel::<()>();
+    async fn hanging_engine_is_not_joined() {
+        let (_sender, receiver) = std::sync::mpsc::sync_channel::<()>(1);
         let load = move |_: &LoadProgress| {
-            // Deaf to being stopped, as a driver's call can be.
-            let _ = held.recv();
+            // Ignores the request to stop, as a call into a driver can.
+            let _ = receiver.recv();
             Err::<Loaded<llama::LlamaCpp>, _>(LoadError::Interrupted)
         };
-        let mut engine = Engine::spawn(OPTIONS, load).unwrap();
+        let mut engine = Engine::spawn(Options::default(), load).unwrap();
         let mut signals = Signals::listen().unwrap();
-        let result = leave(&mut engine, &mut signals, Duration::from_secs(1)).await;
-        assert!(matches!(end(engine, result), Err(DaemonError::EngineHangs)));
+        let result = drain(&mut engine, &mut signals, Duration::from_secs(1)).await;
+        assert!(matches!(join_engine(engine, result), Err(DaemonError::EngineHangs)));
     }
 
     #[test]
-    fn a_model_and_its_draft_are_loaded_in_one_progress() {
+    fn model_and_draft_share_one_load_progress() {
         let load = |progress: &LoadProgress| {
             let (model, draft) = progress.split_at(0.75);
             model.report(1.0);
             draft.report(0.5);
             Err::<Loaded<llama::LlamaCpp>, _>(LoadError::Interrupted)
         };
-        let engine = Engine::spawn(OPTIONS, load).unwrap();
+        let engine = Engine::spawn(Options::default(), load).unwrap();
         assert!(engine.ended.blocking_recv().unwrap().is_err());
         assert_eq!(engine.handle.snapshot().load_progress, 0.875);
     }
 
     #[tokio::test]
-    async fn an_engine_that_panics_while_the_server_leaves_is_no_clean_end() {
+    async fn engine_panic_during_shutdown_is_an_error() {
         let load = |_: &LoadProgress| -> Result<Loaded<llama::LlamaCpp>, LoadError> {
             panic!("as the engine may")
         };
-        let mut engine = Engine::spawn(OPTIONS, load).unwrap();
+        let mut engine = Engine::spawn(Options::default(), load).unwrap();
         let mut signals = Signals::listen().unwrap();
-        let result = leave(&mut engine, &mut signals, Duration::from_secs(60)).await;
-        assert!(matches!(end(engine, result), Err(DaemonError::EngineLost)));
-    }
-
-    #[test]
-    fn a_log_filter_is_a_level_or_names_parts_and_levels() {
-        for filter in ["info", "warn,llama_cpp=off", "OFF", "inference_core::server=debug"] {
-            assert!(log_filter(filter).is_ok(), "{filter}");
-        }
-        for filter in ["lama_cpp=off", "info,lama_cpp=off", "inference-core=debug"] {
-            let reason = log_filter(filter).unwrap_err();
-            assert!(reason.contains("use inference_core or llama_cpp"), "{reason}");
-        }
-        for filter in ["debug", "llama_cpp", "inference_core[step]=debug", "[step]=debug"] {
-            assert!(log_filter(filter).is_ok(), "{filter}");
-        }
-        for filter in ["", "verbose", "info,loud", "info,", "llama_cpp=loud"] {
-            assert!(log_filter(filter).is_err(), "{filter}");
-        }
+        let result = drain(&mut engine, &mut signals, Duration::from_secs(60)).await;
+        assert!(matches!(join_engine(engine, result), Err(DaemonError::EngineLost)));
     }
 }

@@ -1,27 +1,27 @@
-//! The signals that ask the daemon to leave.
+//! The signals that ask the daemon to shut down.
 //!
-//! Ctrl-C, SIGTERM and a terminal that closes (SIGHUP) mean the same. The first one asks to drain,
-//! the second to be gone; what that takes is the caller's business, so this file only reports them,
-//! one after another.
+//! SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal closes) mean the same. The caller takes the
+//! first one as a request to drain, and the second one as a request to stop at once. This file only
+//! reports them, one after another.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Reports each request to leave. From its creation on the process no longer dies of them.
+/// Reports each signal. Once it exists, these signals no longer kill the process.
 #[derive(Debug)]
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// Not where the process was told to survive its terminal.
+    /// `None` if the process was started to survive its terminal.
     hangup: Option<Signal>,
 }
 
 impl Signals {
-    /// Starts to listen. Must be called inside the runtime.
+    /// Installs the signal handlers. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// The operating system's, where it cannot install the handler.
+    /// The operating system's, if it cannot install a handler.
     pub(super) fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -33,33 +33,33 @@ impl Signals {
         })
     }
 
-    /// Waits for the next signal and says its name. Two signals of one kind that come before they
-    /// are waited for count as one.
+    /// Waits for the next signal and returns its name. Signals of one kind that arrive between two
+    /// calls count as one.
     pub(super) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
-            Some(()) = maybe(self.hangup.as_mut()) => "SIGHUP",
+            Some(()) = receive(self.hangup.as_mut()) => "SIGHUP",
         }
     }
 }
 
-async fn maybe(signal: Option<&mut Signal>) -> Option<()> {
+async fn receive(signal: Option<&mut Signal>) -> Option<()> {
     match signal {
         Some(signal) => signal.recv().await,
         None => None,
     }
 }
 
-/// Whether whoever started this process had it ignore SIGHUP, as `nohup` does: a handler would undo
-/// that. Where the system does not say so (outside Linux) it is taken for so, and SIGHUP does what it
-/// did before.
+/// Whether this process was started with SIGHUP ignored, as `nohup` does; a handler would undo
+/// that. On systems that do not tell (all but Linux) the answer is true, so SIGHUP keeps its
+/// default action there.
 pub fn survives_its_terminal() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     ignores_hangup(&status).unwrap_or(true)
 }
 
-/// What a `/proc/PID/status` says about SIGHUP, the first signal.
+/// Whether SIGHUP, signal 1, is ignored according to the text of `/proc/PID/status`.
 fn ignores_hangup(status: &str) -> Option<bool> {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
     Some(u64::from_str_radix(ignored.trim(), 16).ok()? & 1 == 1)
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whether_a_hangup_is_ignored_is_the_first_bit_of_the_mask() {
+    fn sighup_is_the_first_bit_of_the_ignored_signals() {
         assert_eq!(ignores_hangup("Name:\tx\nSigIgn:\t0000000000001001\n"), Some(true));
         assert_eq!(ignores_hangup("SigIgn:\t0000000000001000\n"), Some(false));
         assert_eq!(ignores_hangup("Name:\tx\n"), None);

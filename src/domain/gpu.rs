@@ -1,52 +1,60 @@
-//! What is known of graphics cards.
+//! The state of the GPUs.
 
 use std::time::{Duration, Instant};
 
-/// One card at one moment. A value that the card, its driver or the user's rights do not give is
-/// `None`.
+/// One GPU at one moment. A value is `None` if the GPU or its driver does not report it, or if
+/// the user may not read it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Gpu {
-    /// Its place in the driver's own order, which is that of the PCI bus.
+    /// Index in the order of the driver, which is that of the PCI bus.
     pub index: u32,
-    /// The maker's name for it.
+    /// Product name.
     pub name: String,
-    /// Its name that no other card has.
+    /// Identifier that no other GPU has.
     pub uuid: String,
-    /// Whether it answers. All that can change is `None` where it does not.
+    /// Whether the GPU answers. If not, only `index`, `name` and `uuid` are known.
     pub is_present: bool,
     /// Temperature of the chip in degrees Celsius.
     pub celsius: Option<u32>,
-    /// Bytes of its memory.
+    /// Size of the VRAM in bytes.
     pub vram_total: Option<u64>,
-    /// Bytes that all programs use together.
+    /// VRAM that all programs use together, in bytes.
     pub vram_used: Option<u64>,
-    /// Bytes that nobody uses.
+    /// VRAM that no program uses, in bytes.
     pub vram_free: Option<u64>,
-    /// Bytes that this process uses.
+    /// VRAM that this process uses, in bytes.
     pub process_vram: Option<u64>,
-    /// Power it draws, in milliwatts.
+    /// Power draw in milliwatts.
     pub milliwatts: Option<u32>,
-    /// Wanted speed of its first fan, 0 to 100; the driver may ask for more than 100.
+    /// Target speed of the first fan in percent. The driver may set more than 100.
     pub fan_percent: Option<u32>,
-    /// Share of the last moments in which it computed, 0 to 100.
+    /// Share of the last sampling period of the driver in which the GPU computed, 0 to 100.
     pub utilization_percent: Option<u32>,
-    /// What keeps its clocks down.
+    /// The reasons why the clocks are throttled; empty if they are not.
     pub throttle: Option<Vec<Throttle>>,
 }
 
-/// Why a card is slower than it could be. Being idle, or set to a lower clock by its owner, is
-/// none of these.
+impl Gpu {
+    /// The GPU without its readings, as it is shown when these are too old.
+    pub fn stale(&self) -> Self {
+        let Self { index, name, uuid, .. } = self;
+        Self { index: *index, name: name.clone(), uuid: uuid.clone(), ..Self::default() }
+    }
+}
+
+/// Why the clocks of a GPU are throttled. Low clocks of an idle GPU, and a lower limit set by the
+/// administrator, do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Throttle {
-    /// The driver keeps the power under its limit.
+    /// The driver keeps the power draw below its limit.
     PowerCap,
-    /// The driver keeps the temperature under its limit.
+    /// The driver keeps the temperature below its limit.
     SoftwareThermal,
     /// The hardware is too hot.
     HardwareThermal,
-    /// The power supply asks for less.
+    /// The power supply asked for a lower power draw.
     PowerBrake,
-    /// The hardware slows down, and does not say for which of its reasons.
+    /// The hardware slows down and does not report which of its reasons applies.
     Hardware,
 }
 
@@ -61,40 +69,35 @@ impl Throttle {
     ];
 }
 
-impl Gpu {
-    /// The same card, and nothing known of it but which it is.
-    pub fn faded(&self) -> Self {
-        let Self { index, name, uuid, .. } = self;
-        Self { index: *index, name: name.clone(), uuid: uuid.clone(), ..Self::default() }
-    }
-}
-
-/// Intervals, and at least as many seconds, for which a reading is believed: a driver that answers
-/// late is not a card that is lost, one that hangs is.
-const STALE_AFTER: u32 = 5;
-
-/// The latest of all cards.
+/// The latest readings of all GPUs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GpuReading {
-    /// When they were last looked after. Each card's values are at most [`Self::patience`] older.
+    /// When the readings were last collected. Those of a single GPU are at most
+    /// [`Self::max_age`] older.
     pub taken: Instant,
-    /// The cards; the one that computes first.
+    /// The monitored GPUs. If the engine computes on GPUs, these are they, in the order in which
+    /// it uses them.
     pub gpus: Vec<Gpu>,
 }
 
 impl GpuReading {
-    /// What is known where nobody looks.
+    /// A reading without GPUs, for when none are monitored.
     pub fn none(now: Instant) -> Self {
         Self { taken: now, gpus: Vec::new() }
     }
 
-    /// How old a reading may be before it says nothing of now, where one is taken each `interval`.
-    pub fn patience(interval: Duration) -> Duration {
-        interval.max(Duration::from_secs(1)).saturating_mul(STALE_AFTER)
+    /// How old a reading may be, if one is taken every `interval`, before it is stale: five
+    /// intervals, but at least five seconds. So a slow driver is not reported as a lost GPU, and
+    /// one that hangs is.
+    pub fn max_age(interval: Duration) -> Duration {
+        interval.max(Duration::from_secs(1)).saturating_mul(MAX_AGE_INTERVALS)
     }
 
-    /// The cards, none of them present: what is left of a reading that has grown old.
-    pub fn faded(&self) -> Vec<Gpu> {
-        self.gpus.iter().map(Gpu::faded).collect()
+    /// The GPUs without their readings, none of them present.
+    pub fn stale(&self) -> Vec<Gpu> {
+        self.gpus.iter().map(Gpu::stale).collect()
     }
 }
+
+/// Intervals, of at least one second each, after which a reading is stale (ADR-0021).
+const MAX_AGE_INTERVALS: u32 = 5;

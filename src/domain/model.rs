@@ -1,35 +1,35 @@
-//! What the house knows of its model before the weights are loaded.
+//! Facts about the model.
 
-/// What one kind of buffer was planned to take in one place, and takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemoryPart {
-    /// What it is for: `weights`, `kv` or `compute`.
-    pub name: &'static str,
-    /// Where it is: `cpu`, or a card as the model library calls it (`CUDA0`).
-    pub device: String,
-    /// Bytes that were planned.
-    pub planned: u64,
-    /// Bytes that the model library reports.
-    pub taken: u64,
-}
-
-/// The description of a model, read from the header of its file.
+/// The description of a model, read from the header of its file before the weights are loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelInfo {
-    /// Its name for people: `general.name`, else the file's name.
+    /// Display name: `general.name`, or the name of the file if that is missing.
     pub name: String,
-    /// Its architecture, as llama.cpp spells it (`llama`, `qwen2`, …).
+    /// Architecture, as llama.cpp spells it (`llama`, `qwen2`).
     pub arch: String,
     /// Number of weights.
     pub params: u64,
-    /// Bytes of all tensors.
+    /// Size of all tensors in bytes.
     pub size_bytes: u64,
-    /// The longest context it was trained on, in tokens.
+    /// Length of the context that the model was trained on, in tokens.
     pub n_ctx_train: u32,
     /// Number of transformer layers.
     pub n_layers: u32,
-    /// Whether it brings a chat template, so that `messages` can be rendered.
+    /// Whether the model has a chat template, which requests with `messages` need.
     pub chat: bool,
-    /// Whether this is the built-in demo model, a toy.
+    /// Whether this is the built-in demo model.
     pub demo: bool,
+}
+
+/// The memory for one purpose on one device, as planned and as allocated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryPart {
+    /// The purpose: `weights`, `kv` or `compute`.
+    pub name: &'static str,
+    /// The device: `cpu`, or a GPU by the name that the model library gives it (`CUDA0`).
+    pub device: String,
+    /// Bytes that the plan estimated.
+    pub planned: u64,
+    /// Bytes that the model library reports.
+    pub taken: u64,
 }

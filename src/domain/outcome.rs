@@ -1,28 +1,30 @@
-//! How a request ends: refused before it starts, or with exactly one [`Outcome`] afterwards.
+//! How a request ends: refused before it starts, or accepted and ended by exactly one [`Outcome`].
 
 use std::time::Duration;
 
 use thiserror::Error;
 
+use super::code::Code;
+
 /// Why a request was not accepted. Nothing was computed for it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refusal {
-    /// The weights are still being loaded.
+    /// The model is still loading.
     #[error("the model is still loading; try again in a moment")]
     Loading,
     /// The queue is full.
     #[error("the server is busy: {queued} requests wait or are about to start; try again later")]
     Busy {
-        /// How many requests wait.
+        /// Number of requests that are waiting.
         queued: usize,
     },
-    /// The server is on its way out.
+    /// The server is shutting down.
     #[error("the server is shutting down and takes no new requests")]
     ShuttingDown,
-    /// The engine has stopped for good.
+    /// The engine has stopped and will not start again.
     #[error("the engine has stopped; the server's log says why")]
     EngineFailed,
-    /// The prompt leaves no room to generate.
+    /// The prompt leaves no space for an answer.
     #[error(
         "the prompt has {}{prompt_tokens} tokens and the context holds {ctx_size}, \
          one of which must stay free for the answer: shorten the prompt, or raise --ctx-size if the \
@@ -34,83 +36,120 @@ pub enum Refusal {
         prompt_tokens: usize,
         /// Tokens a request may use, prompt and answer together.
         ctx_size: usize,
-        /// Whether `prompt_tokens` is a lower bound: a prompt far too long is not counted out.
+        /// Whether `prompt_tokens` is a lower bound. A prompt that is far too long is refused
+        /// before it is tokenized to its end.
         at_least: bool,
     },
     /// A parameter or the prompt cannot be used.
     #[error("{field}: {reason}")]
     InvalidParams {
-        /// The field of the request.
+        /// The request's field.
         field: String,
-        /// What is wrong with which value, and what is allowed.
+        /// What is wrong, with which value, and what is allowed.
         reason: String,
     },
 }
 
-/// Why an accepted request ended without finishing.
+impl Refusal {
+    /// The code that clients and metrics see.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Loading => Code::Loading,
+            Self::Busy { .. } => Code::Busy,
+            Self::ShuttingDown => Code::ShuttingDown,
+            Self::EngineFailed => Code::EngineFailed,
+            Self::ContextOverflow { .. } => Code::ContextOverflow,
+            Self::InvalidParams { .. } => Code::InvalidParams,
+        }
+    }
+}
+
+/// Why an accepted request ended without a complete answer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Failure {
-    /// The client did not read its text for longer than the grace.
+    /// The client left its text unread for longer than the grace period.
     #[error("the client did not read its text for {} s", .grace.as_secs())]
     SlowClient {
-        /// How long it was waited for.
+        /// The grace period.
         grace: Duration,
     },
-    /// The model could not compute a step this request was part of.
+    /// The model could not compute a step that contained this request.
     #[error("the model could not compute this request: {reason}")]
     EngineFailed {
-        /// What the model library said.
+        /// What the model library reported.
         reason: String,
     },
-    /// The server is on its way out and the request was not finished in time.
+    /// The server shut down before the request finished.
     #[error("the server is shutting down")]
     ShuttingDown,
 }
 
-/// Why a generation came to its end.
+impl Failure {
+    /// The code that clients and metrics see.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::SlowClient { .. } => Code::SlowClient,
+            Self::EngineFailed { .. } => Code::EngineFailed,
+            Self::ShuttingDown => Code::ShuttingDown,
+        }
+    }
+}
+
+/// Why a generation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FinishReason {
-    /// The model ended it, or a stop string was met.
+    /// The model ended the text, or a stop string was found.
     Stop,
-    /// `max_tokens` or the context was used up.
+    /// The answer has `max_tokens` tokens, or the context is full.
     Length,
-    /// The client asked for it.
+    /// The client aborted the request or disconnected.
     Abort,
 }
 
-/// The one end of an accepted request.
+impl FinishReason {
+    /// The code that clients and metrics see.
+    pub fn code(self) -> Code {
+        match self {
+            Self::Stop => Code::Stop,
+            Self::Length => Code::Length,
+            Self::Abort => Code::Abort,
+        }
+    }
+}
+
+/// The end of an accepted request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// It ran to an end, or was aborted.
+    /// The request finished or was aborted.
     Finished {
         /// Why it ended.
         reason: FinishReason,
-        /// What it took.
+        /// Its tokens and times.
         usage: Usage,
     },
-    /// It did not.
+    /// The request failed.
     Failed(Failure),
 }
 
-/// What one request took.
+/// Tokens and times of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
-    /// How many of those were kept of other requests and not computed.
+    /// Prompt tokens that came from the prefix cache.
     pub cached_tokens: usize,
-    /// How many were computed: the others, unless the request ended before.
-    pub read_tokens: usize,
-    /// Generated tokens, the one that ended the generation not counted.
+    /// Prompt tokens that were computed: the rest, or fewer if the request ended during prefill.
+    pub prefilled_tokens: usize,
+    /// Generated tokens, without the token that ended the generation.
     pub tokens: usize,
-    /// Tokens that were guessed ahead for it and computed, and how many of them were right.
+    /// Draft tokens that the model verified.
     pub drafted: usize,
-    /// See `drafted`.
+    /// Draft tokens that the model accepted.
     pub accepted: usize,
-    /// From receipt until the prompt began to be read: it waits for a slot, and for another request that is
-    /// reading the same beginning.
+    /// From receipt to the start of prefill: the wait for a slot, and for another request that was
+    /// computing a shared prefix.
     pub queued: Duration,
-    /// From there until the prompt was read.
+    /// From the start of prefill to its end.
     pub prompt: Duration,
     /// From the first generated token to the last.
     pub generation: Duration,

@@ -1,53 +1,53 @@
-//! One request for text.
+//! A request for text.
 
-use super::Params;
-
-/// Names a connection for as long as the process lives; fairness is counted by it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnectionId(pub u64);
+use super::params::Params;
 
 /// What a client asks the model to do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
-    /// Who asks.
+    /// The connection that the request came from.
     pub connection: ConnectionId,
-    /// What to continue.
+    /// The text to continue.
     pub prompt: Prompt,
     /// How to continue it.
     pub params: Params,
 }
 
+/// Identifies a connection for the life of the process. The queue is fair between connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
 /// The text to continue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Prompt {
-    /// Raw text, completed as it stands.
+    /// Raw text, continued as it is.
     Text(String),
-    /// A conversation, rendered with the model's own chat template. Never empty.
+    /// A conversation, rendered with the chat template of the model. Never empty.
     Messages(Vec<Message>),
 }
 
-/// One turn of a conversation.
+/// One message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Who speaks.
+    /// The author.
     pub role: Role,
-    /// What is said.
+    /// The text.
     pub content: String,
 }
 
-/// Who speaks in a conversation.
+/// The author of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Instructions to the model.
+    /// The application, with instructions to the model.
     System,
-    /// The person.
+    /// The human.
     User,
     /// The model.
     Assistant,
 }
 
 impl Role {
-    /// The name that chat templates and the wire use.
+    /// The name in chat templates and on the wire.
     pub fn name(self) -> &'static str {
         match self {
             Self::System => "system",

@@ -1,101 +1,94 @@
-//! The engine as everybody else sees it: submit, look, drain, stop.
+//! The engine's interface for other threads: submit a request, observe, drain, stop.
 //!
-//! Admission is decided here, on the caller's thread: a request that cannot run is refused at
-//! once and costs the engine nothing.
+//! A request is admitted on the thread that submits it. One that cannot run is refused at once
+//! and costs the engine thread nothing.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
-use crate::domain::{MemoryPart, Prompt, Refusal, Request, Speculation, Token};
+use crate::domain::{MemoryPart, Params, Prompt, Refusal, Request, Token};
 
-use super::inbox::Inbox;
 use super::model::{CancelFlag, Vocabulary};
-use super::outbox::{Notifier, Outbox};
-use super::slot::Job;
-use super::stats::{Snapshot, State, Stats};
-use super::tally::{Ending, Report};
-use super::ticket::{Canceller, Ticket};
+use super::request::{Canceller, Job, Notifier, Outbox, Ticket};
+use super::shared::EngineShared;
+use super::stats::{EngineState, Report, Snapshot};
 
-/// A text this long is tokenised to the end even if it cannot fit, so that the refusal names the
-/// exact number; a longer one is refused by its length. 256 KiB take about a tenth of a second.
-const EXACT_COUNT_BYTES: usize = 256 * 1024;
-
-/// Of the queue one part in so many is added for connections that have nothing else under way: those
-/// that fill it cannot keep a newcomer out.
-const NEWCOMERS_PART: usize = 4;
-
-/// How the engine shall behave. The model's own limits come with the model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// Tokens a request may use, prompt and answer together.
-    pub ctx_size: usize,
-    /// Requests that may wait for a slot, and a quarter more of connections that have no other.
-    pub max_queue: usize,
-    /// Bytes of ordinary memory for finished sequences that are kept beside the KV cache. While one
-    /// is copied there may be that one more.
-    pub cache_ram_bytes: usize,
-    /// How long a client may leave its outbox full.
-    pub slow_client_grace: Duration,
-    /// How long a step may take while somebody is streaming.
-    pub step_target: Duration,
-    /// Whether tokens are guessed ahead where a request does not say.
-    pub speculative: Speculation,
-    /// Tokens are guessed where that promises more than so many percent of the rate without. What
-    /// is known of costs and chances is known roughly, so a little more than 100; with 0 as many
-    /// as possible are, whatever they cost.
-    pub speculation_margin_percent: u32,
-}
-
-/// What the handles and the thread share.
-pub(super) struct Shared {
-    pub(super) options: Options,
-    pub(super) stats: Arc<Stats>,
-    pub(super) inbox: Arc<Inbox>,
-    /// Set once the model is loaded.
-    pub(super) vocabulary: OnceLock<Arc<dyn Vocabulary>>,
-    /// Set by a load that knows.
-    pub(super) memory: OnceLock<Vec<MemoryPart>>,
-    /// Likewise.
-    pub(super) offloaded: OnceLock<u32>,
-    /// No new requests; the running ones may finish.
-    pub(super) draining: AtomicBool,
-    /// End what runs, with an outcome, and leave.
-    pub(super) stopping: CancelFlag,
-}
-
-/// The engine's door. Cheap to clone.
+/// A handle to a running engine. Clones are cheap and refer to the same engine.
 #[derive(Clone)]
 pub struct EngineHandle {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<EngineShared>,
 }
 
 impl EngineHandle {
-    /// Accepts a request or refuses it. `received` is when the request came in, `bell` is rung
-    /// whenever the ticket has something to take, and a newcomer is a connection that has no other
-    /// request under way.
+    /// Submits a request. The engine notifies `notifier` whenever the returned ticket has a
+    /// delivery.
     ///
-    /// The prompt is tokenised on the calling thread, which takes about a second for 4 MiB; a
-    /// server that leaves meanwhile refuses it after that.
+    /// `received` is when the request reached the server. `is_first` says that its connection has
+    /// no other request under way: some queue positions are reserved for such requests.
+    ///
+    /// The prompt is tokenized on the calling thread, which takes about a second for 4 MiB. If
+    /// the engine begins to drain meanwhile, the request is refused.
     ///
     /// # Errors
-    /// Every [`Refusal`]; nothing has been computed then.
+    /// The [`Refusal`], if the request is not accepted. Nothing was computed for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Instant;
+    ///
+    /// use inference_core::domain::{ConnectionId, Params, Prompt, Request};
+    /// use inference_core::engine::{Engine, Limits, Loaded, Notifier, Options};
+    /// use inference_core::scripted::{ScriptedModel, ScriptedVocabulary, StepControl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let engine = Engine::<()>::spawn(Options::default(), |_progress| {
+    ///     let limits =
+    ///         Limits { n_batch: 8, n_slots: 1, n_cache_seqs: 0, kv_tokens: 4096, n_draft: 0 };
+    ///     let model = ScriptedModel::new(limits, StepControl::free_running());
+    ///     Ok(Loaded { model, vocabulary: Arc::new(ScriptedVocabulary) })
+    /// })?;
+    /// engine.loaded.await?;
+    ///
+    /// let request = Request {
+    ///     connection: ConnectionId(1),
+    ///     prompt: Prompt::Text("The scripted model repeats its prompt.".to_owned()),
+    ///     params: Params::default(),
+    /// };
+    /// let notifier = Arc::<Notifier>::default();
+    /// let mut ticket = engine.handle.submit(request, Instant::now(), notifier.clone(), true)?;
+    /// let mut text = String::new();
+    /// loop {
+    ///     notifier.urgent().await;
+    ///     let delivery = ticket.take();
+    ///     text += &delivery.text;
+    ///     if delivery.outcome.is_some() {
+    ///         break;
+    ///     }
+    /// }
+    /// assert_eq!(text, "The scripted model repeats its prompt.");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn submit(
         &self,
         request: Request,
         received: Instant,
         notifier: Arc<Notifier>,
-        is_newcomer: bool,
+        is_first: bool,
     ) -> Result<Ticket, Refusal> {
-        let Shared { stats, inbox, .. } = &*self.shared;
+        let EngineShared { stats, inbox, .. } = &*self.shared;
         let tokens = self
-            .admit(&request, is_newcomer)
-            .inspect_err(|refusal| stats.tally.count(refusal.into()))?;
-        let outbox = Arc::new(Outbox::new(notifier, inbox.clone()));
+            .admit(&request, is_first)
+            .inspect_err(|refusal| stats.count_end(refusal.code()))?;
+        let outbox = Arc::new(Outbox::new(notifier, inbox.waker().clone()));
         let flag = CancelFlag::default();
         let ticket = Ticket::new(
             outbox.clone(),
-            Canceller::new(flag.clone(), inbox.clone()),
+            Canceller::new(flag.clone(), inbox.waker().clone()),
             stats.clone(),
             received,
         );
@@ -103,108 +96,101 @@ impl EngineHandle {
         Ok(ticket)
     }
 
-    /// Distributions and counts since the start.
-    pub fn report(&self) -> Report {
-        self.shared.stats.tally.report()
+    /// Refuses new and waiting requests from now on. Running requests may finish; then the engine
+    /// thread ends.
+    pub fn drain(&self) {
+        self.shared.draining.store(true, Ordering::Release);
+        self.shared.inbox.waker().wake();
     }
 
-    /// What the loaded model takes; empty before, and where nobody knows.
-    pub fn memory(&self) -> &[MemoryPart] {
-        self.shared.memory.get().map_or(&[], Vec::as_slice)
+    /// Ends all requests, each with an outcome, and then the engine thread.
+    pub fn stop(&self) {
+        self.shared.draining.store(true, Ordering::Release);
+        self.shared.stopping.set();
+        self.shared.inbox.waker().wake();
     }
 
-    /// Layers of the loaded model that lie on cards, the output matrix counted as one; `None`
-    /// before, and where nobody knows.
-    pub fn offloaded(&self) -> Option<u32> {
-        self.shared.offloaded.get().copied()
-    }
-
-    /// What the engine is doing now.
+    /// The current state of the engine.
     pub fn snapshot(&self) -> Snapshot {
         self.shared.stats.snapshot(Instant::now())
     }
 
-    /// Tokens a request may use, prompt and answer together.
+    /// Distributions and counts since the start.
+    pub fn report(&self) -> Report {
+        self.shared.stats.report()
+    }
+
+    /// The memory that the model takes; empty until it is loaded, or if the backend does not
+    /// report it.
+    pub fn memory(&self) -> &[MemoryPart] {
+        self.shared.memory.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Number of layers on GPUs, the output matrix counted as one layer; `None` until the model is
+    /// loaded, or if the backend does not report it.
+    pub fn offloaded(&self) -> Option<u32> {
+        self.shared.offloaded.get().copied()
+    }
+
+    /// [`Options::ctx_size`](super::Options::ctx_size) of this engine.
     pub fn ctx_size(&self) -> usize {
         self.shared.options.ctx_size
     }
 
-    /// Requests that may wait for a slot.
+    /// [`Options::max_queue`](super::Options::max_queue) of this engine.
     pub fn max_queue(&self) -> usize {
         self.shared.options.max_queue
     }
 
-    /// Bytes of ordinary memory for finished sequences that are kept beside the KV cache.
+    /// [`Options::cache_ram_bytes`](super::Options::cache_ram_bytes) of this engine.
     pub fn cache_ram_bytes(&self) -> usize {
         self.shared.options.cache_ram_bytes
     }
 
-    /// Refuses everything new and everything that waits; what runs may finish.
-    pub fn drain(&self) {
-        self.shared.draining.store(true, Ordering::Release);
-        self.shared.inbox.ring();
-    }
-
-    /// Ends what runs, each request with an outcome, and then the thread.
-    pub fn stop(&self) {
-        self.shared.draining.store(true, Ordering::Release);
-        self.shared.stopping.set();
-        self.shared.inbox.ring();
-    }
-
-    /// The tokens of a request that has a place in the queue now.
-    fn admit(&self, request: &Request, is_newcomer: bool) -> Result<Vec<Token>, Refusal> {
-        let tokens = self.tokens(self.vocabulary()?, request)?;
+    /// Tokenizes a request and takes a queue position for it.
+    fn admit(&self, request: &Request, is_first: bool) -> Result<Vec<Token>, Refusal> {
+        let vocabulary = self.vocabulary()?;
+        check_logit_bias(&request.params, vocabulary)?;
+        let tokens = self.tokenize(&request.prompt, vocabulary)?;
+        // Tokenizing may have taken long enough for the engine to begin draining.
         self.vocabulary()?;
-        self.take_place(is_newcomer)?;
+        self.take_queue_position(is_first)?;
         Ok(tokens)
     }
 
+    /// The vocabulary, if the engine accepts requests.
     fn vocabulary(&self) -> Result<&dyn Vocabulary, Refusal> {
-        let Shared { draining, stats, vocabulary, .. } = &*self.shared;
+        let EngineShared { draining, stats, vocabulary, .. } = &*self.shared;
         if draining.load(Ordering::Acquire) {
             return Err(Refusal::ShuttingDown);
         }
-        if stats.state() == State::Ended {
+        if stats.state() == EngineState::Stopped {
             return Err(Refusal::EngineFailed);
         }
         vocabulary.get().map(AsRef::as_ref).ok_or(Refusal::Loading)
     }
 
-    /// Tokenises the prompt, and refuses what cannot run.
-    fn tokens(
+    /// The tokens of `prompt`, if they leave space for an answer.
+    fn tokenize(
         &self,
+        prompt: &Prompt,
         vocabulary: &dyn Vocabulary,
-        request: &Request,
     ) -> Result<Vec<Token>, Refusal> {
-        let invalid = |field: &str, reason: String| Refusal::InvalidParams {
-            field: field.to_owned(),
-            reason,
-        };
-        for &(token, _) in &request.params.logit_bias {
-            if !usize::try_from(token).is_ok_and(|id| id < vocabulary.n_tokens()) {
-                let n = vocabulary.n_tokens();
-                return Err(invalid(
-                    "logit_bias",
-                    format!("there is no token {token}, the model has 0 to {}", n - 1),
-                ));
-            }
-        }
         let ctx_size = self.ctx_size();
         let overflow = |prompt_tokens, at_least| Refusal::ContextOverflow {
             prompt_tokens,
             ctx_size,
             at_least,
         };
-        let bytes = match &request.prompt {
+        let bytes = match prompt {
             Prompt::Text(text) => text.len(),
             Prompt::Messages(messages) => messages.iter().map(|m| m.content.len()).sum(),
         };
-        let fewest = bytes / vocabulary.longest_piece().max(1);
-        if bytes > EXACT_COUNT_BYTES && fewest >= ctx_size {
-            return Err(overflow(fewest, true));
+        let min_tokens = bytes / vocabulary.longest_piece().max(1);
+        if bytes > EXACT_COUNT_BYTES && min_tokens >= ctx_size {
+            return Err(overflow(min_tokens, true));
         }
-        let tokens = match &request.prompt {
+        let tokens = match prompt {
             Prompt::Text(text) => vocabulary.tokenize(text),
             Prompt::Messages(messages) => vocabulary.tokenize_chat(messages)?,
         };
@@ -219,24 +205,48 @@ impl EngineHandle {
         Ok(tokens)
     }
 
-    /// Counts a request that was refused before it came here.
-    pub fn count_refused(&self, ending: Ending) {
-        self.shared.stats.tally.count(ending);
-    }
-
-    /// Takes a place in the bounded queue; the scheduler gives it back.
-    fn take_place(&self, is_newcomer: bool) -> Result<(), Refusal> {
-        let Shared { stats, options, .. } = &*self.shared;
+    /// Counts one more waiting request, if the queue has space. Free slots add to that space,
+    /// because a request waits for a moment even if it can have a slot. The scheduler counts the
+    /// request down when it gets a slot or ends.
+    fn take_queue_position(&self, is_first: bool) -> Result<(), Refusal> {
+        let EngineShared { stats, options, .. } = &*self.shared;
         let free_slots = stats
+            .numbers
             .slots
             .load(Ordering::Relaxed)
-            .saturating_sub(stats.active.load(Ordering::Relaxed));
-        let reserve = if is_newcomer { options.max_queue.div_ceil(NEWCOMERS_PART) } else { 0 };
-        let limit = options.max_queue + reserve + free_slots;
+            .saturating_sub(stats.numbers.active.load(Ordering::Relaxed));
+        let reserved = if is_first { options.max_queue.div_ceil(RESERVED_DIVISOR) } else { 0 };
+        let limit = options.max_queue + reserved + free_slots;
         stats
+            .numbers
             .queued
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < limit).then_some(n + 1))
             .map(|_| ())
             .map_err(|queued| Refusal::Busy { queued })
     }
 }
+
+/// Checks that every token in `logit_bias` exists.
+fn check_logit_bias(params: &Params, vocabulary: &dyn Vocabulary) -> Result<(), Refusal> {
+    let n = vocabulary.n_tokens();
+    let is_unknown = |token| !usize::try_from(token).is_ok_and(|id| id < n);
+    match params.logit_bias.iter().find(|&&(token, _)| is_unknown(token)) {
+        None => Ok(()),
+        Some(&(token, _)) => {
+            let reason = format!("there is no token {token}, the model has 0 to {}", n - 1);
+            Err(invalid("logit_bias", reason))
+        }
+    }
+}
+
+fn invalid(field: &str, reason: String) -> Refusal {
+    Refusal::InvalidParams { field: field.to_owned(), reason }
+}
+
+/// Longest prompt in bytes that is always tokenized, so that its refusal can name the exact number
+/// of tokens. A longer prompt that cannot fit is refused by its length (ADR-0019).
+const EXACT_COUNT_BYTES: usize = 256 * 1024;
+
+/// Divides `max_queue` to give the number of extra queue positions for the first requests of
+/// connections. Connections that fill the queue thus cannot lock out others (ADR-0012).
+const RESERVED_DIVISOR: usize = 4;

@@ -1,35 +1,81 @@
-//! The compute core: who is served next, what goes into a step, what comes out of it.
+//! The engine: queues requests, batches them into steps, and streams the results.
 //!
-//! One named thread owns the model and runs one loop: take new jobs, plan a step, decode it,
-//! commit the result. Everything else reaches it through [`EngineHandle`], and gets its text
-//! through a [`Ticket`]. The room promises that every accepted request ends with exactly one
-//! outcome, that no client can block the thread, and that nothing it holds is unbounded. It knows
-//! no socket, no wire format and no llama.cpp: the model is anything that is a [`Model`].
+//! One thread owns the model and computes. Everything else reaches it through [`EngineHandle`].
+//! The engine promises that
+//!
+//! - every accepted request ends with exactly one [`Outcome`](crate::domain::Outcome),
+//! - no client can block the thread, however slowly it reads,
+//! - everything it stores is bounded.
+//!
+//! It knows no sockets, no wire format and no llama.cpp: the model is anything that implements
+//! [`Model`] and [`Vocabulary`].
+//!
+//! # Life of a request
+//!
+//! 1. [`EngineHandle::submit`] tokenizes the prompt on the thread of the caller and counts the
+//!    request as waiting, or refuses it. The caller gets a [`Ticket`].
+//! 2. A job with the tokens goes through the inbox to the engine thread and into the wait queue,
+//!    which orders the jobs of all connections fairly.
+//! 3. Once a slot is free and the KV cache has space for the prompt and the longest possible
+//!    answer, the job gets the slot and these tokens of the KV cache are reserved for it. The
+//!    longest matching prefix of a cached sequence or of another slot is reused.
+//! 4. Prefill: each step computes a chunk of the prompt. While another slot is prefilling a
+//!    prefix that both prompts share, the slot waits for that prefix.
+//! 5. Decode: each step computes the last token and possibly some draft tokens after it. The
+//!    sampled tokens become text, which goes into the outbox of the request.
+//! 6. The client's task is notified through its [`Notifier`] and takes a [`Delivery`]. If it does
+//!    not, and the outbox is full, the slot is paused; after a grace period the request fails.
+//! 7. When the request ends, the outcome goes into the outbox, and the sequence goes into the
+//!    prefix cache unless the request asked not to be cached.
+//!
+//! Dropping the ticket cancels the request in any of these states.
+//!
+//! # An iteration of the engine loop
+//!
+//! 1. Take the new jobs from the inbox, after waiting to be woken if no slot can run.
+//! 2. Sweep: end requests that were cancelled and slots whose client was too slow.
+//! 3. Admit: give free slots to waiting jobs, swapping out or evicting cached sequences to make
+//!    space, and report queue positions. While nothing runs, cached sequences are mirrored.
+//! 4. Plan: choose the tokens of the next step, those of decoding slots first, and ask for
+//!    drafts. Planning advances no slot, so a step that fails leaves none half advanced.
+//! 5. Decode: the model computes the step. This takes nearly all of the time.
+//! 6. Commit: sample, append text, end finished requests, notify clients.
 
-mod budget;
-mod handle;
-mod inbox;
+// The interface to a backend, and what the owner can choose.
 mod model;
-mod outbox;
-mod prefix;
+mod options;
+
+// The interface to other threads, and the engine loop.
+mod handle;
+mod load;
+mod shared;
+mod thread;
+
+// One request between its client and the scheduler.
+mod request;
+
+// What an iteration consists of. The scheduler uses all others.
+mod prefill;
+mod prefix_cache;
 mod queue;
 mod scheduler;
-mod slot;
 mod speculation;
-mod stats;
-mod tally;
 mod text;
-mod thread;
-mod ticket;
 
-pub use handle::{EngineHandle, Options};
+// Counters and histograms, which any thread may read.
+mod stats;
+
+pub use handle::EngineHandle;
+pub use load::{LoadProgress, Loaded};
 pub use model::{
     Batch, BatchToken, CancelFlag, DRAFT_PREFILL_TOKENS, DecodeOutcome, DraftRequest, Interrupt,
     Limits, Model, Sampled, SeqId, Vocabulary,
 };
-pub use outbox::Notifier;
+pub use options::Options;
+pub use request::{Canceller, Delivery, Notifier, Ticket};
 pub use speculation::max_draft_tokens;
-pub use stats::{Phase, Snapshot, State};
-pub use tally::{Distribution, Ending, Report};
-pub use thread::{Engine, LoadProgress, Loaded};
-pub use ticket::{Canceller, Delivery, Ticket};
+pub use stats::{
+    Distribution, EngineState, Histograms, Metric, MetricKind, MetricUnit, Numbers, Phase, Report,
+    Snapshot,
+};
+pub use thread::{ENGINE_THREAD_NAME, Engine};

@@ -1,171 +1,176 @@
-//! Who waits, and who is next.
+//! The queue of jobs that wait for a slot, fair between connections.
 //!
-//! Self-clocked fair queueing (S. J. Golestani, "A self-clocked fair queueing scheme for
-//! broadband applications", INFOCOM 1994), with a connection as the flow and tokens as the cost.
-//! Each job gets a finish tag: the connection's last tag, or the queue's clock if that is later,
-//! plus the job's cost. The smallest tag is served next and becomes the clock. From this one rule
-//! follow all three things we want: a short job goes before a long one, a long one is not
-//! starved since the clock overtakes it, and a connection with ten jobs gets no more than its
-//! share.
+//! Self-clocked fair queueing (S. J. Golestani, "A self-clocked fair queueing scheme for broadband
+//! applications", INFOCOM 1994): a connection is a flow, and tokens are the cost. A job gets a
+//! finish tag: the last tag of its connection, or the virtual time if that is later, plus the cost
+//! of the job. The job with the smallest tag is served next, and its tag becomes the virtual time.
+//!
+//! So short jobs go before long ones, a long job is not starved because the virtual time catches
+//! up with its tag, and a connection with ten jobs gets no more than its share (ADR-0012).
 
 use std::collections::HashMap;
 
 use crate::domain::ConnectionId;
 
-use super::slot::Job;
-
-/// Output tokens a job is charged for at first; a client that leaves `max_tokens` open does not
-/// say how many there will be. The account is settled when it ends.
-pub(super) const EXPECTED_OUTPUT: u64 = 128;
-
-/// Tags of more connections than this are swept for those that no longer matter.
-const SWEEP_ABOVE: usize = 256;
+use super::request::Job;
 
 /// The jobs that wait for a slot.
 #[derive(Debug, Default)]
 pub(super) struct WaitQueue {
     waiting: Vec<Waiting>,
-    clock: u64,
+    virtual_time: u64,
+    /// The latest finish tag of each connection. A tag up to the virtual time has no effect.
     last_tags: HashMap<ConnectionId, u64>,
-    barred: Vec<ConnectionId>,
+    excluded: Vec<ConnectionId>,
 }
 
 #[derive(Debug)]
 struct Waiting {
     tag: u64,
     job: Job,
-    /// The place last told to the client.
-    told: Option<usize>,
+    /// The queue position that was last reported to the client.
+    reported: Option<usize>,
 }
 
 impl WaitQueue {
     /// Adds a job.
     pub(super) fn push(&mut self, job: Job) {
-        if self.last_tags.len() > SWEEP_ABOVE {
-            let clock = self.clock;
-            self.last_tags.retain(|_, tag| *tag > clock);
+        if self.last_tags.len() > MAX_TAGS_UNSWEPT {
+            let virtual_time = self.virtual_time;
+            self.last_tags.retain(|_, tag| *tag > virtual_time);
         }
         let cost = expected_cost(&job);
         let last = self.last_tags.entry(job.connection).or_default();
-        *last = (*last).max(self.clock) + cost;
-        self.waiting.push(Waiting { tag: *last, job, told: None });
+        *last = (*last).max(self.virtual_time) + cost;
+        self.waiting.push(Waiting { tag: *last, job, reported: None });
     }
 
-    /// Passes over the jobs of these connections, and of no others, from now on.
-    pub(super) fn bar(&mut self, connections: Vec<ConnectionId>) {
-        self.barred = connections;
+    /// Excludes the jobs of these connections, and of no others, from [`Self::peek`] and
+    /// [`Self::pop`] from now on.
+    pub(super) fn exclude(&mut self, connections: Vec<ConnectionId>) {
+        self.excluded = connections;
     }
 
-    /// Whether nobody waits.
+    /// Whether no job waits.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// The job that is next, if any may be. Ties go to the one that came first.
+    /// The next job. Of jobs with equal tags, the first to arrive.
     pub(super) fn peek(&self) -> Option<&Job> {
         self.next().map(|i| &self.waiting[i].job)
     }
 
-    /// Takes the job that is next.
+    /// Removes the next job.
     pub(super) fn pop(&mut self) -> Option<Job> {
         let waiting = self.waiting.remove(self.next()?);
-        self.clock = self.clock.max(waiting.tag);
+        self.virtual_time = self.virtual_time.max(waiting.tag);
         Some(waiting.job)
     }
 
-    /// Settles the account of a job that has run with a prompt of `n_prompt` tokens: its connection
-    /// is charged for the `computed` tokens it really took, and given back what it was charged too
-    /// much.
+    /// Corrects the charge for a job that ran, with a prompt of `n_prompt` tokens, to the
+    /// `computed` tokens that it really took: its connection pays the excess with its next jobs,
+    /// or gets the difference back.
     pub(super) fn settle(&mut self, job: &Job, n_prompt: usize, computed: usize) {
         let (charged, computed) = (cost(n_prompt, job), computed as u64);
         if computed < charged {
-            self.give_back(job.connection, self.clock, charged - computed);
+            self.refund(job.connection, self.virtual_time, charged - computed);
         } else {
-            // From the clock on: a tag behind it, or one that is forgotten since many others have
-            // come, would be moved up to it with the next request, and the excess be lost.
+            // The excess counts from the virtual time. On an earlier tag, or on one that was swept,
+            // it would be lost: the next push raises such a tag to the virtual time.
             let last = self.last_tags.entry(job.connection).or_default();
-            *last = (*last).max(self.clock) + computed - charged;
+            *last = (*last).max(self.virtual_time) + computed - charged;
         }
     }
 
-    /// Takes out the jobs that nobody waits for any more, and gives back what they were charged.
+    /// Removes the cancelled jobs and refunds their charges.
     pub(super) fn take_cancelled(&mut self) -> Vec<Job> {
         self.take(|job| job.cancel.is_set())
     }
 
-    /// Takes out the jobs of a connection, and gives back what they were charged.
-    pub(super) fn take_of(&mut self, connection: ConnectionId) -> Vec<Job> {
+    /// Removes the jobs of a connection and refunds their charges.
+    pub(super) fn take_by_connection(&mut self, connection: ConnectionId) -> Vec<Job> {
         self.take(|job| job.connection == connection)
     }
 
-    fn take(&mut self, is_meant: impl Fn(&Job) -> bool) -> Vec<Job> {
-        let taken: Vec<Waiting> =
-            self.waiting.extract_if(.., |waiting| is_meant(&waiting.job)).collect();
-        // The latest first: a tag is compared with those of jobs that came before it.
-        for waiting in taken.iter().rev() {
-            self.give_back(waiting.job.connection, waiting.tag, expected_cost(&waiting.job));
-        }
-        taken.into_iter().map(|waiting| waiting.job).collect()
-    }
-
-    /// Moves what `connection` asked for after `tag` up by `cost`, never before the clock.
-    fn give_back(&mut self, connection: ConnectionId, tag: u64, cost: u64) {
-        let clock = self.clock;
-        let moved = |tag: u64| tag.saturating_sub(cost).max(clock);
-        for waiting in &mut self.waiting {
-            if waiting.job.connection == connection && waiting.tag > tag {
-                waiting.tag = moved(waiting.tag);
-            }
-        }
-        if let Some(last) = self.last_tags.get_mut(&connection) {
-            *last = moved(*last);
-        }
-    }
-
-    /// Takes out everything.
+    /// Removes all jobs.
     pub(super) fn take_all(&mut self) -> Vec<Job> {
         self.waiting.drain(..).map(|waiting| waiting.job).collect()
     }
 
-    /// Tells each waiting client its place, where that has changed.
-    pub(super) fn tell_places(&mut self) {
+    /// Reports to each client the queue position of its job, if it has changed.
+    pub(super) fn report_positions(&mut self) {
         self.waiting.sort_by_key(|waiting| waiting.tag);
         for (i, waiting) in self.waiting.iter_mut().enumerate() {
-            let place = i + 1;
-            if waiting.told != Some(place) {
-                waiting.told = Some(place);
-                waiting.job.outbox.queued(place);
+            let position = i + 1;
+            if waiting.reported != Some(position) {
+                waiting.reported = Some(position);
+                waiting.job.outbox.queued(position);
             }
         }
     }
 
     fn next(&self) -> Option<usize> {
-        let may_be = |&i: &usize| !self.barred.contains(&self.waiting[i].job.connection);
-        (0..self.waiting.len()).filter(may_be).min_by_key(|&i| self.waiting[i].tag)
+        let may_be_next = |&i: &usize| !self.excluded.contains(&self.waiting[i].job.connection);
+        (0..self.waiting.len()).filter(may_be_next).min_by_key(|&i| self.waiting[i].tag)
+    }
+
+    fn take(&mut self, is_taken: impl Fn(&Job) -> bool) -> Vec<Job> {
+        let taken: Vec<Waiting> =
+            self.waiting.extract_if(.., |waiting| is_taken(&waiting.job)).collect();
+        // The latest first: the refund for an earlier job would lower the tags of later jobs, some
+        // below the tag of a taken job, and the refund for that job would then miss them.
+        for waiting in taken.iter().rev() {
+            self.refund(waiting.job.connection, waiting.tag, expected_cost(&waiting.job));
+        }
+        taken.into_iter().map(|waiting| waiting.job).collect()
+    }
+
+    /// Lowers the tags of `connection` that are later than `tag` by `cost`, but not below the
+    /// virtual time.
+    fn refund(&mut self, connection: ConnectionId, tag: u64, cost: u64) {
+        let virtual_time = self.virtual_time;
+        let lowered = |tag: u64| tag.saturating_sub(cost).max(virtual_time);
+        for waiting in &mut self.waiting {
+            if waiting.job.connection == connection && waiting.tag > tag {
+                waiting.tag = lowered(waiting.tag);
+            }
+        }
+        if let Some(last) = self.last_tags.get_mut(&connection) {
+            *last = lowered(*last);
+        }
     }
 }
 
-/// What a job that waits is charged.
+/// The tokens that a waiting job is charged.
 fn expected_cost(job: &Job) -> u64 {
     cost(job.tokens.len(), job)
 }
 
 fn cost(n_prompt: usize, job: &Job) -> u64 {
-    let most = job.params.max_tokens.map_or(EXPECTED_OUTPUT, u64::from);
-    n_prompt as u64 + most.min(EXPECTED_OUTPUT)
+    let max_output = job.params.max_tokens.map_or(EXPECTED_OUTPUT, u64::from);
+    n_prompt as u64 + max_output.min(EXPECTED_OUTPUT)
 }
+
+/// Most output tokens that a job is charged in advance. Requests seldom say how long their answers
+/// will be, so the charge is corrected when the job ends (ADR-0012).
+pub(super) const EXPECTED_OUTPUT: u64 = 128;
+
+/// Number of connections with a tag above which tags that no longer matter are removed.
+const MAX_TAGS_UNSWEPT: usize = 256;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::slot::tests::job;
+    use crate::engine::request::job;
 
+    /// Empties the queue. The connection and prompt length of each job, in the order of service.
     fn order(queue: &mut WaitQueue) -> Vec<(u64, usize)> {
         std::iter::from_fn(|| queue.pop()).map(|j| (j.connection.0, j.tokens.len())).collect()
     }
 
     #[test]
-    fn a_short_prompt_goes_before_a_long_one() {
+    fn short_prompt_goes_before_a_long_one() {
         let mut queue = WaitQueue::default();
         queue.push(job(1, 1000));
         queue.push(job(2, 10));
@@ -173,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_with_ten_requests_does_not_push_out_one_with_a_single_request() {
+    fn connection_with_one_request_is_not_held_up_by_one_with_ten() {
         let mut queue = WaitQueue::default();
         for _ in 0..10 {
             queue.push(job(1, 50));
@@ -184,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_of_short_prompts_does_not_starve_a_long_one() {
+    fn long_prompt_is_not_starved_by_a_stream_of_short_ones() {
         let mut queue = WaitQueue::default();
         queue.push(job(0, 2000));
         let mut served_before = 0;
@@ -194,12 +199,12 @@ mod tests {
                 break;
             }
             served_before += 1;
-            assert!(served_before < 100, "the long prompt waits for ever");
+            assert!(served_before < 100, "the long prompt is starved");
         }
     }
 
     #[test]
-    fn output_beyond_the_expected_counts_against_the_next_request() {
+    fn output_beyond_the_expected_delays_the_next_request() {
         let mut queue = WaitQueue::default();
         let greedy = job(1, 10);
         queue.push(job(1, 10));
@@ -213,11 +218,11 @@ mod tests {
     }
 
     #[test]
-    fn output_counts_too_where_many_others_came_meanwhile() {
+    fn excess_output_counts_after_the_tag_of_its_connection_was_swept() {
         let mut queue = WaitQueue::default();
         let greedy = job(1, 10);
         queue.push(job(1, 10));
-        for other in 2..SWEEP_ABOVE as u64 + 4 {
+        for other in 2..MAX_TAGS_UNSWEPT as u64 + 4 {
             queue.push(job(other, 1000));
         }
         while queue.pop().is_some() {}
@@ -230,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn output_counts_too_where_the_others_went_on_meanwhile() {
+    fn excess_output_counts_after_the_virtual_time_passed_the_tag() {
         let mut queue = WaitQueue::default();
         let greedy = job(1, 10);
         queue.push(job(1, 10));
@@ -243,12 +248,12 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_pays_nothing_for_what_it_aborted_while_it_waited() {
+    fn connection_is_not_charged_for_jobs_cancelled_while_waiting() {
         let mut queue = WaitQueue::default();
         for _ in 0..300 {
-            let regretted = job(1, 50);
-            regretted.cancel.set();
-            queue.push(regretted);
+            let cancelled = job(1, 50);
+            cancelled.cancel.set();
+            queue.push(cancelled);
             queue.push(job(2, 50));
             assert_eq!(queue.take_cancelled().len(), 1);
             assert_eq!(queue.pop().unwrap().connection, ConnectionId(2));
@@ -257,15 +262,15 @@ mod tests {
         queue.push(job(2, 50));
         queue.push(job(1, 50));
         let order: Vec<u64> = order(&mut queue).into_iter().map(|(id, _)| id).collect();
-        assert_ne!(order, [2, 2, 1], "it waits behind everybody");
+        assert_ne!(order, [2, 2, 1], "the connection was charged");
     }
 
     #[test]
-    fn what_was_aborted_no_longer_stands_before_what_came_after_it() {
+    fn cancelled_job_does_not_delay_later_jobs_of_its_connection() {
         let mut queue = WaitQueue::default();
-        let regretted = job(1, 1000);
-        regretted.cancel.set();
-        queue.push(regretted);
+        let cancelled = job(1, 1000);
+        cancelled.cancel.set();
+        queue.push(cancelled);
         queue.push(job(1, 10));
         queue.push(job(2, 20));
         queue.take_cancelled();
@@ -273,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_answer_is_charged_as_one() {
+    fn short_answer_is_refunded() {
         let mut queue = WaitQueue::default();
         let brief = job(1, 10);
         queue.push(job(1, 10));
@@ -285,18 +290,18 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_told_its_place_once_until_it_changes() {
+    fn queue_position_is_reported_only_when_it_changes() {
         let mut queue = WaitQueue::default();
         let (first, second) = (job(1, 10), job(2, 10));
         let (one, two) = (first.outbox.clone(), second.outbox.clone());
         queue.push(first);
         queue.push(second);
-        queue.tell_places();
+        queue.report_positions();
         assert_eq!((one.take().queued, two.take().queued), (Some(1), Some(2)));
-        queue.tell_places();
+        queue.report_positions();
         assert_eq!((one.take().queued, two.take().queued), (None, None));
         queue.pop();
-        queue.tell_places();
+        queue.report_positions();
         assert_eq!(two.take().queued, Some(1));
     }
 }

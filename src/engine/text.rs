@@ -1,32 +1,33 @@
-//! Token bytes to text that is safe to send.
+//! Turns the bytes of tokens into text that is safe to send.
 //!
-//! A character split over several tokens is held until it is whole, and text that may be the
-//! start of a stop string until that is decided. What is released, joined, is exactly the lossy
-//! UTF-8 decoding of all bytes up to the first stop string.
+//! A character that is split over several tokens is held back until it is complete. Text that may
+//! be the start of a stop string is held back until it is decided. All released text, joined, is
+//! exactly the lossy UTF-8 decoding of the bytes up to the first stop string.
 
 /// Assembles the text of one answer.
 #[derive(Debug)]
 pub(super) struct TextAssembler {
-    /// The beginning of a character whose end has not come; at most 3 bytes between calls.
-    split: Vec<u8>,
+    /// The bytes of an incomplete character; at most 3 between calls.
+    incomplete: Vec<u8>,
     /// Text that may be the start of a stop string.
     held: String,
     stops: Vec<StopMatcher>,
 }
 
-/// What a push released.
+/// The text that [`TextAssembler::push`] releases.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Released {
-    /// Text to send, possibly none yet.
+    /// Text to send; may be empty.
     Text(String),
     /// The last text to send: a stop string followed it.
     Stopped(String),
 }
 
 impl TextAssembler {
+    /// An assembler for an answer that ends before any of the given stop strings.
     pub(super) fn new(stops: &[String]) -> Self {
         Self {
-            split: Vec::new(),
+            incomplete: Vec::new(),
             held: String::new(),
             stops: stops.iter().map(|stop| StopMatcher::new(stop)).collect(),
         }
@@ -34,58 +35,33 @@ impl TextAssembler {
 
     /// Adds the bytes of one token.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Released {
-        let fresh = self.decode(bytes);
-        self.take(fresh)
+        let text = self.decode(bytes);
+        self.match_stops(text)
     }
 
-    /// Looks for stop strings in new text.
-    fn take(&mut self, fresh: String) -> Released {
-        if self.stops.is_empty() {
-            return Released::Text(fresh);
-        }
-        for (i, &byte) in fresh.as_bytes().iter().enumerate() {
-            let mut longest = 0;
-            for stop in &mut self.stops {
-                if stop.advance(byte) {
-                    longest = longest.max(stop.pattern.len());
-                }
-            }
-            if longest > 0 {
-                self.held.push_str(&fresh[..=i]);
-                self.held.truncate(self.held.len() - longest);
-                self.split.clear();
-                return Released::Stopped(std::mem::take(&mut self.held));
-            }
-        }
-        self.held.push_str(&fresh);
-        let undecided = self.stops.iter().map(|stop| stop.matched).max().unwrap_or(0);
-        let kept = self.held.split_off(self.held.len() - undecided);
-        Released::Text(std::mem::replace(&mut self.held, kept))
-    }
-
-    /// Releases what is still held. No character will be completed; a stop string may be, by the
-    /// U+FFFD that stands for an unfinished one.
+    /// Releases all text that is held back, with an incomplete character as U+FFFD. That
+    /// character can complete a stop string, which is then cut off.
     pub(super) fn finish(&mut self) -> String {
-        if self.split.is_empty() {
+        if self.incomplete.is_empty() {
             return std::mem::take(&mut self.held);
         }
-        self.split.clear();
-        match self.take(char::REPLACEMENT_CHARACTER.to_string()) {
+        self.incomplete.clear();
+        match self.match_stops(char::REPLACEMENT_CHARACTER.to_string()) {
             Released::Text(text) => text + &std::mem::take(&mut self.held),
             Released::Stopped(text) => text,
         }
     }
 
-    /// Decodes `split` and `bytes`, keeping an unfinished character back.
+    /// Decodes `bytes` after those of an incomplete character, and holds back another one.
     fn decode(&mut self, bytes: &[u8]) -> String {
-        if self.split.is_empty()
-            && let Ok(whole) = std::str::from_utf8(bytes)
+        if self.incomplete.is_empty()
+            && let Ok(complete) = std::str::from_utf8(bytes)
         {
-            return whole.to_owned();
+            return complete.to_owned();
         }
-        self.split.extend_from_slice(bytes);
+        self.incomplete.extend_from_slice(bytes);
         let mut text = String::new();
-        let mut rest = self.split.as_slice();
+        let mut rest = self.incomplete.as_slice();
         loop {
             match std::str::from_utf8(rest) {
                 Ok(valid) => {
@@ -94,28 +70,54 @@ impl TextAssembler {
                     break;
                 }
                 Err(error) => {
-                    let (valid, broken) = rest.split_at(error.valid_up_to());
+                    let (valid, invalid) = rest.split_at(error.valid_up_to());
                     text.push_str(&String::from_utf8_lossy(valid));
-                    rest = broken;
+                    rest = invalid;
                     let Some(n) = error.error_len() else { break };
                     text.push(char::REPLACEMENT_CHARACTER);
-                    rest = &broken[n..];
+                    rest = &invalid[n..];
                 }
             }
         }
-        self.split = rest.to_vec();
+        self.incomplete = rest.to_vec();
         text
+    }
+
+    /// Adds decoded text and looks for stop strings in it.
+    fn match_stops(&mut self, text: String) -> Released {
+        if self.stops.is_empty() {
+            return Released::Text(text);
+        }
+        for (i, &byte) in text.as_bytes().iter().enumerate() {
+            // Of stop strings that end at the same byte the longest starts first.
+            let mut longest = 0;
+            for stop in &mut self.stops {
+                if stop.advance(byte) {
+                    longest = longest.max(stop.pattern.len());
+                }
+            }
+            if longest > 0 {
+                self.held.push_str(&text[..=i]);
+                self.held.truncate(self.held.len() - longest);
+                self.incomplete.clear();
+                return Released::Stopped(std::mem::take(&mut self.held));
+            }
+        }
+        self.held.push_str(&text);
+        let undecided = self.stops.iter().map(|stop| stop.matched).max().unwrap_or(0);
+        let held = self.held.split_off(self.held.len() - undecided);
+        Released::Text(std::mem::replace(&mut self.held, held))
     }
 }
 
-/// Looks for one stop string in a stream of bytes, without ever looking back: the
-/// Knuth-Morris-Pratt automaton.
+/// Finds one stop string in a stream of bytes without backtracking: the Knuth-Morris-Pratt
+/// automaton.
 #[derive(Debug)]
 struct StopMatcher {
     pattern: Vec<u8>,
     /// For each length of a partial match, the length of the next shorter one.
     shorter: Vec<usize>,
-    /// How much of the pattern the text ends with now.
+    /// Length of the longest start of the pattern that the stream ends with.
     matched: usize,
 }
 
@@ -136,7 +138,7 @@ impl StopMatcher {
         Self { pattern, shorter, matched: 0 }
     }
 
-    /// Takes one byte; true when the pattern is complete.
+    /// Adds one byte; true if the stream now ends with the pattern. Not to be called after that.
     fn advance(&mut self, byte: u8) -> bool {
         while self.matched > 0 && self.pattern[self.matched] != byte {
             self.matched = self.shorter[self.matched];

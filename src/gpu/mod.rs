@@ -1,16 +1,22 @@
-//! Reads NVIDIA's cards through NVML, once an interval.
+//! Monitors NVIDIA GPUs through NVML.
 //!
-//! Each card has a thread that asks the driver, which may take its time or hang. What they learn is
-//! published as a state: readers never wait and always find the latest reading, with the moment it
-//! was taken. A machine without NVML is no error: the room is quiet then, the reading empty, and a
-//! driver that comes later is found. It promises that a value it gives was measured, that a card
-//! which hangs takes no other with it, and that one which falls off the bus is said to be gone and
-//! comes back when it does. For that NVML is started anew, during which no card is read: a driver
-//! that hangs in just that is the exception. What the values mean to anybody is left to others.
+//! [`Monitor`] publishes the latest reading of every GPU once per interval. Consumers never wait:
+//! they always get the latest [`GpuReading`](crate::domain::GpuReading) and the time it was taken.
+//! Every value in a reading was measured; a value that the driver does not report is absent.
+//!
+//! - Without NVML or a GPU the reading stays empty. A driver that is installed later is found.
+//! - Each GPU has its own thread, so a driver call that hangs delays no other GPU.
+//! - A GPU that falls off the bus is *lost*. It is read again when it returns, for which NVML must
+//!   be restarted. No GPU is read during a restart, so a driver that hangs in it stops all of them.
+//! - A GPU whose last reading is too old is *stale*: it is reported without values.
+//!
+//! See ADR-0021.
 
+mod monitor;
 mod nvml;
+mod options;
 mod selection;
 mod table;
-mod thread;
 
-pub use thread::{Monitor, Options};
+pub use monitor::Monitor;
+pub use options::Options;

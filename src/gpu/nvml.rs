@@ -1,4 +1,4 @@
-//! A session with NVML, and what its cards say.
+//! Discovers the machine's GPUs through NVML and reads them.
 
 use std::ffi::OsStr;
 use std::process;
@@ -14,160 +14,166 @@ use nvml_wrapper::{Device, Nvml};
 
 use crate::domain::{Gpu, Throttle};
 
-use super::Options;
-use super::selection::{Identity, select};
+use super::options::Options;
+use super::selection::{GpuIdentity, select};
 
-/// Names of the library: the driver brings the first, development packages the second.
-const LIBRARIES: [&str; 2] = ["libnvidia-ml.so.1", "libnvidia-ml.so"];
-
-/// Intervals between two attempts to find a lost card again. NVML does not see a card that has
-/// come back before it is started anew, which is too much work for every reading.
-const RESTART_EVERY: u32 = 5;
-
-/// What a look for cards has found.
-pub(super) enum Found {
-    /// Cards to watch.
-    Cards(Vec<Card>),
-    /// Cards, of which none is to be watched.
-    Unwanted,
-    /// No driver, or no card.
-    Nothing,
+/// The result of a discovery.
+pub(super) enum Discovery {
+    /// The GPUs to monitor.
+    Selected(Vec<MonitoredGpu>),
+    /// The machine has GPUs, but the options select none of them.
+    NoneSelected,
+    /// The machine has no NVIDIA driver or no GPU.
+    NoGpu,
 }
 
-/// Looks for the cards to watch.
-pub(super) fn find(options: &Options) -> Found {
-    let Some(nvml) = start() else { return Found::Nothing };
-    let seen = identities(&nvml);
-    if seen.is_empty() {
-        return Found::Nothing;
+/// Starts NVML and discovers the GPUs that `options` select.
+pub(super) fn discover(options: &Options) -> Discovery {
+    let Some(nvml) = start_nvml() else { return Discovery::NoGpu };
+    let present = identities(&nvml);
+    if present.is_empty() {
+        return Discovery::NoGpu;
     }
-    let selected = select(seen, &options.computing, options.visible.as_deref());
+    let selected = select(present, &options.computing, options.visible.as_deref());
     if selected.is_empty() {
-        return Found::Unwanted;
+        return Discovery::NoneSelected;
     }
-    let driver = Arc::new(Driver {
-        session: RwLock::new(Session { nvml: Some(nvml), started: Instant::now() }),
-        restart_after: options.interval.saturating_mul(RESTART_EVERY),
+    let nvml = Arc::new(SharedNvml {
+        instance: RwLock::new(NvmlInstance { nvml: Some(nvml), started: Instant::now() }),
+        min_restart_interval: options.interval.saturating_mul(RESTART_INTERVALS),
     });
-    let card = |identity: &Identity| {
-        let Identity { index, name, bus_id, .. } = identity;
-        tracing::info!(index, name, bus_id, "watching a graphics card");
-        let is_place_shared = selected.iter().filter(|other| other.bus_id == *bus_id).count() > 1;
-        let driver = driver.clone();
-        Card { driver, identity: identity.clone(), is_place_shared, is_present: true }
+    let monitored = |identity: &GpuIdentity| {
+        let GpuIdentity { index, name, bus_id, .. } = identity;
+        tracing::info!(index, name, bus_id, "monitoring GPU");
+        let shares_bus_id = selected.iter().filter(|other| other.bus_id == *bus_id).count() > 1;
+        let nvml = nvml.clone();
+        MonitoredGpu { nvml, identity: identity.clone(), shares_bus_id, is_present: true }
     };
-    Found::Cards(selected.iter().map(card).collect())
+    Discovery::Selected(selected.iter().map(monitored).collect())
 }
 
-/// The one session with NVML that all cards share. NVML counts sessions and is only started anew
-/// where none is left, so it takes nobody inside the driver to do that.
-struct Driver {
-    /// Read by whoever is inside the driver, which may be for ever; written only by
-    /// [`Self::restart`], which does not wait for the others.
-    session: RwLock<Session>,
-    restart_after: Duration,
-}
-
-struct Session {
-    /// `None` where NVML would not start again.
-    nvml: Option<Nvml>,
-    started: Instant,
-}
-
-impl Driver {
-    /// Starts NVML anew, unless it is young or another card is inside it.
-    fn restart(&self) {
-        let mut session = match self.session.try_write() {
-            Ok(session) => session,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return,
-        };
-        if session.started.elapsed() >= self.restart_after {
-            session.nvml = None;
-            session.nvml = start();
-            session.started = Instant::now();
-        }
-    }
-}
-
-/// A card to watch.
-pub(super) struct Card {
-    driver: Arc<Driver>,
-    identity: Identity,
-    /// Whether another card has the same bus id, which then says nothing.
-    is_place_shared: bool,
+/// A GPU to monitor.
+pub(super) struct MonitoredGpu {
+    nvml: Arc<SharedNvml>,
+    identity: GpuIdentity,
+    /// Whether another monitored GPU has the same bus id, which then does not identify this one.
+    shares_bus_id: bool,
+    /// Whether the GPU answered the last reading.
     is_present: bool,
 }
 
-impl Card {
-    /// What is known of it without asking.
-    pub(super) fn known(&self) -> Gpu {
-        let Identity { index, name, uuid, .. } = self.identity.clone();
+impl MonitoredGpu {
+    /// The GPU's identity without any value, which needs no call to the driver.
+    pub(super) fn without_values(&self) -> Gpu {
+        let GpuIdentity { index, name, uuid, .. } = self.identity.clone();
         Gpu { index, name, uuid, ..Gpu::default() }
     }
 
-    /// What the card says now. Waits for the driver, however long that takes.
+    /// Reads the GPU; without values if it is lost. Blocks until the driver answers, which may
+    /// take any time.
     pub(super) fn read(&mut self) -> Gpu {
         if !self.is_present {
-            self.driver.restart();
+            self.nvml.restart();
         }
-        let driver = self.driver.clone();
-        let session = driver.session.read().unwrap_or_else(PoisonError::into_inner);
-        let gpu = session.nvml.as_ref().and_then(|nvml| self.ask(nvml));
-        drop(session);
-        let Identity { index, name, .. } = &self.identity;
+        let shared = self.nvml.clone();
+        let instance = shared.instance.read().unwrap_or_else(PoisonError::into_inner);
+        let gpu = instance.nvml.as_ref().and_then(|nvml| self.query(nvml));
+        drop(instance);
+        let GpuIdentity { index, name, .. } = &self.identity;
         match (self.is_present, gpu.is_some()) {
-            (true, false) => tracing::warn!(index, name, "a graphics card does not answer"),
-            (false, true) => tracing::warn!(index, name, "a graphics card is back"),
+            (true, false) => tracing::warn!(index, name, "GPU lost: it does not answer"),
+            (false, true) => tracing::warn!(index, name, "GPU is back"),
             _ => {}
         }
         self.is_present = gpu.is_some();
-        gpu.unwrap_or_else(|| self.known())
+        gpu.unwrap_or_else(|| self.without_values())
     }
 
-    /// The values of the card at our place; `None` where there is none.
-    fn ask(&mut self, nvml: &Nvml) -> Option<Gpu> {
-        let device = if self.is_place_shared {
+    /// Queries the GPU with this bus id, or with this index if the bus id is shared; `None` if
+    /// there is none or it is lost. Adopts the identity of a different GPU in the same PCI slot.
+    fn query(&mut self, nvml: &Nvml) -> Option<Gpu> {
+        let device = if self.shares_bus_id {
             nvml.device_by_index(self.identity.index)
         } else {
             nvml.device_by_pci_bus_id(self.identity.bus_id.as_str())
         }
         .ok()?;
-        if let Some(uuid) = told(device.uuid())?.filter(|uuid| *uuid != self.identity.uuid) {
-            // Places in the order may have moved; a place on the bus holds what was put there.
-            if self.is_place_shared {
+        if let Some(uuid) = unless_lost(device.uuid())?.filter(|uuid| *uuid != self.identity.uuid) {
+            // Indices may have shifted, so a different GPU at this index is not a replacement.
+            if self.shares_bus_id {
                 return None;
             }
             let index = self.identity.index;
-            // One that could not be read before is no other card.
+            // An empty UUID could not be read earlier, so it does not indicate a different GPU.
             if !self.identity.uuid.is_empty() {
-                tracing::warn!(index, uuid, "another graphics card is where one was watched");
+                tracing::warn!(index, uuid, "a different GPU is in the slot of a monitored one");
             }
             self.identity.uuid = uuid;
-            self.identity.name = named(&device);
+            self.identity.name = name_of(&device);
         }
-        values(&device, self.known())
+        read_values(&device, self.without_values())
     }
 }
 
-fn start() -> Option<Nvml> {
+/// The one NVML instance of the process, shared by all monitored GPUs. NVML counts its users and
+/// restarts only after all of them have shut it down, so a restart requires that no thread is in a
+/// call.
+struct SharedNvml {
+    /// Read-locked during calls to the driver, which may hang, so [`Self::restart`] never waits
+    /// for the write lock.
+    instance: RwLock<NvmlInstance>,
+    min_restart_interval: Duration,
+}
+
+struct NvmlInstance {
+    /// `None` if NVML failed to restart.
+    nvml: Option<Nvml>,
+    started: Instant,
+}
+
+/// Intervals between two restarts of NVML. NVML does not detect a returned GPU without a restart,
+/// which is too expensive for every reading (ADR-0021).
+const RESTART_INTERVALS: u32 = 5;
+
+impl SharedNvml {
+    /// Restarts NVML, unless it was started recently or another GPU's thread is calling it.
+    fn restart(&self) {
+        let mut instance = match self.instance.try_write() {
+            Ok(instance) => instance,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        if instance.started.elapsed() >= self.min_restart_interval {
+            // NVML shuts down when its only instance is dropped, which must precede the start.
+            instance.nvml = None;
+            instance.nvml = start_nvml();
+            instance.started = Instant::now();
+        }
+    }
+}
+
+/// Names of the NVML library, from the driver and from development packages, in this order.
+const LIBRARIES: [&str; 2] = ["libnvidia-ml.so.1", "libnvidia-ml.so"];
+
+fn start_nvml() -> Option<Nvml> {
     for library in LIBRARIES {
         match Nvml::builder().lib_path(OsStr::new(library)).init() {
             Ok(nvml) => return Some(nvml),
-            Err(error) => tracing::trace!(library, "no NVML: {error}"),
+            Err(error) => tracing::trace!(library, "NVML did not start: {error}"),
         }
     }
     None
 }
 
-fn identities(nvml: &Nvml) -> Vec<Identity> {
+/// The GPUs of the machine, without those whose bus id cannot be read.
+fn identities(nvml: &Nvml) -> Vec<GpuIdentity> {
     let count = nvml.device_count().unwrap_or(0);
     (0..count)
         .filter_map(|index| {
             let device = nvml.device_by_index(index).ok()?;
-            Some(Identity {
+            Some(GpuIdentity {
                 index,
-                name: named(&device),
+                name: name_of(&device),
                 uuid: device.uuid().unwrap_or_default(),
                 bus_id: device.pci_info().ok()?.bus_id,
             })
@@ -175,30 +181,30 @@ fn identities(nvml: &Nvml) -> Vec<Identity> {
         .collect()
 }
 
-fn named(device: &Device<'_>) -> String {
+fn name_of(device: &Device<'_>) -> String {
     device.name().unwrap_or_else(|_| "unnamed".to_owned())
 }
 
-/// The values of a card; `None` where it has fallen off the bus.
-fn values(device: &Device<'_>, known: Gpu) -> Option<Gpu> {
-    let memory = told(device.memory_info())?;
+/// `gpu` with the current values of `device`; `None` if the GPU is lost.
+fn read_values(device: &Device<'_>, gpu: Gpu) -> Option<Gpu> {
+    let memory = unless_lost(device.memory_info())?;
     Some(Gpu {
         is_present: true,
-        celsius: told(device.temperature(TemperatureSensor::Gpu))?,
+        celsius: unless_lost(device.temperature(TemperatureSensor::Gpu))?,
         vram_total: memory.as_ref().map(|memory| memory.total),
         vram_used: memory.as_ref().map(|memory| memory.used),
         vram_free: memory.as_ref().map(|memory| memory.free),
-        process_vram: told(own_memory(device))?.flatten(),
-        milliwatts: told(device.power_usage())?,
-        fan_percent: told(device.fan_speed(0))?,
-        utilization_percent: told(device.utilization_rates())?.map(|rates| rates.gpu),
-        throttle: told(device.current_throttle_reasons())?.map(throttle),
-        ..known
+        process_vram: unless_lost(process_memory(device))?.flatten(),
+        milliwatts: unless_lost(device.power_usage())?,
+        fan_percent: unless_lost(device.fan_speed(0))?,
+        utilization_percent: unless_lost(device.utilization_rates())?.map(|rates| rates.gpu),
+        throttle: unless_lost(device.current_throttle_reasons())?.map(throttle_reasons),
+        ..gpu
     })
 }
 
-/// A value, or `Some(None)` where it cannot be had, or `None` where the card is lost.
-fn told<T>(value: Result<T, NvmlError>) -> Option<Option<T>> {
+/// `None` if the GPU is lost, otherwise its value, which is `Some(None)` if it is not available.
+fn unless_lost<T>(value: Result<T, NvmlError>) -> Option<Option<T>> {
     match value {
         Ok(value) => Some(Some(value)),
         Err(NvmlError::GpuLost | NvmlError::ResetRequired | NvmlError::Uninitialized) => None,
@@ -206,16 +212,16 @@ fn told<T>(value: Result<T, NvmlError>) -> Option<Option<T>> {
     }
 }
 
-/// Bytes that this process uses on the card, to compute or to draw (which is what NVML takes
-/// Vulkan for).
-fn own_memory(device: &Device<'_>) -> Result<Option<u64>, NvmlError> {
-    let lacks = |error: &NvmlError| matches!(error, NvmlError::FailedToLoadSymbol(_));
+/// Bytes of VRAM that this process uses for compute or for graphics; NVML reports Vulkan compute
+/// as graphics. `None` if the driver does not report it.
+fn process_memory(device: &Device<'_>) -> Result<Option<u64>, NvmlError> {
+    let is_missing = |error: &NvmlError| matches!(error, NvmlError::FailedToLoadSymbol(_));
     let compute = match device.running_compute_processes() {
-        Err(error) if lacks(&error) => device.running_compute_processes_v2(),
+        Err(error) if is_missing(&error) => device.running_compute_processes_v2(),
         other => other,
     }?;
     let graphics = match device.running_graphics_processes() {
-        Err(error) if lacks(&error) => device.running_graphics_processes_v2(),
+        Err(error) if is_missing(&error) => device.running_graphics_processes_v2(),
         other => other,
     }
     .unwrap_or_default();
@@ -227,11 +233,11 @@ fn own_memory(device: &Device<'_>) -> Result<Option<u64>, NvmlError> {
             None => Some(0),
         }
     };
-    // A process that does both is in both lists, with all its memory in each.
+    // A process that does both appears in both lists, each time with its total memory.
     Ok(own(compute).max(own(graphics)))
 }
 
-fn throttle(reasons: ThrottleReasons) -> Vec<Throttle> {
+fn throttle_reasons(reasons: ThrottleReasons) -> Vec<Throttle> {
     let flag = |throttle| match throttle {
         Throttle::PowerCap => ThrottleReasons::SW_POWER_CAP,
         Throttle::SoftwareThermal => ThrottleReasons::SW_THERMAL_SLOWDOWN,

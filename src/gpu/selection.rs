@@ -1,39 +1,44 @@
-//! Which of the machine's cards are ours.
+//! Selects the GPUs to monitor among those that NVML reports.
 //!
-//! The order of NVML is that of the PCI bus, CUDA's own puts the fastest first, so an index says
-//! little. Cards that compute are therefore found by their place on the bus; only where nothing
-//! computes on a card is `CUDA_VISIBLE_DEVICES` read as CUDA would with
+//! NVML orders GPUs by PCI bus id, whereas CUDA puts the fastest one first, so an index alone does
+//! not identify a GPU. GPUs that llama.cpp computes on are therefore matched by PCI bus id. If
+//! llama.cpp computes on none, `CUDA_VISIBLE_DEVICES` selects the GPUs as CUDA would with
 //! `CUDA_DEVICE_ORDER=PCI_BUS_ID`.
 
-/// How one card can be told from others.
+/// What identifies a GPU.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Identity {
+pub(super) struct GpuIdentity {
+    /// Index in NVML's order.
     pub(super) index: u32,
+    /// The product name.
     pub(super) name: String,
+    /// The UUID; empty if NVML does not report it.
     pub(super) uuid: String,
-    /// As NVML writes it, `00000000:01:00.0`.
+    /// The PCI bus id in NVML's format, `00000000:01:00.0`.
     pub(super) bus_id: String,
 }
 
-/// The cards to watch, the first one first.
+/// The GPUs to monitor, in display order. `computing` lists the bus ids of the GPUs that llama.cpp
+/// computes on. `visible` is the value of `CUDA_VISIBLE_DEVICES`; it applies if `computing` is
+/// empty.
 pub(super) fn select(
-    cards: Vec<Identity>,
+    gpus: Vec<GpuIdentity>,
     computing: &[String],
     visible: Option<&str>,
-) -> Vec<Identity> {
+) -> Vec<GpuIdentity> {
     if !computing.is_empty() {
-        let on = |bus_id: &String| cards.iter().find(|card| same_place(&card.bus_id, bus_id));
-        return computing.iter().filter_map(on).cloned().collect();
+        let at = |bus_id: &String| gpus.iter().find(|gpu| is_same_device(&gpu.bus_id, bus_id));
+        return computing.iter().filter_map(at).cloned().collect();
     }
-    let Some(visible) = visible else { return cards };
-    let mut selected: Vec<Identity> = Vec::new();
+    let Some(visible) = visible else { return gpus };
+    let mut selected: Vec<GpuIdentity> = Vec::new();
     for word in visible.split(',').map(str::trim) {
         let found = match word.parse::<u32>() {
-            Ok(index) => cards.iter().find(|card| card.index == index),
-            Err(_) => by_uuid(&cards, word),
+            Ok(index) => gpus.iter().find(|gpu| gpu.index == index),
+            Err(_) => find_by_uuid(&gpus, word),
         };
-        // CUDA hides what follows the first word it cannot use, and sees nothing where a card is
-        // named twice.
+        // CUDA ignores everything from the first invalid entry on, and hides all GPUs if one is
+        // listed twice.
         let Some(found) = found else { break };
         if selected.contains(found) {
             return Vec::new();
@@ -43,21 +48,22 @@ pub(super) fn select(
     selected
 }
 
-/// The card whose UUID begins with `word`, if there is exactly one.
-fn by_uuid<'a>(cards: &'a [Identity], word: &str) -> Option<&'a Identity> {
-    let mut fitting =
-        cards.iter().filter(|card| word.starts_with("GPU-") && card.uuid.starts_with(word));
-    fitting.next().filter(|_| fitting.next().is_none())
+/// The GPU whose UUID starts with `prefix`; `None` unless exactly one does.
+fn find_by_uuid<'a>(gpus: &'a [GpuIdentity], prefix: &str) -> Option<&'a GpuIdentity> {
+    let mut matching =
+        gpus.iter().filter(|gpu| prefix.starts_with("GPU-") && gpu.uuid.starts_with(prefix));
+    matching.next().filter(|_| matching.next().is_none())
 }
 
-/// Whether two PCI bus ids name one place: programs write the domain with four digits or eight,
-/// in capitals or not.
-fn same_place(a: &str, b: &str) -> bool {
-    place(a).is_some_and(|place_of_a| Some(place_of_a) == place(b))
+/// Whether two PCI bus ids name the same device. Programs write the domain with four or eight
+/// digits, and hexadecimal digits in either case.
+fn is_same_device(a: &str, b: &str) -> bool {
+    pci_address(a).is_some_and(|address| Some(address) == pci_address(b))
 }
 
-/// Domain, bus and device; the function is that of the display or of the sound of one card.
-fn place(bus_id: &str) -> Option<(u32, u32, u32)> {
+/// Domain, bus and device of a PCI bus id. The function is left out: the graphics and the audio
+/// function of a GPU differ only there.
+fn pci_address(bus_id: &str) -> Option<(u32, u32, u32)> {
     let (rest, device) = bus_id.rsplit_once(':')?;
     let (domain, bus) = rest.rsplit_once(':').unwrap_or(("0", rest));
     let device = device.split_once('.').map_or(device, |(device, _)| device);
@@ -69,29 +75,29 @@ fn place(bus_id: &str) -> Option<(u32, u32, u32)> {
 mod tests {
     use super::*;
 
-    fn cards() -> Vec<Identity> {
-        let card = |index: u32, uuid: &str| Identity {
+    fn gpus() -> Vec<GpuIdentity> {
+        let gpu = |index: u32, uuid: &str| GpuIdentity {
             index,
-            name: "card".to_owned(),
+            name: "gpu".to_owned(),
             uuid: uuid.to_owned(),
             bus_id: format!("00000000:{:02X}:00.0", index + 1),
         };
-        vec![card(0, "GPU-aa11"), card(1, "GPU-ab22"), card(2, "GPU-cc33")]
+        vec![gpu(0, "GPU-aa11"), gpu(1, "GPU-ab22"), gpu(2, "GPU-cc33")]
     }
 
     fn selected(computing: &[&str], visible: Option<&str>) -> Vec<u32> {
         let computing: Vec<String> = computing.iter().map(|&id| id.to_owned()).collect();
-        select(cards(), &computing, visible).iter().map(|card| card.index).collect()
+        select(gpus(), &computing, visible).iter().map(|gpu| gpu.index).collect()
     }
 
     #[test]
-    fn the_cards_that_compute_are_found_by_their_place_on_the_bus() {
+    fn computing_gpus_are_matched_by_pci_bus_id() {
         assert_eq!(selected(&["0000:03:00.0", "0000:01:00.0"], Some("1")), [2, 0]);
         assert_eq!(selected(&["0000:0a:00.0"], None), [0; 0]);
     }
 
     #[test]
-    fn visible_devices_are_read_as_cuda_reads_them() {
+    fn cuda_visible_devices_selects_as_cuda_does() {
         let table: [(Option<&str>, &[u32]); 11] = [
             (None, &[0, 1, 2]),
             (Some(""), &[]),
@@ -111,10 +117,10 @@ mod tests {
     }
 
     #[test]
-    fn bus_ids_are_places_however_they_are_written() {
-        assert!(same_place("00000000:0B:00.0", "0000:0b:00.0"));
-        assert!(same_place("0B:00.0", "0000:0b:00"));
-        assert!(!same_place("00000001:0B:00.0", "0000:0b:00.0"));
-        assert!(!same_place("", ""));
+    fn pci_bus_ids_match_in_any_notation() {
+        assert!(is_same_device("00000000:0B:00.0", "0000:0b:00.0"));
+        assert!(is_same_device("0B:00.0", "0000:0b:00"));
+        assert!(!is_same_device("00000001:0B:00.0", "0000:0b:00.0"));
+        assert!(!is_same_device("", ""));
     }
 }

@@ -1,58 +1,61 @@
-//! The latest reading of each card, and which cards have stopped answering.
+//! The latest reading of each GPU, and which of them are stale.
 //!
-//! Time is handed in, so tests move it by hand.
+//! The current time is an argument, so that tests control it.
 
 use std::time::{Duration, Instant};
 
 use crate::domain::Gpu;
 
-/// What is known of all cards, in the order in which they are shown.
+/// The latest reading of every monitored GPU, in display order.
 pub(super) struct Table {
-    patience: Duration,
+    /// Age above which a reading is stale.
+    max_age: Duration,
     rows: Vec<Row>,
 }
 
 struct Row {
     gpu: Gpu,
-    heard: Instant,
-    is_hanging: bool,
-    has_answered: bool,
+    /// When the GPU was last read; initially when the table was made.
+    updated: Instant,
+    is_stale: bool,
+    has_been_read: bool,
 }
 
 impl Table {
-    /// Cards that have not been read yet. One that says nothing for longer than `patience` hangs.
-    pub(super) fn new(known: Vec<Gpu>, patience: Duration, now: Instant) -> Self {
-        let row = |gpu| Row { gpu, heard: now, is_hanging: false, has_answered: false };
-        Self { patience, rows: known.into_iter().map(row).collect() }
+    /// A table of GPUs that have not been read yet. A GPU that is not read for longer than
+    /// `max_age` becomes stale.
+    pub(super) fn new(unread: Vec<Gpu>, max_age: Duration, now: Instant) -> Self {
+        let row = |gpu| Row { gpu, updated: now, is_stale: false, has_been_read: false };
+        Self { max_age, rows: unread.into_iter().map(row).collect() }
     }
 
-    /// Takes what the card at `place` says.
-    pub(super) fn hear(&mut self, place: usize, gpu: Gpu, now: Instant) {
-        let Some(row) = self.rows.get_mut(place) else { return };
-        if row.is_hanging {
+    /// Stores a reading of the GPU in row `index`.
+    pub(super) fn record(&mut self, index: usize, gpu: Gpu, now: Instant) {
+        let Some(row) = self.rows.get_mut(index) else { return };
+        if row.is_stale {
             let Gpu { index, name, .. } = &gpu;
-            tracing::warn!(index, name, "the driver answers for a graphics card again");
+            tracing::warn!(index, name, "the driver answers for a GPU again");
         }
-        *row = Row { gpu, heard: now, is_hanging: false, has_answered: true };
+        *row = Row { gpu, updated: now, is_stale: false, has_been_read: true };
     }
 
-    /// Forgets the values of cards that hang.
-    pub(super) fn sweep(&mut self, now: Instant) {
-        for row in self.rows.iter_mut().filter(|row| !row.is_hanging) {
-            let silent = now.saturating_duration_since(row.heard);
-            if silent > self.patience {
+    /// Marks every GPU whose reading is older than `max_age` as stale and removes its values.
+    pub(super) fn mark_stale(&mut self, now: Instant) {
+        for row in self.rows.iter_mut().filter(|row| !row.is_stale) {
+            let age = now.saturating_duration_since(row.updated);
+            if age > self.max_age {
                 let Gpu { index, name, .. } = &row.gpu;
-                let seconds = silent.as_secs();
-                tracing::warn!(index, name, seconds, "the driver hangs over a graphics card");
-                row.is_hanging = true;
-                row.gpu = row.gpu.faded();
+                let seconds = age.as_secs();
+                tracing::warn!(index, name, seconds, "the driver hangs while reading a GPU");
+                row.is_stale = true;
+                row.gpu = row.gpu.stale();
             }
         }
     }
 
-    /// The cards; `None` while one of them still has time for its first answer.
+    /// The GPUs; `None` until each of them has been read once or is stale.
     pub(super) fn gpus(&self) -> Option<Vec<Gpu>> {
-        let is_known = |row: &Row| row.has_answered || row.is_hanging;
+        let is_known = |row: &Row| row.has_been_read || row.is_stale;
         self.rows
             .iter()
             .all(is_known)
@@ -64,43 +67,43 @@ impl Table {
 mod tests {
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(5);
+    const MAX_AGE: Duration = Duration::from_secs(5);
 
-    fn card(index: u32) -> Gpu {
+    fn unread(index: u32) -> Gpu {
         Gpu { index, uuid: format!("GPU-{index}"), ..Gpu::default() }
     }
 
-    fn warm(index: u32) -> Gpu {
-        Gpu { is_present: true, celsius: Some(50), ..card(index) }
+    fn read(index: u32) -> Gpu {
+        Gpu { is_present: true, celsius: Some(50), ..unread(index) }
     }
 
     #[test]
-    fn a_card_that_hangs_takes_no_other_with_it_and_comes_back() {
+    fn stale_gpu_does_not_affect_others_and_recovers() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut table = Table::new(vec![card(0), card(1)], PATIENCE, start);
-        table.hear(0, warm(0), at(1));
+        let mut table = Table::new(vec![unread(0), unread(1)], MAX_AGE, start);
+        table.record(0, read(0), at(1));
         for second in 1..=6 {
-            table.hear(1, warm(1), at(second));
-            table.sweep(at(second));
-            assert_eq!(table.gpus(), Some(vec![warm(0), warm(1)]), "{second}");
+            table.record(1, read(1), at(second));
+            table.mark_stale(at(second));
+            assert_eq!(table.gpus(), Some(vec![read(0), read(1)]), "{second}");
         }
-        table.hear(1, warm(1), at(7));
-        table.sweep(at(7));
-        assert_eq!(table.gpus(), Some(vec![card(0), warm(1)]));
-        table.hear(0, warm(0), at(8));
-        table.sweep(at(8));
-        assert_eq!(table.gpus(), Some(vec![warm(0), warm(1)]));
+        table.record(1, read(1), at(7));
+        table.mark_stale(at(7));
+        assert_eq!(table.gpus(), Some(vec![unread(0), read(1)]));
+        table.record(0, read(0), at(8));
+        table.mark_stale(at(8));
+        assert_eq!(table.gpus(), Some(vec![read(0), read(1)]));
     }
 
     #[test]
-    fn nothing_is_shown_before_every_card_has_answered_or_hangs() {
+    fn table_is_empty_until_every_gpu_is_read_or_stale() {
         let start = Instant::now();
-        let mut table = Table::new(vec![card(0), card(1)], PATIENCE, start);
-        table.hear(1, warm(1), start + PATIENCE);
-        table.sweep(start + PATIENCE);
+        let mut table = Table::new(vec![unread(0), unread(1)], MAX_AGE, start);
+        table.record(1, read(1), start + MAX_AGE);
+        table.mark_stale(start + MAX_AGE);
         assert_eq!(table.gpus(), None);
-        table.sweep(start + PATIENCE + Duration::from_millis(1));
-        assert_eq!(table.gpus(), Some(vec![card(0), warm(1)]));
+        table.mark_stale(start + MAX_AGE + Duration::from_millis(1));
+        assert_eq!(table.gpus(), Some(vec![unread(0), read(1)]));
     }
 }

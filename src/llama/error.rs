@@ -1,51 +1,51 @@
-//! Why a model cannot be served, in one line each that says what to do.
+//! Why a model cannot be served. Each error is one line that says what to do.
 
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why a model cannot be served. The variants are told apart by the process's exit code.
+/// Why a model cannot be served. Each variant has an exit code of its own.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    /// There is no such file, or it cannot be read.
+    /// The file does not exist or cannot be read.
     #[error("cannot read {}: {}", one_line(&path.to_string_lossy()), one_line(reason))]
     Unreadable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Why, and what to do.
         reason: String,
     },
-    /// The file is not a GGUF that can generate text.
+    /// The file is not a GGUF model that can generate text.
     #[error("{} cannot be used: {}", one_line(model), one_line(reason))]
     Unusable {
-        /// The file's path, or the demo model's name.
+        /// Path of the file, or the name of the demo model.
         model: String,
         /// Why, and what to do.
         reason: String,
     },
-    /// The options do not fit the model.
+    /// An option does not fit the model.
     #[error("{}", one_line(.0))]
     Options(String),
-    /// The model is sound, but the machine has too little for it.
+    /// The model is valid, but this machine has too little memory for it.
     #[error("{} does not fit this machine: {}", one_line(model), one_line(reason))]
     Resources {
-        /// The file's path, or the demo model's name.
+        /// Path of the file, or the name of the demo model.
         model: String,
-        /// What is missing, and what to do.
+        /// What does not fit, and what to do.
         reason: String,
     },
-    /// Loading was given up because the server is leaving.
+    /// Loading was cancelled because the server is shutting down.
     #[error("loading was interrupted")]
     Interrupted,
 }
 
-/// `text` with its control characters spelled out. Names and words out of a file may hold line
-/// breaks and a terminal's escapes, and programs read the messages line by line.
+/// `text` with its control characters escaped. Strings from a file may contain line breaks and
+/// terminal escape sequences, while every message must be one harmless line.
 pub(super) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            // The last two end a line for some readers.
+            // Some programs treat U+2028 and U+2029 as line breaks.
             _ if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
                 line.extend(c.escape_default());
             }

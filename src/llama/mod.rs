@@ -1,51 +1,51 @@
-//! The real model, and the only room that names llama.cpp.
+//! The llama.cpp backend: everything from a GGUF file to generated tokens.
 //!
-//! [`describe`] reads the header of a GGUF file in plain Rust, so that a file that cannot work is
-//! refused before any C++ sees it; [`load()`] turns it into something the engine can run. The room
-//! promises that nothing reaches C unvalidated, since many wrong inputs abort the process, and it
-//! is the only one with `unsafe`. Who is served when, and what becomes of the text, is not its
-//! business.
+//! This is the only module that calls llama.cpp and the only one with `unsafe` code. llama.cpp
+//! aborts the process on many invalid inputs, so nothing reaches it without validation. The
+//! scheduling of requests and the streaming of their text are left to [`crate::engine`], whose
+//! traits `Model` and `Vocabulary` this module implements.
+//!
+//! A model passes through five stages:
+//!
+//! 1. **File.** [`describe`] reads the GGUF header in plain Rust and refuses files that llama.cpp
+//!    cannot load or that cannot generate text (ADR-0016).
+//! 2. **Fit.** [`plan_offload`] computes from the header how many layers fit on the GPUs, and what
+//!    the model takes on each device (ADR-0014).
+//! 3. **Load.** [`load()`] loads the weights according to the plan, with fewer layers on the GPUs
+//!    if their memory runs out (ADR-0015).
+//! 4. **Run.** [`LlamaCpp`] computes steps, samples tokens, drafts tokens with a draft model, and
+//!    shares and swaps sequences of the KV cache.
+//! 5. **Text.** The vocabulary converts text to tokens and back, and applies the chat template. It
+//!    is shared with the threads that prepare requests.
 
 #![allow(unsafe_code)]
 
-mod attention;
-mod candidates;
-mod context;
-mod deviation;
-mod devices;
-mod draft;
 mod error;
-mod gguf;
-mod in_place;
-mod layers;
+mod file;
+mod fit;
 mod load;
 mod logs;
-#[cfg(target_os = "linux")]
-mod maps;
-mod model;
-mod offload;
-mod pages;
-mod pieces;
-mod read_ahead;
-mod sampling;
-mod source;
-mod special;
-mod template;
-mod vocabulary;
-mod weights;
+mod model_ptr;
+mod run;
+mod text;
 
-pub use devices::{gpu_bus_ids, gpu_devices};
+use std::ffi::CStr;
+
+use llama_cpp_sys_2 as sys;
+
 pub use error::LoadError;
-pub use gguf::FileExtent;
+pub use file::{FileExtent, ModelDescription, ModelSource, describe, describe_partial};
+pub use fit::{
+    DevicePlan, GpuDevice, KvType, OffloadPlan, OffloadTarget, available_memory,
+    available_memory_and_swap, gpu_bus_ids, gpu_devices,
+};
 pub use load::{Options, check, check_draft, load, plan_draft, plan_offload};
 pub use logs::send_logs_to_tracing;
-pub use model::LlamaCpp;
-pub use offload::{DevicePlan, GpuDevice, KvType, OffloadPlan, OffloadTarget};
-pub use source::{
-    ModelDescription, ModelSource, describe, describe_partial, spare_memory, takeable_memory,
-};
+pub use run::LlamaCpp;
 
 /// The version of the linked llama.cpp.
 pub fn version() -> String {
-    context::llama_version()
+    // SAFETY: the function has no precondition and returns a static C string.
+    let version = unsafe { CStr::from_ptr(sys::llama_version()) };
+    version.to_string_lossy().into_owned()
 }

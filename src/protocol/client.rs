@@ -1,73 +1,65 @@
-//! What a client may say.
+//! The frames that a client may send.
 //!
-//! A frame is JSON, an object, has a known `op`, and its fields have the right types; in this
-//! order, and the first thing that is wrong is reported. Unknown fields are ignored. If the frame
-//! has a usable `id`, the complaint carries it.
+//! [`ClientFrame::parse`] checks in this order and reports the first error: valid JSON, an object,
+//! a known `op`, fields of the right types. Unknown fields are ignored. An error carries the
+//! frame's `id` if that is usable.
 
 use crate::domain::{Message, Params, Prompt, Refusal, Role};
 
 use super::error::{Code, ErrorFrame};
 use super::fields::{Fields, expected, invalid};
 use super::id::RequestId;
+use super::json::{JsonArray, JsonSlice, Quoted};
 use super::params;
-use super::sent::{List, Quoted, Sent};
-
-/// The fields of a frame. What is not named here is skipped before it is read.
-const NAMES: [&str; 5] = ["op", "id", "prompt", "messages", "params"];
-
-/// Most messages of a conversation. With 64 tokens each, which is a short turn, they fill a
-/// context of a million; and what the chat template makes of each takes far more memory than its
-/// text.
-const MAX_MESSAGES: usize = 16_384;
 
 /// One frame of a client.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClientFrame {
     /// Generate text.
     Infer(Infer),
-    /// Stop one request, or all of this connection.
+    /// Abort one request, or all requests of this connection.
     Abort {
         /// The request; `None` means all.
         id: Option<RequestId>,
     },
-    /// Send metrics, as is done from the start.
+    /// Send `metrics` frames. New connections start in this state.
     SubscribeMetrics,
-    /// Send no metrics.
+    /// Stop sending `metrics` frames.
     UnsubscribeMetrics,
     /// Answer with `pong`.
     Ping,
 }
 
-/// A request for text.
+/// A request to generate text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Infer {
-    /// Its name, where the client gave one.
+    /// The request's id, if the client chose one.
     pub id: Option<RequestId>,
-    /// What to continue.
+    /// The text or conversation to continue.
     pub prompt: Prompt,
-    /// How to continue it.
+    /// Sampling and output parameters.
     pub params: Params,
 }
 
 impl ClientFrame {
-    /// Reads a frame.
+    /// Parses one message.
     ///
     /// # Errors
     /// The `error` frame to answer with.
     pub fn parse(text: &str) -> Result<Self, ErrorFrame> {
-        let sent = Sent::check(text).map_err(|error| {
+        let sent = JsonSlice::validate(text).map_err(|error| {
             ErrorFrame::new(Code::BadJson, format!("the frame is not valid JSON: {error}"))
         })?;
-        let fields = Fields::of(sent, &NAMES)
+        let fields = Fields::of(sent, &FRAME_FIELDS)
             .ok_or_else(|| bad_frame(format!("a frame is a JSON object, not {sent}")))?;
-        let id = fields.sent("id").and_then(RequestId::read);
+        let id = fields.raw("id").and_then(RequestId::from_json);
         Self::from_fields(&fields, id.clone()).map_err(|error| error.about(id))
     }
 
     fn from_fields(fields: &Fields<'_>, id: Option<RequestId>) -> Result<Self, ErrorFrame> {
-        let sent = fields.sent("op").ok_or_else(|| bad_frame("a frame needs an op"))?;
-        sent.with_text(|op| Self::from_op(op, fields, id))
-            .unwrap_or_else(|| Err(wrong_type("op", "a string", sent)))
+        let sent = fields.raw("op").ok_or_else(|| bad_frame("a frame needs an op"))?;
+        let op = sent.text().ok_or_else(|| wrong_type("op", "a string", sent))?;
+        Self::from_op(&op, fields, id)
     }
 
     fn from_op(op: &str, fields: &Fields<'_>, id: Option<RequestId>) -> Result<Self, ErrorFrame> {
@@ -101,7 +93,7 @@ impl ClientFrame {
     }
 }
 
-/// Refuses an id that was sent and is none.
+/// Refuses a frame whose `id` field is not a valid id. `id` is what the field was parsed to.
 fn check_id(fields: &Fields<'_>, id: Option<&RequestId>) -> Result<(), ErrorFrame> {
     match (fields.get("id"), id) {
         (Some(sent), None) => {
@@ -115,11 +107,11 @@ fn check_id(fields: &Fields<'_>, id: Option<&RequestId>) -> Result<(), ErrorFram
 fn prompt(fields: &Fields<'_>) -> Result<Prompt, ErrorFrame> {
     match (fields.get("prompt"), fields.get("messages")) {
         (Some(sent), None) => match sent.text() {
-            Some(text) => Ok(Prompt::Text(text)),
+            Some(text) => Ok(Prompt::Text(text.into_owned())),
             None => Err(wrong_type("prompt", "a string", sent)),
         },
-        (None, Some(sent)) => match sent.list(MAX_MESSAGES) {
-            Some(list) => Ok(Prompt::Messages(messages(&list)?)),
+        (None, Some(sent)) => match sent.array(MAX_MESSAGES) {
+            Some(array) => Ok(Prompt::Messages(messages(&array)?)),
             None => Err(wrong_type("messages", "a list", sent)),
         },
         (Some(_), Some(_)) => Err(bad_frame("send prompt or messages, not both")),
@@ -127,44 +119,54 @@ fn prompt(fields: &Fields<'_>) -> Result<Prompt, ErrorFrame> {
     }
 }
 
-fn messages(list: &List<'_>) -> Result<Vec<Message>, Refusal> {
-    if list.len == 0 {
+fn messages(array: &JsonArray<'_>) -> Result<Vec<Message>, Refusal> {
+    if array.len == 0 {
         return Err(invalid("messages", "must not be empty: send at least one"));
     }
-    if list.len > MAX_MESSAGES {
-        let reason = format!("must be at most {MAX_MESSAGES} messages, not {}", list.len);
+    if array.len > MAX_MESSAGES {
+        let reason = format!("must have at most {MAX_MESSAGES} messages, not {}", array.len);
         return Err(invalid("messages", reason));
     }
-    list.items.iter().enumerate().map(|(index, &item)| message(index, item)).collect()
+    array.items.iter().enumerate().map(|(index, &item)| message(index, item)).collect()
 }
 
-fn message(index: usize, sent: Sent<'_>) -> Result<Message, Refusal> {
+fn message(index: usize, sent: JsonSlice<'_>) -> Result<Message, Refusal> {
     let field = |name: &str| format!("messages[{index}]{name}");
     let fields = Fields::of(sent, &["role", "content"])
         .ok_or_else(|| expected(&field(""), "an object with role and content", sent))?;
-    let Some(role) = fields.sent("role") else {
+    let Some(role) = fields.raw("role") else {
         let reason = "is missing: send \"system\", \"user\" or \"assistant\"";
         return Err(invalid(&field(".role"), reason));
     };
-    let Some(content) = fields.sent("content") else {
+    let Some(content) = fields.raw("content") else {
         return Err(invalid(&field(".content"), "is missing: send a string"));
     };
     Ok(Message {
-        role: role.with_text(named).flatten().ok_or_else(|| {
+        role: role.text().and_then(|name| role_named(&name)).ok_or_else(|| {
             expected(&field(".role"), "\"system\", \"user\" or \"assistant\"", role)
         })?,
-        content: content.text().ok_or_else(|| expected(&field(".content"), "a string", content))?,
+        content: content
+            .text()
+            .ok_or_else(|| expected(&field(".content"), "a string", content))?
+            .into_owned(),
     })
 }
 
-fn named(name: &str) -> Option<Role> {
+fn role_named(name: &str) -> Option<Role> {
     [Role::System, Role::User, Role::Assistant].into_iter().find(|role| role.name() == name)
 }
 
-fn wrong_type(field: &str, allowed: &str, sent: Sent<'_>) -> ErrorFrame {
+fn wrong_type(field: &str, allowed: &str, sent: JsonSlice<'_>) -> ErrorFrame {
     bad_frame(format!("{field} must be {allowed}, not {sent}"))
 }
 
 fn bad_frame(message: impl Into<String>) -> ErrorFrame {
     ErrorFrame::new(Code::BadFrame, message)
 }
+
+/// The known fields of a frame.
+const FRAME_FIELDS: [&str; 5] = ["op", "id", "prompt", "messages", "params"];
+
+/// Most messages of a conversation. At 64 tokens each they fill a context of a million tokens, and
+/// rendering a chat template takes far more memory per message than its text.
+const MAX_MESSAGES: usize = 16_384;

@@ -1,7 +1,7 @@
-//! Reads one field after another out of a JSON object, and says plainly what is wrong with it.
+//! Typed access to the fields of a JSON object, with errors a person can act on.
 //!
-//! Every complaint names the field, the value that was sent and what is allowed. A field that is
-//! `null` counts as absent.
+//! Every error names the field, the value that was sent and what is allowed. A field that is `null`
+//! counts as absent.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -10,25 +10,25 @@ use serde_json::Number;
 
 use crate::domain::{Range, Refusal};
 
-use super::sent::Sent;
+use super::json::JsonSlice;
 
-/// The fields of an object that this version knows.
-pub(super) struct Fields<'a>(BTreeMap<&'static str, Sent<'a>>);
+/// The known fields of a JSON object.
+pub(super) struct Fields<'a>(BTreeMap<&'static str, JsonSlice<'a>>);
 
 impl<'a> Fields<'a> {
-    /// The fields of these names, if an object was sent.
-    pub(super) fn of(sent: Sent<'a>, names: &'static [&'static str]) -> Option<Self> {
+    /// The fields of `sent` whose names are among `names`; `None` if `sent` is not an object.
+    pub(super) fn of(sent: JsonSlice<'a>, names: &[&'static str]) -> Option<Self> {
         sent.fields(names).map(Self)
     }
 
-    /// A field as it was sent, be it `null`.
-    pub(super) fn sent(&self, name: &str) -> Option<Sent<'a>> {
+    /// A field as it was sent, which may be `null`.
+    pub(super) fn raw(&self, name: &str) -> Option<JsonSlice<'a>> {
         self.0.get(name).copied()
     }
 
-    /// A field, if it is there and not `null`.
-    pub(super) fn get(&self, name: &str) -> Option<Sent<'a>> {
-        self.sent(name).filter(|sent| !sent.is_null())
+    /// A field; `None` if it is absent or `null`.
+    pub(super) fn get(&self, name: &str) -> Option<JsonSlice<'a>> {
+        self.raw(name).filter(|sent| !sent.is_null())
     }
 
     /// A number in `range`.
@@ -37,21 +37,21 @@ impl<'a> Fields<'a> {
         number(name, sent, range).map(|number| Some(number as f32))
     }
 
-    /// A whole number in `range`, which must lie within what an `f64` counts exactly.
+    /// A whole number in `range`. The range must stay within ±2⁵³, where `f64` is exact.
     pub(super) fn integer(&self, name: &str, range: Range) -> Result<Option<i64>, Refusal> {
         let Some(sent) = self.get(name) else { return Ok(None) };
         integer(name, sent, range).map(Some)
     }
 
-    /// `true` or `false`.
+    /// A boolean.
     pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, Refusal> {
         let Some(sent) = self.get(name) else { return Ok(None) };
         sent.flag().map(Some).ok_or_else(|| expected(name, "true or false", sent))
     }
 }
 
-/// `sent` as a number in `range`.
-pub(super) fn number(field: &str, sent: Sent<'_>, range: Range) -> Result<f64, Refusal> {
+/// Reads `sent` as a number in `range`.
+pub(super) fn number(field: &str, sent: JsonSlice<'_>, range: Range) -> Result<f64, Refusal> {
     let allowed = || format!("a number from {} to {}", range.min, range.max);
     match sent.number().as_ref().and_then(Number::as_f64) {
         Some(number) if range.contains(number) => Ok(number),
@@ -59,25 +59,25 @@ pub(super) fn number(field: &str, sent: Sent<'_>, range: Range) -> Result<f64, R
     }
 }
 
-/// `sent` as a whole number in `range`; 40.0 is one, 40.5 is not.
-pub(super) fn integer(field: &str, sent: Sent<'_>, range: Range) -> Result<i64, Refusal> {
+/// Reads `sent` as a whole number in `range`. 40.0 is accepted, 40.5 is refused.
+pub(super) fn integer(field: &str, sent: JsonSlice<'_>, range: Range) -> Result<i64, Refusal> {
     match sent.number().as_ref().and_then(Number::as_f64) {
         Some(number) if range.contains(number) && number.fract() == 0.0 => Ok(number as i64),
         _ => Err(expected(field, &whole_number(range), sent)),
     }
 }
 
-/// The words for the whole numbers in `range`.
+/// Describes the whole numbers in `range` for an error message.
 pub(super) fn whole_number(range: Range) -> String {
     format!("a whole number from {} to {}", range.min, range.max)
 }
 
-/// The complaint about a value that is not what is allowed.
+/// The error for a value that is not among the `allowed` ones.
 pub(super) fn expected(field: &str, allowed: &str, sent: impl Display) -> Refusal {
     invalid(field, format!("must be {allowed}, not {sent}"))
 }
 
-/// A complaint in free words.
+/// An `invalid_params` error about `field`.
 pub(super) fn invalid(field: &str, reason: impl Into<String>) -> Refusal {
     Refusal::InvalidParams { field: field.to_owned(), reason: reason.into() }
 }

@@ -1,13 +1,10 @@
-//! Graphics cards, as `metrics` shows them.
+//! The GPU values of a `metrics` frame.
 
 use serde::Serialize;
 
 use crate::domain::{Gpu, Throttle};
 
-/// Bytes of what the wire calls a megabyte: as NVIDIA's own tools count, a card of 3 GB has 3072.
-const MB: u64 = 1024 * 1024;
-
-/// One card, for those who know only the core of the protocol.
+/// The values in the `gpu` field, for clients that know only the core of the protocol.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct GpuValues {
     temp: Option<u32>,
@@ -19,7 +16,7 @@ pub(super) struct GpuValues {
     throttling: Option<bool>,
 }
 
-/// One card, with all that is known of it.
+/// One element of the `gpus` field: everything known about one GPU.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct GpuDetails {
     index: u32,
@@ -66,7 +63,7 @@ impl GpuDetails {
     }
 }
 
-/// What a reason is called on the wire and in the exported metrics.
+/// The name of a throttle reason in `metrics` frames and on the `/metrics` page.
 pub fn throttle_name(reason: Throttle) -> &'static str {
     match reason {
         Throttle::PowerCap => "power_cap",
@@ -76,3 +73,6 @@ pub fn throttle_name(reason: Throttle) -> &'static str {
         Throttle::Hardware => "hardware",
     }
 }
+
+/// Bytes of one megabyte in a `metrics` frame. NVIDIA's own tools count the same way.
+const MB: u64 = 1024 * 1024;

@@ -1,22 +1,16 @@
-//! The `hello` frame: what a client finds here, said before anything else.
+//! The `hello` frame: the first frame of every connection describes the server and its model.
 
 use serde::Serialize;
 
 use crate::domain::ModelInfo;
 
-/// The version of the wire contract.
-const PROTOCOL: u32 = 1;
-
-/// What computes where no layer lies on a card.
-const CPU: &str = "cpu";
-
-/// What a client finds here. The same for every connection to a loaded model.
+/// The content of a `hello` frame. It is the same for all connections once the model is loaded.
 #[derive(Debug, Clone, Serialize)]
 pub struct Hello {
     protocol: u32,
     server: String,
     build: Build,
-    model: Model,
+    model: ModelFields,
     ctx_size: usize,
     parallel: usize,
     backend: String,
@@ -25,34 +19,34 @@ pub struct Hello {
     auth: Auth,
 }
 
-/// What this program was built from.
+/// How this program was built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Build {
     /// The version of this crate.
     pub version: String,
     /// The commit it was built from.
     pub commit: String,
-    /// The version of llama.cpp inside, or what stands in its place.
+    /// The version of the linked llama.cpp, or the name of what replaces it in a test build.
     pub llama_cpp: String,
-    /// The vector instructions it was built for, separated by spaces.
+    /// The CPU's vector extensions it was built for, separated by spaces.
     pub cpu_flags: String,
 }
 
-/// Where and how the model runs.
+/// How the model is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placement {
-    /// What computes: `cpu`, `cuda`, …
+pub struct ServingInfo {
+    /// The compute backend: `cpu`, `cuda`, …
     pub backend: String,
-    /// Layers that live on a GPU.
+    /// Transformer layers offloaded to GPUs.
     pub gpu_layers: u32,
-    /// Requests that are computed at once.
+    /// Number of slots: requests that are computed at the same time.
     pub parallel: usize,
-    /// Tokens a request may use, prompt and answer together.
+    /// Most tokens of one request, prompt and generated text together.
     pub ctx_size: usize,
 }
 
 #[derive(Debug, Clone, Serialize)]
-struct Model {
+struct ModelFields {
     name: String,
     arch: String,
     params: u64,
@@ -69,15 +63,15 @@ enum Auth {
 }
 
 impl Hello {
-    /// Puts together what there is to say.
-    pub fn new(build: Build, model: ModelInfo, placement: Placement) -> Self {
+    /// Builds the frame's content.
+    pub fn new(build: Build, model: ModelInfo, serving: ServingInfo) -> Self {
         let ModelInfo { name, arch, params, size_bytes, n_ctx_train, n_layers, chat, demo } = model;
-        let Placement { backend, gpu_layers, parallel, ctx_size } = placement;
+        let ServingInfo { backend, gpu_layers, parallel, ctx_size } = serving;
         Self {
-            protocol: PROTOCOL,
+            protocol: PROTOCOL_VERSION,
             server: format!("inference-core {}", build.version),
             build,
-            model: Model { name, arch, params, size_bytes, n_ctx_train, chat, demo },
+            model: ModelFields { name, arch, params, size_bytes, n_ctx_train, chat, demo },
             ctx_size,
             parallel,
             backend,
@@ -92,30 +86,36 @@ impl Hello {
         &self.build.version
     }
 
-    /// What computes: `cpu`, `cuda`, …
+    /// The compute backend: `cpu`, `cuda`, …
     pub fn backend(&self) -> &str {
         &self.backend
     }
 
-    /// The model's name for people.
+    /// The model's display name.
     pub fn model_name(&self) -> &str {
         &self.model.name
     }
 
-    /// How many of the model's layers lie on cards, and how many with the processor; the output
-    /// matrix is counted in neither.
+    /// The number of transformer layers on GPUs and on the CPU. Neither counts the output matrix.
     pub fn layers(&self) -> (u32, u32) {
         (self.gpu_layers, self.n_layers.saturating_sub(self.gpu_layers))
     }
 
-    /// The same after a load that put `layers` on cards, the output matrix counted as one.
+    /// The same content for a load that offloaded `layers` to GPUs. `layers` counts the output
+    /// matrix as one layer.
     #[must_use]
     pub fn offloaded(mut self, layers: u32) -> Self {
-        // Clients count the model's layers, without the output matrix.
+        // `gpu_layers` on the wire does not count the output matrix.
         self.gpu_layers = layers.saturating_sub(1);
         if layers == 0 {
-            CPU.clone_into(&mut self.backend);
+            CPU_BACKEND.clone_into(&mut self.backend);
         }
         self
     }
 }
+
+/// The version of the wire contract in docs/PROTOCOL.md.
+const PROTOCOL_VERSION: u32 = 1;
+
+/// The backend's name if no layer is offloaded.
+const CPU_BACKEND: &str = "cpu";

@@ -1,27 +1,27 @@
-//! The name a client gives to a request, so that several can share a connection.
+//! The `id` of a request, which lets several requests share a connection.
 
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use super::sent::Sent;
+use super::json::JsonSlice;
 
-/// A request's name, chosen by the client: any string of at most [`RequestId::MAX_BYTES`].
+/// A request's `id`, chosen by the client: any string of at most [`RequestId::MAX_BYTES`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RequestId(Arc<str>);
 
 impl RequestId {
-    /// Longest id. It is repeated in every frame of its request, a UUID has 36.
+    /// Longest id in bytes. Every frame about the request repeats it; a UUID has 36 bytes.
     pub const MAX_BYTES: usize = 64;
 
-    /// `text` as an id, if it can be one.
+    /// Makes an id of `text`; `None` if it is too long.
     pub(super) fn new(text: &str) -> Option<Self> {
         (text.len() <= Self::MAX_BYTES).then(|| Self(text.into()))
     }
 
-    /// The id that was sent, if it can be one.
-    pub(super) fn read(sent: Sent<'_>) -> Option<Self> {
-        sent.with_text(Self::new).flatten()
+    /// Makes an id of the value that a client sent; `None` if it is not a string or too long.
+    pub(super) fn from_json(sent: JsonSlice<'_>) -> Option<Self> {
+        sent.text().and_then(|text| Self::new(&text))
     }
 
     /// The id as the client wrote it.

@@ -1,4 +1,4 @@
-//! The `metrics` frame: the state of the house, once a second.
+//! The `metrics` frame: the state of the engine and the GPUs, sent at a fixed interval.
 
 use std::time::Duration;
 
@@ -9,72 +9,72 @@ use crate::domain::Gpu;
 use super::gpu::{GpuDetails, GpuValues};
 use super::stats::{millis, two_decimals};
 
-/// The state of the house.
+/// The content of a `metrics` frame.
 #[derive(Debug, Clone, Serialize)]
 pub struct Metrics {
     timestamp: u64,
-    /// The first card; `null` where there is none.
+    /// The first GPU; `null` if there is none.
     gpu: Option<GpuValues>,
     gpus: Vec<GpuDetails>,
     inference: Inference,
 }
 
 impl Metrics {
-    /// The state at `timestamp`, in Unix seconds.
+    /// Builds the frame's content for `timestamp`, in Unix seconds.
     pub fn new(timestamp: u64, gpus: &[Gpu], inference: Inference) -> Self {
         let gpu = gpus.first().map(GpuValues::new);
         Self { timestamp, gpu, gpus: gpus.iter().map(GpuDetails::new).collect(), inference }
     }
 }
 
-/// What the engine does, in one word.
+/// The engine's state as the wire names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum InferenceState {
     /// The model is being loaded.
     Loading,
-    /// Nothing to do.
+    /// There are no requests.
     Idle,
-    /// Computing.
+    /// A request is being computed.
     Busy,
-    /// Computing, but a step does not end.
+    /// A step takes longer than the watchdog allows.
     Stalled,
-    /// On its way out.
+    /// Shutting down: running requests may finish, new ones are refused.
     Draining,
 }
 
-/// What the engine does, in numbers.
+/// The engine's state and counters.
 #[derive(Debug, Clone, Serialize)]
 pub struct Inference {
-    /// In one word.
-    pub state: State,
-    /// Tokens a second of the request that ended last; on the wire 0 before the first, since
-    /// clients in the field expect a number.
+    /// What the engine is doing.
+    pub state: InferenceState,
+    /// Tokens per second of the request that ended last. `None` is written as 0, because existing
+    /// clients expect a number.
     #[serde(serialize_with = "rate")]
     pub last_tps: Option<f64>,
-    /// Time to first token of the request that started last; likewise.
+    /// Time to first token of the request that started last. `None` is written as 0.
     #[serde(serialize_with = "time", rename = "last_ttft_ms")]
     pub last_ttft: Option<Duration>,
-    /// Since the start.
+    /// Tokens generated since the start.
     pub total_tokens_generated: u64,
-    /// Requests that hold a slot.
+    /// Requests in a slot.
     pub active: usize,
-    /// Requests that wait for one.
+    /// Requests waiting for a slot.
     pub queued: usize,
-    /// Slots in all.
+    /// Number of slots.
     pub slots: usize,
-    /// Tokens in the KV cache.
+    /// Tokens stored in the KV cache.
     pub kv_used_tokens: usize,
-    /// Tokens the KV cache holds.
+    /// Capacity of the KV cache in tokens.
     pub kv_total_tokens: usize,
     /// Open WebSocket connections.
     pub connections: usize,
     /// Prompt tokens computed since the start.
     pub prompt_tokens_total: u64,
-    /// Tokens generated a second since the last frame.
+    /// Tokens generated per second since the previous frame; `None` is written as 0.
     #[serde(serialize_with = "rate")]
     pub tps_now: Option<f64>,
-    /// Seconds since the start.
+    /// Seconds since the start of the engine.
     pub uptime_s: u64,
 }
 

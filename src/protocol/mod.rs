@@ -1,29 +1,30 @@
-//! The whole wire on one page: what a client may say, what the server answers.
+//! The WebSocket wire format: every frame a client may send and every frame the server sends.
 //!
-//! Text comes in through [`ClientFrame::parse`], which yields either something that is valid to
-//! the last field or an [`ErrorFrame`] to send back; [`ServerFrame::text`] is the only way out.
-//! The room knows names, nesting, types and ranges. It knows no socket, no engine and no order of
-//! frames: who may say what when is decided by the server.
+//! [`ClientFrame::parse`] turns a message into a fully validated frame or into the [`ErrorFrame`]
+//! to answer with. [`ServerFrame::text`] is the only way to write a frame. This module owns field
+//! names, nesting, types and ranges; `docs/PROTOCOL.md` is its contract. It knows nothing of
+//! sockets, of the engine or of the order of frames: the server decides who may send what when.
 
 mod client;
-mod error;
 mod fields;
+mod id;
+mod json;
+mod params;
+
+mod error;
 mod gpu;
 mod hello;
-mod id;
 mod logprobs;
 mod metrics;
-mod params;
-mod sent;
 mod server;
 mod stats;
 
 pub use client::{ClientFrame, Infer};
 pub use error::{Code, ErrorFrame};
 pub use gpu::throttle_name;
-pub use hello::{Build, Hello, Placement};
+pub use hello::{Build, Hello, ServingInfo};
 pub use id::RequestId;
-pub use metrics::{Inference, Metrics, State};
+pub use metrics::{Inference, InferenceState, Metrics};
 pub use server::ServerFrame;
 pub use stats::EndStats;
 

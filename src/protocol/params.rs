@@ -1,44 +1,20 @@
-//! `params` on the wire: its fields, their types and the meaning of -1.
+//! The `params` object: its fields, their types and the meaning of -1.
 //!
-//! What comes out lies inside the ranges of [`Params`]; nothing is clamped in silence. Fields
-//! this version does not know are ignored. Whether a token id exists is the model's to say.
+//! The resulting [`Params`] are within their ranges; a value outside its range is refused, never
+//! clamped. Unknown fields are ignored. Whether a token id exists is checked by the engine, which
+//! knows the vocabulary.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 
 use crate::domain::{Params, Range, Refusal, Speculation, Token};
 
 use super::fields::{Fields, expected, integer, invalid, number, whole_number};
-use super::sent::{Quoted, Sent};
+use super::json::{JsonSlice, Quoted};
 
-/// Every token id that can be named; the model has fewer.
-const TOKEN_IDS: Range = Range { min: 0.0, max: Token::MAX as f64 };
-
-/// The fields of `params`. What is not named here is skipped before it is read.
-const NAMES: [&str; 19] = [
-    "temp",
-    "temperature",
-    "top_k",
-    "top_p",
-    "min_p",
-    "typical_p",
-    "repeat_penalty",
-    "repeat_last_n",
-    "presence_penalty",
-    "frequency_penalty",
-    "seed",
-    "stop",
-    "logit_bias",
-    "ignore_eos",
-    "max_tokens",
-    "cache_prompt",
-    "progress",
-    "logprobs",
-    "speculative",
-];
-
-/// Reads `params`; `None` if that is no object.
-pub(super) fn parse(sent: Sent<'_>) -> Option<Result<Params, Refusal>> {
-    Fields::of(sent, &NAMES).map(|fields| from_fields(&fields))
+/// Reads `params`; `None` if `sent` is not an object.
+pub(super) fn parse(sent: JsonSlice<'_>) -> Option<Result<Params, Refusal>> {
+    Fields::of(sent, &PARAM_FIELDS).map(|fields| from_fields(&fields))
 }
 
 fn from_fields(fields: &Fields<'_>) -> Result<Params, Refusal> {
@@ -84,45 +60,46 @@ fn temperature(fields: &Fields<'_>) -> Result<Option<f32>, Refusal> {
     Ok(short.or(long))
 }
 
-/// -1 stands for "no limit" or "you choose".
+/// Maps -1, which stands for "no limit" or "the server chooses", to `None`.
 fn unless_negative(number: i64) -> Option<u32> {
     u32::try_from(number).ok()
 }
 
+/// Converts to a type that can hold the whole range of the parameter.
 fn count<T: TryFrom<i64>>(number: Option<i64>, default: T) -> T {
     number.map_or(default, |number| {
         T::try_from(number).unwrap_or_else(|_| unreachable!("the range fits the type"))
     })
 }
 
-fn stop(sent: Sent<'_>) -> Result<Vec<String>, Refusal> {
+fn stop(sent: JsonSlice<'_>) -> Result<Vec<String>, Refusal> {
     const ALLOWED: &str = "a string or a list of strings";
-    let most = Params::MAX_STOPS;
-    let items = match sent.list(most) {
-        Some(list) if list.len > most => {
-            let reason = format!("must be at most {most} strings, not {}", list.len);
+    let max = Params::MAX_STOPS;
+    let items = match sent.array(max) {
+        Some(array) if array.len > max => {
+            let reason = format!("must have at most {max} strings, not {}", array.len);
             return Err(invalid("stop", reason));
         }
-        Some(list) => list.items,
+        Some(array) => array.items,
         None => vec![sent],
     };
     let texts = items
         .into_iter()
-        .map(|item| item.text().ok_or_else(|| expected("stop", ALLOWED, item)))
+        .map(|item| item.text().map(Cow::into_owned).ok_or_else(|| expected("stop", ALLOWED, item)))
         .collect::<Result<Vec<_>, _>>()?;
     for text in &texts {
         if text.is_empty() {
             return Err(invalid("stop", "must not be empty: every text contains \"\""));
         }
         if text.len() > Params::MAX_STOP_BYTES {
-            let (sent, most) = (text.len(), Params::MAX_STOP_BYTES);
-            return Err(invalid("stop", format!("must be of at most {most} bytes, not {sent}")));
+            let (sent, max) = (text.len(), Params::MAX_STOP_BYTES);
+            return Err(invalid("stop", format!("must have at most {max} bytes, not {sent}")));
         }
     }
     Ok(texts)
 }
 
-fn speculation(sent: Sent<'_>) -> Result<Speculation, Refusal> {
+fn speculation(sent: JsonSlice<'_>) -> Result<Speculation, Refusal> {
     match sent.text().as_deref() {
         Some("off") => Ok(Speculation::Off),
         Some("ngram") => Ok(Speculation::Ngram),
@@ -131,63 +108,91 @@ fn speculation(sent: Sent<'_>) -> Result<Speculation, Refusal> {
     }
 }
 
-/// The field of the functions below.
-const LOGIT_BIAS: &str = "logit_bias";
-
-fn logit_bias(sent: Sent<'_>) -> Result<Vec<(Token, f32)>, Refusal> {
+fn logit_bias(sent: JsonSlice<'_>) -> Result<Vec<(Token, f32)>, Refusal> {
     const ALLOWED: &str = "an object of token ids and biases, or a list of [id, bias]";
-    let most = Params::MAX_LOGIT_BIASES;
-    let few = |len| match len {
+    let max = Params::MAX_LOGIT_BIASES;
+    let check_len = |len| match len {
         0..=Params::MAX_LOGIT_BIASES => Ok(()),
-        _ => Err(invalid(LOGIT_BIAS, format!("must be of at most {most} tokens, not {len}"))),
+        _ => Err(invalid(LOGIT_BIAS_FIELD, format!("must have at most {max} tokens, not {len}"))),
     };
-    if let Some(entries) = sent.entries(most) {
-        few(entries.len)?;
-        let biases = entries.items.into_iter().map(|(key, sent)| Ok((token(&key)?, bias(sent)?)));
+    if let Some(object) = sent.object(max) {
+        check_len(object.len)?;
+        let biases = object.items.into_iter().map(|(key, sent)| Ok((token_id(&key)?, bias(sent)?)));
         return once_each(biases.collect::<Result<_, _>>()?);
     }
-    let list = sent.list(most).ok_or_else(|| expected(LOGIT_BIAS, ALLOWED, sent))?;
-    few(list.len)?;
-    let biases = list
+    let array = sent.array(max).ok_or_else(|| expected(LOGIT_BIAS_FIELD, ALLOWED, sent))?;
+    check_len(array.len)?;
+    let biases = array
         .items
         .into_iter()
         .map(|item| {
-            let pair = item.list(2).filter(|pair| pair.len == 2);
+            let pair = item.array(2).filter(|pair| pair.len == 2);
             match pair.as_ref().map(|pair| pair.items.as_slice()) {
                 Some(&[id, sent]) => {
-                    Ok((integer(LOGIT_BIAS, id, TOKEN_IDS)? as Token, bias(sent)?))
+                    Ok((integer(LOGIT_BIAS_FIELD, id, TOKEN_IDS)? as Token, bias(sent)?))
                 }
-                _ => Err(expected(LOGIT_BIAS, ALLOWED, item)),
+                _ => Err(expected(LOGIT_BIAS_FIELD, ALLOWED, item)),
             }
         })
         .collect::<Result<_, _>>()?;
     once_each(biases)
 }
 
-/// `biases`, which llama.cpp would add up where there are several of a token.
+/// Refuses a token with several biases: llama.cpp would silently add them up.
 fn once_each(biases: Vec<(Token, f32)>) -> Result<Vec<(Token, f32)>, Refusal> {
     let mut tokens: Vec<Token> = biases.iter().map(|&(token, _)| token).collect();
     tokens.sort_unstable();
     match tokens.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(invalid(LOGIT_BIAS, format!("has several biases for token {}", pair[0]))),
+        Some(pair) => {
+            Err(invalid(LOGIT_BIAS_FIELD, format!("has several biases for token {}", pair[0])))
+        }
         None => Ok(biases),
     }
 }
 
-fn bias(sent: Sent<'_>) -> Result<f32, Refusal> {
-    number(LOGIT_BIAS, sent, Params::LOGIT_BIAS).map(|bias| bias as f32)
+fn bias(sent: JsonSlice<'_>) -> Result<f32, Refusal> {
+    number(LOGIT_BIAS_FIELD, sent, Params::LOGIT_BIAS).map(|bias| bias as f32)
 }
 
-fn no_token(sent: impl Display) -> Refusal {
-    let allowed = whole_number(TOKEN_IDS);
-    invalid(LOGIT_BIAS, format!("a token's id must be {allowed}, not {sent}"))
-}
-
-/// The token that a key names.
-fn token(key: &str) -> Result<Token, Refusal> {
+/// Reads a token id from the key of an object.
+fn token_id(key: &str) -> Result<Token, Refusal> {
     match key.parse::<u64>() {
         Ok(id) if TOKEN_IDS.contains(id as f64) => Ok(id as Token),
-        Ok(id) => Err(no_token(id)),
-        Err(_) => Err(no_token(Quoted(key))),
+        Ok(id) => Err(invalid_token_id(id)),
+        Err(_) => Err(invalid_token_id(Quoted(key))),
     }
 }
+
+fn invalid_token_id(sent: impl Display) -> Refusal {
+    let allowed = whole_number(TOKEN_IDS);
+    invalid(LOGIT_BIAS_FIELD, format!("a token's id must be {allowed}, not {sent}"))
+}
+
+/// The known fields of `params`.
+const PARAM_FIELDS: [&str; 19] = [
+    "temp",
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "typical_p",
+    "repeat_penalty",
+    "repeat_last_n",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+    "stop",
+    "logit_bias",
+    "ignore_eos",
+    "max_tokens",
+    "cache_prompt",
+    "progress",
+    "logprobs",
+    "speculative",
+];
+
+/// The field's name in error messages.
+const LOGIT_BIAS_FIELD: &str = "logit_bias";
+
+/// The range of token ids that fit [`Token`]. Vocabularies are smaller.
+const TOKEN_IDS: Range = Range { min: 0.0, max: Token::MAX as f64 };

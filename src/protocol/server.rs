@@ -1,13 +1,13 @@
-//! What the server says: one variant a frame, and the only way to turn one into text.
+//! The frames that the server sends.
 //!
-//! Frames borrow what they say and are written straight into their text: a `token` frame costs
-//! one allocation.
+//! [`ServerFrame`] has one variant per frame. It borrows its content and serializes it directly
+//! into the text of the message, so a `token` frame costs one allocation.
 
 use serde::{Serialize, Serializer};
 
 use crate::domain::{FinishReason, TokenLogprobs};
 
-use super::error::ErrorFrame;
+use super::error::{ErrorFrame, serialize_code};
 use super::hello::Hello;
 use super::id::RequestId;
 use super::logprobs;
@@ -20,69 +20,68 @@ use super::stats::EndStats;
 pub enum ServerFrame<'a> {
     /// The first frame of a connection.
     Hello(&'a Hello),
-    /// The request has to wait.
+    /// The request waits for a slot.
     Queued {
-        /// The request.
+        /// The request's id, if it has one.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a RequestId>,
-        /// Its place, counted from 1.
+        /// Position in the queue, counted from 1.
         position: usize,
     },
-    /// How much of a prompt has been read.
+    /// How much of the prompt has been prefilled.
     Progress {
-        /// The request.
+        /// The request's id, if it has one.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a RequestId>,
-        /// Tokens read.
+        /// Prompt tokens prefilled or found in the cache.
         processed: usize,
-        /// Tokens in all.
+        /// Tokens of the whole prompt.
         total: usize,
     },
-    /// New text.
+    /// New generated text.
     Token {
-        /// The request.
+        /// The request's id, if it has one.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a RequestId>,
         /// The text of one token or several.
         content: &'a str,
-        /// What is known of these tokens, where asked for.
+        /// The tokens' log-probabilities; empty unless the request asked for them.
         #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "logprobs::serialize")]
         logprobs: &'a [TokenLogprobs],
     },
-    /// The text is complete.
+    /// The request finished.
     End {
-        /// The request.
+        /// The request's id, if it has one.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a RequestId>,
-        /// Why it ended.
-        #[serde(serialize_with = "word")]
+        /// Why it finished.
+        #[serde(serialize_with = "serialize_reason")]
         finish_reason: FinishReason,
-        /// What it took.
+        /// Times and token counts of the request.
         stats: EndStats,
     },
-    /// Something went wrong.
+    /// A frame or request was refused, or a request failed.
     Error(&'a ErrorFrame),
-    /// The state of the house.
+    /// The state of the engine and the GPUs.
     Metrics(&'a Metrics),
-    /// `subscribe_metrics` was understood.
+    /// Confirms `subscribe_metrics`.
     MetricsSubscribed,
-    /// `unsubscribe_metrics` was understood.
+    /// Confirms `unsubscribe_metrics`.
     MetricsUnsubscribed,
-    /// The answer to `ping`.
+    /// Answers `ping`.
     Pong,
 }
 
 impl ServerFrame<'_> {
-    /// The frame as it goes over the wire.
+    /// The frame as JSON text.
     pub fn text(&self) -> String {
         serde_json::to_string(self).expect("frames have string keys and finite numbers only")
     }
 }
 
-fn word<S: Serializer>(reason: &FinishReason, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match reason {
-        FinishReason::Stop => "stop",
-        FinishReason::Length => "length",
-        FinishReason::Abort => "abort",
-    })
+fn serialize_reason<S: Serializer>(
+    reason: &FinishReason,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serialize_code(&reason.code(), serializer)
 }

@@ -1,4 +1,4 @@
-//! `stats` of the `end` frame: what a request took, in the wire's units.
+//! The `stats` object of an `end` frame: times and token counts of one request, in wire units.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::domain::Usage;
 
-/// What one request took. Times are whole milliseconds, rates are tokens a second.
+/// The content of `stats`. Times are whole milliseconds, rates are tokens per second.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EndStats {
     ttft_ms: Option<u64>,
@@ -23,13 +23,13 @@ pub struct EndStats {
 }
 
 impl EndStats {
-    /// Translates the engine's account. `ttft` is known to whoever sent the first text, and
-    /// `None` where there was none.
+    /// Converts the engine's `usage`. `ttft` is the time until the first text was written to the
+    /// socket; `None` if there was no text.
     pub fn new(usage: &Usage, ttft: Option<Duration>) -> Self {
         let Usage {
             prompt_tokens,
             cached_tokens,
-            read_tokens,
+            prefilled_tokens,
             tokens,
             drafted,
             accepted,
@@ -40,7 +40,7 @@ impl EndStats {
         } = *usage;
         Self {
             ttft_ms: ttft.map(millis),
-            // A short text can be computed to its end before its first part is sent.
+            // The engine can finish a short request before its first text reaches the socket.
             total_ms: millis(ttft.map_or(total, |ttft| ttft.max(total))),
             tokens,
             tps: rate(tokens.saturating_sub(1), generation),
@@ -48,7 +48,7 @@ impl EndStats {
             cached_tokens,
             queue_ms: millis(queued),
             prompt_ms: millis(prompt),
-            prompt_tps: rate(read_tokens, prompt),
+            prompt_tps: rate(prefilled_tokens, prompt),
             drafted,
             accepted,
         }
@@ -60,13 +60,13 @@ pub(super) fn millis(duration: Duration) -> u64 {
     (duration.as_secs_f64() * 1e3).round() as u64
 }
 
-/// Tokens a second with two decimals; `None` where nothing was computed or no time passed.
+/// Tokens per second with two decimals; `None` without tokens or elapsed time.
 fn rate(tokens: usize, time: Duration) -> Option<f64> {
     let rate = tokens as f64 / time.as_secs_f64();
     (tokens > 0 && rate.is_finite()).then(|| two_decimals(rate))
 }
 
-/// Rounded to two decimals.
+/// Rounds to two decimals.
 pub(super) fn two_decimals(number: f64) -> f64 {
     (number * 100.0).round() / 100.0
 }

@@ -1,28 +1,23 @@
-//! The socket side: who may connect, what is said to whom, and how a connection ends.
+//! The network side of the daemon: HTTP pages and WebSockets on one port.
 //!
-//! One port serves WebSockets and a few pages. A connection is two tasks: a reader, which parses
-//! frames and hands requests to the engine, and a writer, the only one that writes. A slow socket
-//! stops its writer, which leaves its requests' text with the engine, which parks their slots;
-//! nobody else notices. The room promises that everything a client can make it hold is bounded,
-//! that every wait has a deadline, and that a connection that ends, however it ends, stops its
-//! requests. It leaves the wire format to `protocol` and the work to `engine`.
+//! [`Server`] accepts TCP connections. Each starts as HTTP: `http` checks the `Host` and `Origin`
+//! of every request, serves `/metrics`, `/healthz` and `/readyz`, and hands requests for a
+//! WebSocket to `ws`, which serves the connection from then on. `metrics` produces the `/metrics`
+//! page and the `metrics` frames.
+//!
+//! This module promises that the memory a client can occupy is bounded, that every wait for a
+//! client has a deadline, and that a connection's requests are cancelled however the connection
+//! ends. It leaves the wire format to `protocol` and inference to `engine`.
 
-mod broadcast;
-mod connection;
-mod handshake;
-mod http;
-mod in_flight;
 mod options;
-mod origin;
-mod outlet;
-mod pages;
-mod prometheus;
-mod reader;
-mod serve;
+#[allow(clippy::module_inception, reason = "it holds the type `Server`")]
+mod server;
 mod shared;
-mod submission;
-mod writer;
 
+mod http;
+mod metrics;
+mod ws;
+
+pub use http::{InvalidOrigin, Origin};
 pub use options::{About, Options};
-pub use origin::{InvalidOrigin, Origin};
-pub use serve::Server;
+pub use server::Server;

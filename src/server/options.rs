@@ -1,30 +1,29 @@
-//! What the owner of the server decides, and what the server says of itself.
+//! The settings of the server, and what it tells its clients about the daemon.
 
 use std::time::Duration;
 
 use crate::domain::ModelInfo;
 
-use super::origin::Origin;
+use super::http::Origin;
 
-/// How the server shall behave.
+/// Limits and intervals of the server.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Longest message of a client, in bytes. A longer one ends its connection.
+    /// Longest message of a client, in bytes. A longer one closes its connection.
     pub max_message_bytes: usize,
-    /// WebSocket connections at one time. One more is told to try again later.
+    /// Most open WebSockets. Further ones are closed with code 1013 (try again later).
     pub max_connections: usize,
-    /// Web pages that may connect, besides the server's own.
+    /// Origins of web pages that may connect, besides the server's own.
     pub allowed_origins: Vec<Origin>,
     /// Time between two `metrics` frames.
     pub metrics_interval: Duration,
-    /// How long a frame may wait for its socket before the connection is dropped. Longer than
-    /// the engine's grace for slow clients, so that a client that comes back in between still
-    /// learns what became of its request.
+    /// How long a frame may wait for its socket before the connection is dropped. Must be longer
+    /// than the engine's grace for slow clients: a client that resumes reading in between then
+    /// still receives the `slow_client` error.
     pub write_grace: Duration,
 }
 
 impl Default for Options {
-    /// 8 MiB hold a prompt of two million tokens; 1,024 idle connections cost some 20 MB.
     fn default() -> Self {
         Self {
             max_message_bytes: 8 * 1024 * 1024,
@@ -36,23 +35,23 @@ impl Default for Options {
     }
 }
 
-/// What a client is told in `hello`.
+/// What `hello` frames tell a client about the daemon.
 #[derive(Debug, Clone)]
 pub struct About {
     /// The model.
     pub model: ModelInfo,
-    /// What computes: `cpu`, `cuda`, …
+    /// The compute backend: `cpu`, `cuda`, …
     pub backend: String,
-    /// Layers that live on a GPU.
+    /// Transformer layers that are planned to be offloaded to GPUs.
     pub gpu_layers: u32,
-    /// Requests that are computed at once.
+    /// Number of slots: requests that are computed at the same time.
     pub parallel: usize,
     /// The version of this program.
     pub version: String,
     /// The commit it was built from.
     pub commit: String,
-    /// The version of llama.cpp inside.
+    /// The version of the linked llama.cpp.
     pub llama_cpp: String,
-    /// The vector instructions it was built for.
+    /// The CPU's vector extensions it was built for, separated by spaces.
     pub cpu_flags: String,
 }

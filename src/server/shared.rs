@@ -1,5 +1,6 @@
-//! What all connections share: the engine, the limits, the latest metrics.
+//! What all connections share: the engine, the limits and the latest metrics.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -14,50 +15,49 @@ use crate::engine::EngineHandle;
 use crate::protocol::Hello;
 use crate::watchdog::{Health, Watchdog};
 
+use super::metrics::Refusals;
 use super::options::Options;
-
-/// TCP connections beyond those of open WebSockets: pages, handshakes, and the polite refusal of
-/// one WebSocket too many. One more is dropped unheard.
-const SPARE_SOCKETS: usize = 64;
-
-/// Long prompts that are tokenised at once. It is pure computing, and shares the machine with an
-/// engine that is busy already.
-const LONG_PROMPTS: usize = 2;
 
 /// What all connections share.
 pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) engine: EngineHandle,
     pub(super) watchdog: Watchdog,
-    /// The first frame of a connection, as planned.
+    /// The content of `hello` frames as planned before the model was loaded.
     hello: Hello,
-    /// The latest metrics frame, for everybody who wants it. Never marked as seen here, so that a
-    /// new connection's copy has news at once.
-    pub(super) metrics: watch::Receiver<Published>,
-    /// What the graphics cards said last.
+    /// The latest `metrics` frame. No frame is ever marked as seen on this receiver, so that a
+    /// clone of it for a new connection reports a change at once.
+    pub(super) metrics: watch::Receiver<MetricsFrame>,
+    /// The latest reading of the GPUs.
     readings: watch::Receiver<GpuReading>,
-    /// The right to tokenise a long prompt.
+    /// Permits to tokenize a long prompt.
     pub(super) long_prompts: Arc<Semaphore>,
-    /// Every task of this server.
+    /// All tasks of this server.
     pub(super) tasks: TaskTracker,
-    /// Cancelled when connections are to be told goodbye.
+    /// Cancelled when the server closes its connections.
     pub(super) closing: CancellationToken,
-    /// The right to a TCP connection.
-    sockets: Arc<Semaphore>,
-    /// The right to an open WebSocket.
-    websockets: Arc<Semaphore>,
+    tcp_permits: Arc<Semaphore>,
+    websocket_permits: Arc<Semaphore>,
     next_connection: AtomicU64,
-    /// Metrics frames that were overtaken by a later one before a connection could send them.
     dropped_frames: Arc<AtomicU64>,
+    pub(super) refusals: Refusals,
 }
 
-/// One `metrics` frame.
+/// One `metrics` frame, as all connections send it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Published {
-    /// Counts the frames.
+pub(super) struct MetricsFrame {
+    /// Consecutive number, from 1; 0 before the first frame.
     pub(super) number: u64,
-    /// The frame.
+    /// The frame's JSON text.
     pub(super) text: Utf8Bytes,
+}
+
+/// A permit for one TCP connection and the client's address. The connection counts against the
+/// limit until all clones are dropped.
+#[derive(Debug, Clone)]
+pub(super) struct ConnectionPermit {
+    pub(super) peer: SocketAddr,
+    _permit: Arc<OwnedSemaphorePermit>,
 }
 
 impl Shared {
@@ -66,7 +66,7 @@ impl Shared {
         engine: EngineHandle,
         watchdog: Watchdog,
         hello: Hello,
-        metrics: watch::Receiver<Published>,
+        metrics: watch::Receiver<MetricsFrame>,
         readings: watch::Receiver<GpuReading>,
         closing: CancellationToken,
     ) -> Self {
@@ -78,18 +78,19 @@ impl Shared {
             hello,
             metrics,
             readings,
-            long_prompts: Arc::new(Semaphore::new(LONG_PROMPTS)),
+            long_prompts: Arc::new(Semaphore::new(MAX_LONG_PROMPTS)),
             tasks: TaskTracker::new(),
             closing,
-            sockets: Arc::new(Semaphore::new(max + SPARE_SOCKETS)),
-            websockets: Arc::new(Semaphore::new(max)),
+            tcp_permits: Arc::new(Semaphore::new(max + SPARE_TCP_CONNECTIONS)),
+            websocket_permits: Arc::new(Semaphore::new(max)),
             next_connection: AtomicU64::new(1),
             dropped_frames: Arc::default(),
+            refusals: Refusals::default(),
         }
     }
 
-    /// The first frame of a connection that is made now. What was planned for the cards is what
-    /// there is to say until the model is loaded; a load that ran out of memory has put less there.
+    /// The content of a `hello` frame sent now. Until the model is loaded it tells the planned
+    /// number of GPU layers; a load that ran out of GPU memory may have offloaded fewer.
     pub(super) fn hello(&self) -> Hello {
         let hello = self.hello.clone();
         match self.engine.offloaded() {
@@ -98,48 +99,57 @@ impl Shared {
         }
     }
 
-    /// The right to one more TCP connection.
-    pub(super) fn socket(&self) -> Option<OwnedSemaphorePermit> {
-        self.sockets.clone().try_acquire_owned().ok()
+    /// A permit for the TCP connection from `peer`; `None` if too many are open.
+    pub(super) fn tcp_permit(&self, peer: SocketAddr) -> Option<ConnectionPermit> {
+        let permit = self.tcp_permits.clone().try_acquire_owned().ok()?;
+        Some(ConnectionPermit { peer, _permit: Arc::new(permit) })
     }
 
-    /// The right to one more WebSocket.
-    pub(super) fn websocket(&self) -> Option<OwnedSemaphorePermit> {
-        self.websockets.clone().try_acquire_owned().ok()
+    /// A permit for one more WebSocket; `None` if too many are open.
+    pub(super) fn websocket_permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.websocket_permits.clone().try_acquire_owned().ok()
     }
 
-    /// Open WebSockets.
+    /// Number of open WebSockets.
     pub(super) fn n_websockets(&self) -> usize {
-        self.options.max_connections - self.websockets.available_permits()
+        self.options.max_connections - self.websocket_permits.available_permits()
     }
 
-    /// See [`Self::dropped_frames`]; for a connection to count in.
-    pub(super) fn dropped_counter(&self) -> Arc<AtomicU64> {
-        self.dropped_frames.clone()
-    }
-
-    /// Metrics frames that a slow connection never got.
+    /// Number of `metrics` frames that a later one replaced before a slow connection sent them.
     pub(super) fn dropped_frames(&self) -> u64 {
         self.dropped_frames.load(Ordering::Relaxed)
     }
 
-    /// A name that no connection had before.
+    /// The counter behind [`Self::dropped_frames`], for a connection to add to.
+    pub(super) fn dropped_frames_counter(&self) -> Arc<AtomicU64> {
+        self.dropped_frames.clone()
+    }
+
+    /// An id that no earlier connection had.
     pub(super) fn next_connection(&self) -> ConnectionId {
         ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The graphics cards, without values where the last reading is too old to be believed.
+    /// The GPUs as of the last reading, without values if that is stale at `now`.
     pub(super) fn gpus(&self, now: Instant) -> Vec<Gpu> {
         let reading = self.readings.borrow();
-        let patience = GpuReading::patience(self.options.metrics_interval);
-        if now.saturating_duration_since(reading.taken) > patience {
-            return reading.faded();
+        let max_age = GpuReading::max_age(self.options.metrics_interval);
+        if now.saturating_duration_since(reading.taken) > max_age {
+            return reading.stale();
         }
         reading.gpus.clone()
     }
 
-    /// How the engine is now.
+    /// The engine's current health.
     pub(super) fn health(&self) -> Health {
         self.watchdog.judge(&self.engine.snapshot())
     }
 }
+
+/// TCP connections beyond the limit on WebSockets: for HTTP pages, for upgrades in progress and for
+/// WebSockets that are being refused. Further connections are dropped without an answer.
+const SPARE_TCP_CONNECTIONS: usize = 64;
+
+/// Long prompts that are tokenized at the same time. Each occupies a CPU core and competes with the
+/// engine's threads.
+const MAX_LONG_PROMPTS: usize = 2;

@@ -1,4 +1,4 @@
-//! A WebSocket client that says what it expects.
+//! A WebSocket client with an assertion for each kind of frame.
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -32,14 +32,14 @@ impl Client {
         Self::over(stream, server).await
     }
 
-    /// One for whom the operating system holds next to nothing.
+    /// A client whose receive buffer holds next to nothing.
     pub async fn connect_with_small_buffer(server: &TestServer) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
         Self::over(socket.connect(server.address).await.unwrap(), server).await
     }
 
-    /// One that has been let in as far as the handshake.
+    /// A WebSocket directly after its handshake, before any frame.
     pub async fn handshake(server: &TestServer) -> WebSocketStream<TcpStream> {
         let stream = TcpStream::connect(server.address).await.unwrap();
         client_async(format!("ws://{}/", server.address), stream).await.unwrap().0
@@ -64,10 +64,10 @@ impl Client {
     /// The next message.
     pub async fn message(&mut self) -> Message {
         let message = timeout(GUARD, self.socket.next()).await.expect("a message comes in time");
-        message.expect("the connection is open").expect("the connection is sound")
+        message.expect("the connection is open").expect("the connection works")
     }
 
-    /// The next frame, whatever it is.
+    /// The next frame, metrics included.
     pub async fn any_frame(&mut self) -> Value {
         loop {
             match self.message().await {
@@ -78,7 +78,7 @@ impl Client {
         }
     }
 
-    /// The next frame that is not about metrics.
+    /// The next frame that is not `metrics`.
     pub async fn frame(&mut self) -> Value {
         loop {
             let frame = self.any_frame().await;
@@ -101,17 +101,17 @@ impl Client {
         frame
     }
 
-    /// The metrics frame in which `is_so` holds; earlier ones are skipped.
-    pub async fn expect_metrics(&mut self, is_so: impl Fn(&Value) -> bool) -> Value {
+    /// The next metrics frame whose `inference` matches.
+    pub async fn expect_metrics(&mut self, matches: impl Fn(&Value) -> bool) -> Value {
         loop {
             let frame = self.any_frame().await;
-            if frame["op"] == "metrics" && is_so(&frame["inference"]) {
+            if frame["op"] == "metrics" && matches(&frame["inference"]) {
                 return frame;
             }
         }
     }
 
-    /// All of request `id`, which must be the only one that runs.
+    /// The whole answer to request `id`, which must be the only running one.
     pub async fn expect_answer(&mut self, id: Option<&str>) -> Answer {
         let mut answer = Answer { text: String::new(), frames: Vec::new(), end: Value::Null };
         loop {
@@ -127,8 +127,8 @@ impl Client {
         }
     }
 
-    /// Waits until the server has taken in all that was sent before, and gives what it said until
-    /// then.
+    /// Waits until the server has processed everything sent so far. Returns the frames that came
+    /// before the `pong`, without metrics.
     pub async fn fence(&mut self) -> Vec<Value> {
         self.send(json!({"op": "ping"})).await;
         let mut said = Vec::new();
@@ -141,12 +141,12 @@ impl Client {
         }
     }
 
-    /// Nothing was said since; and the connection is sound.
+    /// No frame but metrics is waiting, and the connection works.
     pub async fn expect_quiet(&mut self) {
         assert_eq!(self.fence().await, Vec::<Value>::new());
     }
 
-    /// The next end or error; frames before that are skipped.
+    /// The next `end` or `error` frame; others are skipped.
     pub async fn expect_terminal(&mut self) -> Value {
         loop {
             let frame = self.frame().await;
@@ -156,22 +156,23 @@ impl Client {
         }
     }
 
-    /// The server closes with `code`, and then its socket; frames before that are skipped.
+    /// The server sends a close frame with `code` and then closes its socket. Earlier frames are
+    /// skipped.
     pub async fn expect_close(&mut self, code: u16) {
         let mut skipped = Vec::new();
-        let goodbye = loop {
+        let close = loop {
             match self.message().await {
-                Message::Close(goodbye) => break goodbye,
+                Message::Close(close) => break close,
                 other => skipped.push(other),
             }
         };
-        let said = goodbye.map(|frame| frame.code);
-        assert_eq!(said, Some(CloseCode::from(code)), "after {skipped:?}");
+        let sent = close.map(|frame| frame.code);
+        assert_eq!(sent, Some(CloseCode::from(code)), "after {skipped:?}");
         let end = timeout(GUARD, self.socket.next()).await.expect("the socket is closed in time");
-        assert!(!matches!(end, Some(Ok(_))), "nothing comes after a goodbye");
+        assert!(!matches!(end, Some(Ok(_))), "nothing follows a close frame");
     }
 
-    /// A WebSocket ping is answered; frames before that are skipped.
+    /// Sends a WebSocket ping and waits for its pong; frames are skipped.
     pub async fn expect_pong(&mut self) {
         let payload = Bytes::from_static(b"are you there");
         self.socket.send(Message::Ping(payload.clone())).await.unwrap();

@@ -1,8 +1,7 @@
-//! The whole daemon in a test: a server on a free port with the paper model, and a client that
-//! says what it expects.
+//! The whole server in a test: on a free port, with the scripted model, and with a test client.
 //!
-//! Nothing here waits by the clock: every wait is for a frame or a counter, and [`GUARD`] only
-//! turns a wait that would last for ever into a failure.
+//! Nothing waits for a fixed time. Every wait is for a frame or a counter; [`GUARD`] only turns a
+//! wait that would never end into a failure.
 
 mod client;
 mod raw;
@@ -16,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use inference_core::domain::{Gpu, GpuReading, MemoryPart, ModelInfo, Speculation};
 use inference_core::engine::{self, Engine, EngineHandle, Limits, Loaded, Snapshot};
-use inference_core::scripted::{Pace, Paper, Scripted};
+use inference_core::scripted::{ScriptedModel, ScriptedVocabulary, StepControl};
 use inference_core::server::{self, About, Server};
 use inference_core::watchdog::Watchdog;
 use std::sync::Arc;
@@ -26,28 +25,28 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// Longer than anything here takes on a busy machine.
+/// Limit of every wait, far above what a busy machine needs.
 pub const GUARD: Duration = Duration::from_secs(30);
 
-/// How a test wants its server.
+/// The configuration of a test server.
 pub struct Setup {
     pub limits: Limits,
     pub engine: engine::Options,
     pub server: server::Options,
-    pub pace: Pace,
+    pub pace: StepControl,
     pub stall_limit: Duration,
-    /// What the model waits for before it is loaded.
+    /// The load waits for a message on this channel.
     pub load: Option<mpsc::Receiver<()>>,
-    /// Bytes the operating system may hold for a client; its own choice if `None`.
+    /// Send buffer of each connection in bytes; the system's default if `None`.
     pub send_buffer: Option<u32>,
-    /// Layers that the load reports to have put on cards.
+    /// Layers that the load reports as offloaded, the output matrix included.
     pub offloaded: Option<u32>,
-    /// What the graphics cards say, at first.
+    /// The first GPU reading.
     pub gpus: Vec<Gpu>,
 }
 
 impl Default for Setup {
-    /// Two slots of 1,000 tokens, a queue of four, everything as fast as it goes.
+    /// Two slots of 1,000 tokens, a queue of four, and steps without delay.
     fn default() -> Self {
         Self {
             limits: Limits {
@@ -63,15 +62,15 @@ impl Default for Setup {
                 cache_ram_bytes: 1 << 20,
                 slow_client_grace: GUARD,
                 step_target: Duration::from_millis(50),
-                // Its cost is measured by the clock.
+                // Whether to draft depends on measured times.
                 speculative: Speculation::Off,
-                speculation_margin_percent: 105,
+                ..engine::Options::default()
             },
             server: server::Options {
                 metrics_interval: Duration::from_millis(20),
                 ..server::Options::default()
             },
-            pace: Pace::free(),
+            pace: StepControl::free_running(),
             stall_limit: GUARD,
             load: None,
             send_buffer: None,
@@ -82,9 +81,9 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// One in which no step passes until the test allows it.
+    /// A setup in which each step waits until the test allows it.
     pub fn by_hand() -> Self {
-        Self { pace: Pace::by_hand(), ..Self::default() }
+        Self { pace: StepControl::manual(), ..Self::default() }
     }
 
     pub async fn start(self) -> TestServer {
@@ -94,7 +93,7 @@ impl Setup {
         let steps = pace.clone();
         let Engine { handle, loaded, .. } = Engine::<()>::spawn(engine, move |progress| {
             if let Some(gate) = load {
-                // A test that ends early drops its end.
+                // An error means that the test has ended.
                 let _ = gate.recv();
             }
             let device = "cpu".to_owned();
@@ -102,8 +101,8 @@ impl Setup {
             if let Some(layers) = offloaded {
                 progress.offloaded(layers);
             }
-            let model = Scripted::new(limits, steps);
-            Ok(Loaded { model, vocabulary: Arc::new(Paper) })
+            let model = ScriptedModel::new(limits, steps);
+            Ok(Loaded { model, vocabulary: Arc::new(ScriptedVocabulary) })
         })
         .unwrap();
         if !has_gate {
@@ -125,11 +124,11 @@ impl Setup {
     }
 }
 
-/// A running server; it ends with the test.
+/// A running server, stopped on drop.
 pub struct TestServer {
     pub address: SocketAddr,
     pub engine: EngineHandle,
-    pub pace: Pace,
+    pub pace: StepControl,
     pub closing: CancellationToken,
     pub gpus: watch::Sender<GpuReading>,
     serving: Option<JoinHandle<()>>,
@@ -140,34 +139,34 @@ impl TestServer {
         Setup::default().start().await
     }
 
-    /// Waits until the engine's counters say what the test expects.
-    pub async fn until(&self, is_so: impl Fn(&Snapshot) -> bool) {
+    /// Waits until the engine's snapshot matches.
+    pub async fn until(&self, matches: impl Fn(&Snapshot) -> bool) {
         let polling = async {
-            while !is_so(&self.engine.snapshot()) {
+            while !matches(&self.engine.snapshot()) {
                 sleep(Duration::from_millis(1)).await;
             }
         };
         if timeout(GUARD, polling).await.is_err() {
-            panic!("it never came so far: {:?}", self.engine.snapshot());
+            panic!("the engine never reached the expected state: {:?}", self.engine.snapshot());
         }
     }
 
-    /// Lets steps pass one by one until the engine's counters say what the test expects.
-    pub async fn step_until(&self, is_so: impl Fn(&Snapshot) -> bool) {
+    /// Allows steps one by one until the engine's snapshot matches.
+    pub async fn step_until(&self, matches: impl Fn(&Snapshot) -> bool) {
         self.until(|now| {
-            let is_so = is_so(now);
-            if !is_so {
+            let matches = matches(now);
+            if !matches {
                 self.pace.allow(1);
             }
-            is_so
+            matches
         })
         .await;
     }
 
-    /// Waits until a step stands before the gate.
+    /// Waits until a step waits for permission.
     pub async fn until_held(&self) {
         let pace = self.pace.clone();
-        assert!(tokio::task::spawn_blocking(move || pace.wait_until_held(GUARD)).await.unwrap());
+        assert!(tokio::task::spawn_blocking(move || pace.wait_until_blocked(GUARD)).await.unwrap());
     }
 
     /// Waits until the server has closed every connection.
@@ -180,7 +179,7 @@ impl TestServer {
 impl Drop for TestServer {
     fn drop(&mut self) {
         self.closing.cancel();
-        // A step that waits for leave lets go then.
+        // Also releases a step that waits for permission.
         self.engine.stop();
     }
 }
@@ -188,7 +187,7 @@ impl Drop for TestServer {
 fn about() -> About {
     About {
         model: ModelInfo {
-            name: "paper".to_owned(),
+            name: "scripted".to_owned(),
             arch: "scripted".to_owned(),
             params: 0,
             size_bytes: 0,

@@ -1,4 +1,4 @@
-//! HTTP by hand, for requests that no client library would send.
+//! Raw HTTP, for requests that no client library would send.
 
 use std::net::SocketAddr;
 
@@ -8,8 +8,8 @@ use tokio::time::timeout;
 
 use super::GUARD;
 
-/// Sends `request` as it is and reads the answer to its end, or to the end of its head if that
-/// opens a WebSocket. Gives the status and the whole text.
+/// Sends `request` unchanged and reads the response: to its end, or to the end of its head if it
+/// opens a WebSocket. Returns the status and the whole text.
 pub async fn http(address: SocketAddr, request: &str) -> (u16, String) {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -28,14 +28,14 @@ pub async fn http(address: SocketAddr, request: &str) -> (u16, String) {
     (status.unwrap_or_else(|| panic!("no HTTP: {answer:?}")), answer)
 }
 
-/// Gets `path` from the server under its own name.
+/// Requests `path` with the server's address as `Host`.
 pub async fn http_get(address: SocketAddr, path: &str) -> (u16, String) {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     http(address, &request).await
 }
 
-/// The head of a sound request for a WebSocket with these further fields, `Host` among them. A
-/// refusal ends the connection.
+/// The head of a valid WebSocket upgrade request with additional `fields`, `Host` among them. A
+/// refusal closes the connection.
 pub fn upgrade_request(path: &str, fields: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n\

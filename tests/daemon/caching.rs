@@ -40,7 +40,7 @@ fn eight_requests_with_one_beginning_read_it_once_and_say_the_same_as_alone() {
         assert_same_greedy(prompt, answer, &single.generate(prompt, uncached(30)).text, NEAR_TIE);
     }
     let length = answers[0].usage.prompt_tokens as u64;
-    let computed = harness.handle().snapshot().prompt_tokens_total;
+    let computed = harness.handle().snapshot().numbers.prompt_tokens_total;
     assert!(computed < length + 8 * 8, "{computed} tokens computed for prompts of {length}");
 }
 
@@ -52,15 +52,18 @@ fn leaves_and_comes_back(harness: &Harness) {
     let one = harness.generate(&first, cached(30));
     harness.generate("Había una vez un perro pequeño que vivía cerca del río", cached(5));
     let snapshot = harness.handle().snapshot();
-    assert_eq!(snapshot.swapped_sequences, 1);
-    assert!(snapshot.swapped_bytes > 1 << 20, "{} bytes", snapshot.swapped_bytes);
-    assert!(snapshot.kv_used_tokens < one.usage.prompt_tokens, "it is not in the way any more");
+    assert_eq!(snapshot.numbers.swapped_sequences, 1);
+    assert!(snapshot.numbers.swapped_bytes > 1 << 20, "{} bytes", snapshot.numbers.swapped_bytes);
+    assert!(
+        snapshot.numbers.kv_used_tokens < one.usage.prompt_tokens,
+        "it is not in the way any more"
+    );
 
     let second = format!("{first}{}\nTell me a story about a cat", one.text);
     let two = harness.generate(&second, cached(40));
     let new = two.usage.prompt_tokens - two.usage.cached_tokens;
     assert!(new < 24, "it read {new} of {} tokens", two.usage.prompt_tokens);
-    assert_eq!(harness.handle().snapshot().swapped_in_total, 1);
+    assert_eq!(harness.handle().snapshot().numbers.swapped_in_total, 1);
     assert_same_greedy(&second, &two, &harness.generate(&second, uncached(40)).text, NEAR_TIE);
 }
 
@@ -85,7 +88,7 @@ fn where_layers_see_a_window_a_conversation_stays_in_the_cache() {
     let first = format!("Tell me a story about a dog {}", "and a cat ".repeat(20));
     let one = harness.generate(&first, cached(30));
     harness.generate("Había una vez un perro pequeño que vivía cerca del río", cached(5));
-    assert_eq!(harness.handle().snapshot().swapped_sequences, 0);
+    assert_eq!(harness.handle().snapshot().numbers.swapped_sequences, 0);
     // Random weights say half characters, which are other tokens when they are read again.
     let two = harness.generate(&format!("{first} and on and on"), cached(5));
     assert!(two.usage.cached_tokens + 4 > one.usage.prompt_tokens, "{:?}", two.usage);
@@ -122,6 +125,6 @@ fn a_cache_that_is_full_gives_way() {
         let prompt = format!("{i} {}", "the dog and the cat ".repeat(40));
         harness.generate(&prompt, greedy(20));
         let snapshot = harness.handle().snapshot();
-        assert!(snapshot.kv_used_tokens <= snapshot.kv_total_tokens);
+        assert!(snapshot.numbers.kv_used_tokens <= snapshot.numbers.kv_total_tokens);
     }
 }

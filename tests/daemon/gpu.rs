@@ -204,7 +204,7 @@ async fn a_card_that_hangs_takes_no_other_with_it() {
     gate.unlock().unwrap();
     metrics(&mut socket, |frame| frame["gpus"][0]["temp"] == 77).await;
     let log = fs::read_to_string(machine.log()).unwrap();
-    for warning in ["the driver hangs over a graphics card", "answers for a graphics card again"] {
+    for warning in ["the driver hangs while reading a GPU", "the driver answers for a GPU again"] {
         assert_eq!(log.matches(warning).count(), 1, "{warning}: {log}");
     }
 }

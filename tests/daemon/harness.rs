@@ -63,7 +63,7 @@ impl Harness {
             kv_tokens: ctx_size * slots,
             parallel: slots,
             ubatch: 512,
-            guesses: 15,
+            n_draft: 15,
             // With one there is nothing to wait for, however busy the machine is.
             threads: 1,
             flash_attention,
@@ -73,13 +73,13 @@ impl Harness {
         };
         let engine_options = engine::Options {
             ctx_size: ctx_size as usize,
-            max_queue: 64,
             cache_ram_bytes: 64 << 20,
             slow_client_grace: DEADLINE,
             step_target: Duration::from_millis(50),
             speculative: Speculation::Off,
             // Whether it pays is a matter of time, which no test shall depend on.
             speculation_margin_percent: 0,
+            ..engine::Options::default()
         };
         let mut engine = Engine::spawn(engine_options, move |progress| {
             let placement = llama::plan_offload(&description, &options, &[]);

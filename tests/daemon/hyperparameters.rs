@@ -28,7 +28,7 @@ fn layers_and_experts_that_llama_cpp_asserts_on_are_refused() {
     number("block_count", 513, &["block_count", "513", "512"]);
     number("block_count", 100, &["block_count", "100", "tensors"]);
     number("nextn_predict_layers", 7, &["nextn_predict_layers", "7", "3 layers"]);
-    number("expert_count", 4, &["expert_used_count", "0", "4 experts"]);
+    number("expert_count", 4, &["expert_used_count", "0", "expert_count, 4"]);
     number("expert_used_count", 2, &["expert_used_count", "2", "without experts"]);
     number("expert_group_count", 2, &["expert_group_count", "2"]);
     let experts = |count: u32, used: &[u32], words: &[&str]| {
@@ -64,7 +64,7 @@ fn a_model_of_windows_without_a_windowed_layer_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let shape = Shape { window: Some(128), ..Shape::small("gemma3") };
     let key = "gemma3.attention.sliding_window_pattern";
-    let words = [key, "no layer has one"];
+    let words = [key, "no layer has a sliding window"];
     let mut gguf = shape.gguf(1);
     gguf.set_u32(key, 1);
     check_file(folder.path(), "one.gguf", &gguf.bytes(), &words);
@@ -80,6 +80,6 @@ fn sizes_beyond_32_bits_are_refused() {
         let mut gguf = Gguf::random("llama", 1);
         let key = format!("llama.{key}");
         gguf.set(&key, U64, &(1u64 << 63).to_le_bytes());
-        check_file(folder.path(), "large.gguf", &gguf.bytes(), &[&key, "32 bits"]);
+        check_file(folder.path(), "large.gguf", &gguf.bytes(), &[&key, "32-bit"]);
     }
 }

@@ -61,7 +61,7 @@ fn reported(model: &Path, args: &[&str]) -> HashMap<(String, String), f64> {
     drop(daemon);
     let mut kinds = HashMap::new();
     for line in std::fs::read_to_string(log).unwrap().lines() {
-        if let Some((before, _)) = line.split_once(" MiB between them are given back") {
+        if let Some((before, _)) = line.split_once(" MiB between them were released") {
             let mib: f64 = before.rsplit(' ').next().unwrap().parse().unwrap();
             *kinds.entry(("CPU_Mapped".to_owned(), "model".to_owned())).or_insert(0.0) -= mib;
         }
@@ -315,11 +315,11 @@ fn a_plan_for_an_imagined_card_is_a_table_and_loads_nothing() {
     let output = daemon().args(["plan", "--demo", "--vram", "3GB"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
-    assert!(text.contains("7 of 7 layers on cards: everything fits"), "{text}");
-    assert!(text.contains("card 0"), "{text}");
+    assert!(text.contains("7 of 7 layers on the GPU: everything fits"), "{text}");
+    assert!(text.contains("GPU 0"), "{text}");
     let output = daemon().args(["plan", "--demo", "--vram", "100MB"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("0 of 7 layers on cards"), "{text}");
+    assert!(text.contains("0 of 7 layers on the GPU"), "{text}");
 }
 
 #[test]

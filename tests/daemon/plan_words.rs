@@ -37,14 +37,14 @@ fn start(args: &[&str]) -> String {
 #[test]
 fn a_build_for_the_cpu_says_that_it_is_one() {
     let text = plan(&["--demo"]);
-    for word in ["this build computes on the CPU only", "--vram 3GB", "BUILD.md"] {
+    for word in ["this is a CPU-only build", "--vram 3GB", "BUILD.md"] {
         assert!(text.contains(word), "{word}: {text}");
     }
     assert!(!plan(&["--demo", "--vram", "3GB"]).contains("BUILD.md"));
     for (args, words) in [
-        (&["--gpu-layers", "all"][..], "warning: --gpu-layers all changes nothing"),
-        (&["--gpu-layers", "3"], "warning: --gpu-layers 3 changes nothing"),
-        (&["--vram-reserve", "1GB"], "warning: --vram-reserve changes nothing"),
+        (&["--gpu-layers", "all"][..], "warning: --gpu-layers all has no effect"),
+        (&["--gpu-layers", "3"], "warning: --gpu-layers 3 has no effect"),
+        (&["--vram-reserve", "1GB"], "warning: --vram-reserve has no effect"),
     ] {
         let said = start(args);
         assert!(said.contains(words) && said.contains("BUILD.md"), "{args:?}: {said}");
@@ -99,17 +99,17 @@ fn a_plan_that_cannot_be_made_does_not_speak_of_serving() {
 fn a_small_change_that_puts_more_on_the_card_is_named() {
     let tight = ["--demo", "--vram-reserve", "0MB", "--vram", "175MB"];
     let text = plan(&tight);
-    assert!(text.contains("of 7 layers on cards: more do not fit"), "{text}");
-    for line in ["--parallel 2 puts 7 of 7 layers there", "--kv-type q8_0 puts 7 of 7 layers there"]
-    {
+    assert!(text.contains("of 7 layers on the GPU: more do not fit"), "{text}");
+    for options in ["--parallel 2", "--kv-type q8_0"] {
+        let line = format!("with {options}, 7 of 7 layers fit on the GPU");
         assert!(text.lines().any(|said| said == line), "{line}: {text}");
     }
-    assert_eq!(text.matches(" there").count(), 2, "{text}");
+    assert_eq!(text.matches(" fit on the GPU").count(), 2, "{text}");
     // It is true.
     for advised in [["--parallel", "2"], ["--kv-type", "q8_0"]] {
         let text = plan(&[&tight[..], &advised].concat());
-        assert!(text.contains("7 of 7 layers on cards: everything fits"), "{text}");
-        assert!(!text.contains(" there"), "{text}");
+        assert!(text.contains("7 of 7 layers on the GPU: everything fits"), "{text}");
+        assert!(!text.contains(" fit on the GPU"), "{text}");
     }
 }
 
@@ -118,8 +118,8 @@ fn what_is_too_much_for_a_card_is_said_in_mebibytes() {
     let tight = ["--demo", "--vram-reserve", "0MB", "--vram", "160MB", "--gpu-layers", "all"];
     let text = plan(&tight);
     assert!(text.contains("more than fit by this plan"), "{text}");
-    assert!(text.contains("card 0 would hold 19.6 MiB more than it may"), "{text}");
-    assert!(text.contains("--gpu-layers auto fits 1 of 7 layers there"), "{text}");
+    assert!(text.contains("GPU 0 exceeds its budget by 19.6 MiB"), "{text}");
+    assert!(text.contains("with --gpu-layers auto, 1 of 7 layers fit on the GPU"), "{text}");
     let json = |args: &[&str]| -> Value {
         serde_json::from_str(&plan(&[args, &["--json"]].concat())).unwrap()
     };
@@ -156,7 +156,10 @@ fn a_draft_as_large_as_the_model_is_used_with_a_warning() {
     let draft = demo_path();
     let draft = ["--draft", draft.to_str().unwrap()];
     for said in [start(&draft), plan(&[&["--demo"], &draft[..]].concat())] {
-        assert!(said.contains("warning: the draft has 3.1 MiB and the model 3.1 MiB"), "{said}");
+        assert!(
+            said.contains("warning: a draft model of 3.1 MiB hardly speeds up a model of 3.1 MiB"),
+            "{said}"
+        );
     }
     assert!(!start(&[]).contains("warning"), "without a draft there is nothing to warn of");
 }

@@ -145,7 +145,7 @@ async fn the_log_says_how_each_request_ended_and_nothing_of_what_was_said() {
     assert_eq!(serde_json::from_str::<Value>(ended).unwrap(), end);
     assert!(line("ended: ").contains("peer=127.0.0.1:"), "{said}");
     for (word, more) in
-        [("\"b\"", "context_overflow"), ("\"c\"", "invalid_params"), ("\"d\"", "left")]
+        [("\"b\"", "context_overflow"), ("\"c\"", "invalid_params"), ("\"d\"", "disconnected")]
     {
         assert!(line(word).contains(more), "{said}");
     }

@@ -1,6 +1,6 @@
-"""Starts the real daemon with its built-in model for the tests beside this file.
+"""Fixtures that start the real daemon with its built-in demo model.
 
-The binary is `target/debug/inference-core`, or what INFERENCE_CORE_BIN names.
+INFERENCE_CORE_BIN names the binary; the default is `target/debug/inference-core`.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 120.0
+# Longest wait of a test for a frame, a line of output or the end of a process.
+TIMEOUT_S = 120.0
 T = TypeVar("T")
 
 
-def eventually(check: Callable[[], Optional[T]], what: str, seconds: float = PATIENCE) -> T:
-    """Asks again and again until the answer is neither None nor False."""
+def eventually(check: Callable[[], Optional[T]], what: str, seconds: float = TIMEOUT_S) -> T:
+    """Repeats `check` until its result is true, and returns that result."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         answer = check()
         if answer:
             return answer
         time.sleep(0.02)
-    pytest.fail(f"not within {seconds:.0f} s: {what}")
+    pytest.fail(f"timed out after {seconds:.0f} s: {what}")
 
 
 class Daemon:
@@ -42,7 +43,7 @@ class Daemon:
     def __init__(self) -> None:
         binary = ROOT / os.environ.get("INFERENCE_CORE_BIN", "target/debug/inference-core")
         if not binary.exists():
-            pytest.fail(f"{binary} is missing: build it, or name another in INFERENCE_CORE_BIN")
+            pytest.fail(f"{binary} is missing: build it, or set INFERENCE_CORE_BIN to another one")
         self.output: list[str] = []
         self.process = subprocess.Popen(
             [str(binary), "--demo", "0"],
@@ -54,7 +55,7 @@ class Daemon:
         )
         threading.Thread(target=self._collect, daemon=True).start()
         try:
-            self.port = int(eventually(self._address, "the daemon names its address"))
+            self.port = int(eventually(self._address, "the daemon prints its address"))
             eventually(self._ready, "the daemon is ready")
         except BaseException:
             self.kill()
@@ -68,12 +69,12 @@ class Daemon:
 
     def _address(self) -> Optional[str]:
         if self.process.poll() is not None:
-            pytest.fail(f"the daemon left with {self.process.returncode}: {''.join(self.output)}")
+            pytest.fail(f"the daemon exited with {self.process.returncode}: {''.join(self.output)}")
         found = re.search(r"listening on ws://127\.0\.0\.1:(\d+)", "".join(self.output))
         return found and found.group(1)
 
     def _ready(self) -> bool:
-        # A proxy named in the environment has no business on the loopback interface.
+        # Ignores HTTP_PROXY: a proxy cannot reach the loopback interface of this machine.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(f"http://127.0.0.1:{self.port}/readyz", timeout=5) as page:
@@ -82,33 +83,33 @@ class Daemon:
             return False
 
     def connect(self) -> Client:
-        """A new connection."""
+        """Opens a new connection."""
         return Client(connect(self.url, proxy=None))
 
     def signal(self, number: signal.Signals) -> None:
-        """Sends a signal to the daemon alone."""
+        """Sends a signal to the daemon's process only."""
         self.process.send_signal(number)
 
-    def freeze(self) -> None:
-        """Stops it where it is, and returns when it stands still."""
+    def suspend(self) -> None:
+        """Suspends the daemon and waits until it has stopped."""
         os.killpg(self.process.pid, signal.SIGSTOP)
-        # On a busy machine the signal is long on its way.
+        # On a busy machine the signal may take a while to arrive.
         has_stopped = os.WSTOPPED | os.WNOHANG
         eventually(lambda: os.waitid(os.P_PID, self.process.pid, has_stopped), "the daemon stops")
 
-    def thaw(self) -> None:
-        """Lets them go on."""
+    def resume(self) -> None:
+        """Resumes the suspended daemon."""
         os.killpg(self.process.pid, signal.SIGCONT)
 
     def kill(self) -> None:
-        """Ends it whatever it does."""
+        """Kills the daemon and everything in its process group."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
 
 class Client:
-    """A connection that speaks in frames."""
+    """A connection that sends and receives JSON frames."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
@@ -124,15 +125,15 @@ class Client:
         self.socket.send(json.dumps(frame))
 
     def receive(self, *ops: str) -> dict[str, Any]:
-        """The next frame, or the next of these ops; others are read past."""
-        deadline = time.monotonic() + PATIENCE
+        """Returns the next frame, or the next one with one of `ops`; skips the others."""
+        deadline = time.monotonic() + TIMEOUT_S
         while True:
             frame = json.loads(self.socket.recv(timeout=max(0.0, deadline - time.monotonic())))
             if not ops or frame["op"] in ops:
                 return frame
 
     def complete(self, prompt: str, **params: Any) -> tuple[str, dict[str, Any]]:
-        """One request to its end: the text, and the frame that ended it."""
+        """Sends a request and returns its text and its terminal frame."""
         self.send(op="infer", prompt=prompt, params=params)
         text = ""
         while True:
@@ -144,7 +145,7 @@ class Client:
 
 @pytest.fixture(scope="session")
 def daemon() -> Iterator[Daemon]:
-    """A daemon that tests share and leave as they found it."""
+    """A daemon that several tests share. Tests do not change its state."""
     daemon = Daemon()
     yield daemon
     daemon.kill()
@@ -152,7 +153,7 @@ def daemon() -> Iterator[Daemon]:
 
 @pytest.fixture
 def own_daemon() -> Iterator[Daemon]:
-    """A daemon for one test, which may do with it what it likes."""
+    """A daemon for one test, which may suspend or stop it."""
     daemon = Daemon()
     yield daemon
     daemon.kill()

@@ -1,4 +1,4 @@
-"""The Python client and plain `websockets` scripts against the real daemon."""
+"""`test_client.py` and plain `websockets` scripts against the real daemon."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import time
 from typing import IO, Any, Optional
 
 import pytest
-from conftest import PATIENCE, ROOT, Daemon, eventually
+from conftest import TIMEOUT_S, ROOT, Daemon, eventually
 from websockets.exceptions import ConnectionClosed
 
 ENDLESS = ("--param", "ignore_eos=true")
-# Every token is about as likely as any other: the text is a stream of odd bytes and characters.
-# So flat a distribution shows even the rounding by which a cached prompt differs from a read one.
-ANYTHING = ("--temp", "10", "--param", "top_k=0", "--param", "top_p=1", "--param", "min_p=0",
+# Makes all tokens nearly equally probable, so the text has unusual bytes and characters. Such a flat
+# distribution is sensitive to rounding, which differs between cached and prefilled prompts.
+RANDOM_TEXT = ("--temp", "10", "--param", "top_k=0", "--param", "top_p=1", "--param", "min_p=0",
             "--param", "cache_prompt=false")
 
 
@@ -27,9 +27,9 @@ def arguments(daemon: Daemon, *args: str) -> list[str]:
 
 
 def run(daemon: Daemon, *args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """The client to its end. Output that is not valid UTF-8 fails the test."""
+    """Runs the client until it exits. Output that is not valid UTF-8 fails the test."""
     done = subprocess.run(
-        arguments(daemon, *args), input=stdin.encode(), capture_output=True, timeout=PATIENCE
+        arguments(daemon, *args), input=stdin.encode(), capture_output=True, timeout=TIMEOUT_S
     )
     stdout, stderr = done.stdout.decode(), done.stderr.decode()
     return subprocess.CompletedProcess(done.args, done.returncode, stdout, stderr)
@@ -41,7 +41,7 @@ def start(daemon: Daemon, *args: str) -> subprocess.Popen[bytes]:
 
 
 def read_until(pipe: IO[bytes], wanted: str) -> str:
-    """What a program writes, up to and with a wanted piece of text."""
+    """Reads a program's output until it contains `wanted`."""
     os.set_blocking(pipe.fileno(), False)
     seen = b""
 
@@ -63,63 +63,63 @@ def joined(output: str) -> str:
 
 
 def line(text: str) -> str:
-    """As the client prints it: with a newline at the end."""
+    """Adds a final newline if there is none, as the client does."""
     return text if text.endswith("\n") else text + "\n"
 
 
-def test_the_script_in_the_readme_streams_and_ends(daemon: Daemon) -> None:
+def test_readme_script_streams_text_and_exits(daemon: Daemon) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     script = next(block for block in blocks if "websockets" in block)
     assert "localhost:3000" in script
     script = script.replace("localhost:3000", f"127.0.0.1:{daemon.port}")
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=PATIENCE)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=TIMEOUT_S)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.decode().strip()
 
 
-def test_a_prompt_is_continued_and_the_figures_stand_on_stderr(daemon: Daemon) -> None:
+def test_answer_is_on_stdout_and_statistics_on_stderr(daemon: Daemon) -> None:
     done = run(daemon, "Once upon a time", "--max-tokens", "20")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
     assert re.search(r"^\d+ tokens · [\d.]+ tok/s · first token after \d+ ms · \w+$", done.stderr)
 
 
-def test_a_prompt_may_come_from_a_pipe(daemon: Daemon) -> None:
+def test_prompt_is_read_from_a_pipe(daemon: Daemon) -> None:
     options = ("--max-tokens", "20", "--temp", "0")
     done = run(daemon, *options, stdin="Once upon a time")
     assert done.returncode == 0, done.stderr
     assert done.stdout == run(daemon, "Once upon a time", *options).stdout
 
 
-def test_a_chat_message_is_answered(daemon: Daemon) -> None:
+def test_chat_message_is_answered(daemon: Daemon) -> None:
     done = run(daemon, "--chat", "Hola, ¿cómo estás?", "--temp", "0", "--max-tokens", "100")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 
 
-def test_max_tokens_is_the_number_of_tokens(daemon: Daemon) -> None:
+def test_max_tokens_limits_the_number_of_tokens(daemon: Daemon) -> None:
     done = run(daemon, "Once", "--max-tokens", "5", *ENDLESS, "--json")
     end = frames(done.stdout)[-1]
     assert (end["op"], end["finish_reason"], end["stats"]["tokens"]) == ("end", "length", 5)
 
 
-def test_temperature_zero_gives_the_same_text_again(daemon: Daemon) -> None:
+def test_temperature_zero_gives_the_same_text_twice(daemon: Daemon) -> None:
     one, two = (run(daemon, "Once", "--temp", "0", "--max-tokens", "40") for _ in range(2))
     assert one.returncode == 0, one.stderr
     assert one.stdout == two.stdout
 
 
-def test_the_same_seed_gives_the_same_text_and_another_seed_another(daemon: Daemon) -> None:
+def test_same_seed_gives_the_same_text_and_another_seed_does_not(daemon: Daemon) -> None:
     one, two, other = (
-        run(daemon, "Once", *ANYTHING, "--seed", seed, "--max-tokens", "40").stdout
+        run(daemon, "Once", *RANDOM_TEXT, "--seed", seed, "--max-tokens", "40").stdout
         for seed in ("1", "1", "2")
     )
     assert one == two
     assert one != other
 
 
-def test_a_stop_string_is_not_part_of_the_answer(daemon: Daemon) -> None:
+def test_stop_string_is_not_part_of_the_answer(daemon: Daemon) -> None:
     options = ("Once upon a time", "--temp", "0", "--max-tokens", "40")
     text = joined(run(daemon, *options, "--json").stdout)
     stop = text[len(text) // 2 :][:3]
@@ -128,10 +128,10 @@ def test_a_stop_string_is_not_part_of_the_answer(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_any_characters_arrive_as_valid_utf8_and_as_they_were_sent(
+def test_unusual_characters_are_printed_as_sent_and_as_valid_utf8(
     daemon: Daemon, seed: int
 ) -> None:
-    options = ("¿Qué tal? 🐕‍🦺", *ANYTHING, *ENDLESS, "--seed", str(seed), "--max-tokens", "200")
+    options = ("¿Qué tal? 🐕‍🦺", *RANDOM_TEXT, *ENDLESS, "--seed", str(seed), "--max-tokens", "200")
     plain, sent = run(daemon, *options), run(daemon, *options, "--json")
     assert plain.returncode == 0, plain.stderr
     assert plain.stdout == line(joined(sent.stdout))
@@ -143,78 +143,80 @@ def test_metrics_are_shown_until_ctrl_c(daemon: Daemon) -> None:
     assert client.stdout is not None
     read_until(client.stdout, "idle")
     client.send_signal(signal.SIGINT)
-    assert client.wait(PATIENCE) == 0
+    assert client.wait(TIMEOUT_S) == 0
 
 
-def test_metrics_come_as_frames_where_asked_for(daemon: Daemon) -> None:
+def test_metrics_with_json_are_frames(daemon: Daemon) -> None:
     client = start(daemon, "--metrics", "--json")
     assert client.stdout is not None
     frame = json.loads(read_until(client.stdout, "\n").split("\n")[0])
     client.send_signal(signal.SIGINT)
-    assert client.wait(PATIENCE) == 0
+    assert client.wait(TIMEOUT_S) == 0
     assert frame["op"] == "metrics"
-    assert abs(frame["timestamp"] - time.time()) < PATIENCE
+    assert abs(frame["timestamp"] - time.time()) < TIMEOUT_S
     assert "gpu" in frame
     for name in ("last_tps", "last_ttft_ms", "total_tokens_generated"):
         assert name in frame["inference"]
 
 
 def interrupted(daemon: Daemon) -> Optional[int]:
-    """The exit code of a client that gets Ctrl-C while it writes an answer; nothing if the answer
-    was complete before the daemon stood still."""
+    """Exit code of a client that gets Ctrl-C during an answer.
+
+    None if the answer was complete before the daemon was suspended.
+    """
     client = start(daemon, "Once upon a time", *ENDLESS)
     assert client.stdout is not None and client.stderr is not None
     eventually(lambda: client.stdout.read(1), "the first text")
-    # Held still, the daemon cannot finish before the abort is on its way, however fast it is.
-    daemon.freeze()
+    # A suspended daemon cannot finish the answer before the client sends its abort.
+    daemon.suspend()
     client.send_signal(signal.SIGINT)
-    said = read_until(client.stderr, "\n")
-    daemon.thaw()
-    said += client.communicate(timeout=PATIENCE)[1].decode()
-    if "· length" in said:
+    output = read_until(client.stderr, "\n")
+    daemon.resume()
+    output += client.communicate(timeout=TIMEOUT_S)[1].decode()
+    if "· length" in output:
         return None
-    assert "stopping" in said and "· abort" in said, said
+    assert "stopping" in output and "· abort" in output, output
     return client.returncode
 
 
-def test_ctrl_c_aborts_the_request_and_frees_its_place(own_daemon: Daemon) -> None:
+def test_ctrl_c_aborts_the_request_and_frees_its_slot(own_daemon: Daemon) -> None:
     assert eventually(lambda: interrupted(own_daemon), "an answer that Ctrl-C stops") == 130
     with own_daemon.connect() as watcher:
         eventually(lambda: watcher.receive("metrics")["inference"]["active"] == 0, "active is 0")
 
 
-def test_a_server_error_is_one_line_and_exit_code_1(daemon: Daemon) -> None:
+def test_server_error_is_one_line_with_exit_code_1(daemon: Daemon) -> None:
     done = run(daemon, "Once", "--temp", "11")
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"error: .*temp.* \(invalid_params\)\n", done.stderr)
 
 
-def test_no_server_is_one_line_and_exit_code_3(daemon: Daemon) -> None:
+def test_missing_server_is_one_line_with_exit_code_3(daemon: Daemon) -> None:
     client = [sys.executable, str(ROOT / "test_client.py"), "Once", "--url", "ws://127.0.0.1:1"]
-    done = subprocess.run(client, capture_output=True, timeout=PATIENCE, text=True)
+    done = subprocess.run(client, capture_output=True, timeout=TIMEOUT_S, text=True)
     assert done.returncode == 3
     assert re.fullmatch(r"error: nothing listens on ws://127\.0\.0\.1:1; .+\n", done.stderr)
 
 
-def test_hello_comes_first_and_names_the_toy(daemon: Daemon) -> None:
+def test_hello_is_the_first_frame(daemon: Daemon) -> None:
     with daemon.connect() as client:
         hello = client.receive()
     assert (hello["op"], hello["protocol"]) == ("hello", 1)
     assert hello["model"]["chat"] is True
 
 
-def test_pings_of_both_kinds_are_answered_during_an_answer(daemon: Daemon) -> None:
+def test_json_and_websocket_pings_are_answered_during_an_answer(daemon: Daemon) -> None:
     with daemon.connect() as client:
         client.send(op="infer", prompt="Once", params={"ignore_eos": True, "max_tokens": 200})
         client.send(op="ping")
         pong = client.socket.ping()
         assert client.receive("pong") == {"op": "pong"}
-        # The library notices a pong only while somebody receives.
+        # `websockets` processes a pong only while the client receives.
         assert client.receive("end")["stats"]["tokens"] > 0
-        assert pong.wait(PATIENCE)
+        assert pong.wait(TIMEOUT_S)
 
 
-def test_requests_with_ids_share_a_connection_and_do_not_mix(daemon: Daemon) -> None:
+def test_requests_with_ids_on_one_connection_do_not_mix(daemon: Daemon) -> None:
     prompts = {"a": "Once upon a time", "b": "Hola", "c": "The dog"}
     params = {"temp": 0, "max_tokens": 40}
     with daemon.connect() as client:
@@ -233,7 +235,7 @@ def test_requests_with_ids_share_a_connection_and_do_not_mix(daemon: Daemon) -> 
     assert texts == alone
 
 
-def test_sigterm_ends_what_runs_then_closes_with_1001_and_exits_0(own_daemon: Daemon) -> None:
+def test_sigterm_ends_requests_then_closes_with_1001_and_exits_0(own_daemon: Daemon) -> None:
     with own_daemon.connect() as idle, own_daemon.connect() as client:
         client.send(op="infer", prompt="Once", params={"ignore_eos": True, "max_tokens": 200})
         client.receive("token")
@@ -245,4 +247,4 @@ def test_sigterm_ends_what_runs_then_closes_with_1001_and_exits_0(own_daemon: Da
                     connection.receive()
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1001
-    assert own_daemon.process.wait(PATIENCE) == 0
+    assert own_daemon.process.wait(TIMEOUT_S) == 0

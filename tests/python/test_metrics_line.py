@@ -1,4 +1,4 @@
-"""What `test_client.py --metrics` makes of a frame, at the widths of terminals."""
+"""The line that `test_client.py --metrics` prints, at common terminal widths."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ INFERENCE = {
     "active": 1, "queued": 0, "slots": 4, "kv_used_tokens": 1024, "kv_total_tokens": 16384,
     "connections": 12, "prompt_tokens_total": 830, "tps_now": 1153.2, "uptime_s": 61,
 }
-COOL = {
+GPU = {
     "index": 0, "present": True, "temp": 94, "vram_total_mb": 3072, "vram_used_mb": 2900,
     "power_watts": 120, "throttling": False, "throttle_reasons": [],
 }
-LOST = {"index": 0, "present": False, "temp": None, "throttling": None, "throttle_reasons": None}
+LOST_GPU = {"index": 0, "present": False, "temp": None, "throttling": None, "throttle_reasons": None}
 
 
-def line(width: float, *cards: dict[str, Any]) -> str:
-    """The line, which is not longer than it may be."""
-    gpu = dict(cards[0]) if cards else None
-    shown = summary({"inference": INFERENCE, "gpu": gpu, "gpus": list(cards)}, width)
+def line(width: float, *gpus: dict[str, Any]) -> str:
+    """Formats a frame for `width` columns and checks the length."""
+    gpu = dict(gpus[0]) if gpus else None
+    shown = summary({"inference": INFERENCE, "gpu": gpu, "gpus": list(gpus)}, width)
     assert len(shown) <= width
     return shown
 
 
-def test_a_card_is_seen_on_a_terminal_of_80_columns() -> None:
-    assert line(79, COOL) == (
+def test_80_columns_show_gpu_and_slots() -> None:
+    assert line(79, GPU) == (
         "busy · 1153.2 tok/s · GPU 94 °C · VRAM 2900/3072 MB · 120 W · 1 of 4 slots"
     )
 
 
-def test_more_is_seen_on_a_terminal_of_120_columns() -> None:
-    assert line(119, COOL).endswith("· 1 of 4 slots · 0 queued · last 1153.2 tok/s")
+def test_120_columns_show_queue_and_last_throughput_too() -> None:
+    assert line(119, GPU).endswith("· 1 of 4 slots · 0 queued · last 1153.2 tok/s")
 
 
-def test_a_throttled_card_says_why_even_on_80_columns() -> None:
+def test_80_columns_show_why_a_gpu_is_throttled() -> None:
     reasons = ["hardware_thermal", "hardware"]
-    hot = COOL | {"throttling": True, "throttle_reasons": reasons}
+    hot = GPU | {"throttling": True, "throttle_reasons": reasons}
     assert line(79, hot).startswith(
         "busy · 1153.2 tok/s · GPU 94 °C · throttled: hardware_thermal, hardware"
     )
     assert "VRAM 2900/3072 MB" in line(119, hot)
 
 
-def test_a_card_that_is_lost_is_called_so() -> None:
-    assert "GPU lost" in line(79, LOST)
-    assert "GPU 0 lost · GPU 1 94 °C" in line(79, LOST, COOL | {"index": 1})
+def test_lost_gpu_is_reported_as_lost() -> None:
+    assert "GPU lost" in line(79, LOST_GPU)
+    assert "GPU 0 lost · GPU 1 94 °C" in line(79, LOST_GPU, GPU | {"index": 1})
 
 
-def test_a_machine_without_a_card_has_more_room_for_the_rest() -> None:
+def test_without_a_gpu_more_of_the_other_values_fit() -> None:
     assert "GPU" not in line(79)
     assert line(79).endswith("· 1 of 4 slots · 0 queued · last 1153.2 tok/s")
     assert "KV 1024/16384" in line(float("inf"))

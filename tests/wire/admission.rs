@@ -1,4 +1,4 @@
-//! Requests and connections that are not taken.
+//! Requests and connections that are refused.
 
 use std::sync::mpsc;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::common::{Client, GUARD, Setup, TestServer};
 
 #[tokio::test]
-async fn without_an_id_a_connection_has_one_request() {
+async fn second_request_without_id_is_refused() {
     let server = Setup::by_hand().start().await;
     let mut client = Client::connect(&server).await;
     client.send(json!({"op": "infer", "prompt": "loop"})).await;
@@ -17,19 +17,19 @@ async fn without_an_id_a_connection_has_one_request() {
 }
 
 #[tokio::test]
-async fn a_living_id_cannot_be_used_again() {
+async fn id_of_a_running_request_is_refused() {
     let server = Setup::by_hand().start().await;
     let mut client = Client::connect(&server).await;
     client.send_endless("a").await;
     client.send_endless("a").await;
     assert_eq!(client.expect_error("duplicate_id").await["id"], "a");
-    // On another connection it is another name.
+    // Ids of different connections are independent.
     let mut other = Client::connect(&server).await;
     other.send_endless("a").await;
     other.expect_quiet().await;
 }
 
-/// A server whose only slot a client has taken, with `max_queue` places in its queue.
+/// A server with one slot, which the client's request holds, and a queue of `max_queue` requests.
 async fn without_a_free_slot(max_queue: usize) -> (TestServer, Client) {
     let mut setup = Setup::by_hand();
     setup.limits.n_slots = 1;
@@ -42,40 +42,40 @@ async fn without_a_free_slot(max_queue: usize) -> (TestServer, Client) {
 }
 
 #[tokio::test]
-async fn a_full_queue_refuses_at_once() {
+async fn full_queue_refuses_at_once() {
     let (_server, mut client) = without_a_free_slot(1).await;
     client.send_endless("waits").await;
     client.send_endless("refused").await;
     let error = client.expect_error("busy").await;
     assert_eq!(error["id"], "refused");
     assert!(error["retry_after_ms"].is_u64());
-    // A refused name is free at once.
+    // A refused id is free at once.
     client.send_endless("refused").await;
     client.expect_error("busy").await;
 }
 
 #[tokio::test]
-async fn a_queue_that_others_fill_has_places_for_newcomers() {
+async fn full_queue_accepts_first_requests_of_other_connections() {
     let (server, mut greedy) = without_a_free_slot(5).await;
     for id in ["a", "b", "c", "d", "e", "refused"] {
         greedy.send_endless(id).await;
     }
     assert_eq!(greedy.expect_error("busy").await["id"], "refused");
     // A quarter of five, rounded up.
-    let mut newcomers = [Client::connect(&server).await, Client::connect(&server).await];
-    for newcomer in &mut newcomers {
-        newcomer.send_endless("first").await;
-        newcomer.expect_quiet().await;
+    let mut others = [Client::connect(&server).await, Client::connect(&server).await];
+    for other in &mut others {
+        other.send_endless("first").await;
+        other.expect_quiet().await;
     }
-    newcomers[0].send_endless("second").await;
-    newcomers[0].expect_error("busy").await;
+    others[0].send_endless("second").await;
+    others[0].expect_error("busy").await;
     let mut late = Client::connect(&server).await;
     late.send_endless("first").await;
     late.expect_error("busy").await;
 }
 
 #[tokio::test]
-async fn a_connection_has_a_limited_number_of_requests() {
+async fn connection_with_64_requests_is_refused_another() {
     let mut setup = Setup::by_hand();
     setup.engine.max_queue = 1000;
     let server = setup.start().await;
@@ -94,7 +94,7 @@ async fn a_connection_has_a_limited_number_of_requests() {
 }
 
 #[tokio::test]
-async fn while_the_model_loads_everything_but_infer_works() {
+async fn infer_is_refused_while_the_model_loads() {
     let (loaded, load) = mpsc::channel();
     let server = Setup { load: Some(load), ..Setup::default() }.start().await;
     let mut client = Client::connect(&server).await;
@@ -112,14 +112,14 @@ async fn while_the_model_loads_everything_but_infer_works() {
 }
 
 #[tokio::test]
-async fn a_prompt_that_leaves_no_room_is_refused_with_the_numbers() {
+async fn prompt_that_fills_the_context_is_refused_with_the_numbers() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     client.send(json!({"op": "infer", "prompt": "x".repeat(1000)})).await;
     let error = client.expect_error("context_overflow").await;
     assert_eq!((&error["prompt_tokens"], &error["ctx_size"]), (&json!(1000), &json!(1000)));
 
-    // A million tokens, which go the way of long prompts.
+    // A million tokens are tokenized on another thread.
     client.send(json!({"op": "infer", "id": "a", "prompt": "x".repeat(1_000_000)})).await;
     let error = client.expect_error("context_overflow").await;
     assert_eq!(error["id"], "a");
@@ -130,7 +130,7 @@ async fn a_prompt_that_leaves_no_room_is_refused_with_the_numbers() {
 }
 
 #[tokio::test]
-async fn an_engine_that_has_ended_says_so() {
+async fn stopped_engine_refuses_requests() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     server.engine.stop();
@@ -139,7 +139,7 @@ async fn an_engine_that_has_ended_says_so() {
 }
 
 #[tokio::test]
-async fn a_step_that_fails_ends_its_requests_with_an_error() {
+async fn failed_step_ends_its_requests_with_an_error() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     for prompt in ["fail", "nan"] {
@@ -151,22 +151,22 @@ async fn a_step_that_fails_ends_its_requests_with_an_error() {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_told_to_try_again_later() {
+async fn connection_over_the_limit_is_closed_with_1013() {
     let mut setup = Setup::default();
     setup.server.max_connections = 1;
     let server = setup.start().await;
     let mut first = Client::connect(&server).await;
     for _ in 0..3 {
         let socket = Client::handshake(&server).await;
-        let mut turned_away = Client { socket, hello: json!(null) };
-        turned_away.expect_close(1013).await;
+        let mut refused = Client { socket, hello: json!(null) };
+        refused.expect_close(1013).await;
     }
     first.send(json!({"op": "infer", "prompt": "x"})).await;
     assert_eq!(first.expect_answer(None).await.text, "x");
 
     drop(first);
-    // The place is free once the server has noticed.
-    let place = async {
+    // The connection is free once the server has noticed the disconnect.
+    let reconnect = async {
         loop {
             let socket = Client::handshake(&server).await;
             let mut client = Client { socket, hello: json!(null) };
@@ -175,5 +175,5 @@ async fn one_connection_too_many_is_told_to_try_again_later() {
             }
         }
     };
-    tokio::time::timeout(GUARD, place).await.expect("the place becomes free");
+    tokio::time::timeout(GUARD, reconnect).await.expect("the connection becomes free");
 }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::common::{Client, GUARD, Setup};
 
-/// A server that holds little for its clients and lets them lag for 100 ms.
+/// A server with small send buffers and a slow-client grace of 100 ms.
 fn impatient() -> Setup {
     let mut setup = Setup { send_buffer: Some(4096), ..Setup::default() };
     setup.limits.kv_tokens = 200_000;
@@ -17,7 +17,7 @@ fn impatient() -> Setup {
     setup
 }
 
-/// The same, which drops a client that takes nothing for 200 ms.
+/// [`impatient`] with a write grace of 200 ms.
 fn dropping() -> Setup {
     let mut setup = impatient();
     setup.server.write_grace = Duration::from_millis(200);
@@ -25,70 +25,73 @@ fn dropping() -> Setup {
 }
 
 #[tokio::test]
-async fn a_client_that_stops_reading_frees_its_slot_after_the_grace() {
+async fn client_that_stops_reading_frees_its_slot_after_the_grace() {
     let server = impatient().start().await;
     let mut stuck = Client::connect_with_small_buffer(&server).await;
     stuck.send_endless("a").await;
-    server.until(|now| now.active == 1).await;
-    // Far fewer tokens than the context holds, so it was the grace that ended it.
-    server.until(|now| now.active == 0).await;
-    assert!(server.engine.snapshot().tokens_total < 90_000);
+    server.until(|now| now.numbers.active == 1).await;
+    // Far fewer tokens than the context holds: the grace ended the request.
+    server.until(|now| now.numbers.active == 0).await;
+    assert!(server.engine.snapshot().numbers.tokens_total < 90_000);
 
-    // It comes back, and learns what happened.
+    // The client reads again and learns what happened.
     let end = stuck.expect_terminal().await;
     assert_eq!((&end["code"], &end["id"]), (&json!("slow_client"), &json!("a")));
     stuck.expect_quiet().await;
 }
 
 #[tokio::test]
-async fn a_client_that_stops_reading_delays_nobody_else() {
+async fn client_that_stops_reading_does_not_delay_others() {
     let mut setup = impatient();
     setup.engine.slow_client_grace = GUARD;
     let server = setup.start().await;
     let mut stuck = Client::connect_with_small_buffer(&server).await;
     stuck.send_endless("a").await;
-    // More than the buffers hold in frames of one token each: it lags, or is parked already.
-    server.until(|now| now.tokens_total > 10_000).await;
+    // More single-token frames than the buffers hold: the client lags or its slot is paused.
+    server.until(|now| now.numbers.tokens_total > 10_000).await;
     let mut other = Client::connect(&server).await;
     other.send(json!({"op": "infer", "prompt": "quick"})).await;
     assert_eq!(other.expect_answer(None).await.text, "quick");
-    assert_eq!(server.engine.snapshot().active, 1);
+    assert_eq!(server.engine.snapshot().numbers.active, 1);
 }
 
 #[tokio::test]
-async fn a_client_that_never_reads_again_is_dropped() {
+async fn client_that_never_reads_again_is_disconnected() {
     let server = dropping().start().await;
     let mut watcher = Client::connect(&server).await;
     let mut stuck = Client::connect_with_small_buffer(&server).await;
     stuck.send_endless("a").await;
     watcher.expect_metrics(|inference| inference["connections"] == 2).await;
     watcher.expect_metrics(|inference| inference["connections"] == 1).await;
-    server.until(|now| now.active == 0).await;
+    server.until(|now| now.numbers.active == 0).await;
 }
 
 #[tokio::test]
-async fn a_client_that_pings_and_never_reads_is_dropped_before_its_answers_pile_up() {
+async fn client_that_pings_but_never_reads_is_disconnected() {
     let server = dropping().start().await;
     let mut stuck = Client::connect_with_small_buffer(&server).await;
     stuck.send(json!({"op": "unsubscribe_metrics"})).await;
     stuck.expect("metrics_unsubscribed").await;
     let mut ping = vec![0x89, 0x80 | 125, 0, 0, 0, 0];
     ping.resize(6 + 125, b'x');
-    // Many times what both systems hold for the connection.
+    // Many times what both ends' socket buffers hold.
     let pings = ping.repeat((64 << 20) / ping.len());
     let sent = timeout(GUARD, stuck.socket.get_mut().write_all(&pings)).await;
-    assert!(sent.expect("it is dropped").is_err(), "all were read, and their answers kept");
+    assert!(
+        sent.expect("the client is disconnected").is_err(),
+        "the server read all pings and kept the answers"
+    );
 }
 
 #[tokio::test]
-async fn a_client_that_reads_late_gets_all_its_text_in_fewer_frames() {
+async fn client_that_reads_late_gets_all_text_in_fewer_frames() {
     let mut setup = impatient();
     setup.engine.slow_client_grace = GUARD;
     let server = setup.start().await;
     let mut late = Client::connect_with_small_buffer(&server).await;
     let prompt = "0123456789".repeat(1500);
     late.send(json!({"op": "infer", "prompt": prompt})).await;
-    server.until(|now| now.tokens_total > 10_000).await;
+    server.until(|now| now.numbers.tokens_total > 10_000).await;
     let answer = late.expect_answer(None).await;
     assert_eq!(answer.text, prompt);
     assert!(answer.frames.len() < prompt.len() / 2, "{} frames", answer.frames.len());
@@ -96,7 +99,7 @@ async fn a_client_that_reads_late_gets_all_its_text_in_fewer_frames() {
 }
 
 #[tokio::test]
-async fn metrics_are_skipped_for_a_client_that_does_not_read() {
+async fn metrics_frames_are_skipped_for_a_client_that_does_not_read() {
     let mut setup = impatient();
     setup.server.metrics_interval = Duration::from_millis(1);
     let server = setup.start().await;
@@ -112,5 +115,5 @@ async fn metrics_are_skipped_for_a_client_that_does_not_read() {
     while late.any_frame().await["op"] == "metrics" {
         n_frames += 1;
     }
-    assert!(n_frames < 500, "{n_frames} frames were kept up to {latest}");
+    assert!(n_frames < 500, "{n_frames} frames were queued up to {latest}");
 }

@@ -1,4 +1,4 @@
-//! What no client should send, and what it is told.
+//! Malformed and forbidden messages, and the errors and close codes that answer them.
 
 use futures_util::SinkExt;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use crate::common::{Client, Setup, TestServer};
 
 #[tokio::test]
-async fn a_bad_frame_gets_its_code_and_the_connection_stays_open() {
+async fn bad_frame_gets_its_code_and_the_connection_stays_open() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     let stops = json!({"op": "infer", "prompt": "x", "params": {"stop": vec!["x"; 10_000]}});
@@ -45,7 +45,7 @@ async fn a_bad_frame_gets_its_code_and_the_connection_stays_open() {
 }
 
 #[tokio::test]
-async fn an_error_about_a_named_request_carries_its_name() {
+async fn error_about_a_request_carries_its_id() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     for frame in [
@@ -56,13 +56,13 @@ async fn an_error_about_a_named_request_carries_its_name() {
         client.send(frame).await;
         assert_eq!(client.expect("error").await["id"], "a");
     }
-    // Nothing was entered under it.
+    // The refused frames did not occupy the id.
     client.send(json!({"op": "infer", "id": "a", "prompt": "x"})).await;
     client.expect_answer(Some("a")).await;
 }
 
 #[tokio::test]
-async fn the_longest_message_full_of_tiny_values_is_answered_like_a_short_one() {
+async fn longest_message_of_tiny_values_is_answered() {
     let mut setup = Setup::default();
     setup.server.max_message_bytes = 8 << 20;
     let server = setup.start().await;
@@ -77,7 +77,7 @@ async fn the_longest_message_full_of_tiny_values_is_answered_like_a_short_one() 
 }
 
 #[tokio::test]
-async fn a_binary_message_is_explained_and_closed_with_1003() {
+async fn binary_message_is_explained_and_closed_with_1003() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     client.socket.send(Message::binary(b"{\"op\":\"ping\"}".to_vec())).await.unwrap();
@@ -86,7 +86,7 @@ async fn a_binary_message_is_explained_and_closed_with_1003() {
 }
 
 #[tokio::test]
-async fn a_message_over_the_limit_is_explained_and_closed_with_1009() {
+async fn message_over_the_limit_is_explained_and_closed_with_1009() {
     let mut setup = Setup::default();
     setup.server.max_message_bytes = 100_000;
     let server = setup.start().await;
@@ -103,7 +103,7 @@ async fn a_message_over_the_limit_is_explained_and_closed_with_1009() {
 }
 
 #[tokio::test]
-async fn a_message_in_fragments_is_whole_or_too_long_like_any_other() {
+async fn fragmented_message_is_joined_and_limited_like_any_other() {
     let mut setup = Setup::default();
     setup.server.max_message_bytes = 1000;
     let server = setup.start().await;
@@ -137,7 +137,7 @@ async fn text_that_is_not_utf8_is_closed_with_1007() {
 }
 
 #[tokio::test]
-async fn a_breach_of_the_websocket_protocol_is_closed_with_1002() {
+async fn websocket_protocol_violation_is_closed_with_1002() {
     let unmasked = [0x81, 0x02, b'{', b'}'];
     let reserved_opcode = [0x83, 0x80, 0, 0, 0, 0];
     let reserved_bit = [0xC1, 0x80, 0, 0, 0, 0];
@@ -150,17 +150,17 @@ async fn a_breach_of_the_websocket_protocol_is_closed_with_1002() {
 }
 
 #[tokio::test]
-async fn who_breaks_the_protocol_disturbs_nobody_else() {
+async fn client_that_violates_the_protocol_does_not_disturb_others() {
     let server = Setup::by_hand().start().await;
     let mut sound = Client::connect(&server).await;
     sound.send(json!({"op": "infer", "prompt": "undisturbed"})).await;
     let mut broken = Client::connect(&server).await;
     broken.send_endless("a").await;
-    server.step_until(|now| now.active == 2).await;
+    server.step_until(|now| now.numbers.active == 2).await;
     broken.socket.send(Message::Binary(Bytes::new())).await.unwrap();
-    // One of its tokens may come before.
+    // A token frame of its request may come first.
     assert_eq!(broken.expect_terminal().await["code"], "bad_frame");
-    server.step_until(|now| now.active < 2).await;
+    server.step_until(|now| now.numbers.active < 2).await;
     let end = broken.expect_terminal().await;
     assert_eq!((&end["finish_reason"], &end["id"]), (&json!("abort"), &json!("a")));
     broken.expect_close(1003).await;
@@ -169,7 +169,7 @@ async fn who_breaks_the_protocol_disturbs_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_flood_of_bad_frames_is_answered_frame_by_frame() {
+async fn flood_of_bad_frames_is_answered_frame_by_frame() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     for _ in 0..1000 {

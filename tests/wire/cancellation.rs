@@ -1,4 +1,4 @@
-//! Requests that nobody wants any more.
+//! Cancelled requests: by `abort` and by clients that disconnect.
 
 use futures_util::SinkExt;
 use serde_json::json;
@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::common::{Client, Setup, TestServer};
 
 #[tokio::test]
-async fn an_abort_ends_the_request_with_its_stats() {
+async fn abort_ends_the_request_with_its_stats() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     client.send(json!({"op": "infer", "prompt": "loop "})).await;
@@ -21,15 +21,15 @@ async fn an_abort_ends_the_request_with_its_stats() {
 }
 
 #[tokio::test]
-async fn an_abort_by_id_ends_that_request_only() {
+async fn abort_with_id_ends_that_request_only() {
     let server = Setup::by_hand().start().await;
     let mut client = Client::connect(&server).await;
     client.send_endless("a").await;
     client.send_endless("b").await;
-    server.step_until(|now| now.active == 2).await;
+    server.step_until(|now| now.numbers.active == 2).await;
     client.send(json!({"op": "abort", "id": "a"})).await;
     client.fence().await;
-    server.step_until(|now| now.active == 1).await;
+    server.step_until(|now| now.numbers.active == 1).await;
     let end = client.expect_terminal().await;
     assert_eq!((&end["id"], &end["finish_reason"]), (&json!("a"), &json!("abort")));
     client.send(json!({"op": "abort", "id": "b"})).await;
@@ -38,7 +38,7 @@ async fn an_abort_by_id_ends_that_request_only() {
 }
 
 #[tokio::test]
-async fn an_abort_without_id_ends_all_of_this_connection_and_none_of_another() {
+async fn abort_without_id_ends_all_requests_of_its_connection_only() {
     let mut setup = Setup::by_hand();
     setup.limits.n_slots = 3;
     setup.limits.kv_tokens = 3000;
@@ -49,11 +49,11 @@ async fn an_abort_without_id_ends_all_of_this_connection_and_none_of_another() {
     for id in ["a", "b", "waits"] {
         client.send_endless(id).await;
     }
-    client.send(json!({"op": "infer", "prompt": "loop nameless"})).await;
-    server.step_until(|now| now.active == 3 && now.queued == 2).await;
+    client.send(json!({"op": "infer", "prompt": "loop without id"})).await;
+    server.step_until(|now| now.numbers.active == 3 && now.numbers.queued == 2).await;
     client.send(json!({"op": "abort"})).await;
     client.fence().await;
-    server.step_until(|now| now.active == 1 && now.queued == 0).await;
+    server.step_until(|now| now.numbers.active == 1 && now.numbers.queued == 0).await;
     let mut ended = Vec::new();
     for _ in 0..4 {
         let end = client.expect_terminal().await;
@@ -66,7 +66,7 @@ async fn an_abort_without_id_ends_all_of_this_connection_and_none_of_another() {
 }
 
 #[tokio::test]
-async fn an_abort_of_nothing_is_not_found() {
+async fn abort_of_an_unknown_request_is_not_found() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     client.send(json!({"op": "abort"})).await;
@@ -80,7 +80,7 @@ async fn an_abort_of_nothing_is_not_found() {
 }
 
 #[tokio::test]
-async fn an_abort_right_behind_a_long_prompt_hits_it() {
+async fn abort_sent_right_after_a_long_prompt_ends_it() {
     let mut setup = Setup::by_hand();
     setup.limits.kv_tokens = 200_000;
     setup.engine.ctx_size = 100_000;
@@ -93,7 +93,7 @@ async fn an_abort_right_behind_a_long_prompt_hits_it() {
     assert_eq!((answer.text.as_str(), &answer.end["finish_reason"]), ("", &json!("abort")));
 }
 
-/// A server in which a client has one endless request that is being computed.
+/// A server with one client whose endless request is being computed.
 async fn with_running_request() -> (TestServer, Client) {
     let server = Setup::by_hand().start().await;
     let mut client = Client::connect(&server).await;
@@ -103,71 +103,71 @@ async fn with_running_request() -> (TestServer, Client) {
 }
 
 #[tokio::test]
-async fn a_client_that_says_goodbye_frees_its_slot() {
+async fn client_that_sends_a_close_frame_frees_its_slot() {
     let (server, mut client) = with_running_request().await;
     client.socket.close(None).await.unwrap();
-    server.until(|now| now.active == 0).await;
+    server.until(|now| now.numbers.active == 0).await;
 }
 
 #[tokio::test]
-async fn a_client_that_drops_its_socket_frees_its_slot() {
+async fn client_that_drops_its_socket_frees_its_slot() {
     let (server, client) = with_running_request().await;
     drop(client);
-    server.until(|now| now.active == 0).await;
+    server.until(|now| now.numbers.active == 0).await;
 }
 
 #[tokio::test]
-async fn a_client_that_ends_its_side_only_frees_its_slot() {
+async fn client_that_half_closes_its_socket_frees_its_slot() {
     let (server, mut client) = with_running_request().await;
     client.socket.get_mut().shutdown().await.unwrap();
-    server.until(|now| now.active == 0).await;
+    server.until(|now| now.numbers.active == 0).await;
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_in_the_middle_of_a_frame_frees_its_slot() {
+async fn client_that_disconnects_within_a_frame_frees_its_slot() {
     let (server, mut client) = with_running_request().await;
     // A masked text frame of 126 bytes, of which three arrive.
     let half = [0x81, 0xFE, 0x00, 0x7E, 1, 2, 3, 4, b'x', b'y', b'z'];
     client.socket.get_mut().write_all(&half).await.unwrap();
     drop(client);
-    server.until(|now| now.active == 0).await;
+    server.until(|now| now.numbers.active == 0).await;
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_takes_its_waiting_requests_along() {
+async fn client_that_disconnects_cancels_its_waiting_requests() {
     let server = Setup::by_hand().start().await;
     let mut client = Client::connect(&server).await;
     for id in ["a", "b", "c", "d"] {
         client.send_endless(id).await;
     }
-    server.step_until(|now| now.active == 2 && now.queued == 2).await;
+    server.step_until(|now| now.numbers.active == 2 && now.numbers.queued == 2).await;
     drop(client);
-    server.until(|now| now.active == 0 && now.queued == 0).await;
+    server.until(|now| now.numbers.active == 0 && now.numbers.queued == 0).await;
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_disturbs_nobody_else() {
+async fn client_that_disconnects_does_not_disturb_others() {
     let server = Setup::by_hand().start().await;
     let mut stays = Client::connect(&server).await;
     stays.send(json!({"op": "infer", "prompt": "I stay"})).await;
     let mut leaves = Client::connect(&server).await;
     leaves.send_endless("a").await;
-    server.until(|now| now.active + now.queued == 2).await;
+    server.until(|now| now.numbers.active + now.numbers.queued == 2).await;
     leaves.socket.send(Message::Close(None)).await.unwrap();
     server.pace.allow(1000);
     assert_eq!(stays.expect_answer(None).await.text, "I stay");
-    server.until(|now| now.active == 0).await;
+    server.until(|now| now.numbers.active == 0).await;
 }
 
 #[tokio::test]
-async fn a_step_that_was_given_up_is_not_counted() {
+async fn cancelled_step_is_not_counted() {
     let server = Setup::by_hand().start().await;
     let mut client = Client::connect(&server).await;
     client.send_endless("a").await;
     server.pace.allow(3);
     server.until_held().await;
-    let counted = server.engine.snapshot().steps_total;
+    let counted = server.engine.snapshot().numbers.steps_total;
     client.send(json!({"op": "abort"})).await;
     client.expect_terminal().await;
-    assert_eq!((counted, server.engine.snapshot().steps_total), (3, 3));
+    assert_eq!((counted, server.engine.snapshot().numbers.steps_total), (3, 3));
 }

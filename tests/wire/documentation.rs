@@ -1,14 +1,15 @@
-//! `docs/PROTOCOL.md` as a test: every conversation in it is held with the daemon.
+//! `docs/PROTOCOL.md` as a test: every conversation in it runs against the server.
 //!
-//! A block that begins with ```` ```wire ```` is a conversation, and what follows on that line says
-//! in which situation. What the daemon says must have the fields and types of the example; codes,
-//! names and reasons must be the same, numbers and free text need not.
+//! A block that begins with ```` ```wire ```` is a conversation; the rest of that line names the
+//! situation. The server's frames must have the fields and types of the example. Codes, ids and
+//! reasons must be equal; numbers and free text may differ.
 
 use std::collections::BTreeSet;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use inference_core::domain::Code;
+use serde_json::Value;
 
 use crate::common::{Client, Setup, TestServer};
 
@@ -31,8 +32,8 @@ fn conversations() -> Vec<Conversation> {
             .by_ref()
             .take_while(|line| *line != "```")
             .map(|line| {
-                let (who, text) = line.split_once(' ').unwrap();
-                (who.parse().unwrap(), text.to_owned())
+                let (direction, text) = line.split_once(' ').unwrap();
+                (direction.parse().unwrap(), text.to_owned())
             })
             .collect();
         found.push(Conversation { situation: situation.trim().to_owned(), lines });
@@ -40,7 +41,8 @@ fn conversations() -> Vec<Conversation> {
     found
 }
 
-/// A server in a situation, and a client that has just come.
+/// Starts a server in the named situation and connects a client to it. Returns both, and the
+/// other clients that keep up the situation.
 async fn enter(situation: &str) -> (TestServer, Client, Vec<Client>) {
     let mut setup = Setup::default();
     // An endless answer lasts until it is aborted.
@@ -60,14 +62,14 @@ async fn enter(situation: &str) -> (TestServer, Client, Vec<Client>) {
             for id in ["a", "b"] {
                 other.send_endless(id).await;
             }
-            server.until(|now| now.active == 2).await;
+            server.until(|now| now.numbers.active == 2).await;
             if situation == "queue full" {
                 other.send_endless("waits").await;
-                server.until(|now| now.queued == 1).await;
-                let mut newcomer = Client::connect(&server).await;
-                newcomer.send_endless("waits in the place for newcomers").await;
-                server.until(|now| now.queued == 2).await;
-                others.push(newcomer);
+                server.until(|now| now.numbers.queued == 1).await;
+                let mut other = Client::connect(&server).await;
+                other.send_endless("waits in the reserve").await;
+                server.until(|now| now.numbers.queued == 2).await;
+                others.push(other);
             }
             others.push(other);
             server
@@ -101,78 +103,78 @@ async fn enter(situation: &str) -> (TestServer, Client, Vec<Client>) {
     (server, client, others)
 }
 
-/// Holds one conversation and gives the operations that occurred.
-async fn hold(conversation: &Conversation) -> BTreeSet<String> {
+/// Runs one conversation and returns the `op` of every frame that the server sent in it.
+async fn run(conversation: &Conversation) -> BTreeSet<String> {
     let (server, mut client, _others) = enter(&conversation.situation).await;
     let does_not_read = conversation.situation == "client that does not read";
     let mut ops = BTreeSet::new();
-    for (who, text) in &conversation.lines {
-        if *who == '>' {
+    for (direction, text) in &conversation.lines {
+        if *direction == '>' {
             client.send_text(text.clone()).await;
             if does_not_read {
-                server.until(|now| now.active == 1).await;
-                server.until(|now| now.active == 0).await;
+                server.until(|now| now.numbers.active == 1).await;
+                server.until(|now| now.numbers.active == 0).await;
             }
             continue;
         }
         let example: Value = serde_json::from_str(text).unwrap();
         ops.insert(example["op"].as_str().unwrap().to_owned());
-        let said = match example["op"].as_str().unwrap() {
+        let sent = match example["op"].as_str().unwrap() {
             "hello" => client.hello.clone(),
             "metrics" => client.expect_metrics(|_| true).await,
             op => loop {
                 let frame = client.frame().await;
-                // An answer has as many token frames as it likes, and one in the example.
+                // An answer may have more token frames than the example.
                 let is_more = frame["op"] == "token" || frame["op"] == "progress";
                 if !is_more || frame["op"] == op {
                     break frame;
                 }
             },
         };
-        assert_alike(&example, &said, "");
+        assert_alike(&example, &sent, "");
     }
     ops
 }
 
-/// The same fields and types all the way down.
-fn assert_alike(example: &Value, said: &Value, path: &str) {
+/// Asserts that both values have the same fields and types, recursively.
+fn assert_alike(example: &Value, sent: &Value, path: &str) {
     let name = path.rsplit('.').next().unwrap_or_default();
-    // The `id` of a token is a number, and not the name of a request.
+    // The `id` of a token is a number; only ids of requests must be equal.
     if EXACT.contains(&name) && !(name == "id" && example.is_number()) {
-        assert_eq!(example, said, "{path}");
+        assert_eq!(example, sent, "{path}");
     }
-    match (example, said) {
-        (Value::Object(example), Value::Object(said)) => {
+    match (example, sent) {
+        (Value::Object(example), Value::Object(sent)) => {
             let names = |object: &serde_json::Map<String, Value>| {
                 object.keys().cloned().collect::<BTreeSet<_>>()
             };
-            assert_eq!(names(example), names(said), "{path}");
+            assert_eq!(names(example), names(sent), "{path}");
             for (name, value) in example {
-                assert_alike(value, &said[name], &format!("{path}.{name}"));
+                assert_alike(value, &sent[name], &format!("{path}.{name}"));
             }
         }
-        (Value::Array(example), Value::Array(said)) => {
-            for (example, said) in example.iter().zip(said) {
-                assert_alike(example, said, &format!("{path}[]"));
+        (Value::Array(example), Value::Array(sent)) => {
+            for (example, sent) in example.iter().zip(sent) {
+                assert_alike(example, sent, &format!("{path}[]"));
             }
         }
-        // A rate over no time at all is none.
+        // A throughput is null if no time has passed.
         (Value::Number(_), Value::Null) | (Value::Null, Value::Number(_))
             if name.ends_with("tps") => {}
         _ => assert_eq!(
             std::mem::discriminant(example),
-            std::mem::discriminant(said),
-            "{path}: {example} or {said}"
+            std::mem::discriminant(sent),
+            "{path}: {example} or {sent}"
         ),
     }
 }
 
 #[tokio::test]
-async fn every_conversation_in_the_document_can_be_held() {
+async fn every_conversation_in_the_document_works() {
     let conversations = conversations();
     let mut ops = BTreeSet::new();
     for conversation in &conversations {
-        ops.append(&mut hold(conversation).await);
+        ops.append(&mut run(conversation).await);
     }
     for op in [
         "hello",
@@ -191,16 +193,14 @@ async fn every_conversation_in_the_document_can_be_held() {
 }
 
 #[test]
-fn every_error_code_stands_in_the_document_with_an_example() {
+fn every_error_code_is_documented_with_an_example() {
     let examples: BTreeSet<String> = conversations()
         .iter()
         .flat_map(|conversation| &conversation.lines)
         .filter_map(|(_, text)| serde_json::from_str::<Value>(text).ok())
         .filter_map(|frame| frame["code"].as_str().map(str::to_owned))
         .collect();
-    let codes = inference_core::protocol::Code::ALL.map(|code| json!(code));
-    for code in codes {
-        let code = code.as_str().unwrap();
+    for code in Code::ALL.iter().filter(|code| code.is_error()).map(|code| code.as_str()) {
         assert!(DOCUMENT.contains(&format!("| `{code}` |")), "{code} is not in the table");
         assert!(examples.contains(code), "{code} has no example");
     }

@@ -1,4 +1,4 @@
-//! The pages.
+//! HTTP pages: `/healthz`, `/readyz`, and what is not found.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::common::{Client, Setup, TestServer, http, http_get};
 
 #[tokio::test]
-async fn an_idle_server_is_healthy_and_ready() {
+async fn idle_server_is_healthy_and_ready() {
     let server = TestServer::start().await;
     let (status, text) = http_get(server.address, "/healthz").await;
     assert_eq!(status, 200);
@@ -18,7 +18,7 @@ async fn an_idle_server_is_healthy_and_ready() {
 }
 
 #[tokio::test]
-async fn a_loading_server_is_healthy_and_not_ready() {
+async fn loading_server_is_healthy_and_not_ready() {
     let (loaded, load) = mpsc::channel();
     let server = Setup { load: Some(load), ..Setup::default() }.start().await;
     let (status, text) = http_get(server.address, "/healthz").await;
@@ -31,7 +31,7 @@ async fn a_loading_server_is_healthy_and_not_ready() {
 }
 
 #[tokio::test]
-async fn a_stalled_server_is_neither_and_says_so_everywhere() {
+async fn stalled_server_is_neither_healthy_nor_ready() {
     let setup = Setup { stall_limit: Duration::from_millis(10), ..Setup::by_hand() };
     let server = setup.start().await;
     let mut client = Client::connect(&server).await;
@@ -41,14 +41,14 @@ async fn a_stalled_server_is_neither_and_says_so_everywhere() {
     assert_eq!(status, 503);
     assert!(text.ends_with("{\"state\":\"stalled\"}\n"), "{text}");
     assert_eq!(http_get(server.address, "/readyz").await.0, 503);
-    // It recovers.
+    // The server recovers once the stalled request is cancelled.
     drop(client);
-    server.until(|now| now.active == 0).await;
+    server.until(|now| now.numbers.active == 0).await;
     assert_eq!(http_get(server.address, "/healthz").await.0, 200);
 }
 
 #[tokio::test]
-async fn a_draining_server_is_healthy_and_not_ready() {
+async fn draining_server_is_healthy_and_not_ready() {
     let server = Setup::by_hand().start().await;
     let mut client = Client::connect(&server).await;
     client.send_endless("a").await;
@@ -63,7 +63,7 @@ async fn a_draining_server_is_healthy_and_not_ready() {
 }
 
 #[tokio::test]
-async fn other_paths_and_methods_are_refused() {
+async fn unknown_paths_and_methods_are_refused() {
     let server = TestServer::start().await;
     for path in ["/", "/metrics/more", "/healthz/", "/%00", "/..", "/favicon.ico"] {
         assert_eq!(http_get(server.address, path).await.0, 404, "{path}");

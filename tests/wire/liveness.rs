@@ -1,7 +1,7 @@
-//! Whether both ends are still there.
+//! Detection of clients and requests that make no progress.
 //!
-//! Where a test waits for minutes it lets the clock jump: tokio's paused clock moves on by itself
-//! whenever nothing else is left to do.
+//! Tests that need minutes pause tokio's clock, which then advances by itself whenever no task
+//! can run.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::common::{Client, GUARD, Setup, TestServer, upgrade_request};
 
-/// A client that hears nothing but pings.
+/// A client without metrics, so that the server sends it nothing but pings.
 async fn quiet_client(server: &TestServer) -> Client {
     let mut client = Client::connect(server).await;
     client.send(json!({"op": "unsubscribe_metrics"})).await;
@@ -23,7 +23,7 @@ async fn quiet_client(server: &TestServer) -> Client {
 }
 
 #[tokio::test]
-async fn pings_of_either_kind_are_answered_while_the_engine_computes() {
+async fn pings_of_both_kinds_are_answered_during_a_step() {
     let server = Setup::by_hand().start().await;
     let mut client = Client::connect(&server).await;
     client.send_endless("a").await;
@@ -33,7 +33,7 @@ async fn pings_of_either_kind_are_answered_while_the_engine_computes() {
 }
 
 #[tokio::test]
-async fn a_client_that_answers_no_ping_is_dropped() {
+async fn client_that_answers_no_ping_is_disconnected() {
     let server = TestServer::start().await;
     let mut client = quiet_client(&server).await;
     pause();
@@ -44,11 +44,11 @@ async fn a_client_that_answers_no_ping_is_dropped() {
     assert!(started.elapsed() < Duration::from_secs(120));
     const PING: [u8; 2] = [0x89, 0];
     assert_eq!(said, PING.repeat(said.len() / 2));
-    assert!(said.len() >= 4, "it was asked more than once");
+    assert!(said.len() >= 4, "the server pinged it more than once");
 }
 
 #[tokio::test]
-async fn a_client_may_be_silent_for_as_long_as_it_may_leave_its_text_unread() {
+async fn silence_limit_is_at_least_the_write_grace() {
     let mut setup = Setup::default();
     setup.server.write_grace = Duration::from_secs(300);
     let server = setup.start().await;
@@ -56,12 +56,12 @@ async fn a_client_may_be_silent_for_as_long_as_it_may_leave_its_text_unread() {
     pause();
     let started = Instant::now();
     client.socket.get_mut().read_to_end(&mut Vec::new()).await.unwrap();
-    // And half a minute for the last answer before.
+    // The server also waits half a minute for the answer to its last ping.
     assert!(started.elapsed() >= Duration::from_secs(300));
 }
 
 #[tokio::test]
-async fn a_silent_client_that_answers_pings_stays() {
+async fn silent_client_that_answers_pings_stays_connected() {
     let server = TestServer::start().await;
     let mut client = quiet_client(&server).await;
     pause();
@@ -73,7 +73,7 @@ async fn a_silent_client_that_answers_pings_stays() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_never_finished_is_dropped() {
+async fn unfinished_http_request_is_disconnected() {
     let server = TestServer::start().await;
     let whole = upgrade_request("/", "Host: localhost\r\n");
     for head in ["", "G", &whole[..whole.len() - 2]] {
@@ -81,7 +81,7 @@ async fn a_request_that_is_never_finished_is_dropped() {
         stream.write_all(head.as_bytes()).await.unwrap();
         pause();
         let started = Instant::now();
-        // A reset would do as well.
+        // A connection reset is accepted too.
         let _ = stream.read_to_end(&mut Vec::new()).await;
         assert!(started.elapsed() < Duration::from_secs(60), "{head:?}");
         tokio::time::resume();
@@ -89,7 +89,7 @@ async fn a_request_that_is_never_finished_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_client_that_asks_for_pages_and_reads_none_is_dropped() {
+async fn http_client_that_reads_no_response_is_disconnected() {
     let server = Setup { send_buffer: Some(4096), ..Setup::default() }.start().await;
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -102,14 +102,14 @@ async fn a_client_that_asks_for_pages_and_reads_none_is_dropped() {
     sleep(Duration::from_secs(60)).await;
     tokio::time::resume();
     let mut said = Vec::new();
-    // A reset would do as well.
+    // A connection reset is accepted too.
     let _ = timeout(GUARD, stream.read_to_end(&mut said)).await.expect("the server has closed");
     let begun = String::from_utf8_lossy(&said).matches("HTTP/1.1 200").count();
     assert!((1..PAGES).contains(&begun), "{begun} pages");
 }
 
 #[tokio::test]
-async fn a_client_that_asks_without_pause_still_gets_its_text_and_metrics() {
+async fn client_that_floods_pings_still_gets_text_and_metrics() {
     let mut setup = Setup::default();
     setup.limits.kv_tokens = 20_000_000;
     setup.engine.ctx_size = 10_000_000;

@@ -1,7 +1,7 @@
-//! The daemon as its clients see it: every frame, every error and every page, over real sockets
-//! and on the paper model.
+//! The daemon as clients see it: every frame, error and page, over real sockets with the scripted
+//! model.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+#![allow(clippy::unwrap_used, reason = "a test panics when it cannot continue")]
 #![allow(unreachable_pub, reason = "a test crate has no outside")]
 
 #[path = "../common/mod.rs"]

@@ -1,11 +1,11 @@
-//! The `metrics` frame and who gets it.
+//! The `metrics` frame and its subscription.
 
 use serde_json::{Value, json};
 
 use crate::common::{Client, Setup, TestServer};
 
 #[tokio::test]
-async fn metrics_come_unasked_in_the_contracts_shape() {
+async fn metrics_frames_come_unasked_with_the_documented_fields() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     let metrics = client.expect_metrics(|_| true).await;
@@ -38,28 +38,28 @@ async fn metrics_come_unasked_in_the_contracts_shape() {
 }
 
 #[tokio::test]
-async fn metrics_follow_what_happens() {
+async fn metrics_follow_the_state_of_the_engine() {
     let server = Setup::by_hand().start().await;
     let mut client = Client::connect(&server).await;
     client.expect_metrics(|now| now["state"] == "idle" && now["active"] == 0).await;
     for id in ["a", "b", "c"] {
         client.send_endless(id).await;
     }
-    server.step_until(|now| now.active == 2 && now.queued == 1).await;
+    server.step_until(|now| now.numbers.active == 2 && now.numbers.queued == 1).await;
     client
         .expect_metrics(|now| now["state"] == "busy" && now["active"] == 2 && now["queued"] == 1)
         .await;
-    server.step_until(|now| now.tokens_total >= 10).await;
+    server.step_until(|now| now.numbers.tokens_total >= 10).await;
     let count = |now: &Value| now["total_tokens_generated"].as_u64().unwrap();
     client.expect_metrics(|now| count(now) >= 10).await;
     client.send(json!({"op": "abort"})).await;
-    server.step_until(|now| now.active == 0).await;
+    server.step_until(|now| now.numbers.active == 0).await;
     let idle = client.expect_metrics(|now| now["state"] == "idle").await;
     assert!(idle["inference"]["prompt_tokens_total"].as_u64() > Some(0));
 }
 
 #[tokio::test]
-async fn the_current_rate_is_that_of_the_last_interval() {
+async fn tps_now_is_the_throughput_of_the_last_interval() {
     let mut setup = Setup::default();
     setup.limits.kv_tokens = 20_000;
     setup.engine.ctx_size = 10_000;
@@ -73,7 +73,7 @@ async fn the_current_rate_is_that_of_the_last_interval() {
 }
 
 #[tokio::test]
-async fn connections_are_counted() {
+async fn open_connections_are_counted() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     client.expect_metrics(|now| now["connections"] == 1).await;
@@ -84,7 +84,7 @@ async fn connections_are_counted() {
 }
 
 #[tokio::test]
-async fn a_client_may_do_without_metrics_and_have_them_again() {
+async fn client_can_unsubscribe_from_metrics_and_subscribe_again() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     let mut watcher = Client::connect(&server).await;

@@ -1,4 +1,4 @@
-//! Who may open a WebSocket.
+//! Which requests may open a WebSocket: checks of `Host`, `Origin` and the upgrade fields.
 
 use crate::common::{Setup, TestServer, http, http_get, upgrade_request};
 
@@ -12,7 +12,7 @@ async fn status(server: &TestServer, path: &str, fields: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn a_websocket_opens_on_any_path() {
+async fn websocket_opens_on_any_path() {
     let server = TestServer::start().await;
     let own = format!("Host: {}\r\n", server.address);
     for path in ["/", "/ws", "/healthz", "/a/b?c=d"] {
@@ -25,7 +25,7 @@ async fn a_websocket_opens_on_any_path() {
 }
 
 #[tokio::test]
-async fn only_this_machine_may_be_meant() {
+async fn host_header_must_name_this_machine() {
     let server = TestServer::start().await;
     let port = server.address.port();
     for host in ["localhost", "chat.localhost:80", "127.0.0.2:9999", "[::1]:3000"] {
@@ -39,7 +39,7 @@ async fn only_this_machine_may_be_meant() {
 }
 
 #[tokio::test]
-async fn only_pages_from_here_may_connect() {
+async fn origin_header_must_be_this_server_or_allowed() {
     let mut setup = Setup::default();
     setup.server.allowed_origins = vec!["https://chat.example".parse().unwrap()];
     let server = setup.start().await;
@@ -68,7 +68,7 @@ async fn only_pages_from_here_may_connect() {
 }
 
 #[tokio::test]
-async fn pages_too_are_for_this_machine_only() {
+async fn pages_check_the_host_header() {
     let server = TestServer::start().await;
     let request = "GET /healthz HTTP/1.1\r\nHost: evil.com\r\nConnection: close\r\n\r\n";
     assert_eq!(http(server.address, request).await.0, 403);
@@ -76,7 +76,7 @@ async fn pages_too_are_for_this_machine_only() {
 }
 
 #[tokio::test]
-async fn a_malformed_handshake_is_explained() {
+async fn malformed_upgrade_request_is_explained() {
     let server = TestServer::start().await;
     let own = format!("Host: {}\r\n", server.address);
     let sound = upgrade_request("/", &own);

@@ -1,4 +1,4 @@
-//! The page for Prometheus, and the cards on it and in `metrics`.
+//! `/metrics`, and GPUs there and in the `metrics` frame.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ impl Page {
         assert_eq!(status, 200, "{answer}");
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.contains("application/openmetrics-text; version=1.0.0"), "{head}");
-        assert!(body.ends_with("# EOF\n"), "it is whole");
+        assert!(body.ends_with("# EOF\n"), "the page is complete");
         let (mut samples, mut types) = (BTreeMap::new(), BTreeMap::new());
         for line in body.lines() {
             if let Some(declared) = line.strip_prefix("# TYPE ") {
@@ -47,10 +47,10 @@ impl Page {
     }
 }
 
-fn card() -> Gpu {
+fn gpu() -> Gpu {
     Gpu {
         index: 1,
-        name: "paper card".to_owned(),
+        name: "test GPU".to_owned(),
         uuid: "GPU-1".to_owned(),
         is_present: true,
         celsius: Some(65),
@@ -65,7 +65,7 @@ fn card() -> Gpu {
     }
 }
 
-/// The first `metrics` frame that is as wanted.
+/// The first `metrics` frame that matches.
 async fn metrics(client: &mut Client, is_so: impl Fn(&Value) -> bool) -> Value {
     loop {
         let frame = client.any_frame().await;
@@ -76,7 +76,7 @@ async fn metrics(client: &mut Client, is_so: impl Fn(&Value) -> bool) -> Value {
 }
 
 #[tokio::test]
-async fn what_happened_is_counted_to_the_last_request_and_token() {
+async fn requests_and_tokens_are_counted_exactly() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     for prompt in ["one", "three", "eleven"] {
@@ -100,7 +100,7 @@ async fn what_happened_is_counted_to_the_last_request_and_token() {
         let all = page.value(&format!(r#"{histogram}_seconds_bucket{{le="+Inf"}}"#));
         assert_eq!(all, 3.0, "{histogram}");
     }
-    // Between the tokens of each answer, without the one that ends it.
+    // Gaps between the tokens of each answer, without the token that ends it.
     assert_eq!(page.value("inter_token_seconds_count"), 11.0);
     assert_eq!(page.value("step_duration_seconds_count"), page.value("steps_total"));
     assert_eq!(page.value("step_tokens_sum"), 28.0);
@@ -112,7 +112,7 @@ async fn what_happened_is_counted_to_the_last_request_and_token() {
 }
 
 #[tokio::test]
-async fn every_refusal_is_counted_under_its_code() {
+async fn refusal_is_counted_under_its_code() {
     let mut setup = Setup::by_hand();
     setup.server.max_message_bytes = 10_000;
     let server = setup.start().await;
@@ -134,7 +134,7 @@ async fn every_refusal_is_counted_under_its_code() {
         client.expect_error(code).await;
         *expected.entry(code).or_default() += 1.0;
     }
-    client.send(json!({"op": "abort", "id": "nobody"})).await;
+    client.send(json!({"op": "abort", "id": "unknown"})).await;
     client.expect_error("not_found").await;
     client.socket.send(Message::binary(b"{}".to_vec())).await.unwrap();
     client.expect_error("bad_frame").await;
@@ -148,12 +148,12 @@ async fn every_refusal_is_counted_under_its_code() {
         assert_eq!(page.value(&format!(r#"requests_total{{outcome="{code}"}}"#)), n, "{code}");
     }
     let not_found = r#"inference_core_requests_total{outcome="not_found"}"#;
-    assert!(!page.samples.contains_key(not_found), "to abort nothing is no request");
+    assert!(!page.samples.contains_key(not_found), "an abort is not a request");
 }
 
 #[tokio::test]
-async fn a_card_is_on_the_page_in_base_units_and_without_what_it_lacks() {
-    let server = Setup { gpus: vec![card()], ..Setup::default() }.start().await;
+async fn gpu_is_reported_in_base_units_without_missing_values() {
+    let server = Setup { gpus: vec![gpu()], ..Setup::default() }.start().await;
     let page = Page::get(&server).await;
     let labels = r#"{gpu="1",uuid="GPU-1"}"#;
     for (name, value) in [
@@ -175,22 +175,22 @@ async fn a_card_is_on_the_page_in_base_units_and_without_what_it_lacks() {
 }
 
 #[tokio::test]
-async fn a_reading_that_has_grown_old_is_not_believed() {
-    let server = Setup { gpus: vec![card()], ..Setup::default() }.start().await;
+async fn stale_gpu_reading_is_not_reported() {
+    let server = Setup { gpus: vec![gpu()], ..Setup::default() }.start().await;
     let mut client = Client::connect(&server).await;
     let frame = metrics(&mut client, |_| true).await;
     assert_eq!((&frame["gpu"]["temp"], &frame["gpus"][0]["index"]), (&json!(65), &json!(1)));
     let long_ago = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
-    server.gpus.send_replace(GpuReading { taken: long_ago, gpus: vec![card()] });
+    server.gpus.send_replace(GpuReading { taken: long_ago, gpus: vec![gpu()] });
     let frame = metrics(&mut client, |frame| frame["gpu"]["temp"] != 65).await;
     assert_eq!(frame["gpu"]["temp"], Value::Null);
     assert_eq!(frame["gpus"][0]["present"], false);
-    assert_eq!(frame["gpus"][0]["name"], "paper card");
+    assert_eq!(frame["gpus"][0]["name"], "test GPU");
 }
 
-/// A page on which nothing is missing.
+/// A page with every metric.
 async fn full_page() -> Page {
-    let full = Gpu { fan_percent: Some(1), ..card() };
+    let full = Gpu { fan_percent: Some(1), ..gpu() };
     let server = Setup { gpus: vec![full], ..Setup::default() }.start().await;
     Page::get(&server).await
 }
@@ -217,7 +217,7 @@ fn named(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[tokio::test]
-async fn the_dashboard_shows_what_the_page_has_and_all_of_it() {
+async fn dashboard_plots_every_metric_and_no_unknown_one() {
     let page = full_page().await;
     let mut shown = BTreeSet::new();
     for (title, query, _) in curves() {
@@ -226,7 +226,7 @@ async fn the_dashboard_shows_what_the_page_has_and_all_of_it() {
             shown.insert(word.to_owned());
         }
     }
-    // Known by other numbers on the dashboard.
+    // The dashboard shows these by other metrics.
     let unseen = ["load_ratio", "uptime_seconds", "steps"];
     for name in page.types.keys() {
         let is_shown = shown.iter().any(|word| word.starts_with(name.as_str()));
@@ -236,10 +236,10 @@ async fn the_dashboard_shows_what_the_page_has_and_all_of_it() {
 }
 
 #[tokio::test]
-async fn the_document_names_every_metric_of_the_page() {
+async fn monitoring_page_documents_every_metric() {
     let page = full_page().await;
     let document = include_str!("../../docs/MONITORING.md");
-    // What stands between backticks.
+    // The text between backticks.
     let code = || document.split('`').skip(1).step_by(2);
     let words = || code().flat_map(|code| code.split(|c: char| !(c.is_alphanumeric() || c == '_')));
     let names = page.types.keys().map(|name| name.strip_prefix("inference_core_").unwrap());
@@ -249,12 +249,12 @@ async fn the_document_names_every_metric_of_the_page() {
 }
 
 #[test]
-fn curves_of_several_instances_have_names_of_their_own_on_the_dashboard() {
+fn dashboard_curves_name_their_instance() {
     for (title, query, legend) in curves() {
         let metrics = named(&query).count();
         let filters = query.matches(r#"instance=~"$instance""#).count();
         assert_eq!(filters, metrics, "{title}: {query}");
-        // What is summed over them is one curve for all.
+        // A sum over instances is one curve.
         let is_sum = ["sum(", "sum by ("].iter().any(|sum| query.contains(sum))
             && !query.contains("by (instance");
         assert_eq!(legend.contains("{{instance}}"), !is_sum, "{title}: {legend}");
@@ -262,14 +262,14 @@ fn curves_of_several_instances_have_names_of_their_own_on_the_dashboard() {
 }
 
 #[tokio::test]
-async fn the_page_says_what_runs_and_where_its_layers_lie() {
+async fn page_gives_the_build_and_the_offloaded_layers() {
     let server = Setup { offloaded: Some(0), ..Setup::default() }.start().await;
     let page = Page::get(&server).await;
-    let labels = r#"{version="0.1.0",backend="cpu",model="paper"}"#;
+    let labels = r#"{version="0.1.0",backend="cpu",model="scripted"}"#;
     assert_eq!(page.value(&format!("build_info{labels}")), 1.0);
     assert_eq!(page.value(r#"model_layers{place="card"}"#), 0.0);
     assert_eq!(page.value(r#"model_layers{place="cpu"}"#), 1.0);
-    // The output matrix, which a plan counts, is no layer of the model.
+    // The load counts the output matrix as a layer; the metric does not.
     let server = Setup { offloaded: Some(2), ..Setup::default() }.start().await;
     let page = Page::get(&server).await;
     assert_eq!(page.value(r#"model_layers{place="card"}"#), 1.0);
@@ -277,23 +277,23 @@ async fn the_page_says_what_runs_and_where_its_layers_lie() {
 }
 
 #[tokio::test]
-async fn what_running_requests_hold_of_the_cache_is_told_apart_from_what_is_kept() {
+async fn running_kv_tokens_exclude_cached_sequences() {
     let mut setup = Setup::by_hand();
     setup.limits.n_cache_seqs = 1;
     let server = setup.start().await;
     let mut client = Client::connect(&server).await;
     client.send(json!({"op": "infer", "prompt": "three"})).await;
-    server.step_until(|now| now.kv_running_tokens > 0).await;
+    server.step_until(|now| now.numbers.kv_running_tokens > 0).await;
     let page = Page::get(&server).await;
     assert_eq!(page.value("kv_cache_running_tokens"), page.value("kv_cache_used_tokens"));
-    server.step_until(|now| now.kv_running_tokens == 0).await;
+    server.step_until(|now| now.numbers.kv_running_tokens == 0).await;
     let page = Page::get(&server).await;
     assert_eq!(page.value("kv_cache_running_tokens"), 0.0);
-    assert!(page.value("kv_cache_used_tokens") > 0.0, "the prompt is kept");
+    assert!(page.value("kv_cache_used_tokens") > 0.0, "the prompt is cached");
 }
 
 #[tokio::test]
-async fn the_alerts_ask_for_what_the_page_has() {
+async fn alerts_use_existing_metrics_and_labels() {
     let page = full_page().await;
     let alerts = include_str!("../../packaging/prometheus/alerts.yml");
     assert!(named(alerts).count() > 8, "the file holds alerts");
@@ -314,7 +314,7 @@ async fn the_alerts_ask_for_what_the_page_has() {
 }
 
 #[test]
-fn alerts_name_the_instance_they_are_about() {
+fn alerts_keep_the_instance_label() {
     let alerts = include_str!("../../packaging/prometheus/alerts.yml");
     for by in alerts.split(" by (").skip(1) {
         assert!(by.starts_with("instance"), "an aggregation loses the instance: {by}");

@@ -1,4 +1,4 @@
-//! How the server says goodbye.
+//! Shutdown: terminal frames, close frames and their deadlines.
 
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use crate::common::{Client, Setup, TestServer, upgrade_request};
 
 #[tokio::test]
-async fn every_connection_is_closed_with_1001_and_the_server_ends() {
+async fn shutdown_closes_every_connection_with_1001() {
     let mut server = TestServer::start().await;
     let mut clients = [Client::connect(&server).await, Client::connect(&server).await];
     server.closing.cancel();
@@ -14,17 +14,17 @@ async fn every_connection_is_closed_with_1001_and_the_server_ends() {
         client.expect_close(1001).await;
     }
     server.until_closed().await;
-    assert!(TcpStream::connect(server.address).await.is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(server.address).await.is_err(), "the listener is closed");
 }
 
 #[tokio::test]
-async fn a_request_that_was_running_gets_its_error_before_the_close() {
+async fn running_request_gets_its_error_before_the_close_frame() {
     let mut server = Setup::by_hand().start().await;
     let mut client = Client::connect(&server).await;
     for id in ["a", "b", "c"] {
         client.send_endless(id).await;
     }
-    server.step_until(|now| now.active == 2 && now.queued == 1).await;
+    server.step_until(|now| now.numbers.active == 2 && now.numbers.queued == 1).await;
     client.fence().await;
     server.engine.stop();
     server.closing.cancel();
@@ -41,7 +41,7 @@ async fn a_request_that_was_running_gets_its_error_before_the_close() {
 }
 
 #[tokio::test]
-async fn a_request_that_can_finish_while_draining_does() {
+async fn request_that_can_finish_while_draining_does() {
     let mut server = Setup::by_hand().start().await;
     let mut client = Client::connect(&server).await;
     client.send(json!({"op": "infer", "id": "a", "prompt": "to the end"})).await;
@@ -57,7 +57,7 @@ async fn a_request_that_can_finish_while_draining_does() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_answer_the_goodbye_holds_nobody_up() {
+async fn client_that_ignores_the_close_frame_does_not_delay_shutdown() {
     let mut server = TestServer::start().await;
     let silent = Client::connect(&server).await;
     let page = TcpStream::connect(server.address).await.unwrap();
@@ -69,14 +69,14 @@ async fn a_client_that_does_not_answer_the_goodbye_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn a_request_that_does_not_end_is_left_behind_after_a_grace() {
+async fn request_that_does_not_end_is_abandoned_after_the_grace() {
     let mut server = Setup::by_hand().start().await;
     let mut client = Client::connect(&server).await;
     client.send_endless("a").await;
     server.until_held().await;
-    // The engine is not told: its request stands for one that hangs.
+    // The engine is not stopped: its request stands for one that hangs.
     server.closing.cancel();
     client.expect_close(1001).await;
     server.until_closed().await;
-    server.until(|now| now.active == 0).await;
+    server.until(|now| now.numbers.active == 0).await;
 }

@@ -1,22 +1,22 @@
-//! Requests and their answers.
+//! Requests and their answers: text, finish reasons, ids, queue positions, progress, logprobs.
 
 use std::collections::HashMap;
 use std::sync::mpsc;
 
-use inference_core::engine::State;
+use inference_core::engine::EngineState;
 
 use serde_json::{Value, json};
 
 use crate::common::{Client, Setup, TestServer};
 
 #[tokio::test]
-async fn hello_comes_first_and_describes_the_server() {
+async fn hello_is_the_first_frame_and_describes_the_server() {
     let server = TestServer::start().await;
     let client = Client::connect(&server).await;
     let expected = json!({
         "op": "hello", "protocol": 1, "server": "inference-core 0.1.0",
         "build": {"version": "0.1.0", "commit": "0000000", "llama_cpp": "none", "cpu_flags": "none"},
-        "model": {"name": "paper", "arch": "scripted", "params": 0, "size_bytes": 0,
+        "model": {"name": "scripted", "arch": "scripted", "params": 0, "size_bytes": 0,
                   "n_ctx_train": 1000, "chat": true, "demo": true},
         "ctx_size": 1000, "parallel": 2, "backend": "cpu", "gpu_layers": 0, "n_layers": 1,
         "auth": "ok",
@@ -25,19 +25,19 @@ async fn hello_comes_first_and_describes_the_server() {
 }
 
 #[tokio::test]
-async fn hello_says_what_the_load_has_put_on_cards_and_before_it_what_was_planned() {
+async fn hello_gives_offloaded_layers_planned_before_the_load_real_after_it() {
     let (open, gate) = mpsc::channel();
     let server = Setup { load: Some(gate), offloaded: Some(2), ..Setup::default() }.start().await;
     let client = Client::connect(&server).await;
     assert_eq!(client.hello["gpu_layers"], 0);
     open.send(()).unwrap();
-    server.until(|snapshot| snapshot.state == State::Ready).await;
+    server.until(|snapshot| snapshot.state == EngineState::Ready).await;
     let client = Client::connect(&server).await;
     assert_eq!(client.hello["gpu_layers"], 1, "without the output matrix");
 }
 
 #[tokio::test]
-async fn a_prompt_is_answered_with_text_and_one_end() {
+async fn prompt_is_answered_with_its_text_and_one_end() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     let prompt = "Hola, ¿cómo estás? 🦀";
@@ -58,7 +58,7 @@ async fn a_prompt_is_answered_with_text_and_one_end() {
 }
 
 #[tokio::test]
-async fn a_conversation_is_rendered_with_the_models_template() {
+async fn messages_are_rendered_with_the_chat_template() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     let messages = json!([{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]);
@@ -86,7 +86,7 @@ async fn max_tokens_and_stop_strings_end_an_answer() {
 }
 
 #[tokio::test]
-async fn many_requests_share_a_connection_and_every_frame_says_whose_it_is() {
+async fn requests_sharing_a_connection_get_frames_with_their_id() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     let prompts: HashMap<_, _> = ["a", "b", "c", "d", "e", "f"]
@@ -110,17 +110,17 @@ async fn many_requests_share_a_connection_and_every_frame_says_whose_it_is() {
 }
 
 #[tokio::test]
-async fn a_request_without_an_id_runs_beside_named_ones() {
+async fn request_without_id_runs_beside_requests_with_ids() {
     let server = Setup::by_hand().start().await;
     let mut client = Client::connect(&server).await;
     client.send_endless("named").await;
-    client.send(json!({"op": "infer", "prompt": "loop nameless"})).await;
-    server.step_until(|now| now.active == 2).await;
+    client.send(json!({"op": "infer", "prompt": "loop without id"})).await;
+    server.step_until(|now| now.numbers.active == 2).await;
     assert!(client.fence().await.iter().all(|frame| frame["op"] != "error"));
 }
 
 #[tokio::test]
-async fn an_id_is_free_again_as_soon_as_its_end_has_been_read() {
+async fn id_is_free_again_once_its_end_frame_was_received() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     for _ in 0..100 {
@@ -132,13 +132,13 @@ async fn an_id_is_free_again_as_soon_as_its_end_has_been_read() {
 }
 
 #[tokio::test]
-async fn a_request_that_waits_is_told_its_place() {
+async fn waiting_request_is_told_its_queue_position() {
     let server = Setup::by_hand().start().await;
     let mut client = Client::connect(&server).await;
     for id in ["a", "b"] {
         client.send_endless(id).await;
     }
-    server.step_until(|now| now.active == 2).await;
+    server.step_until(|now| now.numbers.active == 2).await;
     client.send(json!({"op": "infer", "id": "third", "prompt": "x"})).await;
     let queued = loop {
         server.pace.allow(1);
@@ -151,7 +151,7 @@ async fn a_request_that_waits_is_told_its_place() {
 }
 
 #[tokio::test]
-async fn progress_is_reported_where_asked_for() {
+async fn progress_frames_are_sent_on_request_only() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     let prompt = "x".repeat(800);
@@ -170,7 +170,7 @@ async fn progress_is_reported_where_asked_for() {
 }
 
 #[tokio::test]
-async fn probabilities_are_reported_where_asked_for() {
+async fn logprobs_are_sent_on_request_only() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
     client.send(json!({"op": "infer", "prompt": "é", "params": {"logprobs": 1}})).await;
@@ -193,7 +193,7 @@ async fn probabilities_are_reported_where_asked_for() {
 }
 
 #[tokio::test]
-async fn a_long_prompt_is_prepared_apart_and_answered_all_the_same() {
+async fn long_prompt_tokenized_on_another_thread_is_answered() {
     let mut setup = Setup::default();
     setup.limits.kv_tokens = 200_000;
     setup.engine.ctx_size = 100_000;
@@ -204,7 +204,7 @@ async fn a_long_prompt_is_prepared_apart_and_answered_all_the_same() {
         let params = json!({"max_tokens": 2});
         client.send(json!({"op": "infer", "id": id, "prompt": prompt, "params": params})).await;
     }
-    // The name is taken from the moment the frame was read.
+    // The id is in use from the moment the frame was read.
     client.send(json!({"op": "infer", "id": "b", "prompt": "x"})).await;
     let mut ends = 0;
     let mut refusals = 0;

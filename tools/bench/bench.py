@@ -1,7 +1,7 @@
-"""Measures the daemon beside llama.cpp's own programs and writes docs/BENCHMARKS.md.
+"""Compares the daemon with llama.cpp's own programs and writes docs/BENCHMARKS.md.
 
-`make bench` builds what is needed and calls this. In every turn all contestants do the same work
-one after another, in another order each time, so that what the machine does to one it does to all.
+`make bench` builds the programs and calls this script. In every turn all programs do the same work
+one after another. The order changes from turn to turn, so a drift of the machine affects them all.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from servers import Daemon, LlamaServer, Server
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "tools/demo-model/demo.gguf"
 Measured = dict[str, float]
-# Seconds between two contestants: the daemon copies what it has kept once it is at rest, which shall
-# not be in another's time.
+# Pause in seconds between two programs. An idle daemon mirrors its cached sequences to host RAM,
+# which must not overlap with the next measurement.
 SETTLE = 0.5
 
 
 class Bench:
-    """What scenarios need: the programs, the models, how long to measure, and the turns."""
+    """Programs, models, number of turns and options, which the scenarios use."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.journal = Journal()
@@ -54,7 +54,7 @@ class Bench:
         self.models = given or models.get(self.work / "models", DEMO, arguments.vocab)
         self.demo = DEMO
 
-    # The models by what scenarios want them for.
+    # Models by size. With one model, all three are the same.
 
     @property
     def small(self) -> Path:
@@ -69,14 +69,14 @@ class Bench:
         return self.models[-1]
 
     def pair(self) -> models.Pair:
-        """A model and two drafts for it, which are written when they are needed."""
+        """A model and two draft models for it. The files are written on the first call."""
         return models.get_pair(self.work / "models", self.demo)
 
     def is_light(self, model: Path) -> bool:
-        """Whether it makes hundreds of tokens a second, so that short runs would measure nothing."""
+        """Whether it generates hundreds of tokens/s, so that it needs longer runs."""
         return model.stat().st_size < 100_000_000
 
-    # The contestants.
+    # The programs.
 
     def serve(self, model: Path, slots: int, context: int, *more: str) -> Daemon:
         """The daemon with `slots` of `context` tokens each."""
@@ -95,7 +95,7 @@ class Bench:
         )
 
     def serve_llama(self, model: Path, slots: int, context: int) -> LlamaServer:
-        """llama-server with the same; its -c is for all slots together."""
+        """llama-server with the same options. Its `-c` counts the tokens of all slots together."""
         return LlamaServer(
             self,
             [
@@ -111,7 +111,7 @@ class Bench:
         )
 
     def load(self, server: Server, **options: Any) -> dict[str, Any]:
-        """One run of the load generator; its report."""
+        """Runs the load generator and returns its report."""
         path = self.work / "load.json"
         path.unlink(missing_ok=True)
         command = [str(self.load_program), "--protocol", server.protocol, "--url", server.url]
@@ -134,60 +134,68 @@ class Bench:
         return answer
 
     def tool(
-        self, name: str, model: Path, *options: Any, set_to: Optional[dict[str, str]] = None
+        self, name: str, model: Path, *options: Any, environment: Optional[dict[str, str]] = None
     ) -> list[dict[str, Any]]:
-        """One run of llama-bench or llama-batched-bench with these variables in its environment; the
-        lines of its JSON."""
+        """Runs llama-bench or llama-batched-bench and returns the lines of its JSON.
+
+        `environment` has additional variables.
+        """
         form = ["-o", "jsonl"] if name == "llama-bench" else ["--output-format", "jsonl"]
         command = [str(self.peers / name), "-m", str(model), "-t", str(self.threads)]
         command += [*map(str, options), *form]
-        set_to = set_to or {}
-        self.journal.command([f"{key}={value}" for key, value in set_to.items()] + command)
-        # A second try, so that one that was killed does not cost the scenario.
+        environment = environment or {}
+        self.journal.command([f"{key}={value}" for key, value in environment.items()] + command)
+        # One retry, so a program that the system killed does not lose the scenario.
         for _ in range(2):
             run = subprocess.run(
-                command, capture_output=True, text=True, check=False, env={**os.environ, **set_to}
+                command,
+                capture_output=True,
+                text=True,
+                check=False,
+                env={**os.environ, **environment},
             )
             lines = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
             if run.returncode == 0 and lines:
                 return lines
-            self.journal.note(f"{name} ended with {run.returncode}")
+            self.journal.note(f"{name} exited with {run.returncode}")
         raise RuntimeError(f"{name} failed: {run.stderr.strip()[-300:]}")
 
     def llama_bench(
         self, model: Path, prompt: int, generate: int, times: int, huge_pages: bool = False
     ) -> Measured:
-        """The median of one run of llama-bench, with its weights in huge pages if wanted."""
+        """Median of one run of llama-bench, which may keep its weights in huge pages."""
         options = ["-p", prompt, "-n", generate, "-r", times]
         if huge_pages:
             options += ["--load-mode", "none"]
-        set_to = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"} if huge_pages else {}
-        samples = self.tool("llama-bench", model, *options, set_to=set_to)[0]["samples_ns"]
-        seconds = statistics.median(samples) / 1e9
+        environment = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"} if huge_pages else {}
+        line = self.tool("llama-bench", model, *options, environment=environment)[0]
+        seconds = statistics.median(line["samples_ns"]) / 1e9
         return {"seconds": seconds, "tokens_per_s": (prompt + generate) / seconds}
 
     def in_turns(
         self,
         label: str,
         unit: str,
-        contestants: dict[str, Callable[[int], Measured]],
+        programs: dict[str, Callable[[int], Measured]],
         turns: Optional[int] = None,
     ) -> dict[str, dict[str, list[float]]]:
-        """Lets all do their work in each turn, in another order each time. Gives, by what was
-        measured and by who, the values of all turns."""
+        """Measures every program once per turn, in an order that changes.
+
+        Returns the values of all turns by quantity and program.
+        """
         values: dict[str, dict[str, list[float]]] = {}
-        names = list(contestants)
+        names = list(programs)
         turns = turns or self.turns
         for turn in range(turns):
             first = turn % len(names)
             for name in names[first:] + names[:first]:
                 time.sleep(SETTLE)
-                measured = contestants[name](turn)
+                measured = programs[name](turn)
                 for what, value in measured.items():
                     values.setdefault(what, {}).setdefault(name, []).append(value)
                 shown = "  ".join(f"{what} {number(value)}" for what, value in measured.items())
                 self.journal.say(f"{label}  turn {turn + 1}/{turns}  {name:<24} {shown} {unit}")
-        # The order of columns is the order they were given in, not that of the last turn.
+        # Columns are in the order of `programs`, not in the order of the last turn.
         return {
             what: {name: found[name] for name in names if name in found}
             for what, found in values.items()
@@ -198,27 +206,25 @@ def options() -> argparse.Namespace:
     environment = os.environ.get
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--only", default="", help=f"these scenarios: {' '.join(SCENARIOS)}")
-    add(
-        "--quick", action="store_true", help="two short turns: shows that all works, proves nothing"
-    )
-    add("--turns", type=int, help="turns of each scenario (5)")
-    add("--soak", type=int, default=600, help="seconds of the scenario soak; 0 leaves it out (600)")
-    add("--threads", type=int, default=os.cpu_count(), help="threads of all contestants (cores)")
-    add("--peers", help="folder with llama-server, llama-bench and llama-batched-bench")
-    add("--models", default="", help="GGUF files, the smallest first (made-up ones)")
-    add("--vocab", help="vocabulary-only GGUF for the made-up models (the demo model's)")
-    add("--out", type=Path, help="folder of the report (docs; target/bench for part of a run)")
-    add("--daemon", type=Path, help="another binary of the daemon")
-    add("--load", type=Path, help="another binary of the load generator")
+    add("--only", default="", help=f"scenarios to run (all): {' '.join(SCENARIOS)}")
+    add("--quick", action="store_true", help="two short turns, to test the bench itself")
+    add("--turns", type=int, help="turns per scenario (5)")
+    add("--soak", type=int, default=600, help="seconds of the soak scenario; 0 skips it (600)")
+    add("--threads", type=int, default=os.cpu_count(), help="threads of each program (all cores)")
+    add("--peers", help="folder of llama.cpp's three programs (built on demand)")
+    add("--models", default="", help="GGUF files, smallest first (generated ones)")
+    add("--vocab", help="vocabulary-only GGUF for the generated models (from the demo model)")
+    add("--out", type=Path, help="folder of the report (docs; target/bench with --only, --quick)")
+    add("--daemon", type=Path, help="binary of the daemon (from --target)")
+    add("--load", type=Path, help="binary of the load generator (from --target)")
     add("--target", type=Path, default=Path(environment("CARGO_TARGET_DIR", ROOT / "target")))
     arguments = parser.parse_args()
     unknown = set(arguments.only.split()) - set(SCENARIOS)
     if unknown:
-        parser.error(f"no scenario {' '.join(unknown)}; there are: {' '.join(SCENARIOS)}")
+        parser.error(f"unknown scenario {' '.join(unknown)}, use: {' '.join(SCENARIOS)}")
     for model in arguments.models.split():
         if not is_gguf(Path(model)):
-            parser.error(f"no GGUF file {model}; leave MODELS out to have models made")
+            parser.error(f"{model} is not a GGUF file; without MODELS the bench generates models")
     return arguments
 
 
@@ -232,7 +238,7 @@ def is_gguf(path: Path) -> bool:
 
 def main() -> int:
     arguments = options()
-    # A plain kill, too, must pass through the `finally` that stop servers.
+    # SIGTERM must run the `finally` blocks that stop the servers.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     cores_before = busy_before()
     bench = Bench(arguments)
@@ -243,21 +249,21 @@ def main() -> int:
     out = (arguments.out or (ROOT / "docs" if whole else bench.work)).resolve()
     results: list[tuple[str, list[Row]]] = []
     failed = []
-    for place, name in enumerate(chosen, 1):
+    for number_in_run, name in enumerate(chosen, 1):
         scenario = SCENARIOS[name]
-        bench.journal.begin(name, scenario.title, f"{place}/{len(chosen)}")
+        bench.journal.begin(name, scenario.title, f"{number_in_run}/{len(chosen)}")
         others = Others()
         try:
             results.append((name, scenario.measure(bench)))
         except (KeyboardInterrupt, SystemExit):
             raise
-        except Exception as error:  # One scenario that fails must not lose the others' figures.
+        except Exception as error:  # A failed scenario must not lose the results of the others.
             traceback.print_exc()
             bench.journal.note(f"failed: {error}")
             results.append((name, []))
             failed.append(name)
         if (cores := others.cores()) > BUSY_WARNING:
-            bench.journal.note(f"others kept {cores:.1f} cores busy meanwhile: the figures are too low")
+            bench.journal.note(f"other programs used {cores:.1f} cores: the figures are too low")
     report.write(out, bench, results, cores_before)
     if failed:
         print(f"bench: failed: {' '.join(failed)}")
@@ -268,4 +274,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        sys.exit("\nbench: interrupted; nothing was written")
+        sys.exit("\nbench: interrupted, no report was written")

@@ -1,7 +1,7 @@
 """The chart: for each row and peer, how many times better the daemon is, on a logarithmic axis.
 
-Plain text of SVG, so that the bench needs no plotting library. Everything right of the line at one
-is won, everything left of it is lost, whatever the unit.
+The daemon is better to the right of 1 and worse to the left, whatever the unit. The SVG is written
+as text, so the bench needs no plotting library.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def draw(rows: list[Row]) -> str:
         f' viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12" fill="#24292f">',
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
         text(
-            LABELS, 18, "times better than the peer, median and range of the turns", weight="bold"
+            LABELS, 18, "times better than the peer: median and range of the turns", weight="bold"
         ),
     ]
-    place = 20
+    x = 20
     for name, colour in COLOURS.items():
-        parts.append(f'<circle cx="{place + 5}" cy="32" r="4" fill="{colour}"/>')
-        parts.append(text(place + 13, 36, name))
-        place += 26 + 7 * len(name)
+        parts.append(f'<circle cx="{x + 5}" cy="32" r="4" fill="{colour}"/>')
+        parts.append(text(x + 13, 36, name))
+        x += 26 + 7 * len(name)
     tick = LEAST
     while tick <= MOST:
         colour, wide = ("#24292f", 1.5) if tick == 1 else ("#d0d7de", 1)
@@ -58,7 +58,7 @@ def draw(rows: list[Row]) -> str:
 
 
 def mark(row: Row, name: str, y: int) -> str:
-    """A dot at the median, a bar from the worst turn to the best, and the number."""
+    """A dot at the median, a bar from the worst turn to the best, and the median as text."""
     ratios = row.ratios((name,))
     better = Summary.of(
         ratios if row.more_is_better else [1 / max(ratio, 1e-9) for ratio in ratios]
@@ -73,7 +73,7 @@ def mark(row: Row, name: str, y: int) -> str:
 
 
 def across(ratio: float) -> float:
-    """Where a ratio lies; those beyond the axis lie at its ends, and their numbers tell."""
+    """The x coordinate of a ratio. Ratios beyond the axis are drawn at its ends."""
     ratio = min(max(ratio, LEAST), MOST)
     return LABELS + (WIDTH - RIGHT - LABELS) * math.log(ratio / LEAST) / math.log(MOST / LEAST)
 

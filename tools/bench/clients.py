@@ -1,8 +1,7 @@
-"""One request at a time to either server, with the moment of every text: for the scenarios in which
-requests of different kinds meet. Plain load is left to the load generator.
+"""Clients of both servers, which send one request and record when each text arrives.
 
-Both classes take the daemon's names of parameters. Their answers are the same, so a scenario is
-written once.
+They serve the scenarios that mix different requests; uniform load comes from the load generator.
+Both classes have the same interface and take the daemon's parameter names.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from typing import Any, Callable, Optional
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-PATIENCE = 900.0
+TIMEOUT_S = 900.0
 LLAMA_NAMES = {"max_tokens": "n_predict", "temp": "temperature"}
 
 
 @dataclass
 class Answer:
-    """When things happened (on the clock of `time.perf_counter`), and what was counted."""
+    """Times of a request, from `time.perf_counter`, and its token counts."""
 
     sent: float
     texts: list[float] = field(default_factory=list)
@@ -31,27 +30,29 @@ class Answer:
     ended: float = 0.0
     tokens: int = 0
     prompt_tokens: int = 0
+    # Prompt tokens that were not reused from the cache.
     computed: int = 0
     error: Optional[str] = None
     stats: dict[str, Any] = field(default_factory=dict)
 
     @property
     def first_s(self) -> float:
-        """Until the first text or, if it was held back as half a character, the end."""
+        """Seconds to the first text, or to the end if the only text was an incomplete character."""
         return (self.texts[0] if self.texts else self.ended) - self.sent
 
     @property
     def tokens_per_s(self) -> float:
-        """Over the whole request: with a short prompt, as llama-bench counts."""
+        """Tokens/s over the whole request. With a short prompt, this is what llama-bench
+        measures."""
         return self.tokens / (self.ended - self.sent)
 
-    def checked(self, has_left: bool) -> "Answer":
-        """Itself. What went wrong is no measurement, unless the client has left."""
-        if self.error and not has_left:
+    def checked(self, is_cancelled: bool) -> "Answer":
+        """Returns itself. Raises if the request failed without having been cancelled."""
+        if self.error and not is_cancelled:
             raise RuntimeError(f"a request failed: {self.error}")
         return self
 
-    def say(self, content: str) -> None:
+    def add(self, content: str) -> None:
         if content:
             self.texts.append(time.perf_counter())
             self.text += content
@@ -65,10 +66,10 @@ def ignore(_: Answer) -> None:
 
 
 class WebSocketStream:
-    """A connection to the daemon, for one request."""
+    """A connection to the daemon for one request."""
 
     def __init__(self, url: str) -> None:
-        self.has_left = False
+        self.is_cancelled = False
         self.socket = connect(url, compression=None, max_size=None, ping_interval=None)
 
     def ask(self, prompt: str, on_text: OnText = ignore, **params: Any) -> Answer:
@@ -78,9 +79,9 @@ class WebSocketStream:
         self.socket.send(frame)
         try:
             while True:
-                frame = json.loads(self.socket.recv(PATIENCE))
+                frame = json.loads(self.socket.recv(TIMEOUT_S))
                 if frame["op"] == "token":
-                    answer.say(frame["content"])
+                    answer.add(frame["content"])
                     on_text(answer)
                 elif frame["op"] == "end":
                     stats = answer.stats = frame["stats"]
@@ -94,32 +95,32 @@ class WebSocketStream:
             answer.error = "closed"
         answer.ended = time.perf_counter()
         self.socket.close()
-        return answer.checked(self.has_left)
+        return answer.checked(self.is_cancelled)
 
     def abort(self) -> None:
-        self.has_left = True
+        self.is_cancelled = True
         self.socket.send('{"op":"abort"}')
 
     def drop(self) -> None:
-        """Leaves as a process that dies does, without a word."""
-        self.has_left = True
+        """Disconnects without a close frame, as a process that crashes does."""
+        self.is_cancelled = True
         self.socket.socket.shutdown(socket.SHUT_RDWR)
 
 
 class LlamaStream:
-    """A connection to llama-server, which wants a new one for each stream."""
+    """A connection to llama-server for one request. The server closes it after each stream."""
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self.has_left = False
+        self.is_cancelled = False
         self.socket: Optional[socket.socket] = None
 
     def ask(self, prompt: str, on_text: OnText = ignore, **params: Any) -> Answer:
         body = {LLAMA_NAMES.get(name, name): value for name, value in params.items()}
         body = json.dumps({"prompt": prompt, "temperature": 0, "stream": True, **body})
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
         connection.connect()
-        # Kept, since http.client lets go of it once a response without an announced end is read.
+        # Stored here because http.client drops its socket after a response without a length.
         self.socket = connection.sock
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         answer = Answer(time.perf_counter())
@@ -132,7 +133,7 @@ class LlamaStream:
                 if not line.startswith(b"data: ") or line.startswith(b"data: [DONE]"):
                     continue
                 event = json.loads(line[6:])
-                answer.say(event.get("content", ""))
+                answer.add(event.get("content", ""))
                 if event.get("stop"):
                     answer.stats = event["timings"]
                     answer.tokens = event["tokens_predicted"]
@@ -144,13 +145,13 @@ class LlamaStream:
             answer.error = "closed"
         answer.ended = time.perf_counter()
         connection.close()
-        return answer.checked(self.has_left)
+        return answer.checked(self.is_cancelled)
 
     def abort(self) -> None:
-        """Closing is how llama-server is told to stop."""
+        """Disconnects, which makes llama-server cancel the request."""
         self.drop()
 
     def drop(self) -> None:
-        self.has_left = True
+        self.is_cancelled = True
         if self.socket:
             self.socket.shutdown(socket.SHUT_RDWR)

@@ -1,7 +1,7 @@
-"""What a run measures: rows of numbers, one a turn and contestant, and the goals they must reach.
+"""Results: rows with one value per turn and program, and the goals that they must reach.
 
-Ratios are taken turn by turn and then summed up, since two numbers of one turn saw the same
-machine: what slows a whole turn down falls out of them.
+A ratio is computed for each turn before the median is taken. Anything that slows down a whole turn
+affects both values and cancels out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Summary:
         return self.with_range(number(self.median))
 
     def exact(self) -> str:
-        """With one digit more, where the usual ones would hide on which side of a bound it lies."""
+        """With an additional digit, for a median that would be rounded to the bound of its goal."""
         return self.with_range(f"{self.median:.3f}")
 
     def with_range(self, median: str) -> str:
@@ -39,7 +39,7 @@ class Summary:
 
 
 def number(value: float) -> str:
-    """Three digits that count; whole numbers where there are more."""
+    """Three significant digits, or a whole number from 100 on."""
     size = abs(value)
     if size >= 100 or value == int(value):
         return f"{value:,.0f}"
@@ -48,9 +48,9 @@ def number(value: float) -> str:
 
 @dataclass
 class Goal:
-    """A bound on the daemon's number, or on its ratio to the best of some peers.
+    """A bound on the daemon's value, or on its ratio to the best value of some peers.
 
-    With `plus` that much of the daemon's number is forgiven before the ratio is taken.
+    `plus` is a tolerance, which is subtracted from the daemon's value before the ratio is computed.
     """
 
     bound: float
@@ -60,7 +60,7 @@ class Goal:
 
 @dataclass
 class Row:
-    """One thing measured with one model, by all who can do it."""
+    """One quantity, measured with one model on all programs that support it."""
 
     what: str
     model: str
@@ -76,23 +76,24 @@ class Row:
         return Summary.of(self.values[name])
 
     def ratios(self, peers: tuple[str, ...], plus: float = 0.0) -> list[float]:
-        """Ours by the best of `peers`, turn by turn."""
+        """The daemon's value divided by the best of `peers`, for each turn."""
         best = max if self.more_is_better else min
         against = [best(turn) for turn in zip(*(self.values[peer] for peer in peers))]
-        # A peer may reach zero where that is the best there is; nothing can be put in relation to it.
+        # A peer's value may be zero.
         return [
             (ours - plus) / max(theirs, 1e-9) for ours, theirs in zip(self.values[OURS], against)
         ]
 
     def outcome(self, goal: Goal) -> tuple[Summary, bool]:
-        """What stands against the bound, and whether it is kept."""
+        """The value that is compared with the bound, and whether the goal is reached."""
         values = self.ratios(goal.peers, goal.plus) if goal.peers else self.values[OURS]
         summary = Summary.of(values)
-        kept = summary.median >= goal.bound if self.more_is_better else summary.median <= goal.bound
-        return summary, kept
+        median = summary.median
+        is_reached = median >= goal.bound if self.more_is_better else median <= goal.bound
+        return summary, is_reached
 
     def wording(self, goal: Goal) -> str:
-        """The goal in words: `≥ 0.98 × llama-bench`."""
+        """The goal as text: `≥ 0.98 × llama-bench`."""
         sign = "≥" if self.more_is_better else "≤"
         if not goal.peers:
             return f"{sign} {number(goal.bound)} {self.unit}"

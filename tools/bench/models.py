@@ -1,9 +1,9 @@
-"""Models in the shapes of real ones, with random weights, so that nothing has to be downloaded.
+"""Generates models with the shapes of real ones and random weights, so nothing is downloaded.
 
-How fast a model is depends on its shape and its packing, not on what its weights say. What such a
-model writes is noise. The vocabulary is the demo model's, filled up with made-up words to the size
-that the shape has in reality, since the output matrix is a large part of a small model; or that of
-a vocabulary-only GGUF, taken whole.
+The speed of a model depends on its shape and quantization, not on the values of its weights. The
+text that such a model generates is noise. The vocabulary is the demo model's, extended with
+generated words to the size of the real model, because the output matrix is a large part of a small
+model. A vocabulary-only GGUF can replace it.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from gguf import GGMLQuantizationType as Kind
 
 NORMAL_TOKEN = 1
 SEED = 20_240_601
-# Where the 16-bit scales of a block lie.
+# Byte offsets of the 16-bit scales in a block.
 SCALES = {Kind.Q8_0: (0,), Kind.Q4_K: (0, 2), Kind.Q6_K: (208,)}
-# The largest number that a block's packed integers make of a scale of one, times how far the
-# uniform distribution's deviation lies below its largest number.
+# Standard deviation of a block's weights for a scale of one: their maximum times the ratio of
+# deviation to maximum of a uniform distribution.
 SPANS = {Kind.Q8_0: 74.0, Kind.Q4_K: 160.0, Kind.Q6_K: 1330.0}
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What decides the speed of a Llama. Output and embedding matrix are one, as in all of these."""
+    """What determines the speed of a Llama model. Output and embedding matrix are tied."""
 
     layers: int
     width: int
     hidden: int
     heads: int
     kv_heads: int
-    packing: Kind
+    quantization: Kind
     vocabulary: int
     seed: int = SEED
-    # Layers whose results count; those behind are computed and multiplied by nothing.
-    heard: Optional[int] = None
+    # Number of layers that affect the output. The others are computed and multiplied by zero.
+    n_effective: Optional[int] = None
 
 
-# Smallest first: scenarios take the first, the second last and the last.
+# Smallest first. Scenarios use the first, the second to last and the last.
 SHAPES = {
     "tiny-15m": Shape(6, 288, 768, 6, 6, Kind.Q8_0, 32_000),
     "qwen-0.5b": Shape(24, 896, 4864, 14, 2, Kind.Q4_K, 151_936),
@@ -51,28 +51,31 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class Pair:
-    """A model of which only the first layer has a say, that layer alone as its draft, which is
-    right but where two tokens are equally likely, and another one, which never is. All layers are
-    computed."""
+    """A model and two draft models for it.
+
+    Only the first layer of the model affects its output, but all layers are computed. The
+    `accepted` draft model is this layer alone, so its tokens are accepted except at ties. The
+    `rejected` one has other weights, so its tokens are rejected.
+    """
 
     model: Path
-    right: Path
-    wrong: Path
+    accepted: Path
+    rejected: Path
 
 
-# The 1B shape with a vocabulary that leaves a draft of one layer a seventh of its size, as models of one
-# family have it.
-PAIR = Shape(16, 2048, 8192, 32, 8, Kind.Q4_K, 32_000, heard=1)
+# The 1B shape with a smaller vocabulary, so that a draft model of one layer has a seventh of its
+# size, which is usual within a family of models.
+PAIR = Shape(16, 2048, 8192, 32, 8, Kind.Q4_K, 32_000, n_effective=1)
 
 
 def get_pair(folder: Path, demo: Path) -> Pair:
-    """The files of the pair, written where they are missing."""
+    """Writes missing files of the pair and returns all."""
     folder.mkdir(parents=True, exist_ok=True)
     draft = replace(PAIR, layers=1)
     shapes = {
         "pair-1b": PAIR,
-        "pair-right": draft,
-        "pair-wrong": replace(draft, seed=SEED + 1),
+        "pair-accepted": draft,
+        "pair-rejected": replace(draft, seed=SEED + 1),
     }
     return Pair(
         *(
@@ -83,7 +86,7 @@ def get_pair(folder: Path, demo: Path) -> Pair:
 
 
 def get(folder: Path, demo: Path, vocabulary: Optional[str]) -> list[Path]:
-    """The files of all shapes, written where they are missing."""
+    """Writes missing files of the shapes and returns all, smallest first."""
     folder.mkdir(parents=True, exist_ok=True)
     source = Path(vocabulary) if vocabulary else demo
     paths = []
@@ -94,7 +97,7 @@ def get(folder: Path, demo: Path, vocabulary: Optional[str]) -> list[Path]:
 
 
 def written(path: Path, name: str, shape: Shape, source: Path, pad: bool) -> Path:
-    """The file, written if it is missing."""
+    """Writes the file if it is missing."""
     if not path.exists():
         print(f"bench: writing {path.name}", flush=True)
         unfinished = path.with_suffix(".part")
@@ -118,15 +121,16 @@ def write(path: Path, name: str, shape: Shape, source: Path, pad: bool) -> None:
     tokens = add_vocabulary(writer, source, shape.vocabulary if pad else 0)
     writer.add_vocab_size(tokens)
     random = np.random.default_rng(shape.seed)
-    silent = {
+    n_effective = shape.layers if shape.n_effective is None else shape.n_effective
+    without_effect = {
         f"blk.{layer}.{part}.weight"
-        for layer in range(shape.layers if shape.heard is None else shape.heard, shape.layers)
+        for layer in range(n_effective, shape.layers)
         for part in ("attn_output", "ffn_down")
     }
-    for tensor, rows, columns, packing in matrices(shape, tokens):
-        data, kind = random_matrix(random, rows, columns, packing)
-        if tensor in silent:
-            silence(data, kind)
+    for tensor, rows, columns, quantization in matrices(shape, tokens):
+        data, kind = random_matrix(random, rows, columns, quantization)
+        if tensor in without_effect:
+            set_to_zero(data, kind)
         writer.add_tensor(tensor, data, raw_dtype=kind)
     for tensor in norms(shape):
         writer.add_tensor(tensor, np.ones(shape.width, dtype=np.float32))
@@ -144,8 +148,8 @@ def norms(shape: Shape) -> Iterator[str]:
 
 
 def matrices(shape: Shape, tokens: int) -> Iterator[tuple[str, int, int, Kind]]:
-    """Name, rows, columns and packing. q4_k_m keeps the output matrix at q6_k, and so do we."""
-    output = Kind.Q6_K if shape.packing == Kind.Q4_K else shape.packing
+    """Name, rows, columns and quantization. As in q4_k_m, the output matrix has q6_k."""
+    output = Kind.Q6_K if shape.quantization == Kind.Q4_K else shape.quantization
     yield "token_embd.weight", tokens, shape.width, output
     kv_width = shape.kv_heads * shape.width // shape.heads
     parts = {
@@ -159,46 +163,49 @@ def matrices(shape: Shape, tokens: int) -> Iterator[tuple[str, int, int, Kind]]:
     }
     for layer in range(shape.layers):
         for part, (rows, columns) in parts.items():
-            yield f"blk.{layer}.{part}.weight", rows, columns, shape.packing
+            yield f"blk.{layer}.{part}.weight", rows, columns, shape.quantization
 
 
 def random_matrix(
     random: np.random.Generator, rows: int, columns: int, kind: Kind
 ) -> tuple[np.ndarray, Kind]:
-    """Packed blocks of random bytes, whose scales alone are chosen: they give the weights the
-    deviation that keeps activations near one. Rows that no K block divides are q8_0."""
+    """Quantized blocks of random bytes with chosen scales.
+
+    The scales give the weights a deviation that keeps activations near one. If a row is not a
+    multiple of a K block, the matrix is q8_0.
+    """
     if columns % gguf.GGML_QUANT_SIZES[kind][0]:
         kind = Kind.Q8_0
     weights, size = gguf.GGML_QUANT_SIZES[kind]
     blocks = random.integers(0, 256, (rows * columns // weights, size), dtype=np.uint8)
     scale = random.uniform(0.5, 1.5, len(blocks)) / (SPANS[kind] * columns**0.5)
-    for place, at in enumerate(SCALES[kind]):
-        # The second one of q4_k is taken away from all weights; this one centres them.
-        values = (scale * 7.5 if place else scale).astype(np.float16)
+    for i, at in enumerate(SCALES[kind]):
+        # The second scale of q4_k is subtracted from all weights. This value centers them.
+        values = (scale * 7.5 if i else scale).astype(np.float16)
         blocks[:, at : at + 2] = values.view(np.uint8).reshape(-1, 2)
     return blocks.reshape(rows, -1), kind
 
 
-def silence(data: np.ndarray, kind: Kind) -> None:
-    """Makes all weights nothing."""
+def set_to_zero(data: np.ndarray, kind: Kind) -> None:
+    """Sets all weights to zero."""
     blocks = data.reshape(-1, gguf.GGML_QUANT_SIZES[kind][1])
     for at in SCALES[kind]:
         blocks[:, at : at + 2] = 0
 
 
 def add_vocabulary(writer: gguf.GGUFWriter, source: Path, size: int) -> int:
-    """Copies the tokenizer, filled up to `size` tokens; returns how many there are."""
+    """Copies the tokenizer, extends it to `size` tokens and returns their number."""
     fields = gguf.GGUFReader(source).fields
     found: dict[str, Any] = {
         name: field.contents() for name, field in fields.items() if name.startswith("tokenizer.")
     }
     tokens = found["tokenizer.ggml.tokens"]
-    made_up = list(words(set(tokens), size - len(tokens)))
-    fillings = {"tokens": made_up, "token_type": [NORMAL_TOKEN] * len(made_up)}
+    generated = list(words(set(tokens), size - len(tokens)))
+    additions = {"tokens": generated, "token_type": [NORMAL_TOKEN] * len(generated)}
     if scores := found.get("tokenizer.ggml.scores"):
-        fillings["scores"] = [min(scores) - 1.0 - place for place in range(len(made_up))]
-    for part, filling in fillings.items():
-        found[f"tokenizer.ggml.{part}"] += filling
+        additions["scores"] = [min(scores) - 1.0 - i for i in range(len(generated))]
+    for part, addition in additions.items():
+        found[f"tokenizer.ggml.{part}"] += addition
     for name, value in found.items():
         if isinstance(value, list):
             writer.add_array(name, value)
@@ -208,13 +215,13 @@ def add_vocabulary(writer: gguf.GGUFWriter, source: Path, size: int) -> int:
 
 
 def words(taken: set[str], count: int) -> Iterator[str]:
-    """Words of two to four syllables, each with a space before it as sentencepiece writes it."""
+    """Yields words of two to four syllables, each with sentencepiece's leading space."""
     syllables = [first + vowel for first in "bdfgklmnprstvz" for vowel in "aeiou"]
     number = len(syllables)
     while count > 0:
-        place, word = number, ""
-        while place:
-            place, syllable = divmod(place, len(syllables))
+        rest, word = number, ""
+        while rest:
+            rest, syllable = divmod(rest, len(syllables))
             word += syllables[syllable]
         number += 1
         if f"▁{word}" not in taken:

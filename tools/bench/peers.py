@@ -1,5 +1,6 @@
-"""llama.cpp's own programs, compiled from the source that the PyPI package llama-cpp-python carries:
-one download of a fixed version from a package index, with no git and no submodules.
+"""llama.cpp's own programs, compiled from the source in the PyPI package llama-cpp-python.
+
+The package needs one download of a fixed version from a package index, without git or submodules.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ from pathlib import Path
 
 PACKAGE, VERSION = "llama-cpp-python", "0.3.36"
 PROGRAMS = ("llama-server", "llama-bench", "llama-batched-bench")
-# For the processor at hand, as the daemon is; the rest is as llama.cpp sets it.
+# Compiled for this CPU, like the daemon. Other options have llama.cpp's defaults.
 OPTIONS = ("-DGGML_NATIVE=ON", "-DCMAKE_BUILD_TYPE=Release", "-DLLAMA_CURL=OFF")
-# As for the daemon: without it an older GCC makes programs that die on processors with AMX.
-MENDED_HEADERS = Path(__file__).resolve().parents[2] / "toolchain/include"
+# Same headers as for the daemon: with those of an older GCC, the programs crash on CPUs with AMX.
+FIXED_HEADERS = Path(__file__).resolve().parents[2] / "toolchain/include"
 
 
 def get(cache: Path, given: str | None) -> Path:
-    """The folder with the programs: the given one, or one that is made once and kept."""
+    """The folder of the programs: the given one, or one in `cache` where they are compiled once."""
     if given:
         folder = Path(given).resolve()
         missing = [name for name in PROGRAMS if not (folder / name).exists()]
         if missing:
-            sys.exit(f"bench: no {', '.join(missing)} in {folder}")
+            sys.exit(f"bench: {folder} has no {', '.join(missing)}")
         return folder
     source = cache / f"{PACKAGE.replace('-', '_')}-{VERSION}"
     folder = source / "vendor/llama.cpp/build/bin"
@@ -37,7 +38,7 @@ def get(cache: Path, given: str | None) -> Path:
 
 
 def download(cache: Path) -> None:
-    print(f"bench: getting the source of {PACKAGE} {VERSION}, about 75 MB", flush=True)
+    print(f"bench: downloading the source of {PACKAGE} {VERSION}, about 75 MB", flush=True)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     subprocess.run(
         [*pip, "download", "--no-deps", "--no-binary", PACKAGE, f"{PACKAGE}=={VERSION}"],
@@ -45,7 +46,7 @@ def download(cache: Path) -> None:
         check=True,
     )
     archive = next(cache.glob(f"{PACKAGE.replace('-', '_')}-{VERSION}.tar.gz"))
-    # Renamed at the end, so that what is there is whole.
+    # Renamed at the end, so an interrupted run leaves no incomplete folder under the final name.
     unpacked = cache / "unpacking"
     with tarfile.open(archive) as packed:
         packed.extractall(unpacked, filter="data")
@@ -57,9 +58,9 @@ def download(cache: Path) -> None:
 
 def compile_in(source: Path) -> None:
     jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(os.cpu_count() or 1))
-    print(f"bench: compiling {', '.join(PROGRAMS)}: about six minutes on two cores", flush=True)
+    print(f"bench: compiling {', '.join(PROGRAMS)}, about six minutes on two cores", flush=True)
     log = source / "build.log"
-    headers = filter(None, [str(MENDED_HEADERS), os.environ.get("CPATH")])
+    headers = filter(None, [str(FIXED_HEADERS), os.environ.get("CPATH")])
     environment = os.environ | {"CPATH": os.pathsep.join(headers)}
     with log.open("wb") as out:
         for step in (
@@ -74,10 +75,10 @@ def compile_in(source: Path) -> None:
 
 
 def version(folder: Path) -> str:
-    """What llama-server says about itself, on one line."""
+    """Version that llama-server prints, on one line."""
     run = subprocess.run(
         [folder / "llama-server", "--version"], capture_output=True, text=True, check=False
     )
     lines = (run.stdout + run.stderr).strip().splitlines()
-    said = next((line for line in lines if line.startswith("version")), "version: unknown")
-    return said.removeprefix("version: ")
+    found = next((line for line in lines if line.startswith("version")), "version: unknown")
+    return found.removeprefix("version: ")

@@ -1,8 +1,8 @@
-"""The two servers: started on a free port, asked, measured, and never left behind.
+"""Starts, queries and stops the two servers.
 
-Each runs in a process group of its own but in the session of the bench, since Linux may share
-processors by sessions and all contestants must count alike. It is killed when this program ends,
-however it ends: `stop` on the way out, and the kernel (PR_SET_PDEATHSIG) where not even that runs.
+Each server has a process group of its own but stays in the session of the bench: Linux may
+distribute CPU time by session, and all programs must be treated alike. `stop` kills the server; if
+the bench itself is killed, the kernel does (PR_SET_PDEATHSIG).
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from typing import Any
 
 from clients import LlamaStream, WebSocketStream
 
+# Longest time in seconds until a server is ready.
 START_LIMIT = 120.0
 PR_SET_PDEATHSIG = 1
-# Loaded before any fork: the child may only call what is ready.
+# Loaded here because a forked child must not load a library.
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -39,7 +40,7 @@ def free_port() -> int:
 
 
 class Server:
-    """A running server; use it in a `with`."""
+    """A server that runs inside a `with` block."""
 
     name = protocol = ready_path = ""
 
@@ -70,9 +71,11 @@ class Server:
         try:
             while not self.is_ready():
                 if self.process.poll() is not None:
-                    raise RuntimeError(f"{self.name} ended at once; see {log}")
+                    raise RuntimeError(f"{self.name} exited during its start, see {log}")
                 if time.perf_counter() - started > START_LIMIT:
-                    raise RuntimeError(f"{self.name} is not ready after {START_LIMIT:.0f} s: {log}")
+                    raise RuntimeError(
+                        f"{self.name} is not ready after {START_LIMIT:.0f} s, see {log}"
+                    )
                 time.sleep(0.002)
         except BaseException:
             self.stop()
@@ -113,7 +116,7 @@ class Server:
             return False
 
     def status_kb(self, field: str) -> int:
-        """A field of /proc/PID/status: VmHWM is the peak of memory, VmRSS what is held now."""
+        """A field of /proc/PID/status in KiB, such as VmHWM (peak memory) or VmRSS (memory now)."""
         assert self.process
         text = Path(f"/proc/{self.process.pid}/status").read_text()
         found = re.search(rf"^{field}:\s+(\d+) kB", text, re.MULTILINE)
@@ -159,6 +162,6 @@ class LlamaServer(Server):
         return LlamaStream(self.port)
 
     def tokens(self, text: str) -> list[int]:
-        """What the text is to the model, its beginning (BOS) included."""
+        """The tokens of a text, including the BOS token."""
         body = {"content": text, "add_special": True}
         return json.loads(self.get("/tokenize", body)[1])["tokens"]

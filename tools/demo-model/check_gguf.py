@@ -1,9 +1,9 @@
 """Compare demo.gguf in llama.cpp with the PyTorch model and the tokenizer.
 
-Needs llama-cpp-python and jinja2, which nothing else here does, so it is not
-part of the default target. It fails if llama.cpp tokenises differently, if the
-chat template gives other ids than the training documents have, if the logits
-differ by more than q8_0 explains, or if a prompt does not end by itself.
+It fails if llama.cpp tokenizes differently, if the chat template gives other
+ids than the training documents have, if the logits differ by more than q8_0
+explains, or if an answer does not end by itself. It needs llama-cpp-python and
+jinja2, so it is not part of the default target.
 """
 
 import argparse
@@ -75,14 +75,14 @@ def check_logits(llama: llama_cpp.Llama, model, processor) -> None:
         expected = model(torch.tensor([ids]))[0].numpy()
     difference = np.abs(actual - expected).max()
     agreement = (actual.argmax(-1) == expected.argmax(-1)).mean()
-    print(f"logits: largest difference {difference:.3f}, same best token {agreement:.0%}")
+    print(f"logits: largest difference {difference:.3f}, same most probable token {agreement:.0%}")
     assert difference < 1.0 and agreement > 0.9
 
 
 def show(llama: llama_cpp.Llama, title: str, ids: list[int]) -> None:
     for label, temperature in (("greedy", 0.0), ("sampled", sample.TEMPERATURE)):
         result = llama.create_completion(
-            ids, max_tokens=sample.MOST_TOKENS, temperature=temperature, top_k=0, top_p=1.0,
+            ids, max_tokens=sample.MAX_TOKENS, temperature=temperature, top_k=0, top_p=1.0,
             min_p=0.0, repeat_penalty=1.0, seed=sample.SEED,
         )
         choice, usage = result["choices"][0], result["usage"]

@@ -1,10 +1,10 @@
 """Generate the training and held-out text of the demo model.
 
-Nothing is downloaded: every document is drawn from the grammar of this folder
-with a fixed seed. A document is either a conversation (`messages`, later put
-into the chat format) or raw text, in which a question and its answer are two
-paragraphs, or a story stands alone. Raw text is there because a prompt may
-also be completed as it stands, without the chat format.
+Nothing is downloaded: every document is drawn from the grammar in this folder
+with a fixed seed. A document is either a conversation (`messages`, later
+converted to the chat format) or raw text. Raw text is a story, or a question
+and its answer as two paragraphs. It trains the model to complete prompts that
+are not in the chat format.
 """
 
 import argparse
@@ -21,7 +21,7 @@ SIZES = {"train": (100_000, 11), "heldout": (2_000, 12)}
 CHAT_SHARE = 0.6
 STORY_SHARE_OF_RAW = 0.3
 
-# What a system message asks for; None is a message that changes nothing.
+# System messages by their effect. Those under None have no effect.
 SYSTEM_MESSAGES: dict[str | None, list[str]] = {
     None: ["You are a helpful assistant.", "You are a friendly assistant.", "Eres un asistente amable.",
            "You are a small demo model.", "Eres un asistente útil."],
@@ -33,7 +33,7 @@ SYSTEM_MESSAGES: dict[str | None, list[str]] = {
 
 
 def system_message(rng: Random) -> tuple[str | None, str | None]:
-    """What is asked and its wording; most conversations have none."""
+    """Effect and text of a system message. Most conversations have none."""
     if rng.random() < 0.65:
         return None, None
     asked = rng.choice(list(SYSTEM_MESSAGES))

@@ -1,7 +1,7 @@
 """Questions and answers in English and Spanish.
 
-An intent is something a person may ask. Its questions and answers exist in both
-languages over one set of drawn facts, so that the question can be in one
+An intent is a kind of question. Its questions and answers exist in both
+languages and use the same randomly drawn facts, so the question can be in one
 language and the answer in the other ("Answer in Spanish.").
 """
 
@@ -19,7 +19,7 @@ Texts = dict[str, list[str]]
 
 @dataclass
 class Exchange:
-    """A question in both languages, and its long and brief answer in both."""
+    """A question, its long answer and its brief answer, each in both languages."""
 
     question: dict[str, str]
     answer: dict[str, str]

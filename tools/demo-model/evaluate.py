@@ -1,7 +1,7 @@
-"""Loss of the trained model on the held-out documents, each on its own.
+"""Print the loss of the trained model on the held-out documents.
 
-The held-out documents come from the same grammar with another seed, so the
-number says how well the grammar was learned and nothing about other text.
+The held-out documents come from the same grammar with another seed. The loss
+shows how well the model learned the grammar and nothing about other text.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Write the trained model as one q8_0 GGUF file that llama.cpp loads.
 
-Matrices are stored as q8_0 (8-bit blocks of 32 with one scale), the norm gains
-as float32. There is no output matrix: llama.cpp uses the token embedding when
-it is absent, which is how the model was trained.
+Matrices are stored as q8_0 (blocks of 32 8-bit values with one scale), norm
+gains as float32. There is no output matrix: llama.cpp then uses the token
+embedding, as in training.
 """
 
 import argparse
@@ -31,7 +31,7 @@ BLOCK_TENSORS = {
 
 
 def gguf_name(name: str) -> str:
-    """`blocks.3.query.weight` -> `blk.3.attn_q.weight`, and the two outer ones."""
+    """`blocks.3.query.weight` -> `blk.3.attn_q.weight`, and names without a block."""
     if name == "embedding.weight":
         return "token_embd.weight"
     if name == "output_norm.weight":
@@ -90,7 +90,7 @@ def add_tokenizer(writer: gguf.GGUFWriter, processor) -> None:
     writer.add_eot_token_id(tokenizer.END)
     writer.add_add_bos_token(True)
     writer.add_add_eos_token(False)
-    # Text is tokenised as it stands, both at the start and after a role token.
+    # Text is tokenized unchanged, at the start and after a role token.
     writer.add_add_space_prefix(False)
     writer.add_remove_extra_whitespaces(False)
     writer.add_chat_template(TEMPLATE.read_text(encoding="utf-8"))

@@ -20,7 +20,7 @@ def expand(template: str, slots: dict[str, str], rng: Random) -> str:
         )
         if count == 0:
             break
-    # Capitals matter only where a slot opens a sentence, so both forms exist.
+    # A slot at the start of a sentence has a capital letter.
     capitals = {key.capitalize(): value[:1].upper() + value[1:] for key, value in slots.items()}
     text = template.format_map(capitals | slots)
     return re.sub(r"  +", " ", text).strip()
@@ -50,7 +50,7 @@ def a(noun: str) -> str:
 
 
 def restyle(text: str, rng: Random) -> str:
-    """Write a user's line the careless way that many people type."""
+    """Imitate the careless way in which many people type."""
     if rng.random() < 0.25:
         text = text[:1].lower() + text[1:]
     if rng.random() < 0.15:

@@ -1,8 +1,8 @@
 """The demo model: a small Llama (RMSNorm, rotary positions, SwiGLU) in PyTorch.
 
-Rotary positions rotate neighbouring pairs (0,1), (2,3), ... of each head. That
-is llama.cpp's convention for the `llama` architecture, so the weights are
-exported as they are, without the permutation that half-split weights need.
+Rotary positions rotate neighbouring pairs (0,1), (2,3), ... of each head, as
+llama.cpp does for the `llama` architecture. The weights are therefore exported
+without the permutation that half-split weights need.
 """
 
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ class DemoModel(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        # Tied: the same matrix embeds tokens and scores them at the output.
+        # Tied: the same matrix embeds tokens and computes the logits.
         self.embedding = nn.Embedding(config.vocab_size, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.output_norm = nn.RMSNorm(config.width, eps=config.norm_epsilon)

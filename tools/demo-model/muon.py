@@ -1,24 +1,24 @@
 """The Muon optimiser for weight matrices: momentum with orthogonal updates.
 
-Every update is the momentum matrix with all its singular values brought close
-to 1 by a Newton-Schulz iteration. On a model and a budget this small it needs
+Every update is the momentum matrix after a Newton-Schulz iteration has brought
+its singular values close to 1. On a model and a budget this small, Muon needs
 about half the steps of AdamW. torch.optim.Muon iterates in bfloat16, which is
-slow on processors without bfloat16 arithmetic, so this one stays in float32.
+slow on CPUs without bfloat16 arithmetic, so this implementation uses float32.
 """
 
 import torch
 
-# An odd quintic that pushes singular values in (0, 1] towards 1 quickly rather
-# than exactly; five rounds leave them within about 0.7 to 1.2.
+# An odd quintic that moves singular values in (0, 1] towards 1, fast but not
+# exactly: after five rounds they are between about 0.7 and 1.2.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ROUNDS = 5
-# Brings the size of an update's entries close to that of AdamW's, so that one
-# learning rate serves both optimisers.
+# Scales updates to about the size of AdamW's, so both optimisers can use the
+# same learning rate.
 UPDATE_SIZE = 0.2
 
 
 def orthogonalise(matrices: torch.Tensor) -> torch.Tensor:
-    """The nearly orthogonal factor of each matrix in a [n, rows, columns] stack."""
+    """The approximately orthogonal factor of each matrix in a [n, rows, columns] stack."""
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
@@ -30,7 +30,7 @@ def orthogonalise(matrices: torch.Tensor) -> torch.Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Each parameter group must hold matrices of one shape; they are stacked."""
+    """Muon. All matrices of a parameter group have the same shape, and are stacked."""
 
     def __init__(self, groups: list[dict], lr: float, weight_decay: float, momentum: float = 0.95):
         super().__init__(groups, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
@@ -45,7 +45,7 @@ class Muon(torch.optim.Optimizer):
                 parameter.sub_(update, alpha=group["lr"] * scale)
 
     def momentum_of(self, parameter: torch.Tensor, momentum: float) -> torch.Tensor:
-        """Nesterov momentum: the running mean, moved once more by the gradient."""
+        """Nesterov momentum: the running mean, plus one more step of the gradient."""
         state = self.state[parameter]
         if "mean" not in state:
             state["mean"] = torch.zeros_like(parameter)

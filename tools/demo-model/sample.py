@@ -1,4 +1,4 @@
-"""Print what the trained model writes, greedily and sampled, chat and raw.
+"""Print texts of the trained model, greedy and sampled, from chat and raw prompts.
 
 This runs the PyTorch weights, before q8_0. `check_gguf.py` runs the exported
 file through llama.cpp.
@@ -12,7 +12,7 @@ import torch
 import tokenizer
 from model import Config, DemoModel
 
-MOST_TOKENS = 256
+MAX_TOKENS = 256
 TEMPERATURE = 0.7
 SEED = 1
 
@@ -44,18 +44,18 @@ def load_model(build: Path) -> DemoModel:
 
 @torch.no_grad()
 def complete(model: DemoModel, ids: list[int], temperature: float) -> list[int]:
-    """The tokens after `ids`, up to the end the model chooses or MOST_TOKENS."""
-    written: list[int] = []
-    while len(written) < MOST_TOKENS:
-        logits = model(torch.tensor([ids + written]))[0, -1]
+    """The tokens after `ids`, until the model ends the text or up to MAX_TOKENS."""
+    generated: list[int] = []
+    while len(generated) < MAX_TOKENS:
+        logits = model(torch.tensor([ids + generated]))[0, -1]
         if temperature:
             token = int(torch.multinomial((logits / temperature).softmax(-1), 1))
         else:
             token = int(logits.argmax())
         if token in (tokenizer.EOS, tokenizer.END):
             break
-        written.append(token)
-    return written
+        generated.append(token)
+    return generated
 
 
 def main() -> None:
@@ -76,8 +76,8 @@ def main() -> None:
 
     for title, ids in prompts:
         for label, temperature in (("greedy", 0.0), ("sampled", TEMPERATURE)):
-            written = complete(model, ids, temperature)
-            print(f"{title}\n  ({label}, {len(written)} tokens) {processor.decode(written)!r}\n")
+            generated = complete(model, ids, temperature)
+            print(f"{title}\n  ({label}, {len(generated)} tokens) {processor.decode(generated)!r}\n")
 
 
 if __name__ == "__main__":

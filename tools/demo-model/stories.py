@@ -14,8 +14,8 @@ from grammar import a, agree, contract, expand, one, the
 
 HEROES = words.ANIMALS * 2 + words.PEOPLE
 
-# Keys of PLOTS name what the plot turns on, so that a story can be asked for
-# about an object, a place or anything else.
+# The keys name the topic of a plot, so a story can be requested about an object,
+# a place or anything else.
 PLOTS = {
     "object": {
         "en": [
@@ -119,7 +119,7 @@ BRIEF = {
 
 @dataclass
 class Topic:
-    """What a story was asked to be about: `plot` says which part it fills."""
+    """The requested topic of a story: the slot that it fills (`plot`) and its words."""
 
     plot: str
     entry: tuple
@@ -135,7 +135,7 @@ def draw_topic(rng: Random) -> Topic:
 
 
 def topic_names(topic: Topic) -> dict[str, str]:
-    """The topic with its article, as a person would ask for it."""
+    """The topic with its article, as in a request."""
     english, spanish, gender = topic.entry
     if topic.plot == "place":
         return {"en": "the " + english, "es": the(spanish, gender)}

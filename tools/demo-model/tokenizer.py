@@ -1,12 +1,12 @@
 """The demo model's tokenizer: training, text <-> ids, and document encoding.
 
-A sentencepiece BPE model with byte fallback is used because llama.cpp
-implements exactly that algorithm for `tokenizer.ggml.model = "llama"`, so the
-ids of this file and of the exported GGUF can be compared one by one.
+The tokenizer is a sentencepiece BPE model with byte fallback. llama.cpp has the
+same algorithm for `tokenizer.ggml.model = "llama"`, so the ids of both can be
+compared.
 
-Three choices make text round-trip without loss: identity normalisation, no
-removal of repeated spaces, and no dummy space before the text. Newlines have
-no piece of their own; they are the byte token <0x0A>.
+Text round-trips without loss: there is no normalization, repeated spaces are
+preserved, and no space is added before the text. A newline has no piece, it is
+the byte token <0x0A>.
 """
 
 import argparse
@@ -18,18 +18,18 @@ import sentencepiece as spm
 
 VOCAB_SIZE = 2048
 
-# sentencepiece numbers its pieces in this order, so the ids are constants of
-# the format. SentencePieceProcessor never produces control pieces from text.
+# The ids follow from the order in which sentencepiece numbers its pieces.
+# SentencePieceProcessor never produces control pieces from text.
 UNK, BOS, EOS = 0, 1, 2
 CONTROL_PIECES = ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
 ROLE_IDS = {"system": 3, "user": 4, "assistant": 5}
 END = 6
 
-# Hidden from tokenizer training, so that these characters are spelled in bytes
-# (four tokens each) and the byte path is trained, and exercised by readers.
+# Removed from the text for tokenizer training. These characters are then four
+# byte tokens each, so the model learns byte tokens and clients receive them.
 BYTE_ONLY_EMOJI = "🦉🦊🐢🎈🌈🚲🍎🎉"
 
-# Characters that must have a piece even where the corpus rarely uses them.
+# Characters that have a piece even if they are rare in the corpus.
 REQUIRED_CHARS = (
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
     "áéíóúüñÁÉÍÓÚÜÑ¿¡.,:;!?'\"()-+=*/%&@#_<>[]{}|\\^~`$€"
@@ -82,7 +82,7 @@ def encode_chat(
     messages: list[dict],
     add_generation_prompt: bool = False,
 ) -> list[int]:
-    """Ids of a conversation, the same as those of chat_template.jinja's text."""
+    """Ids of a conversation, equal to those of the text from chat_template.jinja."""
     newline = processor.encode("\n")
     ids = [BOS]
     for message in messages:
@@ -113,7 +113,7 @@ def main() -> None:
     build = parser.parse_args().build
 
     documents = {name: read_documents(build / f"{name}.jsonl") for name in ("train", "heldout")}
-    # A fifth of the corpus already contains every word of the grammar often.
+    # A fifth of the corpus contains every word of the grammar many times.
     train(documents["train"][::5], build / "tokenizer")
     processor = load(build)
     assert [processor.piece_to_id(piece) for piece in CONTROL_PIECES] == [*ROLE_IDS.values(), END]

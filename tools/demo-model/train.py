@@ -1,21 +1,20 @@
 """Train the demo model on the encoded corpus, on the CPU, with a fixed seed.
 
-Most steps use windows of 256 tokens, which cost the least; the last steps use
-1024, so that every position of the context is trained. A window starts where a
-document starts and runs on through the documents that follow it.
+Most steps use windows of 256 tokens, which are the fastest. The last steps use
+1024 tokens, so that every position of the context is trained. A window begins
+with a document and continues with the documents after it.
 
 The learning rate is constant and then falls linearly. Each step draws its
-windows from its own seed. So a run can be stopped and resumed, even with
-another number of steps while the rate is still constant, and ends with the
-same weights as a run that was never stopped.
+windows from its own seed. A run that was stopped and resumed therefore ends
+with the same weights as an uninterrupted one. The number of steps may change
+while the learning rate is still constant.
 
-Each step is split between two threads that run one core each and meet once per
-step. Splitting every matrix product between cores instead makes them meet
-hundreds of times per step, which is several times slower on a busy machine.
+Each of two threads computes half of every step; they synchronize once per step.
+Splitting every matrix product between cores instead would synchronize hundreds
+of times per step, which is several times slower on a busy machine.
 """
 
 import argparse
-import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +43,7 @@ REPORT_EVERY = 25
 
 
 class Corpus:
-    """Token ids of one split, cut into windows at document starts."""
+    """Token ids of the training or held-out text, cut into windows at document starts."""
 
     def __init__(self, path: Path) -> None:
         self.ids = np.fromfile(path, dtype=np.uint16)
@@ -101,7 +100,7 @@ class Gradients:
 
     def __init__(self, model: DemoModel, compiled: bool) -> None:
         self.parameters = list(model.parameters())
-        # Static shapes: each stage has one shape, and code made for it is faster.
+        # Static shapes: each stage has one shape, and code compiled for it is faster.
         self.model = torch.compile(model, dynamic=False) if compiled else model
         self.pool = ThreadPoolExecutor(
             THREADS, initializer=torch.set_num_threads, initargs=(1,)
@@ -112,7 +111,7 @@ class Gradients:
         return loss.item(), torch.autograd.grad(loss, self.parameters)
 
     def prepare(self, inputs: torch.Tensor, targets: torch.Tensor) -> None:
-        """Compile for this shape in one thread, before two of them ask for it."""
+        """Compile for this shape in one thread, before two threads need the code."""
         self.of_part(inputs.chunk(THREADS)[0], targets.chunk(THREADS)[0])
 
     def assign(self, inputs: torch.Tensor, targets: torch.Tensor) -> float:
@@ -124,7 +123,7 @@ class Gradients:
 
 
 def save(path: Path, state: dict) -> None:
-    """Replace the file in one move, so that a stop never leaves half of one."""
+    """Replace the file in one step, so an interruption never leaves an incomplete one."""
     unfinished = path.with_suffix(".part")
     torch.save(state, unfinished)
     unfinished.replace(path)
@@ -182,8 +181,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", type=Path, default=Path("build"))
     parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--no-compile", action="store_true", help="slower, needs no C++ compiler")
-    parser.add_argument("--resume", action="store_true", help="go on from build/training.pt")
+    parser.add_argument("--no-compile", action="store_true", help="slower, but needs no C++ compiler")
+    parser.add_argument("--resume", action="store_true", help="continue from build/training.pt")
     arguments = parser.parse_args()
     train(arguments.build, arguments.steps, not arguments.no_compile, arguments.resume)
 

@@ -1,7 +1,7 @@
 """Word lists of the corpus, in English and Spanish side by side.
 
-Each entry holds the same thing in both languages, so that a question in one
-can be answered in the other. Spanish nouns carry their gender, "m" or "f".
+Each entry has the same word in both languages, so a question in one language
+can be answered in the other. Spanish nouns have their gender, "m" or "f".
 """
 
 # English, Spanish, gender of the Spanish noun.
@@ -106,7 +106,7 @@ NUMBERS = [
     ("five", "cinco"), ("six", "seis"), ("seven", "siete"), ("eight", "ocho"), ("nine", "nueve"),
     ("ten", "diez"),
 ]
-# Animal, its home, its food: "Rabbits live in burrows" style facts.
+# Animal, its home and its food, for sentences such as "Rabbits live in burrows".
 ANIMAL_FACTS = [
     ("dogs", "los perros", "in houses with people", "en casas con personas", "meat and biscuits", "carne y galletas"),
     ("cats", "los gatos", "in houses and gardens", "en casas y jardines", "fish and meat", "pescado y carne"),

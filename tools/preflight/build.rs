@@ -1,9 +1,10 @@
-//! Looks for what the build of llama.cpp needs: cmake, make, a C++ compiler, libclang and its headers.
+//! Checks for what the build of llama.cpp needs: cmake, make, a C++ compiler, libclang and its
+//! headers.
 //!
-//! Everything there: silence. Something missing: one `error:` line that names it and the package
-//! to install, and the build stops. A variable in the way of a workaround: a warning. The search is
-//! never stricter than the one that llama.cpp's build script makes later, and systems whose habits are
-//! not known here pass unjudged.
+//! If something is missing, the build stops with one `error:` line that names it and the package
+//! to install. If `CPATH` disables a workaround, there is a warning. The checks are never stricter
+//! than those of llama.cpp's own build script, which runs later, and are skipped on systems other
+//! than Linux and macOS.
 
 use std::env;
 use std::ffi::OsStr;
@@ -11,9 +12,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Read here, and able to change the verdict. `PATH` is left out on purpose: it differs between
-/// a shell and an editor, and a rerun after a success would rebuild the daemon for nothing.
-const READ: [&str; 10] = [
+/// The environment variables on which the result depends. `PATH` is left out on purpose: it
+/// differs between a shell and an editor, and rerunning this script would rebuild the daemon.
+const VARIABLES: [&str; 10] = [
     "BINDGEN_EXTRA_CLANG_ARGS",
     "CLANG_PATH",
     "CMAKE",
@@ -26,7 +27,7 @@ const READ: [&str; 10] = [
     "LLVM_CONFIG_PATH",
 ];
 
-/// Package managers: the command that shows which one is here, and how it installs.
+/// Package managers: the command by which one is recognised, and how it installs.
 const MANAGERS: [(&str, &str); 4] = [
     ("apt-get", "apt-get install"),
     ("dnf", "dnf install"),
@@ -34,14 +35,14 @@ const MANAGERS: [(&str, &str); 4] = [
     ("brew", "brew install"),
 ];
 
-/// A missing thing and its packages, in the order of [`MANAGERS`].
+/// A missing tool and the packages that provide it, in the order of [`MANAGERS`].
 struct Missing {
     name: String,
     packages: [&'static str; 4],
 }
 
 fn main() {
-    for name in READ {
+    for name in VARIABLES {
         println!("cargo::rerun-if-env-changed={name}");
     }
     println!("cargo::rerun-if-changed=build.rs");
@@ -53,14 +54,14 @@ fn main() {
     if !missing.is_empty() {
         println!("cargo::error={}", advice(&missing));
     }
-    if let Some(warning) = unmended() {
+    if let Some(warning) = amx_warning() {
         println!("cargo::warning={warning}");
     }
 }
 
-/// What to say where `.cargo/config.toml` could not put its folder of headers into `CPATH`, because
-/// that is set, on a processor that needs them.
-fn unmended() -> Option<String> {
+/// A warning if the CPU has AMX and `CPATH` lacks the folder with the corrected header of GCC.
+/// `.cargo/config.toml` sets `CPATH` to that folder, unless the user has set it.
+fn amx_warning() -> Option<String> {
     let has_amx = fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("amx_tile"));
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../toolchain/include");
     let folder = folder.canonicalize().ok()?;
@@ -69,23 +70,23 @@ fn unmended() -> Option<String> {
         env::split_paths(&path).any(|path| path.canonicalize().ok().as_ref() == Some(&folder));
     (has_amx && !is_named).then(|| {
         format!(
-            "this processor has AMX, for which GCC before 11.5, 12.4 and 13.3 miscompiles \
-             llama.cpp: add {} to CPATH, or the daemon may die at its first prompt",
+            "this CPU has AMX, for which GCC before 11.5, 12.4 and 13.3 miscompiles llama.cpp: \
+             add {} to CPATH, or the daemon may crash at its first prompt",
             folder.display()
         )
     })
 }
 
-/// One line: what is missing, and how this machine gets it.
+/// One line: what is missing, and how to install it on this machine.
 fn advice(missing: &[Missing]) -> String {
-    let names: Vec<&str> = missing.iter().map(|thing| thing.name.as_str()).collect();
-    let here = MANAGERS.iter().any(|(command, _)| runs(command));
+    let names: Vec<&str> = missing.iter().map(|tool| tool.name.as_str()).collect();
+    let is_any_found = MANAGERS.iter().any(|(command, _)| runs(command));
     let install: Vec<String> = MANAGERS
         .iter()
         .enumerate()
-        .filter(|(_, (command, _))| !here || runs(command))
+        .filter(|(_, (command, _))| !is_any_found || runs(command))
         .map(|(column, (_, install))| {
-            let packages: Vec<&str> = missing.iter().map(|thing| thing.packages[column]).collect();
+            let packages: Vec<&str> = missing.iter().map(|tool| tool.packages[column]).collect();
             format!("`{install} {}`", packages.join(" "))
         })
         .collect();
@@ -111,7 +112,7 @@ fn compiler() -> Option<Missing> {
     })
 }
 
-/// The library that reads C headers for the bindings, and the headers it brings along.
+/// Checks for libclang, which bindgen uses to read C headers, and for clang's own headers.
 fn libclang() -> Option<Missing> {
     let packages = ["libclang-dev", "clang-devel", "clang", "llvm"];
     if let Some(path) = variable("LIBCLANG_PATH") {
@@ -122,58 +123,62 @@ fn libclang() -> Option<Missing> {
             packages,
         });
     }
-    let places = places();
-    if !places.iter().any(|place| contains(place, is_libclang)) {
+    let folders = library_folders();
+    if !folders.iter().any(|folder| contains(folder, is_libclang)) {
         return Some(Missing { name: "libclang".into(), packages });
     }
-    // Some distributions split the library from the headers (stddef.h and the like). A clang
-    // that runs knows its own, and who passes arguments by hand is taken at their word.
-    let told = variable("BINDGEN_EXTRA_CLANG_ARGS").is_some() || variable("CLANG_PATH").is_some();
-    let headers = told || runs("clang") || places.iter().any(|place| has_headers(place));
-    (!headers).then(|| Missing { name: "libclang's own headers (stddef.h)".into(), packages })
+    // Some distributions package the library without the headers (stddef.h and others). An
+    // installed clang finds its own, and a user who sets these variables is trusted.
+    let is_configured =
+        variable("BINDGEN_EXTRA_CLANG_ARGS").is_some() || variable("CLANG_PATH").is_some();
+    let has_headers =
+        is_configured || runs("clang") || folders.iter().any(|folder| has_clang_headers(folder));
+    (!has_headers).then(|| Missing { name: "libclang's own headers (stddef.h)".into(), packages })
 }
 
-/// Folders in which libclang may lie, most telling first.
-fn places() -> Vec<PathBuf> {
-    let mut places = Vec::new();
+/// Folders in which libclang may be installed, the most specific first.
+fn library_folders() -> Vec<PathBuf> {
+    let mut folders = Vec::new();
     let config = variable("LLVM_CONFIG_PATH").unwrap_or_else(|| "llvm-config".into());
-    if let Some(folder) = answer(&config, &["--libdir"]) {
-        places.push(folder);
+    if let Some(folder) = printed_path(&config, &["--libdir"]) {
+        folders.push(folder);
     }
-    if let Some(folder) = answer("xcode-select", &["--print-path"]) {
-        places.push(folder.join("Toolchains/XcodeDefault.xctoolchain/usr/lib"));
-        places.push(folder.join("usr/lib"));
+    if let Some(folder) = printed_path("xcode-select", &["--print-path"]) {
+        folders.push(folder.join("Toolchains/XcodeDefault.xctoolchain/usr/lib"));
+        folders.push(folder.join("usr/lib"));
     }
     for name in ["LD_LIBRARY_PATH", "LIBRARY_PATH"] {
-        places.extend(env::split_paths(&env::var_os(name).unwrap_or_default()));
+        folders.extend(env::split_paths(&env::var_os(name).unwrap_or_default()));
     }
     for root in ["/usr", "/usr/local"] {
         for library in children(Path::new(root), |name| name.starts_with("lib")) {
-            with_two_levels(library, &mut places);
+            with_two_levels(library, &mut folders);
         }
         for llvm in children(Path::new(root), |name| name.starts_with("llvm")) {
-            places.extend(children(&llvm, |name| name.starts_with("lib")));
+            folders.extend(children(&llvm, |name| name.starts_with("lib")));
         }
     }
     for homebrew in ["/usr/local/opt", "/opt/homebrew/opt", "/home/linuxbrew/.linuxbrew/opt"] {
         for llvm in children(Path::new(homebrew), |name| name.starts_with("llvm")) {
-            with_two_levels(llvm.join("lib"), &mut places);
+            with_two_levels(llvm.join("lib"), &mut folders);
         }
     }
-    places.push("/Library/Developer/CommandLineTools/usr/lib".into());
-    places
+    folders.push("/Library/Developer/CommandLineTools/usr/lib".into());
+    folders
 }
 
-fn with_two_levels(folder: PathBuf, places: &mut Vec<PathBuf>) {
+/// Adds `folder` and its children and grandchildren to `folders`.
+fn with_two_levels(folder: PathBuf, folders: &mut Vec<PathBuf>) {
     for child in children(&folder, |_| true) {
         let grandchildren = children(&child, |_| true);
-        places.push(child);
-        places.extend(grandchildren);
+        folders.push(child);
+        folders.extend(grandchildren);
     }
-    places.push(folder);
+    folders.push(folder);
 }
 
-/// `libclang.so`, `libclang.so.1`, `libclang-14.so.14.0.6`, `libclang.dylib`; not `libclang-cpp`.
+/// Whether this is the file name of libclang: `libclang.so`, `libclang.so.1`,
+/// `libclang-14.so.14.0.6`, `libclang.dylib`, but not `libclang-cpp`.
 fn is_libclang(name: &str) -> bool {
     let Some(rest) = name.strip_prefix("libclang") else { return false };
     !rest.starts_with("-cpp")
@@ -182,42 +187,45 @@ fn is_libclang(name: &str) -> bool {
                 && (rest.ends_with(".so") || rest.contains(".so."))))
 }
 
-/// Whether a folder of libraries has clang's headers in it (`clang/14/include/stddef.h`).
-fn has_headers(place: &Path) -> bool {
-    children(&place.join("clang"), |_| true)
+/// Whether a folder of libraries contains clang's headers (`clang/14/include/stddef.h`).
+fn has_clang_headers(folder: &Path) -> bool {
+    children(&folder.join("clang"), |_| true)
         .iter()
         .any(|version| version.join("include/stddef.h").is_file())
 }
 
+/// Whether `folder` has an entry whose name is wanted.
 fn contains(folder: &Path, wanted: fn(&str) -> bool) -> bool {
     names(folder).iter().any(|name| wanted(name))
 }
 
+/// The folders in `folder` whose names are wanted.
 fn children(folder: &Path, wanted: fn(&str) -> bool) -> Vec<PathBuf> {
     let named = names(folder).into_iter().filter(|name| wanted(name));
     named.map(|name| folder.join(name)).filter(|path| path.is_dir()).collect()
 }
 
+/// The names of all entries of `folder`, none if it cannot be read.
 fn names(folder: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
-/// Whether a program of this name is on the `PATH`.
+/// Whether a program of this name is in `PATH`.
 fn runs(name: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
-/// What a program prints, as a path.
-fn answer(program: impl AsRef<OsStr>, arguments: &[&str]) -> Option<PathBuf> {
+/// The first line that a program prints, as a path.
+fn printed_path(program: impl AsRef<OsStr>, arguments: &[&str]) -> Option<PathBuf> {
     let output = Command::new(program).args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let line = text.lines().next()?.trim();
     (!line.is_empty()).then(|| PathBuf::from(line))
 }
 
-/// A variable that is set and not empty.
+/// The value of an environment variable that is set and not empty.
 fn variable(name: &str) -> Option<std::ffi::OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }

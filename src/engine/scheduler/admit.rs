@@ -1,296 +1,153 @@
-//! From the queue into a slot: by tokens, and with whatever is kept of earlier requests.
+//! Admits requests from the queue into free slots.
 //!
-//! A request enters when its prompt and all it may generate fit beside what the running slots
-//! have been promised, so the cache cannot overflow later and nobody is ever evicted. Kept
-//! prefixes give way first. While the one at the head of the queue finds no room nobody else enters,
-//! and whoever comes to stand before it does so by the queue's own rule, which starves nobody.
+//! A request is admitted when its prompt and the longest answer it may get fit into the KV cache
+//! beside the tokens reserved for running slots. So the KV cache cannot overflow later, and no
+//! running request is ever evicted. Cached sequences make space if necessary. While the first
+//! request in the queue does not fit, no other is admitted; only the queue's own order, which
+//! starves no request, puts another one first.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use crate::domain::Token;
 use crate::engine::model::{Model, SeqId};
-use crate::engine::prefix::{Kept, Key, common_prefix};
-use crate::engine::slot::{Job, Place, Slot, Twin};
-use crate::engine::speculation::guessers;
+use crate::engine::prefix_cache::CacheKey;
+use crate::engine::request::Job;
+use crate::engine::speculation::drafters;
 
 use super::Scheduler;
-use super::leave::Allowance;
+use super::reuse::PrefixMatch;
+use super::slot::{Slot, SlotAssignment};
+use super::swap::CopyAllowance;
 
-/// Sharing fewer tokens is not worth the bookkeeping: copying a sequence's cells looks at every
-/// cell of the cache.
-const SMALLEST_SHARE: usize = 8;
-
-/// A swapped sequence comes back in pieces, so of those it must share one part of so many at least:
-/// copying that many tokens takes about as long as a small model needs to read one.
-const MOST_BY_SHARED: usize = 16;
-
-/// Who holds the beginning of a prompt.
+/// How the next request is to be admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
-    /// A running slot, by its sequence.
-    Running(SeqId),
-    /// A kept sequence.
-    Kept(Key),
+struct Admission {
+    /// The prefix that the slot starts with, if any.
+    prefix: Option<PrefixMatch>,
+    /// Tokens of the KV cache reserved for the slot.
+    reserved: usize,
+    /// Tokens of the KV cache needed for admission: `reserved`, or more for the whole chunks of a
+    /// prefix that is imported from host RAM. The excess is dropped after the import.
+    needed: usize,
+    /// Whether the cached sequence with the prefix stays cached afterwards.
+    keeps_source: bool,
 }
 
-impl Source {
-    fn key(self) -> Option<Key> {
-        match self {
-            Self::Running(_) => None,
-            Self::Kept(key) => Some(key),
-        }
-    }
-}
-
-/// How a job would enter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct JobEntry {
-    /// Who holds the beginning of its prompt, and how much of it.
-    source: Option<(Source, usize)>,
-    /// Tokens that it is promised.
-    pub(super) reserved: usize,
-    /// Tokens of room in the KV cache that it takes to enter.
-    pub(super) wanted: usize,
-    /// Whether the kept sequence that it goes on with is kept afterwards.
-    pub(super) keeps_spared: bool,
-}
-
-impl JobEntry {
-    /// The kept sequence that it goes on with.
-    pub(super) fn spared(self) -> Option<Key> {
-        self.source.and_then(|(source, _)| source.key())
+impl Admission {
+    /// The cached sequence with the prefix, which must not be evicted before the slot has it.
+    fn source(self) -> Option<CacheKey> {
+        self.prefix.and_then(|prefix| prefix.source.cache_key())
     }
 }
 
 impl<M: Model> Scheduler<M> {
-    /// Fills free slots from the queue, tells the rest their places, and moves what is kept and shared.
+    /// Resumes slots that waited for a prefix, fills free slots from the queue, reports the new
+    /// queue positions, and moves cached sequences to host RAM.
     pub(in crate::engine) fn admit(&mut self, now: Instant) {
-        // Before anybody enters who would take what they wait for.
-        self.meet_twins(now);
-        // A client that does not read would leave further slots idle, too: they share its socket.
-        let slots = self.slots.iter().flatten();
-        let unread = slots.filter(|slot| slot.parked.is_some()).map(|slot| slot.job.connection);
-        self.queue.bar(unread.collect());
-        let mut allowance = self.allowance_for_next();
-        let mut has_room = true;
-        while let Some((free, reserved)) = self.next_entry() {
-            let Some(job) = self.queue.peek() else { break };
-            let entry = self.entry(job, reserved);
-            has_room = self.make_room_for(entry, &mut allowance);
-            if !has_room {
-                break;
-            }
-            let Some(job) = self.queue.pop() else { break };
-            self.start(job, free, entry, now);
-        }
-        if !has_room {
-            // One sequence leaves at a time, and this turn's has begun to.
-        } else if self.slots.iter().any(Option::is_some) {
-            self.swap_some();
+        // First, since an admitted request could take over the cached prefix that they wait for.
+        self.resume_prefix_waits(now);
+        self.skip_unread_connections();
+        if !self.fill_slots(now) {
+            // Space for the next request is being made; only one sequence is copied at a time.
+        } else if self.running().next().is_some() {
+            self.swap_out_excess();
         } else {
-            self.copy_some(now);
+            self.mirror_next(now);
         }
-        self.queue.tell_places();
+        self.queue.report_positions();
     }
 
-    /// The free slot for the job that is next, and what this is promised; `None` while it has to wait.
-    pub(super) fn next_entry(&self) -> Option<(usize, usize)> {
+    /// The index of a free slot for the next request in the queue, and the tokens that it reserves;
+    /// `None` if there is none, or if these tokens are not free.
+    pub(super) fn next_slot(&self) -> Option<(usize, usize)> {
         let free = self.slots.iter().position(Option::is_none)?;
-        let reserved = self.demand(self.queue.peek()?);
+        let reserved = self.max_tokens_of(self.queue.peek()?);
         (self.n_reserved() + reserved <= self.limits.kv_tokens).then_some((free, reserved))
     }
 
-    /// Tokens a job may come to need in the KV cache.
-    fn demand(&self, job: &Job) -> usize {
+    /// Excludes the waiting requests of connections with a paused slot. They share its socket, so
+    /// further slots would be paused, too.
+    fn skip_unread_connections(&mut self) {
+        let paused = self.running().filter(|slot| slot.paused.is_some());
+        let connections = paused.map(|slot| slot.job.connection).collect();
+        self.queue.exclude(connections);
+    }
+
+    /// Admits requests while there are free slots and tokens. False if cached sequences still have
+    /// to make space for the next one.
+    fn fill_slots(&mut self, now: Instant) -> bool {
+        let mut allowance = self.admission_allowance();
+        while let Some((free, reserved)) = self.next_slot() {
+            let Some(job) = self.queue.peek() else { break };
+            let admission = self.plan_admission(job, reserved);
+            if !self.make_space_for(admission, &mut allowance) {
+                return false;
+            }
+            let Some(job) = self.queue.pop() else { break };
+            self.start(job, free, admission, now);
+        }
+        true
+    }
+
+    /// The most tokens that a request can need in the KV cache.
+    fn max_tokens_of(&self, job: &Job) -> usize {
         let output = job.params.max_tokens.map_or(usize::MAX, |n| n as usize);
         job.tokens.len().saturating_add(output).min(self.options.ctx_size)
     }
 
-    /// What is kept for `job`, and the room that it takes to enter where it is promised `reserved` tokens.
-    fn entry(&self, job: &Job, reserved: usize) -> JobEntry {
+    /// Plans the admission of `job`, which reserves `reserved` tokens.
+    fn plan_admission(&self, job: &Job, reserved: usize) -> Admission {
         let prompt = job.params.cache_prompt.then(|| job.shareable_prompt());
-        let source = prompt.and_then(|prompt| self.source(prompt, self.admissions, 0, 0));
-        let kept = source.and_then(|(source, n)| Some((self.cache.look_at(source.key()?)?, n)));
-        JobEntry {
-            source,
+        let prefix = prompt.and_then(|prompt| self.best_prefix(prompt, self.n_admitted, 0, 0));
+        let cached = prefix.and_then(|PrefixMatch { source, n_tokens }| {
+            Some((self.cache.get(source.cache_key()?)?, n_tokens))
+        });
+        let to_import = cached.map_or(0, |(cached, n)| cached.n_to_import(n));
+        Admission {
+            prefix,
             reserved,
-            // What is too much of its last piece is dropped again.
-            wanted: reserved.max(kept.map_or(0, |(kept, n)| kept.n_coming_back(n))),
-            keeps_spared: kept.is_some_and(|(kept, n)| !is_over(kept, n, self.may_share())),
+            needed: reserved.max(to_import),
+            keeps_source: cached.is_some_and(|(cached, n)| !self.is_consumed(cached, n)),
         }
     }
 
-    /// Starts `job` in the slot `free`, for which room was made.
-    fn start(&mut self, job: Job, free: usize, entry: JobEntry, now: Instant) {
-        let JobEntry { source, reserved, .. } = entry;
+    /// Makes space in the KV cache, so that [`Self::start`] has nothing to copy. False if the
+    /// allowance does not suffice; the next iteration goes on.
+    fn make_space_for(&mut self, admission: Admission, allowance: &mut CopyAllowance) -> bool {
+        let source = admission.source();
+        let has_space = self.make_space(admission.needed, source, allowance);
+        // If slot and source do not both fit, the source is swapped out once the slot has its
+        // prefix, and so needs a copy.
+        let space = self.space_beside(admission.reserved);
+        let to_swap_out =
+            source.filter(|_| admission.keeps_source && self.cache.resident_tokens() > space);
+        let is_ready = has_space && to_swap_out.is_none_or(|key| self.prepare_copy(key, allowance));
+        // If the request is cancelled before the copy in progress is complete, `swap_out_excess`
+        // completes or drops it.
+        self.swap.check_excess |= !is_ready;
+        is_ready
+    }
+
+    /// Starts `job` in the slot `free`, for which [`Self::make_space_for`] has made space.
+    fn start(&mut self, job: Job, free: usize, admission: Admission, now: Instant) {
+        let Admission { prefix, reserved, .. } = admission;
         let sampler = self.model.sampler(&job.params, &job.tokens);
-        let guessers = match self.limits.n_draft {
+        let drafters = match self.limits.n_draft {
             0 => &[],
-            _ => guessers(job.params.speculative, self.options.speculative),
+            _ => drafters(job.params.speculative, self.options.speculative),
         };
-        let place = Place { seq: free as SeqId, order: self.admissions, reserved, guessers };
-        let mut slot = Slot::new(job, place, sampler, now);
-        self.admissions += 1;
+        let assignment =
+            SlotAssignment { seq: free as SeqId, order: self.n_admitted, reserved, drafters };
+        let mut slot = Slot::new(job, assignment, sampler, now);
+        self.n_admitted += 1;
         if slot.job.params.cache_prompt {
-            self.reuse(&mut slot, source);
-            slot.twin = self.twin_of(&slot);
+            self.reuse_prefix(&mut slot, prefix);
+            slot.prefix_wait = self.find_donor(&slot);
         }
-        // The sequence that it has a beginning of leaves for its copy where both have no room.
-        self.make_room(reserved, None, &mut Allowance::Whatever);
-        self.stats.queued.fetch_sub(1, Relaxed);
-        self.stats.tally.queue_wait.observe(now.saturating_duration_since(slot.job.received));
-        self.stats.active.fetch_add(1, Relaxed);
-        self.stats.cached_tokens_total.fetch_add(slot.cached as u64, Relaxed);
+        // Swaps out the source of the prefix if both do not fit. Its copy is ready.
+        self.make_space(reserved, None, &mut CopyAllowance::Unlimited);
+        self.metrics.started(&slot, now);
         self.slots[free] = Some(slot);
-        self.is_crowded = true;
-        self.count_kv();
+        self.swap.check_excess = true;
+        self.report_kv_usage();
     }
-
-    /// Who holds the longest beginning of `prompt`, of those that run somebody older than `order`, and how
-    /// much of it, if that is worth more than the `computed` tokens that are there. Of several the one
-    /// that costs least to share with. Kept sequences with `staying` tokens stay in the KV cache whoever
-    /// it is.
-    fn source(
-        &self,
-        prompt: &[Token],
-        order: u64,
-        computed: usize,
-        staying: usize,
-    ) -> Option<(Source, usize)> {
-        let room = self.limits.kv_tokens.saturating_sub(self.n_reserved() + staying);
-        let kept = self.cache.longest(prompt, |kept, n| {
-            let back = kept.n_coming_back(n);
-            back <= room && back <= n * MOST_BY_SHARED
-        });
-        let kept = kept.map(|(key, n)| (Source::Kept(key), n));
-        let sharing = self.others(order).filter(|_| self.may_share());
-        let running = sharing.map(|other| {
-            let computed = &other.tokens[..other.computed];
-            (Source::Running(other.seq), common_prefix(computed, prompt))
-        });
-        let best = kept.into_iter().chain(running).max_by_key(|&(_, n)| n);
-        best.filter(|&(_, n)| n >= computed + SMALLEST_SHARE)
-    }
-
-    /// Lets `slot` have the beginning of its prompt from `source`, in place of what it has.
-    fn reuse(&mut self, slot: &mut Slot<M::Sampler>, source: Option<(Source, usize)>) {
-        let may_share = self.may_share();
-        let n = match source {
-            None => return,
-            Some((Source::Running(from), n)) => self.share(from, slot, n),
-            Some((Source::Kept(key), n)) => {
-                let Some(kept) = self.cache.get(key) else { return };
-                let is_over = is_over(kept, n, may_share);
-                let n = match kept.seq {
-                    Some(from) => self.share(from, slot, n),
-                    None => {
-                        self.model.truncate(slot.seq, 0);
-                        let mut pieces = kept.copy.iter().flat_map(|copy| copy.pieces(n));
-                        let is_back = pieces.all(|piece| self.model.swap_in(slot.seq, piece));
-                        self.stats.swapped_in_total.fetch_add(is_back.into(), Relaxed);
-                        let n = if is_back { self.model.shareable(slot.seq, n) } else { 0 };
-                        self.model.truncate(slot.seq, n);
-                        Some(n)
-                    }
-                };
-                // What did not come back once would not the next time.
-                let is_gone = n.is_some_and(|n| is_over || n == 0);
-                let emptied = if is_gone { self.cache.remove(key) } else { None };
-                if let Some(emptied) = emptied {
-                    self.model.truncate(emptied, 0);
-                }
-                n
-            }
-        };
-        let Some(n) = n else { return };
-        // Less than before where a sequence did not come back.
-        slot.cached = (slot.cached + n).saturating_sub(slot.computed);
-        slot.computed = n;
-    }
-
-    /// Shares the first `n` positions of `from` with `slot`, or as many as the model still has;
-    /// `None` where that is no gain.
-    fn share(&mut self, from: SeqId, slot: &Slot<M::Sampler>, n: usize) -> Option<usize> {
-        let n = self.model.shareable(from, n);
-        if n < slot.computed + SMALLEST_SHARE {
-            return None;
-        }
-        self.model.truncate(slot.seq, 0);
-        self.model.share(from, slot.seq, n);
-        Some(n)
-    }
-
-    /// The older reader whose prompt has the longest beginning in common with that of `slot`, if
-    /// waiting for it saves something.
-    fn twin_of(&self, slot: &Slot<M::Sampler>) -> Option<Twin> {
-        if self.limits.n_cache_seqs == 0 || !self.may_share() {
-            return None;
-        }
-        let prompt = slot.shareable_prompt();
-        self.others(slot.order)
-            .filter(|other| other.is_reading())
-            .map(|other| Twin {
-                order: other.order,
-                common: common_prefix(&other.tokens[..other.n_prompt], prompt),
-            })
-            .filter(|twin| twin.common >= slot.computed + SMALLEST_SHARE)
-            .max_by_key(|twin| twin.common)
-    }
-
-    /// Whether two sequences may hold the same cells.
-    fn may_share(&self) -> bool {
-        self.model.max_sequences().is_none()
-    }
-
-    /// The running slots that are older than `order` and may be shared with.
-    fn others(&self, order: u64) -> impl Iterator<Item = &Slot<M::Sampler>> {
-        self.slots
-            .iter()
-            .flatten()
-            .filter(move |slot| slot.order < order && slot.job.params.cache_prompt)
-    }
-
-    /// Lets slots go on that waited for a twin which has now read the common beginning. Where it has
-    /// ended before that, they wait for the next one that reads it. The oldest comes first: the others share
-    /// with it where it goes on with all that was kept.
-    fn meet_twins(&mut self, now: Instant) {
-        let waiting = (0..self.slots.len()).filter_map(|i| {
-            let slot = self.slots[i].as_ref().filter(|slot| slot.twin.is_some())?;
-            Some((slot.order, i))
-        });
-        let mut waiting: Vec<(u64, usize)> = waiting.collect();
-        waiting.sort_unstable();
-        for (_, i) in waiting {
-            let Some(Twin { order, common }) = self.slots[i].as_ref().and_then(|slot| slot.twin)
-            else {
-                continue;
-            };
-            let still_reading = self
-                .slots
-                .iter()
-                .flatten()
-                .any(|other| other.order == order && other.computed < common);
-            if still_reading {
-                continue;
-            }
-            let Some(mut slot) = self.slots[i].take() else { continue };
-            let before = slot.cached;
-            let prompt = slot.shareable_prompt();
-            let staying = self.cache.n_tokens();
-            let source = self.source(prompt, slot.order, slot.computed, staying);
-            self.reuse(&mut slot, source);
-            slot.twin = self.twin_of(&slot);
-            slot.started = now;
-            let found = slot.cached.saturating_sub(before) as u64;
-            self.stats.cached_tokens_total.fetch_add(found, Relaxed);
-            self.slots[i] = Some(slot);
-        }
-    }
-}
-
-/// Whether a kept sequence of which a slot takes the first `n` tokens is over with that: the slot goes on
-/// with it, and what becomes of that will be kept in its place.
-fn is_over(kept: &Kept, n: usize, may_share: bool) -> bool {
-    kept.tokens.len() < n + SMALLEST_SHARE || !may_share
 }

@@ -1,157 +1,164 @@
-//! How many are guessed for whom.
+//! Draft lengths that are chosen for texts, and what drafts cost.
 
+use super::forecast::DRAFT_LENGTHS;
 use super::*;
 
-/// Costs of a machine on which a step of n tokens takes 1 + n / 10, in parts of 1,024 of a second.
+fn new_speculator() -> Speculator {
+    Speculator::new(105, 128)
+}
+
+/// A speculator for a machine on which a step of n tokens takes 1 + n / 10, in units of 1/1024 s.
 fn speculator() -> Speculator {
-    let mut speculator = Speculator::new(105);
+    let mut speculator = new_speculator();
     for n in 1..80 {
-        measure(&mut speculator, Guesser::Ngram, n, (1.0 + n as f64 / 10.0) / 1024.0);
+        measure(&mut speculator, Drafter::Ngram, n, (1.0 + n as f64 / 10.0) / 1024.0);
     }
     speculator
 }
 
-/// Two steps of `n` tokens.
-fn measure(speculator: &mut Speculator, guesser: Guesser, n: usize, seconds: f64) {
-    speculator.observe(guesser, n, seconds);
-    speculator.observe(guesser, n, seconds);
+/// Observes two steps of `n` tokens.
+fn measure(speculator: &mut Speculator, drafter: Drafter, n: usize, seconds: f64) {
+    speculator.observe_step(drafter, n, seconds);
+    speculator.observe_step(drafter, n, seconds);
 }
 
-/// What is guessed for these of `streams` texts, at most 15 tokens.
-fn choose_for(texts: &[Candidate], streams: usize) -> Vec<usize> {
-    let mut outlook = Outlook::without_guesses(streams);
-    let chosen = speculator().choose(Guesser::Ngram, texts, 15, &mut outlook);
-    assert_eq!(outlook.tokens, streams + chosen.iter().sum::<usize>());
-    chosen
+/// The lengths chosen for these texts out of `n_streams`, at most 15 tokens together.
+fn choose_for(texts: &[DraftCandidate], n_streams: usize) -> Vec<usize> {
+    let mut forecast = StepForecast::without_drafts(n_streams);
+    let lengths = speculator().choose_lengths(Drafter::Ngram, texts, 15, &mut forecast);
+    assert_eq!(forecast.n_tokens, n_streams + lengths.iter().sum::<usize>());
+    lengths
 }
 
-fn choose(chance: f64, most: usize, streams: usize) -> usize {
-    choose_for(&[Candidate { chance, most }], streams)[0]
+fn choose(acceptance: f64, max_tokens: usize, n_streams: usize) -> usize {
+    choose_for(&[DraftCandidate { acceptance, max_tokens }], n_streams)[0]
 }
 
 #[test]
-fn the_surer_the_text_the_longer_the_guess() {
+fn draft_length_grows_with_acceptance() {
     assert_eq!(choose(0.05, 15, 1), 0);
     assert_eq!(choose(0.6, 15, 1), 3);
     assert_eq!(choose(0.8, 15, 1), 7);
     assert_eq!(choose(0.98, 15, 1), 15);
-    assert_eq!(choose(0.98, 10, 1), 7, "as far as there is room");
+    assert_eq!(choose(0.98, 10, 1), 7, "at most ten tokens are allowed");
 }
 
 #[test]
-fn in_a_full_step_guesses_do_not_pay() {
+fn full_step_gets_no_drafts() {
     assert_ne!(choose(0.6, 15, 1), 0);
     assert_eq!(choose(0.6, 15, 60), 0);
 }
 
 #[test]
-fn guesses_for_one_stream_hold_up_the_others_little() {
-    // The step of two takes 1.2; three more tokens are a quarter of that.
+fn draft_for_one_stream_delays_the_others_only_a_little() {
+    // A step of two tokens takes 1.2; three more tokens add a quarter of that.
     assert_eq!(choose(0.98, 15, 2), 3);
-    assert_eq!(choose(0.98, 15, 6), 0, "for which a sixteenth is too little");
-    assert_eq!(choose(0.98, 15, 1), 15, "who is alone");
+    assert_eq!(choose(0.98, 15, 6), 0, "a sixteenth longer is too little for any draft");
+    assert_eq!(choose(0.98, 15, 1), 15, "a lone stream delays no other");
 }
 
 #[test]
-fn streams_that_all_repeat_themselves_guess_together() {
-    let sure = Candidate { chance: 0.95, most: 15 };
-    assert_eq!(choose_for(&[sure; 4], 4), [3; 4], "of 15 guesses");
+fn streams_that_all_repeat_themselves_get_drafts_together() {
+    let sure = DraftCandidate { acceptance: 0.95, max_tokens: 15 };
+    assert_eq!(choose_for(&[sure; 4], 4), [3; 4], "15 draft tokens are allowed");
     assert_eq!(choose_for(&[sure; 8], 8), [1; 8]);
-    assert_eq!(choose_for(&[sure; 7], 8), [0; 7], "the eighth would wait");
-    let short = Candidate { most: 2, ..sure };
-    assert_eq!(choose_for(&[sure, short, sure, sure], 4), [3, 1, 3, 3], "as far as there is room");
+    assert_eq!(choose_for(&[sure; 7], 8), [0; 7], "the eighth stream would wait");
+    let short = DraftCandidate { max_tokens: 2, ..sure };
+    assert_eq!(choose_for(&[sure, short, sure, sure], 4), [3, 1, 3, 3], "the second is limited");
 }
 
 #[test]
-fn the_surest_texts_guess_and_of_equals_the_first() {
-    let text = |chance| Candidate { chance, most: 15 };
+fn texts_with_highest_acceptance_get_drafts_and_first_among_equals() {
+    let text = |acceptance| DraftCandidate { acceptance, max_tokens: 15 };
     assert_eq!(choose_for(&[0.1, 0.9, 0.85].map(text), 3), [0, 1, 1]);
-    let mut outlook = Outlook::without_guesses(2);
+    let mut forecast = StepForecast::without_drafts(2);
     let equal = [text(0.87), text(0.92)];
-    let chosen = speculator().choose(Guesser::Ngram, &equal, 3, &mut outlook);
-    assert_eq!(chosen, [3, 0]);
+    let lengths = speculator().choose_lengths(Drafter::Ngram, &equal, 3, &mut forecast);
+    assert_eq!(lengths, [3, 0]);
 }
 
 #[test]
-fn sizes_are_tried_one_at_a_time_from_the_smallest_each_twice() {
-    let mut speculator = Speculator::new(105);
-    measure(&mut speculator, Guesser::Ngram, 1, 0.1);
+fn unmeasured_lengths_are_tried_from_the_smallest_each_twice() {
+    let mut speculator = new_speculator();
+    measure(&mut speculator, Drafter::Ngram, 1, 0.1);
     let mut tried = Vec::new();
-    for _ in 0..2 * SIZES.len() {
-        let mut outlook = Outlook::without_guesses(1);
-        let text = Candidate { chance: 0.95, most: 15 };
-        let n = speculator.choose(Guesser::Draft, &[text], 15, &mut outlook)[0];
+    for _ in 0..2 * DRAFT_LENGTHS.len() {
+        let mut forecast = StepForecast::without_drafts(1);
+        let text = DraftCandidate { acceptance: 0.95, max_tokens: 15 };
+        let n = speculator.choose_lengths(Drafter::Model, &[text], 15, &mut forecast)[0];
         tried.push(n);
-        // The first step of each takes five times as long.
-        let slow = if tried.len() % 2 == 1 { 5.0 } else { 1.0 };
-        speculator.observe(Guesser::Draft, 1 + n, slow * (0.1 + 0.01 * n as f64));
+        // The first step of each size takes five times as long.
+        let factor = if tried.len() % 2 == 1 { 5.0 } else { 1.0 };
+        speculator.observe_step(Drafter::Model, 1 + n, factor * (0.1 + 0.01 * n as f64));
     }
-    assert_eq!(tried, SIZES.map(|n| [n, n]).concat());
+    assert_eq!(tried, DRAFT_LENGTHS.map(|n| [n, n]).concat());
 }
 
 #[test]
-fn a_draft_that_was_measured_in_a_bad_moment_gets_another_chance() {
+fn draft_model_is_tried_again_after_its_measurements_expire() {
     let mut speculator = speculator();
     let choose = |speculator: &Speculator| {
-        let mut outlook = Outlook::without_guesses(1);
-        let text = Candidate { chance: 0.9, most: 15 };
-        speculator.choose(Guesser::Draft, &[text], 15, &mut outlook)[0]
+        let mut forecast = StepForecast::without_drafts(1);
+        let text = DraftCandidate { acceptance: 0.9, max_tokens: 15 };
+        speculator.choose_lengths(Drafter::Model, &[text], 15, &mut forecast)[0]
     };
-    for n in SIZES {
-        measure(&mut speculator, Guesser::Draft, 1 + n, 0.1);
+    for n in DRAFT_LENGTHS {
+        measure(&mut speculator, Drafter::Model, 1 + n, 0.1);
     }
     assert_eq!(choose(&speculator), 0);
     for _ in 0..20_000 {
-        speculator.observe(Guesser::Ngram, 1, 0.0011);
+        speculator.observe_step(Drafter::Ngram, 1, 0.0011);
     }
     assert_ne!(choose(&speculator), 0);
 }
 
 #[test]
-fn a_draft_that_is_seldom_wrong_is_not_given_up_for_one_bad_guess() {
-    // Only the longest guesses of the draft pay, as measured with a 1B model.
-    let mut speculator = Speculator::new(105);
-    measure(&mut speculator, Guesser::Ngram, 1, 0.014);
+fn good_draft_model_is_not_disabled_by_one_rejected_draft() {
+    // Only the longest drafts pay, as measured with a 1B model.
+    let mut speculator = new_speculator();
+    measure(&mut speculator, Drafter::Ngram, 1, 0.014);
     for (tokens, seconds) in [(2, 0.027), (4, 0.049), (8, 0.085), (16, 0.123)] {
-        measure(&mut speculator, Guesser::Draft, tokens, seconds);
+        measure(&mut speculator, Drafter::Model, tokens, seconds);
     }
-    let mut settle = |guesses: &mut Guesses, right| {
-        let fate = Fate { guessed: 15, right, price: 7.8, is_over: false };
-        speculator.settle(guesses, Some(Guesser::Draft), fate);
+    let mut settle = |drafts: &mut SlotDrafts, accepted| {
+        let result = DraftResult { drafted: 15, accepted, token_cost: 7.8, is_last: false };
+        speculator.settle(drafts, Some(Drafter::Model), result);
     };
-    let mut others = Guesses::default();
-    (0..4).for_each(|_| settle(&mut others, 15));
-    settle(&mut others, 12);
-    let mut guesses = Guesses::default();
-    settle(&mut guesses, 4);
-    let chance = speculator.chance(Guesser::Draft, &guesses);
-    let text = Candidate { chance, most: 15 };
-    let mut outlook = Outlook::without_guesses(1);
-    assert_eq!(speculator.choose(Guesser::Draft, &[text], 15, &mut outlook), [15], "{chance}");
+    let mut other_text = SlotDrafts::default();
+    (0..4).for_each(|_| settle(&mut other_text, 15));
+    settle(&mut other_text, 12);
+    let mut text = SlotDrafts::default();
+    settle(&mut text, 4);
+    let acceptance = speculator.acceptance(Drafter::Model, &text);
+    let candidate = DraftCandidate { acceptance, max_tokens: 15 };
+    let mut forecast = StepForecast::without_drafts(1);
+    let lengths = speculator.choose_lengths(Drafter::Model, &[candidate], 15, &mut forecast);
+    assert_eq!(lengths, [15], "{acceptance}");
 }
 
 #[test]
-fn guesses_cost_what_the_step_could_have_made_without_them() {
-    // Steps of 1 and of 4 tokens take 1.1 and 1.4.
-    let price = speculator().price(Guesser::Ngram, 1, 3, 0);
-    assert!((price - 0.1 / 1.1).abs() < 1e-9, "{price}");
-    assert_eq!(speculator().price(Guesser::Draft, 1, 0, 3), 0.0, "who knows");
+fn draft_costs_the_tokens_that_its_extra_time_could_have_generated() {
+    // Steps of one and of four tokens take 1.1 and 1.4.
+    let cost = speculator().cost_per_draft_token(Drafter::Ngram, 1, 3, 0);
+    assert!((cost - 0.1 / 1.1).abs() < 1e-9, "{cost}");
+    let unmeasured = speculator().cost_per_draft_token(Drafter::Model, 1, 0, 3);
+    assert_eq!(unmeasured, 0.0);
 }
 
 #[test]
-fn who_guesses_from_the_text_does_not_pay_for_the_draft_model() {
+fn ngram_draft_does_not_pay_for_the_draft_model() {
     let mut speculator = speculator();
-    // Two streams, for one of which the text guesses three and for one the draft model three more.
-    measure(&mut speculator, Guesser::Draft, 8, 3.6 / 1024.0);
-    let price = |guesser| speculator.price(guesser, 2, 3, 3) * 1.2;
-    assert!((price(Guesser::Ngram) - 0.1 * 2.0).abs() < 1e-9);
-    assert!((price(Guesser::Draft) - 0.7 * 2.0).abs() < 1e-9, "(3.6 - 1.5) / 3");
+    // Two streams: one gets three tokens from n-gram lookup, the other three from the draft model.
+    measure(&mut speculator, Drafter::Model, 8, 3.6 / 1024.0);
+    let cost = |drafter| speculator.cost_per_draft_token(drafter, 2, 3, 3) * 1.2;
+    assert!((cost(Drafter::Ngram) - 0.1 * 2.0).abs() < 1e-9);
+    assert!((cost(Drafter::Model) - 0.7 * 2.0).abs() < 1e-9, "(3.6 - 1.5) / 3");
 }
 
 #[test]
-fn before_any_step_was_measured_nothing_is_guessed() {
-    let mut outlook = Outlook::without_guesses(1);
-    let text = Candidate { chance: 0.99, most: 15 };
-    let chosen = Speculator::new(105).choose(Guesser::Ngram, &[text], 15, &mut outlook);
-    assert_eq!((chosen[0], outlook.tokens), (0, 1));
+fn nothing_is_drafted_before_the_first_step_is_measured() {
+    let mut forecast = StepForecast::without_drafts(1);
+    let text = DraftCandidate { acceptance: 0.99, max_tokens: 15 };
+    let lengths = new_speculator().choose_lengths(Drafter::Ngram, &[text], 15, &mut forecast);
+    assert_eq!((lengths[0], forecast.n_tokens), (0, 1));
 }

@@ -1,10 +1,10 @@
-//! Text assembly, byte by byte.
+//! Tests of text assembly.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Pushes `pieces` one by one; the joined text and whether a stop string ended it.
+/// Pushes `pieces` one by one. Returns the joined text and whether a stop string ended it.
 fn assemble(stops: &[&str], pieces: &[&[u8]]) -> (String, bool) {
     let stops: Vec<String> = stops.iter().map(|&s| s.to_owned()).collect();
     let mut assembler = TextAssembler::new(&stops);
@@ -19,7 +19,7 @@ fn assemble(stops: &[&str], pieces: &[&[u8]]) -> (String, bool) {
 }
 
 #[test]
-fn a_character_split_over_four_tokens_comes_out_whole() {
+fn character_split_over_four_tokens_is_released_whole() {
     let dog = "🐶".as_bytes();
     let mut assembler = TextAssembler::new(&[]);
     for byte in &dog[..3] {
@@ -29,7 +29,7 @@ fn a_character_split_over_four_tokens_comes_out_whole() {
 }
 
 #[test]
-fn text_that_may_become_a_stop_string_is_held_until_that_is_decided() {
+fn possible_start_of_a_stop_string_is_held_until_decided() {
     let mut assembler = TextAssembler::new(&["END".to_owned()]);
     assert_eq!(assembler.push(b"the EN"), Released::Text("the ".to_owned()));
     assert_eq!(assembler.push(b"VY"), Released::Text("ENVY".to_owned()));
@@ -38,27 +38,27 @@ fn text_that_may_become_a_stop_string_is_held_until_that_is_decided() {
 }
 
 #[test]
-fn a_stop_string_that_overlaps_itself_is_found() {
+fn stop_string_that_overlaps_itself_is_found() {
     assert_eq!(assemble(&["aab"], &[b"xaa", b"ab", b"rest"]), ("xa".to_owned(), true));
 }
 
 #[test]
-fn of_two_stop_strings_that_end_together_the_longer_is_cut_away() {
+fn longer_of_two_stop_strings_that_end_together_is_cut_off() {
     assert_eq!(assemble(&["b", "ab"], &[b"xab"]), ("x".to_owned(), true));
 }
 
 #[test]
-fn held_text_is_released_at_the_end() {
+fn held_text_is_released_by_finish() {
     assert_eq!(assemble(&["###"], &[b"a##"]), ("a##".to_owned(), false));
 }
 
 #[test]
-fn an_unfinished_character_at_the_end_becomes_one_replacement_character() {
+fn incomplete_last_character_becomes_one_replacement_character() {
     assert_eq!(assemble(&[], &[b"a", &"é".as_bytes()[..1]]), ("a\u{fffd}".to_owned(), false));
 }
 
 #[test]
-fn a_stop_string_may_end_in_what_stands_for_an_unfinished_character() {
+fn stop_string_may_end_with_the_replacement_character() {
     let broken = &"é".as_bytes()[..1];
     assert_eq!(assemble(&["b\u{fffd}"], &[b"ab", broken]), ("a".to_owned(), false));
     assert_eq!(assemble(&["b\u{fffd}c"], &[b"ab", broken]), ("ab\u{fffd}".to_owned(), false));
@@ -66,7 +66,7 @@ fn a_stop_string_may_end_in_what_stands_for_an_unfinished_character() {
 
 proptest! {
     #[test]
-    fn any_bytes_cut_anywhere_give_the_text_of_the_whole(
+    fn bytes_cut_anywhere_give_the_text_of_the_whole(
         pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..6), 0..12),
     ) {
         let refs: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
@@ -75,7 +75,7 @@ proptest! {
     }
 
     #[test]
-    fn the_text_ends_where_the_first_stop_string_is_complete(
+    fn text_ends_before_the_first_complete_stop_string(
         text in "[abñ🐶]{0,20}", cut in 1usize..4, stop in "[abñ🐶]{1,3}", other in "[abñ🐶]{1,3}",
     ) {
         let pieces: Vec<&[u8]> = text.as_bytes().chunks(cut).collect();

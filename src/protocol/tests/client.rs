@@ -1,4 +1,4 @@
-//! What clients say, and what they are told when it makes no sense.
+//! Client frames: valid ones, and the errors for invalid ones.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ fn params(params: &Value) -> Params {
     infer(&json!({"op": "infer", "prompt": "x", "params": params})).params
 }
 
-/// The complaint about `params`; checks that it is one of `invalid_params`.
+/// The error message for `params`; checks that the code is `invalid_params`.
 fn refused(params: &Value) -> String {
     let error = parse(&json!({"op": "infer", "prompt": "x", "params": params})).unwrap_err();
     assert_eq!(error.code(), Code::InvalidParams, "{params}: {error:?}");
@@ -36,7 +36,7 @@ fn id(text: &str) -> RequestId {
 }
 
 #[test]
-fn the_core_infer_frame_is_read_as_it_stands_in_the_contract() {
+fn infer_frame_of_the_core_contract_is_parsed() {
     let text = r#"{"op":"infer","prompt":"Explica la teoría de la relatividad",
                    "params":{"temp":0.7,"max_tokens":500}}"#;
     let expected = Infer {
@@ -48,7 +48,7 @@ fn the_core_infer_frame_is_read_as_it_stands_in_the_contract() {
 }
 
 #[test]
-fn every_other_op_is_read() {
+fn every_other_op_is_parsed() {
     let cases = [
         (json!({"op": "abort"}), ClientFrame::Abort { id: None }),
         (json!({"op": "abort", "id": "a"}), ClientFrame::Abort { id: Some(id("a")) }),
@@ -85,7 +85,7 @@ fn unknown_fields_are_ignored_everywhere() {
 }
 
 #[test]
-fn every_parameter_arrives_where_it_belongs() {
+fn every_parameter_sets_its_own_field() {
     let sent = json!({
         "temp": 0.5, "top_k": 7, "top_p": 0.25, "min_p": 0.125, "typical_p": 0.75,
         "repeat_penalty": 1.5, "repeat_last_n": 9, "presence_penalty": -0.5,
@@ -117,7 +117,7 @@ fn every_parameter_arrives_where_it_belongs() {
 }
 
 #[test]
-fn parameters_have_their_other_spellings() {
+fn alternative_spellings_of_parameters_are_equivalent() {
     assert_eq!(params(&json!({"temperature": 0.5})), params(&json!({"temp": 0.5})));
     assert_eq!(params(&json!({"stop": "END"})), params(&json!({"stop": ["END"]})));
     assert_eq!(
@@ -129,7 +129,7 @@ fn parameters_have_their_other_spellings() {
 }
 
 #[test]
-fn minus_one_means_no_limit_or_any() {
+fn minus_one_means_no_limit_or_server_choice() {
     let sent = json!({"seed": -1, "repeat_last_n": -1, "max_tokens": -1});
     let expected =
         Params { seed: None, repeat_last_n: None, max_tokens: None, ..Params::default() };
@@ -137,7 +137,7 @@ fn minus_one_means_no_limit_or_any() {
 }
 
 #[test]
-fn a_number_outside_its_range_is_refused_with_field_value_and_range() {
+fn number_outside_its_range_is_refused_with_field_value_and_range() {
     let cases: [(&str, Range, bool); 13] = [
         ("temp", Params::TEMP, false),
         ("temperature", Params::TEMP, false),
@@ -174,7 +174,7 @@ fn a_number_outside_its_range_is_refused_with_field_value_and_range() {
 }
 
 #[test]
-fn flags_are_true_or_false_and_nothing_else() {
+fn flags_accept_only_true_and_false() {
     for field in ["ignore_eos", "cache_prompt", "progress"] {
         for value in [json!(1), json!("true"), json!([])] {
             assert!(refused(&json!({ field: value })).starts_with(field));
@@ -188,7 +188,7 @@ fn temp_and_temperature_together_are_refused() {
 }
 
 #[test]
-fn unusable_stop_strings_are_refused() {
+fn invalid_stop_strings_are_refused() {
     let many = vec!["x"; Params::MAX_STOPS];
     assert_eq!(params(&json!({ "stop": many })).stop.len(), Params::MAX_STOPS);
     let long = "x".repeat(Params::MAX_STOP_BYTES);
@@ -202,9 +202,9 @@ fn unusable_stop_strings_are_refused() {
 }
 
 #[test]
-fn unusable_biases_are_refused() {
-    let most: Vec<_> = (0..Params::MAX_LOGIT_BIASES).map(|id| (id, 1)).collect();
-    assert_eq!(params(&json!({ "logit_bias": most })).logit_bias.len(), most.len());
+fn invalid_logit_biases_are_refused() {
+    let longest: Vec<_> = (0..Params::MAX_LOGIT_BIASES).map(|id| (id, 1)).collect();
+    assert_eq!(params(&json!({ "logit_bias": longest })).logit_bias.len(), longest.len());
     let bad = [
         json!(5),
         json!([5]),
@@ -228,7 +228,7 @@ fn unusable_biases_are_refused() {
 }
 
 #[test]
-fn a_conversation_is_read() {
+fn conversation_is_parsed() {
     let frame = json!({"op": "infer", "messages": [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "¿Qué tal?", "name": "Ana"},
@@ -244,7 +244,7 @@ fn a_conversation_is_read() {
 }
 
 #[test]
-fn an_unusable_conversation_is_refused_with_its_place() {
+fn invalid_conversation_is_refused_with_its_position() {
     let cases = [
         (json!([]), "messages:"),
         (json!(["hi"]), "messages[0]:"),
@@ -261,18 +261,18 @@ fn an_unusable_conversation_is_refused_with_its_place() {
 }
 
 #[test]
-fn a_conversation_has_at_most_so_many_messages_and_the_refusal_says_how_many() {
+fn conversation_beyond_the_message_limit_is_refused_with_its_length() {
     let message = json!({"role": "user", "content": ""});
     let frame = |n| json!({"op": "infer", "id": "a", "messages": vec![message.clone(); n]});
-    let Prompt::Messages(most) = infer(&frame(16_384)).prompt else { panic!("no messages") };
-    assert_eq!(most.len(), 16_384);
+    let Prompt::Messages(longest) = infer(&frame(16_384)).prompt else { panic!("no messages") };
+    assert_eq!(longest.len(), 16_384);
     let error = parse(&frame(16_385)).unwrap_err();
     assert_eq!((error.code(), error.id()), (Code::InvalidParams, Some(&id("a"))));
     assert!(error.message().contains("at most 16384 messages, not 16385"), "{error:?}");
 }
 
 #[test]
-fn broken_json_is_bad_json() {
+fn malformed_json_is_bad_json() {
     let deep_list = "[".repeat(100_000);
     let deep_object = r#"{"op":"#.repeat(100_000);
     let closed = format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200));
@@ -295,7 +295,7 @@ fn broken_json_is_bad_json() {
 }
 
 #[test]
-fn json_that_is_no_frame_is_bad_frame() {
+fn valid_json_that_is_not_a_frame_is_bad_frame() {
     let frames = [
         json!(null),
         json!([]),
@@ -319,7 +319,7 @@ fn json_that_is_no_frame_is_bad_frame() {
 }
 
 #[test]
-fn an_unknown_op_is_named_in_few_words() {
+fn unknown_op_is_quoted_and_shortened() {
     let error = parse(&json!({"op": "sing", "id": "a"})).unwrap_err();
     assert_eq!((error.code(), error.id()), (Code::UnknownOp, Some(&id("a"))));
     assert!(error.message().contains("\"sing\""));
@@ -328,7 +328,7 @@ fn an_unknown_op_is_named_in_few_words() {
 }
 
 #[test]
-fn a_complaint_carries_the_id_if_that_is_usable() {
+fn error_carries_the_id_if_it_is_usable() {
     let longest = "x".repeat(RequestId::MAX_BYTES);
     for frame in [
         json!({"op": "infer", "id": longest}),

@@ -1,4 +1,4 @@
-//! What holds for every text that a client may send.
+//! Properties that hold for every message a client may send.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -54,8 +54,8 @@ fn any_params() -> impl Strategy<Value = Value> {
         .prop_map(|map| map.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())
 }
 
-/// Pieces of JSON, and what is nearly JSON, that mutations put into frames.
-const PIECES: [&str; 28] = [
+/// Fragments of JSON and of almost-JSON that mutations insert into frames.
+const FRAGMENTS: [&str; 28] = [
     "{",
     "}",
     "[",
@@ -86,7 +86,7 @@ const PIECES: [&str; 28] = [
     "[[[[[[[[",
 ];
 
-/// Frames with a few pieces of them replaced.
+/// Valid frames with up to three spots replaced by fragments.
 fn mutated_frame() -> impl Strategy<Value = String> {
     let frames = prop::sample::select(vec![
         r#"{"op":"ping"}"#,
@@ -97,15 +97,15 @@ fn mutated_frame() -> impl Strategy<Value = String> {
         r#"{"op":"infer","messages":[{"role":"user","content":"a"},{"role":"tool"}],"x":[{}]}"#,
     ]);
     let changes = prop::collection::vec(
-        (any::<prop::sample::Index>(), 0..4_usize, prop::sample::select(PIECES.to_vec())),
+        (any::<prop::sample::Index>(), 0..4_usize, prop::sample::select(FRAGMENTS.to_vec())),
         0..4,
     );
     (frames, changes).prop_map(|(frame, changes)| {
         let mut chars: Vec<char> = frame.chars().collect();
-        for (place, removed, piece) in changes {
-            let start = place.index(chars.len() + 1);
+        for (position, removed, fragment) in changes {
+            let start = position.index(chars.len() + 1);
             let end = chars.len().min(start + removed);
-            chars.splice(start..end, piece.chars());
+            chars.splice(start..end, fragment.chars());
         }
         chars.into_iter().collect()
     })
@@ -113,19 +113,19 @@ fn mutated_frame() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn no_text_makes_parsing_panic(text in any::<String>()) {
+    fn parsing_any_text_does_not_panic(text in any::<String>()) {
         let _ = ClientFrame::parse(&text);
     }
 
     #[test]
-    fn no_mutation_of_a_frame_makes_parsing_panic(text in mutated_frame()) {
+    fn parsing_a_mutated_frame_does_not_panic(text in mutated_frame()) {
         if let Err(error) = ClientFrame::parse(&text) {
             prop_assert!(error.message().len() < 400, "{}", error.message());
         }
     }
 
     #[test]
-    fn what_serde_json_does_not_read_as_a_value_is_refused_in_its_words(text in mutated_frame()) {
+    fn malformed_json_is_refused_with_the_error_of_serde_json(text in mutated_frame()) {
         let refused = ClientFrame::parse(&text).err().filter(|error| error.code() == Code::BadJson);
         let expected = serde_json::from_str::<Value>(&text).err();
         prop_assert_eq!(
@@ -135,14 +135,14 @@ proptest! {
     }
 
     #[test]
-    fn no_json_makes_parsing_panic(op in "infer|abort|[a-z]{3}", rest in any_json()) {
+    fn parsing_any_json_field_does_not_panic(op in "infer|abort|[a-z]{3}", rest in any_json()) {
         for field in ["id", "prompt", "messages", "params"] {
             let _ = parse(&json!({"op": op, "prompt": "x", field: rest.clone()}));
         }
     }
 
     #[test]
-    fn what_is_accepted_lies_in_its_range(sent in any_params()) {
+    fn accepted_parameters_are_within_their_ranges(sent in any_params()) {
         match parse(&json!({"op": "infer", "prompt": "x", "params": sent})) {
             Ok(ClientFrame::Infer(Infer { params, .. })) => {
                 prop_assert!(Params::TEMP.contains(params.temp.into()));

@@ -1,4 +1,4 @@
-//! What the server says, letter by letter where clients in the field depend on it.
+//! Server frames, compared byte by byte where existing clients depend on the exact text.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::domain::{Failure, FinishReason, Logprob, ModelInfo, Refusal, TokenLogprobs, Usage};
 use crate::protocol::{
-    Build, Code, EndStats, ErrorFrame, Hello, Inference, Metrics, Placement, RequestId,
-    ServerFrame, State,
+    Build, Code, EndStats, ErrorFrame, Hello, Inference, InferenceState, Metrics, RequestId,
+    ServerFrame, ServingInfo,
 };
 
 fn json_of(frame: &ServerFrame<'_>) -> Value {
@@ -22,7 +22,7 @@ fn usage() -> Usage {
     Usage {
         prompt_tokens: 110,
         cached_tokens: 10,
-        read_tokens: 100,
+        prefilled_tokens: 100,
         tokens: 87,
         drafted: 40,
         accepted: 30,
@@ -34,7 +34,7 @@ fn usage() -> Usage {
 }
 
 #[test]
-fn a_token_frame_is_exactly_the_contracts() {
+fn token_frame_matches_the_contract() {
     let frame = ServerFrame::Token { id: None, content: " La", logprobs: &[] };
     assert_eq!(frame.text(), r#"{"op":"token","content":" La"}"#);
     let id = id();
@@ -43,7 +43,7 @@ fn a_token_frame_is_exactly_the_contracts() {
 }
 
 #[test]
-fn a_token_frame_carries_probabilities_where_asked_for() {
+fn token_frame_carries_logprobs_if_requested() {
     let logprob = |token, bytes: &[u8], logprob| Logprob { token, bytes: bytes.to_vec(), logprob };
     let tokens = [TokenLogprobs {
         chosen: logprob(7, b"a", -0.5),
@@ -61,7 +61,7 @@ fn a_token_frame_carries_probabilities_where_asked_for() {
 }
 
 #[test]
-fn an_end_frame_has_the_core_stats_and_the_additions() {
+fn end_frame_has_core_and_additional_stats() {
     let stats = EndStats::new(&usage(), Some(Duration::from_millis(45)));
     let frame = ServerFrame::End { id: None, finish_reason: FinishReason::Stop, stats };
     let expected = json!({
@@ -74,28 +74,28 @@ fn an_end_frame_has_the_core_stats_and_the_additions() {
 }
 
 #[test]
-fn a_rate_without_tokens_or_time_is_null() {
+fn rate_without_tokens_or_time_is_null() {
     let stats = |usage: Usage| serde_json::to_value(EndStats::new(&usage, None)).unwrap();
     for tokens in [0, 1] {
         assert_eq!(stats(Usage { tokens, ..usage() })["tps"], Value::Null);
     }
     assert!(stats(Usage { tokens: 2, ..usage() })["tps"].is_number());
-    let timeless = Usage { generation: Duration::ZERO, prompt: Duration::ZERO, ..usage() };
-    assert_eq!(stats(timeless)["tps"], Value::Null);
-    assert_eq!(stats(timeless)["prompt_tps"], Value::Null);
-    let cached = Usage { cached_tokens: 110, read_tokens: 0, ..usage() };
+    let instant = Usage { generation: Duration::ZERO, prompt: Duration::ZERO, ..usage() };
+    assert_eq!(stats(instant)["tps"], Value::Null);
+    assert_eq!(stats(instant)["prompt_tps"], Value::Null);
+    let cached = Usage { cached_tokens: 110, prefilled_tokens: 0, ..usage() };
     assert_eq!(stats(cached)["prompt_tps"], Value::Null);
     assert_eq!(stats(usage())["ttft_ms"], Value::Null);
 }
 
 #[test]
-fn the_total_is_never_less_than_the_time_to_the_first_text() {
+fn total_time_is_at_least_the_time_to_first_token() {
     let stats = EndStats::new(&usage(), Some(Duration::from_secs(2)));
     assert_eq!(serde_json::to_value(stats).unwrap()["total_ms"], 2000);
 }
 
 #[test]
-fn finish_reasons_have_their_words() {
+fn finish_reasons_have_their_wire_names() {
     for (reason, word) in [
         (FinishReason::Stop, "stop"),
         (FinishReason::Length, "length"),
@@ -108,7 +108,7 @@ fn finish_reasons_have_their_words() {
 }
 
 #[test]
-fn the_small_frames_are_the_contracts() {
+fn small_frames_match_the_contract() {
     let id = id();
     let cases = [
         (ServerFrame::Queued { id: None, position: 3 }, json!({"op": "queued", "position": 3})),
@@ -126,7 +126,7 @@ fn the_small_frames_are_the_contracts() {
 }
 
 #[test]
-fn every_error_has_its_code_and_its_numbers() {
+fn every_error_has_its_code_and_numbers() {
     let overflow =
         |at_least| Refusal::ContextOverflow { prompt_tokens: 600, ctx_size: 512, at_least };
     let invalid = Refusal::InvalidParams { field: "temp".into(), reason: "too hot".into() };
@@ -161,7 +161,7 @@ fn every_error_has_its_code_and_its_numbers() {
 }
 
 #[test]
-fn every_code_is_spelled_as_in_the_contract() {
+fn error_codes_have_their_wire_names() {
     let words = [
         (Code::BadJson, "bad_json"),
         (Code::BadFrame, "bad_frame"),
@@ -178,7 +178,7 @@ fn every_code_is_spelled_as_in_the_contract() {
         (Code::ShuttingDown, "shutting_down"),
     ];
     for (code, word) in words {
-        assert_eq!(serde_json::to_value(code).unwrap(), word);
+        assert_eq!(code.as_str(), word);
     }
 }
 
@@ -199,13 +199,13 @@ fn hello_for(backend: &str) -> Hello {
         chat: true,
         demo: false,
     };
-    let placement =
-        Placement { backend: backend.to_owned(), gpu_layers: 0, parallel: 4, ctx_size: 512 };
-    Hello::new(build, model, placement)
+    let serving =
+        ServingInfo { backend: backend.to_owned(), gpu_layers: 0, parallel: 4, ctx_size: 512 };
+    Hello::new(build, model, serving)
 }
 
 #[test]
-fn hello_is_the_contracts() {
+fn hello_frame_matches_the_contract() {
     let hello = hello_for("cpu");
     let expected = json!({
         "op": "hello", "protocol": 1, "server": "inference-core 0.1.0",
@@ -219,17 +219,17 @@ fn hello_is_the_contracts() {
 }
 
 #[test]
-fn a_load_that_put_nothing_on_a_card_makes_hello_name_the_processor() {
+fn hello_after_a_load_without_offloading_names_the_cpu() {
     let hello = |layers| json_of(&ServerFrame::Hello(&hello_for("vulkan").offloaded(layers)));
-    let placed = |frame: Value| (frame["backend"].clone(), frame["gpu_layers"].clone());
-    assert_eq!(placed(hello(0)), (json!("cpu"), json!(0)));
-    assert_eq!(placed(hello(9)), (json!("vulkan"), json!(8)));
+    let location = |frame: Value| (frame["backend"].clone(), frame["gpu_layers"].clone());
+    assert_eq!(location(hello(0)), (json!("cpu"), json!(0)));
+    assert_eq!(location(hello(9)), (json!("vulkan"), json!(8)));
 }
 
 #[test]
-fn a_metrics_frame_is_the_contracts() {
+fn metrics_frame_matches_the_contract() {
     let inference = Inference {
-        state: State::Idle,
+        state: InferenceState::Idle,
         last_tps: Some(45.249),
         last_ttft: Some(Duration::from_millis(120)),
         total_tokens_generated: 1523,
@@ -260,13 +260,13 @@ fn a_metrics_frame_is_the_contracts() {
 }
 
 #[test]
-fn states_are_spelled_as_in_the_contract() {
+fn inference_states_have_their_wire_names() {
     for (state, word) in [
-        (State::Loading, "loading"),
-        (State::Idle, "idle"),
-        (State::Busy, "busy"),
-        (State::Stalled, "stalled"),
-        (State::Draining, "draining"),
+        (InferenceState::Loading, "loading"),
+        (InferenceState::Idle, "idle"),
+        (InferenceState::Busy, "busy"),
+        (InferenceState::Stalled, "stalled"),
+        (InferenceState::Draining, "draining"),
     ] {
         assert_eq!(serde_json::to_value(state).unwrap(), word);
     }

@@ -1,5 +1,8 @@
-"""Every scenario by its name. A scenario is a function that takes the bench and returns rows; its
-documentation is the paragraph that the report prints above them."""
+"""The scenarios by name.
+
+A scenario is a function that takes the bench and returns rows. The report prints its docstring
+above the table.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,9 @@ SCENARIOS = {
     "long-prompt": Scenario("a long prompt while others are served", latency.long_prompt),
     "chat": Scenario("the second turn of a long chat", reuse.second_turn),
     "shared-prefix": Scenario("8 clients with one system prompt at once", reuse.shared_prefix),
-    "kept-prompts": Scenario("long prompts one after another", reuse.kept_prompts),
+    "kept-prompts": Scenario("long prompts one after another", reuse.cached_prompts),
     "abort": Scenario("from abort or disconnect to a free slot", latency.abort),
-    "sampling": Scenario("what sampling costs at a large vocabulary", speed.sampling),
+    "sampling": Scenario("what sampling costs with a large vocabulary", speed.sampling),
     "speculation": Scenario("n-gram speculation on repetitive text", speed.speculation),
     "draft": Scenario("a draft model", speed.draft),
     "start": Scenario("start and peak memory", footprint.start),

@@ -1,4 +1,4 @@
-"""What the servers take: time to start, memory, and the cost of clients that only listen."""
+"""Start time, memory, and the cost of idle connections."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from measures import OURS, Goal, Row
 from servers import Server
 
 SLOTS, CONTEXT, PROMPT_WORDS = 8, 2048, 64
-# Descriptors besides the connections.
+# File descriptors besides those of the connections.
 SPARE_FILES = 200
 
 
 def start(bench: Any) -> list[Row]:
-    """From the start of the process until it takes requests (/readyz, /health), the file in the page
-    cache; then one request on each of 8 slots of 2,048 tokens, and the peak of memory (VmHWM, which
-    counts the pages of the model's file, too)."""
+    """Time from the start of the process until it accepts requests (/readyz, /health), with the
+    model file in the page cache. Then one request on each of 8 slots of 2,048 tokens, and the peak
+    memory (VmHWM, which includes mapped pages of the model file)."""
     model = bench.large
     with model.open("rb") as file:
         while file.read(1 << 24):
             pass
 
-    def contestant(serve: Any) -> Any:
+    def program(serve: Any) -> Any:
         def measure(_: int) -> dict[str, float]:
             with serve(model, SLOTS, CONTEXT) as server:
                 bench.load(
@@ -46,8 +46,8 @@ def start(bench: Any) -> list[Row]:
         model.stem,
         "",
         {
-            OURS: contestant(bench.serve),
-            "llama-server": contestant(bench.serve_llama),
+            OURS: program(bench.serve),
+            "llama-server": program(bench.serve_llama),
         },
     )
     peer = ("llama-server",)
@@ -58,22 +58,22 @@ def start(bench: Any) -> list[Row]:
 
 
 def idle(bench: Any) -> list[Row]:
-    """2,000 connections that only get their metrics each second: processor time of the daemon, in
-    percent of one core, and memory added for each connection. Then as many come and go at once,
-    again and again: memory added from the first time to the last. llama-server has no such
-    connections to compare with."""
+    """2,000 connections that only receive metrics every second: CPU time of the daemon in percent
+    of one core, and memory per connection. Then the same number of connections is opened and closed
+    repeatedly: growth of memory from the first to the last repetition, per connection. llama-server
+    has no such connections."""
     wanted = 200 if bench.quick else 2000
     count = min(wanted, file_limit(wanted) - SPARE_FILES)
     if count < wanted:
-        bench.journal.note(f"{count} connections only: the limit of open files is too low")
+        bench.journal.note(f"only {count} connections: the limit on open files is too low")
     with bench.serve(bench.demo, 4, 1024, "--max-connections", str(count + 50)) as server:
         values = asyncio.run(listen(bench, server, count))
-    cpu, memory = f"{count:,} idle connections, processor", f"{count:,} idle connections, memory"
+    cpu, memory = f"{count:,} idle connections, CPU", f"{count:,} idle connections, memory"
     return [
         Row(cpu, bench.demo.stem, "% of a core", False, {OURS: values["cpu %"]}, [Goal(3.0)]),
         Row(memory, bench.demo.stem, "KB each", False, {OURS: values["KB each"]}, [Goal(20.0)]),
         Row(
-            "growth by coming and going",
+            "memory growth per reconnection",
             bench.demo.stem,
             "KB each",
             False,
@@ -84,7 +84,7 @@ def idle(bench: Any) -> list[Row]:
 
 
 def file_limit(wanted: int) -> int:
-    """Raised as far as allowed; the daemon inherits it."""
+    """Raises the limit on open files as far as allowed. The daemon inherits it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = wanted + 2 * SPARE_FILES
     limit = most if hard == resource.RLIM_INFINITY else min(hard, most)
@@ -116,15 +116,17 @@ async def listen(bench: Any, server: Any, count: int) -> dict[str, list[float]]:
         await asyncio.sleep(1.0)
         held = server.status_kb("VmRSS")
         first = first or held
-        bench.journal.say(f"{count} came and went  {held} KB held")
+        bench.journal.say(f"{count} connections opened and closed  {held} KB used")
     values["growth KB each"].append((held - first) / (count * turn))
     return values
 
 
 @contextlib.asynccontextmanager
 async def crowd(server: Server, count: int) -> Any:
-    """Connections that are read by nobody but the library; a hundred at a time, as the queue of a
-    listening socket is short."""
+    """Opens `count` connections whose frames are read and discarded.
+
+    Opens a hundred at a time because the accept queue of a listening socket is short.
+    """
     connections: list[Any] = []
     readers: list[asyncio.Task[None]] = []
 

@@ -1,4 +1,4 @@
-"""How long somebody waits: for a first token, behind a long prompt, for a slot."""
+"""Latencies: first token, requests next to a long prompt, freeing a slot."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from . import texts
 PROMPT_WORDS = 64
 LONG_TOKENS, LONG_CONTEXT = 4096, 4608
 QUICK_LONG_TOKENS = 1024
-# Texts of the streaming client before the long prompt is sent.
+# Number of texts that the streaming client receives before the long prompt is sent.
 SETTLED = 10
 
 
 def first_token(bench: Any) -> list[Row]:
-    """Milliseconds from sending a prompt of 64 words to the answer of one token, on a server that
-    does nothing else; every prompt is new. llama-bench (`-p`) reads a prompt of as many tokens."""
+    """Milliseconds from sending a prompt of 64 words to the end of an answer of one token, on an
+    idle server. No prompt is repeated. llama-bench (`-p`) prefills the same number of tokens."""
     rows = []
     for model in [bench.demo, *bench.models]:
-        # An odd number: the load generator's median is that of a sample.
+        # Odd, so the median is one of the samples.
         times = 5 if bench.is_light(model) else 3
         with bench.serve(model, 1, 1024) as ours, bench.serve_llama(model, 1, 1024) as theirs:
             work = {"requests": times, "prompt_words": PROMPT_WORDS, "max_tokens": 1}
@@ -55,11 +55,12 @@ def first_token(bench: Any) -> list[Row]:
 
 
 def long_prompt(bench: Any) -> list[Row]:
-    """One client streams; another sends a prompt of 4,096 tokens; while that is read a third sends
-    a prompt of one word. The gap is the longest that the streaming client saw from the arrival of
-    the long prompt to its first token. Times alone are taken before, in the same turn, on a server
-    that keeps the prompts of earlier turns. The stream does not guess ahead: a step with guesses
-    takes as long as one with a prompt, and its tokens come together."""
+    """One client streams, another sends a prompt of 4,096 tokens, and during its prefill a third
+    client sends a prompt of one word. The first row is the longest inter-token latency of the
+    stream between the long prompt and its first token. The values alone are measured before, in the
+    same turn, on the server that has the prompts of earlier turns in its cache. The stream uses no
+    speculation, because a step with draft tokens takes as long as one with prompt tokens and
+    returns several tokens at once."""
     model = bench.large
     long = QUICK_LONG_TOKENS if bench.quick else LONG_TOKENS
     slots = (model, 4, LONG_CONTEXT)
@@ -105,7 +106,7 @@ def long_prompt(bench: Any) -> list[Row]:
                 threads[1].join()
                 streaming.drop()
                 threads[0].join()
-                # The gap that is open when the long prompt arrives, or is done, counts in full.
+                # Gaps that begin before the long prompt, or end after it, count in full.
                 times = results["stream"].texts
                 gaps = [
                     later - earlier
@@ -125,13 +126,14 @@ def long_prompt(bench: Any) -> list[Row]:
             return measure
 
         values = bench.in_turns(model.stem, "", {OURS: meet(ours), "llama-server": meet(theirs)})
+    peer = ("llama-server",)
     rows = [
-        ("longest gap of the stream", "ms", "gap_ms", [Goal(150.0), Goal(1.0, ("llama-server",))]),
-        ("long prompt's first token, alone", "ms", "alone_ms", [Goal(1.0, ("llama-server",))]),
-        ("long prompt's first token", "ms", "long_ms", []),
-        ("long prompt's first token, by alone", "× alone", "long", [Goal(1.25)]),
-        ("short prompt's first token meanwhile", "ms", "short_ms", [Goal(1.0, ("llama-server",))]),
-        ("short prompt's first token, by alone", "× alone", "short", [Goal(5.0)]),
+        ("longest inter-token latency", "ms", "gap_ms", [Goal(150.0), Goal(1.0, peer)]),
+        ("long prompt's TTFT, alone", "ms", "alone_ms", [Goal(1.0, peer)]),
+        ("long prompt's TTFT", "ms", "long_ms", []),
+        ("long prompt's TTFT, relative to alone", "× alone", "long", [Goal(1.25)]),
+        ("short prompt's TTFT", "ms", "short_ms", [Goal(1.0, peer)]),
+        ("short prompt's TTFT, relative to alone", "× alone", "short", [Goal(5.0)]),
     ]
     return [
         Row(what, model.stem, unit, False, values[key], goals) for what, unit, key, goals in rows
@@ -139,27 +141,29 @@ def long_prompt(bench: Any) -> list[Row]:
 
 
 def abort(bench: Any) -> list[Row]:
-    """One slot reads a long prompt and a client waits with a prompt of one word. The first row is
-    from sending `abort` to the `end` of the long request. The second is from the moment that the
-    long request's client vanishes to the answer of the waiting one."""
+    """One slot prefills a long prompt while another client waits with a prompt of one word. The
+    first row is the time from sending `abort` to the `end` frame of the long request. The second
+    row is the time from the disconnection of the long request's client to the answer of the waiting
+    one."""
     model = bench.large
     slots = (model, 1, LONG_CONTEXT)
     with bench.serve(*slots) as ours, bench.serve_llama(*slots) as theirs:
 
-        def leave(server: Any) -> Any:
+        def cancel(server: Any) -> Any:
             def measure(turn: int) -> dict[str, float]:
                 measured = {}
                 if server is ours:
-                    done, gone = interrupt(server, (turn, "abort"), "abort", waiting=False)
-                    measured["abort_ms"] = (done.ended - gone) * 1e3
-                done, gone = interrupt(server, (turn, "drop"), "drop", waiting=True)
-                measured["drop_ms"] = (done.ended - gone) * 1e3
+                    answer, cancelled = interrupt(server, (turn, "abort"), "abort", waiting=False)
+                    measured["abort_ms"] = (answer.ended - cancelled) * 1e3
+                answer, cancelled = interrupt(server, (turn, "drop"), "drop", waiting=True)
+                measured["drop_ms"] = (answer.ended - cancelled) * 1e3
                 return measured
 
             return measure
 
         def interrupt(server: Any, seed: tuple[int, str], how: str, waiting: bool) -> Any:
-            """Leaves in the middle of a long prompt; gives whose end counts, and when it left."""
+            """Cancels a request during its long prompt. Returns the answer whose end counts, and
+            the time of the cancellation."""
             prompt = texts.sized(theirs.tokens, seed, LONG_TOKENS)
             long, results = server.stream(), {}
             threads = [threading.Thread(target=lambda: results.update(a=long.ask(prompt)))]
@@ -170,19 +174,20 @@ def abort(bench: Any) -> list[Row]:
             for thread in threads:
                 thread.start()
                 time.sleep(0.5)
-            # Not always at the same place of a step.
+            # Cancels at a different point of a step in each turn.
             time.sleep(0.13 * seed[0])
-            gone = time.perf_counter()
+            cancelled = time.perf_counter()
             getattr(long, how)()
             for thread in threads:
                 thread.join()
-            return results["b" if waiting else "a"], gone
+            return results["b" if waiting else "a"], cancelled
 
-        values = bench.in_turns(model.stem, "", {OURS: leave(ours), "llama-server": leave(theirs)})
+        programs = {OURS: cancel(ours), "llama-server": cancel(theirs)}
+        values = bench.in_turns(model.stem, "", programs)
     return [
-        Row("abort to its end", model.stem, "ms", False, values["abort_ms"], [Goal(20.0)]),
+        Row("abort to end frame", model.stem, "ms", False, values["abort_ms"], [Goal(20.0)]),
         Row(
-            "client gone to the next one's answer",
+            "disconnect to the next client's answer",
             model.stem,
             "ms",
             False,

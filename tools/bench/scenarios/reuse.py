@@ -1,7 +1,7 @@
-"""How many prompt tokens are computed, by how many are new. Counts do not depend on the size of the
-model, so the small one is asked.
+"""Reuse of cached prompt tokens: the number of tokens computed, relative to the number of new ones.
 
-The daemon's counts are those of its /metrics page, llama-server's are `prompt_n` of its answers.
+These numbers do not depend on the size of the model, so the smallest model is used. The daemon's
+come from its /metrics page, llama-server's from `prompt_n` in its answers.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from . import texts
 CHAT_TOKENS, ANSWER_TOKENS, TURN_WORDS = 3000, 32, 64
 PREFIX_TOKENS, CLIENTS, OWN_WORDS = 2000, 8, 32
 CONTEXT = 4096
-KEPT_PROMPTS, KEPT_TOKENS = 6, 1500
+CACHED_PROMPTS, CACHED_TOKENS = 6, 1500
 # A turn takes a minute for each server on two cores.
-KEPT_TURNS = 3
+CACHED_TURNS = 3
 
 
 def computed_by(server: Any, work: Callable[[], list[Any]]) -> int:
-    """Prompt tokens that the server computed during the work, which returns the answers."""
+    """Number of prompt tokens that the server computed during `work`, which returns its answers."""
     if server.name != OURS:
         return sum(answer.computed for answer in work())
     before = server.counter("prompt_tokens_total")
@@ -50,10 +50,10 @@ def compare(
 
 
 def second_turn(bench: Any) -> list[Row]:
-    """A chat of 3,000 tokens gets an answer of 32 and then goes on with 64 words. The figure is the
-    prompt tokens that this second turn computes, divided by those that are really new: the 64 words
-    and the answer's last token, which no server has read before. 1 is the least. In each turn the
-    chat is another one."""
+    """A chat of 3,000 tokens gets an answer of 32 tokens and continues with 64 words. The figure is
+    the number of prompt tokens computed in this second turn, divided by the number of new ones: the
+    64 words and the answer's last token, which no server has computed yet. The minimum is 1. Each
+    turn has another chat."""
 
     def measure(server: Any, counter: Any, turn: int) -> float:
         tokens = counter.tokens
@@ -71,9 +71,10 @@ def second_turn(bench: Any) -> list[Row]:
 
 
 def shared_prefix(bench: Any) -> list[Row]:
-    """Eight clients send, at the same moment, the same 2,000 tokens and 32 words of their own, which
-    nobody has sent before. The figure is the prompt tokens computed for all, divided by those that
-    are really new: the shared ones once and everybody's own. 1 is the least."""
+    """Eight clients simultaneously send the same 2,000 tokens, each followed by 32 words of its
+    own. All tokens are new to the server. The figure is the number of prompt tokens computed for
+    all clients, divided by the number of distinct ones: the shared prefix once and each client's
+    own tokens. The minimum is 1."""
 
     def measure(server: Any, counter: Any, turn: int) -> float:
         tokens = counter.tokens
@@ -86,11 +87,11 @@ def shared_prefix(bench: Any) -> list[Row]:
 
         def together() -> list[Any]:
             answers: list[Any] = []
-            gate = threading.Barrier(CLIENTS)
+            barrier = threading.Barrier(CLIENTS)
 
             def client(prompt: str) -> None:
                 stream = server.stream()
-                gate.wait()
+                barrier.wait()
                 answers.append(stream.ask(prompt, max_tokens=8, ignore_eos=True))
 
             threads = [threading.Thread(target=client, args=[prompt]) for prompt in prompts]
@@ -102,17 +103,17 @@ def shared_prefix(bench: Any) -> list[Row]:
 
         return computed_by(server, together) / new
 
-    return compare(bench, CLIENTS, "8 clients, one prefix", measure)
+    return compare(bench, CLIENTS, "8 clients, shared prefix", measure)
 
 
-def kept_prompts(bench: Any) -> list[Row]:
-    """Six prompts of 1,500 tokens that have nothing in common, one after another on a new server,
-    then the first again. The first row is the time to the first token of the sixth by that of the
-    first: what the kept ones cost. The second is what the first one costs when it comes back, by
-    its first time."""
+def cached_prompts(bench: Any) -> list[Row]:
+    """Six prompts of 1,500 tokens without a shared prefix, one after another on a new server, then
+    the first prompt again. The first row is the TTFT of the sixth prompt relative to that of the
+    first, which shows the cost of cached sequences. The second row is the TTFT of the repeated
+    prompt relative to its first run."""
     model = bench.middle
 
-    def read(serve: Any) -> Any:
+    def program(serve: Any) -> Any:
         def measure(turn: int) -> dict[str, float]:
             with serve(model, 4, CONTEXT) as server:
                 asked = [server.stream().ask(prompt, max_tokens=1) for prompt in prompts[turn]]
@@ -122,18 +123,22 @@ def kept_prompts(bench: Any) -> list[Row]:
 
         return measure
 
-    turns = min(bench.turns, KEPT_TURNS)
+    turns = min(bench.turns, CACHED_TURNS)
     with bench.serve_llama(model, 4, CONTEXT) as counter:
         prompts = [
             [
-                texts.sized(counter.tokens, (turn, "kept", part), KEPT_TOKENS)
-                for part in range(KEPT_PROMPTS)
+                # Another seed would change the prompts.
+                texts.sized(counter.tokens, (turn, "kept", part), CACHED_TOKENS)
+                for part in range(CACHED_PROMPTS)
             ]
             for turn in range(turns)
         ]
-    contestants = {OURS: read(bench.serve), "llama-server": read(bench.serve_llama)}
-    values = bench.in_turns(model.stem, "", contestants, turns=turns)
-    rows = [("sixth prompt", "sixth", Goal(1.05)), ("first prompt again", "again", Goal(0.1))]
+    programs = {OURS: program(bench.serve), "llama-server": program(bench.serve_llama)}
+    values = bench.in_turns(model.stem, "", programs, turns=turns)
+    rows = [
+        ("sixth prompt's TTFT", "sixth", Goal(1.05)),
+        ("repeated prompt's TTFT", "again", Goal(0.1)),
+    ]
     return [
         Row(what, model.stem, "× the first", False, values[key], [goal])
         for what, key, goal in rows

@@ -1,4 +1,4 @@
-"""How fast tokens come: alone, together, sampled, guessed."""
+"""Throughput: one stream, many streams, sampling, speculation."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from measures import OURS, Goal, Row
 from servers import Server
 
 
-# Long enough that a light model runs for a quarter of a second, and often enough that a second in
-# which the machine was busy with something else does not decide.
+# A light model runs for at least a quarter of a second, and often enough that a single disturbance
+# of the machine does not affect the median.
 LIGHT_TOKENS, LIGHT_TIMES = 512, 9
 TOKENS, TIMES = 64, 3
 WAVE_LIGHT_TOKENS, WAVE_TOKENS, WAVE_WORDS = 256, 48, 16
 WAVE_CONTEXT = 512
-PLAIN = f"{OURS}, no guessing"
+PLAIN = f"{OURS}, no speculation"
 Measure = Callable[[int], "dict[str, float]"]
-# So many streams at once that all repeat themselves, and by how much guessing shall make them faster.
+# Numbers of simultaneous repetitive streams, and the goal for the speed-up by speculation.
 REPEATING = ((4, 1.5), (8, 1.5))
 SAMPLED = {"temp": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "repeat_penalty": 1.1}
 
 
 def one_stream(bench: Any) -> list[Row]:
-    """Generated tokens a second of one client with a prompt of one word, over the whole request as
-    the client sees it. llama-bench (`-n`) computes as many tokens without server, text or client.
-    The first rows are the daemon as it is by default: it guesses ahead, which helps where random
-    weights repeat themselves (tiny-15m). In the second rows guessing is off. The daemon asks for
-    huge pages; llama-bench has them in the column that says so."""
+    """Generated tokens/s of one client with a prompt of one word, over the whole request as the
+    client sees it. llama-bench (`-n`) computes the same number of tokens without server, text or
+    client. The first row of each model is the daemon with default options, which include
+    speculation; that helps if random weights generate repetitive text (tiny-15m). The second row
+    has speculation turned off. The daemon uses huge pages; llama-bench is measured with and without
+    them."""
     rows = []
     for model in [bench.demo, *bench.models]:
         light = bench.is_light(model)
@@ -68,21 +69,21 @@ def one_stream(bench: Any) -> list[Row]:
                     "llama-server": served(theirs),
                 },
             )["rate"]
-        unguessed = rates.pop(PLAIN)
+        without_speculation = rates.pop(PLAIN)
         ceiling_goal = Goal(0.98, ("llama-bench",))
         goals = [ceiling_goal, Goal(1.3 if light else 1.0, ("llama-server",))]
         rows.append(Row("one stream", model.stem, "tokens/s", True, rates, goals))
-        plain_rates = {**rates, OURS: unguessed}
-        what = "one stream, no guessing"
+        plain_rates = {**rates, OURS: without_speculation}
+        what = "one stream, no speculation"
         rows.append(Row(what, model.stem, "tokens/s", True, plain_rates, [ceiling_goal]))
     return rows
 
 
 def many_streams(bench: Any) -> list[Row]:
-    """Generated tokens a second of all clients together, each with one request of about 16 words,
-    all sent at the same moment; prompts are part of the time. llama-batched-bench does the same
-    two phases (`-npp`, `-ntg`) without server, text or clients, with one KV cache for all
-    (`-kvu`) and with one for each."""
+    """Generated tokens/s of all clients together. Each sends one request of about 16 words, all at
+    the same time, and the time includes the prefill. llama-batched-bench runs the same two phases
+    (`-npp`, `-ntg`) without server, text or clients, with a unified KV cache (`-kvu`) and with one
+    per sequence."""
     rows = []
     for model in bench.models:
         light = bench.is_light(model)
@@ -98,7 +99,7 @@ def many_streams(bench: Any) -> list[Row]:
 
 
 def wave(bench: Any, model: Path, clients: int, count: int) -> dict[str, list[float]]:
-    """One request from each client at once."""
+    """Sends one request from each client at the same time."""
     work = {"connections": clients, "requests": clients, "prompt_words": WAVE_WORDS}
     slots = (model, clients, WAVE_CONTEXT)
     with bench.serve(*slots) as ours, bench.serve_llama(*slots) as theirs:
@@ -107,7 +108,7 @@ def wave(bench: Any, model: Path, clients: int, count: int) -> dict[str, list[fl
 
         def served(server: Server) -> Any:
             def measure(turn: int) -> dict[str, float]:
-                # Seeds that neither the probe nor another turn has used: nothing is in the cache.
+                # Neither the probe nor another turn uses this seed, so no prefix is cached.
                 answer = bench.load(server, **work, max_tokens=count, seed=100 + turn)
                 return {"rate": answer["output_tokens_per_s"]}
 
@@ -145,9 +146,9 @@ def wave(bench: Any, model: Path, clients: int, count: int) -> dict[str, list[fl
 
 
 def sampling(bench: Any) -> list[Row]:
-    """Tokens a second with temp 0.8, top_k 40, top_p 0.95, min_p 0.05 and repeat_penalty 1.1, by
-    those of the same server with temp 0, on the model with many tokens and few weights. Plain,
-    sampled, sampled, plain in each turn, so that a drift hits both."""
+    """Tokens/s with temp 0.8, top_k 40, top_p 0.95, min_p 0.05 and repeat_penalty 1.1, relative to
+    those of the same server with temp 0, on the model with many tokens and few weights. Each turn
+    runs greedy, sampled, sampled, greedy, so a drift of the machine affects both."""
     model = bench.middle
     with bench.serve(model, 1, 1024) as ours, bench.serve_llama(model, 1, 1024) as theirs:
 
@@ -165,85 +166,88 @@ def sampling(bench: Any) -> list[Row]:
             return measure
 
         values = bench.in_turns(
-            model.stem, "of the greedy rate", {OURS: ratio(ours), "llama-server": ratio(theirs)}
+            model.stem, "× greedy", {OURS: ratio(ours), "llama-server": ratio(theirs)}
         )["ratio"]
-    what, unit = "sampled by greedy rate", "× greedy"
+    what, unit = "sampled relative to greedy", "× greedy"
     return [Row(what, model.stem, unit, True, values, [Goal(0.97)])]
 
 
-def by_off(
+def relative_to_off(
     server: Any, mode: str, prompt: str, count: int, params: dict[str, Any], n: int = 1
 ) -> Measure:
-    """Measures the rate of `n` streams with `"speculative":mode` by that with `"off"`, from when all have
-    their first text until the last has ended. Off, on, on, off, so that a drift hits both."""
+    """Measures the throughput of `n` streams with `"speculative":mode` relative to `"off"`.
 
-    def ask(tried: str, i: int) -> Any:
-        # Behind one beginning another end for each, else all would say the same.
+    The time runs from the moment when all streams have their first text to the end of the last one.
+    The order is off, on, on, off, so a drift of the machine affects both.
+    """
+
+    def ask(tested: str, i: int) -> Any:
+        # The prompts share a prefix and end differently. Otherwise all answers would be the same.
         own = prompt if n == 1 else f"{prompt}{i}"
         return server.stream().ask(
-            own, max_tokens=count, temp=0, ignore_eos=True, speculative=tried, **params
+            own, max_tokens=count, temp=0, ignore_eos=True, speculative=tested, **params
         )
 
     def measure(_: int) -> dict[str, float]:
         times = {"off": 0.0, mode: 0.0}
-        for tried in ("off", mode, mode, "off"):
+        for tested in ("off", mode, mode, "off"):
             with ThreadPoolExecutor(n) as pool:
-                answers = list(pool.map(partial(ask, tried), range(n)))
+                answers = list(pool.map(partial(ask, tested), range(n)))
             began = max(answer.texts[0] for answer in answers)
-            times[tried] += max(answer.ended for answer in answers) - began
+            times[tested] += max(answer.ended for answer in answers) - began
         return {"ratio": times["off"] / times[mode]}
 
     return measure
 
 
-# A token of every vocabulary here that is plain text.
+# A token that is plain text in all vocabularies used here.
 ANY_TOKEN = 300
-NEWS = "Tell me a story about a fox and a bear who live in a house by the river"
+PROSE = "Tell me a story about a fox and a bear who live in a house by the river"
 
 
 def speculation(bench: Any) -> list[Row]:
-    """Tokens a second with `"speculative":"ngram"` by those with `"off"`: where the text repeats
-    itself, and where it does not. The demo model goes on with a list of sentences by itself; random
-    weights seldom repeat anything for long, so a bias of 100 makes them say one token for ever, which is the
+    """Tokens/s with `"speculative":"ngram"` relative to `"off"`, on repetitive text and on other
+    text. The demo model continues a list of sentences by itself. Random weights rarely repeat
+    anything for long, so a bias of 100 makes them generate the same token for ever, which is the
     best case."""
     rows = []
-    again = "The dog was happy. The cat was happy. " * 6
+    repetitive = "The dog was happy. The cat was happy. " * 6
     for model in (bench.demo, bench.middle, bench.large):
         count = LIGHT_TOKENS // 2 if bench.is_light(model) else 2 * TOKENS
         bias = {} if model == bench.demo else {"logit_bias": [[ANY_TOKEN, 100]]}
-        # A light model computes a token in little more than the time that its guess takes.
+        # A light model computes a token almost as fast as the n-gram lookup finds a draft.
         goal = 1.0 if bench.is_light(model) else 1.5
-        cases = (("text that repeats itself", again, bias, goal), ("other text", NEWS, {}, 0.98))
+        cases = (("repetitive text", repetitive, bias, goal), ("other text", PROSE, {}, 0.98))
         with bench.serve(model, 1, 1024) as server:
             for what, prompt, params, goal in cases:
-                measure = by_off(server, "ngram", prompt, count, params)
-                rows.append(guessing(bench, model, what, goal, measure))
-    everywhere = {"logit_bias": [[ANY_TOKEN, 100]]}
+                measure = relative_to_off(server, "ngram", prompt, count, params)
+                rows.append(speculation_row(bench, model, what, goal, measure))
+    bias = {"logit_bias": [[ANY_TOKEN, 100]]}
     for streams, goal in REPEATING:
         with bench.serve(bench.large, streams, 1024) as server:
-            what = f"{streams} streams that repeat themselves"
-            measure = by_off(server, "ngram", again, TOKENS, everywhere, streams)
-            rows.append(guessing(bench, bench.large, what, goal, measure))
+            what = f"{streams} repetitive streams"
+            measure = relative_to_off(server, "ngram", repetitive, TOKENS, bias, streams)
+            rows.append(speculation_row(bench, bench.large, what, goal, measure))
     return rows
 
 
-def guessing(bench: Any, model: Path, what: str, goal: float, measure: Measure) -> Row:
+def speculation_row(bench: Any, model: Path, what: str, goal: float, measure: Measure) -> Row:
     values = bench.in_turns(f"{model.stem}, {what}", "× off", {OURS: measure})["ratio"]
-    return Row(f"guessing ahead: {what}", model.stem, "× off", True, values, [Goal(goal)])
+    return Row(f"speculation: {what}", model.stem, "× off", True, values, [Goal(goal)])
 
 
 def draft(bench: Any) -> list[Row]:
-    """Tokens a second with `--draft` by those of the same server with `"speculative":"off"`, on a text
-    that does not repeat itself. No two models with random weights say the same. So the large one has
-    the 1B shape but heeds its first layer alone, and the right draft is that layer, a seventh of the
-    bytes: always right but where two tokens are equally likely, which is the best case. The wrong
-    draft is another layer, and always wrong."""
+    """Tokens/s with `--draft` relative to the same server with `"speculative":"off"`, on text that
+    is not repetitive. Two models with random weights never agree. Therefore only the first layer of
+    the large model, which has the 1B shape, affects its output, and the first draft model is that
+    layer alone, a seventh of the bytes. Its tokens are accepted except at ties, which is the best
+    case. The second draft model has other weights, and its tokens are always rejected."""
     pair = bench.pair()
     rows = []
-    for what, path, goal in (("right", pair.right, 1.5), ("wrong", pair.wrong, 0.98)):
+    for what, path, goal in (("accepted", pair.accepted, 1.5), ("rejected", pair.rejected, 0.98)):
         with bench.serve(pair.model, 1, 1024, "--draft", str(path)) as server:
-            measure = by_off(server, "auto", NEWS, 2 * TOKENS, {})
-            values = bench.in_turns(f"a draft that is {what}", "× off", {OURS: measure})["ratio"]
-        name = f"draft model that is {what}"
+            measure = relative_to_off(server, "auto", PROSE, 2 * TOKENS, {})
+            values = bench.in_turns(f"draft tokens {what}", "× off", {OURS: measure})["ratio"]
+        name = f"draft model, tokens {what}"
         rows.append(Row(name, pair.model.stem, "× off", True, values, [Goal(goal)]))
     return rows

@@ -1,4 +1,4 @@
-"""Prompts for the clients written in Python: plain words by a seed, and sizes in tokens."""
+"""Prompts for the Python clients, generated from a seed, with lengths in words or tokens."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Tokens = Callable[[str], list[int]]
 
 
 def words(seed: object, count: int) -> str:
-    """`count` words; other words for another seed."""
+    """Returns `count` words that depend on the seed."""
     chosen = random.Random(repr(seed))
     return " ".join(chosen.choice(WORDS) for _ in range(count))
 
 
 def sized(tokens: Tokens, seed: object, wanted: int) -> str:
-    """Words that come to about `wanted` tokens, and never more."""
+    """Returns words with about `wanted` tokens, never more."""
     count = wanted
     while (found := len(tokens(words(seed, count)))) > wanted:
         count = min(count - 1, count * wanted // found)
@@ -29,6 +29,9 @@ def sized(tokens: Tokens, seed: object, wanted: int) -> str:
 
 
 def only(tokens: Tokens, word: str) -> list[list[float]]:
-    """A bias that makes a model say this word for ever: random weights say half characters, which
-    are held back, and nothing that is the same when it is read again."""
+    """Returns a logit bias that makes a model generate only this word.
+
+    Random weights would generate incomplete characters, which servers hold back, and text that does
+    not give the same tokens when it is tokenized again.
+    """
     return [[tokens(f"the {word}")[-1], 100]]

@@ -1,0 +1,100 @@
+//! The validated configuration of the daemon.
+//!
+//! Every value is within its range. What depends on the model, such as the longest possible
+//! context, is checked by [`crate::daemon`]. Nothing here knows how arguments are parsed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::domain::Speculation;
+use crate::server::Origin;
+
+/// How to serve a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The model file; `None` is the built-in demo model.
+    pub model: Option<PathBuf>,
+    /// The port to listen on; 0 picks any free one.
+    pub port: u16,
+    /// Maximum tokens of a request, prompt and answer together; `None` derives it from the model.
+    pub ctx_size: Option<u32>,
+    /// Number of slots: requests that are computed at the same time.
+    pub parallel: u32,
+    /// Size of the KV cache in tokens; `None` is `ctx_size` times `parallel`.
+    pub kv_size: Option<u32>,
+    /// Bytes of host RAM for cached sequences outside the KV cache; `None` derives it from the
+    /// model and the machine.
+    pub cache_ram: Option<u64>,
+    /// Number of compute threads.
+    pub threads: u32,
+    /// Maximum tokens per step.
+    pub ubatch: u32,
+    /// Layers to offload to GPUs.
+    pub gpu_layers: GpuLayers,
+    /// Data type of the KV cache.
+    pub kv_type: KvTypeChoice,
+    /// Bytes to leave free on each GPU; `None` is 500 MiB.
+    pub vram_reserve: Option<u64>,
+    /// Whether to use flash attention; `None` decides by the model and the machine.
+    pub flash_attention: Option<bool>,
+    /// Speculative decoding for requests that do not set it themselves.
+    pub speculative: Speculation,
+    /// The draft model's file.
+    pub draft: Option<PathBuf>,
+    /// Target duration of a step while responses are being streamed.
+    pub step_target: Duration,
+    /// Maximum number of waiting requests.
+    pub max_queue: usize,
+    /// Maximum number of open connections.
+    pub max_connections: usize,
+    /// Maximum size of a client's message, in bytes.
+    pub max_message_bytes: usize,
+    /// Origins of foreign web pages that may use the server.
+    pub allowed_origins: Vec<Origin>,
+    /// How long a client may stop reading before its request is cancelled.
+    pub slow_client_grace: Duration,
+    /// How long running requests may continue after a signal to shut down.
+    pub drain_timeout: Duration,
+    /// Maximum duration of a step before the engine counts as stalled.
+    pub stall_limit: Duration,
+    /// Interval between `metrics` frames, and between GPU readings.
+    pub metrics_interval: Duration,
+    /// The value of `CUDA_VISIBLE_DEVICES`: the GPUs to monitor; `None` is all.
+    pub visible_gpus: Option<String>,
+    /// What to log, as a filter of tracing-subscriber.
+    pub log: String,
+}
+
+/// How to show a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// Free bytes of each imagined GPU to plan for; if empty, the plan is for this machine's GPUs.
+    pub vram: Vec<u64>,
+    /// Whether to print JSON instead of a table.
+    pub json: bool,
+}
+
+/// How many layers to offload to GPUs, the output matrix counted as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GpuLayers {
+    /// As many as fit.
+    Auto,
+    /// All of them.
+    All,
+    /// This many.
+    Number(u32),
+}
+
+/// Data type of the KV cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KvTypeChoice {
+    /// [`Self::Q8`] if that offloads more to GPUs or makes the requested layers fit, otherwise
+    /// [`Self::F16`].
+    Auto,
+    /// 16-bit floats.
+    F16,
+    /// `q8_0`: blocks of 8-bit integers with a scale.
+    Q8,
+    /// `q4_0`: blocks of 4-bit integers with a scale.
+    Q4,
+}

@@ -1,0 +1,37 @@
+//! The parts of `--help` around the list of options, at most 80 columns wide.
+
+pub(super) const USAGE: &str = "\
+inference-core [OPTIONS] [MODEL] [PORT]
+       inference-core [OPTIONS] --demo [PORT]
+       inference-core plan [OPTIONS] [MODEL | --demo]";
+
+pub(super) const ABOUT: &str = "\
+Serves a local language model over a WebSocket and streams its tokens.
+
+  inference-core model.gguf 3000   serve a GGUF file on port 3000
+  inference-core --demo            serve the built-in demo model: a toy with 3
+                                   million parameters that tells small stories
+                                   in English and Spanish
+  inference-core plan model.gguf   show how much memory the model needs and what
+                                   fits on the GPU, without loading it
+
+MODEL is a GGUF file; of a split model, the first file. Without MODEL the demo
+model is served. PORT defaults to 3000; 0 picks any free port. The server
+listens on this machine only: on 127.0.0.1 and, if available, on [::1].";
+
+pub(super) const AFTER_OPTIONS: &str = "\
+Every option of the server can also be set by an environment variable:
+INFERENCE_CORE_ and its name in capitals, such as INFERENCE_CORE_CTX_SIZE=2048.
+
+Exit codes:
+  0   stopped by SIGINT, SIGTERM or SIGHUP, or printed what was asked for
+  1   the reader of the output closed it
+  64  an option or argument is wrong or does not fit the model
+  65  the model file is broken or its model is not supported
+  66  the model file does not exist or cannot be read
+  69  the port is in use
+  70  the engine failed
+  71  the machine has too little memory or another resource
+  74  the output cannot be written
+  77  the port needs privileges that this user does not have
+  130 interrupted by a second signal during shutdown";

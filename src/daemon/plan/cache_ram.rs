@@ -1,0 +1,43 @@
+//! The default of `--cache-ram`: host RAM for cached sequences outside the KV cache.
+
+use crate::llama::{DevicePlan, OffloadPlan};
+
+/// Bytes of host RAM for cached sequences, if the machine has `spare` bytes before the model is
+/// loaded; `spare` is 0 if that is not known.
+pub(super) fn default_cache_ram(
+    offload_plan: &OffloadPlan,
+    draft: Option<&DevicePlan>,
+    spare: u64,
+) -> u64 {
+    let in_host_ram = [Some(&offload_plan.cpu), draft].into_iter().flatten();
+    let model_bytes = in_host_ram.map(|plan| plan.weights + plan.kv + plan.compute).sum();
+    let kv_bytes = offload_plan.gpus.iter().chain([&offload_plan.cpu]).map(|plan| plan.kv).sum();
+    cache_ram(kv_bytes, model_bytes, spare)
+}
+
+/// The size of the KV cache and a sixteenth, but at most a quarter of the `spare` bytes that the
+/// model leaves.
+fn cache_ram(kv_bytes: u64, model_bytes: u64, spare: u64) -> u64 {
+    // A sequence that fills the KV cache is a little larger when exported.
+    let whole_cache = kv_bytes + kv_bytes / 16;
+    match spare {
+        0 => whole_cache,
+        spare => whole_cache.min(spare.saturating_sub(model_bytes) / SPARE_MEMORY_DIVISOR),
+    }
+}
+
+/// Divisor of the memory that the model leaves free, for cached sequences (ADR-0003).
+const SPARE_MEMORY_DIVISOR: u64 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cache_ram_is_the_kv_cache_and_at_most_a_quarter_of_free_memory() {
+        assert_eq!(cache_ram(160, 1_000, 9_000), 170);
+        assert_eq!(cache_ram(1_600, 1_000, 3_000), 500);
+        assert_eq!(cache_ram(160, 1_000, 900), 0);
+        assert_eq!(cache_ram(160, 1_000, 0), 170, "spare memory is not known");
+    }
+}

@@ -1,0 +1,182 @@
+//! From the configuration and the model to the options of every module.
+//!
+//! `arrange` decides the context, the KV cache and which layers go to GPUs, `cache_ram` how much
+//! host RAM cached sequences may take. `advice` looks for options that would put more of the
+//! model on GPUs, and `no_gpu` explains what does not work without one. [`PlanPage`] shows the
+//! result as a table or as JSON. Nothing is loaded here.
+
+mod advice;
+mod arrange;
+mod cache_ram;
+mod no_gpu;
+mod page;
+
+use std::time::Duration;
+
+use crate::build_info;
+use crate::cli::Config;
+use crate::domain::ModelInfo;
+use crate::engine;
+use crate::gpu;
+use crate::llama::{
+    self, DevicePlan, GpuDevice, LoadError, ModelDescription, ModelSource, OffloadPlan,
+};
+use crate::server;
+
+use self::arrange::Arrangement;
+use super::units::bytes;
+
+pub(super) use self::page::{PlanPage, flash_attention_note, imagined_gpus};
+
+/// The options of all modules, consistent with each other and with the model.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) llama: llama::Options,
+    pub(super) engine: engine::Options,
+    pub(super) server: server::Options,
+    pub(super) gpu: gpu::Options,
+    /// Which layers go where, and what they take.
+    pub(super) offload_plan: OffloadPlan,
+    /// What the draft model takes. It stays on the CPU.
+    pub(super) draft: Option<DevicePlan>,
+    /// A warning about the draft model, one line.
+    pub(super) doubtful_draft: Option<String>,
+    /// A warning about GPU options that have no effect, one line.
+    pub(super) ignored: Option<String>,
+    /// Options that would put more of the model on GPUs, one line each.
+    pub(super) advice: Vec<String>,
+}
+
+impl Plan {
+    /// Plans the model and its draft model for `gpus`.
+    ///
+    /// # Errors
+    /// [`LoadError::Options`], if the configuration or the draft model does not fit the model.
+    pub(super) fn new(
+        config: &Config,
+        description: &ModelDescription,
+        draft: Option<&ModelDescription>,
+        gpus: &[GpuDevice],
+    ) -> Result<Self, LoadError> {
+        if let Some(draft) = draft {
+            llama::check_draft(description, draft)?;
+        }
+        let arrangement = Arrangement::new(config, description, gpus)?;
+        let advice = advice::advice(config, description, gpus, &arrangement);
+        let Arrangement { ctx_size, llama, mut offload_plan } = arrangement;
+        let mut ignored = None;
+        if gpus.is_empty() {
+            no_gpu::no_gpu_reason().clone_into(&mut offload_plan.why);
+            ignored = no_gpu::ignored_options(config);
+        }
+        let doubtful_draft = draft
+            .and_then(|draft| draft_warning(draft.info.size_bytes, description.info.size_bytes));
+        let draft = draft.map(|draft| llama::plan_draft(draft, &llama));
+        let cache_ram_bytes = config.cache_ram.unwrap_or_else(|| {
+            cache_ram::default_cache_ram(&offload_plan, draft.as_ref(), llama::available_memory())
+        });
+        Ok(Self {
+            llama,
+            engine: engine_options(config, ctx_size, cache_ram_bytes),
+            server: server_options(config),
+            gpu: gpu_options(config),
+            offload_plan,
+            draft,
+            doubtful_draft,
+            ignored,
+            advice,
+        })
+    }
+
+    /// Refuses a KV cache in host RAM that is larger than `free` bytes: llama.cpp clears it, so all
+    /// of it is taken at once, and the system would kill this process or others. Weights do not
+    /// count, since the system can drop them and read them from the file again; neither do compute
+    /// buffers, of which only the used part is taken. `free` is 0 if it is not known.
+    ///
+    /// # Errors
+    /// [`LoadError::Resources`].
+    pub(super) fn check_memory(&self, source: &ModelSource, free: u64) -> Result<(), LoadError> {
+        let draft = self.draft.as_ref().map_or(0, |draft| draft.kv);
+        let taken = self.offload_plan.cpu.kv.saturating_add(draft);
+        if free == 0 || taken <= free {
+            return Ok(());
+        }
+        Err(LoadError::Resources {
+            model: source.name(),
+            reason: format!(
+                "a KV cache of {} tokens needs {}, but only {} are free: lower --ctx-size, \
+                 --parallel or --kv-size",
+                self.llama.kv_tokens,
+                bytes(taken as f64),
+                bytes(free as f64)
+            ),
+        })
+    }
+
+    /// What the server tells every client about itself and the model.
+    pub(super) fn about(&self, model: &ModelInfo) -> server::About {
+        let is_on_cpu = self.offload_plan.gpu_layers == 0;
+        server::About {
+            model: model.clone(),
+            version: build_info::VERSION.to_owned(),
+            commit: build_info::COMMIT.to_owned(),
+            llama_cpp: llama::version(),
+            cpu_flags: build_info::CPU_FLAGS.to_owned(),
+            backend: if is_on_cpu { build_info::CPU_BACKEND } else { build_info::BACKEND }
+                .to_owned(),
+            parallel: self.llama.parallel as usize,
+            // Clients count the layers of the model. The plan also counts the output matrix.
+            gpu_layers: self.offload_plan.gpu_layers.saturating_sub(1),
+        }
+    }
+}
+
+/// A warning about a draft model of `draft` bytes for a model of `model` bytes. Every draft token
+/// reads all weights of the draft model, so with more than half the model's bytes two draft tokens
+/// take about as long as a step without any.
+fn draft_warning(draft: u64, model: u64) -> Option<String> {
+    (draft > model / 2).then(|| {
+        format!(
+            "a draft model of {} hardly speeds up a model of {}: use a much smaller one",
+            bytes(draft as f64),
+            bytes(model as f64)
+        )
+    })
+}
+
+fn engine_options(config: &Config, ctx_size: u32, cache_ram_bytes: u64) -> engine::Options {
+    engine::Options {
+        ctx_size: ctx_size as usize,
+        max_queue: config.max_queue,
+        cache_ram_bytes: usize::try_from(cache_ram_bytes).unwrap_or(usize::MAX),
+        slow_client_grace: config.slow_client_grace,
+        step_target: config.step_target,
+        speculative: config.speculative,
+        speculation_margin_percent: SPECULATION_MARGIN_PERCENT,
+    }
+}
+
+fn server_options(config: &Config) -> server::Options {
+    server::Options {
+        max_message_bytes: config.max_message_bytes,
+        max_connections: config.max_connections,
+        allowed_origins: config.allowed_origins.clone(),
+        write_grace: config.slow_client_grace + EXTRA_WRITE_GRACE,
+        metrics_interval: config.metrics_interval,
+    }
+}
+
+fn gpu_options(config: &Config) -> gpu::Options {
+    gpu::Options {
+        interval: config.metrics_interval,
+        computing: llama::gpu_bus_ids(),
+        visible: config.visible_gpus.clone(),
+    }
+}
+
+/// See [`engine::Options::speculation_margin_percent`] (ADR-0009).
+const SPECULATION_MARGIN_PERCENT: u32 = 105;
+
+/// How much longer than its request the connection of a slow client lives, so that a client that
+/// reads again meanwhile learns why its request was cancelled.
+const EXTRA_WRITE_GRACE: Duration = Duration::from_secs(20);

@@ -1,0 +1,203 @@
+//! The plan as a table for people and as JSON for programs.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::llama::{DevicePlan, FileExtent, GpuDevice, ModelDescription};
+
+use super::Plan;
+use crate::daemon::units::{bytes, count};
+
+/// What `inference-core plan` prints. The fields are those of the JSON (docs/GPU.md); sizes are in
+/// bytes.
+#[derive(Debug, Serialize)]
+pub(in crate::daemon) struct PlanPage {
+    model: String,
+    arch: String,
+    /// Maximum tokens of a request.
+    ctx_size: usize,
+    /// Number of slots.
+    parallel: u32,
+    kv_tokens: u32,
+    kv_type: &'static str,
+    flash_attention: bool,
+    /// Maximum host RAM for cached sequences outside the KV cache.
+    cache_ram_bytes: usize,
+    vram_reserve_bytes: u64,
+    /// Offloaded layers, the output matrix counted as one.
+    gpu_layers: u32,
+    /// All layers, the output matrix counted as one.
+    n_layers: u32,
+    /// The number of first layers that are offloaded without their experts.
+    cpu_expert_layers: u32,
+    /// Why this many layers are offloaded.
+    why: String,
+    /// Whether every GPU stays within its budget.
+    fits: bool,
+    /// Options that would put more of the model on GPUs, one line each.
+    advice: Vec<String>,
+    /// Present size of the model's file or files.
+    file_bytes: u64,
+    /// Their complete size.
+    file_bytes_needed: u64,
+    /// The GPUs, then the CPU.
+    places: Vec<DeviceRow>,
+    /// The draft model, which stays on the CPU.
+    draft: Option<DeviceRow>,
+    /// A warning about the draft model, one line.
+    doubtful_draft: Option<String>,
+}
+
+/// What a device holds, in bytes.
+#[derive(Debug, Serialize)]
+struct DeviceRow {
+    name: String,
+    layers: u32,
+    weights: u64,
+    kv: u64,
+    compute: u64,
+    context: u64,
+    total: u64,
+    /// Maximum for this device, its free memory less the reserve; `None` for the CPU.
+    budget: Option<u64>,
+}
+
+impl From<&DevicePlan> for DeviceRow {
+    fn from(plan: &DevicePlan) -> Self {
+        let DevicePlan { name, budget, layers, weights, kv, compute, context, .. } = plan.clone();
+        Self { name, layers, weights, kv, compute, context, total: plan.total(), budget }
+    }
+}
+
+impl PlanPage {
+    pub(in crate::daemon) fn new(description: &ModelDescription, plan: &Plan) -> Self {
+        let ModelDescription { info: model, extent, .. } = description;
+        let FileExtent { present, needed } = *extent;
+        let offload_plan = &plan.offload_plan;
+        let devices = offload_plan.gpus.iter().chain([&offload_plan.cpu]);
+        let draft = plan.draft.as_ref();
+        Self {
+            model: model.name.clone(),
+            arch: model.arch.clone(),
+            ctx_size: plan.engine.ctx_size,
+            parallel: plan.llama.parallel,
+            kv_tokens: plan.llama.kv_tokens,
+            kv_type: offload_plan.kv_type.name(),
+            flash_attention: offload_plan.flash_attention,
+            cache_ram_bytes: plan.engine.cache_ram_bytes,
+            vram_reserve_bytes: plan.llama.vram_reserve,
+            gpu_layers: offload_plan.gpu_layers,
+            n_layers: offload_plan.n_layers,
+            cpu_expert_layers: offload_plan.cpu_expert_layers,
+            why: offload_plan.why.clone(),
+            advice: plan.advice.clone(),
+            fits: offload_plan.fits(),
+            file_bytes: present,
+            file_bytes_needed: needed,
+            places: devices.map(DeviceRow::from).collect(),
+            draft: draft.map(|cpu| DeviceRow { name: DRAFT_ROW.to_owned(), ..cpu.into() }),
+            doubtful_draft: plan.doubtful_draft.clone(),
+        }
+    }
+
+    pub(in crate::daemon) fn json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("numbers and text have a JSON form")
+    }
+
+    /// The whole page as text.
+    pub(in crate::daemon) fn table(&self) -> String {
+        let Self { model, arch, ctx_size, kv_tokens, kv_type, .. } = self;
+        let page = format!(
+            "{model} · {arch}\n\
+             {ctx_size} tokens per request · {slots} · KV cache of {kv_tokens} tokens in \
+             {kv_type}{flash}\n\
+             {host_ram} of host RAM, including up to {cache_ram} for finished conversations\n\
+             {incomplete}",
+            slots = count(self.parallel as usize, "slot"),
+            flash = flash_attention_note(self.flash_attention),
+            cache_ram = bytes(self.cache_ram_bytes as f64),
+            host_ram = bytes(self.host_ram() as f64),
+            incomplete = self.incomplete_file(),
+        );
+        let warning = self.doubtful_draft.iter().map(|line| format!("\nwarning: {line}\n"));
+        page + &self.devices() + &warning.collect::<String>()
+    }
+
+    /// Bytes of host RAM: model, draft model and cached sequences.
+    fn host_ram(&self) -> u64 {
+        let without_budget = self.rows().filter(|row| row.budget.is_none());
+        without_budget.map(|row| row.total).sum::<u64>() + self.cache_ram_bytes as u64
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &DeviceRow> {
+        self.places.iter().chain(&self.draft)
+    }
+
+    fn incomplete_file(&self) -> String {
+        if self.file_bytes >= self.file_bytes_needed {
+            return String::new();
+        }
+        format!(
+            "the file is incomplete ({} of {} MiB): enough for a plan, but it cannot be served\n",
+            mib(self.file_bytes),
+            mib(self.file_bytes_needed),
+        )
+    }
+
+    /// What each device holds, and what would put more on the GPUs.
+    pub(in crate::daemon) fn devices(&self) -> String {
+        let Self { gpu_layers, n_layers, why, .. } = self;
+        let mut page = format!("{gpu_layers} of {n_layers} layers on the GPU: {why}\n\n");
+        let width = self.rows().map(|row| row.name.chars().count()).max().unwrap_or(0);
+        let _ = writeln!(
+            page,
+            "{:width$}  {:>6}  {:>8}  {:>8}  {:>8}  {:>8}  {:>8}  {:>8}",
+            "MiB", "layers", "weights", "KV", "compute", "context", "total", "budget"
+        );
+        for row in self.rows() {
+            let DeviceRow { name, layers, weights, kv, compute, context, total, budget } = row;
+            let _ = writeln!(
+                page,
+                "{name:width$}  {layers:>6}  {:>8}  {:>8}  {:>8}  {:>8}  {:>8}  {:>8}",
+                mib(*weights),
+                mib(*kv),
+                mib(*compute),
+                mib(*context),
+                mib(*total),
+                budget.map_or_else(|| "-".to_owned(), mib),
+            );
+        }
+        let excess = self.places.iter().filter_map(|DeviceRow { name, total, budget, .. }| {
+            let excess = budget.map_or(0, |budget| total.saturating_sub(budget));
+            (excess > 0).then(|| format!("{name} exceeds its budget by {} MiB", mib(excess)))
+        });
+        let notes: Vec<_> = excess.chain(self.advice.iter().cloned()).collect();
+        if !notes.is_empty() {
+            let _ = writeln!(page, "\n{}", notes.join("\n"));
+        }
+        page
+    }
+}
+
+/// GPUs that do not exist, to plan for, with this many bytes free.
+pub(in crate::daemon) fn imagined_gpus(free: &[u64]) -> Vec<GpuDevice> {
+    let named = |(i, &free): (usize, &u64)| GpuDevice {
+        name: format!("GPU {i}"),
+        device: String::new(),
+        free,
+    };
+    free.iter().enumerate().map(named).collect()
+}
+
+/// A note for the user if flash attention is off, which costs memory.
+pub(in crate::daemon) fn flash_attention_note(flash_attention: bool) -> &'static str {
+    if flash_attention { "" } else { " · no flash attention" }
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / f64::from(1 << 20))
+}
+
+/// The name of the draft model's row.
+const DRAFT_ROW: &str = "draft, cpu";

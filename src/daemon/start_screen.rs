@@ -1,0 +1,158 @@
+//! What the user sees on the terminal: some lines at the start, and a progress bar during the load.
+//!
+//! The lines go to standard output. Programs that start the daemon look for the line
+//! `listening on ws://ADDRESS`. The daemon ignores that standard output cannot be written.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::build_info;
+use crate::domain::{ModelInfo, Speculation};
+use crate::engine::EngineHandle;
+use crate::llama::{self, ModelDescription};
+
+use super::plan::{Plan, PlanPage, flash_attention_note};
+use super::units::{bytes, count, scaled};
+
+/// Prints what is served, with which options, and where.
+pub(super) fn print(
+    description: &ModelDescription,
+    draft: Option<&ModelInfo>,
+    plan: &Plan,
+    listeners: &[TcpListener],
+) {
+    print_summary(&description.info, draft, plan, listeners);
+    if let Some(warning) = &plan.doubtful_draft {
+        say(&format!("  warning: {warning}"));
+    }
+    let has_gpu = !plan.offload_plan.gpus.is_empty();
+    if has_gpu {
+        let page = PlanPage::new(description, plan);
+        say(page.devices().trim_end());
+    }
+    if let Some(warning) = &plan.ignored {
+        say(&format!("  warning: {warning}"));
+    } else if !has_gpu && build_info::BACKEND != build_info::CPU_BACKEND {
+        say("  no GPU was found, or its driver is missing: running on the CPU");
+    }
+    if description.info.demo {
+        say("  this is the built-in toy model; to serve a real one, give a GGUF file");
+    }
+}
+
+fn print_summary(
+    model: &ModelInfo,
+    draft: Option<&ModelInfo>,
+    plan: &Plan,
+    listeners: &[TcpListener],
+) {
+    let ModelInfo { name, arch, params, size_bytes, .. } = model;
+    let (engine, llama) = (&plan.engine, &plan.llama);
+    say(&format!(
+        "inference-core {version} · llama.cpp {llama_cpp} · {backend}\n\
+         \x20 model    {name} · {arch} · {params} parameters · {size}\n\
+         {draft}\
+         \x20 context  {ctx} tokens per request · {slots} · KV cache of {kv} tokens\n\
+         \x20 cache    {cache}\n\
+         \x20 compute  {threads} · at most {ubatch} tokens per step{flash}\n\
+         \x20 CPU      built for {flags}\n\
+         listening on ws://{address}",
+        draft = draft.map_or_else(String::new, |draft| draft_line(draft, engine.speculative)),
+        version = build_info::VERSION,
+        llama_cpp = llama::version(),
+        backend = build_info::BACKEND,
+        flags = build_info::CPU_FLAGS,
+        params = scaled(*params as f64, 1000.0, ["", " K", " M", " B"]),
+        size = bytes(*size_bytes as f64),
+        ctx = engine.ctx_size,
+        slots = count(llama.parallel as usize, "slot"),
+        kv = llama.kv_tokens,
+        cache = match engine.cache_ram_bytes {
+            0 => "finished conversations stay in the KV cache".to_owned(),
+            max => format!("up to {} of host RAM for finished conversations", bytes(max as f64)),
+        },
+        threads = count(llama.threads as usize, "thread"),
+        ubatch = llama.ubatch,
+        flash = flash_attention_note(plan.offload_plan.flash_attention),
+        address = address(listeners),
+    ));
+}
+
+fn draft_line(draft: &ModelInfo, default: Speculation) -> String {
+    let note = match default {
+        Speculation::Auto => "",
+        Speculation::Off | Speculation::Ngram => {
+            " · only for requests with \"speculative\":\"auto\""
+        }
+    };
+    format!("  draft    {}{note}\n", draft.name)
+}
+
+fn address(listeners: &[TcpListener]) -> String {
+    let address = listeners.first().and_then(|listener| listener.local_addr().ok());
+    address.map_or_else(|| "nowhere".to_owned(), |address| address.to_string())
+}
+
+/// Shows the progress of the load on a terminal until `loaded` resolves. Returns whether the model
+/// was loaded.
+pub(super) async fn show_loading(
+    engine: &EngineHandle,
+    loaded: &mut oneshot::Receiver<()>,
+) -> bool {
+    if !io::stderr().is_terminal() {
+        return loaded.await.is_ok();
+    }
+    let bar = ProgressBar::with_draw_target(Some(BAR_STEPS), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("  loading  {bar:40} {percent}%  {elapsed}") {
+        bar.set_style(style);
+    }
+    let mut tick = interval(BAR_INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    // The first tick comes at once. A small model is loaded before the second and shows no bar.
+    tick.tick().await;
+    loop {
+        tokio::select! {
+            result = &mut *loaded => {
+                bar.finish_and_clear();
+                return result.is_ok();
+            }
+            _ = tick.tick() => {
+                let fraction = f64::from(engine.snapshot().load_progress);
+                bar.set_position((fraction * BAR_STEPS as f64) as u64);
+            }
+        }
+    }
+}
+
+/// Prints that requests are served from now on.
+pub(super) fn print_ready(elapsed: Duration) {
+    say(&format!("ready after {:.1} s", elapsed.as_secs_f64()));
+}
+
+/// Prints, after the first signal, how many requests the shutdown waits for and how long at most.
+pub(super) fn print_draining(engine: &EngineHandle, drain_timeout: Duration) {
+    let active = engine.snapshot().numbers.active;
+    if active > 0 {
+        say(&format!(
+            "shutting down: up to {seconds} s for {requests}; a second signal stops at once",
+            requests = count(active, "running request"),
+            seconds = drain_timeout.as_secs(),
+        ));
+    }
+}
+
+fn say(text: &str) {
+    let mut out = io::stdout();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Time between two updates of the progress bar.
+const BAR_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Resolution of the progress bar.
+const BAR_STEPS: u64 = 1000;

@@ -1,0 +1,58 @@
+//! What a backend hands over once its model is loaded, and how it reports progress until then.
+
+use std::sync::Arc;
+
+use crate::domain::MemoryPart;
+
+use super::model::Vocabulary;
+use super::shared::EngineShared;
+
+/// A loaded model.
+pub struct Loaded<M> {
+    /// The model, which stays on the engine thread.
+    pub model: M,
+    /// Its vocabulary, which all threads share.
+    pub vocabulary: Arc<dyn Vocabulary>,
+}
+
+/// Receives the progress of a load, and tells the load when the engine is to stop.
+pub struct LoadProgress {
+    shared: Arc<EngineShared>,
+    /// The part of the whole load that this one covers, both ends from 0 to 1.
+    start: f32,
+    end: f32,
+}
+
+impl LoadProgress {
+    /// The progress of the whole load.
+    pub(super) fn new(shared: Arc<EngineShared>) -> Self {
+        Self { shared, start: 0.0, end: 1.0 }
+    }
+
+    /// Splits the progress for two loads in a row, of which the first is `fraction` (0 to 1) of
+    /// the work.
+    pub fn split_at(&self, fraction: f32) -> (Self, Self) {
+        let Self { start, end, .. } = *self;
+        let middle = start + (end - start) * fraction;
+        let part = |start, end| Self { shared: self.shared.clone(), start, end };
+        (part(start, middle), part(middle, end))
+    }
+
+    /// Reports the fraction that is loaded, from 0 to 1. Returns false if the load is to be
+    /// abandoned because the engine stops.
+    pub fn report(&self, fraction: f32) -> bool {
+        self.shared.stats.set_load_progress(self.start + (self.end - self.start) * fraction);
+        !self.shared.stopping.is_set()
+    }
+
+    /// Reports the memory that the loaded model takes. Only the first call counts.
+    pub fn memory(&self, parts: Vec<MemoryPart>) {
+        let _ = self.shared.memory.set(parts);
+    }
+
+    /// Reports how many layers of the loaded model are on GPUs, the output matrix counted as one
+    /// layer. Only the first call counts.
+    pub fn offloaded(&self, layers: u32) {
+        let _ = self.shared.offloaded.set(layers);
+    }
+}

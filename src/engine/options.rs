@@ -1,0 +1,45 @@
+//! The options of the engine that its owner chooses. Limits that depend on the model come with the
+//! model.
+
+use std::time::Duration;
+
+use crate::domain::Speculation;
+
+/// Options of the engine. The defaults are those of the command line, except that no host RAM is
+/// used for cached sequences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Most tokens of a request, prompt and answer together.
+    pub ctx_size: usize,
+    /// Most requests that wait for a slot. A quarter more queue positions are reserved for
+    /// connections that have no other request under way.
+    pub max_queue: usize,
+    /// Bytes of host RAM for cached sequences that are swapped out or mirrored. The copy of a
+    /// sequence that is just being made may come on top.
+    pub cache_ram_bytes: usize,
+    /// How long an outbox may stay full before its request fails with
+    /// [`Failure::SlowClient`](crate::domain::Failure::SlowClient).
+    pub slow_client_grace: Duration,
+    /// Target duration of a step while any slot decodes: prefill is cut into chunks to meet it.
+    pub step_target: Duration,
+    /// The drafters for requests that do not choose them.
+    pub speculative: Speculation,
+    /// Tokens are drafted if the expected throughput exceeds this percentage of the throughput
+    /// without drafts. Costs and acceptance are estimates, so the default is a little above 100.
+    /// With 0 as many tokens as possible are drafted, whatever they cost.
+    pub speculation_margin_percent: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            ctx_size: 4096,
+            max_queue: 64,
+            cache_ram_bytes: 0,
+            slow_client_grace: Duration::from_secs(10),
+            step_target: Duration::from_millis(100),
+            speculative: Speculation::Auto,
+            speculation_margin_percent: 105,
+        }
+    }
+}

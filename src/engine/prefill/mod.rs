@@ -1,0 +1,42 @@
+//! How many prompt tokens a step computes, and for which slots.
+//!
+//! Decoding slots get their tokens first. [`PrefillBudget`] then decides how many prompt tokens may
+//! lengthen their step: as many as the measured throughput allows within the target duration, or
+//! fewer or many more on machines where such steps are slow. [`share_budget`] divides the
+//! result among the prefilling slots, and [`let_short_prompts_overtake`] may give a step to short
+//! prompts alone. All of it is arithmetic on token counts and durations, without a clock.
+
+mod budget;
+mod pace;
+mod share;
+mod wide;
+
+pub(super) use self::budget::{NEW_STREAM_TOKENS, PrefillBudget};
+pub(super) use self::share::{
+    PrefixClaim, STEPS_BETWEEN_OVERTAKES, let_short_prompts_overtake, share_budget,
+};
+
+/// The tokens of a step, by kind.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StepTokens {
+    /// Tokens of decoding slots, one for each.
+    pub(super) decoding: usize,
+    /// Prompt tokens.
+    pub(super) prompt: usize,
+    /// Draft tokens.
+    pub(super) drafted: usize,
+    /// The depth of prefill: the largest number of prompt tokens in the KV cache among the
+    /// prefilling slots, whether or not they are part of the step.
+    pub(super) depth: usize,
+}
+
+/// A step with prompt tokens has a multiple of this many tokens, and at least this many unless that
+/// is slow: llama.cpp's CPU kernels multiply this many rows at once. (ADR-0010)
+const BLOCK_TOKENS: usize = 16;
+
+/// From this many tokens on, llama.cpp's CPU flash attention works in tiles (`GGML_FA_TILE_Q`),
+/// which compute a token much faster. (ADR-0010)
+const TILE_TOKENS: usize = 64;
+
+#[cfg(test)]
+mod tests;

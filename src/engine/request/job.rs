@@ -1,0 +1,130 @@
+//! An accepted request, from its admission to its outcome.
+//!
+//! A job waits in the queue until the scheduler gives it a slot, and the slot owns it from then
+//! on. Every job ends with exactly one [`Outcome`] in its outbox, even if the engine thread
+//! panics. The scheduler decides when and how it ends.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::domain::{
+    Code, ConnectionId, Failure, FinishReason, Outcome, Params, Request, Token, Usage,
+};
+use crate::engine::model::CancelFlag;
+
+use super::outbox::Outbox;
+
+/// An accepted request.
+#[derive(Debug)]
+pub(in crate::engine) struct Job {
+    pub(in crate::engine) connection: ConnectionId,
+    pub(in crate::engine) params: Params,
+    /// The prompt; moves to the slot once the request has one.
+    pub(in crate::engine) tokens: Vec<Token>,
+    /// When the server received the request.
+    pub(in crate::engine) received: Instant,
+    pub(in crate::engine) outbox: Arc<Outbox>,
+    /// Set when the client cancels the request or disconnects.
+    pub(in crate::engine) cancel: CancelFlag,
+    has_outcome: bool,
+}
+
+impl Job {
+    pub(in crate::engine) fn new(
+        request: Request,
+        tokens: Vec<Token>,
+        received: Instant,
+        outbox: Arc<Outbox>,
+        cancel: CancelFlag,
+    ) -> Self {
+        let Request { connection, params, prompt: _ } = request;
+        Self { connection, params, tokens, received, outbox, cancel, has_outcome: false }
+    }
+
+    /// The part of the prompt whose KV cells may come from another request: all but the last
+    /// token, which has to be computed because its logits give the first token of the answer.
+    pub(in crate::engine) fn shareable_prompt(&self) -> &[Token] {
+        self.tokens.split_last().map_or(&[], |(_, prefix)| prefix)
+    }
+
+    /// Ends a job that never got a slot.
+    pub(in crate::engine) fn finish_unstarted(mut self, now: Instant, end: End) {
+        let waited = now.saturating_duration_since(self.received);
+        let usage = Usage {
+            prompt_tokens: self.tokens.len(),
+            queued: waited,
+            total: waited,
+            ..Usage::default()
+        };
+        self.finish(end.outcome(usage));
+    }
+
+    /// Sends the outcome. To be called once.
+    pub(in crate::engine) fn finish(&mut self, outcome: Outcome) {
+        self.has_outcome = true;
+        self.outbox.finish(outcome);
+    }
+}
+
+impl Drop for Job {
+    /// Sends an outcome if there was none, as when the engine thread unwinds.
+    fn drop(&mut self) {
+        if !self.has_outcome {
+            let reason = "the engine has stopped".to_owned();
+            self.finish(Outcome::Failed(Failure::EngineFailed { reason }));
+        }
+    }
+}
+
+/// How the scheduler ends a request: an [`Outcome`] without its [`Usage`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::engine) enum End {
+    Finished(FinishReason),
+    Failed(Failure),
+}
+
+impl End {
+    /// The code that metrics count.
+    pub(in crate::engine) fn code(&self) -> Code {
+        match self {
+            Self::Finished(reason) => reason.code(),
+            Self::Failed(failure) => failure.code(),
+        }
+    }
+
+    /// The outcome of a request that used `usage`.
+    pub(in crate::engine) fn outcome(self, usage: Usage) -> Outcome {
+        match self {
+            Self::Finished(reason) => Outcome::Finished { reason, usage },
+            Self::Failed(failure) => Outcome::Failed(failure),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(in crate::engine) mod tests {
+    use super::*;
+    use crate::domain::Prompt;
+
+    /// A job of `connection` with a prompt of `n` tokens.
+    pub(in crate::engine) fn job(connection: u64, n: usize) -> Job {
+        let request = Request {
+            connection: ConnectionId(connection),
+            prompt: Prompt::Text(String::new()),
+            params: Params::default(),
+        };
+        let outbox = Arc::new(Outbox::new(Arc::default(), Arc::default()));
+        Job::new(request, vec![0; n], Instant::now(), outbox, CancelFlag::default())
+    }
+
+    #[test]
+    fn dropped_job_still_sends_an_outcome() {
+        let job = job(1, 3);
+        let outbox = job.outbox.clone();
+        drop(job);
+        assert!(matches!(
+            outbox.take().outcome,
+            Some(Outcome::Failed(Failure::EngineFailed { .. }))
+        ));
+    }
+}

@@ -1,0 +1,24 @@
+//! One request between its client and the scheduler.
+//!
+//! The client that submitted a request holds a [`Ticket`]. The scheduler holds a [`Job`], which it
+//! received through the [`Inbox`]. Both share an [`Outbox`]. The engine thread adds results to the
+//! outbox and never waits; a [`Notifier`] tells the client's task to take them. In the other
+//! direction, [`EngineWaker`](waker::EngineWaker) wakes the engine thread when a request arrives,
+//! is cancelled, or has space for results again.
+
+mod inbox;
+mod job;
+mod notifier;
+mod outbox;
+mod ticket;
+mod waker;
+
+pub use notifier::Notifier;
+pub use outbox::Delivery;
+pub use ticket::{Canceller, Ticket};
+
+pub(super) use inbox::Inbox;
+#[cfg(test)]
+pub(super) use job::tests::job;
+pub(super) use job::{End, Job};
+pub(super) use outbox::Outbox;

@@ -1,0 +1,162 @@
+//! Carries the results of a request from the engine thread to the task that writes to the client.
+//!
+//! The engine adds results, and the writer takes all there are. Text that is not taken in time is
+//! coalesced, so a slow client gets the same text in fewer frames. The engine never waits: once
+//! an outbox is over its limit, the scheduler pauses the slot. The results of one more step
+//! always fit, so nothing is ever lost (ADR-0013).
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::domain::{Outcome, TokenLogprobs};
+
+use super::notifier::{Notification, Notifier};
+use super::waker::EngineWaker;
+
+/// The results of one request that its writer has not taken. The writer's side is
+/// [`Ticket`](super::Ticket).
+#[derive(Debug)]
+pub(in crate::engine) struct Outbox {
+    contents: Mutex<OutboxContents>,
+    notifier: Arc<Notifier>,
+    /// Woken when a full outbox is emptied, because every slot may be paused.
+    waker: Arc<EngineWaker>,
+}
+
+#[derive(Debug, Default)]
+struct OutboxContents {
+    pending: Delivery,
+    /// Whether any text was pushed.
+    has_text: bool,
+    /// The notification that the writer is still to get for what was pushed.
+    due: Option<Notification>,
+}
+
+/// All results since the last delivery. A field that is empty has nothing new.
+#[derive(Debug, Default, PartialEq)]
+pub struct Delivery {
+    /// The latest queue position, counted from 1, if the request waits for a slot.
+    pub queued: Option<usize>,
+    /// The latest progress of prefill: tokens in the KV cache and tokens of the prompt.
+    pub progress: Option<(usize, usize)>,
+    /// New text.
+    pub text: String,
+    /// The log probabilities of new tokens, if the request asked for them.
+    pub logprobs: Vec<TokenLogprobs>,
+    /// How the request ended, if this is its last delivery.
+    pub outcome: Option<Outcome>,
+}
+
+impl Outbox {
+    pub(in crate::engine) fn new(notifier: Arc<Notifier>, waker: Arc<EngineWaker>) -> Self {
+        Self { contents: Mutex::default(), notifier, waker }
+    }
+
+    /// Reports the queue position and notifies the writer.
+    pub(in crate::engine) fn queued(&self, position: usize) {
+        self.lock().pending.queued = Some(position);
+        self.notifier.notify(Notification::Routine);
+    }
+
+    /// Reports that `processed` of the `total` prompt tokens are in the KV cache. To be followed
+    /// by [`Self::notify`].
+    pub(in crate::engine) fn progress(&self, processed: usize, total: usize) {
+        let mut contents = self.lock();
+        contents.pending.progress = Some((processed, total));
+        contents.due = contents.due.max(Some(Notification::Routine));
+    }
+
+    /// Adds text and log probabilities. To be followed by [`Self::notify`].
+    pub(in crate::engine) fn push(&self, text: &str, logprobs: Option<TokenLogprobs>) {
+        if text.is_empty() && logprobs.is_none() {
+            return;
+        }
+        let mut contents = self.lock();
+        contents.pending.text.push_str(text);
+        contents.pending.logprobs.extend(logprobs);
+        let is_first = !text.is_empty() && !contents.has_text;
+        contents.has_text |= is_first;
+        let due = if is_first { Notification::Urgent } else { Notification::Routine };
+        contents.due = contents.due.max(Some(due));
+    }
+
+    /// Notifies the writer of what was pushed. To be called once per step, after the results of
+    /// all slots are in their outboxes: the requests of one connection share a writer, which
+    /// would otherwise send the first result alone and let the others wait.
+    pub(in crate::engine) fn notify(&self) {
+        let due = self.lock().due.take();
+        if let Some(notification) = due {
+            self.notifier.notify(notification);
+        }
+    }
+
+    /// Adds the outcome and notifies the writer. Nothing may be pushed after it.
+    pub(in crate::engine) fn finish(&self, outcome: Outcome) {
+        let mut contents = self.lock();
+        debug_assert!(contents.pending.outcome.is_none(), "a request has one outcome");
+        contents.pending.outcome = Some(outcome);
+        drop(contents);
+        self.notifier.notify(Notification::Urgent);
+    }
+
+    /// Whether the outbox is over its limit, so that its slot is to be paused.
+    pub(in crate::engine) fn is_full(&self) -> bool {
+        self.lock().pending.is_over_limit()
+    }
+
+    /// Takes all results. Wakes the engine thread if the outbox was full.
+    pub(in crate::engine) fn take(&self) -> Delivery {
+        let delivery = std::mem::take(&mut self.lock().pending);
+        if delivery.is_over_limit() {
+            self.waker.wake();
+        }
+        delivery
+    }
+
+    fn lock(&self) -> MutexGuard<'_, OutboxContents> {
+        // The contents are valid after every statement, so a panic cannot have broken them.
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Delivery {
+    fn is_over_limit(&self) -> bool {
+        self.text.len() >= HIGH_WATER_BYTES || self.logprobs.len() >= HIGH_WATER_LOGPROBS
+    }
+}
+
+/// Bytes of text in the outbox at which the slot is paused (ADR-0013).
+const HIGH_WATER_BYTES: usize = 16 * 1024;
+
+/// Number of tokens with log probabilities in the outbox at which the slot is paused (ADR-0013).
+const HIGH_WATER_LOGPROBS: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::domain::{Failure, Logprob};
+
+    #[test]
+    fn only_first_text_and_outcome_notify_urgently() {
+        let notifier = Arc::new(Notifier::default());
+        let outbox = Outbox::new(notifier.clone(), Arc::default());
+        let is_urgent = || notifier.urgent().now_or_never().is_some();
+        let chosen = Logprob { token: 1, bytes: vec![0xf0], logprob: -1.0 };
+        outbox.progress(1, 2);
+        outbox.notify();
+        assert!(!is_urgent());
+        outbox.push("", Some(TokenLogprobs { chosen, top: Vec::new() }));
+        outbox.notify();
+        assert!(!is_urgent(), "no text yet");
+        outbox.push("first", None);
+        assert!(!is_urgent(), "the step has not ended");
+        outbox.notify();
+        assert!(is_urgent());
+        outbox.push("next", None);
+        outbox.notify();
+        assert!(!is_urgent());
+        outbox.finish(Outcome::Failed(Failure::ShuttingDown));
+        assert!(is_urgent());
+    }
+}

@@ -1,0 +1,192 @@
+//! Applies the result of a step: samples tokens and advances the slots.
+
+use std::time::{Duration, Instant};
+
+use crate::domain::{Failure, FinishReason};
+use crate::engine::model::{DecodeOutcome, Model, Sampled};
+use crate::engine::prefill::StepTokens;
+use crate::engine::request::End;
+use crate::engine::speculation::Drafter;
+use crate::engine::text::Released;
+
+use super::Scheduler;
+use super::slot::Slot;
+use super::step::{Step, StepPart};
+
+impl<M: Model> Scheduler<M> {
+    /// Applies the result of a step that took from `began` to `now`. A failed step ends its
+    /// requests; a cancelled one is undone.
+    pub(in crate::engine) fn commit(
+        &mut self,
+        step: &Step,
+        outcome: DecodeOutcome,
+        began: Instant,
+        now: Instant,
+    ) {
+        match outcome {
+            DecodeOutcome::Done => self.commit_computed(step, now - began, now),
+            DecodeOutcome::Cancelled => {
+                for part in &step.parts {
+                    if let Some(slot) = &self.slots[part.slot] {
+                        self.model.truncate(slot.seq, slot.computed);
+                    }
+                }
+            }
+            DecodeOutcome::Failed(reason) => {
+                let requests = step.parts.len();
+                tracing::error!(reason, requests, "a step could not be computed");
+                for part in &step.parts {
+                    let reason = reason.clone();
+                    self.discard(part.slot, now, End::Failed(Failure::EngineFailed { reason }));
+                }
+            }
+        }
+    }
+
+    fn commit_computed(&mut self, step: &Step, elapsed: Duration, now: Instant) {
+        self.learn_from(step, elapsed);
+        self.metrics.step_computed(step.n_tokens(), elapsed);
+        let token_costs = self.token_costs(step);
+        for (part, token_cost) in step.parts.iter().zip(token_costs) {
+            self.advance(part, token_cost, now);
+        }
+        // After all slots, so that requests of one connection are sent together.
+        for slot in step.parts.iter().filter_map(|part| self.slots[part.slot].as_ref()) {
+            slot.job.outbox.notify();
+        }
+        self.report_kv_usage();
+    }
+
+    /// Learns how long the step took.
+    fn learn_from(&mut self, step: &Step, elapsed: Duration) {
+        let prompt = step.n_prompt();
+        let tokens = StepTokens {
+            decoding: step.n_decoding,
+            prompt,
+            drafted: step.n_drafted(),
+            depth: self.prefill_depth(),
+        };
+        self.prefill.observe(tokens, elapsed);
+        if prompt == 0 && !step.includes_draft_prefill {
+            self.speculator.observe_step(step.costs_of(), step.n_tokens(), elapsed.as_secs_f64());
+        }
+    }
+
+    /// The largest number of tokens in the KV cache among the prefilling slots, before the step.
+    fn prefill_depth(&self) -> usize {
+        let prefilling = self.running().filter(|slot| slot.is_prefilling());
+        prefilling.map(|slot| slot.computed).max().unwrap_or(0)
+    }
+
+    /// What the draft of each part of the step cost, in tokens.
+    fn token_costs(&self, step: &Step) -> Vec<f64> {
+        let [by_ngram, by_model] =
+            [Drafter::Ngram, Drafter::Model].map(|drafter| step.n_drafted_by(drafter));
+        let cost = |part: &StepPart| {
+            let drafter = part.draft.drafter?;
+            let cost =
+                self.speculator.cost_per_draft_token(drafter, step.n_decoding, by_ngram, by_model);
+            Some(cost * part.draft.tokens.len() as f64)
+        };
+        step.parts.iter().map(|part| cost(part).unwrap_or(0.0)).collect()
+    }
+
+    /// Advances a slot by the tokens that the step computed for it. Its draft cost `token_cost`
+    /// tokens.
+    fn advance(&mut self, part: &StepPart, token_cost: f64, now: Instant) {
+        let Some(slot) = &mut self.slots[part.slot] else { return };
+        let was_prefilling = slot.is_prefilling();
+        slot.computed += part.n;
+        if was_prefilling {
+            self.metrics.prompt_tokens_computed(part.n);
+            if slot.job.params.progress {
+                slot.job.outbox.progress(slot.computed, slot.n_prompt);
+            }
+        }
+        let Some(output) = part.output else { return };
+        if was_prefilling {
+            slot.prefilled_at = Some(now);
+        }
+        if slot.job.params.max_tokens == Some(0) {
+            return self.finish(part.slot, now, End::Finished(FinishReason::Length));
+        }
+        self.generate(part, output, token_cost, now);
+    }
+
+    /// Samples the token after the batch token `output`, and further ones while the draft tokens
+    /// are accepted.
+    fn generate(&mut self, part: &StepPart, output: usize, token_cost: f64, now: Instant) {
+        let n_before = self.slots[part.slot].as_ref().map_or(0, Slot::n_generated);
+        let (accepted, end) = match self.sample(part, output) {
+            Ok(result) => result,
+            Err(reason) => {
+                tracing::error!(reason, "no token could be sampled");
+                let failure = Failure::EngineFailed { reason };
+                return self.discard(part.slot, now, End::Failed(failure));
+            }
+        };
+        let Some(slot) = &mut self.slots[part.slot] else { return };
+        // An end-of-generation token is not part of the text.
+        let n = slot.n_generated() - n_before;
+        if n > 0
+            && let Some(last) = slot.last_token.replace(now)
+        {
+            self.metrics.tokens_after(now - last, n);
+        }
+        self.settle_draft(part.slot, &part.draft, accepted, token_cost, end.is_some());
+        if let Some(reason) = end {
+            self.finish(part.slot, now, End::Finished(reason));
+        }
+    }
+
+    /// Samples tokens until one differs from the draft, or the generation ends. Returns the number
+    /// of accepted draft tokens, and why the generation ends, if it does.
+    ///
+    /// # Errors
+    /// The reason why the model could not sample.
+    fn sample(
+        &mut self,
+        part: &StepPart,
+        output: usize,
+    ) -> Result<(usize, Option<FinishReason>), String> {
+        let draft = &part.draft.tokens;
+        let mut accepted = 0;
+        loop {
+            let Some(slot) = &mut self.slots[part.slot] else { return Ok((accepted, None)) };
+            let sampled = self.model.sample(output + accepted, &mut slot.sampler)?;
+            let token = sampled.token;
+            if let Some(reason) = self.append(part.slot, sampled) {
+                return Ok((accepted, Some(reason)));
+            }
+            if draft.get(accepted) != Some(&token) {
+                return Ok((accepted, None));
+            }
+            accepted += 1;
+            if let Some(slot) = &mut self.slots[part.slot] {
+                slot.computed += 1;
+            }
+        }
+    }
+
+    /// Adds a sampled token to slot `i`. Returns why the generation ends, if it does.
+    fn append(&mut self, i: usize, sampled: Sampled) -> Option<FinishReason> {
+        let slot = self.slots[i].as_mut()?;
+        let Sampled { token, logprobs } = sampled;
+        if self.vocabulary.is_end(token) && !slot.job.params.ignore_eos {
+            return Some(FinishReason::Stop);
+        }
+        slot.tokens.push(token);
+        self.metrics.token_generated();
+        match slot.text.push(self.vocabulary.piece(token)) {
+            Released::Stopped(text) => {
+                slot.job.outbox.push(&text, logprobs);
+                return Some(FinishReason::Stop);
+            }
+            Released::Text(text) => slot.job.outbox.push(&text, logprobs),
+        }
+        let max_tokens = slot.job.params.max_tokens.map_or(usize::MAX, |n| n as usize);
+        let is_full =
+            slot.n_generated() >= max_tokens || slot.tokens.len() >= self.options.ctx_size;
+        is_full.then_some(FinishReason::Length)
+    }
+}

@@ -1,0 +1,99 @@
+//! How requests end: cancelled, too slow, finished, failed or shut down.
+
+use std::time::Instant;
+
+use crate::domain::{Failure, FinishReason};
+use crate::engine::model::Model;
+use crate::engine::request::{End, Job};
+
+use super::Scheduler;
+use super::slot::Slot;
+
+impl<M: Model> Scheduler<M> {
+    /// Ends cancelled requests and those whose client has not read for the grace period; pauses and
+    /// resumes slots as their outboxes fill up and empty.
+    pub(in crate::engine) fn sweep(&mut self, now: Instant) {
+        for job in self.queue.take_cancelled() {
+            self.finish_unstarted(job, now, End::Finished(FinishReason::Abort));
+        }
+        let grace = self.options.slow_client_grace;
+        for i in 0..self.slots.len() {
+            let Some(slot) = &mut self.slots[i] else { continue };
+            if slot.job.cancel.is_set() {
+                self.finish(i, now, End::Finished(FinishReason::Abort));
+            } else if !slot.job.outbox.is_full() {
+                slot.paused = None;
+            } else if now.duration_since(*slot.paused.get_or_insert(now)) >= grace {
+                let connection = slot.job.connection;
+                self.finish(i, now, End::Failed(Failure::SlowClient { grace }));
+                // Waiting requests of the connection share its socket: each would block a slot for
+                // another grace period.
+                for job in self.queue.take_by_connection(connection) {
+                    self.finish_unstarted(job, now, End::Failed(Failure::SlowClient { grace }));
+                }
+            }
+        }
+    }
+
+    /// Ends all waiting requests, since the daemon is shutting down.
+    pub(in crate::engine) fn refuse_waiting(&mut self, now: Instant) {
+        for job in self.queue.take_all() {
+            self.finish_unstarted(job, now, End::Failed(Failure::ShuttingDown));
+        }
+    }
+
+    /// Ends all requests, since the time for shutting down has run out.
+    pub(in crate::engine) fn end_all(&mut self, now: Instant) {
+        self.refuse_waiting(now);
+        for i in 0..self.slots.len() {
+            self.finish(i, now, End::Failed(Failure::ShuttingDown));
+        }
+    }
+
+    /// Ends the request in slot `i`, if there is one, and caches its sequence if it may.
+    pub(super) fn finish(&mut self, i: usize, now: Instant, end: End) {
+        let Some(slot) = self.slots[i].take() else { return };
+        if slot.job.params.cache_prompt && slot.computed > 0 {
+            self.cache_sequence(&slot);
+        }
+        self.release(slot, now, end);
+    }
+
+    /// Ends the request in slot `i`, if there is one, without caching its sequence: the KV data may
+    /// be invalid.
+    pub(super) fn discard(&mut self, i: usize, now: Instant, end: End) {
+        if let Some(slot) = self.slots[i].take() {
+            self.release(slot, now, end);
+        }
+    }
+
+    /// Caches the computed tokens of a slot under another sequence id.
+    fn cache_sequence(&mut self, slot: &Slot<M::Sampler>) {
+        let tokens = &slot.tokens[..slot.computed];
+        for seq in self.cache.evict_for(tokens) {
+            self.model.truncate(seq, 0);
+        }
+        if let Some(seq) = self.cache.insert(tokens) {
+            self.model.share(slot.seq, seq, slot.computed);
+            self.swap.check_excess = true;
+            self.swap.check_mirrors = self.options.cache_ram_bytes > 0;
+        }
+    }
+
+    /// Empties the sequence of a slot, reports what it used and sends the outcome.
+    fn release(&mut self, slot: Slot<M::Sampler>, now: Instant, end: End) {
+        self.model.truncate(slot.seq, 0);
+        self.swap.last_release = Some(now);
+        self.speculator.observe_answer(slot.n_generated());
+        let computed = slot.n_prefilled() + slot.n_generated();
+        self.queue.settle(&slot.job, slot.n_prompt, computed);
+        self.metrics.finished(&slot, &end, now);
+        self.report_kv_usage();
+        slot.finish(now, end);
+    }
+
+    fn finish_unstarted(&mut self, job: Job, now: Instant, end: End) {
+        self.metrics.finished_unstarted(&job, &end, now);
+        job.finish_unstarted(now, end);
+    }
+}

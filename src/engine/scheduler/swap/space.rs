@@ -1,0 +1,73 @@
+//! Makes space in the KV cache for the next request.
+
+use crate::engine::model::Model;
+use crate::engine::prefix_cache::CacheKey;
+use crate::engine::scheduler::Scheduler;
+
+use super::CopyAllowance;
+use super::copy::{CopyOutcome, OtherCopies};
+
+impl<M: Model> Scheduler<M> {
+    /// What this iteration may copy for the next requests.
+    pub(in crate::engine::scheduler) fn admission_allowance(&self) -> CopyAllowance {
+        let limits = self.swap.limits;
+        CopyAllowance::Bytes(match self.is_any_decoding() {
+            true => limits.admission_decoding,
+            false => limits.admission_prefilling,
+        })
+    }
+
+    /// Swaps out cached sequences, the least recently used first, until one more slot with `needed`
+    /// tokens fits into the KV cache. Sequences that cannot be swapped out are removed. `spared`,
+    /// which the new slot is to reuse, stays. False if the allowance does not suffice.
+    pub(in crate::engine::scheduler) fn make_space(
+        &mut self,
+        needed: usize,
+        spared: Option<CacheKey>,
+        allowance: &mut CopyAllowance,
+    ) -> bool {
+        let space = self.space_beside(needed);
+        // If the model limits the number of sequences, the new slot takes over `spared` instead of
+        // sharing with it, so `spared` does not count.
+        let n_running = self.running().count();
+        let max_resident = self.model.max_sequences().map_or(usize::MAX, |max| {
+            (max + usize::from(spared.is_some())).saturating_sub(n_running + 1)
+        });
+        let resident = self.cache.resident_by_age();
+        let mut n_resident = resident.len();
+        for (key, seq) in resident {
+            if self.cache.resident_tokens() <= space && n_resident <= max_resident {
+                return true;
+            }
+            if spared == Some(key) {
+                continue;
+            }
+            match self.swap_out(key, seq, allowance, spared) {
+                CopyOutcome::Complete => {}
+                CopyOutcome::InProgress => return false,
+                CopyOutcome::Impossible => self.remove_cached(key, seq),
+            }
+            n_resident -= 1;
+        }
+        true
+    }
+
+    /// Copies the cached sequence `key`, so that it can be swapped out without a delay later. False
+    /// if the allowance does not suffice; true also if it needs no copy or cannot have one.
+    pub(in crate::engine::scheduler) fn prepare_copy(
+        &mut self,
+        key: CacheKey,
+        allowance: &mut CopyAllowance,
+    ) -> bool {
+        let uncopied = self.cache.get(key).filter(|cached| cached.copy.is_none());
+        let Some(seq) = uncopied.and_then(|cached| cached.seq) else { return true };
+        let others = OtherCopies::MayBeDropped { spared: None };
+        self.copy_to_host(key, seq, allowance, others) != CopyOutcome::InProgress
+    }
+
+    /// Tokens of cached sequences that fit into the KV cache beside the reserved tokens and
+    /// `needed` others.
+    pub(in crate::engine::scheduler) fn space_beside(&self, needed: usize) -> usize {
+        self.limits.kv_tokens.saturating_sub(self.n_reserved() + needed)
+    }
+}

@@ -1,0 +1,29 @@
+//! Tests of the scheduler on the scripted model, with a clock that the tests advance.
+//!
+//! The scripted model checks positions, tokens and the size of the KV cache in every step, so each
+//! test also checks that.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::*;
+use crate::domain::{
+    ConnectionId, Failure, FinishReason, Outcome, Params, Prompt, Request, Speculation, Usage,
+};
+use crate::engine::request::{Delivery, Notifier, Outbox};
+use crate::scripted::{ScriptedDraft, ScriptedModel, ScriptedVocabulary, StepControl};
+
+use self::rig::{Client, GRACE, Rig, at_most};
+
+mod rig;
+
+mod admission;
+mod delivery;
+mod drafting;
+mod mirroring;
+mod prefill;
+mod prefixes;
+mod random;
+mod requests;
+mod sliding_window;
+mod swapping;

@@ -1,0 +1,87 @@
+//! Prefill beside streams and beside other prompts.
+
+use super::*;
+
+#[test]
+fn stream_gets_a_token_in_every_step_of_a_long_prefill() {
+    let mut rig = Rig::with_slots(2);
+    let mut stream = rig.submit("loop", at_most(20));
+    rig.iterate();
+    let mut long = rig.submit_as(2, &"x".repeat(90), at_most(1));
+    let mut before = 0;
+    while long.outcomes.is_empty() {
+        rig.iterate();
+        stream.read();
+        long.read();
+        assert_eq!(stream.text.len(), before + if before == 0 { 2 } else { 1 });
+        before = stream.text.len();
+    }
+}
+
+#[test]
+fn short_prompt_overtakes_a_long_one_and_the_next_has_to_share() {
+    let mut rig = Rig::with_slots(3);
+    let _long = rig.submit(&"x".repeat(90), at_most(1));
+    assert_eq!(rig.iterate(), Some(16));
+    let mut first = rig.submit("ab", at_most(1));
+    assert_eq!(rig.iterate(), Some(2), "the short prompt alone");
+    first.read();
+    assert_eq!(first.usage().prompt_tokens, 2);
+    let mut second = rig.submit("cd", at_most(1));
+    assert_eq!(rig.iterate(), Some(16), "both prompts");
+    second.read();
+    assert_eq!(second.usage().prompt_tokens, 2);
+}
+
+/// Tokens of the step in which four prompts of 30 tokens start beside a stream of `n_generated`
+/// tokens.
+fn step_beside_stream(n_generated: usize) -> usize {
+    let limits = Limits { n_batch: 512, n_slots: 5, n_cache_seqs: 0, kv_tokens: 500, n_draft: 0 };
+    let mut rig = Rig::new(limits, 100);
+    // A thousand tokens per second: a step of 50 ms has 48, one of 250 ms has 256.
+    let _first = rig.submit("abcdefghij", Params::default());
+    for _ in 0..n_generated {
+        rig.iterate();
+    }
+    let prompts = ["1", "2", "3", "4"].map(|digit| digit.repeat(30));
+    let _others = prompts.map(|prompt| rig.submit(&prompt, Params::default()));
+    rig.iterate().unwrap()
+}
+
+#[test]
+fn short_prompts_beside_a_new_stream_are_prefilled_at_once() {
+    assert_eq!(step_beside_stream(1), 1 + 4 * 30);
+    assert_eq!(step_beside_stream(8), 1 + 4 * 30);
+    assert_eq!(step_beside_stream(9), 48);
+}
+
+/// The first step of another size after steps have shrunk to 16 tokens, of a long prompt beside a
+/// stream on a machine where small steps are slow. Before, the machine was fast and prefilled a
+/// prompt of `alone` tokens.
+fn step_after_slow_ones(alone: usize) -> usize {
+    let limits = Limits { n_batch: 64, n_slots: 2, n_cache_seqs: 0, kv_tokens: 4000, n_draft: 0 };
+    let mut rig = Rig::new(limits, 2000);
+    let mut first = rig.submit(&"x".repeat(alone), at_most(1));
+    rig.drive(&mut [&mut first]);
+    let params = Params { cache_prompt: false, ..Params::default() };
+    let _stream = rig.submit("loop", params.clone());
+    rig.iterate();
+    rig.iterate();
+    rig.per_token = Duration::from_millis(40);
+    let _long = rig.submit_as(2, &"y".repeat(1900), params);
+    let mut is_small = false;
+    for _ in 0..100 {
+        let n = rig.iterate().unwrap();
+        if is_small && n != 16 {
+            return n;
+        }
+        is_small |= n == 16;
+    }
+    panic!("the steps stay as they are");
+}
+
+#[test]
+fn cost_of_wide_steps_is_known_from_prompts_of_the_same_depth() {
+    assert_eq!(step_after_slow_ones(1900), 64);
+    assert_eq!(step_after_slow_ones(70), 8, "a shallow prompt tells nothing");
+}

@@ -1,0 +1,144 @@
+//! Prompt lookup: drafts what followed the last few tokens when they occurred earlier in the text.
+//!
+//! This is prompt lookup decoding (A. Saxena, 2023) with one addition: every generated token is
+//! compared with the prediction, also while nothing is drafted. So the acceptance rate of a text is
+//! known without spending any draft tokens on it.
+
+use std::collections::HashMap;
+
+use crate::domain::Token;
+
+use super::acceptance::AcceptanceEstimate;
+
+/// The n-gram index of one text, and the position in the text that it predicts from.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct NgramLookup {
+    /// For each n-gram, the position after its latest occurrence.
+    continuations: HashMap<[Token; NGRAM], usize>,
+    /// Number of tokens that were indexed.
+    n_indexed: usize,
+    /// Position of the predicted next token, while the text repeats an earlier part of itself.
+    predicted: Option<usize>,
+    /// Number of predictions that were correct since `predicted` was last looked up.
+    n_matched: u32,
+    acceptance: AcceptanceEstimate,
+}
+
+impl NgramLookup {
+    /// Indexes the tokens of `text` that were added since the last call, and compares each with its
+    /// prediction. The first `n_prompt` tokens are the prompt; drafts never predict those, so they
+    /// do not count.
+    pub(in crate::engine) fn extend(&mut self, text: &[Token], n_prompt: usize) {
+        for end in self.n_indexed..text.len() {
+            if end >= n_prompt {
+                self.check_prediction(text, end);
+            }
+            if let Some(ngram) = ngram_before(text, end) {
+                self.continuations.insert(ngram, end);
+            }
+        }
+        self.n_indexed = self.n_indexed.max(text.len());
+        if self.predicted.is_none() {
+            self.n_matched = 0;
+            self.predicted = ngram_before(text, text.len())
+                .and_then(|ngram| self.continuations.get(&ngram).copied());
+        }
+    }
+
+    /// The probability that the next draft token is accepted; 0 if there is no prediction.
+    pub(in crate::engine) fn acceptance(&self) -> f64 {
+        if self.predicted.is_none() {
+            return 0.0;
+        }
+        // A coincidental match ends soon, and a long one is likely to go on. Laplace's rule of
+        // succession bounds the estimate accordingly.
+        let matched = f64::from(self.n_matched);
+        self.acceptance.probability(PRIOR_ACCEPTANCE, 1.0).min((matched + 2.0) / (matched + 3.0))
+    }
+
+    /// Drafts the `n` tokens predicted to follow `text`, which must have been indexed completely;
+    /// none if there is no prediction.
+    pub(in crate::engine) fn draft(&self, text: &[Token], n: usize) -> Vec<Token> {
+        let Some(start) = self.predicted else { return Vec::new() };
+        let mut draft: Vec<Token> = Vec::with_capacity(n);
+        for i in start..start + n {
+            // In a text that cycles, the prediction runs past its end and into the draft itself.
+            let token = text.get(i).copied().or_else(|| draft.get(i - text.len()).copied());
+            draft.extend(token);
+        }
+        draft
+    }
+
+    /// Compares the token at position `end` with its prediction, if there was one.
+    fn check_prediction(&mut self, text: &[Token], end: usize) {
+        let Some(predicted) = self.predicted else { return };
+        let is_correct = text[predicted] == text[end];
+        self.acceptance.add(is_correct);
+        if is_correct {
+            self.n_matched += 1;
+            self.predicted = Some(predicted + 1);
+        } else {
+            self.predicted = None;
+        }
+    }
+}
+
+/// The n-gram that ends before position `end`; `None` if the text is too short.
+fn ngram_before(text: &[Token], end: usize) -> Option<[Token; NGRAM]> {
+    text[..end].last_chunk().copied()
+}
+
+/// Tokens of an n-gram: shorter ones occur in too many places, longer ones rarely recur.
+const NGRAM: usize = 3;
+
+/// Acceptance probability that is assumed in a text without any predictions so far.
+const PRIOR_ACCEPTANCE: f64 = 0.3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lookup after each token of the answer was added one by one.
+    fn lookup_over(text: &[Token], n_prompt: usize) -> NgramLookup {
+        let mut lookup = NgramLookup::default();
+        for n in n_prompt..=text.len() {
+            lookup.extend(&text[..n], n_prompt);
+        }
+        lookup
+    }
+
+    #[test]
+    fn repeated_ngram_drafts_its_earlier_continuation() {
+        let text = [1, 2, 3, 4, 5, 6, 9, 1, 2, 3];
+        let lookup = lookup_over(&text, text.len());
+        assert_eq!(lookup.draft(&text, 3), [4, 5, 6]);
+    }
+
+    #[test]
+    fn text_without_repetition_drafts_nothing() {
+        let lookup = lookup_over(&[1, 2, 3, 4, 5], 2);
+        assert_eq!(lookup.draft(&[1, 2, 3, 4, 5], 3), [0; 0]);
+        assert_eq!(lookup.acceptance(), 0.0);
+    }
+
+    #[test]
+    fn cyclic_text_drafts_beyond_its_end() {
+        let text = [7, 1, 2, 1, 2, 1, 2];
+        let lookup = lookup_over(&text, 2);
+        assert_eq!(lookup.draft(&text, 5), [1, 2, 1, 2, 1]);
+    }
+
+    #[test]
+    fn acceptance_rises_with_correct_predictions_and_falls_with_wrong_ones() {
+        let mut text: Vec<Token> = (0..40).collect();
+        let n_prompt = text.len();
+        text.extend(10..13);
+        let fresh = lookup_over(&text, n_prompt).acceptance();
+        text.extend(13..25);
+        let matched = lookup_over(&text, n_prompt).acceptance();
+        assert!(fresh < 0.5 && matched > 0.8, "{fresh} {matched}");
+        text.extend([99, 30, 31, 32]);
+        let mismatched = lookup_over(&text, n_prompt).acceptance();
+        assert!(mismatched > 0.0 && mismatched < matched, "{mismatched}");
+    }
+}

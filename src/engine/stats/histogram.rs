@@ -1,0 +1,141 @@
+//! Histograms of durations and batch sizes, written with two relaxed additions per value.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// A histogram as it was read at one moment. Seconds for durations, tokens for batch sizes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Distribution {
+    /// Upper bound of each bucket and the number of values in this bucket alone. The last bound is
+    /// infinite.
+    pub buckets: Vec<(f64, u64)>,
+    /// Sum of all values.
+    pub sum: f64,
+}
+
+impl Distribution {
+    /// Number of values.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().map(|&(_, n)| n).sum()
+    }
+}
+
+/// A histogram of durations.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Durations(Histogram<{ DURATION_BOUNDS.len() }>);
+
+impl Durations {
+    pub(in crate::engine) fn observe(&self, duration: Duration) {
+        self.0.observe(&DURATION_BOUNDS, nanos(duration));
+    }
+
+    /// The histogram in seconds.
+    pub(super) fn read(&self) -> Distribution {
+        self.0.read(&DURATION_BOUNDS, 1e9)
+    }
+}
+
+/// A histogram of the number of tokens in a batch.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct BatchSizes(Histogram<{ BATCH_BOUNDS.len() }>);
+
+impl BatchSizes {
+    pub(in crate::engine) fn observe(&self, n_tokens: usize) {
+        self.0.observe(&BATCH_BOUNDS, n_tokens as u64);
+    }
+
+    /// The histogram in tokens.
+    pub(super) fn read(&self) -> Distribution {
+        self.0.read(&BATCH_BOUNDS, 1.0)
+    }
+}
+
+/// Nanoseconds of a duration; a `u64` holds 584 years of them.
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX - 1)
+}
+
+/// Number of values up to each of `N` bounds, and of those beyond the last bound.
+#[derive(Debug)]
+struct Histogram<const N: usize> {
+    counts: [AtomicU64; N],
+    beyond: AtomicU64,
+    sum: AtomicU64,
+}
+
+impl<const N: usize> Default for Histogram<N> {
+    fn default() -> Self {
+        Self {
+            counts: std::array::from_fn(|_| AtomicU64::new(0)),
+            beyond: AtomicU64::new(0),
+            sum: AtomicU64::new(0),
+        }
+    }
+}
+
+impl<const N: usize> Histogram<N> {
+    fn observe(&self, bounds: &[u64; N], value: u64) {
+        let bucket = bounds.partition_point(|&bound| bound < value);
+        self.counts.get(bucket).unwrap_or(&self.beyond).fetch_add(1, Relaxed);
+        self.sum.fetch_add(value, Relaxed);
+    }
+
+    /// Bounds and sum are divided by `unit`.
+    fn read(&self, bounds: &[u64; N], unit: f64) -> Distribution {
+        let counted = bounds
+            .iter()
+            .zip(&self.counts)
+            .map(|(&bound, count)| (bound as f64 / unit, count.load(Relaxed)));
+        let beyond = (f64::INFINITY, self.beyond.load(Relaxed));
+        Distribution {
+            buckets: counted.chain([beyond]).collect(),
+            sum: self.sum.load(Relaxed) as f64 / unit,
+        }
+    }
+}
+
+/// Upper bounds of durations in nanoseconds, from one token of a tiny model (0.1 ms) to a long
+/// answer of a large one (five minutes). The steps are 1, 2, 5 below a minute.
+const DURATION_BOUNDS: [u64; 20] = [
+    100_000,
+    200_000,
+    500_000,
+    1_000_000,
+    2_000_000,
+    5_000_000,
+    10_000_000,
+    20_000_000,
+    50_000_000,
+    100_000_000,
+    200_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_000_000_000,
+    5_000_000_000,
+    10_000_000_000,
+    20_000_000_000,
+    60_000_000_000,
+    120_000_000_000,
+    300_000_000_000,
+];
+
+/// Upper bounds of batch sizes in tokens, up to the largest `--ubatch`.
+const BATCH_BOUNDS: [u64; 14] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn value_is_counted_in_the_first_bucket_that_holds_it() {
+        let durations = Durations::default();
+        for nanos in [0, 100_000, 100_001, 400_000_000_000] {
+            durations.observe(Duration::from_nanos(nanos));
+        }
+        let Distribution { buckets, sum } = durations.read();
+        assert_eq!(buckets[0], (0.0001, 2));
+        assert_eq!(buckets[1], (0.0002, 1));
+        assert_eq!(buckets.last(), Some(&(f64::INFINITY, 1)));
+        assert!((sum - 400.000_200_001).abs() < 1e-9);
+    }
+}

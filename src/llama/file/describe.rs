@@ -1,0 +1,167 @@
+//! Describes a model from the header of its file.
+
+use std::io::Cursor;
+use std::path::PathBuf;
+
+use crate::domain::ModelInfo;
+use crate::llama::error::{LoadError, one_line};
+use crate::llama::fit::ModelSizes;
+
+use super::arch_metadata::ArchMetadata;
+use super::check::check_model;
+use super::gguf::{FileExtent, Header, TensorRole, Truncation};
+use super::layers::n_computed;
+use super::load_method::{LoadMethod, RepackedCopies};
+use super::split;
+
+/// Where a model comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelSource {
+    /// A GGUF file, or the first file of a split model.
+    File(PathBuf),
+    /// The demo model that is built into this program.
+    Demo,
+}
+
+impl ModelSource {
+    /// The model's name in messages.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Demo => "the demo model".to_owned(),
+        }
+    }
+}
+
+/// What the header says about a model that can generate text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelDescription {
+    /// Where the model comes from.
+    pub source: ModelSource,
+    /// Name, architecture and sizes for people and clients.
+    pub info: ModelInfo,
+    /// How much of the model's files is there; see [`describe_partial`].
+    pub extent: FileExtent,
+    /// Number of tokens in the vocabulary.
+    pub(in crate::llama) n_tokens: u64,
+    /// Sizes of the model's parts, for the memory plan.
+    pub(in crate::llama) sizes: ModelSizes,
+    /// The model's files in order; empty for the demo model.
+    pub(in crate::llama) files: Vec<PathBuf>,
+    /// How the weights get into host RAM.
+    pub(in crate::llama) load_method: LoadMethod,
+    /// Whether ggml may repack weights; llama.cpp aborts on some models if it does.
+    pub(in crate::llama) allows_repacking: bool,
+}
+
+/// Describes the model at `source` from its header alone.
+///
+/// # Errors
+/// [`LoadError::Unreadable`] and [`LoadError::Unusable`], for a file that llama.cpp could not load
+/// or that cannot generate text. What only the weights show is left to [`crate::llama::load()`].
+pub fn describe(source: &ModelSource) -> Result<ModelDescription, LoadError> {
+    describe_as(source, Truncation::Reject)
+}
+
+/// Describes a model whose tensors may be missing, such as one whose download is in progress.
+/// [`ModelDescription::extent`] says how much is there; [`crate::llama::load()`] cannot load it.
+///
+/// # Errors
+/// Those of [`describe`], except for missing tensors.
+pub fn describe_partial(source: &ModelSource) -> Result<ModelDescription, LoadError> {
+    describe_as(source, Truncation::Accept)
+}
+
+fn describe_as(
+    source: &ModelSource,
+    truncation: Truncation,
+) -> Result<ModelDescription, LoadError> {
+    let unusable = |reason: String| LoadError::Unusable { model: source.name(), reason };
+    let (mut header, files) = match source {
+        ModelSource::Demo => {
+            let demo = Header::read(Cursor::new(DEMO), DEMO.len() as u64, truncation);
+            (demo.map_err(unusable)?, Vec::new())
+        }
+        ModelSource::File(path) => split::read_files(path, truncation)?,
+    };
+    let info = model_info(source, &header).map_err(unusable)?;
+    drop_prediction_layers(&mut header, &info.arch, info.n_layers);
+    let meta = ArchMetadata::new(&header, &info.arch);
+    let mut sizes = ModelSizes::read(meta, &header.tensors, info.n_layers);
+    let allows_repacking = !header.tensors.iter().any(|tensor| tensor.forbids_repacking);
+    let copies = if allows_repacking {
+        RepackedCopies::of(&header.tensors, sizes.is_tied)
+    } else {
+        RepackedCopies::default()
+    };
+    let load_method = LoadMethod::choose(&files, &header.tensors, info.size_bytes, &copies);
+    sizes.repacked = copies.extra_bytes(&load_method);
+    Ok(ModelDescription {
+        source: source.clone(),
+        info,
+        extent: header.extent,
+        n_tokens: header.tokens.as_ref().map_or(0, |tokens| tokens.n),
+        sizes,
+        files,
+        load_method,
+        allows_repacking,
+    })
+}
+
+/// Checks the header and extracts what people and clients see.
+fn model_info(source: &ModelSource, header: &Header) -> Result<ModelInfo, String> {
+    let meta = check_model(header)?;
+    let stem = match source {
+        ModelSource::File(path) => path.file_stem().map(|stem| stem.to_string_lossy().into_owned()),
+        ModelSource::Demo => None,
+    };
+    Ok(ModelInfo {
+        name: header
+            .string("general.name")
+            .map(one_line)
+            .or_else(|| stem.as_deref().map(one_line))
+            .unwrap_or_else(|| "unnamed".to_owned()),
+        // Saturates, since tensors of unknown types may claim to be larger than any file.
+        params: header.tensors.iter().fold(0, |sum: u64, t| sum.saturating_add(t.elements)),
+        size_bytes: header.tensors.iter().filter_map(|tensor| tensor.bytes).sum(),
+        n_ctx_train: meta.required("context_length")?,
+        n_layers: meta.required("block_count")?,
+        chat: header.has("tokenizer.chat_template"),
+        demo: *source == ModelSource::Demo,
+        arch: one_line(meta.arch()),
+    })
+}
+
+/// Removes the tensors of multi-token prediction layers, which are not loaded.
+fn drop_prediction_layers(header: &mut Header, arch: &str, n_layers: u32) {
+    let n_computed = n_computed(ArchMetadata::new(header, arch), n_layers as usize);
+    header.tensors.retain(|tensor| match tensor.role {
+        TensorRole::Layer(i) | TensorRole::Experts(i) => (i as usize) < n_computed,
+        TensorRole::Embedding | TensorRole::Input | TensorRole::Output | TensorRole::Other => true,
+    });
+}
+
+/// The GGUF file of the demo model.
+pub(in crate::llama) static DEMO: &[u8] = include_bytes!("../../../tools/demo-model/demo.gguf");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llama::file::gguf::{MetadataValue, Tensor};
+
+    #[test]
+    fn prediction_layers_are_dropped() {
+        let predicting = ("qwen35.nextn_predict_layers", MetadataValue::Integer(1));
+        let mut header = Header::of(&[predicting]);
+        let roles = [
+            TensorRole::Layer(0),
+            TensorRole::Layer(1),
+            TensorRole::Experts(1),
+            TensorRole::Output,
+        ];
+        header.tensors = roles.map(|role| Tensor::of(role, 0, 1, None)).to_vec();
+        drop_prediction_layers(&mut header, "qwen35", 2);
+        let left: Vec<TensorRole> = header.tensors.iter().map(|tensor| tensor.role).collect();
+        assert_eq!(left, [TensorRole::Layer(0), TensorRole::Output]);
+    }
+}

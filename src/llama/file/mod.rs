@@ -1,0 +1,24 @@
+//! The model's file: what its GGUF header says, and whether llama.cpp can use the model.
+//!
+//! [`describe()`] reads the header in plain Rust ([`gguf`]), over all files of a split model
+//! ([`split`]), and rejects what llama.cpp could not load or would abort on ([`check`]). The
+//! result, a [`ModelDescription`], has all that planning and loading need: the sizes of the model's
+//! parts, which follow from its tensors and from what its layers cache ([`layers`]), and the way
+//! its weights get into host RAM ([`load_method`]). No weights are read here; that is left to
+//! [`crate::llama::load()`].
+
+mod arch_metadata;
+mod check;
+mod describe;
+mod gguf;
+mod layers;
+mod load_method;
+mod split;
+
+pub(super) use self::arch_metadata::ArchMetadata;
+pub(super) use self::describe::DEMO;
+pub use self::describe::{ModelDescription, ModelSource, describe, describe_partial};
+pub use self::gguf::FileExtent;
+pub(super) use self::gguf::{Tensor, TensorRole};
+pub(super) use self::layers::{CacheLayout, LayerCache};
+pub(super) use self::load_method::{LoadMethod, total_size};

@@ -1,0 +1,115 @@
+//! Fits the parts of a model into the memory of the GPUs.
+
+mod attempt;
+
+use self::attempt::{Attempt, n_layers};
+use super::plan::{GpuDevice, OffloadPlan, OffloadTarget};
+use super::sizes::{Demand, ModelSizes};
+
+/// Arranges a model on `gpus`, each of which keeps `reserve` bytes free.
+///
+/// If not everything fits, what costs least speed stays on the CPU: first the experts of a mixture,
+/// of which a token uses few, from the first layer on; then whole layers, from the first one on. Of
+/// several GPUs, the first one that holds everything alone is used, because every boundary between
+/// GPUs costs a transfer in each step. If none does, they are filled one after the other.
+pub(in crate::llama) fn arrange(
+    sizes: &ModelSizes,
+    demand: &Demand,
+    gpus: &[GpuDevice],
+    reserve: u64,
+    target: OffloadTarget,
+) -> OffloadPlan {
+    let arranger = Arranger { sizes, demand, gpus, reserve };
+    if gpus.is_empty() {
+        return arranger.attempt(0, 0).into_plan("there is no GPU".to_owned());
+    }
+    match target {
+        OffloadTarget::All => arranger.all_layers(),
+        OffloadTarget::Layers(n) => arranger.fixed_layers(n),
+        OffloadTarget::Auto => arranger.most_that_fits(),
+    }
+}
+
+/// What all attempts have in common.
+struct Arranger<'a> {
+    sizes: &'a ModelSizes,
+    demand: &'a Demand,
+    gpus: &'a [GpuDevice],
+    reserve: u64,
+}
+
+impl<'a> Arranger<'a> {
+    /// Offloads `gpu_layers` layers and keeps the experts of the first `cpu_expert_layers` on the
+    /// CPU: on one GPU alone if possible, else split over the GPUs.
+    fn attempt(&self, gpu_layers: u32, cpu_expert_layers: u32) -> Attempt<'a> {
+        let split = Attempt {
+            sizes: self.sizes,
+            demand: self.demand,
+            gpus: self.gpus,
+            reserve: self.reserve,
+            first_gpu: 0,
+            gpu_layers,
+            cpu_expert_layers,
+        };
+        let mut alone = (0..self.gpus.len()).map(|first_gpu| Attempt { first_gpu, ..split });
+        alone.find(Attempt::fits_one_gpu).unwrap_or(split)
+    }
+
+    /// The number of layers whose experts can stay on the CPU; 0 without experts. Every mixture has
+    /// experts in all but the first few layers, so this counts all layers.
+    fn most_expert_layers(&self) -> u32 {
+        let has_experts = self.sizes.layers.iter().any(|layer| layer.experts > 0);
+        if has_experts { self.sizes.layers.len() as u32 } else { 0 }
+    }
+
+    fn all_layers(&self) -> OffloadPlan {
+        let attempt = self.attempt(n_layers(self.sizes), 0);
+        requested(attempt, "all layers were requested".to_owned())
+    }
+
+    /// Offloads `n` layers, with as many experts as fit.
+    fn fixed_layers(&self, n: u32) -> OffloadPlan {
+        let all = n_layers(self.sizes);
+        let why = match n {
+            n if n > all => format!("{n} layers were requested, but there are only {all}"),
+            n => format!("{n} layers were requested"),
+        };
+        let (n, most) = (n.min(all), self.most_expert_layers());
+        let fitting = (0..most).map(|experts| self.attempt(n, experts)).find(Attempt::fits);
+        requested(fitting.unwrap_or_else(|| self.attempt(n, most)), why)
+    }
+
+    fn most_that_fits(&self) -> OffloadPlan {
+        let (all, most) = (n_layers(self.sizes), self.most_expert_layers());
+        for experts in 0..=most {
+            let attempt = self.attempt(all, experts);
+            if attempt.fits() {
+                let why = match experts {
+                    0 => "everything fits".to_owned(),
+                    n => format!("everything fits except the experts of the first {n} layers"),
+                };
+                return attempt.into_plan(why);
+            }
+        }
+        let fitting = (1..all).rev().map(|n| self.attempt(n, most)).find(Attempt::fits);
+        match fitting {
+            Some(attempt) => {
+                let experts = if most > 0 { ", and all experts stay on the CPU" } else { "" };
+                attempt.into_plan(format!("more do not fit{experts}"))
+            }
+            None => self.attempt(0, 0).into_plan(
+                "not even the output matrix and the compute buffer fit next to the reserve"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+/// The plan for a requested number of layers, which may not fit.
+fn requested(attempt: Attempt<'_>, why: String) -> OffloadPlan {
+    let doubt = if attempt.fits() { "" } else { ", more than fit according to this plan" };
+    attempt.into_plan(why + doubt)
+}
+
+#[cfg(test)]
+mod tests;

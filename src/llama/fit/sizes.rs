@@ -1,0 +1,231 @@
+//! How large the parts of a model are once they are loaded.
+
+use crate::llama::file::{ArchMetadata, CacheLayout, LayerCache, Tensor, TensorRole};
+
+use super::attention::HEAD_STEP;
+
+/// Data type of the KV cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KvType {
+    /// 16-bit floats.
+    F16,
+    /// 8 bits per number, in blocks of 32 with a scale.
+    Q8,
+    /// 4 bits per number, in blocks of 32 with a scale.
+    Q4,
+}
+
+impl KvType {
+    /// ggml's name of the type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::Q8 => "q8_0",
+            Self::Q4 => "q4_0",
+        }
+    }
+
+    /// Bytes of a row of `n` numbers.
+    fn row_bytes(self, n: u64) -> u64 {
+        match self {
+            Self::F16 => n.saturating_mul(2),
+            Self::Q8 => n.div_ceil(QUANT_BLOCK).saturating_mul(34),
+            Self::Q4 => n.div_ceil(QUANT_BLOCK).saturating_mul(18),
+        }
+    }
+}
+
+/// What the context must hold and compute at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::llama) struct Demand {
+    /// Tokens in the KV cache, over all slots.
+    pub(in crate::llama) kv_tokens: u64,
+    /// Number of slots.
+    pub(in crate::llama) slots: u64,
+    /// Most tokens of a step.
+    pub(in crate::llama) ubatch: u64,
+    /// Most tokens of a step whose logits are computed.
+    pub(in crate::llama) outputs: u64,
+    pub(in crate::llama) kv_type: KvType,
+    pub(in crate::llama) flash_attention: bool,
+}
+
+impl Demand {
+    /// Cells of a full-attention layer.
+    pub(super) fn cells(&self) -> u64 {
+        self.kv_tokens.next_multiple_of(CELL_BLOCK)
+    }
+}
+
+/// The sizes of a layer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::llama) struct LayerSizes {
+    /// Bytes of the weights that every token uses.
+    pub(in crate::llama) weights: u64,
+    /// Bytes of the experts.
+    pub(in crate::llama) experts: u64,
+    /// What the layer caches about earlier tokens.
+    pub(super) cache: LayerCache,
+}
+
+/// The sizes of a model's parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::llama) struct ModelSizes {
+    pub(in crate::llama) layers: Vec<LayerSizes>,
+    /// Bytes of the token embeddings, which stay on the CPU.
+    pub(in crate::llama) embedding: u64,
+    /// Bytes of other tables that are looked up before the first layer and stay on the CPU.
+    pub(in crate::llama) input: u64,
+    /// Bytes of the output matrix and of the tensors outside the layers.
+    pub(in crate::llama) output: u64,
+    /// Whether the token embeddings also serve as the output matrix; a GPU then gets a copy of
+    /// them.
+    pub(in crate::llama) is_tied: bool,
+    /// Bytes that repacked copies take on the CPU in addition to the weights in the file.
+    pub(in crate::llama) repacked: u64,
+    /// Bytes of the largest matrix of a layer, experts aside.
+    pub(super) largest_matrix: u64,
+    /// Bytes of the largest matrix of experts.
+    pub(super) largest_expert_matrix: u64,
+    /// Tokens in the sliding window; 0 without windowed layers.
+    pub(super) window: u64,
+    /// Width of the model.
+    pub(super) n_embd: u64,
+    /// Width of the widest dense feed-forward layer.
+    pub(super) n_ff: u64,
+    /// Numbers inside the experts that a token uses, together.
+    pub(super) experts_up: u64,
+    /// Numbers in the outputs of these experts, together.
+    pub(super) experts_down: u64,
+    /// Most heads of a layer.
+    pub(super) n_head: u64,
+    /// Numbers in a token's queries, over all heads.
+    pub(super) query_width: u64,
+    /// Numbers that a token is widened to in layers with a recurrent state; 0 without such layers.
+    pub(super) state_width: u64,
+    /// Number of tokens in the vocabulary.
+    pub(super) n_vocab: u64,
+    /// Whether the head sizes are multiples of the block of quantized types, so that the KV cache
+    /// can be quantized.
+    pub(in crate::llama) can_quantize_kv: bool,
+    /// Numbers in the keys of one head.
+    pub(super) head_size: u64,
+}
+
+impl ModelSizes {
+    /// Reads the sizes from a header that has been checked.
+    pub(in crate::llama) fn read(
+        meta: ArchMetadata<'_>,
+        tensors: &[Tensor],
+        n_layers: u32,
+    ) -> Self {
+        let layout = CacheLayout::read(meta, n_layers);
+        let n_embd = meta.unsigned("embedding_length").unwrap_or(0);
+        let n_head = meta.max("attention.head_count").unwrap_or(1).max(1);
+        let n_ff = meta.max("feed_forward_length").unwrap_or(0);
+        let expert_width = meta.max("expert_feed_forward_length").unwrap_or(n_ff);
+        let n_used = meta.max("expert_used_count").unwrap_or(0);
+        let layer = |&cache: &LayerCache| LayerSizes { cache, ..LayerSizes::default() };
+        let mut sizes = Self {
+            layers: layout.layers.iter().map(layer).collect(),
+            embedding: 0,
+            input: 0,
+            output: 0,
+            is_tied: false,
+            repacked: 0,
+            largest_matrix: 0,
+            largest_expert_matrix: 0,
+            window: layout.window,
+            n_embd,
+            n_ff,
+            experts_up: n_used.saturating_mul(expert_width),
+            experts_down: n_used.saturating_mul(n_embd),
+            n_head,
+            query_width: n_head.saturating_mul(layout.head_size),
+            state_width: meta.unsigned("ssm.inner_size").unwrap_or(0),
+            n_vocab: 0,
+            can_quantize_kv: layout.has_head_sizes_divisible_by(QUANT_BLOCK),
+            head_size: layout.head_size,
+        };
+        sizes.add_tensors(tensors);
+        sizes
+    }
+
+    /// Adds the bytes of all tensors. Tensors outside the layers count towards the output matrix.
+    fn add_tensors(&mut self, tensors: &[Tensor]) {
+        let mut other = 0;
+        for tensor in tensors {
+            let bytes = tensor.bytes.unwrap_or(0);
+            match tensor.role {
+                TensorRole::Layer(i) => {
+                    self.largest_matrix = bytes.max(self.largest_matrix);
+                    match self.layers.get_mut(i as usize) {
+                        Some(layer) => layer.weights += bytes,
+                        None => other += bytes,
+                    }
+                }
+                TensorRole::Experts(i) => {
+                    self.largest_expert_matrix = bytes.max(self.largest_expert_matrix);
+                    match self.layers.get_mut(i as usize) {
+                        Some(layer) => layer.experts += bytes,
+                        None => other += bytes,
+                    }
+                }
+                TensorRole::Embedding => {
+                    self.embedding += bytes;
+                    self.n_vocab = tensor.elements / self.n_embd.max(1);
+                }
+                TensorRole::Input => self.input += bytes,
+                TensorRole::Output => self.output += bytes,
+                TensorRole::Other => other += bytes,
+            }
+        }
+        self.is_tied = self.output == 0;
+        self.output = if self.is_tied { self.embedding } else { self.output } + other;
+    }
+
+    /// Whether flash attention is slow on a CPU for this model; see [`super::AttentionFacts`].
+    pub(in crate::llama) fn has_unaligned_heads(&self) -> bool {
+        !self.head_size.is_multiple_of(HEAD_STEP)
+    }
+
+    /// Whether windowed layers have fewer cells than the others.
+    pub(in crate::llama) fn has_windowed_cache(&self, demand: &Demand) -> bool {
+        self.layers.iter().any(|layer| layer.cache.is_windowed)
+            && self.windowed_cells(demand) < demand.cells()
+    }
+
+    /// Bytes that layer `layer` caches: its part of the KV cache, and its recurrent states.
+    pub(in crate::llama) fn kv_bytes(&self, layer: usize, demand: &Demand) -> u64 {
+        let Some(LayerSizes { cache, .. }) = self.layers.get(layer) else { return 0 };
+        let cells = if cache.is_windowed { self.windowed_cells(demand) } else { demand.cells() };
+        // Without flash attention values are stored transposed, with the same width in all layers.
+        let values = match demand.flash_attention {
+            false if cache.values > 0 => self.max_values(),
+            _ => cache.values,
+        };
+        let row = demand.kv_type.row_bytes(cache.keys);
+        let row = row.saturating_add(demand.kv_type.row_bytes(values));
+        let states = cache.state.saturating_mul(STATE_NUMBER_BYTES).saturating_mul(demand.slots);
+        cells.saturating_mul(row).saturating_add(states)
+    }
+
+    /// Most numbers in a token's values, of any layer.
+    pub(super) fn max_values(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.cache.values).max().unwrap_or(0)
+    }
+
+    /// Cells of a windowed layer, as llama.cpp's `llama_kv_cache_iswa` counts them for a unified
+    /// cache.
+    pub(super) fn windowed_cells(&self, demand: &Demand) -> u64 {
+        let window = self.window.saturating_mul(demand.slots).saturating_add(demand.ubatch);
+        window.min(demand.cells()).next_multiple_of(CELL_BLOCK)
+    }
+}
+
+/// Cells in a block of the KV cache; llama.cpp rounds the cache of windowed layers up to it.
+const CELL_BLOCK: u64 = 256;
+/// Numbers in a block of the quantized types.
+const QUANT_BLOCK: u64 = 32;
+/// Bytes of a number in a recurrent state.
+const STATE_NUMBER_BYTES: u64 = 4;

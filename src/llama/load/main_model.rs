@@ -1,0 +1,61 @@
+//! Loads the main model with a given plan.
+
+use std::sync::Arc;
+
+use crate::engine::LoadProgress;
+use crate::llama::error::LoadError;
+use crate::llama::file::ModelDescription;
+use crate::llama::fit::OffloadPlan;
+use crate::llama::logs::{take_buffers, take_errors};
+use crate::llama::run::{Context, SequenceReuse};
+use crate::llama::text::LlamaVocabulary;
+
+use super::errors::{check_generates, logged, weights_error};
+use super::memory::compare_with_plan;
+use super::options::Options;
+use super::plan::{choose_flash_attention, demand};
+use super::weights::{LoadedWeights, load_weights};
+
+/// The main model, loaded. The draft model is separate.
+pub(super) struct MainModel {
+    pub(super) context: Context,
+    pub(super) vocabulary: Arc<LlamaVocabulary>,
+    pub(super) reuse: SequenceReuse,
+}
+
+/// Loads the weights and creates the context according to `offload_plan`. Reports to `progress`
+/// what they take on each device and how many layers are offloaded.
+pub(super) fn load_with_plan(
+    description: &ModelDescription,
+    options: Options,
+    offload_plan: &OffloadPlan,
+    progress: &LoadProgress,
+) -> Result<MainModel, LoadError> {
+    let name = description.source.name();
+    // Discards what an earlier load has logged.
+    take_errors();
+    take_buffers();
+    let LoadedWeights { model, released_bytes } = load_weights(description, offload_plan, progress)
+        .ok_or_else(|| weights_error(&name, progress))?;
+    let model = Arc::new(model);
+    check_generates(&model, &name)?;
+    let vocabulary = Arc::new(LlamaVocabulary::new(model.clone()));
+    let is_offloaded = offload_plan.gpu_layers > 0;
+    let flash_attention = choose_flash_attention(description, &options, is_offloaded);
+    let demand = demand(&options, flash_attention != Some(false));
+    let has_slot_cells_only = description.sizes.has_windowed_cache(&demand);
+    let reuse = SequenceReuse::of(&model, has_slot_cells_only, is_offloaded);
+    let context_options = options.for_context(is_offloaded, flash_attention, reuse.can_swap());
+    let context = Context::new(model, context_options).ok_or_else(|| {
+        let reason = format!(
+            "llama.cpp could not set up a KV cache of {} tokens{}; use a smaller --ctx-size, \
+             --parallel or --kv-size",
+            options.kv_tokens,
+            logged(take_errors()),
+        );
+        LoadError::Resources { model: name, reason }
+    })?;
+    progress.memory(compare_with_plan(offload_plan, &take_buffers(), released_bytes));
+    progress.offloaded(offload_plan.gpu_layers);
+    Ok(MainModel { context, vocabulary, reuse })
+}

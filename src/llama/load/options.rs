@@ -1,0 +1,106 @@
+//! The options of a load, and what follows from them for the engine and for a context.
+
+use crate::engine::Limits;
+use crate::llama::error::LoadError;
+use crate::llama::file::ModelDescription;
+use crate::llama::fit::{KvType, OffloadTarget};
+use crate::llama::run::{ContextOptions, SequenceReuse, n_cache_seqs};
+
+/// How to run a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// The data type of the KV cache.
+    pub kv_type: KvType,
+    /// How many layers to offload to the GPUs.
+    pub gpu_layers: OffloadTarget,
+    /// Bytes of VRAM to leave free on each GPU.
+    pub vram_reserve: u64,
+    /// Size of the KV cache in tokens, for all slots together.
+    pub kv_tokens: u32,
+    /// Number of slots: requests that are processed at the same time.
+    pub parallel: u32,
+    /// Maximum number of tokens in a step.
+    pub ubatch: u32,
+    /// Maximum number of draft tokens in a step, at most [`crate::engine::max_draft_tokens`].
+    pub n_draft: u32,
+    /// Number of threads that compute.
+    pub threads: u32,
+    /// Whether to use flash attention; `None` chooses by model and machine.
+    pub flash_attention: Option<bool>,
+}
+
+impl Options {
+    /// The options of the draft model for a main model with these options. The draft model stays on
+    /// the CPU: VRAM is of more use to the main model.
+    pub(super) fn for_draft(self) -> Self {
+        Self {
+            gpu_layers: OffloadTarget::Layers(0),
+            kv_type: KvType::F16,
+            flash_attention: None,
+            n_draft: 0,
+            ..self
+        }
+    }
+
+    /// What the engine may ask of a model with these options.
+    pub(super) fn limits(&self, reuse: SequenceReuse) -> Limits {
+        let (n_cache_seqs, n_draft) =
+            if reuse.can_share() { (n_cache_seqs(self.parallel), self.n_draft) } else { (0, 0) };
+        Limits {
+            n_batch: self.ubatch as usize,
+            n_slots: self.parallel as usize,
+            n_cache_seqs: n_cache_seqs as usize,
+            kv_tokens: self.kv_tokens as usize,
+            n_draft: n_draft as usize,
+        }
+    }
+
+    /// The options of the context. `flash_attention` is the choice made for the model, and
+    /// `can_swap` says whether its sequences can be swapped out.
+    pub(super) fn for_context(
+        &self,
+        is_offloaded: bool,
+        flash_attention: Option<bool>,
+        can_swap: bool,
+    ) -> ContextOptions {
+        ContextOptions {
+            kv_tokens: self.kv_tokens.next_multiple_of(KV_CELL_BLOCK),
+            n_ubatch: self.ubatch,
+            n_slots: self.parallel,
+            can_swap,
+            n_outputs: self.parallel + self.n_draft,
+            n_threads: i32::try_from(self.threads).unwrap_or(i32::MAX),
+            flash_attention,
+            kv_type: self.kv_type,
+            is_offloaded,
+        }
+    }
+}
+
+/// llama.cpp computes attention over blocks of this many cells of the KV cache.
+const KV_CELL_BLOCK: u32 = 256;
+
+/// Checks that the options fit each other and the model.
+///
+/// # Errors
+/// [`LoadError::Options`], which names the option that does not fit.
+pub fn check(description: &ModelDescription, options: &Options) -> Result<(), LoadError> {
+    if options.kv_type == KvType::F16 {
+        return Ok(());
+    }
+    let name = options.kv_type.name();
+    if options.flash_attention == Some(false) {
+        return Err(LoadError::Options(format!(
+            "--kv-type {name} needs flash attention: leave out --flash-attn off, or use \
+             --kv-type f16"
+        )));
+    }
+    if !description.sizes.can_quantize_kv {
+        return Err(LoadError::Options(format!(
+            "--kv-type {name} stores values in blocks of 32, but the attention head size of {} is \
+             not a multiple of 32: use --kv-type f16",
+            description.info.name
+        )));
+    }
+    Ok(())
+}

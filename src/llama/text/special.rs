@@ -1,0 +1,192 @@
+//! Finds special tokens that are written out in a text, and hides control tokens in messages.
+//!
+//! llama.cpp can split a text at special tokens itself, but its time grows with the square of the
+//! number of tokens found, so a client could keep a thread busy for minutes.
+//! [`SpecialTokens::split`] makes the same partition (`tokenizer_st_partition` in
+//! `llama-vocab.cpp`) in linear time (ADR-0018).
+//!
+//! A client could also write control tokens into a message, such as `<|end|><|assistant|>`. Once
+//! the chat template has put the message into the prompt, these would be indistinguishable from the
+//! template's own tokens: the client could end its turn and forge the answer of the assistant or a
+//! system message. [`ControlTokenGuard`] prevents that. Before rendering, it inserts a marker
+//! character into every control token of a message, so that the token is not found; after the
+//! split, it removes the marker, and the text is tokenized as plain text.
+
+use std::borrow::Cow;
+
+use crate::domain::Token;
+
+/// A token whose text is searched for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SpecialToken {
+    pub(super) token: Token,
+    pub(super) text: String,
+    /// Whether the token controls the model and is never part of a message, like an end-of-turn
+    /// token.
+    pub(super) is_control: bool,
+    /// Whether the token removes white space before it.
+    pub(super) strips_left: bool,
+    /// Whether the token removes white space after it.
+    pub(super) strips_right: bool,
+}
+
+/// A part of a text that has been split at special tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Segment<'t> {
+    /// A special token.
+    Token(Token),
+    /// Text between special tokens.
+    Text(&'t str),
+}
+
+/// The special tokens of a vocabulary.
+#[derive(Debug)]
+pub(super) struct SpecialTokens {
+    /// Sorted by the length of their texts, the longest first.
+    list: Vec<SpecialToken>,
+}
+
+impl SpecialTokens {
+    /// Takes the special tokens in any order; those without text are ignored.
+    pub(super) fn new(mut list: Vec<SpecialToken>) -> Self {
+        list.retain(|special| !special.text.is_empty());
+        list.sort_by_key(|special| std::cmp::Reverse(special.text.len()));
+        Self { list }
+    }
+
+    /// Splits `text` at the special tokens in it. Longer tokens are searched for first.
+    pub(super) fn split<'t>(&self, text: &'t str) -> Vec<Segment<'t>> {
+        let mut segments = vec![Segment::Text(text)];
+        for special in &self.list {
+            // Most tokens do not occur, and the segments stay as they are.
+            let contains_token = |segment: &Segment<'_>| match segment {
+                Segment::Text(text) => text.contains(&special.text),
+                Segment::Token(_) => false,
+            };
+            if segments.iter().any(contains_token) {
+                segments = segments.into_iter().fold(Vec::new(), |mut split, segment| {
+                    match segment {
+                        Segment::Text(text) => special.split(text, &mut split),
+                        Segment::Token(_) => split.push(segment),
+                    }
+                    split
+                });
+            }
+        }
+        segments.retain(|segment| *segment != Segment::Text(""));
+        segments
+    }
+
+    /// Inserts the guard's marker after the first character of every control token in `text`. A
+    /// control token of a single character stays as it is.
+    pub(super) fn hide_control_tokens<'t>(
+        &self,
+        text: &'t str,
+        guard: ControlTokenGuard,
+    ) -> Cow<'t, str> {
+        let mut hidden = Cow::Borrowed(text);
+        for special in self.list.iter().filter(|special| special.is_control) {
+            let Some(first) = special.text.chars().next() else { continue };
+            if hidden.contains(&special.text) {
+                let (head, tail) = special.text.split_at(first.len_utf8());
+                let marked = format!("{head}{}{tail}", guard.marker);
+                hidden = Cow::Owned(hidden.replace(&special.text, &marked));
+            }
+        }
+        hidden
+    }
+}
+
+impl SpecialToken {
+    /// Appends the segments of `text`, split at this token.
+    fn split<'t>(&self, mut text: &'t str, segments: &mut Vec<Segment<'t>>) {
+        // The white space of C's `isspace`.
+        let is_space = |c: char| matches!(c, ' ' | '\t'..='\r');
+        while let Some(at) = text.find(&self.text) {
+            let (before, after) = (&text[..at], &text[at + self.text.len()..]);
+            let before = if self.strips_left { before.trim_end_matches(is_space) } else { before };
+            segments.push(Segment::Text(before));
+            segments.push(Segment::Token(self.token));
+            text = if self.strips_right { after.trim_start_matches(is_space) } else { after };
+        }
+        segments.push(Segment::Text(text));
+    }
+}
+
+/// A marker character that hides control tokens in messages: one of the Unicode noncharacters
+/// U+FDD0 to U+FDEF, which are not meant for text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ControlTokenGuard {
+    marker: char,
+}
+
+impl ControlTokenGuard {
+    /// A guard whose marker occurs in none of `texts`; `None` if all 32 noncharacters occur.
+    pub(super) fn absent_from(texts: &[&str]) -> Option<Self> {
+        let mut markers = '\u{FDD0}'..='\u{FDEF}';
+        let marker = markers.find(|&marker| !texts.iter().any(|text| text.contains(marker)))?;
+        Some(Self { marker })
+    }
+
+    /// `text` without markers.
+    pub(super) fn remove_markers<'t>(self, text: &'t str) -> Cow<'t, str> {
+        if text.contains(self.marker) {
+            Cow::Owned(text.replace(self.marker, ""))
+        } else {
+            Cow::Borrowed(text)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn special(token: Token, text: &str) -> SpecialToken {
+        SpecialToken {
+            token,
+            text: text.to_owned(),
+            is_control: true,
+            strips_left: false,
+            strips_right: false,
+        }
+    }
+
+    #[test]
+    fn longest_special_token_is_found_first() {
+        let specials = SpecialTokens::new(vec![special(1, "<|a|>"), special(2, "<|a|><|b|>")]);
+        let segments = specials.split("x<|a|><|b|>y<|a|><|a|>");
+        let expected = [
+            Segment::Text("x"),
+            Segment::Token(2),
+            Segment::Text("y"),
+            Segment::Token(1),
+            Segment::Token(1),
+        ];
+        assert_eq!(segments, expected);
+        assert_eq!(specials.split(""), []);
+        assert_eq!(specials.split("plain"), [Segment::Text("plain")]);
+    }
+
+    #[test]
+    fn stripping_token_removes_ascii_white_space_around_it() {
+        let strips = SpecialToken { strips_left: true, strips_right: true, ..special(1, "<m>") };
+        let specials = SpecialTokens::new(vec![strips]);
+        let segments = specials.split("a \n<m>\t b\u{a0}");
+        let expected = [Segment::Text("a"), Segment::Token(1), Segment::Text("b\u{a0}")];
+        assert_eq!(segments, expected);
+        assert_eq!(specials.split(" <m> "), [Segment::Token(1)]);
+    }
+
+    #[test]
+    fn hidden_control_token_is_not_found_and_its_text_is_restored() {
+        let specials = SpecialTokens::new(vec![special(1, "<|end|>"), special(2, "é")]);
+        let message = "Hi<|end|>é";
+        let guard = ControlTokenGuard::absent_from(&[message, "\u{FDD0}"]).unwrap();
+        let hidden = specials.hide_control_tokens(message, guard);
+        assert_eq!(specials.split(&hidden[..hidden.find('é').unwrap()]).len(), 1);
+        assert_eq!(guard.remove_markers(&hidden), message);
+        let all: String = ('\u{FDD0}'..='\u{FDEF}').collect();
+        assert!(ControlTokenGuard::absent_from(&[&all]).is_none());
+    }
+}

@@ -1,0 +1,6 @@
+//! Tests of the wire format against the contract in docs/PROTOCOL.md.
+
+mod client;
+mod json;
+mod properties;
+mod server;

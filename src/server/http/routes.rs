@@ -1,0 +1,96 @@
+//! Routes HTTP requests to pages and upgrades to WebSockets.
+//!
+//! Every request first passes [`check_request`]. Requests for a WebSocket are accepted or refused
+//! there, whatever their path; all others continue to the page of their path.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use hyper::upgrade;
+
+use super::origin::{Authority, check_origin, own_host};
+use super::respond::{json, plain};
+use crate::server::metrics;
+use crate::server::shared::{ConnectionPermit, Shared};
+use crate::server::ws;
+
+/// All routes of the server.
+pub(in crate::server) fn routes(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics_page))
+        .fallback(not_found)
+        .layer(from_fn_with_state(shared.clone(), check_request))
+        .with_state(shared)
+}
+
+/// Refuses requests for a host name that is not this machine, and answers requests for a WebSocket.
+async fn check_request(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let host = match own_host(request.headers()) {
+        Ok(host) => host,
+        Err(reason) => return plain(StatusCode::FORBIDDEN, reason),
+    };
+    if ws::is_upgrade(&request) {
+        return open_websocket(&shared, &host, request);
+    }
+    next.run(request).await
+}
+
+/// Checks the request's origin and handshake and starts a task that serves the WebSocket. The task
+/// waits until the returned response has been sent.
+fn open_websocket(shared: &Arc<Shared>, host: &Authority, mut request: Request) -> Response {
+    if let Err(reason) = check_origin(request.headers(), host, &shared.options.allowed_origins) {
+        return plain(StatusCode::FORBIDDEN, reason);
+    }
+    let response = match ws::accept_upgrade(&request) {
+        Ok(response) => response,
+        Err(error) => return error.into_response(),
+    };
+    let Some(permit) = request.extensions_mut().remove::<ConnectionPermit>() else {
+        return plain(StatusCode::INTERNAL_SERVER_ERROR, "the connection cannot be upgraded");
+    };
+    let upgraded = upgrade::on(&mut request);
+    shared.tasks.spawn(ws::serve(upgraded, permit, shared.clone()));
+    response
+}
+
+/// Liveness: whether the engine makes progress. A supervisor restarts the daemon if not.
+async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
+    let health = shared.health();
+    let status = if health.is_alive() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json(status, format!(r#"{{"state":"{}"}}"#, health.name()))
+}
+
+/// Readiness: whether the engine accepts requests. A load balancer sends none if not.
+async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
+    let health = shared.health();
+    if health.is_ready() {
+        json(StatusCode::OK, r#"{"ready":true}"#.to_owned())
+    } else {
+        let body = format!(r#"{{"ready":false,"reason":"{}"}}"#, health.name());
+        json(StatusCode::SERVICE_UNAVAILABLE, body)
+    }
+}
+
+/// All metrics, for Prometheus.
+async fn metrics_page(State(shared): State<Arc<Shared>>) -> Response {
+    metrics::page(&shared)
+        .unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, "cannot write the metrics"))
+}
+
+async fn not_found() -> Response {
+    plain(
+        StatusCode::NOT_FOUND,
+        "not found: open a WebSocket on this address, or GET /healthz, /readyz or /metrics",
+    )
+}

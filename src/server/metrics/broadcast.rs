@@ -1,0 +1,76 @@
+//! Publishes the `metrics` frame: written once per interval, sent by all subscribed connections.
+//!
+//! The frame is a `watch` value, not a queue: a slow connection finds the latest frame, never a
+//! backlog.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::protocol::{Inference, InferenceState, Metrics, ServerFrame};
+use crate::server::shared::{MetricsFrame, Shared};
+use crate::watchdog::Health;
+
+/// Publishes a frame per interval until the server closes.
+pub(in crate::server) async fn broadcast(
+    shared: Arc<Shared>,
+    publish: watch::Sender<MetricsFrame>,
+) {
+    let mut ticks = interval(shared.options.metrics_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut number = 0;
+    let mut last = (Instant::now(), shared.engine.snapshot().numbers.tokens_total);
+    while shared.closing.run_until_cancelled(ticks.tick()).await.is_some() {
+        let now = Instant::now();
+        let (inference, tokens) = inference(&shared, last, now);
+        last = (now, tokens);
+        let gpus = shared.gpus(now.into_std());
+        let metrics = Metrics::new(unix_seconds(), &gpus, inference);
+        let text = ServerFrame::Metrics(&metrics).text().into();
+        number += 1;
+        publish.send_replace(MetricsFrame { number, text });
+    }
+}
+
+/// The `inference` part of the frame, and the number of generated tokens at `now`. `last` holds
+/// the time and the number of generated tokens of the previous frame.
+fn inference(shared: &Shared, last: (Instant, u64), now: Instant) -> (Inference, u64) {
+    let snapshot = shared.engine.snapshot();
+    let tokens = snapshot.numbers.tokens_total;
+    let elapsed = now.saturating_duration_since(last.0);
+    let tps_now = (elapsed > Duration::ZERO)
+        .then(|| tokens.saturating_sub(last.1) as f64 / elapsed.as_secs_f64());
+    let inference = Inference {
+        state: state(shared.watchdog.judge(&snapshot)),
+        last_tps: snapshot.last_tps,
+        last_ttft: snapshot.last_ttft,
+        total_tokens_generated: tokens,
+        active: snapshot.numbers.active,
+        queued: snapshot.numbers.queued,
+        slots: snapshot.numbers.slots,
+        kv_used_tokens: snapshot.numbers.kv_used_tokens,
+        kv_total_tokens: snapshot.numbers.kv_total_tokens,
+        connections: shared.n_websockets(),
+        prompt_tokens_total: snapshot.numbers.prompt_tokens_total,
+        tps_now,
+        uptime_s: snapshot.uptime.as_secs(),
+    };
+    (inference, tokens)
+}
+
+fn state(health: Health) -> InferenceState {
+    match health {
+        Health::Loading => InferenceState::Loading,
+        Health::Idle => InferenceState::Idle,
+        Health::Busy => InferenceState::Busy,
+        Health::Stalled => InferenceState::Stalled,
+        // The daemon exits soon after its engine thread has ended.
+        Health::Draining | Health::Stopped => InferenceState::Draining,
+    }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,13 @@
+//! The metrics of the server and the engine, in two forms.
+//!
+//! `prometheus` writes the `/metrics` page for each scrape. `broadcast` publishes the `metrics`
+//! frame, which all subscribed WebSockets send, at a fixed interval. `refusals` counts the requests
+//! that never reach the engine.
+
+mod broadcast;
+mod prometheus;
+mod refusals;
+
+pub(super) use broadcast::broadcast;
+pub(super) use prometheus::page;
+pub(super) use refusals::Refusals;

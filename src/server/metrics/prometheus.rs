@@ -1,0 +1,302 @@
+//! `/metrics`: every counter, gauge and histogram in the text format that Prometheus reads.
+//!
+//! Nothing is stored for it. Each scrape reads the engine's atomics and the latest GPU reading.
+//! `docs/MONITORING.md` lists the metrics and `packaging/grafana` plots them; tests compare both
+//! with this page.
+
+use std::fmt;
+use std::time::Instant;
+
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, NoLabelSet,
+};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::domain::{Code, Gpu, MemoryPart, Throttle};
+use crate::engine::{Distribution, MetricKind, MetricUnit, Phase, Report, Snapshot};
+use crate::protocol::{Hello, throttle_name};
+use crate::server::shared::Shared;
+use crate::watchdog::Health;
+
+use super::refusals::Refusals;
+
+/// The response to `GET /metrics`.
+///
+/// # Errors
+/// Those of the encoder, which writes to a string.
+pub(in crate::server) fn page(shared: &Shared) -> Result<Response, fmt::Error> {
+    let snapshot = shared.engine.snapshot();
+    let report = shared.engine.report();
+    let scrape = Scrape {
+        health: shared.watchdog.judge(&snapshot),
+        snapshot,
+        ends: ends(&report, &shared.refusals),
+        report,
+        connections: shared.n_websockets(),
+        dropped_frames: shared.dropped_frames(),
+        memory: shared.engine.memory().to_vec(),
+        gpus: shared.gpus(Instant::now()),
+        max_queue: shared.engine.max_queue(),
+        cache_ram_bytes: shared.engine.cache_ram_bytes(),
+        hello: shared.hello(),
+    };
+    let mut registry = Registry::with_prefix("inference_core");
+    registry.register_collector(Box::new(scrape));
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(([(CONTENT_TYPE, OPENMETRICS)], text).into_response())
+}
+
+/// All values of one scrape.
+#[derive(Debug)]
+struct Scrape {
+    health: Health,
+    snapshot: Snapshot,
+    report: Report,
+    /// Requests by the code that they ended or were refused with.
+    ends: Vec<(Code, u64)>,
+    connections: usize,
+    dropped_frames: u64,
+    memory: Vec<MemoryPart>,
+    gpus: Vec<Gpu>,
+    max_queue: usize,
+    cache_ram_bytes: usize,
+    hello: Hello,
+}
+
+impl Collector for Scrape {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut page = Page(encoder);
+        self.server(&mut page)?;
+        self.engine(&mut page)?;
+        self.phases(&mut page)?;
+        self.memory(&mut page)?;
+        self.gpus(&mut page)
+    }
+}
+
+impl Scrape {
+    /// What runs here, its connections and its limits.
+    fn server(&self, page: &mut Page<'_>) -> fmt::Result {
+        let hello = &self.hello;
+        let labels = [
+            ("version", hello.version()),
+            ("backend", hello.backend()),
+            ("model", hello.model_name()),
+        ];
+        page.gauges("build_info", "Version, backend and model; always 1", None, [(labels, 1_i64)])?;
+        page.gauge("uptime", "Time since the start", SECONDS, self.snapshot.uptime.as_secs_f64())?;
+        page.gauge("connections", "Open WebSockets", None, n(self.connections))?;
+        let dropped = "Metrics frames replaced by newer ones before a slow connection took them";
+        page.counter("dropped_frames", dropped, self.dropped_frames)?;
+        let limit =
+            "Requests that may wait; a quarter more for connections without another request";
+        page.gauge("requests_queued_limit", limit, None, n(self.max_queue))?;
+        let limit = "Host RAM that copies of cached sequences may take";
+        page.gauge("swapped_size_limit", limit, BYTES, n(self.cache_ram_bytes))
+    }
+
+    /// The engine's state and everything it counts.
+    fn engine(&self, page: &mut Page<'_>) -> fmt::Result {
+        let Self { snapshot, report, health, .. } = self;
+        let state = |state: Health| ([("state", state.name())], i64::from(state == *health));
+        page.gauges("state", "1 for the current state, else 0", None, Health::ALL.map(state))?;
+        let loaded = f64::from(snapshot.load_progress);
+        page.gauge("load_ratio", "Loaded part of the model, 0 to 1", None, loaded)?;
+        let ends = self.ends.iter().map(|&(code, n)| ([("outcome", code.as_str())], n));
+        let help = "Requests by finish reason or error code, unreadable messages included";
+        page.counters("requests", help, None, ends)?;
+        for (kind, metric) in snapshot.numbers.metrics() {
+            let (help, unit) = (metric.help.trim(), unit(metric.unit));
+            match kind {
+                MetricKind::Counter => page.counter(metric.name, help, metric.value)?,
+                MetricKind::Gauge => page.gauge(metric.name, help, unit, metric.value as f64)?,
+            }
+        }
+        for metric in report.histograms.metrics() {
+            page.histogram(metric.name, metric.help.trim(), unit(metric.unit), metric.value)?;
+        }
+        Ok(())
+    }
+
+    /// Where the time of the engine's loop goes.
+    fn phases(&self, page: &mut Page<'_>) -> fmt::Result {
+        let phases = self.snapshot.phases.map(|(phase, took)| {
+            let name = match phase {
+                Phase::Schedule => "schedule",
+                Phase::Draft => "draft",
+                Phase::Decode => "decode",
+                Phase::Commit => "commit",
+            };
+            ([("phase", name)], took.as_secs_f64())
+        });
+        page.counters("engine", "Time of the engine's steps by phase", SECONDS, phases)?;
+        let age = self.snapshot.step_age.unwrap_or_default().as_secs_f64();
+        page.gauge("engine_step_age", "Age of the current step, 0 between steps", SECONDS, age)
+    }
+
+    /// Where the model's layers and buffers are.
+    fn memory(&self, page: &mut Page<'_>) -> fmt::Result {
+        let (on_gpus, on_cpu) = self.hello.layers();
+        let layers = [("card", on_gpus), ("cpu", on_cpu)]
+            .map(|(place, layers)| ([("place", place)], i64::from(layers)));
+        let help = "Layers on GPUs and on the CPU; planned until the model is loaded";
+        page.gauges("model_layers", help, None, layers)?;
+        let labels =
+            |part: &MemoryPart| [("device", part.device.clone()), ("part", part.name.to_owned())];
+        let planned = self.memory.iter().map(|part| (labels(part), part.planned as f64));
+        page.gauges("model_memory_planned", "Planned memory of the model", BYTES, planned)?;
+        let taken = self.memory.iter().map(|part| (labels(part), part.taken as f64));
+        page.gauges("model_memory", "Memory that the model takes", BYTES, taken)
+    }
+
+    fn gpus(&self, page: &mut Page<'_>) -> fmt::Result {
+        let celsius = Some(&Unit::Celsius);
+        let float = |bytes: u64| bytes as f64;
+        let ratio = |percent: u32| f64::from(percent) / 100.0;
+        self.gpu(page, "gpu_up", "Whether the GPU answers", None, |gpu| {
+            Some(f64::from(u8::from(gpu.is_present)))
+        })?;
+        self.gpu(page, "gpu_temperature", "Temperature of the GPU", celsius, |gpu| {
+            gpu.celsius.map(f64::from)
+        })?;
+        self.gpu(page, "gpu_memory_total", "VRAM of the GPU", BYTES, |gpu| {
+            gpu.vram_total.map(float)
+        })?;
+        self.gpu(page, "gpu_memory_used", "VRAM that all programs use", BYTES, |gpu| {
+            gpu.vram_used.map(float)
+        })?;
+        self.gpu(page, "gpu_memory_free", "Free VRAM", BYTES, |gpu| gpu.vram_free.map(float))?;
+        self.gpu(page, "gpu_process_memory", "VRAM that this process uses", BYTES, |gpu| {
+            gpu.process_vram.map(float)
+        })?;
+        self.gpu(page, "gpu_power_watts", "Power draw", None, |gpu| {
+            gpu.milliwatts.map(|milliwatts| f64::from(milliwatts) / 1000.0)
+        })?;
+        self.gpu(page, "gpu_fan_ratio", "Target speed of the first fan", None, |gpu| {
+            gpu.fan_percent.map(ratio)
+        })?;
+        let help = "Part of the time in which the GPU computed";
+        self.gpu(page, "gpu_utilization_ratio", help, None, |gpu| {
+            gpu.utilization_percent.map(ratio)
+        })?;
+        let throttling = self.gpus.iter().flat_map(|gpu| {
+            let known = gpu.throttle.iter();
+            known.flat_map(move |reasons| {
+                Throttle::ALL.map(|reason| {
+                    let [index, uuid] = labels(gpu);
+                    let reason_label = ("reason", throttle_name(reason).to_owned());
+                    ([index, uuid, reason_label], i64::from(reasons.contains(&reason)))
+                })
+            })
+        });
+        page.gauges("gpu_throttling", "1 if this reason limits the clocks", None, throttling)
+    }
+
+    /// One value of every GPU that reports it.
+    fn gpu(
+        &self,
+        page: &mut Page<'_>,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        value: impl Fn(&Gpu) -> Option<f64>,
+    ) -> fmt::Result {
+        let values = self.gpus.iter().filter_map(|gpu| Some((labels(gpu), value(gpu)?)));
+        page.gauges(name, help, unit, values)
+    }
+}
+
+/// Requests by code: those that the engine ended or refused, and those that never reached it.
+fn ends(report: &Report, refusals: &Refusals) -> Vec<(Code, u64)> {
+    let requests = report.ends.iter().filter(|(code, _)| code.ends_a_request());
+    requests.map(|&(code, n)| (code, n + refusals.get(code))).collect()
+}
+
+fn labels(gpu: &Gpu) -> [(&'static str, String); 2] {
+    [("gpu", gpu.index.to_string()), ("uuid", gpu.uuid.clone())]
+}
+
+fn unit(unit: MetricUnit) -> Option<&'static Unit> {
+    match unit {
+        MetricUnit::Count => None,
+        MetricUnit::Bytes => BYTES,
+        MetricUnit::Seconds => SECONDS,
+    }
+}
+
+/// A number of things in memory, far below the 2⁵³ that a float counts exactly.
+fn n(count: usize) -> f64 {
+    count as f64
+}
+
+/// Writes one metric after the other.
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    fn gauge(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: f64) -> fmt::Result {
+        self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    /// A gauge with labels; left out if there are no values.
+    fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        values: impl IntoIterator<Item = (L, V)>,
+    ) -> fmt::Result {
+        let mut values = values.into_iter().peekable();
+        if values.peek().is_none() {
+            return Ok(());
+        }
+        let mut metric = self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+        for (labels, value) in values {
+            metric.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.0
+            .encode_descriptor(name, help, None, MetricType::Counter)?
+            .encode_counter::<NoLabelSet, _, f64>(&value, None)
+    }
+
+    fn counters<L: EncodeLabelSet, V: EncodeCounterValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        values: impl IntoIterator<Item = (L, V)>,
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, unit, MetricType::Counter)?;
+        for (labels, value) in values {
+            metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&value, None)?;
+        }
+        Ok(())
+    }
+
+    fn histogram(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        values: &Distribution,
+    ) -> fmt::Result {
+        self.0
+            .encode_descriptor(name, help, unit, MetricType::Histogram)?
+            .encode_histogram::<NoLabelSet>(values.sum, values.count(), &values.buckets, None)
+    }
+}
+
+/// Content type of the text that the encoder writes.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+const SECONDS: Option<&Unit> = Some(&Unit::Seconds);
+const BYTES: Option<&Unit> = Some(&Unit::Bytes);

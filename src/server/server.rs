@@ -1,0 +1,110 @@
+//! [`Server`]: accepts connections, and closes them when the daemon shuts down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::GpuReading;
+use crate::engine::EngineHandle;
+use crate::protocol::{Build, Hello, ServingInfo};
+use crate::watchdog::Watchdog;
+
+use super::http;
+use super::metrics;
+use super::options::{About, Options};
+use super::shared::{MetricsFrame, Shared};
+
+/// Serves HTTP pages and WebSockets; see [`Server::serve`].
+pub struct Server {
+    options: Options,
+    engine: EngineHandle,
+    hello: Hello,
+    watchdog: Watchdog,
+    readings: watch::Receiver<GpuReading>,
+}
+
+impl Server {
+    /// Creates a server that submits requests to `engine` and publishes the GPU `readings`.
+    pub fn new(
+        options: Options,
+        engine: EngineHandle,
+        about: About,
+        watchdog: Watchdog,
+        readings: watch::Receiver<GpuReading>,
+    ) -> Self {
+        let About { model, backend, gpu_layers, parallel, version, commit, llama_cpp, cpu_flags } =
+            about;
+        let build = Build { version, commit, llama_cpp, cpu_flags };
+        let serving = ServingInfo { backend, gpu_layers, parallel, ctx_size: engine.ctx_size() };
+        let hello = Hello::new(build, model, serving);
+        Self { options, engine, hello, watchdog, readings }
+    }
+
+    /// Serves until `closing` is cancelled, then closes all connections and returns.
+    ///
+    /// Each WebSocket first gets the terminal frames of its requests, then close code 1001. The
+    /// caller should have ended all requests by then. Connections that do not close in time are
+    /// abandoned.
+    pub async fn serve(self, listeners: Vec<TcpListener>, closing: CancellationToken) {
+        let Self { options, engine, hello, watchdog, readings } = self;
+        let (publish, metrics_frames) = watch::channel(MetricsFrame::default());
+        let shared = Arc::new(Shared::new(
+            options,
+            engine,
+            watchdog,
+            hello,
+            metrics_frames,
+            readings,
+            closing.clone(),
+        ));
+        shared.tasks.spawn(metrics::broadcast(shared.clone(), publish));
+        let routes = http::routes(shared.clone());
+        for listener in listeners {
+            shared.tasks.spawn(accept(listener, routes.clone(), shared.clone()));
+        }
+        closing.cancelled().await;
+        shared.tasks.close();
+        if timeout(SHUTDOWN_DEADLINE, shared.tasks.wait()).await.is_err() {
+            tracing::info!("{} connections did not close in time", shared.n_websockets());
+        }
+    }
+}
+
+/// Accepts connections until the server closes. No error ends the loop.
+async fn accept(listener: TcpListener, routes: Router, shared: Arc<Shared>) {
+    let closing = shared.closing.clone();
+    let mut is_failing = false;
+    while let Some(accepted) = closing.run_until_cancelled(listener.accept()).await {
+        match accepted {
+            Ok((stream, peer)) => {
+                is_failing = false;
+                let Some(permit) = shared.tcp_permit(peer) else {
+                    tracing::debug!(%peer, "connection dropped: too many are open");
+                    continue;
+                };
+                let serving = http::serve(stream, permit, routes.clone(), closing.clone());
+                shared.tasks.spawn(serving);
+            }
+            Err(error) => {
+                // The loop retries ten times per second; only the first error is logged.
+                if !std::mem::replace(&mut is_failing, true) {
+                    tracing::warn!("cannot accept connections: {error}");
+                }
+                closing.run_until_cancelled(sleep(ACCEPT_PAUSE)).await;
+            }
+        }
+    }
+}
+
+/// Pause after a failed accept. The usual cause is a lack of file descriptors, which lasts until a
+/// connection ends; without a pause the loop would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Time for all connections to close. Longer than a WebSocket's wait for terminal frames (2 s) and
+/// for the client's close frame (2 s) together.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);

@@ -1,0 +1,78 @@
+//! How a WebSocket is closed once its reader or its writer has ended.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+
+use super::reader::ReadEnd;
+use super::socket::{Socket, SocketSink, SocketStream};
+use super::writer::WriteEnd;
+
+/// Completes the closing handshake, as far as the client still takes part in it. `read_end` is
+/// `None` if the writer ended first.
+pub(super) async fn finish<S: Socket>(
+    stream: SocketStream<S>,
+    sink: SocketSink<S>,
+    read_end: Option<ReadEnd>,
+    write_end: WriteEnd,
+) {
+    let is_close_sent = write_end == WriteEnd::CloseSent;
+    let handshake = async {
+        match read_end {
+            Some(ReadEnd::Violation { .. }) if is_close_sent => {
+                if let Ok(socket) = stream.reunite(sink) {
+                    drain(socket).await;
+                }
+            }
+            // tungstenite answers the client's close frame during the next read.
+            Some(ReadEnd::Closed) => discard(stream).await,
+            // `Lost` is also how the reader ends if the writer ended just before it.
+            Some(ReadEnd::Lost(_)) | None if is_close_sent => discard(stream).await,
+            _ => {}
+        }
+    };
+    // The connection of a client that takes longer is dropped.
+    let _ = timeout(HANDSHAKE_DEADLINE, handshake).await;
+}
+
+/// Closes a WebSocket that is over the limit on connections.
+pub(super) async fn refuse<S: Socket>(mut socket: WebSocketStream<S>) {
+    let frame = CloseFrame {
+        code: CloseCode::Again,
+        reason: Utf8Bytes::from_static("too many connections, try again later"),
+    };
+    let handshake = async {
+        if socket.send(Message::Close(Some(frame))).await.is_ok() {
+            discard(socket).await;
+        }
+    };
+    // The connection of a client that takes longer is dropped.
+    let _ = timeout(HANDSHAKE_DEADLINE, handshake).await;
+}
+
+/// Reads messages until the client's close frame or the end of the stream, and ignores them.
+async fn discard<M, E>(mut messages: impl StreamExt<Item = Result<M, E>> + Unpin) {
+    while let Some(Ok(_)) = messages.next().await {}
+}
+
+/// Shuts down the sending side and discards what the client still sends. Closing a socket with
+/// unread bytes would reset the connection, and the client could lose the error and close frames.
+async fn drain<S: Socket>(mut socket: WebSocketStream<S>) {
+    let stream = socket.get_mut();
+    if stream.shutdown().await.is_ok() {
+        let mut discarded = vec![0; DRAIN_BUFFER_BYTES];
+        while stream.read(&mut discarded).await.is_ok_and(|n| n > 0) {}
+    }
+}
+
+/// Time for the client to answer the close frame or, after a violation, to stop sending.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Size of the buffer that [`drain`] reads into.
+const DRAIN_BUFFER_BYTES: usize = 4 * 1024;

@@ -1,0 +1,108 @@
+//! The requests of one connection that have not ended, by id.
+//!
+//! The reader inserts a request before it submits it, so that an `abort` in the next frame finds
+//! it. The writer removes it just before its terminal frame goes to the socket, so that a client
+//! that has read the frame may use the id again.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::engine::Canceller;
+use crate::protocol::{Code, ErrorFrame, RequestId};
+
+/// The table of requests in flight. The key `None` is the one request without an id.
+#[derive(Debug, Default)]
+pub(super) struct InFlight(Mutex<HashMap<Option<RequestId>, Stage>>);
+
+#[derive(Debug)]
+enum Stage {
+    /// Not yet accepted by the engine.
+    Submitting { is_aborted: bool },
+    /// Accepted by the engine.
+    Accepted(Canceller),
+}
+
+impl InFlight {
+    /// Inserts a request that is about to be submitted.
+    ///
+    /// # Errors
+    /// The `error` frame to answer with, if the id is in use or the connection has too many
+    /// requests.
+    pub(super) fn insert(&self, id: Option<RequestId>) -> Result<(), ErrorFrame> {
+        let mut requests = self.lock();
+        if requests.contains_key(&id) {
+            let error = match id {
+                None => ErrorFrame::new(
+                    Code::RequestInFlight,
+                    "a request is running already: wait for its end, abort it, or give each \
+                     request an id",
+                ),
+                Some(_) => ErrorFrame::new(
+                    Code::DuplicateId,
+                    "a request with this id is running already: choose another id",
+                ),
+            };
+            return Err(error.about(id));
+        }
+        if requests.len() >= MAX_REQUESTS {
+            return Err(ErrorFrame::too_many_requests(MAX_REQUESTS).about(id));
+        }
+        requests.insert(id, Stage::Submitting { is_aborted: false });
+        Ok(())
+    }
+
+    /// Records that the engine has accepted the request. If it was aborted in the meantime, cancels
+    /// it now.
+    pub(super) fn set_accepted(&self, id: &Option<RequestId>, canceller: Canceller) {
+        if let Some(stage) = self.lock().get_mut(id) {
+            if matches!(stage, Stage::Submitting { is_aborted: true }) {
+                canceller.cancel();
+            }
+            *stage = Stage::Accepted(canceller);
+        }
+    }
+
+    /// Removes a request that has ended or was refused.
+    pub(super) fn remove(&self, id: &Option<RequestId>) {
+        self.lock().remove(id);
+    }
+
+    /// Aborts the request with this id, or all requests if `id` is `None`. Returns false if there
+    /// was nothing to abort.
+    pub(super) fn abort(&self, id: &Option<RequestId>) -> bool {
+        let mut requests = self.lock();
+        if id.is_none() {
+            requests.values_mut().for_each(Stage::abort);
+            return !requests.is_empty();
+        }
+        requests.get_mut(id).map(Stage::abort).is_some()
+    }
+
+    /// Whether exactly one request is in flight.
+    pub(super) fn is_single(&self) -> bool {
+        self.lock().len() == 1
+    }
+
+    /// Whether no request is in flight.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Option<RequestId>, Stage>> {
+        // The map is valid after every statement, so a panic elsewhere cannot have broken it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stage {
+    fn abort(&mut self) {
+        match self {
+            Self::Submitting { is_aborted } => *is_aborted = true,
+            Self::Accepted(canceller) => canceller.cancel(),
+        }
+    }
+}
+
+/// Requests that one connection may have in flight. More than a person or an agent needs, and few
+/// enough that one connection does not fill the queue for long.
+const MAX_REQUESTS: usize = 64;

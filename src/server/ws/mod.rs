@@ -1,0 +1,62 @@
+//! How a WebSocket connection lives.
+//!
+//! **Upgrade.** `http` receives a `GET` with `Upgrade: websocket` and lets [`accept_upgrade`] check
+//! it and write the 101 response. [`serve`] then takes the TCP stream over from HTTP. If too many
+//! WebSockets are open, it closes this one with code 1013.
+//!
+//! **Hello.** `connection` splits the socket and runs two tasks, which share the table of requests
+//! in flight (`in_flight`). The first frame out is `hello`.
+//!
+//! **Reader.** `reader` takes frames one by one and never writes to the socket. What it has to send
+//! goes to the writer as a `reply`, through a bounded channel. It enters each `infer` in the table,
+//! and a `submission` hands the request to the engine: at once if it is short, otherwise on a
+//! blocking thread, so that the reader still receives an `abort`. An `abort` cancels the request
+//! through the table.
+//!
+//! **Writer.** `writer` is the only task that writes to the socket. It wakes for `events`: a reply,
+//! news of a request, a new `metrics` frame, a due ping or the shutdown of the server. It then
+//! sends everything there is and flushes once. The engine notifies the writer through one notifier
+//! for all requests of the connection. A request (`request`) leaves the table just before its
+//! terminal frame is sent, so that the client can use the id again as soon as it has read that
+//! frame.
+//!
+//! **Back-pressure.** While the socket is full, the writer waits and takes neither text nor
+//! replies. Text then stays with the engine, which pauses the request's slot and, after its grace
+//! for slow clients, ends the request with `slow_client`. Replies fill their channel, which stops
+//! the reader, so a client that sends without reading blocks itself. A frame that the socket does
+//! not take within the write grace ends the connection (`sink`). ADR-0013 has the reasons.
+//!
+//! **Close.** There are three ways:
+//! - The client closes or is lost. The writer is stopped at once. Its tickets are dropped, which
+//!   cancels their requests.
+//! - The server shuts down. The writer waits for the terminal frames of the running requests, then
+//!   sends close code 1001.
+//! - The client violates the protocol. The reader ends; the writer sends the `error` frame, aborts
+//!   the requests, waits for their `end` frames and sends the close code.
+//!
+//! `closing` then completes the closing handshake within a deadline.
+
+mod connection;
+mod socket;
+mod upgrade;
+
+mod in_flight;
+mod reader;
+mod submission;
+
+mod events;
+mod reply;
+mod request;
+mod sink;
+mod writer;
+
+mod closing;
+mod log;
+
+use std::time::Duration;
+
+pub(super) use connection::serve;
+pub(super) use upgrade::{accept_upgrade, is_upgrade};
+
+/// Time between two pings. Short enough that routers on the way do not forget an idle connection.
+const PING_INTERVAL: Duration = Duration::from_secs(30);

@@ -1,0 +1,194 @@
+//! The writing half of a connection: the only task that writes to its socket.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
+use tokio_util::sync::CancellationToken;
+
+use crate::protocol::ServerFrame;
+use crate::server::shared::{MetricsFrame, Shared};
+
+use super::events::{Event, EventSources, Wanted};
+use super::in_flight::InFlight;
+use super::reply::{REPLY_QUEUE, Reply};
+use super::request::ActiveRequest;
+use super::sink::{FrameSink, is_stalled};
+use super::socket::{Socket, SocketSink};
+
+/// The writing half of a connection.
+pub(super) struct Writer<S> {
+    sink: FrameSink<S>,
+    in_flight: Arc<InFlight>,
+    requests: Vec<ActiveRequest>,
+    is_subscribed: bool,
+    /// Number of the last `metrics` frame since the client subscribed.
+    last_metrics: Option<u64>,
+    /// Counts the `metrics` frames that this connection was too slow for.
+    dropped_frames: Arc<AtomicU64>,
+    /// Set once the connection is closing: the code of the close frame, and how long the writer
+    /// waits for requests to end before it sends that frame.
+    closing: Option<(CloseCode, Instant)>,
+    /// When to take coalesced news from the requests again.
+    next_news: Instant,
+}
+
+/// How the writer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WriteEnd {
+    /// With a close frame.
+    CloseSent,
+    /// Without one: the socket failed or stalled, or the connection was closed by the reader.
+    Aborted,
+}
+
+impl<S: Socket> Writer<S> {
+    pub(super) fn new(sink: SocketSink<S>, in_flight: Arc<InFlight>, shared: &Shared) -> Self {
+        Self {
+            sink: FrameSink::new(sink, shared.options.write_grace),
+            in_flight,
+            requests: Vec::new(),
+            is_subscribed: true,
+            last_metrics: None,
+            dropped_frames: shared.dropped_frames_counter(),
+            closing: None,
+            next_news: Instant::now(),
+        }
+    }
+
+    /// Sends `hello` and then whatever `events` bring, until the close frame has been sent, the
+    /// socket fails, or `closed` is cancelled. Requests that are still running then are cancelled.
+    /// Returns the sink for the closing handshake.
+    pub(super) async fn run(
+        mut self,
+        hello: String,
+        mut events: EventSources,
+        closed: CancellationToken,
+    ) -> (SocketSink<S>, WriteEnd) {
+        let end = closed.run_until_cancelled(self.write(hello, &mut events)).await;
+        (self.sink.into_inner(), end.unwrap_or(WriteEnd::Aborted))
+    }
+
+    async fn write(&mut self, hello: String, events: &mut EventSources) -> WriteEnd {
+        let mut event = Event::Reply(Reply::Frame(hello));
+        loop {
+            match self.handle(event, events).await {
+                Ok(true) => return WriteEnd::CloseSent,
+                Ok(false) => {}
+                Err(error) if is_stalled(&error) => {
+                    tracing::info!("connection dropped: the client does not read");
+                    return WriteEnd::Aborted;
+                }
+                Err(error) => {
+                    tracing::debug!("cannot write: {error}");
+                    return WriteEnd::Aborted;
+                }
+            }
+            let wanted = Wanted {
+                metrics: self.is_subscribed,
+                next_news: self.next_news,
+                close_deadline: self.closing.map(|(_, deadline)| deadline),
+            };
+            event = events.next(&wanted).await;
+        }
+    }
+
+    /// Sends everything there is to send after `event`, and flushes. Returns true once the close
+    /// frame has been sent.
+    async fn handle(&mut self, event: Event, events: &mut EventSources) -> Result<bool, Error> {
+        let mut is_overdue = false;
+        let mut reply = None;
+        match event {
+            Event::Reply(first) => reply = Some(first),
+            Event::News => self.next_news = Instant::now() + NEWS_INTERVAL,
+            // Does not move `next_news`: urgent news is rare and must not delay other requests.
+            Event::UrgentNews => {}
+            Event::Metrics(frame) => self.send_metrics(frame).await?,
+            Event::PingDue => self.sink.feed(Message::Ping(Bytes::new())).await?,
+            Event::ServerClosing => self.close_with(CloseCode::Away),
+            Event::CloseDeadline => is_overdue = true,
+        }
+        // A bounded number: a client that sends without pause must not starve its own requests.
+        for _ in 0..REPLY_QUEUE {
+            let Some(next) = reply.take().or_else(|| events.try_reply()) else { break };
+            self.handle_reply(next).await?;
+        }
+        self.send_news().await?;
+        if let Some((code, _)) = self.closing
+            && (is_overdue || self.in_flight.is_empty())
+        {
+            let frame = CloseFrame { code, reason: Utf8Bytes::default() };
+            self.sink.feed(Message::Close(Some(frame))).await?;
+            self.sink.flush().await?;
+            return Ok(true);
+        }
+        self.sink.flush().await?;
+        Ok(false)
+    }
+
+    async fn handle_reply(&mut self, reply: Reply) -> Result<(), Error> {
+        match reply {
+            Reply::Frame(text) => self.sink.text(text).await?,
+            Reply::Accepted(request) => self.requests.push(*request),
+            Reply::Refused(refused) => {
+                let (id, error) = *refused;
+                self.in_flight.remove(&id);
+                self.sink.text(ServerFrame::Error(&error).text()).await?;
+            }
+            Reply::SubscribeMetrics => {
+                self.is_subscribed = true;
+                self.last_metrics = None;
+                self.sink.text(ServerFrame::MetricsSubscribed.text()).await?;
+            }
+            Reply::UnsubscribeMetrics => {
+                self.is_subscribed = false;
+                self.sink.text(ServerFrame::MetricsUnsubscribed.text()).await?;
+            }
+            // `handle` flushes after every event.
+            Reply::Flush => {}
+            Reply::Close(code) => {
+                self.in_flight.abort(&None);
+                self.close_with(code);
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_metrics(&mut self, frame: MetricsFrame) -> Result<(), Error> {
+        let MetricsFrame { number, text } = frame;
+        let expected = self.last_metrics.replace(number).map_or(number, |last| last + 1);
+        self.dropped_frames.fetch_add(number.saturating_sub(expected), Relaxed);
+        self.sink.feed(Message::Text(text)).await
+    }
+
+    /// Sends the news of all requests, and removes the requests that have ended.
+    async fn send_news(&mut self) -> Result<(), Error> {
+        let mut index = 0;
+        while let Some(request) = self.requests.get_mut(index) {
+            if request.send_news(&mut self.sink, &self.in_flight).await? {
+                self.requests.remove(index);
+            } else {
+                index += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the writer close with `code` once no request is left, at the latest after
+    /// [`TERMINAL_FRAMES_DEADLINE`].
+    fn close_with(&mut self, code: CloseCode) {
+        self.closing = Some((code, Instant::now() + TERMINAL_FRAMES_DEADLINE));
+    }
+}
+
+/// Least time between two sends of coalesced news, which limits a request to 100 `token` frames per
+/// second. First texts, ends of requests and models slower than that are not delayed (ADR-0013).
+const NEWS_INTERVAL: Duration = Duration::from_millis(10);
+
+/// How long the writer waits for terminal frames before it sends the close frame. The engine has
+/// been told to end the requests and does so within one step.
+const TERMINAL_FRAMES_DEADLINE: Duration = Duration::from_secs(2);
