@@ -102,7 +102,8 @@ fn is_satisfied(config: &Config, offload_plan: &OffloadPlan) -> bool {
 }
 
 fn without_gpu() -> String {
-    let build = if BACKEND == CPU_BACKEND { "; BUILD.md says how to build for one" } else { "" };
+    let build =
+        if BACKEND == CPU_BACKEND { "; docs/BUILD.md says how to build for one" } else { "" };
     format!("--vram 3GB plans for a GPU with 3 GB free{build}")
 }
 

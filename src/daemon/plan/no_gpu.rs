@@ -34,7 +34,7 @@ fn reason(backend: &str) -> &'static str {
 
 fn warning(backend: &str, options: &str) -> String {
     let verb = if options.contains(" and ") { "have" } else { "has" };
-    let help = if backend == CPU_BACKEND { " (BUILD.md)" } else { "" };
+    let help = if backend == CPU_BACKEND { " (docs/BUILD.md)" } else { "" };
     format!("{options} {verb} no effect: {reason}{help}", reason = reason(backend))
 }
 
@@ -45,9 +45,9 @@ mod tests {
     #[test]
     fn warning_names_the_ignored_option_and_the_reason() {
         let line = warning("cpu", "--gpu-layers all");
-        assert!(line.contains("--gpu-layers all") && line.contains("BUILD.md"), "{line}");
+        assert!(line.contains("--gpu-layers all") && line.contains("docs/BUILD.md"), "{line}");
         let line = warning("cuda", "--gpu-layers 3");
         assert!(line.contains("no GPU was found"), "{line}");
-        assert!(!line.contains("BUILD.md"), "{line}");
+        assert!(!line.contains("docs/BUILD.md"), "{line}");
     }
 }
