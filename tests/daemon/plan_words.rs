@@ -117,7 +117,7 @@ fn a_small_change_that_puts_more_on_the_card_is_named() {
 fn what_is_too_much_for_a_card_is_said_in_mebibytes() {
     let tight = ["--demo", "--vram-reserve", "0MB", "--vram", "160MB", "--gpu-layers", "all"];
     let text = plan(&tight);
-    assert!(text.contains("more than fit by this plan"), "{text}");
+    assert!(text.contains("more than fit according to this plan"), "{text}");
     assert!(text.contains("GPU 0 exceeds its budget by 19.6 MiB"), "{text}");
     assert!(text.contains("with --gpu-layers auto, 1 of 7 layers fit on the GPU"), "{text}");
     let json = |args: &[&str]| -> Value {
