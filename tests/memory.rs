@@ -1,7 +1,7 @@
-//! Memory that parsing a message takes, counted by a global allocator.
+//! The memory for parsing a message is bounded, as counted by a global allocator (ADR-0022).
 
 #![allow(clippy::unwrap_used, reason = "a test panics when it cannot continue")]
-#![allow(unsafe_code, reason = "an allocator that counts has to be an allocator")]
+#![allow(unsafe_code, reason = "a counting allocator implements an unsafe trait")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -11,8 +11,9 @@ use inference_core::protocol::{ClientFrame, Code, ErrorFrame};
 /// The longest message of the default settings.
 const MESSAGE_BYTES: usize = 8 << 20;
 
-/// Most memory that parsing may hold at once, as a multiple of the message. A string with escapes is
-/// decoded into a buffer that doubles as it grows and is then copied, which makes three.
+/// Most memory that parsing may hold at once, as a multiple of the message. A string with escapes
+/// takes three times its length: it is decoded into a buffer that doubles when it is full, and then
+/// copied.
 const MAX_MESSAGES: usize = 3;
 
 /// Allowance in bytes for what does not grow with the message: short strings, the error.
@@ -32,7 +33,7 @@ impl Counting {
         PEAK.set(PEAK.get().max(HELD.get()));
     }
 
-    /// Memory of another thread may be freed here, so the count stops at zero.
+    /// A thread may free memory of another thread, so the count stops at zero.
     fn remove(bytes: usize) {
         HELD.set(HELD.get().saturating_sub(bytes));
     }
@@ -43,7 +44,7 @@ impl Counting {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         Self::add(layout.size());
-        // SAFETY: the caller keeps the contract of `alloc`, which is the same.
+        // SAFETY: `System.alloc` has the same contract, which the caller fulfils.
         unsafe { System.alloc(layout) }
     }
 
@@ -64,7 +65,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// `head`, as many comma-separated `item`s as fit, `tail`.
+/// The longest message of `head`, comma-separated `item`s and `tail`.
 fn filled(head: &str, item: &str, tail: &str) -> String {
     let n = (MESSAGE_BYTES - head.len() - tail.len() + 1) / (item.len() + 1);
     let mut text = String::with_capacity(MESSAGE_BYTES);
@@ -77,29 +78,29 @@ fn filled(head: &str, item: &str, tail: &str) -> String {
     text
 }
 
-/// Like [`filled`], with the fields of an object, each with a different key.
-fn entries(head: &str, tail: &str) -> String {
+/// The longest message of `head`, fields of an object with different keys, and `tail`.
+fn with_fields(head: &str, tail: &str) -> String {
     let mut text = String::with_capacity(MESSAGE_BYTES);
     text.push_str(head);
     for i in 0.. {
-        let entry = format!("{}\"{i:x}\":0", if i == 0 { "" } else { "," });
-        if text.len() + entry.len() + tail.len() > MESSAGE_BYTES {
+        let field = format!("{}\"{i:x}\":0", if i == 0 { "" } else { "," });
+        if text.len() + field.len() + tail.len() > MESSAGE_BYTES {
             break;
         }
-        text.push_str(&entry);
+        text.push_str(&field);
     }
     text.push_str(tail);
     text
 }
 
-/// `head`, the longest string that fits, with an escape at its end, `tail`.
+/// The longest message of `head`, a string that ends with an escape, and `tail`.
 fn escaped(head: &str, tail: &str) -> String {
     let n = MESSAGE_BYTES - head.len() - tail.len() - 4;
     format!("{head}\"{}\\n\"{tail}", "x".repeat(n))
 }
 
-/// Parses `text`, checks the memory it took and returns the code of the error, if any.
-fn code_of(name: &str, text: &str) -> Option<Code> {
+/// Parses `text`, asserts that the memory is bounded, and returns the code of the error, if any.
+fn parse_bounded(name: &str, text: &str) -> Option<Code> {
     assert!(text.len() <= MESSAGE_BYTES && text.len() > MESSAGE_BYTES - 2000, "{}", text.len());
     let before = HELD.get();
     PEAK.set(before);
@@ -115,21 +116,21 @@ const SMALL_OBJECT: &str = r#"{"":0}"#;
 #[test]
 fn ignored_fields_stay_within_the_memory_bound() {
     let objects = filled(r#"{"op":"ping","x":["#, SMALL_OBJECT, "]}");
-    assert_eq!(code_of("objects in an unknown field", &objects), None);
-    let keys = entries(r#"{"op":"ping","#, "}");
-    assert_eq!(code_of("unknown fields", &keys), None);
+    assert_eq!(parse_bounded("objects in an unknown field", &objects), None);
+    let keys = with_fields(r#"{"op":"ping","#, "}");
+    assert_eq!(parse_bounded("unknown fields", &keys), None);
     let same = filled(r#"{"op":"ping","#, r#""x":0"#, "}");
-    assert_eq!(code_of("one unknown field again and again", &same), None);
+    assert_eq!(parse_bounded("one unknown field, repeated", &same), None);
     let text = escaped(r#"{"op":"ping","x":"#, "}");
-    assert_eq!(code_of("a long string in an unknown field", &text), None);
+    assert_eq!(parse_bounded("a long string in an unknown field", &text), None);
     let head = r#"{"op":"infer","prompt":"x","params":{"#;
-    assert_eq!(code_of("unknown parameters", &entries(head, "}}")), None);
+    assert_eq!(parse_bounded("unknown parameters", &with_fields(head, "}}")), None);
     let x = format!(r#"{head}"x":["#);
-    assert_eq!(code_of("objects in a parameter", &filled(&x, SMALL_OBJECT, "]}}")), None);
+    assert_eq!(parse_bounded("objects in a parameter", &filled(&x, SMALL_OBJECT, "]}}")), None);
     let head = r#"{"op":"infer","messages":[{"role":"user","content":"","x":["#;
-    assert_eq!(code_of("objects in a message", &filled(head, SMALL_OBJECT, "]}]}")), None);
+    assert_eq!(parse_bounded("objects in a message", &filled(head, SMALL_OBJECT, "]}]}")), None);
     let head = r#"{"op":"infer","messages":[{"role":"user","content":"","#;
-    assert_eq!(code_of("unknown fields of a message", &entries(head, "}]}")), None);
+    assert_eq!(parse_bounded("unknown fields of a message", &with_fields(head, "}]}")), None);
 }
 
 #[test]
@@ -147,9 +148,9 @@ fn field_of_a_wrong_type_stays_within_the_memory_bound() {
             _ => head,
         };
         let text = filled(&head, SMALL_OBJECT, "]}");
-        assert_eq!(code_of(&format!("objects in {field}"), &text), Some(code), "{field}");
+        assert_eq!(parse_bounded(&format!("objects in {field}"), &text), Some(code), "{field}");
         let head = format!(r#"{{"op":"infer","{field}":{{"#);
-        let found = code_of(&format!("an object in {field}"), &entries(&head, "}}"));
+        let found = parse_bounded(&format!("an object in {field}"), &with_fields(&head, "}}"));
         assert_eq!(found, Some(Code::BadFrame), "{field}");
     }
 }
@@ -162,11 +163,11 @@ fn parameter_of_a_wrong_type_stays_within_the_memory_bound() {
             ("objects", filled(&format!("{head}["), SMALL_OBJECT, "]}}")),
             ("lists", filled(&format!("{head}["), "[0,0]", "]}}")),
             ("lists in a list", filled(&format!("{head}[["), "[]", "]]}}")),
-            ("an object", entries(&format!("{head}{{"), "}}}")),
+            ("an object", with_fields(&format!("{head}{{"), "}}}")),
             ("a string", escaped(&head, "}}")),
         ];
         for (what, text) in texts {
-            let found = code_of(&format!("{what} in {field}"), &text);
+            let found = parse_bounded(&format!("{what} in {field}"), &text);
             assert_eq!(found, Some(Code::InvalidParams), "{what} in {field}");
         }
     }
@@ -175,36 +176,39 @@ fn parameter_of_a_wrong_type_stays_within_the_memory_bound() {
 #[test]
 fn long_string_stays_within_the_memory_bound() {
     let text = escaped(r#"{"op":"#, "}");
-    assert_eq!(code_of("op", &text), Some(Code::UnknownOp));
+    assert_eq!(parse_bounded("op", &text), Some(Code::UnknownOp));
     let text = escaped(r#"{"op":"abort","id":"#, "}");
-    assert_eq!(code_of("id", &text), Some(Code::BadFrame));
+    assert_eq!(parse_bounded("id", &text), Some(Code::BadFrame));
     let text = escaped(r#"{"op":"infer","prompt":"#, "}");
-    assert_eq!(code_of("prompt", &text), None);
+    assert_eq!(parse_bounded("prompt", &text), None);
     let text = escaped(r#"{"op":"infer","messages":[{"role":"user","content":"#, "}]}");
-    assert_eq!(code_of("content", &text), None);
+    assert_eq!(parse_bounded("content", &text), None);
     let text = escaped(r#"{"op":"infer","messages":[{"role":"#, "}]}");
-    assert_eq!(code_of("role", &text), Some(Code::InvalidParams));
+    assert_eq!(parse_bounded("role", &text), Some(Code::InvalidParams));
     let text = escaped(r#"{"op":"infer","prompt":"x","params":{"logit_bias":{"#, ":0}}}");
-    assert_eq!(code_of("a token id", &text), Some(Code::InvalidParams));
+    assert_eq!(parse_bounded("a token id", &text), Some(Code::InvalidParams));
     let text = filled(r#"{"op":"infer","prompt":""#, r"\u0001", r#""}"#);
-    assert_eq!(code_of("a prompt of escapes", &text), None);
+    assert_eq!(parse_bounded("a prompt of escapes", &text), None);
     let control = filled(r#"{"op":"infer","prompt":"x","params":{"temp":""#, r"\u0001", r#""}}"#);
-    assert_eq!(code_of("a temperature of escapes", &control), Some(Code::InvalidParams));
+    assert_eq!(parse_bounded("a temperature of escapes", &control), Some(Code::InvalidParams));
 }
 
 #[test]
 fn many_chat_messages_stay_within_the_memory_bound() {
     let head = r#"{"op":"infer","messages":["#;
     let text = filled(head, r#"{"role":"user","content":""}"#, "]}");
-    code_of("empty messages", &text);
-    assert_eq!(code_of("numbers as messages", &filled(head, "0", "]}")), Some(Code::InvalidParams));
+    parse_bounded("empty messages", &text);
+    assert_eq!(
+        parse_bounded("numbers as messages", &filled(head, "0", "]}")),
+        Some(Code::InvalidParams)
+    );
     let content = "x".repeat(1000);
     let message = format!(r#"{{"role":"user","content":"{content}"}}"#);
-    assert_eq!(code_of("a long conversation", &filled(head, &message, "]}")), None);
+    assert_eq!(parse_bounded("a long conversation", &filled(head, &message, "]}")), None);
 }
 
 #[test]
-fn message_that_is_no_frame_stays_within_the_memory_bound() {
+fn message_that_is_not_a_frame_stays_within_the_memory_bound() {
     for (what, text, code) in [
         ("a list", filled("[", SMALL_OBJECT, "]"), Code::BadFrame),
         ("a string", escaped("", ""), Code::BadFrame),
@@ -214,6 +218,6 @@ fn message_that_is_no_frame_stays_within_the_memory_bound() {
         ("open objects", r#"{"":"#.repeat(MESSAGE_BYTES / 4), Code::BadJson),
         ("spaces", " ".repeat(MESSAGE_BYTES), Code::BadJson),
     ] {
-        assert_eq!(code_of(what, &text), Some(code), "{what}");
+        assert_eq!(parse_bounded(what, &text), Some(code), "{what}");
     }
 }

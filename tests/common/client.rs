@@ -13,7 +13,7 @@ use super::{GUARD, TestServer};
 /// A connection to a [`TestServer`].
 pub struct Client {
     pub socket: WebSocketStream<TcpStream>,
-    /// The first frame.
+    /// The `hello` frame, which is the first.
     pub hello: Value,
 }
 
@@ -21,7 +21,7 @@ pub struct Client {
 #[derive(Debug)]
 pub struct Answer {
     pub text: String,
-    /// Everything before the end.
+    /// The frames before the `end` frame.
     pub frames: Vec<Value>,
     pub end: Value,
 }
@@ -32,7 +32,7 @@ impl Client {
         Self::over(stream, server).await
     }
 
-    /// A client whose receive buffer holds next to nothing.
+    /// A client with a receive buffer of 4 KiB, so that the server soon has to wait for it.
     pub async fn connect_with_small_buffer(server: &TestServer) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
@@ -131,17 +131,17 @@ impl Client {
     /// before the `pong`, without metrics.
     pub async fn fence(&mut self) -> Vec<Value> {
         self.send(json!({"op": "ping"})).await;
-        let mut said = Vec::new();
+        let mut frames = Vec::new();
         loop {
             let frame = self.frame().await;
             if frame["op"] == "pong" {
-                return said;
+                return frames;
             }
-            said.push(frame);
+            frames.push(frame);
         }
     }
 
-    /// No frame but metrics is waiting, and the connection works.
+    /// Asserts that the server has sent nothing but metrics, and that the connection works.
     pub async fn expect_quiet(&mut self) {
         assert_eq!(self.fence().await, Vec::<Value>::new());
     }
@@ -156,8 +156,8 @@ impl Client {
         }
     }
 
-    /// The server sends a close frame with `code` and then closes its socket. Earlier frames are
-    /// skipped.
+    /// Asserts that the server sends a close frame with `code` and then closes its socket. Earlier
+    /// frames are skipped.
     pub async fn expect_close(&mut self, code: u16) {
         let mut skipped = Vec::new();
         let close = loop {

@@ -1,6 +1,6 @@
-//! The whole server in a test: on a free port, with the scripted model, and with a test client.
+//! A whole server for tests: on a free port, with the scripted model, and with a test client.
 //!
-//! Nothing waits for a fixed time. Every wait is for a frame or a counter; [`GUARD`] only turns a
+//! No test waits for a fixed time. Every wait is for a frame or a counter, and [`GUARD`] turns a
 //! wait that would never end into a failure.
 
 mod client;
@@ -35,7 +35,7 @@ pub struct Setup {
     pub server: server::Options,
     pub pace: StepControl,
     pub stall_limit: Duration,
-    /// The load waits for a message on this channel.
+    /// A channel on which the load waits for a message. Without one the model is loaded at once.
     pub load: Option<mpsc::Receiver<()>>,
     /// Send buffer of each connection in bytes; the system's default if `None`.
     pub send_buffer: Option<u32>,
@@ -89,12 +89,12 @@ impl Setup {
     pub async fn start(self) -> TestServer {
         let Self { limits, engine, server, pace, stall_limit, load, send_buffer, offloaded, gpus } =
             self;
-        let has_gate = load.is_some();
+        let load_waits = load.is_some();
         let steps = pace.clone();
         let Engine { handle, loaded, .. } = Engine::<()>::spawn(engine, move |progress| {
-            if let Some(gate) = load {
-                // An error means that the test has ended.
-                let _ = gate.recv();
+            if let Some(load) = load {
+                // Fails if the test has ended.
+                let _ = load.recv();
             }
             let device = "cpu".to_owned();
             progress.memory(vec![MemoryPart { name: "kv", device, planned: 1000, taken: 1024 }]);
@@ -105,7 +105,7 @@ impl Setup {
             Ok(Loaded { model, vocabulary: Arc::new(ScriptedVocabulary) })
         })
         .unwrap();
-        if !has_gate {
+        if !load_waits {
             timeout(GUARD, loaded).await.unwrap().unwrap();
         }
         let socket = TcpSocket::new_v4().unwrap();

@@ -1,102 +1,88 @@
-//! Graphics cards as clients see them, on a library that plays the driver's.
+//! GPU metrics of the daemon, read through a fake NVML library.
 //!
-//! `tests/nvml/stand_in.rs` says what a line of a scene means.
+//! `tests/nvml/fake_nvml.rs` describes the lines that simulate GPUs.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::time::timeout;
 
-use crate::process::{DEADLINE, Daemon, Socket};
+use crate::client::metrics;
+use crate::process::Daemon;
 
 const COOL: &str = "temp=41 total=3072 used=300 power=12400 fan=30 util=0 throttle=1 own=0";
 
 const INTERVAL: [&str; 2] = ["--metrics-interval", "100"];
 
-/// A machine whose cards a test can move.
+/// A machine with simulated GPUs, which the test can change at any time.
 struct Machine {
     folder: TempDir,
 }
 
 impl Machine {
-    fn new(cards: &str) -> Self {
-        Self::with("libnvidia-ml.so.1", &[], cards)
+    fn new(gpus: &str) -> Self {
+        Self::with_library("libnvidia-ml.so.1", &[], gpus)
     }
 
-    fn with(library: &str, flags: &[&str], cards: &str) -> Self {
+    /// Builds the fake library under the file name `library`, with additional flags of `rustc`.
+    fn with_library(library: &str, flags: &[&str], gpus: &str) -> Self {
         let machine = Self { folder: tempfile::tempdir().unwrap() };
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nvml/stand_in.rs");
-        let built = Command::new("rustc")
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nvml/fake_nvml.rs");
+        let status = Command::new("rustc")
             .args(["--edition", "2024", "--crate-type", "cdylib", "-o"])
             .arg(machine.folder.path().join(library))
             .args(flags)
             .arg(source)
             .status()
             .unwrap();
-        assert!(built.success(), "the stand-in library builds");
-        machine.set(cards);
+        assert!(status.success(), "rustc built the fake library");
+        machine.set(gpus);
         machine
     }
 
-    /// Changes what the cards say, at once and as a whole.
-    fn set(&self, cards: &str) {
-        let draft = self.folder.path().join("draft");
-        fs::write(&draft, cards).unwrap();
-        fs::rename(draft, self.scene()).unwrap();
+    /// Replaces all GPUs atomically, one per line.
+    fn set(&self, gpus: &str) {
+        let next = self.folder.path().join("next");
+        fs::write(&next, gpus).unwrap();
+        fs::rename(next, self.gpus()).unwrap();
     }
 
-    fn scene(&self) -> PathBuf {
-        self.folder.path().join("scene")
+    /// The file that the fake library reads.
+    fn gpus(&self) -> PathBuf {
+        self.folder.path().join("gpus")
     }
 
-    /// What the daemon logs.
+    /// The daemon's log.
     fn log(&self) -> PathBuf {
         self.folder.path().join("log")
     }
 
-    fn daemon(&self, environment: &[(&str, &str)]) -> Daemon {
-        let scene = self.scene();
-        let mut variables = self.variables(&scene);
-        variables.extend(environment.iter().map(|&(name, value)| (name, OsStr::new(value))));
+    fn daemon(&self, extra_variables: &[(&str, &str)]) -> Daemon {
+        let gpus = self.gpus();
+        let mut variables = self.variables(&gpus);
+        variables.extend(extra_variables.iter().map(|&(name, value)| (name, OsStr::new(value))));
         Daemon::start_with(&INTERVAL, &variables)
     }
 
     fn daemon_with_log(&self) -> Daemon {
-        Daemon::start_with_log(&INTERVAL, &self.variables(&self.scene()), &self.log())
+        Daemon::start_with_log(&INTERVAL, &self.variables(&self.gpus()), &self.log())
     }
 
-    fn variables<'a>(&'a self, scene: &'a Path) -> Vec<(&'a str, &'a OsStr)> {
+    fn variables<'a>(&'a self, gpus: &'a Path) -> Vec<(&'a str, &'a OsStr)> {
         vec![
             ("LD_LIBRARY_PATH", self.folder.path().as_os_str()),
-            ("NVML_STAND_IN", scene.as_os_str()),
+            ("FAKE_NVML_GPUS", gpus.as_os_str()),
         ]
     }
 }
 
-/// The first metrics frame that `fits`.
-async fn metrics(socket: &mut Socket, fits: impl Fn(&Value) -> bool) -> Value {
-    let search = async {
-        loop {
-            let message = socket.next().await.unwrap().unwrap();
-            let Ok(text) = message.to_text() else { continue };
-            let Ok(frame) = serde_json::from_str::<Value>(text) else { continue };
-            if frame["op"] == "metrics" && fits(&frame) {
-                return frame;
-            }
-        }
-    };
-    timeout(DEADLINE, search).await.expect("such metrics come")
-}
-
 #[tokio::test]
-async fn a_card_is_shown_as_the_contract_says() {
+async fn metrics_frame_has_every_field_of_a_gpu() {
     let machine = Machine::new(COOL);
-    let (_daemon, mut socket) = machine.daemon(&[]).connect_once().await;
+    let (_daemon, mut socket) = machine.daemon(&[]).with_client().await;
     let frame = metrics(&mut socket, |frame| !frame["gpu"].is_null()).await;
     assert_eq!(
         frame["gpu"],
@@ -108,7 +94,7 @@ async fn a_card_is_shown_as_the_contract_says() {
     assert_eq!(
         frame["gpus"],
         json!([{
-            "index": 0, "name": "NVIDIA GeForce GTX 1060 3GB", "uuid": "GPU-00000001-stand-in",
+            "index": 0, "name": "NVIDIA GeForce GTX 1060 3GB", "uuid": "GPU-00000001-fake",
             "present": true, "temp": 41, "vram_total_mb": 3072, "vram_used_mb": 300,
             "vram_free_mb": 2772, "power_watts": 12, "fan_percent": 30, "throttling": false,
             "utilization_percent": 0, "throttle_reasons": [], "process_vram_mb": 0,
@@ -117,11 +103,11 @@ async fn a_card_is_shown_as_the_contract_says() {
 }
 
 #[tokio::test]
-async fn heat_throttling_and_other_programs_show_as_they_come() {
+async fn metrics_frame_follows_changes_of_a_gpu() {
     let machine = Machine::new(COOL);
-    let (_daemon, mut socket) = machine.daemon(&[]).connect_once().await;
+    let (_daemon, mut socket) = machine.daemon(&[]).with_client().await;
     metrics(&mut socket, |frame| frame["gpu"]["temp"] == 41).await;
-    // Hardware slowdown (0x8) and its thermal kind (0x40).
+    // Hardware slowdown (0x8) and thermal hardware slowdown (0x40).
     machine.set("temp=94 total=3072 used=2900 power=119600 fan=100 util=99 throttle=72 own=1850");
     let frame = metrics(&mut socket, |frame| frame["gpu"]["temp"] == 94).await;
     assert_eq!(frame["gpu"]["throttling"], true);
@@ -133,9 +119,10 @@ async fn heat_throttling_and_other_programs_show_as_they_come() {
 }
 
 #[tokio::test]
-async fn what_a_card_or_driver_lacks_is_null() {
-    let machine = Machine::with("libnvidia-ml.so", &["--cfg", "old_driver"], "temp=50 total=3072");
-    let (_daemon, mut socket) = machine.daemon(&[]).connect_once().await;
+async fn value_that_gpu_or_driver_does_not_support_is_null() {
+    let machine =
+        Machine::with_library("libnvidia-ml.so", &["--cfg", "old_driver"], "temp=50 total=3072");
+    let (_daemon, mut socket) = machine.daemon(&[]).with_client().await;
     let frame = metrics(&mut socket, |frame| frame["gpu"]["temp"] == 50).await;
     for field in [
         "vram_total_mb",
@@ -148,19 +135,19 @@ async fn what_a_card_or_driver_lacks_is_null() {
         assert_eq!(frame["gpu"].get(field), Some(&Value::Null), "{field}");
     }
     assert_eq!(frame["gpus"][0]["present"], true);
-    assert_eq!(frame["gpus"][0]["process_vram_mb"], 0, "the older function was asked");
+    assert_eq!(frame["gpus"][0]["process_vram_mb"], 0, "the older function was called");
 }
 
 #[tokio::test]
-async fn a_card_that_falls_off_the_bus_is_gone_and_comes_back() {
+async fn lost_gpu_is_absent_until_it_returns() {
     let machine = Machine::new(&format!("{COOL}\n{COOL}"));
-    let (_daemon, mut socket) = machine.daemon(&[]).connect_once().await;
+    let (_daemon, mut socket) = machine.daemon(&[]).with_client().await;
     metrics(&mut socket, |frame| frame["gpus"][0]["present"] == true).await;
     machine.set(&format!("{COOL} lost=1\n{COOL}"));
     let frame = metrics(&mut socket, |frame| frame["gpus"][0]["present"] == false).await;
     assert_eq!(frame["gpu"]["temp"], Value::Null);
-    assert_eq!(frame["gpus"][0]["uuid"], "GPU-00000001-stand-in");
-    assert_eq!(frame["gpus"][1]["temp"], 41, "the other card is not concerned");
+    assert_eq!(frame["gpus"][0]["uuid"], "GPU-00000001-fake");
+    assert_eq!(frame["gpus"][1]["temp"], 41, "the other GPU is not affected");
     machine.set("");
     metrics(&mut socket, |frame| frame["gpus"][1]["present"] == false).await;
     machine.set(&format!("{COOL}\n{COOL}"));
@@ -171,10 +158,10 @@ async fn a_card_that_falls_off_the_bus_is_gone_and_comes_back() {
 }
 
 #[tokio::test]
-async fn only_the_visible_cards_are_watched_in_their_order() {
+async fn only_visible_gpus_are_reported_in_the_given_order() {
     let machine = Machine::new(&format!("{COOL}\n{COOL}\n{COOL}"));
     let visible = [("CUDA_VISIBLE_DEVICES", "GPU-00000003,0")];
-    let (_daemon, mut socket) = machine.daemon(&visible).connect_once().await;
+    let (_daemon, mut socket) = machine.daemon(&visible).with_client().await;
     let frame = metrics(&mut socket, |frame| !frame["gpu"].is_null()).await;
     let indices: Vec<_> =
         frame["gpus"].as_array().unwrap().iter().map(|gpu| &gpu["index"]).collect();
@@ -182,26 +169,26 @@ async fn only_the_visible_cards_are_watched_in_their_order() {
 }
 
 #[tokio::test]
-async fn a_card_that_hangs_takes_no_other_with_it() {
+async fn hanging_gpu_does_not_affect_others() {
     let machine = Machine::new(&format!("{COOL}\n{COOL}"));
-    let (_daemon, mut socket) = machine.daemon_with_log().connect_once().await;
+    let (_daemon, mut socket) = machine.daemon_with_log().with_client().await;
     metrics(&mut socket, |frame| frame["gpus"][0]["present"] == true).await;
     let warm = COOL.replace("temp=41", "temp=77");
-    let path = machine.folder.path().join("gate");
-    let gate = fs::File::create(&path).unwrap();
-    gate.lock().unwrap();
+    let path = machine.folder.path().join("lock");
+    let lock = fs::File::create(&path).unwrap();
+    lock.lock().unwrap();
     let hang = format!("hang={}", path.display());
     machine.set(&format!("{COOL} {hang}\n{warm}"));
     let frame = metrics(&mut socket, |frame| frame["gpus"][0]["present"] == false).await;
     assert_eq!((&frame["gpu"]["temp"], &frame["gpus"][1]["temp"]), (&Value::Null, &json!(77)));
-    // One that is lost meanwhile wants the driver started anew, and must not wait for that.
+    // A lost GPU makes the daemon restart NVML. The restart must not wait for the hanging GPU.
     machine.set(&format!("{COOL} {hang}\n{COOL} lost=1"));
     metrics(&mut socket, |frame| frame["gpus"][1]["present"] == false).await;
     machine.set(&format!("{COOL} {hang}\n{COOL}"));
     let frame = metrics(&mut socket, |frame| frame["gpus"][1]["temp"] == 41).await;
     assert_eq!(frame["gpus"][0]["present"], false);
     machine.set(&format!("{warm}\n{COOL}"));
-    gate.unlock().unwrap();
+    lock.unlock().unwrap();
     metrics(&mut socket, |frame| frame["gpus"][0]["temp"] == 77).await;
     let log = fs::read_to_string(machine.log()).unwrap();
     for warning in ["the driver hangs while reading a GPU", "the driver answers for a GPU again"] {
@@ -210,9 +197,9 @@ async fn a_card_that_hangs_takes_no_other_with_it() {
 }
 
 #[tokio::test]
-async fn another_card_in_the_same_place_is_called_by_its_own_name() {
+async fn replaced_gpu_is_reported_with_its_own_name_and_uuid() {
     let machine = Machine::new(&format!("{COOL} uuid=GPU-a name=old"));
-    let (_daemon, mut socket) = machine.daemon(&[]).connect_once().await;
+    let (_daemon, mut socket) = machine.daemon(&[]).with_client().await;
     metrics(&mut socket, |frame| frame["gpus"][0]["uuid"] == "GPU-a").await;
     machine.set("");
     metrics(&mut socket, |frame| frame["gpus"][0]["present"] == false).await;
@@ -225,19 +212,19 @@ async fn another_card_in_the_same_place_is_called_by_its_own_name() {
 }
 
 #[tokio::test]
-async fn cards_with_one_bus_id_are_told_apart() {
+async fn gpus_with_the_same_bus_id_are_reported_separately() {
     let warm = COOL.replace("temp=41", "temp=77");
     let bus = "bus=00000000:01:00.0";
     let machine = Machine::new(&format!("{COOL} {bus}\n{warm} {bus}"));
-    let (_daemon, mut socket) = machine.daemon(&[]).connect_once().await;
+    let (_daemon, mut socket) = machine.daemon(&[]).with_client().await;
     let frame = metrics(&mut socket, |frame| frame["gpus"][1]["present"] == true).await;
     assert_eq!((&frame["gpus"][0]["temp"], &frame["gpus"][1]["temp"]), (&json!(41), &json!(77)));
 }
 
 #[tokio::test]
-async fn a_driver_that_does_not_start_is_as_good_as_none_until_it_does() {
+async fn failing_driver_means_no_gpus_until_it_starts() {
     let machine = Machine::new("");
-    let (_daemon, mut socket) = machine.daemon(&[]).connect_once().await;
+    let (_daemon, mut socket) = machine.daemon(&[]).with_client().await;
     let frame = metrics(&mut socket, |frame| frame["inference"]["uptime_s"] != 0).await;
     assert_eq!((&frame["gpu"], &frame["gpus"]), (&Value::Null, &json!([])));
     machine.set(COOL);

@@ -1,4 +1,4 @@
-//! An engine on a real model, without sockets: what is submitted, and what comes back.
+//! An engine with a real model and without sockets: submits requests and collects the answers.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,15 +11,18 @@ use inference_core::domain::{
 use inference_core::engine::{self, Engine, EngineHandle, Notifier, Ticket};
 use inference_core::llama::{self, LoadError, ModelSource};
 
-/// Longer than any test needs, so that a hang is a failure and not a wait for ever.
+/// Limit of every wait, far above what a test needs.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// A loaded model.
+/// Context of a slot in tokens, unless a test chooses another.
+const CTX_SIZE: u32 = 1024;
+
+/// An engine with a loaded model, stopped on drop.
 pub struct Harness {
     engine: Engine<LoadError>,
 }
 
-/// A finished request.
+/// The result of a finished request.
 #[derive(Debug)]
 pub struct Answer {
     pub text: String,
@@ -29,27 +32,34 @@ pub struct Answer {
 }
 
 impl Harness {
-    /// The demo model with `slots` slots.
+    /// The demo model.
     pub fn demo(slots: u32) -> Self {
-        Self::on(ModelSource::Demo, slots, 1024)
+        Self::new(ModelSource::Demo, slots, CTX_SIZE)
     }
 
-    /// The same without flash attention, which sums in half precision on a CPU and in another
-    /// order for other batches: what is left of differences then is ours.
-    pub fn exact(slots: u32) -> Self {
-        Self::with(ModelSource::Demo, None, slots, 1024, Some(false))
+    /// The demo model without flash attention, which on a CPU sums in half precision and in an
+    /// order that depends on the batch. Without it, fewer differences between texts are due to
+    /// llama.cpp.
+    pub fn without_flash_attention(slots: u32) -> Self {
+        Self::load(ModelSource::Demo, None, slots, CTX_SIZE, Some(false))
     }
 
-    /// A model with a draft model, likewise.
-    pub fn drafted(source: ModelSource, slots: u32, draft: ModelSource) -> Self {
-        Self::with(source, Some(draft), slots, 1024, Some(false))
+    /// A model with a draft model, without flash attention.
+    pub fn with_draft_model(source: ModelSource, slots: u32, draft: ModelSource) -> Self {
+        Self::load(source, Some(draft), slots, CTX_SIZE, Some(false))
     }
 
-    pub fn on(source: ModelSource, slots: u32, ctx_size: u32) -> Self {
-        Self::with(source, None, slots, ctx_size, None)
+    /// The model at `path`.
+    pub fn file(path: &Path, slots: u32) -> Self {
+        Self::new(ModelSource::File(path.to_owned()), slots, CTX_SIZE)
     }
 
-    fn with(
+    /// Any model, with a context of `ctx_size` tokens per slot.
+    pub fn new(source: ModelSource, slots: u32, ctx_size: u32) -> Self {
+        Self::load(source, None, slots, ctx_size, None)
+    }
+
+    fn load(
         source: ModelSource,
         draft: Option<ModelSource>,
         slots: u32,
@@ -64,7 +74,7 @@ impl Harness {
             parallel: slots,
             ubatch: 512,
             n_draft: 15,
-            // With one there is nothing to wait for, however busy the machine is.
+            // A single thread never waits for other threads, however busy the machine is.
             threads: 1,
             flash_attention,
             kv_type: llama::KvType::F16,
@@ -77,21 +87,17 @@ impl Harness {
             slow_client_grace: DEADLINE,
             step_target: Duration::from_millis(50),
             speculative: Speculation::Off,
-            // Whether it pays is a matter of time, which no test shall depend on.
+            // Drafts whatever that costs, so that no test depends on measured times.
             speculation_margin_percent: 0,
             ..engine::Options::default()
         };
         let mut engine = Engine::spawn(engine_options, move |progress| {
-            let placement = llama::plan_offload(&description, &options, &[]);
-            llama::load(&description, draft.as_ref(), options, placement, progress)
+            let offload_plan = llama::plan_offload(&description, &options, &[]);
+            llama::load(&description, draft.as_ref(), options, offload_plan, progress)
         })
         .unwrap();
         runtime().block_on(async { (&mut engine.loaded).await }).expect("the model loads");
         Self { engine }
-    }
-
-    pub fn file(path: &Path, slots: u32) -> Self {
-        Self::on(ModelSource::File(path.to_owned()), slots, 1024)
     }
 
     pub fn handle(&self) -> &EngineHandle {
@@ -103,7 +109,7 @@ impl Harness {
         self.generate_all(&[prompt], &params).remove(0)
     }
 
-    /// Generates answers to all prompts at once.
+    /// Submits all prompts at once and generates their answers.
     pub fn generate_all(&self, prompts: &[&str], params: &Params) -> Vec<Answer> {
         let submitted: Vec<_> = prompts
             .iter()
@@ -112,10 +118,10 @@ impl Harness {
         submitted.into_iter().map(|(ticket, notifier)| collect(ticket, &notifier)).collect()
     }
 
-    /// Generates the assistant's next turn after one of the user's.
+    /// Generates the answer to a chat message.
     pub fn chat(&self, content: &str, params: Params) -> Result<Answer, Refusal> {
-        let turn = Message { role: Role::User, content: content.to_owned() };
-        let (ticket, notifier) = self.submit(Prompt::Messages(vec![turn]), params)?;
+        let message = Message { role: Role::User, content: content.to_owned() };
+        let (ticket, notifier) = self.submit(Prompt::Messages(vec![message]), params)?;
         Ok(collect(ticket, &notifier))
     }
 
@@ -135,39 +141,45 @@ impl Drop for Harness {
     fn drop(&mut self) {
         self.engine.handle.stop();
         let ended = async { tokio::time::timeout(DEADLINE, &mut self.engine.ended).await };
-        assert!(runtime().block_on(ended).is_ok(), "the engine does not stop");
+        assert!(runtime().block_on(ended).is_ok(), "the engine stops in time");
     }
 }
 
-/// Greedy, at most `n` tokens.
-pub fn greedy(n: u32) -> Params {
-    Params { temp: 0.0, max_tokens: Some(n), ..Params::default() }
+/// Parameters for greedy text of at most `max_tokens` tokens.
+pub fn greedy(max_tokens: u32) -> Params {
+    Params { temp: 0.0, max_tokens: Some(max_tokens), ..Params::default() }
 }
 
-/// Asserts that two greedy answers to one prompt are the same text, up to a point where the model
-/// itself cannot tell two tokens apart. llama.cpp's kernels round differently for different
-/// batches, by about a thousandth of a logit on quantised models; where the two likeliest tokens
-/// are closer than `near_tie`, either is greedy. `ours` must have been asked for two logprobs.
-pub fn assert_same_greedy(prompt: &str, ours: &Answer, theirs: &str, near_tie: f32) {
-    if ours.text == theirs {
+/// Largest difference between the log-probabilities of two tokens that are a near tie.
+pub const NEAR_TIE: f32 = 0.02;
+
+/// Asserts that two greedy answers to one prompt have the same text, at least up to a near tie.
+///
+/// llama.cpp's kernels round differently for different batches, by about a thousandth of a logit
+/// with quantised models. If the log-probabilities of the two likeliest tokens differ by less than
+/// `near_tie`, either may be chosen. `answer` must have been requested with two logprobs.
+pub fn assert_same_greedy_text(prompt: &str, answer: &Answer, expected: &str, near_tie: f32) {
+    if answer.text == expected {
         return;
     }
     let mut bytes = Vec::new();
-    for logprobs in &ours.logprobs {
+    for logprobs in &answer.logprobs {
         let [first, second] = &logprobs.top[..] else { panic!("two logprobs are needed") };
         bytes.extend(&logprobs.chosen.bytes);
-        if !theirs.as_bytes().starts_with(&bytes) {
-            let gap = first.logprob - second.logprob;
-            assert!(gap < near_tie, "{prompt}: gap {gap}: {:?} or {theirs:?}", ours.text);
+        if !expected.as_bytes().starts_with(&bytes) {
+            let difference = first.logprob - second.logprob;
+            assert!(
+                difference < near_tie,
+                "{prompt}: {:?}, not {expected:?}, at a difference of {difference}",
+                answer.text
+            );
             return;
         }
     }
-    panic!("{prompt}: {:?} ends before {theirs:?}", ours.text);
+    panic!("{prompt}: {:?} ends before {expected:?}", answer.text);
 }
 
-/// Tokens whose log-probabilities differ by less are equals to the kernels' rounding.
-pub const NEAR_TIE: f32 = 0.02;
-
+/// Waits for the end of a request and returns its whole answer.
 fn collect(mut ticket: Ticket, notifier: &Notifier) -> Answer {
     let (mut text, mut logprobs) = (String::new(), Vec::new());
     runtime().block_on(async {
@@ -188,7 +200,7 @@ fn collect(mut ticket: Ticket, notifier: &Notifier) -> Answer {
                 }
             }
         };
-        tokio::time::timeout(DEADLINE, work).await.expect("the answer ends")
+        tokio::time::timeout(DEADLINE, work).await.expect("the request ends in time")
     })
 }
 

@@ -1,29 +1,45 @@
-//! The daemon on real models: the demo model, and small ones made here.
+//! The daemon with real models: the demo model, and small random ones that the tests write.
+//!
+//! Most tests about generated text use the [`harness`], an engine without sockets; the others start
+//! the daemon as a [`process`].
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+#![allow(clippy::unwrap_used, reason = "a test panics when it cannot continue")]
 #![allow(unreachable_pub, reason = "a test crate has no outside")]
-#![allow(clippy::needless_pass_by_value, reason = "a call reads better without borrows")]
+#![allow(clippy::needless_pass_by_value, reason = "calls without borrows are easier to read")]
 #![cfg(all(feature = "llama", feature = "nvml"))]
 
+// Helpers.
+mod client;
 mod fixture;
 mod harness;
 mod process;
+mod refusals;
 
+// Generated text.
 mod batching;
-mod caching;
-mod copies;
-mod files;
-mod gpu;
+mod chat_template;
+mod long_texts;
+mod mapped_weights;
+mod params;
+mod prefix_cache;
+mod reference;
+mod speculation;
+
+// Model files.
+mod broken_files;
+mod headers;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod hyperparameters;
-mod long_words;
-#[cfg(target_os = "linux")]
-mod pages;
-mod params;
-mod plan;
-mod plan_words;
-mod reference;
-mod signals;
-mod speculation;
-mod split;
+mod mutated_metadata;
+mod split_files;
 mod tensor_types;
+mod tokenizers;
+
+// The process.
+mod command_line;
+mod gpu;
+#[cfg(target_os = "linux")]
+mod huge_pages;
+mod plan;
+mod serving;
+mod signals;

@@ -1,11 +1,12 @@
-//! Every sampling parameter acts as documented.
+//! Every sampling parameter has its documented effect.
 
 use std::collections::HashSet;
 use std::fs;
 
 use inference_core::domain::{FinishReason, Params, Token};
 
-use crate::fixture::Gguf;
+use crate::fixture::value_type::{ARRAY, I32};
+use crate::fixture::{Gguf, array_value};
 use crate::harness::{Answer, Harness, greedy};
 
 const PROMPT: &str = "Tell me a story about a dog";
@@ -14,8 +15,8 @@ fn sampled(seed: u32) -> Params {
     Params { seed: Some(seed), max_tokens: Some(50), temp: 1.0, ..Params::default() }
 }
 
-/// The different texts that `params` gives with twelve seeds.
-fn variety(harness: &Harness, params: &Params) -> HashSet<String> {
+/// The different texts for twelve seeds.
+fn texts_of_seeds(harness: &Harness, params: &Params) -> HashSet<String> {
     (0..12)
         .map(|seed| harness.generate(PROMPT, Params { seed: Some(seed), ..params.clone() }).text)
         .collect()
@@ -26,15 +27,15 @@ fn tokens(answer: &Answer) -> Vec<Token> {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_text_and_another_seed_another() {
+fn seed_determines_the_text() {
     let harness = Harness::demo(2);
     let text = harness.generate(PROMPT, sampled(1)).text;
     assert_eq!(harness.generate(PROMPT, sampled(1)).text, text);
-    assert!(variety(&harness, &sampled(0)).len() > 6);
+    assert!(texts_of_seeds(&harness, &sampled(0)).len() > 6);
 }
 
 #[test]
-fn without_a_seed_every_answer_is_drawn_anew() {
+fn answer_without_a_seed_is_random() {
     let harness = Harness::demo(2);
     let params = Params { seed: None, temp: 1.5, ..sampled(0) };
     let texts: HashSet<String> =
@@ -43,48 +44,52 @@ fn without_a_seed_every_answer_is_drawn_anew() {
 }
 
 #[test]
-fn temperature_zero_is_greedy_and_a_higher_one_varies_more() {
+fn temperature_0_is_greedy_and_a_higher_one_varies_more() {
     let harness = Harness::demo(2);
     let cold = Params { temp: 0.0, ..sampled(0) };
-    assert_eq!(variety(&harness, &cold).len(), 1);
-    let open = Params { top_k: 0, top_p: 1.0, min_p: 0.0, max_tokens: Some(6), ..sampled(0) };
-    let cool = Params { temp: 0.1, ..open.clone() };
-    let hot = Params { temp: 2.0, ..open };
-    assert!(variety(&harness, &cool).len() < variety(&harness, &hot).len());
+    assert_eq!(texts_of_seeds(&harness, &cold).len(), 1);
+    let unfiltered = Params { top_k: 0, top_p: 1.0, min_p: 0.0, max_tokens: Some(6), ..sampled(0) };
+    let cool = Params { temp: 0.1, ..unfiltered.clone() };
+    let hot = Params { temp: 2.0, ..unfiltered };
+    assert!(texts_of_seeds(&harness, &cool).len() < texts_of_seeds(&harness, &hot).len());
 }
 
 #[test]
-fn a_filter_that_leaves_one_token_is_greedy() {
+fn filter_that_leaves_one_token_is_greedy() {
     let harness = Harness::demo(2);
     let expected = harness.generate(PROMPT, greedy(50)).text;
-    let open = Params { top_k: 0, top_p: 1.0, min_p: 0.0, ..sampled(3) };
+    let unfiltered = Params { top_k: 0, top_p: 1.0, min_p: 0.0, ..sampled(3) };
     let table = [
-        ("top_k", Params { top_k: 1, ..open.clone() }),
-        ("top_p", Params { top_p: 0.0, ..open.clone() }),
-        ("min_p", Params { min_p: 1.0, ..open.clone() }),
+        ("top_k", Params { top_k: 1, ..unfiltered.clone() }),
+        ("top_p", Params { top_p: 0.0, ..unfiltered.clone() }),
+        ("min_p", Params { min_p: 1.0, ..unfiltered.clone() }),
     ];
-    assert_ne!(harness.generate(PROMPT, open).text, expected, "without a filter it is not");
+    assert_ne!(
+        harness.generate(PROMPT, unfiltered).text,
+        expected,
+        "unfiltered text is not greedy"
+    );
     for (name, params) in table {
         assert_eq!(harness.generate(PROMPT, params).text, expected, "{name}");
     }
 }
 
 #[test]
-fn typical_p_narrows_the_choice() {
+fn typical_p_reduces_the_variety() {
     let harness = Harness::demo(2);
-    let open = Params { top_k: 0, top_p: 1.0, min_p: 0.0, temp: 1.5, ..sampled(0) };
-    let narrow = Params { typical_p: 0.05, ..open.clone() };
-    assert!(variety(&harness, &narrow).len() < variety(&harness, &open).len());
+    let unfiltered = Params { top_k: 0, top_p: 1.0, min_p: 0.0, temp: 1.5, ..sampled(0) };
+    let narrow = Params { typical_p: 0.05, ..unfiltered.clone() };
+    assert!(texts_of_seeds(&harness, &narrow).len() < texts_of_seeds(&harness, &unfiltered).len());
 }
 
 #[test]
-fn penalties_make_repetition_rarer_within_their_window() {
+fn penalties_reduce_repetition_within_their_window() {
     let harness = Harness::demo(2);
     let base = Params { logprobs: 1, ignore_eos: true, ..greedy(150) };
-    let distinct = |params: Params| {
+    let n_distinct = |params: Params| {
         tokens(&harness.generate(PROMPT, params)).into_iter().collect::<HashSet<_>>().len()
     };
-    let plain = distinct(base.clone());
+    let plain = n_distinct(base.clone());
     let table = [
         ("repeat_penalty", Params { repeat_penalty: 1.8, repeat_last_n: None, ..base.clone() }),
         ("presence_penalty", Params { presence_penalty: 5.0, repeat_last_n: None, ..base.clone() }),
@@ -94,14 +99,14 @@ fn penalties_make_repetition_rarer_within_their_window() {
         ),
     ];
     for (name, params) in table {
-        assert!(distinct(params.clone()) > plain, "{name}");
-        let off = Params { repeat_last_n: Some(0), ..params };
-        assert_eq!(distinct(off), plain, "{name} with a window of nothing");
+        assert!(n_distinct(params.clone()) > plain, "{name}");
+        let without_window = Params { repeat_last_n: Some(0), ..params };
+        assert_eq!(n_distinct(without_window), plain, "{name} with an empty window");
     }
 }
 
 #[test]
-fn a_bias_forces_a_token_or_forbids_it() {
+fn logit_bias_forces_or_forbids_a_token() {
     let harness = Harness::demo(2);
     let base = Params { logprobs: 1, ..greedy(5) };
     let plain = tokens(&harness.generate(PROMPT, base.clone()));
@@ -112,7 +117,7 @@ fn a_bias_forces_a_token_or_forbids_it() {
 }
 
 #[test]
-fn a_bias_on_a_token_that_does_not_exist_is_refused() {
+fn logit_bias_of_an_unknown_token_is_refused() {
     let harness = Harness::demo(1);
     for token in [-1, 1_000_000] {
         let params = Params { logit_bias: vec![(token, 1.0)], ..greedy(1) };
@@ -123,17 +128,17 @@ fn a_bias_on_a_token_that_does_not_exist_is_refused() {
 }
 
 #[test]
-fn ignore_eos_goes_on_where_the_model_would_end() {
+fn ignore_eos_continues_after_the_end_of_the_answer() {
     let harness = Harness::demo(2);
-    let ends = harness.generate(PROMPT, greedy(400));
-    assert_eq!(ends.reason, FinishReason::Stop);
-    let goes_on = harness.generate(PROMPT, Params { ignore_eos: true, ..greedy(400) });
-    assert_eq!((goes_on.reason, goes_on.usage.tokens), (FinishReason::Length, 400));
-    assert!(goes_on.text.starts_with(&ends.text));
+    let ended = harness.generate(PROMPT, greedy(400));
+    assert_eq!(ended.reason, FinishReason::Stop);
+    let continued = harness.generate(PROMPT, Params { ignore_eos: true, ..greedy(400) });
+    assert_eq!((continued.reason, continued.usage.tokens), (FinishReason::Length, 400));
+    assert!(continued.text.starts_with(&ended.text));
 }
 
 #[test]
-fn a_stop_string_ends_the_text_before_it() {
+fn stop_string_ends_the_text_before_it() {
     let harness = Harness::demo(2);
     let whole = harness.generate(PROMPT, greedy(60)).text;
     let stop: String = whole.chars().skip(10).take(6).collect();
@@ -144,7 +149,7 @@ fn a_stop_string_ends_the_text_before_it() {
 }
 
 #[test]
-fn max_tokens_counts_tokens() {
+fn max_tokens_limits_the_generated_tokens() {
     let harness = Harness::demo(2);
     for n in [0, 1, 7] {
         let answer = harness.generate(PROMPT, greedy(n));
@@ -153,7 +158,7 @@ fn max_tokens_counts_tokens() {
 }
 
 #[test]
-fn logprobs_are_the_models_own_and_in_order() {
+fn logprobs_are_sorted_and_independent_of_parameters() {
     let harness = Harness::demo(2);
     let answer = harness.generate(PROMPT, Params { logprobs: 5, ..greedy(10) });
     assert_eq!(answer.logprobs.len(), 10);
@@ -161,59 +166,29 @@ fn logprobs_are_the_models_own_and_in_order() {
         answer.logprobs.iter().flat_map(|logprobs| logprobs.chosen.bytes.clone()).collect();
     assert_eq!(String::from_utf8_lossy(&bytes), answer.text);
     for logprobs in &answer.logprobs {
-        assert_eq!(logprobs.chosen, logprobs.top[0], "greedy takes the likeliest");
+        assert_eq!(logprobs.chosen, logprobs.top[0], "greedy sampling chooses the likeliest token");
         assert!(logprobs.top.is_sorted_by(|a, b| a.logprob >= b.logprob));
         let sum: f32 = logprobs.top.iter().map(|l| l.logprob.exp()).sum();
         assert!(sum > 0.0 && sum <= 1.0001, "{sum}");
     }
     let biased = Params { logprobs: 5, logit_bias: vec![(5, 50.0)], ..greedy(1) };
     let first = &harness.generate(PROMPT, biased).logprobs[0];
-    assert_eq!(first.top, answer.logprobs[0].top, "parameters do not change what the model thinks");
+    assert_eq!(first.top, answer.logprobs[0].top, "a bias does not change logprobs");
 }
 
 #[test]
-fn a_conversation_is_rendered_with_the_models_own_template() {
-    let harness = Harness::demo(2);
-    let answer = harness.chat("Hola, ¿cómo estás?", greedy(60)).unwrap();
-    assert_eq!(answer.reason, FinishReason::Stop);
-    assert!(!answer.text.is_empty());
-}
-
-#[test]
-fn a_model_without_a_template_says_so() {
+fn token_suppressed_by_the_model_file_is_not_generated() {
+    let generated =
+        tokens(&Harness::demo(1).generate(PROMPT, Params { logprobs: 1, ..greedy(20) }));
     let folder = tempfile::tempdir().unwrap();
-    let gguf = Gguf::random("llama", 3).without("tokenizer.chat_template");
-    let harness = Harness::file(&gguf.write(folder.path(), "plain.gguf"), 1);
-    let refusal = harness.chat("Hello", greedy(5)).unwrap_err();
-    assert!(refusal.to_string().contains("no chat template"), "{refusal}");
-}
-
-#[test]
-fn a_template_that_refuses_is_quoted() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut gguf = Gguf::random("llama", 3);
-    gguf.set_text("tokenizer.chat_template", "{{ raise_exception('only poems') }}");
-    let harness = Harness::file(&gguf.write(folder.path(), "poet.gguf"), 1);
-    let refusal = harness.chat("Hello", greedy(5)).unwrap_err();
-    assert!(refusal.to_string().contains("only poems"), "{refusal}");
-}
-
-#[test]
-fn tokens_that_the_models_file_forbids_are_not_said() {
-    let said = tokens(&Harness::demo(1).generate(PROMPT, Params { logprobs: 1, ..greedy(20) }));
-    let folder = tempfile::tempdir().unwrap();
-    // An array of 32-bit numbers with a sign.
-    let value = [
-        5_u32.to_le_bytes().to_vec(),
-        1_u64.to_le_bytes().to_vec(),
-        said[0].to_le_bytes().to_vec(),
-    ];
-    let bytes = Gguf::demo_with("tokenizer.ggml.suppress_tokens", 9, &value.concat());
+    let forbidden = generated[0];
+    let suppressed = array_value(I32, [forbidden.to_le_bytes().to_vec()].into_iter());
+    let bytes = Gguf::demo_with("tokenizer.ggml.suppress_tokens", ARRAY, &suppressed);
     let path = folder.path().join("silent.gguf");
     fs::write(&path, bytes).unwrap();
     let harness = Harness::file(&path, 1);
-    let wanted = Params { logprobs: 1, logit_bias: vec![(said[0], 100.0)], ..greedy(20) };
-    let answer = harness.generate(PROMPT, wanted);
-    assert!(!tokens(&answer).contains(&said[0]), "{}", answer.text);
+    let forced = Params { logprobs: 1, logit_bias: vec![(forbidden, 100.0)], ..greedy(20) };
+    let answer = harness.generate(PROMPT, forced);
+    assert!(!tokens(&answer).contains(&forbidden), "{}", answer.text);
     assert!(!answer.text.is_empty());
 }

@@ -7,66 +7,63 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::process::Child;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::connect_async;
 
-/// Longer than any test needs, so that a hang is a failure and not a wait for ever.
+use crate::client::Socket;
+
+/// Limit of every wait, far above what a test needs.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+/// Arguments that serve the demo model on any free port.
+const DEMO: [&str; 4] = ["--demo", "0", "--threads", "1"];
 
-/// Runs it with arguments that it refuses: its exit code and what it says.
-pub fn failure(args: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_inference-core")).args(args).output().unwrap();
-    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+/// The daemon's program, without arguments.
+pub fn command() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_inference-core"))
 }
 
-/// A running daemon; it is killed with the test. To be started in a test with a runtime.
+/// A running daemon, killed on drop. Only a test with a tokio runtime can start one.
 pub struct Daemon {
     process: Child,
-    pub url: String,
+    url: String,
 }
 
 impl Daemon {
-    /// Starts it on the demo model and any free port, and waits until it is ready.
+    /// Serves the demo model, and waits until the daemon is ready.
     pub fn start(args: &[&str]) -> Self {
         Self::start_with(args, &[])
     }
 
-    /// The same with variables in its environment.
-    pub fn start_with(args: &[&str], environment: &[(&str, &OsStr)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_inference-core"));
-        command
-            .args(["--demo", "0", "--threads", "1"])
-            .args(args)
-            .envs(environment.iter().copied());
+    /// [`start`](Self::start) with additional environment variables.
+    pub fn start_with(args: &[&str], variables: &[(&str, &OsStr)]) -> Self {
+        let mut command = command();
+        command.args(DEMO).args(args).envs(variables.iter().copied());
         Self::run(command)
     }
 
-    /// The same with what it logs in the file `log`.
-    pub fn start_with_log(args: &[&str], environment: &[(&str, &OsStr)], log: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_inference-core"));
-        command
-            .args(["--demo", "0", "--threads", "1"])
-            .args(args)
-            .envs(environment.iter().copied())
-            .stderr(File::create(log).unwrap());
+    /// [`start_with`](Self::start_with) and the log in the file at `log`.
+    pub fn start_with_log(args: &[&str], variables: &[(&str, &OsStr)], log: &Path) -> Self {
+        let mut command = command();
+        command.args(DEMO).args(args).envs(variables.iter().copied());
+        command.stderr(File::create(log).unwrap());
         Self::run(command)
     }
 
-    /// Starts it on the model of that path.
-    pub fn serving(model: &Path, args: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_inference-core"));
+    /// Serves the model at `model`.
+    pub fn start_model(model: &Path, args: &[&str]) -> Self {
+        let mut command = command();
         command.arg(model).args(["0", "--threads", "1"]).args(args);
         Self::run(command)
     }
 
-    /// Starts it on the model of that path, with all that llama.cpp logs in the file `log`.
-    pub fn logging(model: &str, args: &[&str], log: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_inference-core"));
+    /// Serves the model at `model`, with debug messages and those of llama.cpp in the file at
+    /// `log`.
+    pub fn start_model_with_debug_log(model: &Path, args: &[&str], log: &Path) -> Self {
+        let mut command = command();
         command
-            .args([model, "0", "--threads", "1", "--log", "debug,llama_cpp=debug"])
+            .arg(model)
+            .args(["0", "--threads", "1", "--log", "debug,llama_cpp=debug"])
             .args(args)
             .stderr(File::create(log).unwrap());
         Self::run(command)
@@ -76,8 +73,8 @@ impl Daemon {
         command.stdout(Stdio::piped());
         let mut command = tokio::process::Command::from(command);
         let mut process = command.kill_on_drop(true).spawn().unwrap();
-        let output = process.stdout.take().unwrap().into_owned_fd().unwrap();
-        let mut lines = BufReader::new(File::from(output)).lines();
+        let stdout = process.stdout.take().unwrap().into_owned_fd().unwrap();
+        let mut lines = BufReader::new(File::from(stdout)).lines();
         let mut url = None;
         for line in lines.by_ref() {
             let line = line.unwrap();
@@ -88,16 +85,12 @@ impl Daemon {
                 break;
             }
         }
-        Self { process, url: url.expect("the daemon says where it listens") }
+        Self { process, url: url.expect("the daemon prints its address") }
     }
 
-    /// The number of the process.
-    pub fn id(&self) -> u32 {
-        self.process.id().expect("nobody has waited for it")
-    }
-
+    /// Sends the daemon a signal, such as `TERM`.
     pub fn signal(&self, name: &str) {
-        let pid = self.id().to_string();
+        let pid = self.process.id().expect("the process has not been waited for").to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
@@ -105,15 +98,15 @@ impl Daemon {
         connect_async(&self.url).await.unwrap().0
     }
 
-    /// Itself, to be kept, and a connection to it.
-    pub async fn connect_once(self) -> (Self, Socket) {
+    /// Connects a single client. The daemon is returned too, because dropping it kills the process.
+    pub async fn with_client(self) -> (Self, Socket) {
         let socket = self.connect().await;
         (self, socket)
     }
 
-    /// Waits for the end; the exit code.
+    /// Waits for the end of the process and returns its exit code.
     pub async fn wait(&mut self) -> Option<i32> {
         let end = tokio::time::timeout(DEADLINE, self.process.wait()).await;
-        end.expect("the daemon ends").unwrap().code()
+        end.expect("the daemon ends in time").unwrap().code()
     }
 }

@@ -1,4 +1,5 @@
-//! Against llama.cpp itself: its own context, its own batches, its own greedy sampler.
+//! The engine's greedy text is the text of llama.cpp itself, with its own context, batches and
+//! greedy sampler.
 
 use std::mem::ManuallyDrop;
 use std::num::NonZeroU32;
@@ -14,7 +15,7 @@ use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::sampling::LlamaSampler;
 
 use crate::fixture::{Gguf, demo_path};
-use crate::harness::{Harness, NEAR_TIE, assert_same_greedy, greedy};
+use crate::harness::{Harness, NEAR_TIE, assert_same_greedy_text, greedy};
 
 const PROMPTS: [&str; 6] = [
     "Hola, ¿cómo estás?",
@@ -25,9 +26,9 @@ const PROMPTS: [&str; 6] = [
     "x",
 ];
 
-/// What llama.cpp generates by itself, greedily, at most `n` tokens.
-fn llama_cpp(path: &Path, prompt: &str, n: usize) -> String {
-    // The harness of the same test has started the backend, and it stays up.
+/// The greedy text of llama.cpp, of at most `max_tokens` tokens.
+fn llama_cpp_text(path: &Path, prompt: &str, max_tokens: usize) -> String {
+    // The harness of the test has initialised the backend, which stays initialised.
     let backend = ManuallyDrop::new(LlamaBackend {});
     let model = LlamaModel::load_from_file(&backend, path, &LlamaModelParams::default()).unwrap();
     let params = LlamaContextParams::default().with_n_ctx(NonZeroU32::new(1024)).with_n_threads(1);
@@ -37,7 +38,7 @@ fn llama_cpp(path: &Path, prompt: &str, n: usize) -> String {
     let mut pending = vocab.tokenize(prompt.as_bytes(), true, true);
     let mut bytes = Vec::new();
     let mut pos = 0;
-    for _ in 0..n {
+    for _ in 0..max_tokens {
         let mut batch = LlamaBatch::new(pending.len(), 1);
         for (i, &token) in pending.iter().enumerate() {
             batch.add(token, pos, &[0], i + 1 == pending.len()).unwrap();
@@ -54,25 +55,25 @@ fn llama_cpp(path: &Path, prompt: &str, n: usize) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn check(path: &Path, source: ModelSource) {
-    let harness = Harness::on(source, 2, 1024);
+fn assert_same_as_llama_cpp(path: &Path, source: ModelSource) {
+    let harness = Harness::new(source, 2, 1024);
     for prompt in PROMPTS {
         let params = Params { logprobs: 2, cache_prompt: false, ..greedy(80) };
         let ours = harness.generate(prompt, params);
-        assert_same_greedy(prompt, &ours, &llama_cpp(path, prompt, 80), NEAR_TIE);
+        assert_same_greedy_text(prompt, &ours, &llama_cpp_text(path, prompt, 80), NEAR_TIE);
     }
 }
 
 #[test]
-fn greedy_text_of_the_demo_model_is_llama_cpps_own() {
-    check(&demo_path(), ModelSource::Demo);
+fn greedy_text_of_the_demo_model_is_that_of_llama_cpp() {
+    assert_same_as_llama_cpp(&demo_path(), ModelSource::Demo);
 }
 
 #[test]
-fn greedy_text_of_another_architecture_is_llama_cpps_own() {
+fn greedy_text_of_other_models_is_that_of_llama_cpp() {
     let folder = tempfile::tempdir().unwrap();
     for (arch, seed) in [("qwen2", 1), ("llama", 2)] {
         let path = Gguf::random(arch, seed).write(folder.path(), "random.gguf");
-        check(&path, ModelSource::File(path.clone()));
+        assert_same_as_llama_cpp(&path, ModelSource::File(path.clone()));
     }
 }

@@ -1,12 +1,13 @@
-//! Every role a tensor can have in every type: a model that is taken computes, one that would kill
-//! the process is refused from its header.
+//! Every tensor in every type: a model that is accepted generates text, and one that would kill the
+//! process is refused because of its header.
 
 use inference_core::llama::{self, ModelSource};
 
 use crate::fixture::Gguf;
 use crate::harness::{Harness, greedy};
+use crate::refusals::assert_refused;
 
-/// ggml's numbers of types whose blocks fit small rows, the width of a block and its bytes.
+/// Types whose blocks fit into short rows: ggml's number, elements in a block, bytes of a block.
 const TYPES: [(u32, u64, u64); 18] = [
     (0, 1, 4),
     (1, 1, 2),
@@ -49,39 +50,43 @@ const VECTORS: [&str; 5] = [
 ];
 
 #[test]
-fn a_model_with_any_type_in_any_place_is_refused_or_computes() {
+fn tensor_of_any_type_is_refused_or_computed_with() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut n_taken, mut n_refused) = (0, 0);
+    let (mut n_accepted, mut n_refused) = (0, 0);
     for name in MATRICES.into_iter().chain(VECTORS) {
-        for (kind, width, size) in TYPES {
+        for (ggml_type, block_len, block_bytes) in TYPES {
             let mut gguf = Gguf::random("qwen2", 1);
-            if !gguf.set_type(name, kind, width, size) {
+            if !gguf.set_tensor_type(name, ggml_type, block_len, block_bytes) {
                 continue;
             }
             let path = gguf.write(folder.path(), "model.gguf");
             let Err(error) = llama::describe(&ModelSource::File(path.clone())) else {
-                // Whatever kills a process kills this one.
+                // If ggml aborts, this test process ends.
                 Harness::file(&path, 1).generate("Once upon a time", greedy(2));
-                n_taken += 1;
+                n_accepted += 1;
                 continue;
             };
             let error = error.to_string();
             let is_one_line = error.lines().count() == 1;
             assert!(is_one_line && error.contains(name) && error.contains("convert"), "{error}");
-            let is_bad = VECTORS.contains(&name) || matches!(kind, 9 | 24..=28);
-            assert!(is_bad, "{name}: {kind}: {error}");
+            // ggml cannot multiply matrices of Q8_1, of integers or of 64-bit floats.
+            let is_unusable = VECTORS.contains(&name) || matches!(ggml_type, 9 | 24..=28);
+            assert!(is_unusable, "{name} of type {ggml_type} was refused: {error}");
             n_refused += 1;
         }
     }
-    assert!(n_taken > 80 && n_refused > 100, "{n_taken} taken, {n_refused} refused");
+    assert!(
+        n_accepted > 80 && n_refused > 100,
+        "{n_accepted} were accepted, {n_refused} were refused"
+    );
 }
 
 #[test]
-fn the_daemon_refuses_a_norm_in_half_precision_in_one_line() {
+fn norm_in_half_precision_is_refused_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let mut gguf = Gguf::random("llama", 1);
-    gguf.set_type("blk.1.ffn_norm.weight", 1, 1, 2);
+    gguf.set_tensor_type("blk.1.ffn_norm.weight", 1, 1, 2);
     let path = gguf.write(folder.path(), "model.gguf");
     let words = ["blk.1.ffn_norm.weight", "f16", "must be f32", "convert"];
-    crate::files::check(&[path.to_str().unwrap(), "0"], 65, &words);
+    assert_refused(&[path.to_str().unwrap(), "0"], 65, &words);
 }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::common::{Client, GUARD, Setup};
 
 /// A server with small send buffers and a slow-client grace of 100 ms.
-fn impatient() -> Setup {
+fn with_small_buffers() -> Setup {
     let mut setup = Setup { send_buffer: Some(4096), ..Setup::default() };
     setup.limits.kv_tokens = 200_000;
     setup.engine.ctx_size = 100_000;
@@ -17,16 +17,16 @@ fn impatient() -> Setup {
     setup
 }
 
-/// [`impatient`] with a write grace of 200 ms.
-fn dropping() -> Setup {
-    let mut setup = impatient();
+/// [`with_small_buffers`] with a write grace of 200 ms.
+fn with_short_write_grace() -> Setup {
+    let mut setup = with_small_buffers();
     setup.server.write_grace = Duration::from_millis(200);
     setup
 }
 
 #[tokio::test]
 async fn client_that_stops_reading_frees_its_slot_after_the_grace() {
-    let server = impatient().start().await;
+    let server = with_small_buffers().start().await;
     let mut stuck = Client::connect_with_small_buffer(&server).await;
     stuck.send_endless("a").await;
     server.until(|now| now.numbers.active == 1).await;
@@ -42,7 +42,7 @@ async fn client_that_stops_reading_frees_its_slot_after_the_grace() {
 
 #[tokio::test]
 async fn client_that_stops_reading_does_not_delay_others() {
-    let mut setup = impatient();
+    let mut setup = with_small_buffers();
     setup.engine.slow_client_grace = GUARD;
     let server = setup.start().await;
     let mut stuck = Client::connect_with_small_buffer(&server).await;
@@ -57,7 +57,7 @@ async fn client_that_stops_reading_does_not_delay_others() {
 
 #[tokio::test]
 async fn client_that_never_reads_again_is_disconnected() {
-    let server = dropping().start().await;
+    let server = with_short_write_grace().start().await;
     let mut watcher = Client::connect(&server).await;
     let mut stuck = Client::connect_with_small_buffer(&server).await;
     stuck.send_endless("a").await;
@@ -68,7 +68,7 @@ async fn client_that_never_reads_again_is_disconnected() {
 
 #[tokio::test]
 async fn client_that_pings_but_never_reads_is_disconnected() {
-    let server = dropping().start().await;
+    let server = with_short_write_grace().start().await;
     let mut stuck = Client::connect_with_small_buffer(&server).await;
     stuck.send(json!({"op": "unsubscribe_metrics"})).await;
     stuck.expect("metrics_unsubscribed").await;
@@ -79,13 +79,13 @@ async fn client_that_pings_but_never_reads_is_disconnected() {
     let sent = timeout(GUARD, stuck.socket.get_mut().write_all(&pings)).await;
     assert!(
         sent.expect("the client is disconnected").is_err(),
-        "the server read all pings and kept the answers"
+        "the server read all pings although it could not send the pongs"
     );
 }
 
 #[tokio::test]
 async fn client_that_reads_late_gets_all_text_in_fewer_frames() {
-    let mut setup = impatient();
+    let mut setup = with_small_buffers();
     setup.engine.slow_client_grace = GUARD;
     let server = setup.start().await;
     let mut late = Client::connect_with_small_buffer(&server).await;
@@ -100,7 +100,7 @@ async fn client_that_reads_late_gets_all_text_in_fewer_frames() {
 
 #[tokio::test]
 async fn metrics_frames_are_skipped_for_a_client_that_does_not_read() {
-    let mut setup = impatient();
+    let mut setup = with_small_buffers();
     setup.server.metrics_interval = Duration::from_millis(1);
     let server = setup.start().await;
     let mut late = Client::connect_with_small_buffer(&server).await;

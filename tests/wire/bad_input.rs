@@ -152,20 +152,20 @@ async fn websocket_protocol_violation_is_closed_with_1002() {
 #[tokio::test]
 async fn client_that_violates_the_protocol_does_not_disturb_others() {
     let server = Setup::by_hand().start().await;
-    let mut sound = Client::connect(&server).await;
-    sound.send(json!({"op": "infer", "prompt": "undisturbed"})).await;
-    let mut broken = Client::connect(&server).await;
-    broken.send_endless("a").await;
+    let mut valid = Client::connect(&server).await;
+    valid.send(json!({"op": "infer", "prompt": "undisturbed"})).await;
+    let mut invalid = Client::connect(&server).await;
+    invalid.send_endless("a").await;
     server.step_until(|now| now.numbers.active == 2).await;
-    broken.socket.send(Message::Binary(Bytes::new())).await.unwrap();
+    invalid.socket.send(Message::Binary(Bytes::new())).await.unwrap();
     // A token frame of its request may come first.
-    assert_eq!(broken.expect_terminal().await["code"], "bad_frame");
+    assert_eq!(invalid.expect_terminal().await["code"], "bad_frame");
     server.step_until(|now| now.numbers.active < 2).await;
-    let end = broken.expect_terminal().await;
+    let end = invalid.expect_terminal().await;
     assert_eq!((&end["finish_reason"], &end["id"]), (&json!("abort"), &json!("a")));
-    broken.expect_close(1003).await;
+    invalid.expect_close(1003).await;
     server.pace.allow(1000);
-    assert_eq!(sound.expect_answer(None).await.text, "undisturbed");
+    assert_eq!(valid.expect_answer(None).await.text, "undisturbed");
 }
 
 #[tokio::test]
@@ -175,7 +175,7 @@ async fn flood_of_bad_frames_is_answered_frame_by_frame() {
     for _ in 0..1000 {
         client.send_text("nonsense".to_owned()).await;
     }
-    let said = client.fence().await;
-    assert_eq!(said.len(), 1000);
-    assert!(said.iter().all(|frame: &Value| frame["code"] == "bad_json"));
+    let answers = client.fence().await;
+    assert_eq!(answers.len(), 1000);
+    assert!(answers.iter().all(|frame: &Value| frame["code"] == "bad_json"));
 }

@@ -148,14 +148,14 @@ async fn client_that_disconnects_cancels_its_waiting_requests() {
 #[tokio::test]
 async fn client_that_disconnects_does_not_disturb_others() {
     let server = Setup::by_hand().start().await;
-    let mut stays = Client::connect(&server).await;
-    stays.send(json!({"op": "infer", "prompt": "I stay"})).await;
-    let mut leaves = Client::connect(&server).await;
-    leaves.send_endless("a").await;
+    let mut remaining = Client::connect(&server).await;
+    remaining.send(json!({"op": "infer", "prompt": "I stay"})).await;
+    let mut leaving = Client::connect(&server).await;
+    leaving.send_endless("a").await;
     server.until(|now| now.numbers.active + now.numbers.queued == 2).await;
-    leaves.socket.send(Message::Close(None)).await.unwrap();
+    leaving.socket.send(Message::Close(None)).await.unwrap();
     server.pace.allow(1000);
-    assert_eq!(stays.expect_answer(None).await.text, "I stay");
+    assert_eq!(remaining.expect_answer(None).await.text, "I stay");
     server.until(|now| now.numbers.active == 0).await;
 }
 

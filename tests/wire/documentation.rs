@@ -15,7 +15,7 @@ use crate::common::{Client, Setup, TestServer};
 
 const DOCUMENT: &str = include_str!("../../docs/PROTOCOL.md");
 
-/// Fields whose example value is the only one.
+/// Fields whose value must be that of the example.
 const EXACT: [&str; 6] = ["op", "id", "code", "finish_reason", "protocol", "auth"];
 
 struct Conversation {
@@ -41,9 +41,9 @@ fn conversations() -> Vec<Conversation> {
     found
 }
 
-/// Starts a server in the named situation and connects a client to it. Returns both, and the
-/// other clients that keep up the situation.
-async fn enter(situation: &str) -> (TestServer, Client, Vec<Client>) {
+/// Starts a server in the named situation and connects a client to it. Returns both, and the other
+/// clients, whose requests must stay for the situation to last.
+async fn start_in(situation: &str) -> (TestServer, Client, Vec<Client>) {
     let mut setup = Setup::default();
     // An endless answer lasts until it is aborted.
     setup.limits.kv_tokens = 20_000_000;
@@ -75,10 +75,10 @@ async fn enter(situation: &str) -> (TestServer, Client, Vec<Client>) {
             server
         }
         "model still loading" => {
-            let (gate, load) = mpsc::channel();
+            let (loaded, load) = mpsc::channel();
             setup.load = Some(load);
             // The load never ends.
-            std::mem::forget(gate);
+            std::mem::forget(loaded);
             setup.start().await
         }
         "shutting down" => {
@@ -105,7 +105,7 @@ async fn enter(situation: &str) -> (TestServer, Client, Vec<Client>) {
 
 /// Runs one conversation and returns the `op` of every frame that the server sent in it.
 async fn run(conversation: &Conversation) -> BTreeSet<String> {
-    let (server, mut client, _others) = enter(&conversation.situation).await;
+    let (server, mut client, _others) = start_in(&conversation.situation).await;
     let does_not_read = conversation.situation == "client that does not read";
     let mut ops = BTreeSet::new();
     for (direction, text) in &conversation.lines {
@@ -164,7 +164,7 @@ fn assert_alike(example: &Value, sent: &Value, path: &str) {
         _ => assert_eq!(
             std::mem::discriminant(example),
             std::mem::discriminant(sent),
-            "{path}: {example} or {sent}"
+            "{path}: the document has {example}, the server sent {sent}"
         ),
     }
 }

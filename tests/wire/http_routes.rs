@@ -68,13 +68,13 @@ async fn unknown_paths_and_methods_are_refused() {
     for path in ["/", "/metrics/more", "/healthz/", "/%00", "/..", "/favicon.ico"] {
         assert_eq!(http_get(server.address, path).await.0, 404, "{path}");
     }
-    let own = format!("Host: {}\r\nConnection: close\r\n", server.address);
-    let post = format!("POST /healthz HTTP/1.1\r\n{own}Content-Length: 2\r\n\r\nhi");
+    let fields = format!("Host: {}\r\nConnection: close\r\n", server.address);
+    let post = format!("POST /healthz HTTP/1.1\r\n{fields}Content-Length: 2\r\n\r\nhi");
     assert_eq!(http(server.address, &post).await.0, 405);
-    let post = format!("POST / HTTP/1.1\r\n{own}Content-Length: 2\r\n\r\nhi");
+    let post = format!("POST / HTTP/1.1\r\n{fields}Content-Length: 2\r\n\r\nhi");
     assert_eq!(http(server.address, &post).await.0, 404);
     let (status, _) = http(server.address, "nonsense\r\n\r\n").await;
     assert_eq!(status, 400);
-    let long = format!("GET / HTTP/1.1\r\n{own}X-Long: {}\r\n\r\n", "x".repeat(100_000));
+    let long = format!("GET / HTTP/1.1\r\n{fields}X-Long: {}\r\n\r\n", "x".repeat(100_000));
     assert_eq!(http(server.address, &long).await.0, 431);
 }

@@ -38,13 +38,13 @@ async fn client_that_answers_no_ping_is_disconnected() {
     let mut client = quiet_client(&server).await;
     pause();
     let started = Instant::now();
-    let mut said = Vec::new();
-    // Read below the WebSocket, so that nothing answers.
-    client.socket.get_mut().read_to_end(&mut said).await.unwrap();
+    let mut received = Vec::new();
+    // Reads from the TCP stream directly, so that the client answers no ping.
+    client.socket.get_mut().read_to_end(&mut received).await.unwrap();
     assert!(started.elapsed() < Duration::from_secs(120));
     const PING: [u8; 2] = [0x89, 0];
-    assert_eq!(said, PING.repeat(said.len() / 2));
-    assert!(said.len() >= 4, "the server pinged it more than once");
+    assert_eq!(received, PING.repeat(received.len() / 2));
+    assert!(received.len() >= 4, "the server sent at least two pings");
 }
 
 #[tokio::test]
@@ -94,18 +94,20 @@ async fn http_client_that_reads_no_response_is_disconnected() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut stream = socket.connect(server.address).await.unwrap();
-    let page = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\n\r\n", server.address);
-    // Many more than the buffers hold, so that the server has to wait.
-    const PAGES: usize = 100;
-    stream.write_all(page.repeat(PAGES).as_bytes()).await.unwrap();
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\n\r\n", server.address);
+    // Many more responses than the buffers hold, so that the server has to wait.
+    const N_REQUESTS: usize = 100;
+    stream.write_all(request.repeat(N_REQUESTS).as_bytes()).await.unwrap();
     pause();
     sleep(Duration::from_secs(60)).await;
     tokio::time::resume();
-    let mut said = Vec::new();
+    let mut received = Vec::new();
     // A connection reset is accepted too.
-    let _ = timeout(GUARD, stream.read_to_end(&mut said)).await.expect("the server has closed");
-    let begun = String::from_utf8_lossy(&said).matches("HTTP/1.1 200").count();
-    assert!((1..PAGES).contains(&begun), "{begun} pages");
+    let _ = timeout(GUARD, stream.read_to_end(&mut received))
+        .await
+        .expect("the server closes the connection in time");
+    let n_responses = String::from_utf8_lossy(&received).matches("HTTP/1.1 200").count();
+    assert!((1..N_REQUESTS).contains(&n_responses), "{n_responses} responses");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The daemon as clients see it: every frame, error and page, over real sockets with the scripted
+//! The server as clients see it: every frame, error and page, over real sockets, with the scripted
 //! model.
 
 #![allow(clippy::unwrap_used, reason = "a test panics when it cannot continue")]

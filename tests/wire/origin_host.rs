@@ -14,9 +14,9 @@ async fn status(server: &TestServer, path: &str, fields: &str) -> u16 {
 #[tokio::test]
 async fn websocket_opens_on_any_path() {
     let server = TestServer::start().await;
-    let own = format!("Host: {}\r\n", server.address);
+    let host = format!("Host: {}\r\n", server.address);
     for path in ["/", "/ws", "/healthz", "/a/b?c=d"] {
-        let (status, text) = http(server.address, &upgrade_request(path, &own)).await;
+        let (status, text) = http(server.address, &upgrade_request(path, &host)).await;
         assert_eq!(status, 101, "{path}");
         // The example of RFC 6455, section 1.3.
         let accept = "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -78,21 +78,21 @@ async fn pages_check_the_host_header() {
 #[tokio::test]
 async fn malformed_upgrade_request_is_explained() {
     let server = TestServer::start().await;
-    let own = format!("Host: {}\r\n", server.address);
-    let sound = upgrade_request("/", &own);
-    let with = |from: &str, to: &str| {
-        assert!(sound.contains(from));
-        sound.replace(from, to)
+    let host = format!("Host: {}\r\n", server.address);
+    let valid = upgrade_request("/", &host);
+    let replaced = |from: &str, to: &str| {
+        assert!(valid.contains(from));
+        valid.replace(from, to)
     };
     let cases = [
-        (with("Sec-WebSocket-Version: 13\r\n", ""), 426),
-        (with("Version: 13", "Version: 8"), 426),
-        (with("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""), 400),
-        (with("dGhlIHNhbXBsZSBub25jZQ==", "c2hvcnQ="), 400),
-        (with("dGhlIHNhbXBsZSBub25jZQ==", "!!!!IHNhbXBsZSBub25jZQ=="), 400),
-        (with("Connection: Upgrade, close", "Connection: close"), 400),
-        (with("Upgrade: websocket", "Upgrade: h2c"), 404),
-        (with("GET", "POST"), 404),
+        (replaced("Sec-WebSocket-Version: 13\r\n", ""), 426),
+        (replaced("Version: 13", "Version: 8"), 426),
+        (replaced("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""), 400),
+        (replaced("dGhlIHNhbXBsZSBub25jZQ==", "c2hvcnQ="), 400),
+        (replaced("dGhlIHNhbXBsZSBub25jZQ==", "!!!!IHNhbXBsZSBub25jZQ=="), 400),
+        (replaced("Connection: Upgrade, close", "Connection: close"), 400),
+        (replaced("Upgrade: websocket", "Upgrade: h2c"), 404),
+        (replaced("GET", "POST"), 404),
     ];
     for (request, expected) in cases {
         let (status, text) = http(server.address, &request).await;

@@ -66,10 +66,10 @@ fn gpu() -> Gpu {
 }
 
 /// The first `metrics` frame that matches.
-async fn metrics(client: &mut Client, is_so: impl Fn(&Value) -> bool) -> Value {
+async fn metrics(client: &mut Client, matches: impl Fn(&Value) -> bool) -> Value {
     loop {
         let frame = client.any_frame().await;
-        if frame["op"] == "metrics" && is_so(&frame) {
+        if frame["op"] == "metrics" && matches(&frame) {
             return frame;
         }
     }

@@ -60,12 +60,12 @@ async fn request_that_can_finish_while_draining_does() {
 async fn client_that_ignores_the_close_frame_does_not_delay_shutdown() {
     let mut server = TestServer::start().await;
     let silent = Client::connect(&server).await;
-    let page = TcpStream::connect(server.address).await.unwrap();
-    let half_asked = TcpStream::connect(server.address).await.unwrap();
-    half_asked.try_write(upgrade_request("/", "").as_bytes().split_at(20).0).unwrap();
+    let idle = TcpStream::connect(server.address).await.unwrap();
+    let half_sent = TcpStream::connect(server.address).await.unwrap();
+    half_sent.try_write(upgrade_request("/", "").as_bytes().split_at(20).0).unwrap();
     server.closing.cancel();
     server.until_closed().await;
-    drop((silent, page, half_asked));
+    drop((silent, idle, half_sent));
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn request_that_does_not_end_is_abandoned_after_the_grace() {
     let mut client = Client::connect(&server).await;
     client.send_endless("a").await;
     server.until_held().await;
-    // The engine is not stopped: its request stands for one that hangs.
+    // The engine is not stopped, so its request behaves like one that hangs.
     server.closing.cancel();
     client.expect_close(1001).await;
     server.until_closed().await;

@@ -25,12 +25,12 @@ async fn hello_is_the_first_frame_and_describes_the_server() {
 }
 
 #[tokio::test]
-async fn hello_gives_offloaded_layers_planned_before_the_load_real_after_it() {
-    let (open, gate) = mpsc::channel();
-    let server = Setup { load: Some(gate), offloaded: Some(2), ..Setup::default() }.start().await;
+async fn hello_has_the_planned_gpu_layers_until_the_load_and_the_actual_after() {
+    let (loaded, load) = mpsc::channel();
+    let server = Setup { load: Some(load), offloaded: Some(2), ..Setup::default() }.start().await;
     let client = Client::connect(&server).await;
     assert_eq!(client.hello["gpu_layers"], 0);
-    open.send(()).unwrap();
+    loaded.send(()).unwrap();
     server.until(|snapshot| snapshot.state == EngineState::Ready).await;
     let client = Client::connect(&server).await;
     assert_eq!(client.hello["gpu_layers"], 1, "without the output matrix");

@@ -119,7 +119,7 @@ fn failed_swap_out_is_not_tried_again() {
 }
 
 #[test]
-fn near_duplicate_allows_a_longer_rest_while_host_ram_is_scarce() {
+fn near_duplicate_may_differ_more_while_host_ram_is_scarce() {
     let mut cache = PrefixCache::new(0..6, 1000);
     let like = |end: Token, n: usize| [vec![7; 400], vec![end; n]].concat();
     let mut insert = |tokens: Vec<Token>| {

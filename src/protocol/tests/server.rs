@@ -74,7 +74,7 @@ fn end_frame_has_core_and_additional_stats() {
 }
 
 #[test]
-fn rate_without_tokens_or_time_is_null() {
+fn throughput_without_tokens_or_time_is_null() {
     let stats = |usage: Usage| serde_json::to_value(EndStats::new(&usage, None)).unwrap();
     for tokens in [0, 1] {
         assert_eq!(stats(Usage { tokens, ..usage() })["tps"], Value::Null);

@@ -5,7 +5,7 @@ use super::*;
 use crate::engine::scheduler::swap::IDLE_BEFORE_MIRRORING;
 
 #[test]
-fn mirrored_sequence_leaves_at_once_for_another_request() {
+fn mirrored_sequence_is_swapped_out_at_once_for_a_request() {
     let mut rig = swapping(4000);
     rig.ask("the first conversation");
     assert_eq!(rig.wait_limit(), WaitLimit::AtMost(IDLE_BEFORE_MIRRORING));
