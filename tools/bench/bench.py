@@ -20,6 +20,7 @@ from typing import Any, Callable, Optional
 
 import models
 import peers
+import real_models
 import report
 from journal import BUSY_WARNING, Journal, Others, busy_before
 from measures import Row, number
@@ -71,6 +72,10 @@ class Bench:
     def pair(self) -> models.Pair:
         """A model and two draft models for it. The files are written on the first call."""
         return models.get_pair(self.work / "models", self.demo)
+
+    def real_models(self) -> list[Path]:
+        """Real models, smallest first. They are downloaded on the first call."""
+        return real_models.get(self.work / "models")
 
     def is_light(self, model: Path) -> bool:
         """Whether it generates hundreds of tokens/s, so that it needs longer runs."""

@@ -1,4 +1,4 @@
-"""Generates models with the shapes of real ones and random weights, so nothing is downloaded.
+"""Generates models with the shapes of real ones and random weights, without a download.
 
 The speed of a model depends on its shape and quantization, not on the values of its weights. The
 text that such a model generates is noise. The vocabulary is the demo model's, extended with
@@ -9,8 +9,9 @@ model. A vocabulary-only GGUF can replace it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional
 
 import gguf
 import numpy as np
@@ -79,7 +80,7 @@ def get_pair(folder: Path, demo: Path) -> Pair:
     }
     return Pair(
         *(
-            written(folder / f"{name}.gguf", name, shape, demo, pad=True)
+            written(folder / f"{name}.gguf", partial(write, name, shape, demo, True))
             for name, shape in shapes.items()
         )
     )
@@ -92,21 +93,21 @@ def get(folder: Path, demo: Path, vocabulary: Optional[str]) -> list[Path]:
     paths = []
     for name, shape in SHAPES.items():
         path = folder / (f"{name}-{source.stem}.gguf" if vocabulary else f"{name}.gguf")
-        paths.append(written(path, name, shape, source, pad=not vocabulary))
+        paths.append(written(path, partial(write, name, shape, source, not vocabulary)))
     return paths
 
 
-def written(path: Path, name: str, shape: Shape, source: Path, pad: bool) -> Path:
-    """Writes the file if it is missing."""
+def written(path: Path, write_to: Callable[[Path], None]) -> Path:
+    """Writes the file if it is missing, under another name until it is complete."""
     if not path.exists():
         print(f"bench: writing {path.name}", flush=True)
         unfinished = path.with_suffix(".part")
-        write(unfinished, name, shape, source, pad)
+        write_to(unfinished)
         unfinished.rename(path)
     return path
 
 
-def write(path: Path, name: str, shape: Shape, source: Path, pad: bool) -> None:
+def write(name: str, shape: Shape, source: Path, pad: bool, path: Path) -> None:
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_name(f"random {name}")
     writer.add_context_length(131_072)

@@ -11,6 +11,8 @@ import sys
 import tarfile
 from pathlib import Path
 
+import packages
+
 PACKAGE, VERSION = "llama-cpp-python", "0.3.36"
 PROGRAMS = ("llama-server", "llama-bench", "llama-batched-bench")
 # Compiled for this CPU, like the daemon. Other options have llama.cpp's defaults.
@@ -39,12 +41,7 @@ def get(cache: Path, given: str | None) -> Path:
 
 def download(cache: Path) -> None:
     print(f"bench: downloading the source of {PACKAGE} {VERSION}, about 75 MB", flush=True)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run(
-        [*pip, "download", "--no-deps", "--no-binary", PACKAGE, f"{PACKAGE}=={VERSION}"],
-        cwd=cache,
-        check=True,
-    )
+    packages.download(cache, "--no-binary", PACKAGE, f"{PACKAGE}=={VERSION}")
     archive = next(cache.glob(f"{PACKAGE.replace('-', '_')}-{VERSION}.tar.gz"))
     # Renamed at the end, so an interrupted run leaves no incomplete folder under the final name.
     unpacked = cache / "unpacking"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from statistics import median
 from typing import Any
 
 from measures import OURS, Goal, Row
@@ -16,6 +17,9 @@ LONG_TOKENS, LONG_CONTEXT = 4096, 4608
 QUICK_LONG_TOKENS = 1024
 # Number of texts that the streaming client receives before the long prompt is sent.
 SETTLED = 10
+FIRST_TOKENS, FIRST_CONTEXT = 6, 1024
+# Number of repetitions of the first request.
+REPEATED = 5
 
 
 def first_token(bench: Any) -> list[Row]:
@@ -51,6 +55,39 @@ def first_token(bench: Any) -> list[Row]:
             )["ms"]
         goals = [Goal(1.05, ("llama-bench",), plus=1.0), Goal(1.0, ("llama-server",))]
         rows.append(Row("first token, 64 words", model.stem, "ms", False, values, goals))
+    return rows
+
+
+def first_request(bench: Any) -> list[Row]:
+    """A new server gets a prompt of at most six tokens as soon as it is ready (/readyz, /health),
+    then the same prompt five more times. No request reuses cached tokens (`cache_prompt: false`),
+    and every answer has one token. The second row is the TTFT of the first request relative to the
+    median of the five repetitions."""
+    rows = []
+    for model in [*bench.real_models(), bench.large]:
+        with bench.serve_llama(model, 1, FIRST_CONTEXT) as counter:
+            prompts = [
+                texts.sized(counter.tokens, (turn, "first"), FIRST_TOKENS)
+                for turn in range(bench.turns)
+            ]
+
+        def program(serve: Any) -> Any:
+            def measure(turn: int) -> dict[str, float]:
+                with serve(model, 1, FIRST_CONTEXT) as server:
+                    first, *others = (
+                        server.stream().ask(prompts[turn], max_tokens=1, cache_prompt=False).first_s
+                        for _ in range(1 + REPEATED)
+                    )
+                return {"first ms": first * 1e3, "ratio": first / median(others)}
+
+            return measure
+
+        programs = {OURS: program(bench.serve), "llama-server": program(bench.serve_llama)}
+        values = bench.in_turns(model.stem, "", programs)
+        what, unit = "first request's TTFT", "× repeated"
+        relative = f"{what}, relative to repeated"
+        rows.append(Row(what, model.stem, "ms", False, values["first ms"]))
+        rows.append(Row(relative, model.stem, unit, False, values["ratio"], [Goal(1.5)]))
     return rows
 
 
