@@ -4,7 +4,8 @@
 //! populates the pages ahead of the load. Each step reads all weights once, which is faster from
 //! huge pages of 2 MiB than from pages of 4 KiB. Allocating huge pages during the load can make it
 //! slower, so a model is loaded into small pages, and a thread has Linux collapse them into huge
-//! ones once the model is ready. See ADR-0015 for measurements.
+//! ones once the model is ready. The thread uses idle CPU time and pauses between pages, so that
+//! requests are not delayed. See ADR-0015 for measurements.
 //!
 //! Neither changes the contents of memory, and either may have no effect. Pages of mapped files
 //! are left to the system.
@@ -16,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 #[cfg(target_os = "linux")]
 use super::mapped::{MemoryRegion, memory_regions};
@@ -81,6 +83,7 @@ fn collapse_regions(is_stopped: &AtomicBool) {
     let Some(size) = huge_page_size() else {
         return tracing::debug!("the system provides no huge pages");
     };
+    run_only_on_idle_cpus();
     let (mut n_collapsed, mut n_left) = (0_u64, 0_u64);
     for chunk in private_memory().into_iter().flat_map(|region| aligned_chunks(region, size)) {
         if is_stopped.load(Ordering::Relaxed) {
@@ -90,6 +93,7 @@ fn collapse_regions(is_stopped: &AtomicBool) {
         if !is_mostly_populated(chunk.clone()) {
             continue;
         }
+        let began = Instant::now();
         if advise(chunk.clone(), Advice::Collapse) {
             n_collapsed += 1;
         } else {
@@ -97,9 +101,29 @@ fn collapse_regions(is_stopped: &AtomicBool) {
             advise(chunk, Advice::MayCollapse);
             n_left += 1;
         }
+        // Page faults of the compute threads wait for a collapse, so most of the time is left to
+        // them.
+        thread::park_timeout(began.elapsed() * COLLAPSE_PAUSE);
     }
     tracing::debug!("memory collapsed into {n_collapsed} huge pages, {n_left} left to the system");
 }
+
+/// Pause after each collapsed huge page, as a multiple of the time that the collapse took
+/// (ADR-0015).
+const COLLAPSE_PAUSE: u32 = 4;
+
+/// Gives this thread the CPU only while no other thread wants it. The compute threads wait for each
+/// other many times per step, so one that shares its CPU stops them all (ADR-0024).
+#[cfg(target_os = "linux")]
+fn run_only_on_idle_cpus() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the pointer is valid for the one struct that the call reads. Thread id 0 means this
+    // thread. If the call fails, the thread keeps its priority.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn run_only_on_idle_cpus() {}
 
 /// The mode of transparent huge pages, with the current one in brackets; `[never]` disables them
 /// (Linux, `admin-guide/mm/transhuge`).
