@@ -1,7 +1,9 @@
-//! The engine thread: loads the model, then runs the engine loop until the engine is stopped.
+//! The engine thread: loads the model, then runs the engine loop until the engine is stopped or
+//! drained.
 //!
-//! The thread owns the model from load to drop. It waits only for its inbox, and only while no
-//! slot can run, so an idle engine takes no CPU time.
+//! The thread owns the model from load to drop. It waits only for its inbox, and only while no slot
+//! can run, so an idle engine takes no CPU time. Once it ends, also by a panic, the inbox fails all
+//! jobs that are left in it or arrive later.
 
 use std::io;
 use std::sync::Arc;
@@ -102,7 +104,7 @@ where
     Ok(())
 }
 
-/// The engine loop.
+/// The engine loop, which [`super`] describes.
 fn serve<M: Model>(shared: &EngineShared, scheduler: &mut Scheduler<M>) {
     let EngineShared { stats, inbox, draining, stopping, .. } = shared;
     loop {
@@ -124,8 +126,8 @@ fn serve<M: Model>(shared: &EngineShared, scheduler: &mut Scheduler<M>) {
                 return;
             }
         }
-        // The watchdog times the whole iteration, because the model works outside of the step
-        // too: it moves sequences and drafts.
+        // The watchdog times the iteration until its step is computed. That includes admission and
+        // planning, in which the model also works: it copies sequences and drafts tokens.
         let iteration = stats.iteration(now);
         scheduler.sweep(now);
         scheduler.admit(now);
