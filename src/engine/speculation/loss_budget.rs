@@ -11,7 +11,9 @@
 /// The tokens that a drafter may still lose.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LossBudget {
+    /// Tokens that may still be lost; negative after larger losses.
     balance: f64,
+    /// Largest value of `balance`.
     max_credit: f64,
 }
 
@@ -33,10 +35,10 @@ impl LossBudget {
         self.add(CREDIT_PER_TOKEN * n_tokens as f64);
     }
 
-    /// Adds the result of a draft: `accepted` tokens gained, for a step that took longer by the
+    /// Adds the result of a draft. It gained `n_accepted` tokens and lengthened the step by the
     /// time in which `token_cost` tokens are generated without drafts.
-    pub(super) fn settle(&mut self, accepted: usize, token_cost: f64) {
-        self.add(accepted as f64 - token_cost);
+    pub(super) fn settle(&mut self, n_accepted: usize, token_cost: f64) {
+        self.add(n_accepted as f64 - token_cost);
     }
 
     /// Whether the drafter may draft again.
@@ -59,7 +61,7 @@ const CREDIT_PER_TOKEN: f64 = 0.01;
 const MAX_DEBT: f64 = 8.0;
 
 /// Largest credit for one text, in tokens: about the cost of one rejected draft of full length, so
-/// that a single failure does not disable a drafter with a long success. (ADR-0009)
+/// that a single failure does not disable a drafter after a long success. (ADR-0009)
 const MAX_CREDIT_ONE_TEXT: f64 = 8.0;
 
 /// Largest credit for all texts, in tokens: four rejected drafts of full length. (ADR-0009)
