@@ -5,13 +5,13 @@ use futures_util::FutureExt;
 use super::*;
 
 #[test]
-fn first_text_is_notified_urgently_and_later_text_routinely() {
+fn first_text_is_notified_urgently_and_later_text_is_coalesced() {
     let mut rig = Rig::with_slots(1);
     let client = rig.submit("loop", Params::default());
     let mut notified = || {
         rig.iterate();
         let Client { notifier, .. } = &client;
-        (notifier.urgent().now_or_never().is_some(), notifier.routine().now_or_never().is_some())
+        (notifier.urgent().now_or_never().is_some(), notifier.coalesced().now_or_never().is_some())
     };
     assert_eq!(notified(), (true, false));
     assert_eq!((notified(), notified()), ((false, true), (false, true)));
@@ -84,7 +84,8 @@ fn connection_with_a_paused_slot_gets_no_further_slots() {
 
 #[test]
 fn waiting_requests_of_a_slow_client_end_with_its_running_one() {
-    let limits = Limits { n_batch: 16, n_slots: 1, n_cache_seqs: 0, kv_tokens: 40_000, n_draft: 0 };
+    let limits =
+        Limits { n_batch: 16, n_slots: 1, n_cache_seqs: 0, kv_tokens: 40_000, n_draft: 0 };
     let mut rig = Rig::new(limits, 40_000);
     let mut stuck = [rig.submit("loop", Params::default()), rig.submit("loop", Params::default())];
     let mut other = rig.submit_as(2, "loop", at_most(3));
