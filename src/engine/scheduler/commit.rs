@@ -61,9 +61,9 @@ impl<M: Model> Scheduler<M> {
     fn learn_from(&mut self, step: &Step, elapsed: Duration) {
         let prompt = step.n_prompt();
         let tokens = StepTokens {
-            decoding: step.n_decoding,
-            prompt,
-            drafted: step.n_drafted(),
+            n_decoding: step.n_decoding,
+            n_prompt: prompt,
+            n_drafted: step.n_drafted(),
             depth: self.prefill_depth(),
         };
         self.prefill.observe(tokens, elapsed);

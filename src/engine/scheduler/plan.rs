@@ -93,8 +93,8 @@ impl<M: Model> Scheduler<M> {
             }
             Some(PrefixClaim {
                 donor: prefilling.iter().position(|slot| slot.order == wait.donor_order)?,
-                prefix_left: wait.shared_len.saturating_sub(donor.computed),
-                prompt_left: slot.n_prompt.saturating_sub(donor.computed),
+                n_prefix_left: wait.shared_len.saturating_sub(donor.computed),
+                n_prompt_left: slot.n_prompt.saturating_sub(donor.computed),
             })
         };
         self.running().filter_map(claim).collect()
