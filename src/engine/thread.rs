@@ -115,7 +115,7 @@ fn serve<M: Model>(shared: &EngineShared, scheduler: &mut Scheduler<M>) {
             WaitLimit::Unlimited => inbox.wait(None),
         };
         let now = Instant::now();
-        scheduler.accept(jobs);
+        scheduler.enqueue(jobs);
         if stopping.is_set() {
             return scheduler.end_all(now);
         }

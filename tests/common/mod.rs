@@ -50,7 +50,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             limits: Limits {
-                n_batch: 512,
+                n_ubatch: 512,
                 n_slots: 2,
                 n_cache_seqs: 0,
                 kv_tokens: 2000,
