@@ -30,7 +30,9 @@ use crate::engine::{
 #[derive(Debug)]
 pub struct ScriptedModel {
     limits: Limits,
+    /// [`Model::cacheable_tokens`].
     cacheable_tokens: usize,
+    /// [`Model::max_sequences`].
     max_sequences: Option<usize>,
     /// The draft model, if there is one.
     draft: Option<ScriptedDraft>,
@@ -212,9 +214,11 @@ impl Model for ScriptedModel {
 #[derive(Debug)]
 pub struct ScriptedSampler {
     prompt: Vec<Token>,
-    /// Whether the answer goes on after the prompt was repeated once.
+    /// Whether the answer continues after the prompt was repeated once.
     is_endless: bool,
+    /// Whether the script is `walk`.
     is_walk: bool,
+    /// Whether the script is `nan`.
     is_nan: bool,
     /// Number of tokens sampled so far.
     n_sampled: usize,
@@ -355,6 +359,7 @@ impl ManualSteps {
     }
 }
 
+/// Which steps may run, and whether one waits.
 #[derive(Debug, Default)]
 struct StepPermits {
     /// Number of steps that may still run.

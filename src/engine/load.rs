@@ -15,7 +15,7 @@ pub struct Loaded<M> {
     pub vocabulary: Arc<dyn Vocabulary>,
 }
 
-/// Receives the progress of a load, and tells the load when the engine is to stop.
+/// Receives the progress of a load. Its [`Self::report`] returns whether the load is to continue.
 pub struct LoadProgress {
     shared: Arc<EngineShared>,
     /// Where this load begins in the progress of the whole, 0 to 1.

@@ -32,6 +32,7 @@ pub struct Engine<E> {
     /// Resolves when the thread has finished, with the error if the model could not be loaded.
     /// Fails if the thread panicked.
     pub ended: oneshot::Receiver<Result<(), E>>,
+    /// The engine thread.
     thread: JoinHandle<()>,
 }
 
@@ -86,6 +87,8 @@ impl Drop for StopGuard {
     }
 }
 
+/// Loads the model, shares its vocabulary with the handles, resolves `loaded`, and runs the engine
+/// loop.
 fn run<M, E, F>(shared: &Arc<EngineShared>, load: F, loaded: oneshot::Sender<()>) -> Result<(), E>
 where
     M: Model,

@@ -1,4 +1,7 @@
 //! What goes into a step of a model and what comes out of it.
+//!
+//! These types are plain data that the engine and a backend exchange. The contract for their values
+//! is at [`Model`](super::Model).
 
 use crate::domain::{Token, TokenLogprobs};
 

@@ -14,6 +14,7 @@ use super::sequence::{CacheKey, CachedSequence, common_prefix};
 /// The cached sequences.
 #[derive(Debug)]
 pub(in crate::engine) struct PrefixCache {
+    /// In no particular order.
     sequences: Vec<CachedSequence>,
     /// Sequence ids of the KV cache that hold no cached sequence.
     free: Vec<SeqId>,

@@ -1,4 +1,7 @@
 //! A copy of a sequence's KV data in host RAM, in chunks of positions.
+//!
+//! The model exports the chunks and imports them. Their content is opaque here; only their sizes
+//! and positions are known.
 
 /// The KV data of a sequence, as exported by the model: consecutive chunks of positions.
 ///

@@ -18,6 +18,7 @@ pub(in crate::engine) struct Inbox {
     waker: Arc<EngineWaker>,
 }
 
+/// The jobs in the inbox, and whether more are taken.
 #[derive(Debug, Default)]
 struct InboxContents {
     /// In order of arrival.

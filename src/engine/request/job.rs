@@ -19,6 +19,7 @@ use super::outbox::Outbox;
 pub(in crate::engine) struct Job {
     /// The connection of the client. The queue is fair between connections.
     pub(in crate::engine) connection: ConnectionId,
+    /// How to generate the answer.
     pub(in crate::engine) params: Params,
     /// The prompt; moves to the slot once the request has one.
     pub(in crate::engine) tokens: Vec<Token>,

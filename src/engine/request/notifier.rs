@@ -8,7 +8,9 @@ use tokio::sync::Notify;
 /// Wakes the one task that writes to a client. All requests of a client share a notifier.
 #[derive(Debug, Default)]
 pub struct Notifier {
+    /// Stores [`Notification::Coalesced`].
     coalesced: Notify,
+    /// Stores [`Notification::Urgent`].
     urgent: Notify,
 }
 

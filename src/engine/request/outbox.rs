@@ -23,8 +23,10 @@ pub(in crate::engine) struct Outbox {
     waker: Arc<EngineWaker>,
 }
 
+/// The delivery so far, and what to notify.
 #[derive(Debug, Default)]
 struct OutboxContents {
+    /// What the next [`Outbox::take`] returns.
     pending: Delivery,
     /// Whether any text was pushed.
     has_text: bool,
@@ -120,6 +122,7 @@ impl Outbox {
 }
 
 impl Delivery {
+    /// Whether the delivery is so large that the slot is to be paused.
     fn is_full(&self) -> bool {
         self.text.len() >= HIGH_WATER_BYTES || self.logprobs.len() >= HIGH_WATER_LOGPROBS
     }

@@ -17,8 +17,11 @@ use super::waker::EngineWaker;
 pub struct Ticket {
     outbox: Arc<Outbox>,
     canceller: Canceller,
+    /// Where the time to first token is recorded.
     stats: Arc<Stats>,
+    /// When the server received the request.
     received: Instant,
+    /// Time to first token; `None` before the first text.
     ttft: Option<Duration>,
 }
 
@@ -69,6 +72,7 @@ impl Drop for Ticket {
 /// Cancels one request.
 #[derive(Debug, Clone)]
 pub struct Canceller {
+    /// [`Job::cancel`](super::Job::cancel) of the request.
     flag: CancelFlag,
     waker: Arc<EngineWaker>,
 }

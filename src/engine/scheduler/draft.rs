@@ -1,8 +1,9 @@
 //! Draft tokens for the decoding slots of a step, and their results.
 //!
-//! N-gram lookup drafts first, because it costs nothing. The draft model drafts for the slots for
-//! which n-gram lookup drafted nothing. The [`Speculator`](crate::engine::speculation) chooses the
-//! lengths; this file asks the drafters and settles what was accepted.
+//! N-gram lookup drafts first, because it needs no computation of a model. The draft model drafts
+//! for the slots for which n-gram lookup drafted nothing. The
+//! [`Speculator`](crate::engine::speculation) chooses the lengths; this file asks the drafters and
+//! settles what was accepted.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -48,7 +49,8 @@ impl<M: Model> Scheduler<M> {
         let is_decoding = |i: &usize| self.slots[*i].as_ref().is_some_and(Slot::can_decode);
         let mut slots: Vec<usize> = (0..self.slots.len()).filter(is_decoding).collect();
         let n_decoding = slots.len();
-        // The draft tokens of a step may not suffice for all slots. Each slot is first in turn.
+        // The draft tokens of a step may not suffice for all slots, so each step begins with
+        // another slot.
         self.draft_rotation = self.draft_rotation.wrapping_add(1);
         slots.rotate_left(self.draft_rotation % n_decoding.max(1));
         slots.retain(|&i| self.slots[i].as_ref().is_some_and(Slot::may_draft));

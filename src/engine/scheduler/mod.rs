@@ -1,4 +1,4 @@
-//! Turns requests into steps, and the results of steps into text.
+//! Turns requests into steps, and sampled tokens into text.
 //!
 //! The scheduler is a state machine without a thread. It owns the queue, the slots, the prefix
 //! cache and the model. The current time is an argument of its methods, so tests control it; the

@@ -6,7 +6,7 @@
 //! estimates say.
 //!
 //! N-gram lookup has one budget for each text. The draft model has one for all texts, since its
-//! results in one text tell much about the next.
+//! results in one text say much about the next.
 
 /// The tokens that a drafter may still lose.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +46,7 @@ impl LossBudget {
         self.balance > 0.0
     }
 
+    /// Changes the balance within its limits.
     fn add(&mut self, tokens: f64) {
         self.balance = (self.balance + tokens).clamp(-MAX_DEBT, self.max_credit);
     }

@@ -1,4 +1,7 @@
-//! Histograms of durations and batch sizes, written with two relaxed additions per value.
+//! Histograms of durations and batch sizes.
+//!
+//! Adding a value takes two relaxed atomic additions, and reading never blocks the writer. So the
+//! counts and the sum that are read may be a few values apart.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;

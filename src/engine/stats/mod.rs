@@ -110,6 +110,7 @@ pub(super) struct Stats {
 }
 
 impl Stats {
+    /// The statistics of an engine that is created at `now`.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             started: now,
@@ -125,10 +126,12 @@ impl Stats {
         }
     }
 
+    /// Records a change of the engine's state.
     pub(super) fn set_state(&self, state: EngineState) {
         self.state.store(state as u8, Relaxed);
     }
 
+    /// The engine's state.
     pub(super) fn state(&self) -> EngineState {
         const STATES: [EngineState; 4] =
             [EngineState::Loading, EngineState::Ready, EngineState::Draining, EngineState::Stopped];
