@@ -157,13 +157,13 @@ fn expected_cost(job: &Job) -> u64 {
 
 /// The tokens that `job` is charged if its prompt has `n_prompt` tokens.
 fn cost(n_prompt: usize, job: &Job) -> u64 {
-    let max_output = job.params.max_tokens.map_or(EXPECTED_OUTPUT, u64::from);
-    n_prompt as u64 + max_output.min(EXPECTED_OUTPUT)
+    let max_output = job.params.max_tokens.map_or(EXPECTED_OUTPUT_TOKENS, u64::from);
+    n_prompt as u64 + max_output.min(EXPECTED_OUTPUT_TOKENS)
 }
 
 /// Most output tokens that a job is charged in advance. Few requests set `max_tokens`, so `settle`
 /// corrects the charge when the job ends (ADR-0012).
-pub(super) const EXPECTED_OUTPUT: u64 = 128;
+pub(super) const EXPECTED_OUTPUT_TOKENS: u64 = 128;
 
 /// Number of connections with a tag above which tags up to the virtual time are removed.
 const MAX_TAGS_UNSWEPT: usize = 256;

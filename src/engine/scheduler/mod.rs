@@ -35,7 +35,7 @@ use super::model::{CancelFlag, DecodeOutcome, Interrupt, Limits, Model, SeqId, V
 use super::options::Options;
 use super::prefill::PrefillBudget;
 use super::prefix_cache::PrefixCache;
-use super::queue::{EXPECTED_OUTPUT, WaitQueue};
+use super::queue::{EXPECTED_OUTPUT_TOKENS, WaitQueue};
 use super::request::Job;
 use super::speculation::Speculator;
 use super::stats::Stats;
@@ -94,7 +94,7 @@ impl<M: Model> Scheduler<M> {
             swap: SwapState::default(),
             prefill: PrefillBudget::new(options.step_target, limits.n_ubatch),
             steps_until_overtake: 0,
-            speculator: Speculator::new(options.speculation_margin_percent, EXPECTED_OUTPUT),
+            speculator: Speculator::new(options.speculation_margin_percent, EXPECTED_OUTPUT_TOKENS),
             draft_rotation: 0,
         }
     }

@@ -139,7 +139,7 @@ impl<S> Slot<S> {
     pub(super) fn draft_model_pays(&self, expected_answer: usize) -> bool {
         let max_answer = self.n_reserved.saturating_sub(self.n_prompt);
         let answer = expected_answer.max(self.n_generated()).min(max_answer);
-        let is_long_enough = self.n_prompt <= SHORT_PROMPT || answer >= self.n_prompt;
+        let is_long_enough = self.n_prompt <= SHORT_PROMPT_TOKENS || answer >= self.n_prompt;
         let is_prefilled = self.drafts.is_model_prefilled;
         self.drafters.contains(&Drafter::Model) && (is_long_enough || is_prefilled)
     }
@@ -201,4 +201,4 @@ pub(super) struct PrefixWait {
 }
 
 /// Longest prompt in tokens that the draft model prefills in the time of a few steps (ADR-0009).
-const SHORT_PROMPT: usize = 64;
+const SHORT_PROMPT_TOKENS: usize = 64;

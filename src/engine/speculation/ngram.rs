@@ -14,7 +14,7 @@ use super::acceptance::AcceptanceEstimate;
 #[derive(Debug, Default)]
 pub(in crate::engine) struct NgramLookup {
     /// For each n-gram, the position after its latest occurrence.
-    continuations: HashMap<[Token; NGRAM], usize>,
+    continuations: HashMap<[Token; NGRAM_TOKENS], usize>,
     /// Number of tokens that were indexed.
     n_indexed: usize,
     /// Position of the predicted next token, while the text repeats an earlier part of itself.
@@ -86,12 +86,12 @@ impl NgramLookup {
 }
 
 /// The n-gram that ends before position `end`; `None` if the text is too short.
-fn ngram_before(text: &[Token], end: usize) -> Option<[Token; NGRAM]> {
+fn ngram_before(text: &[Token], end: usize) -> Option<[Token; NGRAM_TOKENS]> {
     text[..end].last_chunk().copied()
 }
 
 /// Number of tokens of an n-gram. Shorter ones occur in too many places, longer ones rarely recur.
-const NGRAM: usize = 3;
+const NGRAM_TOKENS: usize = 3;
 
 /// Acceptance probability that is assumed in a text without any predictions so far.
 const PRIOR_ACCEPTANCE: f64 = 0.3;

@@ -98,8 +98,8 @@ impl Speculator {
     }
 
     /// The draft length, and the number of first `candidates` to draft for, with the highest
-    /// expected throughput within [`MAX_LOSS`]. No candidates if no choice exceeds the throughput
-    /// of `forecast` by the margin, or if the cost of `forecast` is not measured yet.
+    /// expected throughput within [`MAX_LOST_TOKENS`]. No candidates if no choice exceeds the
+    /// throughput of `forecast` by the margin, or if the cost of `forecast` is not measured yet.
     fn best_choice(
         &self,
         drafter: Drafter,
@@ -135,7 +135,7 @@ impl Speculator {
                 let cost = measured.unwrap_or(smaller_cost);
                 let throughput = (expected + gains.iter().sum::<f64>()) / cost;
                 let loss = forecast.loss(&gains, cost / without_drafts);
-                if throughput > best.throughput && loss <= MAX_LOSS {
+                if throughput > best.throughput && loss <= MAX_LOST_TOKENS {
                     best = DraftChoice { throughput, length, n_candidates: i + 1 };
                 }
                 smaller_costs[i] = measured;
@@ -265,7 +265,7 @@ struct DraftChoice {
 
 /// Number of tokens that all streams of a step together may lose by its drafts. If one stream gets
 /// no draft, a step may take a quarter longer; if four get none, a sixteenth. (ADR-0009)
-const MAX_LOSS: f64 = 0.25;
+const MAX_LOST_TOKENS: f64 = 0.25;
 
 /// Acceptance of the draft model that is assumed before its first draft.
 const PRIOR_MODEL_ACCEPTANCE: f64 = 0.7;
