@@ -18,7 +18,7 @@ help: ## Show this help
 
 run: setup ## Install missing tools, build a release and serve the demo model on port 3000
 	cargo build --release
-	exec "$(TARGET)/release/inference-core" $(if $(MODEL),"$(MODEL)",--demo) $(PORT) $(ARGS)
+	@exec "$(TARGET)/release/inference-core" $(if $(MODEL),"$(MODEL)",--demo) $(PORT) $(ARGS)
 
 # Fast checks come first. The Python tests come last because they use the binary of the Rust tests.
 test: setup-test ## Install missing tools, then run all checks: format, lints, docs, tests

@@ -22,7 +22,7 @@ try:
     from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
     from websockets.sync.client import ClientConnection, connect
 except ImportError:
-    print("test_client.py needs the websockets package: pip install -U websockets", file=sys.stderr)
+    print("test_client.py needs the websockets package: pip install websockets", file=sys.stderr)
     sys.exit(2)
 
 with suppress(ImportError):
@@ -38,8 +38,8 @@ EXIT_CODES = """exit codes:
   3    no connection, or the connection was lost
   130  stopped with Ctrl-C
 
-Ctrl-C during an answer stops it, on the server as well. A second Ctrl-C does not wait for the
-server."""
+Ctrl-C during an answer stops it, on the server as well. A second Ctrl-C quits
+without waiting."""
 
 
 class ClientError(Exception):
@@ -206,12 +206,13 @@ def ask(args: argparse.Namespace, request: Frame) -> tuple[str, Frame]:
             is_waiting = True
             time.sleep(error.retry_after)
     stats = end.get("stats", {})
-    speed = "-" if stats.get("tps") is None else f"{stats['tps']:.1f}"
-    first = "-" if stats.get("ttft_ms") is None else f"{stats['ttft_ms']:.0f}"
     count = stats.get("tokens")
-    unit = "token" if count == 1 else "tokens"
-    note(f"{count} {unit} · {speed} tok/s · first token after {first} ms · "
-         f"{end.get('finish_reason', 'end')}")
+    parts = [f"{count} token" if count == 1 else f"{count} tokens"]
+    if stats.get("tps") is not None:
+        parts.append(f"{stats['tps']:.1f} tokens/s")
+    if stats.get("ttft_ms") is not None:
+        parts.append(f"first token after {stats['ttft_ms']:.0f} ms")
+    note(" · ".join([*parts, end.get("finish_reason", "end")]))
     return text, end
 
 
@@ -281,7 +282,7 @@ def summary(frame: Frame, width: float = float("inf")) -> str:
     are left out.
     """
     inference = frame.get("inference") or {}
-    parts = [(inference, "{state}"), (inference, "{tps_now:.1f} tok/s")]
+    parts = [(inference, "{state}"), (inference, "{tps_now:.1f} tokens/s")]
     gpus = frame.get("gpus") or [frame.get("gpu") or {}]
     for gpu in gpus:
         name = f"GPU {gpu.get('index')}" if len(gpus) > 1 else "GPU"
@@ -295,7 +296,7 @@ def summary(frame: Frame, width: float = float("inf")) -> str:
         parts += [(gpu, "VRAM {vram_used_mb}/{vram_total_mb} MB"), (gpu, "{power_watts:.0f} W")]
     parts += [
         (inference, "{active} of {slots} slots"), (inference, "{queued} queued"),
-        (inference, "last {last_tps:.1f} tok/s"),
+        (inference, "last {last_tps:.1f} tokens/s"),
         (inference, "{total_tokens_generated} tokens generated"),
         (inference, "KV {kv_used_tokens}/{kv_total_tokens}"),
         (inference, "{connections} connection" + ("" if inference.get("connections") == 1 else "s")),

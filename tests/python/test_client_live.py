@@ -82,7 +82,7 @@ def test_answer_is_on_stdout_and_statistics_on_stderr(daemon: Daemon) -> None:
     done = run(daemon, "Once upon a time", "--max-tokens", "20")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
-    assert re.search(r"^\d+ tokens · [\d.]+ tok/s · first token after \d+ ms · \w+$", done.stderr)
+    assert re.search(r"^\d+ tokens · [\d.]+ tokens/s · first token after \d+ ms · \w+$", done.stderr)
 
 
 def test_prompt_is_read_from_a_pipe(daemon: Daemon) -> None:

@@ -33,19 +33,19 @@ def line(width: float, *gpus: dict[str, Any]) -> str:
 
 def test_80_columns_show_gpu_and_slots() -> None:
     assert line(79, GPU) == (
-        "busy · 1153.2 tok/s · GPU 94 °C · VRAM 2900/3072 MB · 120 W · 1 of 4 slots"
+        "busy · 1153.2 tokens/s · GPU 94 °C · VRAM 2900/3072 MB · 120 W · 1 of 4 slots"
     )
 
 
 def test_120_columns_show_queue_and_last_throughput_too() -> None:
-    assert line(119, GPU).endswith("· 1 of 4 slots · 0 queued · last 1153.2 tok/s")
+    assert line(119, GPU).endswith("· 1 of 4 slots · 0 queued · last 1153.2 tokens/s")
 
 
 def test_80_columns_show_why_a_gpu_is_throttled() -> None:
     reasons = ["hardware_thermal", "hardware"]
     hot = GPU | {"throttling": True, "throttle_reasons": reasons}
     assert line(79, hot).startswith(
-        "busy · 1153.2 tok/s · GPU 94 °C · throttled: hardware_thermal, hardware"
+        "busy · 1153.2 tokens/s · GPU 94 °C · throttled: hardware_thermal, hardware"
     )
     assert "VRAM 2900/3072 MB" in line(119, hot)
 
@@ -57,5 +57,5 @@ def test_lost_gpu_is_reported_as_lost() -> None:
 
 def test_without_a_gpu_more_of_the_other_values_fit() -> None:
     assert "GPU" not in line(79)
-    assert line(79).endswith("· 1 of 4 slots · 0 queued · last 1153.2 tok/s")
+    assert line(79).endswith("· 1 of 4 slots · 0 queued · last 1153.2 tokens/s")
     assert "KV 1024/16384" in line(float("inf"))
