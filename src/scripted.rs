@@ -1,8 +1,8 @@
 //! A scripted model: a deterministic, instant and strict fake of a language model.
 //!
 //! It stands in for llama.cpp in every test that is about the engine or the server and not about
-//! language. Its vocabulary is the 256 bytes and an end token. It answers a prompt by repeating
-//! it once, and the first word of a prompt can ask for something else (see [`ScriptedModel`]).
+//! language. Its vocabulary is the 256 bytes and an end token. Its answer repeats the prompt once,
+//! and the first word of a prompt can ask for something else (see [`ScriptedModel`]).
 //!
 //! It records the tokens of every sequence. It panics if the engine breaks the contract of
 //! [`Model`]: if a batch does not continue a sequence at its next position, if a token is sampled
@@ -30,12 +30,17 @@ use crate::engine::{
 #[derive(Debug)]
 pub struct ScriptedModel {
     limits: Limits,
+    /// [`Model::cacheable_tokens`].
     cacheable_tokens: usize,
+    /// [`Model::max_sequences`].
     max_sequences: Option<usize>,
+    /// The draft model, if there is one.
     draft: Option<ScriptedDraft>,
+    /// Decides when steps run.
     steps: StepControl,
     /// The tokens of each sequence, by sequence id.
     sequences: Vec<Vec<Token>>,
+    /// The batch of the last step, of which outputs can be sampled.
     last_batch: Batch,
 }
 
@@ -98,7 +103,7 @@ impl Model for ScriptedModel {
     }
 
     fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> DecodeOutcome {
-        assert!(!batch.tokens.is_empty() && batch.tokens.len() <= self.limits.n_batch);
+        assert!(!batch.tokens.is_empty() && batch.tokens.len() <= self.limits.n_ubatch);
         if !self.steps.wait(interrupt) {
             return DecodeOutcome::Cancelled;
         }
@@ -113,7 +118,7 @@ impl Model for ScriptedModel {
         assert!(self.max_sequences.is_none_or(|max| n_held <= max), "{n_held} sequences are held");
         self.last_batch = batch.clone();
         let fails = |token: &BatchToken| {
-            token.output && is_script(&self.sequences[token.seq as usize], b"fail")
+            token.has_output && is_script(&self.sequences[token.seq as usize], b"fail")
         };
         if batch.tokens.iter().any(fails) {
             return DecodeOutcome::Failed("the script asked for a failure".to_owned());
@@ -146,8 +151,8 @@ impl Model for ScriptedModel {
     }
 
     fn sample(&mut self, index: usize, sampler: &mut ScriptedSampler) -> Result<Sampled, String> {
-        let BatchToken { pos, seq, output, .. } = self.last_batch.tokens[index];
-        assert!(output, "no output was requested for batch token {index}");
+        let BatchToken { pos, seq, has_output, .. } = self.last_batch.tokens[index];
+        assert!(has_output, "no output was requested for batch token {index}");
         if sampler.is_nan {
             return Err("all logits are NaN".to_owned());
         }
@@ -205,14 +210,19 @@ impl Model for ScriptedModel {
     }
 }
 
-/// What one request's answer is generated from.
+/// The state from which the answer of one request is generated.
 #[derive(Debug)]
 pub struct ScriptedSampler {
     prompt: Vec<Token>,
+    /// Whether the answer continues after the prompt was repeated once.
     is_endless: bool,
+    /// Whether the script is `walk`.
     is_walk: bool,
+    /// Whether the script is `nan`.
     is_nan: bool,
+    /// Number of tokens sampled so far.
     n_sampled: usize,
+    /// [`Params::logprobs`].
     logprobs: u8,
 }
 
@@ -336,6 +346,7 @@ impl StepControl {
     }
 }
 
+/// Steps that run only with permission.
 #[derive(Debug, Default)]
 struct ManualSteps {
     permits: Mutex<StepPermits>,
@@ -348,9 +359,12 @@ impl ManualSteps {
     }
 }
 
+/// Which steps may run, and whether one waits.
 #[derive(Debug, Default)]
 struct StepPermits {
+    /// Number of steps that may still run.
     n_allowed: usize,
+    /// Whether a step waits for permission.
     is_step_waiting: bool,
 }
 
@@ -361,6 +375,7 @@ fn walk_token(i: usize) -> Token {
     (i * (i + 1) / 2 % PRIME) as Token
 }
 
+/// Whether `tokens` start with the script `word`.
 fn is_script(tokens: &[Token], word: &[u8]) -> bool {
     tokens.len() >= word.len() && tokens.iter().zip(word).all(|(&t, &b)| t == Token::from(b))
 }

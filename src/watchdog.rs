@@ -1,6 +1,7 @@
 //! Judges the health of the engine from a snapshot of its counters.
 //!
-//! The heartbeat is the age of the current step. A timer would prove nothing, because it can fire
+//! The heartbeat is [`Snapshot::step_age`]: the age of the current iteration until its step is
+//! computed, so it includes planning and drafting. A timer would prove nothing, because it can fire
 //! while the engine thread hangs. The watchdog only judges: its callers decide what to do about a
 //! stall.
 
@@ -11,11 +12,13 @@ use crate::engine::{EngineState, Snapshot};
 /// Judges snapshots of the engine.
 #[derive(Debug, Clone, Copy)]
 pub struct Watchdog {
+    /// Longest heartbeat of a healthy engine.
     stall_limit: Duration,
 }
 
 impl Watchdog {
-    /// A watchdog that calls the engine stalled when a step takes longer than `stall_limit`.
+    /// A watchdog that judges the engine as stalled when an iteration takes longer than
+    /// `stall_limit` to compute its step.
     pub fn new(stall_limit: Duration) -> Self {
         Self { stall_limit }
     }
@@ -45,11 +48,11 @@ pub enum Health {
     Idle,
     /// Requests are running or waiting.
     Busy,
-    /// The current step has taken longer than the stall limit.
+    /// The current iteration has taken longer than the stall limit to compute its step.
     Stalled,
     /// Running requests may finish, new ones are refused.
     Draining,
-    /// The engine thread has ended.
+    /// The engine thread has stopped.
     Stopped,
 }
 
@@ -123,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn loading_draining_and_ended_are_told_apart() {
+    fn loading_draining_and_stopped_are_distinct() {
         assert_eq!(judge(EngineState::Loading, 0, None), Health::Loading);
         assert_eq!(judge(EngineState::Draining, 1, None), Health::Draining);
         assert_eq!(judge(EngineState::Stopped, 0, None), Health::Stopped);
     }
 
     #[test]
-    fn stalled_and_ended_are_not_alive_and_only_idle_and_busy_are_ready() {
+    fn stalled_and_stopped_are_not_alive_and_only_idle_and_busy_are_ready() {
         let table = [
             (Health::Loading, true, false),
             (Health::Idle, true, true),

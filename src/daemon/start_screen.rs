@@ -40,7 +40,7 @@ pub(super) fn print(
     } else if !has_gpu && build_info::BACKEND != build_info::CPU_BACKEND {
         say("  no GPU was found, or its driver is missing: running on the CPU");
     }
-    if description.info.demo {
+    if description.info.is_demo {
         say("  this is the built-in toy model; to serve a real one, give a GGUF file");
     }
 }

@@ -56,7 +56,7 @@ codes! {
     RequestInFlight = "request_in_flight",
     /// The connection already has a request with this `id`.
     DuplicateId = "duplicate_id",
-    /// There is no request to abort. This is an answer to `abort`, and no request ends with it.
+    /// There is no request to abort. This is the reply to `abort`, and no request ends with it.
     NotFound = "not_found",
 }
 

@@ -1,4 +1,7 @@
-//! The state of the GPUs.
+//! The state of the GPUs, as the driver reports it.
+//!
+//! Readings that are too old become stale: the GPUs are still listed, but without values. Taking
+//! the readings is the task of the module `gpu`.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +15,7 @@ pub struct Gpu {
     pub name: String,
     /// Identifier that no other GPU has.
     pub uuid: String,
-    /// Whether the GPU answers. If not, only `index`, `name` and `uuid` are known.
+    /// Whether the GPU responds. If not, only `index`, `name` and `uuid` are known.
     pub is_present: bool,
     /// Temperature of the chip in degrees Celsius.
     pub celsius: Option<u32>,
@@ -75,8 +78,8 @@ pub struct GpuReading {
     /// When the readings were last collected. Those of a single GPU are at most
     /// [`Self::max_age`] older.
     pub taken: Instant,
-    /// The monitored GPUs. If the engine computes on GPUs, these are they, in the order in which
-    /// it uses them.
+    /// The monitored GPUs. If the engine computes on GPUs, these are its GPUs, in the order in
+    /// which it uses them.
     pub gpus: Vec<Gpu>,
 }
 

@@ -16,9 +16,9 @@ pub struct ModelInfo {
     /// Number of transformer layers.
     pub n_layers: u32,
     /// Whether the model has a chat template, which requests with `messages` need.
-    pub chat: bool,
+    pub has_chat_template: bool,
     /// Whether this is the built-in demo model.
-    pub demo: bool,
+    pub is_demo: bool,
 }
 
 /// The memory for one purpose on one device, as planned and as allocated.
@@ -29,7 +29,7 @@ pub struct MemoryPart {
     /// The device: `cpu`, or a GPU by the name that the model library gives it (`CUDA0`).
     pub device: String,
     /// Bytes that the plan estimated.
-    pub planned: u64,
+    pub planned_bytes: u64,
     /// Bytes that the model library reports.
-    pub taken: u64,
+    pub taken_bytes: u64,
 }

@@ -1,4 +1,7 @@
 //! How a request ends: refused before it starts, or accepted and ended by exactly one [`Outcome`].
+//!
+//! The texts of [`Refusal`] and [`Failure`] are sent to clients. The stable names for programs are
+//! in [`Code`].
 
 use std::time::Duration;
 
@@ -29,16 +32,16 @@ pub enum Refusal {
         "the prompt has {}{prompt_tokens} tokens and the context holds {ctx_size}, \
          one of which must stay free for the answer: shorten the prompt, or raise --ctx-size if the \
          model can hold more",
-        if *.at_least { "at least " } else { "" }
+        if *.is_lower_bound { "at least " } else { "" }
     )]
     ContextOverflow {
-        /// Tokens of the prompt.
+        /// Number of tokens of the prompt.
         prompt_tokens: usize,
-        /// Tokens a request may use, prompt and answer together.
+        /// Number of tokens that a request may use, prompt and answer together.
         ctx_size: usize,
         /// Whether `prompt_tokens` is a lower bound. A prompt that is far too long is refused
         /// before it is tokenized to its end.
-        at_least: bool,
+        is_lower_bound: bool,
     },
     /// A parameter or the prompt cannot be used.
     #[error("{field}: {reason}")]
@@ -95,7 +98,7 @@ impl Failure {
     }
 }
 
-/// Why a generation ended.
+/// Why an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FinishReason {
     /// The model ended the text, or a stop string was found.
@@ -140,7 +143,7 @@ pub struct Usage {
     pub cached_tokens: usize,
     /// Prompt tokens that were computed: the rest, or fewer if the request ended during prefill.
     pub prefilled_tokens: usize,
-    /// Generated tokens, without the token that ended the generation.
+    /// Generated tokens, without the token that ended the answer.
     pub tokens: usize,
     /// Draft tokens that the model verified.
     pub drafted: usize,

@@ -1,7 +1,7 @@
 //! The parameters of a request: their meaning, ranges and defaults.
 //!
-//! The protocol checks all ranges when it reads a request. Nothing after it checks or clamps
-//! again.
+//! The protocol checks all ranges when it reads a request. Later code neither checks nor clamps the
+//! values again.
 
 use super::token::Token;
 

@@ -1,4 +1,4 @@
-//! A request for text.
+//! A request for text: who asks, the prompt, and how to continue it.
 
 use super::params::Params;
 

@@ -1,7 +1,7 @@
 //! The engine's interface for other threads: submit a request, observe, drain, stop.
 //!
-//! A request is admitted on the thread that submits it. One that cannot run is refused at once
-//! and costs the engine thread nothing.
+//! A request is tokenized and accepted or refused on the thread that submits it. A request that
+//! cannot run is refused at once and costs the engine thread nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,7 +25,7 @@ impl EngineHandle {
     /// delivery.
     ///
     /// `received` is when the request reached the server. `is_first` says that its connection has
-    /// no other request under way: some queue positions are reserved for such requests.
+    /// no other request in flight: some queue positions are reserved for such requests.
     ///
     /// The prompt is tokenized on the calling thread, which takes about a second for 4 MiB. If
     /// the engine begins to drain meanwhile, the request is refused.
@@ -47,7 +47,7 @@ impl EngineHandle {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let engine = Engine::<()>::spawn(Options::default(), |_progress| {
     ///     let limits =
-    ///         Limits { n_batch: 8, n_slots: 1, n_cache_seqs: 0, kv_tokens: 4096, n_draft: 0 };
+    ///         Limits { n_ubatch: 8, n_slots: 1, n_cache_seqs: 0, kv_tokens: 4096, n_draft: 0 };
     ///     let model = ScriptedModel::new(limits, StepControl::free_running());
     ///     Ok(Loaded { model, vocabulary: Arc::new(ScriptedVocabulary) })
     /// })?;
@@ -82,7 +82,7 @@ impl EngineHandle {
     ) -> Result<Ticket, Refusal> {
         let EngineShared { stats, inbox, .. } = &*self.shared;
         let tokens = self
-            .admit(&request, is_first)
+            .accept(&request, is_first)
             .inspect_err(|refusal| stats.count_end(refusal.code()))?;
         let outbox = Arc::new(Outbox::new(notifier, inbox.waker().clone()));
         let flag = CancelFlag::default();
@@ -147,8 +147,8 @@ impl EngineHandle {
         self.shared.options.cache_ram_bytes
     }
 
-    /// Tokenizes a request and takes a queue position for it.
-    fn admit(&self, request: &Request, is_first: bool) -> Result<Vec<Token>, Refusal> {
+    /// Accepts a request: checks and tokenizes it, and takes a queue position. Returns its tokens.
+    fn accept(&self, request: &Request, is_first: bool) -> Result<Vec<Token>, Refusal> {
         let vocabulary = self.vocabulary()?;
         check_logit_bias(&request.params, vocabulary)?;
         let tokens = self.tokenize(&request.prompt, vocabulary)?;
@@ -177,10 +177,10 @@ impl EngineHandle {
         vocabulary: &dyn Vocabulary,
     ) -> Result<Vec<Token>, Refusal> {
         let ctx_size = self.ctx_size();
-        let overflow = |prompt_tokens, at_least| Refusal::ContextOverflow {
+        let overflow = |prompt_tokens, is_lower_bound| Refusal::ContextOverflow {
             prompt_tokens,
             ctx_size,
-            at_least,
+            is_lower_bound,
         };
         let bytes = match prompt {
             Prompt::Text(text) => text.len(),
@@ -206,8 +206,8 @@ impl EngineHandle {
     }
 
     /// Counts one more waiting request, if the queue has space. Free slots add to that space,
-    /// because a request waits for a moment even if it can have a slot. The scheduler counts the
-    /// request down when it gets a slot or ends.
+    /// because a request waits for a moment even if a slot is free. The scheduler subtracts the
+    /// request when it gets a slot or ends.
     fn take_queue_position(&self, is_first: bool) -> Result<(), Refusal> {
         let EngineShared { stats, options, .. } = &*self.shared;
         let free_slots = stats

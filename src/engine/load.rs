@@ -1,4 +1,4 @@
-//! What a backend hands over once its model is loaded, and how it reports progress until then.
+//! What a backend provides once its model is loaded, and how it reports progress until then.
 
 use std::sync::Arc;
 
@@ -15,11 +15,12 @@ pub struct Loaded<M> {
     pub vocabulary: Arc<dyn Vocabulary>,
 }
 
-/// Receives the progress of a load, and tells the load when the engine is to stop.
+/// Receives the progress of a load. Its [`Self::report`] returns whether the load is to continue.
 pub struct LoadProgress {
     shared: Arc<EngineShared>,
-    /// The part of the whole load that this one covers, both ends from 0 to 1.
+    /// Where this load begins in the progress of the whole, 0 to 1.
     start: f32,
+    /// Where this load ends in the progress of the whole, 0 to 1.
     end: f32,
 }
 
@@ -29,8 +30,7 @@ impl LoadProgress {
         Self { shared, start: 0.0, end: 1.0 }
     }
 
-    /// Splits the progress for two loads in a row, of which the first is `fraction` (0 to 1) of
-    /// the work.
+    /// Splits the progress for two loads in a row. The first is `fraction` (0 to 1) of the work.
     pub fn split_at(&self, fraction: f32) -> (Self, Self) {
         let Self { start, end, .. } = *self;
         let middle = start + (end - start) * fraction;

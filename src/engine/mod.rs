@@ -1,4 +1,4 @@
-//! The engine: queues requests, batches them into steps, and streams the results.
+//! The engine: queues requests, batches them into steps, and streams the answers.
 //!
 //! One thread owns the model and computes. Everything else reaches it through [`EngineHandle`].
 //! The engine promises that
@@ -7,7 +7,7 @@
 //! - no client can block the thread, however slowly it reads,
 //! - everything it stores is bounded.
 //!
-//! It knows no sockets, no wire format and no llama.cpp: the model is anything that implements
+//! It does not depend on sockets, a wire format or llama.cpp: the model is anything that implements
 //! [`Model`] and [`Vocabulary`].
 //!
 //! # Life of a request
@@ -15,7 +15,7 @@
 //! 1. [`EngineHandle::submit`] tokenizes the prompt on the thread of the caller and counts the
 //!    request as waiting, or refuses it. The caller gets a [`Ticket`].
 //! 2. A job with the tokens goes through the inbox to the engine thread and into the wait queue,
-//!    which orders the jobs of all connections fairly.
+//!    which is fair between connections.
 //! 3. Once a slot is free and the KV cache has space for the prompt and the longest possible
 //!    answer, the job gets the slot and these tokens of the KV cache are reserved for it. The
 //!    longest matching prefix of a cached sequence or of another slot is reused.
@@ -36,12 +36,15 @@
 //! 2. Sweep: end requests that were cancelled and slots whose client was too slow.
 //! 3. Admit: give free slots to waiting jobs, swapping out or evicting cached sequences to make
 //!    space, and report queue positions. While nothing runs, cached sequences are mirrored.
-//! 4. Plan: choose the tokens of the next step, those of decoding slots first, and ask for
-//!    drafts. Planning advances no slot, so a step that fails leaves none half advanced.
+//! 4. Plan: choose the tokens of the next step, and ask the drafters. Decoding slots go first, so a
+//!    long prompt hardly delays the next token of other slots. Planning advances no slot, so a step
+//!    that fails leaves none half advanced.
 //! 5. Decode: the model computes the step. This takes nearly all of the time.
 //! 6. Commit: sample, append text, end finished requests, notify clients.
+//!
+//! The files in which these phases are implemented are listed in `scheduler/mod.rs`.
 
-// The interface to a backend, and what the owner can choose.
+// The interface to a backend, and the options.
 mod model;
 mod options;
 
@@ -54,7 +57,7 @@ mod thread;
 // One request between its client and the scheduler.
 mod request;
 
-// What an iteration consists of. The scheduler uses all others.
+// The parts of an iteration. The scheduler uses all others.
 mod prefill;
 mod prefix_cache;
 mod queue;

@@ -12,7 +12,7 @@ pub struct Options {
     /// Most tokens of a request, prompt and answer together.
     pub ctx_size: usize,
     /// Most requests that wait for a slot. A quarter more queue positions are reserved for
-    /// connections that have no other request under way.
+    /// connections that have no other request in flight.
     pub max_queue: usize,
     /// Bytes of host RAM for cached sequences that are swapped out or mirrored. The copy of a
     /// sequence that is just being made may come on top.

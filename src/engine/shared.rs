@@ -14,7 +14,9 @@ use super::stats::Stats;
 /// State shared by the engine thread and the handles.
 pub(super) struct EngineShared {
     pub(super) options: Options,
+    /// The counters and the state of the engine.
     pub(super) stats: Arc<Stats>,
+    /// Carries accepted requests to the engine thread.
     pub(super) inbox: Inbox,
     /// Set once the model is loaded.
     pub(super) vocabulary: OnceLock<Arc<dyn Vocabulary>>,

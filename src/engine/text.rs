@@ -1,4 +1,4 @@
-//! Turns the bytes of tokens into text that is safe to send.
+//! Turns the bytes of tokens into text that can be sent.
 //!
 //! A character that is split over several tokens is held back until it is complete. Text that may
 //! be the start of a stop string is held back until it is decided. All released text, joined, is
@@ -11,6 +11,7 @@ pub(super) struct TextAssembler {
     incomplete: Vec<u8>,
     /// Text that may be the start of a stop string.
     held: String,
+    /// One matcher for each stop string.
     stops: Vec<StopMatcher>,
 }
 
@@ -52,7 +53,8 @@ impl TextAssembler {
         }
     }
 
-    /// Decodes `bytes` after those of an incomplete character, and holds back another one.
+    /// Decodes the bytes that were held back and `bytes`, and holds back an incomplete character at
+    /// their end.
     fn decode(&mut self, bytes: &[u8]) -> String {
         if self.incomplete.is_empty()
             && let Ok(complete) = std::str::from_utf8(bytes)
@@ -89,7 +91,7 @@ impl TextAssembler {
             return Released::Text(text);
         }
         for (i, &byte) in text.as_bytes().iter().enumerate() {
-            // Of stop strings that end at the same byte the longest starts first.
+            // Of the stop strings that end at the same byte, the longest one starts first.
             let mut longest = 0;
             for stop in &mut self.stops {
                 if stop.advance(byte) {
@@ -114,6 +116,7 @@ impl TextAssembler {
 /// automaton.
 #[derive(Debug)]
 struct StopMatcher {
+    /// The bytes of the stop string.
     pattern: Vec<u8>,
     /// For each length of a partial match, the length of the next shorter one.
     shorter: Vec<usize>,

@@ -1,7 +1,9 @@
-//! The engine thread: loads the model, then runs the engine loop until the engine is stopped.
+//! The engine thread: loads the model, then runs the engine loop until the engine is stopped or
+//! drained.
 //!
-//! The thread owns the model from load to drop. It waits only for its inbox, and only while no
-//! slot can run, so an idle engine takes no CPU time.
+//! The thread owns the model from load to drop. It waits only for its inbox, and only while no slot
+//! can run, so an idle engine takes no CPU time. Once it ends, also by a panic, the inbox fails all
+//! jobs that are left in it or arrive later.
 
 use std::io;
 use std::sync::Arc;
@@ -30,6 +32,7 @@ pub struct Engine<E> {
     /// Resolves when the thread has finished, with the error if the model could not be loaded.
     /// Fails if the thread panicked.
     pub ended: oneshot::Receiver<Result<(), E>>,
+    /// The engine thread.
     thread: JoinHandle<()>,
 }
 
@@ -84,6 +87,8 @@ impl Drop for StopGuard {
     }
 }
 
+/// Loads the model, shares its vocabulary with the handles, resolves `loaded`, and runs the engine
+/// loop.
 fn run<M, E, F>(shared: &Arc<EngineShared>, load: F, loaded: oneshot::Sender<()>) -> Result<(), E>
 where
     M: Model,
@@ -102,7 +107,7 @@ where
     Ok(())
 }
 
-/// The engine loop.
+/// The engine loop, which [`super`] describes.
 fn serve<M: Model>(shared: &EngineShared, scheduler: &mut Scheduler<M>) {
     let EngineShared { stats, inbox, draining, stopping, .. } = shared;
     loop {
@@ -113,7 +118,7 @@ fn serve<M: Model>(shared: &EngineShared, scheduler: &mut Scheduler<M>) {
             WaitLimit::Unlimited => inbox.wait(None),
         };
         let now = Instant::now();
-        scheduler.accept(jobs);
+        scheduler.enqueue(jobs);
         if stopping.is_set() {
             return scheduler.end_all(now);
         }
@@ -124,8 +129,8 @@ fn serve<M: Model>(shared: &EngineShared, scheduler: &mut Scheduler<M>) {
                 return;
             }
         }
-        // The watchdog times the whole iteration, because the model works outside of the step
-        // too: it moves sequences and drafts.
+        // The watchdog times the iteration until its step is computed. That includes admission and
+        // planning, in which the model also works: it copies sequences and drafts tokens.
         let iteration = stats.iteration(now);
         scheduler.sweep(now);
         scheduler.admit(now);

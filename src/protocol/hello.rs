@@ -65,7 +65,16 @@ enum Auth {
 impl Hello {
     /// Builds the frame's content.
     pub fn new(build: Build, model: ModelInfo, serving: ServingInfo) -> Self {
-        let ModelInfo { name, arch, params, size_bytes, n_ctx_train, n_layers, chat, demo } = model;
+        let ModelInfo {
+            name,
+            arch,
+            params,
+            size_bytes,
+            n_ctx_train,
+            n_layers,
+            has_chat_template: chat,
+            is_demo: demo,
+        } = model;
         let ServingInfo { backend, gpu_layers, parallel, ctx_size } = serving;
         Self {
             protocol: PROTOCOL_VERSION,

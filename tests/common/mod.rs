@@ -50,7 +50,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             limits: Limits {
-                n_batch: 512,
+                n_ubatch: 512,
                 n_slots: 2,
                 n_cache_seqs: 0,
                 kv_tokens: 2000,
@@ -97,7 +97,12 @@ impl Setup {
                 let _ = load.recv();
             }
             let device = "cpu".to_owned();
-            progress.memory(vec![MemoryPart { name: "kv", device, planned: 1000, taken: 1024 }]);
+            progress.memory(vec![MemoryPart {
+                name: "kv",
+                device,
+                planned_bytes: 1000,
+                taken_bytes: 1024,
+            }]);
             if let Some(layers) = offloaded {
                 progress.offloaded(layers);
             }
@@ -193,8 +198,8 @@ fn about() -> About {
             size_bytes: 0,
             n_ctx_train: 1000,
             n_layers: 1,
-            chat: true,
-            demo: true,
+            has_chat_template: true,
+            is_demo: true,
         },
         backend: "cpu".to_owned(),
         gpu_layers: 0,

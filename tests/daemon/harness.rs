@@ -194,7 +194,7 @@ fn collect(mut ticket: Ticket, notifier: &Notifier) -> Answer {
                     }
                     Some(Outcome::Failed(failure)) => panic!("{failure}"),
                     None => tokio::select! {
-                        () = notifier.routine() => {}
+                        () = notifier.coalesced() => {}
                         () = notifier.urgent() => {}
                     },
                 }

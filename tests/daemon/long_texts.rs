@@ -57,7 +57,7 @@ fn byte_pair_model(pre_tokenizer: &str) -> Gguf {
 /// Number of tokens of a prompt that is too long for the context.
 fn n_tokens(harness: &Harness, text: &str) -> usize {
     match harness.submit(Prompt::Text(text.to_owned()), greedy(1)) {
-        Err(Refusal::ContextOverflow { prompt_tokens, at_least: false, .. }) => prompt_tokens,
+        Err(Refusal::ContextOverflow { prompt_tokens, is_lower_bound: false, .. }) => prompt_tokens,
         Err(refusal) => panic!("{refusal:?}"),
         Ok(_) => panic!("the prompt fits into the context"),
     }

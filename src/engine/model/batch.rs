@@ -1,11 +1,14 @@
 //! What goes into a step of a model and what comes out of it.
+//!
+//! These types are plain data that the engine and a backend exchange. The contract for their values
+//! is at [`Model`](super::Model).
 
 use crate::domain::{Token, TokenLogprobs};
 
 /// The id of a sequence in the KV cache.
 pub type SeqId = u32;
 
-/// The tokens of one step, at most [`Limits::n_batch`](super::Limits::n_batch).
+/// The tokens of one step, at most [`Limits::n_ubatch`](super::Limits::n_ubatch).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
     /// The tokens. Those of one sequence are in ascending position.
@@ -23,7 +26,7 @@ pub struct BatchToken {
     pub seq: SeqId,
     /// Whether the step computes the logits after this token, so that the token that follows it
     /// can be sampled.
-    pub output: bool,
+    pub has_output: bool,
 }
 
 /// How a step ended.

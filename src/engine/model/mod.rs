@@ -61,15 +61,14 @@ use crate::domain::{Params, Token};
 /// };
 /// use inference_core::scripted::{ScriptedModel, ScriptedVocabulary, StepControl};
 ///
-/// let limits = Limits { n_batch: 8, n_slots: 1, n_cache_seqs: 0, kv_tokens: 64, n_draft: 0 };
+/// let limits = Limits { n_ubatch: 8, n_slots: 1, n_cache_seqs: 0, kv_tokens: 64, n_draft: 0 };
 /// let mut model = ScriptedModel::new(limits, StepControl::free_running());
 ///
 /// let prompt = ScriptedVocabulary.tokenize("hello");
 /// let mut sampler = model.sampler(&Params::default(), &prompt);
 /// let last = prompt.len() - 1;
-/// let tokens = (0..).zip(&prompt);
-/// let tokens = tokens.map(|(pos, &token)| BatchToken { token, pos, seq: 0, output: pos == last });
-/// let batch = Batch { tokens: tokens.collect() };
+/// let batch_token = |(pos, &token)| BatchToken { token, pos, seq: 0, has_output: pos == last };
+/// let batch = Batch { tokens: (0..).zip(&prompt).map(batch_token).collect() };
 ///
 /// let (request, stop) = (CancelFlag::default(), CancelFlag::default());
 /// let interrupt = Interrupt { requests: &[request], stop: &stop };
@@ -109,12 +108,12 @@ pub trait Model {
     }
 
     /// Computes one step: adds the tokens of `batch` to their sequences, and computes the logits
-    /// after every token that has [`BatchToken::output`] set.
+    /// after every token that has [`BatchToken::has_output`] set.
     ///
-    /// The engine guarantees that the batch has 1 to [`Limits::n_batch`] tokens, that each token
-    /// continues its sequence at the next position, that only sequences below
-    /// [`Limits::n_slots`] occur, that the outputs are at most one for each slot and
-    /// [`Limits::n_draft`] more, and that the tokens fit into [`Limits::kv_tokens`].
+    /// The engine guarantees that the batch has 1 to [`Limits::n_ubatch`] tokens, that each token
+    /// continues its sequence at the next position, that only sequences below [`Limits::n_slots`]
+    /// occur, that the outputs are at most one for each slot and [`Limits::n_draft`] more, and that
+    /// the tokens fit into [`Limits::kv_tokens`].
     ///
     /// The call blocks until the step is computed, on a GPU too: the engine measures steps by the
     /// duration of this call. A long step should poll `interrupt` and return
@@ -146,7 +145,7 @@ pub trait Model {
 
     /// Samples the token that follows batch token `index` of the last step.
     ///
-    /// That token had [`BatchToken::output`] set. The outputs of one sequence are sampled in
+    /// That token had [`BatchToken::has_output`] set. The outputs of one sequence are sampled in
     /// order, each at most once, and `sampler` takes the returned token as part of the text.
     ///
     /// # Errors
@@ -196,8 +195,8 @@ pub trait Model {
 /// What a model can store and compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most tokens of one step.
-    pub n_batch: usize,
+    /// Most tokens of one step: llama.cpp's `n_ubatch` (`--ubatch`).
+    pub n_ubatch: usize,
     /// Number of sequences that can be decoded, with ids `0..n_slots`: the requests that can run
     /// at once.
     pub n_slots: usize,

@@ -1,10 +1,11 @@
 //! How many prompt tokens a step computes, and for which slots.
 //!
 //! Decoding slots get their tokens first. [`PrefillBudget`] then decides how many prompt tokens may
-//! lengthen their step: as many as the measured throughput allows within the target duration, or
-//! fewer or many more on machines where such steps are slow. [`share_budget`] divides the
-//! result among the prefilling slots, and [`let_short_prompts_overtake`] may give a step to short
-//! prompts alone. All of it is arithmetic on token counts and durations, without a clock.
+//! lengthen their step. Usually it is the number that the measured throughput allows within the
+//! target duration. On machines where steps of that size are slow, it is a smaller number, or the
+//! much larger number of a wide step. [`share_budget`] divides the result among the prefilling
+//! slots, and [`let_short_prompts_overtake`] may give a step to short prompts alone. This module is
+//! arithmetic on token counts and durations and never reads a clock.
 
 mod budget;
 mod pace;
@@ -19,19 +20,19 @@ pub(super) use self::share::{
 /// The tokens of a step, by kind.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StepTokens {
-    /// Tokens of decoding slots, one for each.
-    pub(super) decoding: usize,
-    /// Prompt tokens.
-    pub(super) prompt: usize,
-    /// Draft tokens.
-    pub(super) drafted: usize,
-    /// The depth of prefill: the largest number of prompt tokens in the KV cache among the
-    /// prefilling slots, whether or not they are part of the step.
+    /// Number of tokens of decoding slots, one for each.
+    pub(super) n_decoding: usize,
+    /// Number of prompt tokens.
+    pub(super) n_prompt: usize,
+    /// Number of draft tokens.
+    pub(super) n_drafted: usize,
+    /// The depth of prefill in tokens: the largest number of prompt tokens in the KV cache among
+    /// the prefilling slots, whether or not they are part of the step.
     pub(super) depth: usize,
 }
 
-/// A step with prompt tokens has a multiple of this many tokens, and at least this many unless that
-/// is slow: llama.cpp's CPU kernels multiply this many rows at once. (ADR-0010)
+/// A step with prompt tokens has a multiple of this many tokens, and at least this many unless such
+/// steps are slow: llama.cpp's CPU kernels multiply this many rows at once. (ADR-0010)
 const BLOCK_TOKENS: usize = 16;
 
 /// From this many tokens on, llama.cpp's CPU flash attention works in tiles (`GGML_FA_TILE_Q`),

@@ -1,16 +1,19 @@
 //! Divides the prompt tokens of a step among the prefilling slots.
+//!
+//! Short prompts come first, and the oldest prompt always gets a part, so neither kind starves the
+//! other. A slot that waits for a prefix counts through its claim on the donor.
 
 use super::{BLOCK_TOKENS, TILE_TOKENS};
 
-/// The claim of a waiting slot on the prefix that another slot, its donor, is prefilling.
+/// The claim of a slot that waits for a prefix on its donor, the slot that is prefilling it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) struct PrefixClaim {
     /// Index of the donor among the prefilling slots.
     pub(in crate::engine) donor: usize,
-    /// Tokens that the donor still has to prefill of the shared prefix.
-    pub(in crate::engine) prefix_left: usize,
-    /// Prompt tokens that the waiting slot would have left if it prefilled the prefix itself.
-    pub(in crate::engine) prompt_left: usize,
+    /// Number of tokens of the shared prefix that the donor still has to prefill.
+    pub(in crate::engine) n_prefix_left: usize,
+    /// Number of prompt tokens of the slot with the claim beyond those that the donor has computed.
+    pub(in crate::engine) n_prompt_left: usize,
 }
 
 /// Divides `budget` prompt tokens among prefilling slots, which have `remaining[i]` tokens left and
@@ -18,7 +21,7 @@ pub(in crate::engine) struct PrefixClaim {
 ///
 /// The slot with the fewest tokens left comes first, so a short prompt does not wait for a long
 /// one. A claimed prefix is prefilled when it would be the turn of the slot that waits for it. The
-/// oldest slot always gets a quarter, so short prompts cannot starve a long one.
+/// oldest slot always gets at least a quarter, so short prompts cannot starve a long one.
 pub(in crate::engine) fn share_budget(
     budget: usize,
     remaining: &[usize],
@@ -28,13 +31,14 @@ pub(in crate::engine) fn share_budget(
     let Some(oldest) = remaining.first() else { return shares };
     shares[0] = (budget / 4).max(1).min(budget).min(*oldest);
     let mut left = budget - shares[0];
-    // A slot's own prompt is a claim like those of the waiting slots.
-    let own = |(donor, &n): (usize, &usize)| PrefixClaim { donor, prefix_left: n, prompt_left: n };
+    // A slot's own prompt is a claim like those of the slots that wait for a prefix.
+    let own =
+        |(donor, &n): (usize, &usize)| PrefixClaim { donor, n_prefix_left: n, n_prompt_left: n };
     let mut all: Vec<PrefixClaim> = remaining.iter().enumerate().map(own).collect();
     all.extend(claims);
-    all.sort_by_key(|claim| claim.prompt_left);
-    for PrefixClaim { donor, prefix_left, .. } in all {
-        let wanted = prefix_left.min(remaining[donor]).saturating_sub(shares[donor]);
+    all.sort_by_key(|claim| claim.n_prompt_left);
+    for PrefixClaim { donor, n_prefix_left, .. } in all {
+        let wanted = n_prefix_left.min(remaining[donor]).saturating_sub(shares[donor]);
         let more = left.min(wanted);
         shares[donor] += more;
         left -= more;
@@ -42,13 +46,13 @@ pub(in crate::engine) fn share_budget(
     shares
 }
 
-/// Gives a small step to short prompts alone if they can be completed in it, which then takes a
-/// fraction of the time. Returns whether it did; the next [`STEPS_BETWEEN_OVERTAKES`] steps must
-/// not do it again.
+/// Gives a small step to short prompts alone if they can be completed in it. The step then takes a
+/// fraction of the time. Returns whether prompts overtook. After that, this function must not be
+/// called for the next [`STEPS_BETWEEN_OVERTAKES`] steps.
 ///
 /// The completed prompts have at most [`BLOCK_TOKENS`] together. No prompt overtakes if all have at
-/// most [`TILE_TOKENS`] left: the step would be half as long, but the others would need as many
-/// steps as before.
+/// most [`TILE_TOKENS`] left: the step would be half as long, but the other prompts would need as
+/// many steps as before.
 pub(in crate::engine) fn let_short_prompts_overtake(
     shares: &mut [usize],
     remaining: &[usize],
@@ -70,7 +74,7 @@ pub(in crate::engine) fn let_short_prompts_overtake(
     true
 }
 
-/// Steps after one in which short prompts overtook before they may do so again.
+/// Number of steps between two steps in which short prompts overtake. (ADR-0010)
 pub(in crate::engine) const STEPS_BETWEEN_OVERTAKES: u32 = 4;
 
 #[cfg(test)]
@@ -90,11 +94,11 @@ mod tests {
     }
 
     #[test]
-    fn claimed_prefix_is_prefilled_in_the_turn_of_the_waiting_slot() {
-        let short = PrefixClaim { donor: 1, prefix_left: 30, prompt_left: 40 };
+    fn claimed_prefix_is_prefilled_in_the_turn_of_the_slot_that_waits() {
+        let short = PrefixClaim { donor: 1, n_prefix_left: 30, n_prompt_left: 40 };
         assert_eq!(share_budget(100, &[500, 1000], &[]), [100, 0]);
         assert_eq!(share_budget(100, &[500, 1000], &[short]), [70, 30], "no more than the prefix");
-        let long = PrefixClaim { prompt_left: 600, ..short };
+        let long = PrefixClaim { n_prompt_left: 600, ..short };
         assert_eq!(share_budget(100, &[500, 1000], &[long]), [100, 0], "the other has fewer left");
     }
 

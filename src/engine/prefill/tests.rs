@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::pace::{MIN_SLOW_STEP, SLOW_PERCENT};
+use super::pace::{MIN_SLOW_DECODE_STEPS, SLOW_PERCENT};
 use super::*;
 
 const TARGET: Duration = Duration::from_millis(100);
 
 /// A step at the start of prompts.
-fn step(decoding: usize, prompt: usize, drafted: usize) -> StepTokens {
-    StepTokens { decoding, prompt, drafted, depth: 0 }
+fn step(n_decoding: usize, n_prompt: usize, n_drafted: usize) -> StepTokens {
+    StepTokens { n_decoding, n_prompt, n_drafted, depth: 0 }
 }
 
 #[test]
@@ -21,7 +21,7 @@ fn step_fills_the_batch_without_streams_on_a_fast_machine() {
 }
 
 #[test]
-fn step_shrinks_to_the_target_beside_streams_or_other_prompts() {
+fn step_shrinks_to_the_target_while_others_decode_or_prefill() {
     let mut budget = PrefillBudget::new(TARGET, 512);
     budget.observe(step(1, 99, 0), Duration::from_millis(100));
     // A thousand tokens per second are a hundred in 100 ms.
@@ -88,7 +88,7 @@ fn steps_stay_large_if_a_single_token_is_slow_already() {
     let mut budget = PrefillBudget::new(TARGET, 512);
     budget.observe(step(1, 0, 0), 2 * TARGET);
     for _ in 0..9 {
-        budget.observe(step(1, 15, 0), 2 * MIN_SLOW_STEP * TARGET);
+        budget.observe(step(1, 15, 0), 2 * MIN_SLOW_DECODE_STEPS * TARGET);
     }
     assert_eq!(budget.prompt_tokens(1, false, &[900]), 15);
 }
@@ -101,9 +101,9 @@ fn elapsed(prompt: usize, weights: u64, each: u64) -> Duration {
     Duration::from_millis(weights) + if is_wide { each / 30 } else { each }
 }
 
-/// Prefills a long prompt beside a stream on such a CPU. Returns the most prompt tokens of a step
-/// among the last ten of thirty.
-fn prefill_beside_stream(
+/// Prefills a long prompt on such a CPU while another slot decodes. Returns the largest number of
+/// prompt tokens in one of the last ten of thirty steps.
+fn prefill_while_decoding(
     budget: &mut PrefillBudget,
     depth: usize,
     weights: u64,
@@ -122,27 +122,27 @@ fn prefill_beside_stream(
 #[test]
 fn wide_steps_replace_long_small_ones_until_prefill_ends() {
     let mut budget = PrefillBudget::new(TARGET, 512);
-    assert_eq!(prefill_beside_stream(&mut budget, 3000, 30, 80), 63);
+    assert_eq!(prefill_while_decoding(&mut budget, 3000, 30, 80), 63);
     budget.observe(step(1, 0, 0), TARGET);
     assert!(budget.prompt_tokens(1, false, &[900]) < 63, "prefill has ended");
-    assert_eq!(prefill_beside_stream(&mut budget, 3000, 30, 80), 63);
+    assert_eq!(prefill_while_decoding(&mut budget, 3000, 30, 80), 63);
     budget.observe(step(1, 63, 0), TARGET);
     assert!(budget.prompt_tokens(1, false, &[900]) < 63, "another prompt starts");
     let mut narrow = PrefillBudget::new(TARGET, 32);
-    assert_eq!(prefill_beside_stream(&mut narrow, 3000, 30, 80), 2, "the batch is too small");
+    assert_eq!(prefill_while_decoding(&mut narrow, 3000, 30, 80), 2, "the batch is too small");
 }
 
 #[test]
 fn wide_step_is_tried_if_only_shallow_ones_were_measured() {
     let mut budget = PrefillBudget::new(TARGET, 512);
     budget.observe(step(0, 64, 0), 4 * TARGET);
-    assert_eq!(prefill_beside_stream(&mut budget, 3000, 30, 80), 63);
+    assert_eq!(prefill_while_decoding(&mut budget, 3000, 30, 80), 63);
 }
 
 #[test]
 fn small_steps_stay_if_they_are_short_enough() {
     let mut budget = PrefillBudget::new(TARGET, 512);
-    assert_eq!(prefill_beside_stream(&mut budget, 3000, 30, 30), 2, "they take 120 ms");
+    assert_eq!(prefill_while_decoding(&mut budget, 3000, 30, 30), 2, "they take 120 ms");
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn pause_of_the_machine_does_not_count_against_wide_steps() {
 #[test]
 fn small_steps_stay_small_on_the_measured_machine() {
     let mut budget = PrefillBudget::new(TARGET, 512);
-    let at = |decoding, prompt| StepTokens { depth: 3000, ..step(decoding, prompt, 0) };
+    let at = |n_decoding, n_prompt| StepTokens { depth: 3000, ..step(n_decoding, n_prompt, 0) };
     budget.observe(at(0, 64), Duration::from_millis(994));
     budget.observe(step(1, 0, 0), Duration::from_millis(20));
     for _ in 0..40 {

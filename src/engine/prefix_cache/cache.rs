@@ -1,4 +1,7 @@
 //! The records of all cached sequences: lookup by prefix, least-recently-used order, and limits.
+//!
+//! The cache owns the sequence ids of cached sequences and the copies in host RAM. It does not know
+//! the model: methods that free a sequence id return it, and the caller empties it in the model.
 
 use std::ops::Range;
 
@@ -11,17 +14,19 @@ use super::sequence::{CacheKey, CachedSequence, common_prefix};
 /// The cached sequences.
 #[derive(Debug)]
 pub(in crate::engine) struct PrefixCache {
+    /// In no particular order.
     sequences: Vec<CachedSequence>,
     /// Sequence ids of the KV cache that hold no cached sequence.
     free: Vec<SeqId>,
-    /// Sum of the lengths in the KV cache. A prefix that two sequences share counts twice.
+    /// Number of tokens in the KV cache. A prefix that two sequences share counts twice.
     resident_tokens: usize,
     /// Number of copies in host RAM, and their bytes.
     host_copies: (usize, usize),
     /// Most bytes of copies in host RAM.
     max_copy_bytes: usize,
-    /// Number of uses so far. Orders the sequences by their last use, and numbers the keys.
-    clock: u64,
+    /// Number of insertions and uses so far. Orders the sequences by their last use, and numbers
+    /// the keys.
+    n_uses: u64,
 }
 
 impl PrefixCache {
@@ -33,11 +38,12 @@ impl PrefixCache {
             resident_tokens: 0,
             host_copies: (0, 0),
             max_copy_bytes,
-            clock: 0,
+            n_uses: 0,
         }
     }
 
-    /// Tokens of cached sequences in the KV cache. A prefix that two sequences share counts twice.
+    /// Number of tokens of cached sequences in the KV cache. A prefix that two sequences share
+    /// counts twice.
     pub(in crate::engine) fn resident_tokens(&self) -> usize {
         self.resident_tokens
     }
@@ -48,8 +54,9 @@ impl PrefixCache {
     }
 
     /// The cached sequence that shares the longest prefix with `prompt`, and the prefix's length.
-    /// Of several equally long prefixes one in the KV cache is preferred, since it needs no import.
-    /// A sequence is skipped if `is_usable` is false for it and the length of the prefix.
+    /// Of several equally long prefixes one in the KV cache is preferred, because it needs no
+    /// import. `is_usable` gets a sequence and the length of its prefix; if it is false, the
+    /// sequence is skipped.
     pub(in crate::engine) fn longest_prefix(
         &self,
         prompt: &[Token],
@@ -70,16 +77,16 @@ impl PrefixCache {
 
     /// The sequence `key`, which is marked as just used.
     pub(in crate::engine) fn touch(&mut self, key: CacheKey) -> Option<&CachedSequence> {
-        self.clock += 1;
-        let clock = self.clock;
+        self.n_uses += 1;
+        let last_used = self.n_uses;
         let cached = self.get_mut(key)?;
-        cached.last_used = clock;
+        cached.last_used = last_used;
         Some(cached)
     }
 
-    /// Makes `tokens` cacheable: removes the sequences that are a prefix of them and, if they need
-    /// a sequence id and none is free, the least recently used sequence in the KV cache. Returns
-    /// the ids that the caller must empty in the model.
+    /// Prepares to cache `tokens`: removes the sequences that are a prefix of them and, if they
+    /// need a sequence id and none is free, the least recently used sequence in the KV cache.
+    /// Returns the ids that the caller must empty in the model.
     pub(in crate::engine) fn evict_for(&mut self, tokens: &[Token]) -> Vec<SeqId> {
         let mut evicted: Vec<SeqId> = Vec::new();
         let is_prefix = |cached: &CachedSequence| {
@@ -95,23 +102,23 @@ impl PrefixCache {
         evicted
     }
 
-    /// Adds a sequence of `tokens` and returns the id that shall hold it. `None` if another
-    /// sequence contains them, which is then marked as used, or if no id is free.
-    /// [`Self::evict_for`] comes first.
+    /// Adds a sequence of `tokens` and returns the id of the sequence in the model that is to hold
+    /// them. `None` if another sequence starts with them, which is then marked as used, or if no id
+    /// is free. [`Self::evict_for`] must be called first.
     pub(in crate::engine) fn insert(&mut self, tokens: &[Token]) -> Option<SeqId> {
         if let Some(key) = self.containing(tokens) {
             self.touch(key);
             return None;
         }
         let seq = self.free.pop()?;
-        self.clock += 1;
+        self.n_uses += 1;
         self.resident_tokens += tokens.len();
         self.sequences.push(CachedSequence {
-            key: self.clock,
+            key: self.n_uses,
             tokens: tokens.to_vec(),
             seq: Some(seq),
             copy: None,
-            last_used: self.clock,
+            last_used: self.n_uses,
             may_swap_out: self.max_copy_bytes > 0,
         });
         Some(seq)
@@ -135,13 +142,15 @@ impl PrefixCache {
     }
 
     /// The least recently used sequence in the KV cache that may be swapped out and whose tokens
-    /// are not `in_use`.
+    /// are not in use.
     pub(in crate::engine) fn next_to_swap_out(
         &self,
-        in_use: impl Fn(&[Token]) -> bool,
+        is_in_use: impl Fn(&[Token]) -> bool,
     ) -> Option<(CacheKey, SeqId)> {
-        let movable =
-            self.sequences.iter().filter(|cached| cached.may_swap_out && !in_use(&cached.tokens));
+        let movable = self
+            .sequences
+            .iter()
+            .filter(|cached| cached.may_swap_out && !is_in_use(&cached.tokens));
         let oldest = movable.min_by_key(|cached| cached.last_used)?;
         Some((oldest.key, oldest.seq?))
     }
@@ -156,8 +165,9 @@ impl PrefixCache {
     }
 
     /// Whether the sequence `key` is not worth a copy, because a more recently used one contains
-    /// all of it but a short rest: at most [`SHORT_REST_TOKENS`], and at most an eighth of the
-    /// sequence. Once more than half of the host RAM is used, only the second condition applies.
+    /// all of it except a short rest. The rest has at most [`SHORT_REST_TOKENS`] and is at most an
+    /// eighth of the sequence. Once more than half of the host RAM is used, only the second limit
+    /// applies.
     pub(in crate::engine) fn is_nearly_duplicate(&self, key: CacheKey) -> bool {
         let Some(cached) = self.get(key) else { return false };
         let is_ram_scarce = self.host_copies.1 > self.max_copy_bytes / 2;
@@ -182,18 +192,18 @@ impl PrefixCache {
         self.max_copy_bytes
     }
 
-    /// Whether one more copy of `bytes` fits beside the others.
+    /// Whether one more copy of `bytes` fits in addition to the others.
     pub(in crate::engine) fn has_space_for_copy(&self, bytes: usize) -> bool {
         let (n, used) = self.host_copies;
         n < MAX_COPIES && used.saturating_add(bytes) <= self.max_copy_bytes
     }
 
     /// Drops the copies of the least recently used sequences until one more of `bytes` fits.
-    /// Swapped-out sequences are removed with their copies. The copy of `spared` stays.
-    pub(in crate::engine) fn evict_copies_for(&mut self, bytes: usize, spared: Option<CacheKey>) {
+    /// Swapped-out sequences are removed with their copies. The copy of `excepted` stays.
+    pub(in crate::engine) fn evict_copies_for(&mut self, bytes: usize, excepted: Option<CacheKey>) {
         while !self.has_space_for_copy(bytes) {
             let may_drop =
-                |cached: &CachedSequence| cached.copy.is_some() && spared != Some(cached.key);
+                |cached: &CachedSequence| cached.copy.is_some() && excepted != Some(cached.key);
             let with_copy = (0..self.sequences.len()).filter(|&i| may_drop(&self.sequences[i]));
             let Some(oldest) = with_copy.min_by_key(|&i| self.sequences[i].last_used) else {
                 break;
@@ -216,8 +226,8 @@ impl PrefixCache {
         }
     }
 
-    /// Records that the mirrored sequence `key` leaves the KV cache; `None` if it is not mirrored.
-    /// The caller must empty the returned id in the model.
+    /// Records that the mirrored sequence `key` is swapped out; `None` if it is not mirrored. The
+    /// caller must empty the returned id in the model.
     pub(in crate::engine) fn swap_out(&mut self, key: CacheKey) -> Option<SeqId> {
         let cached = self.get_mut(key).filter(|cached| cached.copy.is_some())?;
         let seq = cached.seq.take()?;
@@ -227,6 +237,7 @@ impl PrefixCache {
         Some(seq)
     }
 
+    /// The sequence `key`, to be changed.
     fn get_mut(&mut self, key: CacheKey) -> Option<&mut CachedSequence> {
         self.sequences.iter_mut().find(|cached| cached.key == key)
     }
@@ -237,12 +248,14 @@ impl PrefixCache {
         found.map(|cached| cached.key)
     }
 
+    /// Drops the copy of the sequence at index `i`, if it has one.
     fn drop_copy(&mut self, i: usize) {
         if let Some(copy) = self.sequences[i].copy.take() {
             self.host_copies = (self.host_copies.0 - 1, self.host_copies.1 - copy.bytes());
         }
     }
 
+    /// Removes the sequence at index `i` with its copy. Returns its id in the KV cache, if any.
     fn remove_at(&mut self, i: usize) -> Option<SeqId> {
         self.drop_copy(i);
         let removed = self.sequences.swap_remove(i);
@@ -257,7 +270,7 @@ impl PrefixCache {
 /// Most copies in host RAM, however small: each is compared with every prompt. (ADR-0007)
 pub(super) const MAX_COPIES: usize = 1024;
 
-/// Tokens of a short rest: prefilling them again takes one step. (ADR-0003)
+/// Largest number of tokens of a short rest: prefilling them again takes one step. (ADR-0003)
 const SHORT_REST_TOKENS: usize = 16;
 
 /// A short rest is at most an eighth of its sequence.

@@ -1,13 +1,17 @@
-//! A copy of a sequence's KV data in host RAM.
+//! A copy of a sequence's KV data in host RAM, in chunks of positions.
+//!
+//! The model exports the chunks and imports them. Their content is opaque here; only their sizes
+//! and positions are known.
 
 /// The KV data of a sequence, as exported by the model: consecutive chunks of positions.
 ///
-/// Because of the chunks no single export or import delays a step for long, and a request that
-/// shares a prefix imports only the chunks it needs.
+/// Chunks bound how long a single export or import delays a step, and a request that shares a
+/// prefix imports only the chunks that contain it.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct HostCopy {
-    /// For each chunk the position after its last one, and its data.
+    /// For each chunk the position after its last position, and its data.
     chunks: Vec<(usize, Vec<u8>)>,
+    /// Sum of the sizes of all chunks.
     bytes: usize,
 }
 

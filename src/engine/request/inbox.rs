@@ -18,8 +18,10 @@ pub(in crate::engine) struct Inbox {
     waker: Arc<EngineWaker>,
 }
 
+/// The jobs in the inbox, and whether more are taken.
 #[derive(Debug, Default)]
 struct InboxContents {
+    /// In order of arrival.
     jobs: Vec<Job>,
     /// Set once the engine has stopped: the failure of every job that arrives later.
     closed: Option<Failure>,
@@ -52,12 +54,12 @@ impl Inbox {
         std::mem::take(&mut self.lock().jobs)
     }
 
-    /// Wakes the thread that waits for this inbox.
+    /// The waker of the thread that waits for this inbox.
     pub(in crate::engine) fn waker(&self) -> &Arc<EngineWaker> {
         &self.waker
     }
 
-    /// Ends the jobs that are here, and all that arrive later, with `failure`.
+    /// Ends the jobs in the inbox, and all that arrive later, with `failure`.
     pub(in crate::engine) fn close(&self, failure: &Failure) {
         let mut contents = self.lock();
         contents.closed = Some(failure.clone());

@@ -1,4 +1,4 @@
-//! An accepted request, from its admission to its outcome.
+//! An accepted request, from its submission to its outcome.
 //!
 //! A job waits in the queue until the scheduler gives it a slot, and the slot owns it from then
 //! on. Every job ends with exactly one [`Outcome`] in its outbox, even if the engine thread
@@ -14,18 +14,22 @@ use crate::engine::model::CancelFlag;
 
 use super::outbox::Outbox;
 
-/// An accepted request.
+/// An accepted request, as the scheduler holds it.
 #[derive(Debug)]
 pub(in crate::engine) struct Job {
+    /// The connection of the client. The queue is fair between connections.
     pub(in crate::engine) connection: ConnectionId,
+    /// How to generate the answer.
     pub(in crate::engine) params: Params,
     /// The prompt; moves to the slot once the request has one.
     pub(in crate::engine) tokens: Vec<Token>,
     /// When the server received the request.
     pub(in crate::engine) received: Instant,
+    /// Carries the deliveries to the client.
     pub(in crate::engine) outbox: Arc<Outbox>,
     /// Set when the client cancels the request or disconnects.
     pub(in crate::engine) cancel: CancelFlag,
+    /// Whether the outcome was sent.
     has_outcome: bool,
 }
 
@@ -67,7 +71,7 @@ impl Job {
 }
 
 impl Drop for Job {
-    /// Sends an outcome if there was none, as when the engine thread unwinds.
+    /// Sends a failure if no outcome was sent, as when the engine thread unwinds.
     fn drop(&mut self) {
         if !self.has_outcome {
             let reason = "the engine has stopped".to_owned();
@@ -79,7 +83,9 @@ impl Drop for Job {
 /// How the scheduler ends a request: an [`Outcome`] without its [`Usage`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::engine) enum End {
+    /// The request finished or was aborted.
     Finished(FinishReason),
+    /// The request failed.
     Failed(Failure),
 }
 

@@ -1,10 +1,10 @@
 //! One request between its client and the scheduler.
 //!
 //! The client that submitted a request holds a [`Ticket`]. The scheduler holds a [`Job`], which it
-//! received through the [`Inbox`]. Both share an [`Outbox`]. The engine thread adds results to the
-//! outbox and never waits; a [`Notifier`] tells the client's task to take them. In the other
-//! direction, [`EngineWaker`](waker::EngineWaker) wakes the engine thread when a request arrives,
-//! is cancelled, or has space for results again.
+//! received through the [`Inbox`]. Both share an [`Outbox`]. The engine thread adds to the
+//! [`Delivery`] in the outbox and never waits; a [`Notifier`] tells the client's task to take it.
+//! In the other direction, [`EngineWaker`](waker::EngineWaker) wakes the engine thread when a
+//! request arrives or is cancelled, or when an outbox has space again.
 
 mod inbox;
 mod job;

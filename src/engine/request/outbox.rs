@@ -1,9 +1,10 @@
-//! Carries the results of a request from the engine thread to the task that writes to the client.
+//! Carries deliveries from the engine thread to the task that writes to the client.
 //!
-//! The engine adds results, and the writer takes all there are. Text that is not taken in time is
-//! coalesced, so a slow client gets the same text in fewer frames. The engine never waits: once
-//! an outbox is over its limit, the scheduler pauses the slot. The results of one more step
-//! always fit, so nothing is ever lost (ADR-0013).
+//! The engine adds text, progress, queue positions and the outcome to the pending delivery, and the
+//! writer takes the delivery as a whole. Text that is not taken in time is coalesced, so a slow
+//! client gets the same text in fewer frames. The engine never waits: once an outbox has reached
+//! its limit, the scheduler pauses the slot. The text of one more step is added even above the
+//! limit, so nothing is ever lost (ADR-0013).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +13,7 @@ use crate::domain::{Outcome, TokenLogprobs};
 use super::notifier::{Notification, Notifier};
 use super::waker::EngineWaker;
 
-/// The results of one request that its writer has not taken. The writer's side is
+/// The delivery of one request that its writer has not taken yet. The writer takes it through
 /// [`Ticket`](super::Ticket).
 #[derive(Debug)]
 pub(in crate::engine) struct Outbox {
@@ -22,16 +23,18 @@ pub(in crate::engine) struct Outbox {
     waker: Arc<EngineWaker>,
 }
 
+/// The delivery so far, and what to notify.
 #[derive(Debug, Default)]
 struct OutboxContents {
+    /// What the next [`Outbox::take`] returns.
     pending: Delivery,
     /// Whether any text was pushed.
     has_text: bool,
-    /// The notification that the writer is still to get for what was pushed.
+    /// The notification that the next [`Outbox::notify`] sends, if any.
     due: Option<Notification>,
 }
 
-/// All results since the last delivery. A field that is empty has nothing new.
+/// What has happened to a request since its last delivery. A field without a change is empty.
 #[derive(Debug, Default, PartialEq)]
 pub struct Delivery {
     /// The latest queue position, counted from 1, if the request waits for a slot.
@@ -51,10 +54,10 @@ impl Outbox {
         Self { contents: Mutex::default(), notifier, waker }
     }
 
-    /// Reports the queue position and notifies the writer.
+    /// Reports the queue position, counted from 1, and notifies the writer.
     pub(in crate::engine) fn queued(&self, position: usize) {
         self.lock().pending.queued = Some(position);
-        self.notifier.notify(Notification::Routine);
+        self.notifier.notify(Notification::Coalesced);
     }
 
     /// Reports that `processed` of the `total` prompt tokens are in the KV cache. To be followed
@@ -62,7 +65,7 @@ impl Outbox {
     pub(in crate::engine) fn progress(&self, processed: usize, total: usize) {
         let mut contents = self.lock();
         contents.pending.progress = Some((processed, total));
-        contents.due = contents.due.max(Some(Notification::Routine));
+        contents.due = contents.due.max(Some(Notification::Coalesced));
     }
 
     /// Adds text and log probabilities. To be followed by [`Self::notify`].
@@ -75,13 +78,13 @@ impl Outbox {
         contents.pending.logprobs.extend(logprobs);
         let is_first = !text.is_empty() && !contents.has_text;
         contents.has_text |= is_first;
-        let due = if is_first { Notification::Urgent } else { Notification::Routine };
+        let due = if is_first { Notification::Urgent } else { Notification::Coalesced };
         contents.due = contents.due.max(Some(due));
     }
 
-    /// Notifies the writer of what was pushed. To be called once per step, after the results of
-    /// all slots are in their outboxes: the requests of one connection share a writer, which
-    /// would otherwise send the first result alone and let the others wait.
+    /// Notifies the writer if the delivery has changed. To be called once per step, after the
+    /// outboxes of all slots were updated: the requests of one connection share a writer, which
+    /// would otherwise send the first delivery alone and let the others wait.
     pub(in crate::engine) fn notify(&self) {
         let due = self.lock().due.take();
         if let Some(notification) = due {
@@ -98,15 +101,15 @@ impl Outbox {
         self.notifier.notify(Notification::Urgent);
     }
 
-    /// Whether the outbox is over its limit, so that its slot is to be paused.
+    /// Whether the outbox has reached its limit, so that its slot is to be paused.
     pub(in crate::engine) fn is_full(&self) -> bool {
-        self.lock().pending.is_over_limit()
+        self.lock().pending.is_full()
     }
 
-    /// Takes all results. Wakes the engine thread if the outbox was full.
+    /// Takes the pending delivery. Wakes the engine thread if the outbox was full.
     pub(in crate::engine) fn take(&self) -> Delivery {
         let delivery = std::mem::take(&mut self.lock().pending);
-        if delivery.is_over_limit() {
+        if delivery.is_full() {
             self.waker.wake();
         }
         delivery
@@ -119,7 +122,8 @@ impl Outbox {
 }
 
 impl Delivery {
-    fn is_over_limit(&self) -> bool {
+    /// Whether the delivery is so large that the slot is to be paused.
+    fn is_full(&self) -> bool {
         self.text.len() >= HIGH_WATER_BYTES || self.logprobs.len() >= HIGH_WATER_LOGPROBS
     }
 }

@@ -1,4 +1,4 @@
-//! The client's side of an accepted request: its results and the means to cancel it.
+//! The client's side of an accepted request: its deliveries and the means to cancel it.
 //!
 //! Dropping the ticket cancels the request, so a connection that ends for any reason frees its
 //! slots. Cancelling only sets a flag; the scheduler reads it and ends the request.
@@ -12,13 +12,16 @@ use crate::engine::stats::Stats;
 use super::outbox::{Delivery, Outbox};
 use super::waker::EngineWaker;
 
-/// Gives access to the results of an accepted request, and cancels it when dropped.
+/// Takes the deliveries of an accepted request, and cancels the request when dropped.
 #[derive(Debug)]
 pub struct Ticket {
     outbox: Arc<Outbox>,
     canceller: Canceller,
+    /// Where the time to first token is recorded.
     stats: Arc<Stats>,
+    /// When the server received the request.
     received: Instant,
+    /// Time to first token; `None` before the first text.
     ttft: Option<Duration>,
 }
 
@@ -32,8 +35,8 @@ impl Ticket {
         Self { outbox, canceller, stats, received, ttft: None }
     }
 
-    /// Takes all results since the last call; never waits. The
-    /// [`Notifier`](super::Notifier) of the submission tells when there are any.
+    /// Takes the delivery since the last call; never waits. The [`Notifier`](super::Notifier) of
+    /// the submission tells when there is one.
     pub fn take(&mut self) -> Delivery {
         self.outbox.take()
     }
@@ -69,6 +72,7 @@ impl Drop for Ticket {
 /// Cancels one request.
 #[derive(Debug, Clone)]
 pub struct Canceller {
+    /// [`Job::cancel`](super::Job::cancel) of the request.
     flag: CancelFlag,
     waker: Arc<EngineWaker>,
 }

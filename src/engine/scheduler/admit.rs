@@ -1,10 +1,10 @@
 //! Admits requests from the queue into free slots.
 //!
-//! A request is admitted when its prompt and the longest answer it may get fit into the KV cache
-//! beside the tokens reserved for running slots. So the KV cache cannot overflow later, and no
-//! running request is ever evicted. Cached sequences make space if necessary. While the first
-//! request in the queue does not fit, no other is admitted; only the queue's own order, which
-//! starves no request, puts another one first.
+//! A request is admitted when its prompt and its longest possible answer fit into the KV cache in
+//! addition to the tokens that running slots have reserved. So the KV cache cannot overflow later,
+//! and no running request is ever evicted. Cached sequences are swapped out or removed if they take
+//! the space. While the first request in the queue does not fit, no later one is admitted in its
+//! place. The order of the queue may still change, which starves no request.
 
 use std::time::Instant;
 
@@ -23,13 +23,13 @@ use super::swap::CopyAllowance;
 struct Admission {
     /// The prefix that the slot starts with, if any.
     prefix: Option<PrefixMatch>,
-    /// Tokens of the KV cache reserved for the slot.
-    reserved: usize,
-    /// Tokens of the KV cache needed for admission: `reserved`, or more for the whole chunks of a
-    /// prefix that is imported from host RAM. The excess is dropped after the import.
-    needed: usize,
+    /// Number of tokens of the KV cache reserved for the slot.
+    n_reserved: usize,
+    /// Number of tokens of the KV cache needed for admission: `n_reserved`, or more for the whole
+    /// chunks of a prefix that is imported from host RAM. The excess is dropped after the import.
+    n_needed: usize,
     /// Whether the cached sequence with the prefix stays cached afterwards.
-    keeps_source: bool,
+    is_source_retained: bool,
 }
 
 impl Admission {
@@ -43,11 +43,13 @@ impl<M: Model> Scheduler<M> {
     /// Resumes slots that waited for a prefix, fills free slots from the queue, reports the new
     /// queue positions, and moves cached sequences to host RAM.
     pub(in crate::engine) fn admit(&mut self, now: Instant) {
-        // First, since an admitted request could take over the cached prefix that they wait for.
+        // This comes first, because an admitted request could take over the cached sequence that
+        // contains the prefix that these slots wait for.
         self.resume_prefix_waits(now);
-        self.skip_unread_connections();
+        self.exclude_paused_connections();
         if !self.fill_slots(now) {
-            // Space for the next request is being made; only one sequence is copied at a time.
+            // A sequence is being copied to make space for the next request. Only one sequence is
+            // copied at a time.
         } else if self.running().next().is_some() {
             self.swap_out_excess();
         } else {
@@ -56,29 +58,30 @@ impl<M: Model> Scheduler<M> {
         self.queue.report_positions();
     }
 
-    /// The index of a free slot for the next request in the queue, and the tokens that it reserves;
-    /// `None` if there is none, or if these tokens are not free.
+    /// The index of a free slot for the next request in the queue, and the number of tokens that
+    /// the request reserves; `None` if no request waits, no slot is free, or too few tokens are
+    /// unreserved.
     pub(super) fn next_slot(&self) -> Option<(usize, usize)> {
         let free = self.slots.iter().position(Option::is_none)?;
-        let reserved = self.max_tokens_of(self.queue.peek()?);
-        (self.n_reserved() + reserved <= self.limits.kv_tokens).then_some((free, reserved))
+        let n_reserved = self.max_tokens_of(self.queue.peek()?);
+        (self.n_reserved() + n_reserved <= self.limits.kv_tokens).then_some((free, n_reserved))
     }
 
     /// Excludes the waiting requests of connections with a paused slot. They share its socket, so
-    /// further slots would be paused, too.
-    fn skip_unread_connections(&mut self) {
+    /// their slots would be paused, too.
+    fn exclude_paused_connections(&mut self) {
         let paused = self.running().filter(|slot| slot.paused.is_some());
         let connections = paused.map(|slot| slot.job.connection).collect();
         self.queue.exclude(connections);
     }
 
-    /// Admits requests while there are free slots and tokens. False if cached sequences still have
-    /// to make space for the next one.
+    /// Admits requests while there are free slots and tokens. False if more iterations are needed
+    /// to make space for the next request.
     fn fill_slots(&mut self, now: Instant) -> bool {
         let mut allowance = self.admission_allowance();
-        while let Some((free, reserved)) = self.next_slot() {
+        while let Some((free, n_reserved)) = self.next_slot() {
             let Some(job) = self.queue.peek() else { break };
-            let admission = self.plan_admission(job, reserved);
+            let admission = self.plan_admission(job, n_reserved);
             if !self.make_space_for(admission, &mut allowance) {
                 return false;
             }
@@ -88,14 +91,14 @@ impl<M: Model> Scheduler<M> {
         true
     }
 
-    /// The most tokens that a request can need in the KV cache.
+    /// Largest number of tokens that a request can need in the KV cache.
     fn max_tokens_of(&self, job: &Job) -> usize {
         let output = job.params.max_tokens.map_or(usize::MAX, |n| n as usize);
         job.tokens.len().saturating_add(output).min(self.options.ctx_size)
     }
 
-    /// Plans the admission of `job`, which reserves `reserved` tokens.
-    fn plan_admission(&self, job: &Job, reserved: usize) -> Admission {
+    /// Plans the admission of `job`, which reserves `n_reserved` tokens.
+    fn plan_admission(&self, job: &Job, n_reserved: usize) -> Admission {
         let prompt = job.params.cache_prompt.then(|| job.shareable_prompt());
         let prefix = prompt.and_then(|prompt| self.best_prefix(prompt, self.n_admitted, 0, 0));
         let cached = prefix.and_then(|PrefixMatch { source, n_tokens }| {
@@ -104,22 +107,22 @@ impl<M: Model> Scheduler<M> {
         let to_import = cached.map_or(0, |(cached, n)| cached.n_to_import(n));
         Admission {
             prefix,
-            reserved,
-            needed: reserved.max(to_import),
-            keeps_source: cached.is_some_and(|(cached, n)| !self.is_consumed(cached, n)),
+            n_reserved,
+            n_needed: n_reserved.max(to_import),
+            is_source_retained: cached.is_some_and(|(cached, n)| !self.is_consumed(cached, n)),
         }
     }
 
     /// Makes space in the KV cache, so that [`Self::start`] has nothing to copy. False if the
-    /// allowance does not suffice; the next iteration goes on.
+    /// allowance does not suffice; the next iteration continues.
     fn make_space_for(&mut self, admission: Admission, allowance: &mut CopyAllowance) -> bool {
         let source = admission.source();
-        let has_space = self.make_space(admission.needed, source, allowance);
+        let has_space = self.make_space(admission.n_needed, source, allowance);
         // If slot and source do not both fit, the source is swapped out once the slot has its
-        // prefix, and so needs a copy.
-        let space = self.space_beside(admission.reserved);
+        // prefix. The source then needs a complete copy in advance.
+        let space = self.space_for_cached(admission.n_reserved);
         let to_swap_out =
-            source.filter(|_| admission.keeps_source && self.cache.resident_tokens() > space);
+            source.filter(|_| admission.is_source_retained && self.cache.resident_tokens() > space);
         let is_ready = has_space && to_swap_out.is_none_or(|key| self.prepare_copy(key, allowance));
         // If the request is cancelled before the copy in progress is complete, `swap_out_excess`
         // completes or drops it.
@@ -129,22 +132,22 @@ impl<M: Model> Scheduler<M> {
 
     /// Starts `job` in the slot `free`, for which [`Self::make_space_for`] has made space.
     fn start(&mut self, job: Job, free: usize, admission: Admission, now: Instant) {
-        let Admission { prefix, reserved, .. } = admission;
+        let Admission { prefix, n_reserved, .. } = admission;
         let sampler = self.model.sampler(&job.params, &job.tokens);
         let drafters = match self.limits.n_draft {
             0 => &[],
             _ => drafters(job.params.speculative, self.options.speculative),
         };
         let assignment =
-            SlotAssignment { seq: free as SeqId, order: self.n_admitted, reserved, drafters };
+            SlotAssignment { seq: free as SeqId, order: self.n_admitted, n_reserved, drafters };
         let mut slot = Slot::new(job, assignment, sampler, now);
         self.n_admitted += 1;
         if slot.job.params.cache_prompt {
             self.reuse_prefix(&mut slot, prefix);
             slot.prefix_wait = self.find_donor(&slot);
         }
-        // Swaps out the source of the prefix if both do not fit. Its copy is ready.
-        self.make_space(reserved, None, &mut CopyAllowance::Unlimited);
+        // Swaps out the source of the prefix if slot and source do not both fit. Its copy is ready.
+        self.make_space(n_reserved, None, &mut CopyAllowance::Unlimited);
         self.metrics.started(&slot, now);
         self.slots[free] = Some(slot);
         self.swap.check_excess = true;

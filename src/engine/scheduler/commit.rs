@@ -1,4 +1,8 @@
 //! Applies the result of a step: samples tokens and advances the slots.
+//!
+//! The sampled text goes into the outboxes, and the clients are notified after all slots. Requests
+//! that are complete end here. The durations of steps and the results of drafts go to the prefill
+//! budget and the speculator, which learn from them.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +32,7 @@ impl<M: Model> Scheduler<M> {
             DecodeOutcome::Cancelled => {
                 for part in &step.parts {
                     if let Some(slot) = &self.slots[part.slot] {
-                        self.model.truncate(slot.seq, slot.computed);
+                        self.model.truncate(slot.seq, slot.n_computed);
                     }
                 }
             }
@@ -43,6 +47,7 @@ impl<M: Model> Scheduler<M> {
         }
     }
 
+    /// Applies the result of a computed step, which took `elapsed`.
     fn commit_computed(&mut self, step: &Step, elapsed: Duration, now: Instant) {
         self.learn_from(step, elapsed);
         self.metrics.step_computed(step.n_tokens(), elapsed);
@@ -50,7 +55,8 @@ impl<M: Model> Scheduler<M> {
         for (part, token_cost) in step.parts.iter().zip(token_costs) {
             self.advance(part, token_cost, now);
         }
-        // After all slots, so that requests of one connection are sent together.
+        // Clients are notified after all slots have advanced, so that the text of all requests of a
+        // connection is sent together.
         for slot in step.parts.iter().filter_map(|part| self.slots[part.slot].as_ref()) {
             slot.job.outbox.notify();
         }
@@ -59,26 +65,31 @@ impl<M: Model> Scheduler<M> {
 
     /// Learns how long the step took.
     fn learn_from(&mut self, step: &Step, elapsed: Duration) {
-        let prompt = step.n_prompt();
+        let n_prompt = step.n_prompt();
         let tokens = StepTokens {
-            decoding: step.n_decoding,
-            prompt,
-            drafted: step.n_drafted(),
+            n_decoding: step.n_decoding,
+            n_prompt,
+            n_drafted: step.n_drafted(),
             depth: self.prefill_depth(),
         };
         self.prefill.observe(tokens, elapsed);
-        if prompt == 0 && !step.includes_draft_prefill {
-            self.speculator.observe_step(step.costs_of(), step.n_tokens(), elapsed.as_secs_f64());
+        if n_prompt == 0 && !step.has_draft_prefill {
+            self.speculator.observe_step(
+                step.measured_drafter(),
+                step.n_tokens(),
+                elapsed.as_secs_f64(),
+            );
         }
     }
 
     /// The largest number of tokens in the KV cache among the prefilling slots, before the step.
     fn prefill_depth(&self) -> usize {
         let prefilling = self.running().filter(|slot| slot.is_prefilling());
-        prefilling.map(|slot| slot.computed).max().unwrap_or(0)
+        prefilling.map(|slot| slot.n_computed).max().unwrap_or(0)
     }
 
-    /// What the draft of each part of the step cost, in tokens.
+    /// For each part of the step, the cost of its draft in tokens that could have been generated
+    /// instead; 0 without a draft.
     fn token_costs(&self, step: &Step) -> Vec<f64> {
         let [by_ngram, by_model] =
             [Drafter::Ngram, Drafter::Model].map(|drafter| step.n_drafted_by(drafter));
@@ -91,16 +102,16 @@ impl<M: Model> Scheduler<M> {
         step.parts.iter().map(|part| cost(part).unwrap_or(0.0)).collect()
     }
 
-    /// Advances a slot by the tokens that the step computed for it. Its draft cost `token_cost`
-    /// tokens.
+    /// Advances a slot by the tokens that the step computed for it, and samples if the step has its
+    /// output. The slot's draft cost `token_cost` tokens.
     fn advance(&mut self, part: &StepPart, token_cost: f64, now: Instant) {
         let Some(slot) = &mut self.slots[part.slot] else { return };
         let was_prefilling = slot.is_prefilling();
-        slot.computed += part.n;
+        slot.n_computed += part.n_tokens;
         if was_prefilling {
-            self.metrics.prompt_tokens_computed(part.n);
+            self.metrics.prompt_tokens_computed(part.n_tokens);
             if slot.job.params.progress {
-                slot.job.outbox.progress(slot.computed, slot.n_prompt);
+                slot.job.outbox.progress(slot.n_computed, slot.n_prompt);
             }
         }
         let Some(output) = part.output else { return };
@@ -117,7 +128,7 @@ impl<M: Model> Scheduler<M> {
     /// are accepted.
     fn generate(&mut self, part: &StepPart, output: usize, token_cost: f64, now: Instant) {
         let n_before = self.slots[part.slot].as_ref().map_or(0, Slot::n_generated);
-        let (accepted, end) = match self.sample(part, output) {
+        let (n_accepted, end) = match self.sample(part, output) {
             Ok(result) => result,
             Err(reason) => {
                 tracing::error!(reason, "no token could be sampled");
@@ -126,21 +137,21 @@ impl<M: Model> Scheduler<M> {
             }
         };
         let Some(slot) = &mut self.slots[part.slot] else { return };
-        // An end-of-generation token is not part of the text.
+        // The end token is not part of the text.
         let n = slot.n_generated() - n_before;
         if n > 0
             && let Some(last) = slot.last_token.replace(now)
         {
             self.metrics.tokens_after(now - last, n);
         }
-        self.settle_draft(part.slot, &part.draft, accepted, token_cost, end.is_some());
+        self.settle_draft(part.slot, &part.draft, n_accepted, token_cost, end.is_some());
         if let Some(reason) = end {
             self.finish(part.slot, now, End::Finished(reason));
         }
     }
 
-    /// Samples tokens until one differs from the draft, or the generation ends. Returns the number
-    /// of accepted draft tokens, and why the generation ends, if it does.
+    /// Samples tokens until one differs from the draft or the answer ends. Returns the number of
+    /// accepted draft tokens, and the reason if the answer ends.
     ///
     /// # Errors
     /// The reason why the model could not sample.
@@ -150,25 +161,25 @@ impl<M: Model> Scheduler<M> {
         output: usize,
     ) -> Result<(usize, Option<FinishReason>), String> {
         let draft = &part.draft.tokens;
-        let mut accepted = 0;
+        let mut n_accepted = 0;
         loop {
-            let Some(slot) = &mut self.slots[part.slot] else { return Ok((accepted, None)) };
-            let sampled = self.model.sample(output + accepted, &mut slot.sampler)?;
+            let Some(slot) = &mut self.slots[part.slot] else { return Ok((n_accepted, None)) };
+            let sampled = self.model.sample(output + n_accepted, &mut slot.sampler)?;
             let token = sampled.token;
             if let Some(reason) = self.append(part.slot, sampled) {
-                return Ok((accepted, Some(reason)));
+                return Ok((n_accepted, Some(reason)));
             }
-            if draft.get(accepted) != Some(&token) {
-                return Ok((accepted, None));
+            if draft.get(n_accepted) != Some(&token) {
+                return Ok((n_accepted, None));
             }
-            accepted += 1;
+            n_accepted += 1;
             if let Some(slot) = &mut self.slots[part.slot] {
-                slot.computed += 1;
+                slot.n_computed += 1;
             }
         }
     }
 
-    /// Adds a sampled token to slot `i`. Returns why the generation ends, if it does.
+    /// Adds a sampled token to slot `i`. Returns the reason if the answer ends with it.
     fn append(&mut self, i: usize, sampled: Sampled) -> Option<FinishReason> {
         let slot = self.slots[i].as_mut()?;
         let Sampled { token, logprobs } = sampled;

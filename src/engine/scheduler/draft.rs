@@ -1,4 +1,9 @@
 //! Draft tokens for the decoding slots of a step, and their results.
+//!
+//! N-gram lookup drafts first, because it needs no computation of a model. The draft model drafts
+//! for the slots for which n-gram lookup drafted nothing. The
+//! [`Speculator`](crate::engine::speculation) chooses the lengths; this file asks the drafters and
+//! settles what was accepted.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -13,6 +18,7 @@ use super::slot::Slot;
 /// The draft tokens of one slot in a step.
 #[derive(Debug, Default)]
 pub(super) struct DraftTokens {
+    /// The tokens that are drafted to follow the slot's text; may be empty.
     pub(super) tokens: Vec<Token>,
     /// The drafter that was asked, if any. The draft model may have returned no tokens.
     pub(super) drafter: Option<Drafter>,
@@ -21,11 +27,12 @@ pub(super) struct DraftTokens {
 /// The draft tokens of a step.
 #[derive(Debug, Default)]
 pub(super) struct StepDrafts {
+    /// By index of the slot.
     by_slot: HashMap<usize, DraftTokens>,
     /// How long the draft model took, even if it returned no tokens; `None` if it was not asked.
     pub(super) draft_model_time: Option<Duration>,
-    /// Whether the draft model was prefilling, so that its time tells nothing about later steps.
-    pub(super) includes_prefill: bool,
+    /// Whether the draft model also prefilled, so that its time says nothing about later steps.
+    pub(super) has_prefill: bool,
 }
 
 impl StepDrafts {
@@ -37,19 +44,20 @@ impl StepDrafts {
 
 impl<M: Model> Scheduler<M> {
     /// Drafts tokens for a step in which every decoding slot gets one token and no slot prefills.
-    /// `stop` ends the draft model early.
+    /// The draft model stops early when `stop` is set.
     pub(super) fn draft(&mut self, stop: &CancelFlag) -> StepDrafts {
         let is_decoding = |i: &usize| self.slots[*i].as_ref().is_some_and(Slot::can_decode);
         let mut slots: Vec<usize> = (0..self.slots.len()).filter(is_decoding).collect();
         let n_decoding = slots.len();
-        // The draft tokens of a step may not suffice for all slots, so each comes first in turn.
+        // The draft tokens of a step may not suffice for all slots, so each step begins with
+        // another slot.
         self.draft_rotation = self.draft_rotation.wrapping_add(1);
         slots.rotate_left(self.draft_rotation % n_decoding.max(1));
         slots.retain(|&i| self.slots[i].as_ref().is_some_and(Slot::may_draft));
 
         let mut forecast = StepForecast::without_drafts(n_decoding);
         let mut drafts = StepDrafts::default();
-        let max_tokens = self.limits.n_draft.min(self.limits.n_batch.saturating_sub(n_decoding));
+        let max_tokens = self.limits.n_draft.min(self.limits.n_ubatch.saturating_sub(n_decoding));
         let n_drafted = self.draft_by_ngram(&slots, max_tokens, &mut forecast, &mut drafts);
         slots.retain(|i| !drafts.by_slot.contains_key(i));
         slots.retain(|&i| self.draft_model_may_draft(i));
@@ -143,32 +151,32 @@ impl<M: Model> Scheduler<M> {
             if let Some(slot) = &mut self.slots[i] {
                 let was_prefilled = slot.drafts.is_model_prefilled;
                 slot.drafts.is_model_prefilled = !tokens.is_empty();
-                drafts.includes_prefill |= !was_prefilled || !slot.drafts.is_model_prefilled;
+                drafts.has_prefill |= !was_prefilled || !slot.drafts.is_model_prefilled;
             }
             drafts.by_slot.insert(i, DraftTokens { tokens, drafter: Some(Drafter::Model) });
         }
     }
 
-    /// Counts the result of a slot's draft, of which `accepted` tokens were accepted, and removes
+    /// Counts the result of a slot's draft, of which `n_accepted` tokens were accepted, and removes
     /// the rejected ones from the KV cache. The draft cost `token_cost` tokens. `is_last` says that
-    /// the generation ended, so that the tokens after the last accepted one were not verified.
+    /// the answer ended, so that the tokens after the last accepted one were not verified.
     pub(super) fn settle_draft(
         &mut self,
         i: usize,
         draft: &DraftTokens,
-        accepted: usize,
+        n_accepted: usize,
         token_cost: f64,
         is_last: bool,
     ) {
         let Some(slot) = &mut self.slots[i] else { return };
-        let drafted = draft.tokens.len();
-        let result = DraftResult { drafted, accepted, token_cost, is_last };
+        let n_drafted = draft.tokens.len();
+        let result = DraftResult { n_drafted, n_accepted, token_cost, is_last };
         self.speculator.settle(&mut slot.drafts, draft.drafter, result);
-        slot.drafted += drafted;
-        slot.accepted += accepted;
-        self.metrics.drafted(drafted, accepted);
-        if accepted < drafted {
-            self.model.truncate(slot.seq, slot.computed);
+        slot.n_drafted += n_drafted;
+        slot.n_accepted += n_accepted;
+        self.metrics.drafted(n_drafted, n_accepted);
+        if n_accepted < n_drafted {
+            self.model.truncate(slot.seq, slot.n_computed);
         }
     }
 }

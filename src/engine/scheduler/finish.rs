@@ -1,4 +1,8 @@
-//! How requests end: cancelled, too slow, finished, failed or shut down.
+//! Ends requests: cancelled ones, those of slow clients, finished and failed ones, and all of them
+//! at shutdown.
+//!
+//! Each end frees the slot, settles the charge in the queue, and sends one outcome. The sequence of
+//! a finished request goes into the prefix cache.
 
 use std::time::Instant;
 
@@ -10,8 +14,8 @@ use super::Scheduler;
 use super::slot::Slot;
 
 impl<M: Model> Scheduler<M> {
-    /// Ends cancelled requests and those whose client has not read for the grace period; pauses and
-    /// resumes slots as their outboxes fill up and empty.
+    /// Ends cancelled requests and those whose outbox has been full for the grace period. Pauses
+    /// slots whose outbox is full, and resumes those whose outbox has space again.
     pub(in crate::engine) fn sweep(&mut self, now: Instant) {
         for job in self.queue.take_cancelled() {
             self.finish_unstarted(job, now, End::Finished(FinishReason::Abort));
@@ -53,7 +57,7 @@ impl<M: Model> Scheduler<M> {
     /// Ends the request in slot `i`, if there is one, and caches its sequence if it may.
     pub(super) fn finish(&mut self, i: usize, now: Instant, end: End) {
         let Some(slot) = self.slots[i].take() else { return };
-        if slot.job.params.cache_prompt && slot.computed > 0 {
+        if slot.job.params.cache_prompt && slot.n_computed > 0 {
             self.cache_sequence(&slot);
         }
         self.release(slot, now, end);
@@ -69,29 +73,30 @@ impl<M: Model> Scheduler<M> {
 
     /// Caches the computed tokens of a slot under another sequence id.
     fn cache_sequence(&mut self, slot: &Slot<M::Sampler>) {
-        let tokens = &slot.tokens[..slot.computed];
+        let tokens = &slot.tokens[..slot.n_computed];
         for seq in self.cache.evict_for(tokens) {
             self.model.truncate(seq, 0);
         }
         if let Some(seq) = self.cache.insert(tokens) {
-            self.model.share(slot.seq, seq, slot.computed);
+            self.model.share(slot.seq, seq, slot.n_computed);
             self.swap.check_excess = true;
             self.swap.check_mirrors = self.options.cache_ram_bytes > 0;
         }
     }
 
-    /// Empties the sequence of a slot, reports what it used and sends the outcome.
+    /// Frees the sequence of a slot, settles the charge for its request and sends the outcome.
     fn release(&mut self, slot: Slot<M::Sampler>, now: Instant, end: End) {
         self.model.truncate(slot.seq, 0);
         self.swap.last_release = Some(now);
         self.speculator.observe_answer(slot.n_generated());
-        let computed = slot.n_prefilled() + slot.n_generated();
-        self.queue.settle(&slot.job, slot.n_prompt, computed);
+        let n_computed = slot.n_prefilled() + slot.n_generated();
+        self.queue.settle(&slot.job, slot.n_prompt, n_computed);
         self.metrics.finished(&slot, &end, now);
         self.report_kv_usage();
         slot.finish(now, end);
     }
 
+    /// Ends a request that never got a slot.
     fn finish_unstarted(&mut self, job: Job, now: Instant, end: End) {
         self.metrics.finished_unstarted(&job, &end, now);
         job.finish_unstarted(now, end);

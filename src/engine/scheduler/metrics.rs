@@ -1,4 +1,7 @@
-//! Reports the scheduler's events to the engine's counters.
+//! Reports the scheduler's events to the engine's counters, gauges and histograms.
+//!
+//! This file contains all updates that the scheduler makes. Others count steps (`stats`), accepted
+//! and refused requests (`handle`), and the time to first token (`request/ticket`).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,7 +13,7 @@ use crate::engine::stats::Stats;
 
 use super::slot::Slot;
 
-/// The counters that the scheduler updates. All of its updates are here.
+/// All counters that the scheduler updates.
 #[derive(Debug)]
 pub(super) struct SchedulerMetrics(Arc<Stats>);
 
@@ -27,7 +30,7 @@ impl SchedulerMetrics {
         stats.numbers.queued.fetch_sub(1, Relaxed);
         stats.histograms.queue_wait.observe(now.saturating_duration_since(slot.job.received));
         stats.numbers.active.fetch_add(1, Relaxed);
-        self.prompt_tokens_cached(slot.cached);
+        self.prompt_tokens_cached(slot.n_cached);
     }
 
     /// A request that had a slot ends.
@@ -67,7 +70,7 @@ impl SchedulerMetrics {
     }
 
     /// A step yielded `n` tokens of a slot, `elapsed` after the slot's previous token. They arrive
-    /// together, so each counts with an equal part of that time.
+    /// together, so an equal part of `elapsed` is recorded for each.
     pub(super) fn tokens_after(&self, elapsed: Duration, n: usize) {
         let gap = elapsed / n as u32;
         (0..n).for_each(|_| self.0.histograms.inter_token.observe(gap));
@@ -80,23 +83,23 @@ impl SchedulerMetrics {
     }
 
     /// Draft tokens were computed, and some of them accepted.
-    pub(super) fn drafted(&self, drafted: usize, accepted: usize) {
-        self.0.numbers.drafted_total.fetch_add(drafted as u64, Relaxed);
-        self.0.numbers.accepted_total.fetch_add(accepted as u64, Relaxed);
+    pub(super) fn drafted(&self, n_drafted: usize, n_accepted: usize) {
+        self.0.numbers.drafted_total.fetch_add(n_drafted as u64, Relaxed);
+        self.0.numbers.accepted_total.fetch_add(n_accepted as u64, Relaxed);
     }
 
-    /// A cached sequence left the KV cache for host RAM.
+    /// A cached sequence was swapped out to host RAM.
     pub(super) fn swapped_out(&self) {
         self.0.numbers.swapped_out_total.fetch_add(1, Relaxed);
     }
 
-    /// A slot got a prefix from host RAM.
+    /// A slot imported a prefix from host RAM.
     pub(super) fn swapped_in(&self) {
         self.0.numbers.swapped_in_total.fetch_add(1, Relaxed);
     }
 
-    /// Tokens of running requests and of cached sequences in the KV cache, and the number and bytes
-    /// of copies in host RAM.
+    /// The use of memory changed: tokens of running requests and of cached sequences in the KV
+    /// cache, and the number and bytes of copies in host RAM.
     pub(super) fn kv_usage(&self, running: usize, cached: usize, host_copies: (usize, usize)) {
         let stats = &self.0;
         stats.numbers.kv_used_tokens.store(running + cached, Relaxed);

@@ -1,25 +1,20 @@
-//! Turns requests into steps, and the results of steps into text.
+//! Turns requests into steps, and sampled tokens into text.
 //!
 //! The scheduler is a state machine without a thread. It owns the queue, the slots, the prefix
 //! cache and the model. The current time is an argument of its methods, so tests control it; the
 //! scheduler itself reads the clock only to time the draft model.
 //!
-//! An iteration of the engine loop makes these calls, in this order. Each is in the named file:
+//! An iteration of the engine loop, which [`engine`](super) describes, makes these calls in this
+//! order:
 //!
-//! 1. [`Scheduler::accept`] (`mod`) puts new jobs into the queue.
-//! 2. [`Scheduler::sweep`] (`finish`) ends cancelled requests and those of slow clients.
-//! 3. [`Scheduler::admit`] (`admit`) resumes slots whose shared prefix is ready (`prefix_wait`),
-//!    and fills free slots from the queue. A new slot starts with the longest prefix in the KV
-//!    cache or in host RAM (`reuse`). Cached sequences are moved to host RAM to make space
-//!    (`swap`).
-//! 4. [`Scheduler::plan`] (`plan`) makes the batch of the next step: one token for each decoding
-//!    slot, then prompt tokens of prefilling slots, or else draft tokens (`draft`).
-//! 5. [`Scheduler::decode`] (`mod`) has the model compute the batch.
-//! 6. [`Scheduler::commit`] (`commit`) samples tokens and advances the slots.
-//!
-//! Planning does not advance any slot, so a failed step leaves none half advanced. Decoding slots
-//! go first in every step: a long prompt delays its own first token, and hardly any other slot's
-//! next token.
+//! | call | files |
+//! |---|---|
+//! | [`Scheduler::enqueue`] | `mod` |
+//! | [`Scheduler::sweep`] | `finish` |
+//! | [`Scheduler::admit`] | `admit`, `prefix_wait`, `reuse`, `swap` |
+//! | [`Scheduler::plan`] | `plan`, `draft`, `step` |
+//! | [`Scheduler::decode`] | `mod` |
+//! | [`Scheduler::commit`] | `commit`, `draft`, `finish` |
 
 mod admit;
 mod commit;
@@ -40,7 +35,7 @@ use super::model::{CancelFlag, DecodeOutcome, Interrupt, Limits, Model, SeqId, V
 use super::options::Options;
 use super::prefill::PrefillBudget;
 use super::prefix_cache::PrefixCache;
-use super::queue::{EXPECTED_OUTPUT, WaitQueue};
+use super::queue::{EXPECTED_OUTPUT_TOKENS, WaitQueue};
 use super::request::Job;
 use super::speculation::Speculator;
 use super::stats::Stats;
@@ -55,18 +50,23 @@ pub(super) struct Scheduler<M: Model> {
     model: M,
     vocabulary: Arc<dyn Vocabulary>,
     options: Options,
+    /// The limits of `model`.
     limits: Limits,
     metrics: SchedulerMetrics,
     queue: WaitQueue,
-    /// One entry for each sequence that can be decoded. The index is the sequence id.
+    /// All slots; `None` is a free one. The index is the id of the slot's sequence.
     slots: Vec<Option<Slot<M::Sampler>>>,
-    /// Number of requests admitted so far.
+    /// Number of requests that were admitted so far.
     n_admitted: u64,
+    /// The records of the cached sequences.
     cache: PrefixCache,
+    /// The state of copying cached sequences to host RAM.
     swap: SwapState,
+    /// Decides how many prompt tokens a step has.
     prefill: PrefillBudget,
-    /// Number of steps until short prompts may overtake long ones again.
+    /// Number of steps before short prompts may overtake long ones again.
     steps_until_overtake: u32,
+    /// Chooses the lengths of drafts.
     speculator: Speculator,
     /// Number of steps that drafts were planned for. Determines which slot gets drafts first.
     draft_rotation: usize,
@@ -92,15 +92,15 @@ impl<M: Model> Scheduler<M> {
             n_admitted: 0,
             cache: PrefixCache::new(cache_ids, options.cache_ram_bytes),
             swap: SwapState::default(),
-            prefill: PrefillBudget::new(options.step_target, limits.n_batch),
+            prefill: PrefillBudget::new(options.step_target, limits.n_ubatch),
             steps_until_overtake: 0,
-            speculator: Speculator::new(options.speculation_margin_percent, EXPECTED_OUTPUT),
+            speculator: Speculator::new(options.speculation_margin_percent, EXPECTED_OUTPUT_TOKENS),
             draft_rotation: 0,
         }
     }
 
-    /// Adds new jobs to the queue.
-    pub(super) fn accept(&mut self, jobs: Vec<Job>) {
+    /// Puts new jobs into the queue.
+    pub(super) fn enqueue(&mut self, jobs: Vec<Job>) {
         for job in jobs {
             self.queue.push(job);
         }
@@ -123,8 +123,8 @@ impl<M: Model> Scheduler<M> {
         if self.next_slot().is_some() {
             return WaitLimit::NoWait;
         }
-        if let Some(at) = self.mirroring_starts_at().filter(|_| self.is_idle()) {
-            return WaitLimit::AtMost(at.saturating_duration_since(now));
+        if let Some(start) = self.mirroring_starts_at().filter(|_| self.is_idle()) {
+            return WaitLimit::AtMost(start.saturating_duration_since(now));
         }
         // If all slots are paused, the next event is the end of the first grace period.
         let mut limit = WaitLimit::Unlimited;
@@ -139,14 +139,14 @@ impl<M: Model> Scheduler<M> {
         limit
     }
 
-    /// The running requests.
+    /// The occupied slots.
     fn running(&self) -> impl Iterator<Item = &Slot<M::Sampler>> {
         self.slots.iter().flatten()
     }
 
-    /// Tokens of the KV cache that are reserved for running requests.
+    /// Number of tokens of the KV cache that running requests have reserved.
     fn n_reserved(&self) -> usize {
-        self.running().map(|slot| slot.reserved).sum()
+        self.running().map(|slot| slot.n_reserved).sum()
     }
 
     /// Updates the metrics of the KV cache and of host RAM.
@@ -156,7 +156,7 @@ impl<M: Model> Scheduler<M> {
             self.n_reserved() + cached <= self.limits.kv_tokens,
             "more tokens are reserved and cached than the KV cache has"
         );
-        let running = self.running().map(|slot| slot.computed).sum();
+        let running = self.running().map(|slot| slot.n_computed).sum();
         self.metrics.kv_usage(running, cached, self.cache.host_copies());
     }
 }

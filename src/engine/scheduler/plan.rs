@@ -1,4 +1,7 @@
 //! Plans the next step: which tokens of which slots it computes.
+//!
+//! Decoding slots get their token first, then prefilling slots share the prompt tokens that fit
+//! into the target duration. Tokens are drafted only if no slot prefills.
 
 use crate::engine::model::{CancelFlag, Model};
 use crate::engine::prefill::{
@@ -16,16 +19,16 @@ use super::step::Step;
 struct PrefillingSlot {
     /// [`Slot::order`].
     order: u64,
-    /// Prompt tokens left.
-    remaining: usize,
-    /// Prompt tokens that the step computes.
-    share: usize,
+    /// Number of prompt tokens left.
+    n_remaining: usize,
+    /// Number of prompt tokens that the step computes.
+    n_share: usize,
 }
 
 impl<M: Model> Scheduler<M> {
-    /// Plans the next step; `None` if no slot can run. Does not advance any slot. It changes only
-    /// which slot comes first next time, and the state of drafting. `stop` ends the draft model
-    /// early.
+    /// Plans the next step; `None` if no slot can run. Advances no slot. Updates the rotation of
+    /// drafting slots, the state of the drafters and `steps_until_overtake`. The draft model stops
+    /// early when `stop` is set.
     pub(in crate::engine) fn plan(&mut self, stop: &CancelFlag) -> Option<Step> {
         let n_decoding = self.decoding_slots().count();
         let prefilling = self.share_prefill(n_decoding);
@@ -33,12 +36,12 @@ impl<M: Model> Scheduler<M> {
             if prefilling.is_empty() { self.draft(stop) } else { StepDrafts::default() };
         let share_of = |slot: &Slot<M::Sampler>| {
             let found = prefilling.iter().find(|prefilling| prefilling.order == slot.order);
-            found.map_or(0, |prefilling| prefilling.share)
+            found.map_or(0, |prefilling| prefilling.n_share)
         };
         let mut step = Step {
             n_decoding,
             draft_model_time: drafts.draft_model_time,
-            includes_draft_prefill: drafts.includes_prefill,
+            has_draft_prefill: drafts.has_prefill,
             ..Step::default()
         };
         for (i, slot) in self.slots.iter().enumerate() {
@@ -51,7 +54,7 @@ impl<M: Model> Scheduler<M> {
         (!step.parts.is_empty()).then_some(step)
     }
 
-    /// The slots that get a token in every step.
+    /// The slots that decode in the next step.
     fn decoding_slots(&self) -> impl Iterator<Item = &Slot<M::Sampler>> {
         self.running().filter(|slot| slot.can_decode())
     }
@@ -59,42 +62,46 @@ impl<M: Model> Scheduler<M> {
     /// Divides the prompt tokens of a step with `n_decoding` decoding slots among the prefilling
     /// slots, which are returned in the order of their admission.
     fn share_prefill(&mut self, n_decoding: usize) -> Vec<PrefillingSlot> {
-        let streams_are_new =
+        let has_only_new_streams =
             self.decoding_slots().all(|slot| slot.n_generated() <= NEW_STREAM_TOKENS);
         let mut prefilling: Vec<PrefillingSlot> = self
             .running()
             .filter(|slot| slot.can_run() && slot.is_prefilling())
-            .map(|slot| PrefillingSlot { order: slot.order, remaining: slot.n_pending(), share: 0 })
+            .map(|slot| PrefillingSlot {
+                order: slot.order,
+                n_remaining: slot.n_pending(),
+                n_share: 0,
+            })
             .collect();
         prefilling.sort_unstable_by_key(|slot| slot.order);
-        let remaining: Vec<usize> = prefilling.iter().map(|slot| slot.remaining).collect();
-        let budget = self.prefill.prompt_tokens(n_decoding, streams_are_new, &remaining);
+        let remaining: Vec<usize> = prefilling.iter().map(|slot| slot.n_remaining).collect();
+        let budget = self.prefill.prompt_tokens(n_decoding, has_only_new_streams, &remaining);
         let mut shares = share_budget(budget, &remaining, &self.prefix_claims(&prefilling));
         self.steps_until_overtake = match self.steps_until_overtake {
             0 if let_short_prompts_overtake(&mut shares, &remaining) => STEPS_BETWEEN_OVERTAKES,
             n => n.saturating_sub(1),
         };
         for (slot, share) in prefilling.iter_mut().zip(shares) {
-            slot.share = share;
+            slot.n_share = share;
         }
         prefilling
     }
 
-    /// The claims of waiting slots on prefixes that `prefilling` slots are computing.
+    /// The claims of slots that wait for a prefix, on the `prefilling` slots that compute it.
     fn prefix_claims(&self, prefilling: &[PrefillingSlot]) -> Vec<PrefixClaim> {
         let by_order = |order: u64| self.running().find(|slot| slot.order == order);
         let claim = |slot: &Slot<M::Sampler>| {
             let mut wait = slot.prefix_wait?;
             let mut donor = by_order(wait.donor_order)?;
-            // The donor may wait for another slot, which is older still.
-            while let Some(PrefixWait { donor_order, shared_len }) = donor.prefix_wait {
-                wait = PrefixWait { donor_order, shared_len: shared_len.min(wait.shared_len) };
+            // The donor may itself wait for a prefix of a still older slot.
+            while let Some(PrefixWait { donor_order, n_shared }) = donor.prefix_wait {
+                wait = PrefixWait { donor_order, n_shared: n_shared.min(wait.n_shared) };
                 donor = by_order(donor_order)?;
             }
             Some(PrefixClaim {
                 donor: prefilling.iter().position(|slot| slot.order == wait.donor_order)?,
-                prefix_left: wait.shared_len.saturating_sub(donor.computed),
-                prompt_left: slot.n_prompt.saturating_sub(donor.computed),
+                n_prefix_left: wait.n_shared.saturating_sub(donor.n_computed),
+                n_prompt_left: slot.n_prompt.saturating_sub(donor.n_computed),
             })
         };
         self.running().filter_map(claim).collect()

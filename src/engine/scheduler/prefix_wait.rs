@@ -1,6 +1,7 @@
-//! Lets a slot wait for another one that is prefilling a prefix of the same prompt.
+//! Lets a slot wait while another slot, its donor, prefills a prefix that both prompts share.
 //!
-//! The prefix is then computed once, and all slots that wait for it share it.
+//! The prefix is then computed once, and all slots that waited for it share it. A slot only waits
+//! for an older one, so slots cannot wait for each other.
 
 use std::time::Instant;
 
@@ -13,9 +14,9 @@ use super::slot::{PrefixWait, Slot};
 
 impl<M: Model> Scheduler<M> {
     /// Resumes slots whose donor has prefilled the shared prefix. If the donor ended before that,
-    /// the slot uses what there is, and waits for another donor if there is one. The oldest slot
-    /// comes first: it may continue a whole cached sequence, and the others then share that with
-    /// it.
+    /// the slot reuses the longest prefix that is available, and waits for another donor if there
+    /// is one. The oldest slot is resumed first: it may take over a whole cached sequence, which
+    /// the other slots then share with it.
     pub(super) fn resume_prefix_waits(&mut self, now: Instant) {
         let waiting = (0..self.slots.len()).filter_map(|i| {
             let slot = self.slots[i].as_ref().filter(|slot| slot.prefix_wait.is_some())?;
@@ -42,28 +43,30 @@ impl<M: Model> Scheduler<M> {
             .filter(|donor| donor.is_prefilling())
             .map(|donor| PrefixWait {
                 donor_order: donor.order,
-                shared_len: common_prefix(&donor.tokens[..donor.n_prompt], prompt),
+                n_shared: common_prefix(&donor.tokens[..donor.n_prompt], prompt),
             })
-            .filter(|wait| wait.shared_len >= slot.computed + MIN_SHARED_TOKENS)
-            .max_by_key(|wait| wait.shared_len)
+            .filter(|wait| wait.n_shared >= slot.n_computed + MIN_SHARED_TOKENS)
+            .max_by_key(|wait| wait.n_shared)
     }
 
+    /// Whether the donor is still running and has not computed all of the shared prefix.
     fn is_donor_prefilling(&self, wait: PrefixWait) -> bool {
-        let PrefixWait { donor_order, shared_len } = wait;
-        self.running().any(|slot| slot.order == donor_order && slot.computed < shared_len)
+        let PrefixWait { donor_order, n_shared } = wait;
+        self.running().any(|slot| slot.order == donor_order && slot.n_computed < n_shared)
     }
 
-    /// Gives slot `i` the prefix that it waited for.
+    /// Gives slot `i` the longest prefix that is available, and resumes it unless it has another
+    /// donor.
     fn resume(&mut self, i: usize, now: Instant) {
         let Some(mut slot) = self.slots[i].take() else { return };
-        let cached_before = slot.cached;
+        let n_cached_before = slot.n_cached;
         let n_resident = self.cache.resident_tokens();
         let prompt = slot.shareable_prompt();
-        let prefix = self.best_prefix(prompt, slot.order, slot.computed, n_resident);
+        let prefix = self.best_prefix(prompt, slot.order, slot.n_computed, n_resident);
         self.reuse_prefix(&mut slot, prefix);
         slot.prefix_wait = self.find_donor(&slot);
         slot.started = now;
-        self.metrics.prompt_tokens_cached(slot.cached.saturating_sub(cached_before));
+        self.metrics.prompt_tokens_cached(slot.n_cached.saturating_sub(n_cached_before));
         self.slots[i] = Some(slot);
     }
 }

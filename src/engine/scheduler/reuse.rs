@@ -1,7 +1,8 @@
-//! Starts a slot with a prefix that another sequence has computed already.
+//! Gives a slot a prefix that was computed for another sequence.
 //!
 //! The prefix comes from a running slot or from a cached sequence. In the KV cache it is shared
-//! without copying data; from host RAM it is imported.
+//! without copying data; from host RAM it is imported. If an import fails, the slot computes the
+//! prefix itself.
 
 use crate::domain::Token;
 use crate::engine::model::{Model, SeqId};
@@ -32,22 +33,25 @@ impl PrefixSource {
 /// A prefix that a prompt shares with another sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PrefixMatch {
+    /// The sequence that has the prefix.
     pub(super) source: PrefixSource,
-    /// Length of the prefix.
+    /// Number of tokens of the prefix.
     pub(super) n_tokens: usize,
 }
 
 impl<M: Model> Scheduler<M> {
-    /// The longest prefix of `prompt` in a cached sequence or in a slot admitted before `order`;
-    /// `None` unless it has at least [`MIN_SHARED_TOKENS`] more than the `computed` tokens that
-    /// are there already. Of several equally long ones a running slot is preferred to a cached
+    /// The longest prefix of `prompt` in a cached sequence or in a slot admitted before `order`.
+    /// `None` unless it has at least [`MIN_SHARED_TOKENS`] more than the `n_computed` tokens that
+    /// the slot has already.
+    ///
+    /// Of several equally long prefixes, one of a running slot is preferred to one of a cached
     /// sequence, and one in the KV cache to one in host RAM. An import must fit into the KV cache
-    /// beside the reserved tokens and `n_resident` tokens of cached sequences.
+    /// in addition to the reserved tokens and `n_resident` tokens of cached sequences.
     pub(super) fn best_prefix(
         &self,
         prompt: &[Token],
         order: u64,
-        computed: usize,
+        n_computed: usize,
         n_resident: usize,
     ) -> Option<PrefixMatch> {
         let space = self.limits.kv_tokens.saturating_sub(self.n_reserved() + n_resident);
@@ -60,10 +64,10 @@ impl<M: Model> Scheduler<M> {
         let sharing = self.donors_before(order).filter(|_| self.may_share());
         let running = sharing.map(|other| PrefixMatch {
             source: PrefixSource::Running(other.seq),
-            n_tokens: common_prefix(&other.tokens[..other.computed], prompt),
+            n_tokens: common_prefix(&other.tokens[..other.n_computed], prompt),
         });
         let best = cached.into_iter().chain(running).max_by_key(|prefix| prefix.n_tokens);
-        best.filter(|prefix| prefix.n_tokens >= computed + MIN_SHARED_TOKENS)
+        best.filter(|prefix| prefix.n_tokens >= n_computed + MIN_SHARED_TOKENS)
     }
 
     /// Replaces the tokens that `slot` has in the KV cache by `prefix`.
@@ -79,8 +83,8 @@ impl<M: Model> Scheduler<M> {
         };
         let Some(n) = n else { return };
         // After a failed import there are fewer tokens than before.
-        slot.cached = (slot.cached + n).saturating_sub(slot.computed);
-        slot.computed = n;
+        slot.n_cached = (slot.n_cached + n).saturating_sub(slot.n_computed);
+        slot.n_computed = n;
     }
 
     /// Gives `slot` the first `n` tokens of the cached sequence `key`. Returns the number of tokens
@@ -93,7 +97,7 @@ impl<M: Model> Scheduler<M> {
             Some(from) => self.share(from, slot, n),
             None => Some(self.import(key, slot.seq, n)),
         };
-        // A sequence that could not be imported once could not be imported the next time.
+        // An import that failed once would fail again.
         let is_obsolete = n.is_some_and(|n| is_consumed || n == 0);
         let emptied = if is_obsolete { self.cache.remove(key) } else { None };
         if let Some(emptied) = emptied {
@@ -117,11 +121,12 @@ impl<M: Model> Scheduler<M> {
         n
     }
 
-    /// Shares the first `n` tokens of `from` with `slot`, or as many as the model still has.
-    /// Returns their number; `None` if that is no gain.
+    /// Shares the first `n` tokens of `from` with `slot`, or those that the model can still share.
+    /// Returns their number; `None` if they are not at least [`MIN_SHARED_TOKENS`] more than the
+    /// slot has, and nothing was changed.
     fn share(&mut self, from: SeqId, slot: &Slot<M::Sampler>, n: usize) -> Option<usize> {
         let n = self.model.shareable(from, n);
-        if n < slot.computed + MIN_SHARED_TOKENS {
+        if n < slot.n_computed + MIN_SHARED_TOKENS {
             return None;
         }
         self.model.truncate(slot.seq, 0);
@@ -129,9 +134,9 @@ impl<M: Model> Scheduler<M> {
         Some(n)
     }
 
-    /// Whether a cached sequence is removed when a slot reuses its first `n` tokens. It is if fewer
-    /// than [`MIN_SHARED_TOKENS`] are left, since the slot will be cached in its place, or if the
-    /// model cannot share sequences.
+    /// Whether a cached sequence is removed when a slot reuses its first `n` tokens. That is the
+    /// case if fewer than [`MIN_SHARED_TOKENS`] others are left, because the sequence of the slot
+    /// will be cached in its place, or if the model cannot share sequences.
     pub(super) fn is_consumed(&self, cached: &CachedSequence, n: usize) -> bool {
         cached.tokens.len() < n + MIN_SHARED_TOKENS || !self.may_share()
     }
@@ -147,9 +152,10 @@ impl<M: Model> Scheduler<M> {
     }
 }
 
-/// Shorter prefixes are not shared: copying a sequence's cells visits every cell of the KV cache.
+/// Smallest number of tokens that are worth sharing: sharing a sequence visits every cell of the KV
+/// cache.
 pub(super) const MIN_SHARED_TOKENS: usize = 8;
 
-/// Tokens that may be imported for each token of a shared prefix. With more than that a small model
-/// computes the prefix in the time of the import.
+/// Largest number of tokens that are imported for each token of a shared prefix. With more than
+/// that a small model computes the prefix in the time of the import.
 const MAX_IMPORTED_PER_SHARED: usize = 16;

@@ -1,4 +1,7 @@
 //! A planned step: the batch for the model, and the part that each slot has in it.
+//!
+//! The tokens of a slot are consecutive in the batch: first its pending tokens, then its draft
+//! tokens. A step is plain data; `plan` fills it and `commit` applies its result.
 
 use std::time::Duration;
 
@@ -12,16 +15,18 @@ use super::slot::Slot;
 /// A planned step.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Step {
+    /// The tokens that the model computes.
     pub(super) batch: Batch,
+    /// The parts of the slots, in the order of their tokens in the batch.
     pub(super) parts: Vec<StepPart>,
     /// The cancel flags of the requests in the step.
     pub(super) cancel: Vec<CancelFlag>,
     /// Number of decoding slots in the step.
     pub(super) n_decoding: usize,
-    /// How long the draft model took; `None` if it was not asked.
+    /// How long the draft model took to draft for this step; `None` if it was not asked.
     pub(super) draft_model_time: Option<Duration>,
-    /// Whether the draft model was prefilling, so that its time tells nothing about later steps.
-    pub(super) includes_draft_prefill: bool,
+    /// Whether the draft model also prefilled, so that its time says nothing about later steps.
+    pub(super) has_draft_prefill: bool,
 }
 
 /// One slot's part in a step.
@@ -30,16 +35,16 @@ pub(super) struct StepPart {
     /// Index of the slot.
     pub(super) slot: usize,
     /// Number of the slot's pending tokens that the step computes.
-    pub(super) n: usize,
+    pub(super) n_tokens: usize,
     /// Index of the batch token whose logits give the slot's next token; `None` if the slot still
     /// has pending tokens after the step.
     pub(super) output: Option<usize>,
-    /// The draft of the tokens after those. Its batch tokens directly follow `output`.
+    /// The draft of the tokens that follow. Its batch tokens directly follow `output`.
     pub(super) draft: DraftTokens,
 }
 
 impl Step {
-    /// Number of tokens that the model computes.
+    /// Number of tokens in the batch.
     pub(in crate::engine) fn n_tokens(&self) -> usize {
         self.batch.tokens.len()
     }
@@ -65,8 +70,9 @@ impl Step {
         drafts.filter(|draft| draft.drafter == Some(drafter)).map(|draft| draft.tokens.len()).sum()
     }
 
-    /// The drafter whose costs the duration of the step tells: the draft model if it was asked.
-    pub(super) fn costs_of(&self) -> Drafter {
+    /// The drafter whose costs this step measures: the draft model if it was asked, otherwise
+    /// n-gram lookup, also if nothing was drafted.
+    pub(super) fn measured_drafter(&self) -> Drafter {
         if self.draft_model_time.is_some() { Drafter::Model } else { Drafter::Ngram }
     }
 
@@ -74,25 +80,25 @@ impl Step {
     /// after them.
     pub(super) fn add<S>(&mut self, i: usize, slot: &Slot<S>, n: usize, draft: DraftTokens) {
         let Batch { tokens } = &mut self.batch;
-        let pending: &[Token] = &slot.tokens[slot.computed..slot.computed + n];
+        let pending: &[Token] = &slot.tokens[slot.n_computed..slot.n_computed + n];
         let first = tokens.len();
         tokens.extend(pending.iter().enumerate().map(|(k, &token)| BatchToken {
             token,
-            pos: slot.computed + k,
+            pos: slot.n_computed + k,
             seq: slot.seq,
-            output: false,
+            has_output: false,
         }));
         let output = (n == slot.n_pending()).then_some(first + n - 1);
         if let Some(last) = output {
-            tokens[last].output = true;
+            tokens[last].has_output = true;
         }
         tokens.extend(draft.tokens.iter().enumerate().map(|(k, &token)| BatchToken {
             token,
             pos: slot.tokens.len() + k,
             seq: slot.seq,
-            output: true,
+            has_output: true,
         }));
-        self.parts.push(StepPart { slot: i, n, output, draft });
+        self.parts.push(StepPart { slot: i, n_tokens: n, output, draft });
         self.cancel.push(slot.job.cancel.clone());
     }
 }

@@ -1,9 +1,14 @@
 //! Estimates how likely a drafter's next token is to be accepted, from its recent drafts.
+//!
+//! The estimate for one text follows its latest tokens. The estimate across all texts changes more
+//! slowly and serves as the prior for a new text. Without recent drafts both return to their prior.
 
 /// Counts of accepted and rejected draft tokens. Older ones weigh less.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AcceptanceEstimate {
+    /// Number of accepted tokens, reduced by age.
     accepted: f64,
+    /// Number of rejected tokens, reduced by age.
     rejected: f64,
     decay: Decay,
 }
@@ -28,11 +33,12 @@ impl AcceptanceEstimate {
         *(if is_accepted { &mut self.accepted } else { &mut self.rejected }) += 1.0;
     }
 
-    /// Adds a draft of `drafted` tokens: the first `accepted` were accepted, and the next one, if
-    /// there was one, was rejected. The tokens after that one were not verified and do not count.
-    pub(super) fn add_draft(&mut self, accepted: usize, drafted: usize) {
-        (0..accepted).for_each(|_| self.add(true));
-        if accepted < drafted {
+    /// Adds a draft of `n_drafted` tokens: the first `n_accepted` were accepted, and the next one,
+    /// if there was one, was rejected. The tokens after that one were not verified and do not
+    /// count.
+    pub(super) fn add_draft(&mut self, n_accepted: usize, n_drafted: usize) {
+        (0..n_accepted).for_each(|_| self.add(true));
+        if n_accepted < n_drafted {
             self.add(false);
         }
     }
@@ -96,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn prior_counts_as_many_draft_tokens_as_its_weight() {
+    fn prior_weighs_as_much_as_its_number_of_draft_tokens() {
         let mut estimate = AcceptanceEstimate::default();
         estimate.add_draft(0, 1);
         assert!(estimate.probability(0.9, 8.0) > 0.79 && estimate.probability(0.9, 1.0) < 0.46);

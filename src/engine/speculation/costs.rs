@@ -1,38 +1,44 @@
 //! Measured durations of steps without prompt tokens, by the number of tokens in the step.
+//!
+//! A size counts once it was measured twice, and sizes in between are interpolated. Measurements
+//! expire, so that the speculator notices when the machine becomes faster again.
 
 /// Moving averages of step durations, one for each step size.
 #[derive(Debug)]
 pub(super) struct StepCosts {
+    /// The index is the number of tokens in the step; `None` if that size was never measured.
     by_size: Vec<Option<StepCost>>,
-    /// Total duration of all steps so far in seconds, including those measured elsewhere.
-    clock: f64,
+    /// Total duration of all steps so far, including those that [`Self::skip`] reports.
+    /// Measurements expire by this time, which stands still while no step runs.
+    total_seconds: f64,
 }
 
-/// The cost of one step size.
+/// The measured duration of steps of one size, in seconds.
 #[derive(Debug, Clone, Copy)]
 struct StepCost {
+    /// Moving average of the durations.
     seconds: f64,
-    /// `StepCosts::clock` at the last measurement.
+    /// [`StepCosts::total_seconds`] at the last measurement.
     measured_at: f64,
-    /// Whether there are two measurements. The first step of a size may allocate memory and build
-    /// llama.cpp graphs, and take five times as long as later ones. Trusting it would keep the size
-    /// from being tried again.
+    /// Whether the size was measured at least twice. The first step of a size may take five times
+    /// as long, because it allocates memory and builds graphs. If that value counted, the
+    /// speculator would avoid the size and never correct it.
     is_confirmed: bool,
 }
 
 impl Default for StepCosts {
     fn default() -> Self {
-        Self { by_size: vec![None; MAX_MEASURED_TOKENS], clock: 0.0 }
+        Self { by_size: vec![None; N_STEP_SIZES], total_seconds: 0.0 }
     }
 }
 
 impl StepCosts {
-    /// Adds a measurement: a step of `tokens` tokens took `seconds`. The first two measurements of
-    /// a size count as their minimum, later ones move an average.
-    pub(super) fn observe(&mut self, tokens: usize, seconds: f64) {
-        self.clock += seconds;
-        let known = self.recent(tokens);
-        let Some(cost) = self.by_size.get_mut(tokens) else { return };
+    /// Adds a measurement: a step of `n_tokens` tokens took `seconds`. The average starts at the
+    /// lesser of the first two measurements of a size, and later ones move it.
+    pub(super) fn observe(&mut self, n_tokens: usize, seconds: f64) {
+        self.total_seconds += seconds;
+        let known = self.recent(n_tokens);
+        let Some(cost) = self.by_size.get_mut(n_tokens) else { return };
         let seconds = match known {
             None => seconds,
             Some(StepCost { seconds: first, is_confirmed: false, .. }) => first.min(seconds),
@@ -41,51 +47,52 @@ impl StepCosts {
             }
         };
         let is_confirmed = known.is_some();
-        *cost = Some(StepCost { seconds, measured_at: self.clock, is_confirmed });
+        *cost = Some(StepCost { seconds, measured_at: self.total_seconds, is_confirmed });
     }
 
-    /// Advances the clock by a step of `seconds` that is no measurement of these costs.
+    /// Counts a step that took `seconds` and is not a measurement of these costs.
     pub(super) fn skip(&mut self, seconds: f64) {
-        self.clock += seconds;
+        self.total_seconds += seconds;
     }
 
-    /// Seconds of a step of `tokens` tokens; `None` without two recent measurements.
-    pub(super) fn measured(&self, tokens: usize) -> Option<f64> {
-        self.recent(tokens).filter(|cost| cost.is_confirmed).map(|cost| cost.seconds)
+    /// Seconds of a step of `n_tokens` tokens; `None` unless it was measured twice, and recently.
+    pub(super) fn measured(&self, n_tokens: usize) -> Option<f64> {
+        self.recent(n_tokens).filter(|cost| cost.is_confirmed).map(|cost| cost.seconds)
     }
 
-    /// Seconds of a step of `tokens` tokens: measured, or interpolated between the nearest measured
-    /// sizes. `None` outside of their range.
-    pub(super) fn estimate(&self, tokens: usize) -> Option<f64> {
+    /// Seconds of a step of `n_tokens` tokens: measured, or interpolated between the nearest
+    /// measured sizes. `None` outside of their range.
+    pub(super) fn estimate(&self, n_tokens: usize) -> Option<f64> {
         let measured = |n| Some((n as f64, self.measured(n)?));
-        if let Some((_, seconds)) = measured(tokens) {
+        if let Some((_, seconds)) = measured(n_tokens) {
             return Some(seconds);
         }
-        let (above, longer) = (tokens..MAX_MEASURED_TOKENS).find_map(measured)?;
-        let (below, shorter) = (0..tokens).rev().find_map(measured)?;
-        Some(shorter + (longer - shorter) * (tokens as f64 - below) / (above - below))
+        let (above, longer) = (n_tokens..N_STEP_SIZES).find_map(measured)?;
+        let (below, shorter) = (0..n_tokens).rev().find_map(measured)?;
+        Some(shorter + (longer - shorter) * (n_tokens as f64 - below) / (above - below))
     }
 
-    /// The cost of a size if it was measured recently, once or more often.
-    fn recent(&self, tokens: usize) -> Option<StepCost> {
-        let cost = (*self.by_size.get(tokens)?)?;
-        (self.clock - cost.measured_at <= MAX_AGE_SECONDS).then_some(cost)
+    /// The cost of a size if it was measured within [`MAX_AGE_SECONDS`], once or more often.
+    fn recent(&self, n_tokens: usize) -> Option<StepCost> {
+        let cost = (*self.by_size.get(n_tokens)?)?;
+        (self.total_seconds - cost.measured_at <= MAX_AGE_SECONDS).then_some(cost)
     }
 }
 
-/// Steps of this many tokens or more have no measured cost, and so get no drafts.
-const MAX_MEASURED_TOKENS: usize = 128;
+/// Number of step sizes that are measured, from 0 tokens on. Steps of this many tokens or more have
+/// no measured cost, and so get no drafts.
+const N_STEP_SIZES: usize = 128;
 
 /// Weight of a new measurement in the moving average.
 const SAMPLE_WEIGHT: f64 = 0.2;
 
-/// A measurement counts as at most this multiple of the average: a process that was stopped for
-/// seconds barely moves it, and a machine that became slower is noticed after a few steps.
+/// A measurement counts as at most this multiple of the average. With a weight of 0.2 an outlier
+/// raises the average by at most 40 %, and a slower machine is still noticed after a few steps.
 const OUTLIER_FACTOR: f64 = 3.0;
 
-/// Seconds of steps after which a measurement expires: the machine may have been busy, or the texts
-/// shorter. Measuring again costs some drafts that do not pay, too many if it happened every
-/// thousand steps of a model with thousands of tokens per second.
+/// A measurement expires after steps of this total duration, because the machine may have been
+/// busy, or the texts shorter. A new measurement may take drafts that do not pay. A limit in steps
+/// would repeat it too often on a model that generates thousands of tokens per second. (ADR-0009)
 const MAX_AGE_SECONDS: f64 = 20.0;
 
 #[cfg(test)]
@@ -116,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn outlier_barely_changes_the_average() {
+    fn outlier_raises_the_average_by_at_most_half() {
         let mut costs = StepCosts::default();
         costs.observe(4, 0.01);
         costs.observe(4, 0.01);

@@ -1,11 +1,14 @@
 //! The expected result of a step with drafts, and the limits on draft tokens.
+//!
+//! A [`StepForecast`] counts the tokens that a step computes and is expected to yield. It says
+//! nothing about durations, which are in [`StepCosts`](super::costs::StepCosts).
 
-/// Lengths of a draft. With the token that it follows a slot has 2, 4, 8 or 16 tokens in the step,
-/// as llama.cpp's matrix kernels process rows in groups of four. The few lengths are soon measured.
-/// (ADR-0009)
+/// Possible lengths of a draft, in tokens. Together with the token before the draft a slot has 2,
+/// 4, 8 or 16 tokens in the step, as llama.cpp's matrix kernels process rows in groups of four.
+/// Four lengths are soon measured. (ADR-0009)
 pub(super) const DRAFT_LENGTHS: [usize; 4] = [1, 3, 7, 15];
 
-/// The largest number of draft tokens in one step of `slots` slots.
+/// The largest number of draft tokens in one step, for an engine with `slots` slots.
 pub fn max_draft_tokens(slots: u32) -> u32 {
     const LONGEST_DRAFT: u32 = DRAFT_LENGTHS[DRAFT_LENGTHS.len() - 1] as u32;
     slots.saturating_mul(DRAFT_TOKENS_PER_SLOT).clamp(LONGEST_DRAFT, MAX_DRAFT_TOKENS)
@@ -14,7 +17,7 @@ pub fn max_draft_tokens(slots: u32) -> u32 {
 /// A text that may get draft tokens.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::engine) struct DraftCandidate {
-    /// The probability that a draft token is accepted.
+    /// The probability that a draft token is accepted, if all before it were.
     pub(in crate::engine) acceptance: f64,
     /// The largest number of draft tokens that the text may get.
     pub(in crate::engine) max_tokens: usize,
@@ -34,14 +37,14 @@ impl DraftCandidate {
     }
 }
 
-/// A step as far as it is planned, and the tokens it is expected to yield.
+/// The tokens of a step as far as it is planned, and those that it is expected to yield.
 #[derive(Debug, Clone)]
 pub(in crate::engine) struct StepForecast {
-    /// Decoding slots; each of them gets one token in any case.
+    /// Number of decoding slots. Each yields one token in any case.
     pub(super) n_streams: usize,
-    /// Tokens to compute.
+    /// Number of tokens to compute.
     pub(super) n_tokens: usize,
-    /// Expected accepted draft tokens, for each stream with a draft.
+    /// Expected number of accepted draft tokens, for each stream with a draft.
     gains: Vec<f64>,
 }
 
@@ -57,14 +60,15 @@ impl StepForecast {
         self.gains.push(candidate.expected_accepted(n));
     }
 
-    /// The tokens that the step is expected to yield.
+    /// Number of tokens that the step is expected to yield.
     pub(super) fn expected_tokens(&self) -> f64 {
         self.n_streams as f64 + self.gains.iter().sum::<f64>()
     }
 
-    /// Tokens that the streams lose together, if the step takes `slowdown` times as long as without
-    /// any drafts and further streams have drafts with these `gains`. A stream loses the excess of
-    /// the waiting time over its own gain; one without a draft loses the whole waiting time.
+    /// Number of tokens that all streams together lose if the step takes `slowdown` times as long
+    /// as without drafts, and further streams get drafts with these `gains`. In the extra time each
+    /// stream could have generated `slowdown - 1` tokens; the gain of its own draft reduces that,
+    /// at most to 0.
     pub(super) fn loss(&self, gains: &[f64], slowdown: f64) -> f64 {
         let n_drafting = self.gains.len() + gains.len();
         let loss = |gain: &f64| (slowdown - 1.0 - gain).max(0.0);
@@ -73,8 +77,9 @@ impl StepForecast {
     }
 }
 
-/// Draft tokens of a step for each slot. (ADR-0009)
+/// Largest number of draft tokens in a step, for each slot. (ADR-0009)
 const DRAFT_TOKENS_PER_SLOT: u32 = 3;
 
-/// Draft tokens of a step with many slots; each costs two rows of logits. (ADR-0009)
+/// Largest number of draft tokens in a step, however many slots there are. Each takes the memory of
+/// two rows of logits. (ADR-0009)
 const MAX_DRAFT_TOKENS: u32 = 48;

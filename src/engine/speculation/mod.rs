@@ -5,9 +5,9 @@
 //! or not, so drafting changes when tokens arrive but never which ones.
 //!
 //! Whether drafting pays depends on measured step costs and on how often recent drafts were
-//! accepted. [`Speculator`] keeps both, and drafts only where it expects more tokens per second.
-//! The more slots decode, the less there is to gain, so drafts become shorter and finally stop.
-//! The measurements behind the constants are in ADR-0009.
+//! accepted. [`Speculator`] records both, and drafts only where it expects more tokens per second.
+//! The more slots decode, the less there is to gain, so drafts become shorter and finally stop. The
+//! measurements behind the constants are in ADR-0009.
 
 mod acceptance;
 mod costs;

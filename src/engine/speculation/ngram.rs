@@ -1,8 +1,8 @@
 //! Prompt lookup: drafts what followed the last few tokens when they occurred earlier in the text.
 //!
 //! This is prompt lookup decoding (A. Saxena, 2023) with one addition: every generated token is
-//! compared with the prediction, also while nothing is drafted. So the acceptance rate of a text is
-//! known without spending any draft tokens on it.
+//! compared with the prediction, also while nothing is drafted. So the acceptance estimate of a
+//! text needs no draft tokens.
 
 use std::collections::HashMap;
 
@@ -14,13 +14,14 @@ use super::acceptance::AcceptanceEstimate;
 #[derive(Debug, Default)]
 pub(in crate::engine) struct NgramLookup {
     /// For each n-gram, the position after its latest occurrence.
-    continuations: HashMap<[Token; NGRAM], usize>,
+    continuations: HashMap<[Token; NGRAM_TOKENS], usize>,
     /// Number of tokens that were indexed.
     n_indexed: usize,
     /// Position of the predicted next token, while the text repeats an earlier part of itself.
     predicted: Option<usize>,
     /// Number of predictions that were correct since `predicted` was last looked up.
     n_matched: u32,
+    /// From predictions, drafted or not.
     acceptance: AcceptanceEstimate,
 }
 
@@ -50,19 +51,20 @@ impl NgramLookup {
         if self.predicted.is_none() {
             return 0.0;
         }
-        // A coincidental match ends soon, and a long one is likely to go on. Laplace's rule of
-        // succession bounds the estimate accordingly.
+        // A coincidental match ends soon, and a long match is likely to go on. Laplace's rule of
+        // succession gives an upper bound from the length of the match.
         let matched = f64::from(self.n_matched);
         self.acceptance.probability(PRIOR_ACCEPTANCE, 1.0).min((matched + 2.0) / (matched + 3.0))
     }
 
-    /// Drafts the `n` tokens predicted to follow `text`, which must have been indexed completely;
-    /// none if there is no prediction.
+    /// Drafts the `n` tokens that are predicted to follow `text`; none if there is no prediction.
+    /// All of `text` must have been indexed.
     pub(in crate::engine) fn draft(&self, text: &[Token], n: usize) -> Vec<Token> {
         let Some(start) = self.predicted else { return Vec::new() };
         let mut draft: Vec<Token> = Vec::with_capacity(n);
         for i in start..start + n {
-            // In a text that cycles, the prediction runs past its end and into the draft itself.
+            // In a text that repeats a cycle, the prediction runs past the end of the text and into
+            // the draft.
             let token = text.get(i).copied().or_else(|| draft.get(i - text.len()).copied());
             draft.extend(token);
         }
@@ -84,12 +86,12 @@ impl NgramLookup {
 }
 
 /// The n-gram that ends before position `end`; `None` if the text is too short.
-fn ngram_before(text: &[Token], end: usize) -> Option<[Token; NGRAM]> {
+fn ngram_before(text: &[Token], end: usize) -> Option<[Token; NGRAM_TOKENS]> {
     text[..end].last_chunk().copied()
 }
 
-/// Tokens of an n-gram: shorter ones occur in too many places, longer ones rarely recur.
-const NGRAM: usize = 3;
+/// Number of tokens of an n-gram. Shorter ones occur in too many places, longer ones rarely recur.
+const NGRAM_TOKENS: usize = 3;
 
 /// Acceptance probability that is assumed in a text without any predictions so far.
 const PRIOR_ACCEPTANCE: f64 = 0.3;
@@ -98,7 +100,7 @@ const PRIOR_ACCEPTANCE: f64 = 0.3;
 mod tests {
     use super::*;
 
-    /// The lookup after each token of the answer was added one by one.
+    /// The lookup after the tokens of the answer were added one by one.
     fn lookup_over(text: &[Token], n_prompt: usize) -> NgramLookup {
         let mut lookup = NgramLookup::default();
         for n in n_prompt..=text.len() {

@@ -1,4 +1,4 @@
-//! What is known about drafting for one text.
+//! The drafting state of one text.
 
 use crate::domain::Token;
 
@@ -9,6 +9,7 @@ use super::ngram::NgramLookup;
 /// One text's drafting state, for both drafters.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct SlotDrafts {
+    /// The n-gram index of the text.
     pub(in crate::engine) ngram: NgramLookup,
     /// Loss budget of n-gram lookup in this text.
     pub(super) ngram_budget: LossBudget,
@@ -23,8 +24,8 @@ pub(in crate::engine) struct SlotDrafts {
 }
 
 impl SlotDrafts {
-    /// Whether the draft model can draft for this text: its vocabulary has the tokens below
-    /// `n_shared`, and must have all `tokens` of the text. Tokens that an earlier call has found in
+    /// Whether the draft model's vocabulary has all `tokens` of this text, so that it can draft for
+    /// it. The vocabulary has the tokens below `n_shared`. Tokens that an earlier call has found in
     /// the vocabulary are not checked again.
     pub(in crate::engine) fn draft_model_has_all(
         &mut self,

@@ -1,4 +1,7 @@
 //! Chooses draft lengths for each step, and learns from the results.
+//!
+//! The speculator knows the costs of steps and the results of earlier drafts across all texts. What
+//! it knows about a single text is in [`SlotDrafts`]. It never drafts itself.
 
 use super::acceptance::AcceptanceEstimate;
 use super::costs::StepCosts;
@@ -10,7 +13,8 @@ use super::slot_drafts::SlotDrafts;
 /// Compares the measured costs of steps with the expected gain of drafts.
 #[derive(Debug)]
 pub(in crate::engine) struct Speculator {
-    /// Minimum ratio of the expected throughput with drafts to that without; 0 drafts always.
+    /// Minimum ratio of the expected throughput with drafts to that without. With 0, as many tokens
+    /// as possible are drafted.
     margin: f64,
     /// Costs of steps without drafts or with n-gram drafts only.
     ngram_costs: StepCosts,
@@ -20,27 +24,27 @@ pub(in crate::engine) struct Speculator {
     model_acceptance: AcceptanceEstimate,
     /// Loss budget of the draft model.
     model_budget: LossBudget,
-    /// Tokens of an answer: a moving average over the answers that ended.
+    /// Expected length of an answer in tokens: a moving average over the answers that ended.
     expected_answer: f64,
 }
 
 /// The result of one text's draft in a step.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::engine) struct DraftResult {
-    /// Draft tokens that were computed.
-    pub(in crate::engine) drafted: usize,
-    /// Draft tokens that were accepted.
-    pub(in crate::engine) accepted: usize,
-    /// What the whole draft cost, in tokens; see [`Speculator::cost_per_draft_token`].
+    /// Number of draft tokens that were computed.
+    pub(in crate::engine) n_drafted: usize,
+    /// Number of draft tokens that were accepted.
+    pub(in crate::engine) n_accepted: usize,
+    /// What the whole draft cost, in tokens that could have been generated instead; see
+    /// [`Speculator::cost_per_draft_token`].
     pub(in crate::engine) token_cost: f64,
-    /// Whether the generation ended, so that the tokens after the last accepted one were not
-    /// verified.
+    /// Whether the answer ended, so that the tokens after the last accepted one were not verified.
     pub(in crate::engine) is_last: bool,
 }
 
 impl Speculator {
-    /// A speculator that requires `margin_percent` of the throughput without drafts, and assumes
-    /// answers of `expected_answer` tokens until some have ended.
+    /// A speculator that drafts if the expected throughput is above `margin_percent` of that
+    /// without drafts. It assumes answers of `expected_answer` tokens until some have ended.
     pub(in crate::engine) fn new(margin_percent: u32, expected_answer: u64) -> Self {
         Self {
             margin: f64::from(margin_percent) / 100.0,
@@ -56,8 +60,9 @@ impl Speculator {
     /// Adds the drafts to `forecast`.
     ///
     /// All streams wait for the longer step, so drafting for all may pay where drafting for one
-    /// does not. Lengths are therefore compared for the candidate with the highest acceptance, for
-    /// the two highest, and so on. Candidates of about equal acceptance keep the given order.
+    /// does not. All lengths are therefore tried for the candidate with the highest acceptance
+    /// alone, for the two with the highest, and so on. Candidates of about equal acceptance keep
+    /// their order.
     pub(in crate::engine) fn choose_lengths(
         &self,
         drafter: Drafter,
@@ -77,8 +82,9 @@ impl Speculator {
             }
             return lengths;
         }
-        // Acceptance is ranked in steps of a tenth below the best. Drafting for a text raises its
-        // estimate a little, and texts of about the same acceptance must still alternate.
+        // Candidates are ranked by acceptance in steps of a tenth below the best. Drafting for a
+        // text raises its estimate a little, and texts of about the same acceptance must still
+        // alternate.
         let best = candidates.iter().map(|candidate| candidate.acceptance).fold(0.0, f64::max);
         ranked.sort_by_key(|&i| (10.0 * (best - candidates[i].acceptance)) as u32);
 
@@ -92,8 +98,8 @@ impl Speculator {
     }
 
     /// The draft length, and the number of first `candidates` to draft for, with the highest
-    /// expected throughput within [`MAX_LOSS`]; no candidates if nothing beats the forecast so far
-    /// by the margin, or if that is not measured yet.
+    /// expected throughput within [`MAX_LOST_TOKENS`]. No candidates if no choice exceeds the
+    /// throughput of `forecast` by the margin, or if the cost of `forecast` is not measured yet.
     fn best_choice(
         &self,
         drafter: Drafter,
@@ -129,7 +135,7 @@ impl Speculator {
                 let cost = measured.unwrap_or(smaller_cost);
                 let throughput = (expected + gains.iter().sum::<f64>()) / cost;
                 let loss = forecast.loss(&gains, cost / without_drafts);
-                if throughput > best.throughput && loss <= MAX_LOSS {
+                if throughput > best.throughput && loss <= MAX_LOST_TOKENS {
                     best = DraftChoice { throughput, length, n_candidates: i + 1 };
                 }
                 smaller_costs[i] = measured;
@@ -138,8 +144,8 @@ impl Speculator {
         best
     }
 
-    /// Learns that a step of `n_tokens` tokens without prompt tokens took `seconds`, including the
-    /// time of the draft model.
+    /// Learns that a step of `n_tokens` tokens, none of them prompt tokens, took `seconds`,
+    /// including the time of the draft model.
     pub(in crate::engine) fn observe_step(
         &mut self,
         drafter: Drafter,
@@ -154,10 +160,12 @@ impl Speculator {
         other.skip(seconds);
     }
 
-    /// What a draft token of `drafter` cost in a step of `n_streams` streams with `by_ngram` tokens
-    /// from n-gram lookup and `by_model` from the draft model: the tokens that all streams could
-    /// have generated without drafts in the extra time of the step, divided by the draft tokens.
-    /// 0 if the costs are not measured.
+    /// The cost of a draft token of `drafter`, in tokens: the number of tokens that all streams
+    /// could have generated in the extra time that the drafts of `drafter` took, divided by the
+    /// number of these draft tokens. 0 if the costs are not measured.
+    ///
+    /// The step had `n_streams` streams, `by_ngram` draft tokens from n-gram lookup and `by_model`
+    /// from the draft model.
     pub(in crate::engine) fn cost_per_draft_token(
         &self,
         drafter: Drafter,
@@ -197,30 +205,30 @@ impl Speculator {
         if self.margin == 0.0 || budget.has_credit() { acceptance } else { 0.0 }
     }
 
-    /// Notes that the draft model is not asked for a text's next token.
+    /// Learns that the draft model is not asked for the next token of a text.
     pub(in crate::engine) fn skip_draft_model(&mut self, drafts: &mut SlotDrafts) {
         drafts.model_acceptance.skip();
         self.model_acceptance.skip();
     }
 
-    /// Learns the result of a text's draft; `drafter` is `None` if nothing was drafted for it.
+    /// Learns the result of a text's draft; `drafter` is `None` if no drafter was asked.
     pub(in crate::engine) fn settle(
         &mut self,
         drafts: &mut SlotDrafts,
         drafter: Option<Drafter>,
         result: DraftResult,
     ) {
-        let DraftResult { drafted, accepted, token_cost, is_last } = result;
-        drafts.ngram_budget.earn(accepted + 1);
-        self.model_budget.earn(accepted + 1);
+        let DraftResult { n_drafted, n_accepted, token_cost, is_last } = result;
+        drafts.ngram_budget.earn(n_accepted + 1);
+        self.model_budget.earn(n_accepted + 1);
         match drafter {
             None => {}
-            Some(Drafter::Ngram) => drafts.ngram_budget.settle(accepted, token_cost),
+            Some(Drafter::Ngram) => drafts.ngram_budget.settle(n_accepted, token_cost),
             Some(Drafter::Model) => {
-                self.model_budget.settle(accepted, token_cost);
-                let verified = if is_last { accepted } else { drafted };
-                drafts.model_acceptance.add_draft(accepted, verified);
-                self.model_acceptance.add_draft(accepted, verified);
+                self.model_budget.settle(n_accepted, token_cost);
+                let n_verified = if is_last { n_accepted } else { n_drafted };
+                drafts.model_acceptance.add_draft(n_accepted, n_verified);
+                self.model_acceptance.add_draft(n_accepted, n_verified);
             }
         }
     }
@@ -235,6 +243,7 @@ impl Speculator {
         self.expected_answer as usize
     }
 
+    /// The costs of steps with drafts of `drafter`.
     fn costs(&self, drafter: Drafter) -> &StepCosts {
         match drafter {
             Drafter::Ngram => &self.ngram_costs,
@@ -248,14 +257,15 @@ impl Speculator {
 struct DraftChoice {
     /// Expected tokens per second. A better choice has to exceed this.
     throughput: f64,
+    /// In tokens.
     length: usize,
+    /// 0 if nothing is to be drafted.
     n_candidates: usize,
 }
 
-/// Tokens that the streams of a step may lose together by its drafts. With one stream that does not
-/// draft beside one that does, a step may take a quarter longer; with four that do not, a
-/// sixteenth.
-const MAX_LOSS: f64 = 0.25;
+/// Number of tokens that all streams of a step together may lose by its drafts. If one stream gets
+/// no draft, a step may take a quarter longer; if four get none, a sixteenth. (ADR-0009)
+const MAX_LOST_TOKENS: f64 = 0.25;
 
 /// Acceptance of the draft model that is assumed before its first draft.
 const PRIOR_MODEL_ACCEPTANCE: f64 = 0.7;

@@ -120,8 +120,8 @@ fn good_draft_model_is_not_disabled_by_one_rejected_draft() {
     for (tokens, seconds) in [(2, 0.027), (4, 0.049), (8, 0.085), (16, 0.123)] {
         measure(&mut speculator, Drafter::Model, tokens, seconds);
     }
-    let mut settle = |drafts: &mut SlotDrafts, accepted| {
-        let result = DraftResult { drafted: 15, accepted, token_cost: 7.8, is_last: false };
+    let mut settle = |drafts: &mut SlotDrafts, n_accepted| {
+        let result = DraftResult { n_drafted: 15, n_accepted, token_cost: 7.8, is_last: false };
         speculator.settle(drafts, Some(Drafter::Model), result);
     };
     let mut other_text = SlotDrafts::default();

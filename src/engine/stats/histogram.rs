@@ -1,4 +1,7 @@
-//! Histograms of durations and batch sizes, written with two relaxed additions per value.
+//! Histograms of durations and batch sizes.
+//!
+//! Adding a value takes two relaxed atomic additions, and reading never blocks the writer. So the
+//! counts and the sum that are read may be a few values apart.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -25,6 +28,7 @@ impl Distribution {
 pub(in crate::engine) struct Durations(Histogram<{ DURATION_BOUNDS.len() }>);
 
 impl Durations {
+    /// Adds a duration.
     pub(in crate::engine) fn observe(&self, duration: Duration) {
         self.0.observe(&DURATION_BOUNDS, nanos(duration));
     }
@@ -40,6 +44,7 @@ impl Durations {
 pub(in crate::engine) struct BatchSizes(Histogram<{ BATCH_BOUNDS.len() }>);
 
 impl BatchSizes {
+    /// Adds the size of a batch.
     pub(in crate::engine) fn observe(&self, n_tokens: usize) {
         self.0.observe(&BATCH_BOUNDS, n_tokens as u64);
     }
@@ -55,11 +60,14 @@ pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX - 1)
 }
 
-/// Number of values up to each of `N` bounds, and of those beyond the last bound.
+/// Counts values in buckets with `N` upper bounds, and those beyond the last bound.
 #[derive(Debug)]
 struct Histogram<const N: usize> {
+    /// Number of values in each bucket, by index of its upper bound.
     counts: [AtomicU64; N],
+    /// Number of values beyond the last bound.
     beyond: AtomicU64,
+    /// Sum of all values.
     sum: AtomicU64,
 }
 
@@ -74,13 +82,14 @@ impl<const N: usize> Default for Histogram<N> {
 }
 
 impl<const N: usize> Histogram<N> {
+    /// Adds a value. `bounds` are the upper bounds of the buckets, in ascending order.
     fn observe(&self, bounds: &[u64; N], value: u64) {
         let bucket = bounds.partition_point(|&bound| bound < value);
         self.counts.get(bucket).unwrap_or(&self.beyond).fetch_add(1, Relaxed);
         self.sum.fetch_add(value, Relaxed);
     }
 
-    /// Bounds and sum are divided by `unit`.
+    /// The histogram now, with bounds and sum divided by `unit`.
     fn read(&self, bounds: &[u64; N], unit: f64) -> Distribution {
         let counted = bounds
             .iter()

@@ -2,7 +2,7 @@
 //!
 //! A number is declared here once, with its unit, its name in `/metrics` and its description. From
 //! this table come the atomic that the engine writes, the field of [`Numbers`] or [`Histograms`]
-//! that everybody else reads, and the entry in `/metrics`.
+//! that other threads read, and the entry in `/metrics`.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 

@@ -1,8 +1,11 @@
 //! What the engine reports about itself: state, counters, histograms and the heartbeat.
 //!
-//! The engine thread writes relaxed atomics where things happen; everybody else reads a
-//! [`Snapshot`] or a [`Report`] at any time and never waits for a step. Each number is an atomic of
-//! its own, so the numbers of one snapshot may be a few tokens apart.
+//! The engine thread writes relaxed atomics where things happen; other threads read a [`Snapshot`]
+//! or a [`Report`] at any time and never wait for a step. Each number is an atomic of its own, so
+//! the numbers of one snapshot may be a few tokens apart.
+//!
+//! The heartbeat is [`Snapshot::step_age`]: the age of the current iteration until its step is
+//! computed.
 
 mod histogram;
 mod metrics;
@@ -65,7 +68,8 @@ pub struct Snapshot {
     pub last_ttft: Option<Duration>,
     /// Time spent in each phase since the start.
     pub phases: [(Phase, Duration); Phase::ALL.len()],
-    /// How long the current iteration has been running; `None` while the engine waits.
+    /// The age of the current iteration until its step is computed; `None` while a step is
+    /// committed and while the engine waits.
     pub step_age: Option<Duration>,
     /// Time since the engine was created.
     pub uptime: Duration,
@@ -83,21 +87,30 @@ pub struct Report {
 /// The numbers behind [`Snapshot`] and [`Report`].
 #[derive(Debug)]
 pub(super) struct Stats {
+    /// When the engine was created.
     started: Instant,
+    /// An [`EngineState`].
     state: AtomicU8,
+    /// Bits of an `f32` from 0 to 1.
     load_progress: AtomicU32,
     /// `queued` also bounds the queue: it counts requests that are accepted and not yet in a slot.
     pub(super) numbers: AtomicNumbers,
     pub(super) histograms: AtomicHistograms,
+    /// Number of requests that ended or were refused, by code.
     ends: [AtomicU64; Code::ALL.len()],
+    /// Time spent in each phase since the start.
     phase_nanos: [AtomicU64; Phase::ALL.len()],
     /// Bits of an `f64`; NaN before the first request has ended.
     last_tps_bits: AtomicU64,
+    /// [`NONE`] before the first text.
     last_ttft_nanos: AtomicU64,
+    /// When the current iteration began, counted from `started`; [`NONE`] once its step is
+    /// computed.
     iteration_began_nanos: AtomicU64,
 }
 
 impl Stats {
+    /// The statistics of an engine that is created at `now`.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             started: now,
@@ -113,16 +126,19 @@ impl Stats {
         }
     }
 
+    /// Records a change of the engine's state.
     pub(super) fn set_state(&self, state: EngineState) {
         self.state.store(state as u8, Relaxed);
     }
 
+    /// The engine's state.
     pub(super) fn state(&self) -> EngineState {
         const STATES: [EngineState; 4] =
             [EngineState::Loading, EngineState::Ready, EngineState::Draining, EngineState::Stopped];
         STATES[usize::from(self.state.load(Relaxed))]
     }
 
+    /// Records the loaded fraction of the model, 0 to 1.
     pub(super) fn set_load_progress(&self, fraction: f32) {
         self.load_progress.store(fraction.to_bits(), Relaxed);
     }
@@ -133,6 +149,7 @@ impl Stats {
         self.histograms.ttft.observe(ttft);
     }
 
+    /// Records the throughput of a request that ended, in tokens per second.
     pub(super) fn set_last_tps(&self, tps: f64) {
         self.last_tps_bits.store(tps.to_bits(), Relaxed);
     }
@@ -142,13 +159,14 @@ impl Stats {
         self.ends[code as usize].fetch_add(1, Relaxed);
     }
 
-    /// Starts the clock of an iteration of the loop. Until the guard is dropped or the step is
-    /// computed, [`Snapshot::step_age`] tells how long the iteration has been running.
+    /// Starts the clock of an iteration of the loop. [`Snapshot::step_age`] is its age until
+    /// [`PlannedStep::decoded`] is called or the guard is dropped.
     pub(super) fn iteration(&self, now: Instant) -> Iteration<'_> {
         self.iteration_began_nanos.store(nanos(now - self.started), Relaxed);
         Iteration { stats: self, began: now }
     }
 
+    /// The state at `now`.
     pub(super) fn snapshot(&self, now: Instant) -> Snapshot {
         let uptime = now.saturating_duration_since(self.started);
         let some = |nanos: &AtomicU64| {
@@ -169,6 +187,7 @@ impl Stats {
         }
     }
 
+    /// Histograms and request ends so far.
     pub(super) fn report(&self) -> Report {
         let count = |&code: &Code| (code, self.ends[code as usize].load(Relaxed));
         Report { ends: Code::ALL.iter().map(count).collect(), histograms: self.histograms.read() }
@@ -200,14 +219,17 @@ impl Drop for Iteration<'_> {
 #[derive(Debug)]
 pub(super) struct PlannedStep<'a> {
     iteration: Iteration<'a>,
+    /// When planning ended.
     planned: Instant,
+    /// Duration of [`Phase::Schedule`].
     scheduling: Duration,
+    /// Duration of [`Phase::Draft`].
     drafting: Duration,
 }
 
 impl<'a> PlannedStep<'a> {
-    /// The model has returned. Call this before anybody learns of the result, so that a client
-    /// that then reads the metrics finds the step counted.
+    /// The model has returned, which ends the heartbeat of this iteration. To be called before any
+    /// client is notified, so that a client that then reads the metrics finds the step counted.
     pub(super) fn decoded(self, now: Instant, is_computed: bool) -> DecodedStep<'a> {
         let Self { iteration, planned, scheduling, drafting } = self;
         let stats = iteration.stats;
@@ -221,6 +243,7 @@ impl<'a> PlannedStep<'a> {
 #[derive(Debug)]
 pub(super) struct DecodedStep<'a> {
     stats: &'a Stats,
+    /// When the model returned.
     decoded: Instant,
     /// Time of the phases before [`Phase::Commit`].
     earlier: [Duration; Phase::ALL.len() - 1],

@@ -126,8 +126,8 @@ fn model_info(source: &ModelSource, header: &Header) -> Result<ModelInfo, String
         size_bytes: header.tensors.iter().filter_map(|tensor| tensor.bytes).sum(),
         n_ctx_train: meta.required("context_length")?,
         n_layers: meta.required("block_count")?,
-        chat: header.has("tokenizer.chat_template"),
-        demo: *source == ModelSource::Demo,
+        has_chat_template: header.has("tokenizer.chat_template"),
+        is_demo: *source == ModelSource::Demo,
         arch: one_line(meta.arch()),
     })
 }

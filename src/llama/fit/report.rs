@@ -21,7 +21,7 @@ pub(in crate::llama) fn log_deviation(parts: &[MemoryPart]) {
 fn line(parts: &[MemoryPart]) -> String {
     let mut line = parts.first().map(|part| format!("{}:", part.device)).unwrap_or_default();
     for (i, part) in parts.iter().enumerate() {
-        let MemoryPart { name, planned, taken, .. } = part;
+        let MemoryPart { name, planned_bytes: planned, taken_bytes: taken, .. } = part;
         let name = match *name {
             "kv" => "KV cache",
             "compute" => "compute buffers",
@@ -42,12 +42,12 @@ fn line(parts: &[MemoryPart]) -> String {
 }
 
 fn percent_off(part: &MemoryPart) -> f64 {
-    (part.taken as f64 / part.planned.max(1) as f64 - 1.0) * 100.0
+    (part.taken_bytes as f64 / part.planned_bytes.max(1) as f64 - 1.0) * 100.0
 }
 
 fn is_far_off(part: &MemoryPart) -> bool {
     let allowed = if part.name == "compute" { ESTIMATED_PERCENT } else { KNOWN_PERCENT };
-    part.taken.abs_diff(part.planned) >= NEGLIGIBLE && percent_off(part).abs() > allowed
+    part.taken_bytes.abs_diff(part.planned_bytes) >= NEGLIGIBLE && percent_off(part).abs() > allowed
 }
 
 const MIB: f64 = (1 << 20) as f64;
@@ -64,7 +64,12 @@ mod tests {
 
     fn part(name: &'static str, planned: f64, taken: f64) -> MemoryPart {
         let bytes = |mib: f64| (mib * MIB) as u64;
-        MemoryPart { name, device: "cpu".to_owned(), planned: bytes(planned), taken: bytes(taken) }
+        MemoryPart {
+            name,
+            device: "cpu".to_owned(),
+            planned_bytes: bytes(planned),
+            taken_bytes: bytes(taken),
+        }
     }
 
     #[test]

@@ -37,13 +37,15 @@ pub(super) fn compare_with_plan(
         parts.map(|(name, kinds, planned)| MemoryPart {
             name,
             device: device.device.clone(),
-            planned,
-            taken: allocated(kinds, device),
+            planned_bytes: planned,
+            taken_bytes: allocated(kinds, device),
         })
     };
     let devices = offload_plan.gpus.iter().chain([&offload_plan.cpu]);
-    let parts: Vec<_> =
-        devices.flat_map(parts_of).filter(|part| part.planned > 0 || part.taken > 0).collect();
+    let parts: Vec<_> = devices
+        .flat_map(parts_of)
+        .filter(|part| part.planned_bytes > 0 || part.taken_bytes > 0)
+        .collect();
     report::log_deviation(&parts);
     parts
 }

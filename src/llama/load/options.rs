@@ -47,7 +47,7 @@ impl Options {
         let (n_cache_seqs, n_draft) =
             if reuse.can_share() { (n_cache_seqs(self.parallel), self.n_draft) } else { (0, 0) };
         Limits {
-            n_batch: self.ubatch as usize,
+            n_ubatch: self.ubatch as usize,
             n_slots: self.parallel as usize,
             n_cache_seqs: n_cache_seqs as usize,
             kv_tokens: self.kv_tokens as usize,

@@ -128,7 +128,7 @@ impl Context {
     /// If the batch exceeds the limits of the context, or contains a token, position or sequence
     /// that is out of range.
     fn fill(&mut self, batch: &Batch) -> Result<(), String> {
-        let n_outputs = batch.tokens.iter().filter(|token| token.output).count();
+        let n_outputs = batch.tokens.iter().filter(|token| token.has_output).count();
         // llama.cpp limits its `n_batch` to the number of cells.
         let n_batch = self.options.n_ubatch.min(self.options.kv_tokens);
         if batch.tokens.is_empty()
@@ -140,7 +140,7 @@ impl Context {
         let raw = self.batch.as_ptr();
         // SAFETY: the batch is owned by `self` and has not been freed.
         unsafe { sys::llama_batch_ext_clear(raw) };
-        for (i, &BatchToken { token, pos, seq, output }) in batch.tokens.iter().enumerate() {
+        for (i, &BatchToken { token, pos, seq, has_output }) in batch.tokens.iter().enumerate() {
             let is_token = usize::try_from(token).is_ok_and(|id| id < self.n_vocab);
             let pos = i32::try_from(pos).ok().filter(|_| is_token && seq < self.options.n_slots);
             let Some(pos) = pos else {
@@ -155,12 +155,12 @@ impl Context {
                 let index = sys::llama_batch_ext_add_token(raw, seq as i32, token);
                 index == i as i32
                     && sys::llama_batch_ext_set_pos(raw, index, &pos)
-                    && sys::llama_batch_ext_set_output_logits(raw, index, output)
+                    && sys::llama_batch_ext_set_output_logits(raw, index, has_output)
             };
             if !is_added {
                 return Err("llama.cpp did not accept the tokens of the step".to_owned());
             }
-            if output {
+            if has_output {
                 self.outputs.push(i);
             }
         }

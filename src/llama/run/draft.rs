@@ -126,12 +126,12 @@ impl DraftModel {
             let is_complete = n_prefill == n_pending - 1;
             let end = if is_complete { text.tokens.len() } else { start + n_prefill };
             for pos in start..end {
-                let output = pos + 1 == text.tokens.len();
-                if output {
+                let has_output = pos + 1 == text.tokens.len();
+                if has_output {
                     outputs.push((batch.tokens.len(), i));
                 }
                 let token = text.tokens[pos];
-                batch.tokens.push(BatchToken { token, pos, seq: text.seq, output });
+                batch.tokens.push(BatchToken { token, pos, seq: text.seq, has_output });
             }
         }
         (batch, outputs)

@@ -127,8 +127,11 @@ fn small_frames_match_the_contract() {
 
 #[test]
 fn every_error_has_its_code_and_numbers() {
-    let overflow =
-        |at_least| Refusal::ContextOverflow { prompt_tokens: 600, ctx_size: 512, at_least };
+    let overflow = |is_lower_bound| Refusal::ContextOverflow {
+        prompt_tokens: 600,
+        ctx_size: 512,
+        is_lower_bound,
+    };
     let invalid = Refusal::InvalidParams { field: "temp".into(), reason: "too hot".into() };
     let grace = Duration::from_secs(10);
     let cases: [(ErrorFrame, &str, Value); 11] = [
@@ -196,8 +199,8 @@ fn hello_for(backend: &str) -> Hello {
         size_bytes: 6,
         n_ctx_train: 7,
         n_layers: 16,
-        chat: true,
-        demo: false,
+        has_chat_template: true,
+        is_demo: false,
     };
     let serving =
         ServingInfo { backend: backend.to_owned(), gpu_layers: 0, parallel: 4, ctx_size: 512 };

@@ -149,9 +149,9 @@ impl Scrape {
         page.gauges("model_layers", help, None, layers)?;
         let labels =
             |part: &MemoryPart| [("device", part.device.clone()), ("part", part.name.to_owned())];
-        let planned = self.memory.iter().map(|part| (labels(part), part.planned as f64));
+        let planned = self.memory.iter().map(|part| (labels(part), part.planned_bytes as f64));
         page.gauges("model_memory_planned", "Planned memory of the model", BYTES, planned)?;
-        let taken = self.memory.iter().map(|part| (labels(part), part.taken as f64));
+        let taken = self.memory.iter().map(|part| (labels(part), part.taken_bytes as f64));
         page.gauges("model_memory", "Memory that the model takes", BYTES, taken)
     }
 

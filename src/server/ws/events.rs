@@ -72,7 +72,7 @@ impl EventSources {
             if wanted.next_news > Instant::now() {
                 sleep_until(wanted.next_news).await;
             }
-            notifier.routine().await;
+            notifier.coalesced().await;
         };
         let close_deadline = async {
             match wanted.close_deadline {

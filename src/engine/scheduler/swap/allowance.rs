@@ -1,4 +1,7 @@
 //! How many bytes an iteration may copy from the KV cache to host RAM.
+//!
+//! A copy delays the next step. How long that may be depends on what it delays: the next token of a
+//! stream while slots decode, otherwise only prompts.
 
 /// The bytes that one iteration may copy, by occasion. The defaults are the constants below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +44,7 @@ impl CopyLimits {
     }
 }
 
-/// How much may still be copied before the next step.
+/// What may still be copied before the next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine::scheduler) enum CopyAllowance {
     /// This many bytes. A chunk that was started is finished even if it is larger, and no further
@@ -52,6 +55,7 @@ pub(in crate::engine::scheduler) enum CopyAllowance {
 }
 
 impl CopyAllowance {
+    /// Whether no further chunk may be started.
     pub(super) fn is_used_up(self) -> bool {
         self == Self::Bytes(0)
     }
@@ -64,6 +68,7 @@ impl CopyAllowance {
         }
     }
 
+    /// Subtracts the bytes of a copied chunk, down to 0.
     pub(super) fn spend(&mut self, bytes: usize) {
         if let Self::Bytes(left) = self {
             *left = left.saturating_sub(bytes);
@@ -71,8 +76,8 @@ impl CopyAllowance {
     }
 }
 
-// All byte limits of swapping. They bound how long the next step, or a request that arrives
-// meanwhile, waits for copying.
+// The byte limits of all copies. They bound how long the next step, or a request that has just
+// arrived, waits for copying.
 
 /// Bytes of a chunk. llama.cpp exports transposed values with up to 16 times their size in
 /// temporary memory, which this bounds. (ADR-0003)

@@ -1,4 +1,8 @@
 //! Copies one cached sequence from the KV cache to host RAM, over several iterations if necessary.
+//!
+//! A copy in progress is stored in [`SwapState`](super::SwapState) and continues in the next
+//! iteration. There is at most one. When and for whom a sequence is copied is decided by the other
+//! files of this module.
 
 use crate::engine::model::{Model, SeqId};
 use crate::engine::prefix_cache::{CacheKey, HostCopy};
@@ -9,6 +13,7 @@ use super::CopyAllowance;
 /// The incomplete copy of a cached sequence.
 #[derive(Debug)]
 pub(in crate::engine::scheduler) struct PartialCopy {
+    /// The sequence that is being copied.
     pub(super) key: CacheKey,
     /// Approximate bytes of the complete copy.
     size: usize,
@@ -19,21 +24,24 @@ pub(in crate::engine::scheduler) struct PartialCopy {
 /// The result of copying or swapping out a cached sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CopyOutcome {
-    /// The sequence is mirrored, or has left the KV cache.
+    /// The sequence is mirrored or swapped out.
     Complete,
-    /// A part is copied. The next iteration goes on.
+    /// A part is copied. The next iteration continues.
     InProgress,
-    /// The sequence cannot be copied: it does not fit, or the model cannot export it.
+    /// The sequence cannot be copied: its copy does not fit, or the model cannot export it.
     Impossible,
 }
 
-/// What happens to other copies if a new one does not fit beside them.
+/// What happens to other copies if a new one does not fit in addition to them.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum OtherCopies {
-    /// They stay, and there is no new copy.
+    /// They stay, and no new copy is made.
     Stay,
-    /// The least recently used are dropped, except that of `spared`, which is about to be used.
-    MayBeDropped { spared: Option<CacheKey> },
+    /// The least recently used ones are dropped.
+    MayBeDropped {
+        /// A sequence that is about to be used, whose copy stays.
+        excepted: Option<CacheKey>,
+    },
 }
 
 impl<M: Model> Scheduler<M> {
@@ -49,7 +57,7 @@ impl<M: Model> Scheduler<M> {
         if allowance.is_used_up() {
             return CopyOutcome::InProgress;
         }
-        // A partial copy of another sequence is dropped: there is memory for one.
+        // A partial copy of another sequence is dropped: only one may be in progress.
         let resumed = self.swap.copying.take().filter(|partial| partial.key == key);
         let Some(partial) = resumed.or_else(|| self.start_copy(key, seq, others)) else {
             return CopyOutcome::Impossible;
@@ -108,13 +116,14 @@ impl<M: Model> Scheduler<M> {
         if size == 0 || size > self.cache.max_copy_bytes() {
             return false;
         }
-        if let OtherCopies::MayBeDropped { spared } = others {
-            self.cache.evict_copies_for(size, spared);
+        if let OtherCopies::MayBeDropped { excepted } = others {
+            self.cache.evict_copies_for(size, excepted);
         }
         self.cache.has_space_for_copy(size)
     }
 
-    /// Whether a running request, or the next one in the queue, is cancelled and has not ended yet.
+    /// Whether a running request, or the next one in the queue, was cancelled and has not ended
+    /// yet.
     fn is_any_cancelled(&self) -> bool {
         let running = self.running().map(|slot| &slot.job);
         running.chain(self.queue.peek()).any(|job| job.cancel.is_set())

@@ -1,4 +1,8 @@
 //! Swaps out cached sequences that slow down running requests.
+//!
+//! Where attention kernels visit every cell of the KV cache, cached sequences lengthen each step.
+//! Such a model allows only few cached tokens ([`Model::cacheable_tokens`]); the others are the
+//! excess.
 
 use crate::domain::Token;
 use crate::engine::model::{Model, SeqId};
@@ -9,9 +13,9 @@ use super::CopyAllowance;
 use super::copy::{CopyOutcome, OtherCopies};
 
 impl<M: Model> Scheduler<M> {
-    /// Swaps out cached sequences beyond the tokens that the model can hold without slowing down, a
-    /// limited number of bytes per iteration. A sequence stays if a running request shares more
-    /// than half of it: those cells are in the KV cache in any case.
+    /// Swaps out cached sequences beyond [`Model::cacheable_tokens`], a limited number of bytes per
+    /// iteration. A sequence stays if a running request shares more than half of it, because those
+    /// cells stay in the KV cache in any case.
     pub(in crate::engine::scheduler) fn swap_out_excess(&mut self) {
         let limits = self.swap.limits;
         let mut allowance = CopyAllowance::Bytes(match self.is_any_decoding() {
@@ -34,19 +38,20 @@ impl<M: Model> Scheduler<M> {
         }
     }
 
-    /// Whether the KV cache holds more tokens of cached sequences than it may while requests run.
+    /// Whether the KV cache holds more tokens of cached sequences than it should while requests
+    /// run.
     pub(super) fn has_excess(&self) -> bool {
         self.cache.resident_tokens() > self.model.cacheable_tokens()
     }
 
-    /// Swaps out the cached sequence `key`, which is in `seq`, once it has a copy. Other copies may
-    /// be dropped for that, but not that of `spared`. A near duplicate is removed instead.
+    /// Swaps out the cached sequence `key`, which is in `seq`, once it has a copy. Copies of other
+    /// sequences except `excepted` may be dropped for that. A near duplicate is removed instead.
     pub(super) fn swap_out(
         &mut self,
         key: CacheKey,
         seq: SeqId,
         allowance: &mut CopyAllowance,
-        spared: Option<CacheKey>,
+        excepted: Option<CacheKey>,
     ) -> CopyOutcome {
         let is_begun = self.swap.copying.as_ref().is_some_and(|partial| partial.key == key);
         if !is_begun && self.cache.is_nearly_duplicate(key) {
@@ -56,7 +61,7 @@ impl<M: Model> Scheduler<M> {
         let is_mirrored = self.cache.get(key).is_some_and(|cached| cached.copy.is_some());
         let outcome = match is_mirrored {
             true => CopyOutcome::Complete,
-            false => self.copy_to_host(key, seq, allowance, OtherCopies::MayBeDropped { spared }),
+            false => self.copy_to_host(key, seq, allowance, OtherCopies::MayBeDropped { excepted }),
         };
         match outcome {
             CopyOutcome::Complete => {
@@ -77,7 +82,7 @@ impl<M: Model> Scheduler<M> {
         self.model.truncate(seq, 0);
     }
 
-    /// Whether any slot has completed its prefill, also if it is paused.
+    /// Whether any slot has completed its prefill, even if it is paused.
     pub(super) fn is_any_decoding(&self) -> bool {
         self.running().any(|slot| !slot.is_prefilling())
     }
@@ -85,6 +90,6 @@ impl<M: Model> Scheduler<M> {
     /// Whether a running request shares more than half of `tokens`.
     fn is_in_use(&self, tokens: &[Token]) -> bool {
         self.running()
-            .any(|slot| 2 * common_prefix(&slot.tokens[..slot.computed], tokens) > tokens.len())
+            .any(|slot| 2 * common_prefix(&slot.tokens[..slot.n_computed], tokens) > tokens.len())
     }
 }

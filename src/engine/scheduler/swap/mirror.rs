@@ -1,7 +1,7 @@
 //! Mirrors cached sequences while the engine is idle.
 //!
-//! A mirrored sequence stays in the KV cache for a request that continues it, and can leave at once
-//! for any other request.
+//! A mirrored sequence stays in the KV cache for a request that continues it. For any other request
+//! it can be swapped out at once, because its copy is complete.
 
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,8 @@ impl<M: Model> Scheduler<M> {
         last_release.map(|at| at + IDLE_BEFORE_MIRRORING)
     }
 
-    /// Copies a part of the next cached sequence that may have to leave the KV cache later. No
-    /// other copy is dropped for it.
+    /// Copies a part of the next cached sequence that may have to be swapped out later. Drops no
+    /// other copy for it.
     pub(in crate::engine::scheduler) fn mirror_next(&mut self, now: Instant) {
         let Some(start) = self.mirroring_starts_at() else {
             self.swap.copying = None;

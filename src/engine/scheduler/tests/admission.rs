@@ -8,7 +8,7 @@ const OTHER: &str = "another text altogether";
 /// A rig in which cached sequences stay in the KV cache until their cells are needed, and an
 /// iteration copies sixteen bytes for the next request while a slot decodes.
 fn full_cache() -> Rig {
-    let limits = Limits { n_batch: 32, n_slots: 2, n_cache_seqs: 4, kv_tokens: 120, n_draft: 0 };
+    let limits = Limits { n_ubatch: 32, n_slots: 2, n_cache_seqs: 4, kv_tokens: 120, n_draft: 0 };
     let mut rig = Rig::with_cache(120, 4000, limits, 60);
     rig.set_copy_limits(1);
     rig
@@ -76,7 +76,7 @@ fn space_is_made_in_one_iteration_while_no_slot_decodes() {
 
 #[test]
 fn requests_admitted_together_share_the_allowance_of_an_iteration() {
-    let limits = Limits { n_batch: 32, n_slots: 3, n_cache_seqs: 4, kv_tokens: 180, n_draft: 0 };
+    let limits = Limits { n_ubatch: 32, n_slots: 3, n_cache_seqs: 4, kv_tokens: 180, n_draft: 0 };
     let mut rig = Rig::with_cache(180, 4000, limits, 60);
     let texts = [FIRST, "and then another text"];
     for text in texts {

@@ -5,13 +5,13 @@ use futures_util::FutureExt;
 use super::*;
 
 #[test]
-fn first_text_is_notified_urgently_and_later_text_routinely() {
+fn first_text_is_notified_urgently_and_later_text_is_coalesced() {
     let mut rig = Rig::with_slots(1);
     let client = rig.submit("loop", Params::default());
     let mut notified = || {
         rig.iterate();
         let Client { notifier, .. } = &client;
-        (notifier.urgent().now_or_never().is_some(), notifier.routine().now_or_never().is_some())
+        (notifier.urgent().now_or_never().is_some(), notifier.coalesced().now_or_never().is_some())
     };
     assert_eq!(notified(), (true, false));
     assert_eq!((notified(), notified()), ((false, true), (false, true)));
@@ -20,7 +20,7 @@ fn first_text_is_notified_urgently_and_later_text_routinely() {
 #[test]
 fn slow_client_is_paused_and_then_dropped_without_delaying_others() {
     let mut rig = Rig::new(
-        Limits { n_batch: 16, n_slots: 2, n_cache_seqs: 4, kv_tokens: 40_000 * 2, n_draft: 0 },
+        Limits { n_ubatch: 16, n_slots: 2, n_cache_seqs: 4, kv_tokens: 40_000 * 2, n_draft: 0 },
         40_000,
     );
     let mut slow = rig.submit("loop", Params::default());
@@ -43,7 +43,7 @@ fn slow_client_is_paused_and_then_dropped_without_delaying_others() {
 #[test]
 fn paused_client_that_reads_again_gets_all_text() {
     let mut rig = Rig::new(
-        Limits { n_batch: 16, n_slots: 1, n_cache_seqs: 0, kv_tokens: 40_000, n_draft: 0 },
+        Limits { n_ubatch: 16, n_slots: 1, n_cache_seqs: 0, kv_tokens: 40_000, n_draft: 0 },
         40_000,
     );
     let mut client = rig.submit("loop", at_most(20_000));
@@ -66,7 +66,7 @@ fn generation_time_excludes_the_step_of_the_end_token() {
 #[test]
 fn connection_with_a_paused_slot_gets_no_further_slots() {
     let mut rig = Rig::new(
-        Limits { n_batch: 16, n_slots: 2, n_cache_seqs: 0, kv_tokens: 2 * 40_000, n_draft: 0 },
+        Limits { n_ubatch: 16, n_slots: 2, n_cache_seqs: 0, kv_tokens: 2 * 40_000, n_draft: 0 },
         40_000,
     );
     let mut slow = rig.submit("loop", Params::default());
@@ -84,7 +84,8 @@ fn connection_with_a_paused_slot_gets_no_further_slots() {
 
 #[test]
 fn waiting_requests_of_a_slow_client_end_with_its_running_one() {
-    let limits = Limits { n_batch: 16, n_slots: 1, n_cache_seqs: 0, kv_tokens: 40_000, n_draft: 0 };
+    let limits =
+        Limits { n_ubatch: 16, n_slots: 1, n_cache_seqs: 0, kv_tokens: 40_000, n_draft: 0 };
     let mut rig = Rig::new(limits, 40_000);
     let mut stuck = [rig.submit("loop", Params::default()), rig.submit("loop", Params::default())];
     let mut other = rig.submit_as(2, "loop", at_most(3));

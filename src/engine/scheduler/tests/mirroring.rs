@@ -65,7 +65,7 @@ fn mirroring_drops_no_other_copy() {
 
 #[test]
 fn sequence_that_may_stay_in_the_kv_cache_is_not_mirrored() {
-    let limits = Limits { n_batch: 16, n_slots: 2, n_cache_seqs: 4, kv_tokens: 120, n_draft: 0 };
+    let limits = Limits { n_ubatch: 16, n_slots: 2, n_cache_seqs: 4, kv_tokens: 120, n_draft: 0 };
     let mut rig = Rig::with_cache(120, 4000, limits, 60);
     rig.ask("the first conversation");
     rig.rest();

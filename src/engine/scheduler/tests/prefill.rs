@@ -1,4 +1,4 @@
-//! Prefill beside streams and beside other prompts.
+//! Prefill while other slots decode or prefill.
 
 use super::*;
 
@@ -33,10 +33,10 @@ fn short_prompt_overtakes_a_long_one_and_the_next_has_to_share() {
     assert_eq!(second.usage().prompt_tokens, 2);
 }
 
-/// Tokens of the step in which four prompts of 30 tokens start beside a stream of `n_generated`
-/// tokens.
-fn step_beside_stream(n_generated: usize) -> usize {
-    let limits = Limits { n_batch: 512, n_slots: 5, n_cache_seqs: 0, kv_tokens: 500, n_draft: 0 };
+/// Number of tokens of the step in which four prompts of 30 tokens start, while another slot has
+/// generated `n_generated` tokens.
+fn step_while_decoding(n_generated: usize) -> usize {
+    let limits = Limits { n_ubatch: 512, n_slots: 5, n_cache_seqs: 0, kv_tokens: 500, n_draft: 0 };
     let mut rig = Rig::new(limits, 100);
     // A thousand tokens per second: a step of 50 ms has 48, one of 250 ms has 256.
     let _first = rig.submit("abcdefghij", Params::default());
@@ -49,19 +49,19 @@ fn step_beside_stream(n_generated: usize) -> usize {
 }
 
 #[test]
-fn short_prompts_beside_a_new_stream_are_prefilled_at_once() {
-    assert_eq!(step_beside_stream(1), 1 + 4 * 30);
-    assert_eq!(step_beside_stream(8), 1 + 4 * 30);
-    assert_eq!(step_beside_stream(9), 48);
+fn short_prompts_are_prefilled_at_once_while_a_stream_is_new() {
+    assert_eq!(step_while_decoding(1), 1 + 4 * 30);
+    assert_eq!(step_while_decoding(8), 1 + 4 * 30);
+    assert_eq!(step_while_decoding(9), 48);
 }
 
-/// The first step of another size after steps have shrunk to 16 tokens, of a long prompt beside a
-/// stream on a machine where small steps are slow. Before, the machine was fast and prefilled a
-/// prompt of `alone` tokens.
-fn step_after_slow_ones(alone: usize) -> usize {
-    let limits = Limits { n_batch: 64, n_slots: 2, n_cache_seqs: 0, kv_tokens: 4000, n_draft: 0 };
+/// Prefills a long prompt while another slot decodes, on a machine where small steps are slow.
+/// Returns the size of the first step that follows those of 16 tokens. Before, the machine was fast
+/// and prefilled a prompt of `n_alone` tokens.
+fn step_after_slow_ones(n_alone: usize) -> usize {
+    let limits = Limits { n_ubatch: 64, n_slots: 2, n_cache_seqs: 0, kv_tokens: 4000, n_draft: 0 };
     let mut rig = Rig::new(limits, 2000);
-    let mut first = rig.submit(&"x".repeat(alone), at_most(1));
+    let mut first = rig.submit(&"x".repeat(n_alone), at_most(1));
     rig.drive(&mut [&mut first]);
     let params = Params { cache_prompt: false, ..Params::default() };
     let _stream = rig.submit("loop", params.clone());
@@ -83,5 +83,5 @@ fn step_after_slow_ones(alone: usize) -> usize {
 #[test]
 fn cost_of_wide_steps_is_known_from_prompts_of_the_same_depth() {
     assert_eq!(step_after_slow_ones(1900), 64);
-    assert_eq!(step_after_slow_ones(70), 8, "a shallow prompt tells nothing");
+    assert_eq!(step_after_slow_ones(70), 8, "the cost at a small depth says nothing");
 }

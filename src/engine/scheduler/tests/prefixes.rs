@@ -29,7 +29,7 @@ fn request_without_cache_prompt_neither_uses_nor_fills_the_cache() {
 }
 
 #[test]
-fn waiting_slot_prefills_by_itself_after_its_donor_is_cancelled() {
+fn slot_that_waits_prefills_by_itself_after_its_donor_is_cancelled() {
     let mut rig = Rig::with_slots(2);
     let mut first = rig.submit("the same long instructions for everybody, 1", at_most(5));
     let mut second = rig.submit("the same long instructions for everybody, 2", at_most(5));
@@ -47,7 +47,7 @@ fn short_prompt_that_waits_for_a_prefix_is_not_delayed_by_a_third_prompt() {
     let mut long = rig.submit(&format!("a beginning {}", "of many words ".repeat(6)), at_most(1));
     let mut short = [
         rig.submit("a beginning", at_most(1)),
-        // Waits for the one before it.
+        // Its donor is the slot of the request before it.
         rig.submit("a beginning!", at_most(1)),
     ];
     for _ in 0..3 {
@@ -80,13 +80,13 @@ fn prefix_shared_by_running_requests_is_computed_once() {
 }
 
 #[test]
-fn waiting_slots_share_the_prefix_after_one_of_them_is_cancelled() {
+fn slots_that_wait_share_the_prefix_after_one_is_cancelled() {
     assert_eq!(computed_beyond_shared_prefix(&[1, 2]), 2);
     assert_eq!(computed_beyond_shared_prefix(&[0]), 3, "what the donor computed is used");
 }
 
 #[test]
-fn next_request_does_not_take_the_prefix_from_waiting_slots() {
+fn next_request_does_not_take_the_prefix_from_slots_that_wait() {
     let mut rig = Rig::with_slots(2);
     let mut clients = [1, 2, 3]
         .map(|i| rig.submit(&format!("the same long instructions for all {i}"), at_most(1)));
@@ -96,7 +96,7 @@ fn next_request_does_not_take_the_prefix_from_waiting_slots() {
 }
 
 #[test]
-fn oldest_waiting_slot_continues_the_prefix_and_the_others_share_it() {
+fn oldest_slot_that_waits_continues_the_prefix_and_others_share_it() {
     let mut rig = Rig::with_slots(3);
     let mut before = [rig.submit("x", at_most(2)), rig.submit("y", at_most(1))];
     let text = "the same instructions for everybody ".repeat(2);

@@ -84,7 +84,7 @@ proptest! {
         copy_limit in 1usize..200,
         has_windows in any::<bool>(),
     ) {
-        let limits = Limits { n_batch: 12, n_slots, n_cache_seqs, kv_tokens, n_draft };
+        let limits = Limits { n_ubatch: 12, n_slots, n_cache_seqs, kv_tokens, n_draft };
         let mut rig = Rig::with_cache(cacheable_tokens, cache_ram_bytes, limits, 64);
         if has_windows {
             rig = rig.with_windows();

@@ -3,8 +3,10 @@
 use super::*;
 use crate::engine::scheduler::swap::{CopyLimits, IDLE_BEFORE_MIRRORING};
 
+/// How long an outbox may stay full.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
+/// A scheduler whose time the test advances.
 pub(super) struct Rig {
     pub(super) scheduler: Scheduler<ScriptedModel>,
     pub(super) stats: Arc<Stats>,
@@ -46,7 +48,13 @@ impl Rig {
     /// A rig with `n_slots` slots, 100 tokens of context for each, and a batch of 16 tokens.
     pub(super) fn with_slots(n_slots: usize) -> Self {
         Self::new(
-            Limits { n_batch: 16, n_slots, n_cache_seqs: 4, kv_tokens: 100 * n_slots, n_draft: 15 },
+            Limits {
+                n_ubatch: 16,
+                n_slots,
+                n_cache_seqs: 4,
+                kv_tokens: 100 * n_slots,
+                n_draft: 15,
+            },
             100,
         )
     }
@@ -72,10 +80,12 @@ impl Rig {
         self.scheduler.swap.limits = CopyLimits::scaled_to(excess_decoding);
     }
 
+    /// Submits a request of connection 1.
     pub(super) fn submit(&mut self, prompt: &str, params: Params) -> Client {
         self.submit_as(1, prompt, params)
     }
 
+    /// Submits a request of the given connection.
     pub(super) fn submit_as(&mut self, connection: u64, prompt: &str, params: Params) -> Client {
         let notifier = Arc::<Notifier>::default();
         let outbox = Arc::new(Outbox::new(notifier.clone(), Arc::default()));
@@ -88,7 +98,7 @@ impl Rig {
         };
         self.stats.numbers.queued.fetch_add(1, Relaxed);
         let job = Job::new(request, tokens, self.now, outbox.clone(), cancel.clone());
-        self.scheduler.accept(vec![job]);
+        self.scheduler.enqueue(vec![job]);
         Client { outbox, notifier, cancel, text: String::new(), queued: None, outcomes: Vec::new() }
     }
 
@@ -97,7 +107,7 @@ impl Rig {
         self.iterate_with(|| {})
     }
 
-    /// One iteration, in which something happens after cancelled requests were ended.
+    /// One iteration in which `meanwhile` runs between sweeping and admission.
     pub(super) fn iterate_with(&mut self, meanwhile: impl FnOnce()) -> Option<usize> {
         self.scheduler.sweep(self.now);
         meanwhile();
@@ -151,6 +161,7 @@ impl Rig {
         self.now += IDLE_BEFORE_MIRRORING;
     }
 
+    /// [`Scheduler::wait_limit`] now.
     pub(super) fn wait_limit(&self) -> WaitLimit {
         self.scheduler.wait_limit(self.now)
     }
@@ -230,6 +241,7 @@ impl Client {
     }
 }
 
+/// Parameters for an answer of at most `n` tokens.
 pub(super) fn at_most(n: u32) -> Params {
     Params { max_tokens: Some(n), ..Params::default() }
 }

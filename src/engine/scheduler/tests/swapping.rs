@@ -4,7 +4,7 @@ use super::*;
 
 /// A rig in which no cached sequence may stay in the KV cache while another request runs.
 pub(super) fn swapping(cache_ram_bytes: usize) -> Rig {
-    let limits = Limits { n_batch: 16, n_slots: 2, n_cache_seqs: 4, kv_tokens: 120, n_draft: 0 };
+    let limits = Limits { n_ubatch: 16, n_slots: 2, n_cache_seqs: 4, kv_tokens: 120, n_draft: 0 };
     Rig::with_cache(0, cache_ram_bytes, limits, 60)
 }
 
@@ -46,13 +46,13 @@ fn sequence_that_cannot_be_swapped_out_stays_until_its_cells_are_needed() {
 }
 
 #[test]
-fn sequence_too_long_to_import_beside_running_ones_is_prefilled_again() {
+fn sequence_too_long_to_import_while_requests_run_is_prefilled_again() {
     let text = "a text of forty-two letters, no less, here";
     // The running request reserves sixty tokens, and the text is imported as a whole.
     for (kv_tokens, prompt, cached) in
         [(120, format!("{text} and more"), 42), (100, text[..19].to_owned(), 0)]
     {
-        let limits = Limits { n_batch: 16, n_slots: 2, n_cache_seqs: 4, kv_tokens, n_draft: 0 };
+        let limits = Limits { n_ubatch: 16, n_slots: 2, n_cache_seqs: 4, kv_tokens, n_draft: 0 };
         let mut rig = Rig::with_cache(0, 4000, limits, 60);
         rig.ask(text);
         let mut running = rig.submit("loop", Params::default());
@@ -78,7 +78,7 @@ fn sequence_that_fails_to_import_is_prefilled_again_and_removed() {
 
 #[test]
 fn two_long_conversations_alternate_in_a_cache_for_one() {
-    let limits = Limits { n_batch: 16, n_slots: 1, n_cache_seqs: 4, kv_tokens: 60, n_draft: 0 };
+    let limits = Limits { n_ubatch: 16, n_slots: 1, n_cache_seqs: 4, kv_tokens: 60, n_draft: 0 };
     for cacheable_tokens in [0, 60] {
         let mut rig = Rig::with_cache(cacheable_tokens, 4000, limits, 60);
         rig.ask("the first of them, which has some forty letters");
@@ -92,7 +92,7 @@ fn two_long_conversations_alternate_in_a_cache_for_one() {
 
 #[test]
 fn sequence_that_is_asked_for_is_not_dropped_for_the_copy_of_another() {
-    let limits = Limits { n_batch: 16, n_slots: 1, n_cache_seqs: 4, kv_tokens: 60, n_draft: 0 };
+    let limits = Limits { n_ubatch: 16, n_slots: 1, n_cache_seqs: 4, kv_tokens: 60, n_draft: 0 };
     // At four bytes per token one copy fits into host RAM, but not both.
     for cache_ram_bytes in [200, 370] {
         let mut rig = Rig::with_cache(0, cache_ram_bytes, limits, 60);
@@ -105,7 +105,7 @@ fn sequence_that_is_asked_for_is_not_dropped_for_the_copy_of_another() {
 
 #[test]
 fn long_sequence_is_not_imported_for_a_short_prefix() {
-    let limits = Limits { n_batch: 64, n_slots: 1, n_cache_seqs: 4, kv_tokens: 400, n_draft: 0 };
+    let limits = Limits { n_ubatch: 64, n_slots: 1, n_cache_seqs: 4, kv_tokens: 400, n_draft: 0 };
     let mut rig = Rig::with_cache(0, 4000, limits, 200);
     rig.ask(&format!("beginning {}", "and a long text ".repeat(11)));
     rig.ask("another text altogether");
