@@ -7,8 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use clap::builder::BoolishValueParser;
 
-use crate::domain::Speculation;
-use crate::server::Origin;
+use crate::domain::{Origin, Speculation};
 
 use super::byte_size::{ByteSize, ByteSizes};
 use super::choice::Switch;

@@ -6,8 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::Speculation;
-use crate::server::Origin;
+use crate::domain::{Origin, Speculation};
 
 /// How to serve a model.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::ModelInfo;
-
-use super::http::Origin;
+use crate::domain::{ModelInfo, Origin};
 
 /// Limits and intervals of the server.
 #[derive(Debug, Clone)]

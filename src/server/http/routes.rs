@@ -13,8 +13,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::upgrade;
 
-use super::origin::{Authority, check_origin, own_host};
+use super::origin::{check_origin, own_host};
 use super::respond::{json, plain};
+use crate::domain::Authority;
 use crate::server::metrics;
 use crate::server::shared::{ConnectionPermit, Shared};
 use crate::server::ws;
