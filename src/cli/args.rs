@@ -87,13 +87,13 @@ pub(super) struct Args {
     )]
     ubatch: u32,
 
-    /// Number of layers to offload to GPUs, the output matrix counted as one: auto (as many as fit),
-    /// all, or a number
+    /// Number of layers to offload to GPUs, the output matrix counted as one: auto (as many as
+    /// fit), all, or a number
     #[arg(long, value_name = "N", env = "INFERENCE_CORE_GPU_LAYERS", default_value = "auto")]
     gpu_layers: GpuLayers,
 
-    /// Data type of the KV cache; q8_0 and q4_0 need flash attention. auto uses q8_0 if it lets more
-    /// layers or experts be offloaded or makes --gpu-layers fit, otherwise f16
+    /// Data type of the KV cache; q8_0 and q4_0 need flash attention. auto uses q8_0 if it lets
+    /// more layers or experts be offloaded or makes --gpu-layers fit, otherwise f16
     #[arg(
         long,
         value_name = "TYPE",
@@ -131,9 +131,10 @@ pub(super) struct Args {
     )]
     flash_attn: Switch,
 
-    /// Where draft tokens come from if a request does not say: off (no drafting), ngram (repetitions
-    /// in the text), or auto (also the draft model, if there is one). Answers do not change, except
-    /// where two tokens are nearly equally likely. Drafting pauses where it does not pay
+    /// Where draft tokens come from if a request does not say: off (no drafting), ngram
+    /// (repetitions in the text), or auto (also the draft model, if there is one). Answers do not
+    /// change, except where two tokens are nearly equally likely. Drafting pauses where it does not
+    /// pay
     #[arg(
         long,
         value_name = "HOW",

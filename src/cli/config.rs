@@ -15,7 +15,8 @@ pub struct Config {
     pub model: Option<PathBuf>,
     /// The port to listen on; 0 picks any free one.
     pub port: u16,
-    /// Maximum number of tokens of a request, prompt and answer together; `None` derives it from the model.
+    /// Maximum number of tokens of a request, prompt and answer together; `None` derives it from
+    /// the model.
     pub ctx_size: Option<u32>,
     /// Number of slots: requests that are computed at the same time.
     pub parallel: u32,
@@ -68,7 +69,8 @@ pub struct Config {
 /// How to show a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanOptions {
-    /// Free bytes of each hypothetical GPU to plan for; if empty, the plan is for this machine's GPUs.
+    /// Free bytes of each hypothetical GPU to plan for; if empty, the plan is for this machine's
+    /// GPUs.
     pub vram: Vec<u64>,
     /// Whether to print JSON instead of a table.
     pub json: bool,

@@ -31,7 +31,7 @@ pub(in crate::server) fn routes(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-/// Refuses requests for a host name that is not this machine, and answers requests for a WebSocket.
+/// Refuses requests for a host name that is not this machine, and handles requests for a WebSocket.
 async fn check_request(
     State(shared): State<Arc<Shared>>,
     request: Request,
@@ -89,6 +89,7 @@ async fn metrics_page(State(shared): State<Arc<Shared>>) -> Response {
         .unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, "cannot write the metrics"))
 }
 
+/// The response to any other path, with the paths that exist.
 async fn not_found() -> Response {
     plain(
         StatusCode::NOT_FOUND,
