@@ -110,7 +110,7 @@ fn server_runtime() -> Result<Runtime, DaemonError> {
         .worker_threads(1)
         .thread_name("server")
         .thread_stack_size(SERVER_STACK_BYTES)
-        .max_blocking_threads(BLOCKING_THREADS)
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
         .build()
         .context("cannot start the server's threads")?;
     Ok(runtime)
@@ -233,7 +233,7 @@ fn join_engine(
 const SERVER_STACK_BYTES: usize = 16 * 1024 * 1024;
 
 /// Threads for tokenising long prompts. The server runs at most a few of these at once.
-const BLOCKING_THREADS: usize = 4;
+const MAX_BLOCKING_THREADS: usize = 4;
 
 /// How long the engine may take to stop. On a CPU it checks its stop flag after every operation,
 /// so only a hanging engine takes this long.

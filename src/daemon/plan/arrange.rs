@@ -85,7 +85,7 @@ fn llama_options(config: &Config, kv_tokens: u32) -> llama::Options {
             GpuLayers::All => OffloadTarget::All,
             GpuLayers::Number(n) => OffloadTarget::Layers(n),
         },
-        vram_reserve: config.vram_reserve.unwrap_or(DEFAULT_VRAM_RESERVE),
+        vram_reserve: config.vram_reserve.unwrap_or(DEFAULT_VRAM_RESERVE_BYTES),
         kv_tokens,
         parallel: config.parallel,
         ubatch: config.ubatch,
@@ -101,4 +101,4 @@ fn llama_options(config: &Config, kv_tokens: u32) -> llama::Options {
 const DEFAULT_MAX_CTX_SIZE: u32 = 4096;
 
 /// Default bytes to leave free on each GPU, for a desktop and some margin.
-const DEFAULT_VRAM_RESERVE: u64 = 500 << 20;
+const DEFAULT_VRAM_RESERVE_BYTES: u64 = 500 << 20;

@@ -23,6 +23,7 @@ fn system() -> Option<System> {
     Some(system)
 }
 
+/// Bytes that can be taken without swapping; 0 if unknown.
 fn available(system: &System) -> u64 {
     let container = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
     system.available_memory().min(container)

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use crate::engine::{LoadProgress, Vocabulary};
 use crate::llama::error::LoadError;
 use crate::llama::file::ModelDescription;
-use crate::llama::fit::DevicePlan;
+use crate::llama::fit::{DevicePlan, choose_flash_attention, plan_offload};
 use crate::llama::logs::take_errors;
 use crate::llama::run::DraftModel;
 use crate::llama::text::LlamaVocabulary;
 
 use super::errors::{check_generates, logged, weights_error};
 use super::options::Options;
-use super::plan::{choose_flash_attention, plan_offload};
 use super::weights::load_weights;
 
 /// The host RAM that the draft model takes for a main model that runs with `options`.
@@ -79,12 +78,12 @@ fn shared_tokens(a: &LlamaVocabulary, b: &LlamaVocabulary) -> Option<usize> {
 
 /// Whether two vocabularies of these sizes can differ by padding alone.
 fn differ_by_padding(a: u64, b: u64) -> bool {
-    a.abs_diff(b) <= MAX_PADDING
+    a.abs_diff(b) <= MAX_PADDING_TOKENS
 }
 
 /// Maximum difference in size of two vocabularies of one model family, which may be padded to
 /// different multiples. llama.cpp's server has the same limit (ADR-0009).
-const MAX_PADDING: u64 = 128;
+const MAX_PADDING_TOKENS: u64 = 128;
 
 fn vocabulary_differs(draft: &str) -> LoadError {
     LoadError::Options(format!(

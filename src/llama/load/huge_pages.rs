@@ -33,7 +33,7 @@ impl PageWorker {
     pub(super) fn populate(weights: u64) -> Self {
         // A region may also hold other memory, but one that is far larger holds no weights.
         let max = usize::try_from(weights.saturating_mul(2)).unwrap_or(usize::MAX);
-        let sizes = MIN_WEIGHTS_REGION..max;
+        let sizes = MIN_WEIGHTS_REGION_BYTES..max;
         Self::start("touch", move |is_stopped| populate_regions(sizes, is_stopped))
     }
 
@@ -61,15 +61,15 @@ impl Drop for PageWorker {
 
 /// Minimum size of a region that can hold weights. Thread stacks are smaller, and smaller regions
 /// are populated quickly anyway.
-const MIN_WEIGHTS_REGION: usize = 32 << 20;
+const MIN_WEIGHTS_REGION_BYTES: usize = 32 << 20;
 
 /// Bytes that are populated between two checks of the stop flag.
-const POPULATE_CHUNK: usize = 2 << 20;
+const POPULATE_CHUNK_BYTES: usize = 2 << 20;
 
 /// Populates the regions whose size is in `sizes`.
 fn populate_regions(sizes: Range<usize>, is_stopped: &AtomicBool) {
     let regions = private_memory().into_iter().filter(|region| sizes.contains(&region.len()));
-    for chunk in regions.flat_map(|region| aligned_chunks(region, POPULATE_CHUNK)) {
+    for chunk in regions.flat_map(|region| aligned_chunks(region, POPULATE_CHUNK_BYTES)) {
         if is_stopped.load(Ordering::Relaxed) {
             return;
         }
@@ -103,15 +103,15 @@ fn collapse_regions(is_stopped: &AtomicBool) {
 
 /// The mode of transparent huge pages, with the current one in brackets; `[never]` disables them
 /// (Linux, `admin-guide/mm/transhuge`).
-const HUGE_PAGE_MODE: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
+const HUGE_PAGE_MODE_PATH: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 
 /// The size of a huge page in bytes.
-const HUGE_PAGE_SIZE: &str = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";
+const HUGE_PAGE_SIZE_PATH: &str = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";
 
 /// The size of a huge page in bytes; `None` if the system has none or they are disabled.
 fn huge_page_size() -> Option<usize> {
-    let mode = fs::read_to_string(HUGE_PAGE_MODE).ok()?;
-    let size = fs::read_to_string(HUGE_PAGE_SIZE).ok()?.trim().parse().ok()?;
+    let mode = fs::read_to_string(HUGE_PAGE_MODE_PATH).ok()?;
+    let size = fs::read_to_string(HUGE_PAGE_SIZE_PATH).ok()?.trim().parse().ok()?;
     Some(size).filter(|&size| size > 0 && !mode.contains("[never]"))
 }
 
@@ -221,17 +221,18 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn populating_and_collapsing_preserve_the_contents() {
         const MIB: usize = 1 << 20;
-        let numbers: Vec<u64> = (0..(MIN_WEIGHTS_REGION / 8) as u64).collect();
-        let reserved: Vec<u64> = Vec::with_capacity(2 * MIN_WEIGHTS_REGION / 8);
+        let numbers: Vec<u64> = (0..(MIN_WEIGHTS_REGION_BYTES / 8) as u64).collect();
+        let reserved: Vec<u64> = Vec::with_capacity(2 * MIN_WEIGHTS_REGION_BYTES / 8);
         let start = reserved.as_ptr() as usize;
-        let unused = aligned_chunks(start..start + 2 * MIN_WEIGHTS_REGION, MIB).nth(7).unwrap();
+        let unused =
+            aligned_chunks(start..start + 2 * MIN_WEIGHTS_REGION_BYTES, MIB).nth(7).unwrap();
         assert!(!is_mostly_populated(unused.clone()));
         collapse_regions(&AtomicBool::new(true));
         collapse_regions(&AtomicBool::new(false));
         assert!(!is_mostly_populated(unused.clone()), "unused memory is not collapsed");
-        populate_regions(MIN_WEIGHTS_REGION..usize::MAX, &AtomicBool::new(true));
+        populate_regions(MIN_WEIGHTS_REGION_BYTES..usize::MAX, &AtomicBool::new(true));
         assert!(!is_mostly_populated(unused.clone()), "the worker was stopped");
-        populate_regions(MIN_WEIGHTS_REGION..usize::MAX, &AtomicBool::new(false));
+        populate_regions(MIN_WEIGHTS_REGION_BYTES..usize::MAX, &AtomicBool::new(false));
         assert!(is_mostly_populated(unused));
         assert!(numbers.iter().zip(0..).all(|(&number, i)| number == i));
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::engine::LoadProgress;
 use crate::llama::error::LoadError;
 use crate::llama::file::ModelDescription;
-use crate::llama::fit::OffloadPlan;
+use crate::llama::fit::{OffloadPlan, choose_flash_attention, demand};
 use crate::llama::logs::{take_buffers, take_errors};
 use crate::llama::run::{Context, SequenceReuse};
 use crate::llama::text::LlamaVocabulary;
@@ -13,7 +13,6 @@ use crate::llama::text::LlamaVocabulary;
 use super::errors::{check_generates, logged, weights_error};
 use super::memory::compare_with_plan;
 use super::options::Options;
-use super::plan::{choose_flash_attention, demand};
 use super::weights::{LoadedWeights, load_weights};
 
 /// The main model, loaded. The draft model is separate.

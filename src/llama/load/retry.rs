@@ -6,12 +6,10 @@
 use crate::engine::LoadProgress;
 use crate::llama::error::LoadError;
 use crate::llama::file::ModelDescription;
-use crate::llama::fit::gpu_devices;
-use crate::llama::fit::{GpuDevice, OffloadPlan, OffloadTarget};
+use crate::llama::fit::{GpuDevice, OffloadPlan, OffloadTarget, gpu_devices, plan_offload};
 
 use super::main_model::{MainModel, load_with_plan};
 use super::options::Options;
-use super::plan::plan_offload;
 
 /// Loads the main model. Each time memory runs out, tries again with less on the GPUs, until
 /// nothing is left there.

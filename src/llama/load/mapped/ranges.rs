@@ -10,7 +10,7 @@ use crate::llama::file::Tensor;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::llama) struct InPlaceRanges {
     pub(super) path: PathBuf,
-    /// Ranges of bytes in the file, ascending and at least [`MIN_GAP`] apart.
+    /// Ranges of bytes in the file, ascending and at least [`MIN_GAP_BYTES`] apart.
     pub(super) ranges: Vec<Range<u64>>,
 }
 
@@ -25,7 +25,7 @@ impl InPlaceRanges {
         let mut ranges: Vec<Range<u64>> = Vec::new();
         for range in in_place {
             match ranges.last_mut() {
-                Some(last) if range.start < last.end.saturating_add(MIN_GAP) => {
+                Some(last) if range.start < last.end.saturating_add(MIN_GAP_BYTES) => {
                     last.end = last.end.max(range.end);
                 }
                 _ => ranges.push(range),
@@ -43,7 +43,7 @@ impl InPlaceRanges {
 }
 
 /// Smaller gaps, such as the alignment between two tensors, do not split a range.
-const MIN_GAP: u64 = 4096;
+const MIN_GAP_BYTES: u64 = 4096;
 
 #[cfg(test)]
 mod tests {

@@ -60,7 +60,7 @@ impl MappingReplacer {
     /// Releases the pages of the mappings if enough of the model was loaded since the last time.
     /// `fraction` is the loaded part, from 0 to 1.
     pub(in crate::llama::load) fn advance(&mut self, fraction: f32) {
-        if fraction >= self.released_at + RELEASE_INTERVAL {
+        if fraction >= self.released_at + RELEASE_FRACTION {
             self.released_at = fraction;
             self.release_pages();
         }
@@ -125,7 +125,7 @@ impl Drop for MappingReplacer {
 
 /// Pages are released each time this fraction of the model was loaded. Until then it is in memory
 /// twice.
-const RELEASE_INTERVAL: f32 = 1.0 / 64.0;
+const RELEASE_FRACTION: f32 = 1.0 / 64.0;
 
 /// How often the load checks whether to stop while it waits for the reader.
 const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(50);
@@ -157,7 +157,7 @@ impl MappedFile {
             let len = range.end.next_multiple_of(page) - offset;
             let mut memory = PrivateMemory::allocate(usize::try_from(len).ok()?)?;
             let mut end = offset;
-            for chunk in memory.bytes().chunks_mut(READ_CHUNK) {
+            for chunk in memory.bytes().chunks_mut(READ_CHUNK_BYTES) {
                 if is_stopped.load(Ordering::Relaxed) {
                     return None;
                 }
@@ -172,7 +172,7 @@ impl MappedFile {
 }
 
 /// Bytes that are read between two checks of the stop flag.
-const READ_CHUNK: usize = 2 << 20;
+const READ_CHUNK_BYTES: usize = 2 << 20;
 
 /// Fills `chunk` from `offset` of the file, as far as the file goes. Returns the number of bytes
 /// read; `None` on an error.

@@ -95,7 +95,7 @@ impl CompiledTemplate {
             .collect();
         let template = self.environment.get_template(NAME).map_err(|error| error.to_string())?;
         let mut output =
-            BoundedWriter { bytes: Vec::new(), remaining: MAX_OUTPUT + MAX_COPIES * n_bytes };
+            BoundedWriter { bytes: Vec::new(), remaining: MAX_OUTPUT_BYTES + MAX_COPIES * n_bytes };
         let variables = context! {
             messages,
             bos_token => self.bos.as_str(),
@@ -113,8 +113,8 @@ impl CompiledTemplate {
 /// therefore has another prefix, and the prefix cache does not help.
 fn strftime_now(format: &str) -> Result<String, Error> {
     let invalid = |reason: String| Error::new(ErrorKind::InvalidOperation, reason);
-    if format.len() > MAX_DATE_FORMAT {
-        return Err(invalid(format!("strftime_now: more than {MAX_DATE_FORMAT} bytes")));
+    if format.len() > MAX_DATE_FORMAT_BYTES {
+        return Err(invalid(format!("strftime_now: more than {MAX_DATE_FORMAT_BYTES} bytes")));
     }
     jiff::fmt::strtime::format(format, &jiff::ZonedDateTime::now())
         .map_err(|error| invalid(format!("strftime_now: {error}")))
@@ -147,12 +147,12 @@ const FUEL: u64 = 10_000_000;
 /// Longest time for compiling or rendering; it stops work that uses no fuel (ADR-0017).
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Most bytes that a template may write in addition to the messages.
-const MAX_OUTPUT: usize = 4 * 1024 * 1024;
+const MAX_OUTPUT_BYTES: usize = 4 * 1024 * 1024;
 /// How often a template may write the messages; some repeat the last question.
 const MAX_COPIES: usize = 4;
 /// Longest date format in bytes. A field of it may ask for 255 characters, so a long format would
 /// bypass the limits on text.
-const MAX_DATE_FORMAT: usize = 128;
+const MAX_DATE_FORMAT_BYTES: usize = 128;
 /// The template's name in minijinja.
 const NAME: &str = "chat";
 
