@@ -169,6 +169,7 @@ fn token_id(key: &str) -> Result<Token, Refusal> {
     }
 }
 
+/// The error for `sent`, which is not a token id.
 fn invalid_token_id(sent: impl Display) -> Refusal {
     let allowed = whole_number(TOKEN_IDS);
     invalid(LOGIT_BIAS_FIELD, format!("a token's id must be {allowed}, not {sent}"))

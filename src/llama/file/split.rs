@@ -140,10 +140,12 @@ fn open(path: &Path) -> Result<File, LoadError> {
     File::open(path).map_err(|error| unreadable(path, &error))
 }
 
+/// The error for a file that is no part of a usable model.
 fn unusable(path: &Path, reason: String) -> LoadError {
     LoadError::Unusable { model: path.display().to_string(), reason }
 }
 
+/// The error for a file that the operating system did not open or describe.
 fn unreadable(path: &Path, error: &io::Error) -> LoadError {
     let reason = match error.kind() {
         ErrorKind::NotFound => "there is no such file; check the path".to_owned(),

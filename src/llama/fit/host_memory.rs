@@ -17,6 +17,7 @@ pub fn available_memory_and_swap() -> u64 {
     }
 }
 
+/// The current memory of the machine; `None` if it is unknown.
 fn system() -> Option<System> {
     let mut system = System::new().ok()?;
     system.refresh_memory();

@@ -4,10 +4,10 @@
 //! populates the pages ahead of the load. Each step reads all weights once, which is faster from
 //! huge pages of 2 MiB than from pages of 4 KiB. Allocating huge pages during the load can make it
 //! slower, so a model is loaded into small pages, and a thread has Linux collapse them into huge
-//! ones once the model is ready. See ADR-0015 for measurements.
+//! pages once the model is ready. See ADR-0015 for measurements.
 //!
-//! Neither changes the contents of memory, and either may have no effect. Pages of mapped files
-//! are left to the system.
+//! Populating and collapsing never change the contents of memory, and may have no effect. Pages of
+//! mapped files are left to the system.
 
 use std::fs;
 use std::ops::Range;
@@ -28,8 +28,8 @@ pub(in crate::llama) struct PageWorker {
 }
 
 impl PageWorker {
-    /// Starts to populate the memory that has been allocated for `weights` bytes of weights and
-    /// not been written yet.
+    /// Starts to populate the memory that was allocated for `weights` bytes of weights and has not
+    /// been written yet.
     pub(super) fn populate(weights: u64) -> Self {
         // A region may also hold other memory, but one that is far larger holds no weights.
         let max = usize::try_from(weights.saturating_mul(2)).unwrap_or(usize::MAX);
@@ -42,6 +42,7 @@ impl PageWorker {
         Self::start("huge-pages", collapse_regions)
     }
 
+    /// Runs `work` on a thread of this name until it ends or the worker is dropped.
     fn start(name: &str, work: impl FnOnce(&AtomicBool) + Send + 'static) -> Self {
         let is_stopped = Arc::new(AtomicBool::new(false));
         let for_thread = is_stopped.clone();
@@ -77,6 +78,7 @@ fn populate_regions(sizes: Range<usize>, is_stopped: &AtomicBool) {
     }
 }
 
+/// Collapses all private memory that is at least half populated.
 fn collapse_regions(is_stopped: &AtomicBool) {
     let Some(size) = huge_page_size() else {
         return tracing::debug!("the system provides no huge pages");
@@ -101,11 +103,11 @@ fn collapse_regions(is_stopped: &AtomicBool) {
     tracing::debug!("memory collapsed into {n_collapsed} huge pages, {n_left} left to the system");
 }
 
-/// The mode of transparent huge pages, with the current one in brackets; `[never]` disables them
-/// (Linux, `admin-guide/mm/transhuge`).
+/// The file with the mode of transparent huge pages, with the current one in brackets; `[never]`
+/// disables them (Linux, `admin-guide/mm/transhuge`).
 const HUGE_PAGE_MODE_PATH: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 
-/// The size of a huge page in bytes.
+/// The file with the size of a huge page in bytes.
 const HUGE_PAGE_SIZE_PATH: &str = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";
 
 /// The size of a huge page in bytes; `None` if the system has none or they are disabled.

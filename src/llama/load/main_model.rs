@@ -1,4 +1,7 @@
 //! Loads the main model with a given plan.
+//!
+//! A load fails as a whole: weights without a context are dropped. [`super::retry`] decides whether
+//! another plan is tried.
 
 use std::sync::Arc;
 
@@ -24,6 +27,9 @@ pub(super) struct MainModel {
 
 /// Loads the weights and creates the context according to `offload_plan`. Reports to `progress`
 /// what they take on each device and how many layers are offloaded.
+///
+/// # Errors
+/// [`LoadError`]. [`LoadError::Resources`] means that memory ran out.
 pub(super) fn load_with_plan(
     description: &ModelDescription,
     options: Options,

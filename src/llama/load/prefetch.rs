@@ -41,10 +41,10 @@ pub(super) fn prefetch(files: &[PathBuf], max_bytes: u64, progress: &LoadProgres
 /// Bytes between two progress reports.
 const PREFETCH_CHUNK_BYTES: u64 = 16 << 20;
 
-/// Prefetching counts towards the progress only after this time: cached files take less.
+/// Prefetching counts towards the progress only after this time: files in the page cache take less.
 const NOTICEABLE: Duration = Duration::from_millis(200);
 
-/// The fraction of a load that prefetching from a disk is assumed to take. Copying the weights is
+/// The fraction of a load that prefetching from a disk is assumed to take. The rest of the load is
 /// faster.
 const PREFETCH_SHARE: f32 = 0.8;
 

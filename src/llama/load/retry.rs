@@ -12,7 +12,10 @@ use super::main_model::{MainModel, load_with_plan};
 use super::options::Options;
 
 /// Loads the main model. Each time memory runs out, tries again with less on the GPUs, until
-/// nothing is left there.
+/// nothing is offloaded.
+///
+/// # Errors
+/// [`LoadError`], of the last attempt.
 pub(super) fn load_main_model(
     description: &ModelDescription,
     options: Options,
@@ -58,7 +61,7 @@ fn reduce(
 /// of layers is reduced by an eighth as well, at least by one.
 const REDUCTION_DIVISOR: u32 = 8;
 
-/// What a plan puts on the GPUs, for the log.
+/// What a plan offloads, for the log.
 fn offloaded(offload_plan: &OffloadPlan) -> String {
     let experts = match offload_plan.cpu_expert_layers {
         0 => String::new(),

@@ -4,7 +4,7 @@
 //! recurses once per character of a match. A match is no longer than the text, so a bounded chunk
 //! needs a bounded stack, whatever the text contains.
 //!
-//! A text of up to [`MAX_CHUNK_BYTES`] bytes is a single chunk. A longer one is split after a line
+//! A text of up to [`MAX_CHUNK_BYTES`] is a single chunk. A longer one is split after a line
 //! end that no pre-tokenizer except `superbpe` joins with the next line, which leaves the tokens
 //! unchanged for all others. Without such a line end it is split between two words, and without
 //! these within a word; tokens may then differ at the split.

@@ -1,6 +1,6 @@
 //! One choice of offloaded layers: what every device then holds, and whether that fits.
 //!
-//! The layers are assigned in llama.cpp's order: the first ones stay on the CPU, the others fill
+//! The layers are assigned in llama.cpp's order: the first layers stay on the CPU, the others fill
 //! one GPU after the other, and the output matrix comes last.
 
 use crate::llama::fit::compute::{ComputeBuffers, CpuShare};

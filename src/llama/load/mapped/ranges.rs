@@ -1,4 +1,7 @@
 //! The parts of a model file that are computed from in place.
+//!
+//! They are the weights of which ggml makes no repacked copy, and the token embeddings, which are
+//! looked up in the file's layout even if a copy exists.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -9,6 +12,7 @@ use crate::llama::file::Tensor;
 /// they are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::llama) struct InPlaceRanges {
+    /// The file.
     pub(super) path: PathBuf,
     /// Ranges of bytes in the file, ascending and at least [`MIN_GAP_BYTES`] apart.
     pub(super) ranges: Vec<Range<u64>>,
@@ -34,15 +38,16 @@ impl InPlaceRanges {
         Self { path: path.to_owned(), ranges }
     }
 
-    /// Bytes between the ranges. llama.cpp reports everything from the first to the last in-place
-    /// weight as mapped, including these.
+    /// Number of bytes between the ranges. llama.cpp reports everything from the first to the last
+    /// in-place weight as mapped, including the gaps.
     pub(super) fn gaps(&self) -> u64 {
         let pairs = self.ranges.windows(2);
         pairs.map(|pair| pair[1].start - pair[0].end).sum()
     }
 }
 
-/// Smaller gaps, such as the alignment between two tensors, do not split a range.
+/// Minimum gap between two ranges. Smaller gaps, such as the alignment between two tensors, do not
+/// split a range.
 const MIN_GAP_BYTES: u64 = 4096;
 
 #[cfg(test)]

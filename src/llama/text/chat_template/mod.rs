@@ -61,7 +61,7 @@ impl ChatTemplate {
     }
 }
 
-/// A compiled template with the values that it is given for every conversation.
+/// A compiled template, and the values that are the same for every conversation.
 struct CompiledTemplate {
     environment: Environment<'static>,
     bos: String,
@@ -69,6 +69,7 @@ struct CompiledTemplate {
 }
 
 impl CompiledTemplate {
+    /// Compiles `source` with the limits and functions that templates get.
     fn new(source: &str, bos: String, eos: String) -> Result<Self, String> {
         let mut environment = Environment::new();
         let mut syntax = SyntaxConfig::builder();
@@ -87,6 +88,7 @@ impl CompiledTemplate {
         Ok(Self { environment, bos, eos })
     }
 
+    /// Renders a conversation within the limits on fuel and output.
     fn render(&self, messages: &[(Role, String)]) -> Result<String, String> {
         let n_bytes: usize = messages.iter().map(|(_, content)| content.len()).sum();
         let messages: Vec<_> = messages
@@ -142,15 +144,15 @@ impl io::Write for BoundedWriter {
     }
 }
 
-/// Steps that a rendering may take; minijinja counts them as fuel (ADR-0017).
+/// Number of steps that a rendering may take; minijinja counts them as fuel (ADR-0017).
 const FUEL: u64 = 10_000_000;
 /// Longest time for compiling or rendering; it stops work that uses no fuel (ADR-0017).
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Most bytes that a template may write in addition to the messages.
+/// Maximum number of bytes that a template may write in addition to the messages.
 const MAX_OUTPUT_BYTES: usize = 4 * 1024 * 1024;
-/// How often a template may write the messages; some repeat the last question.
+/// How many copies of the messages a template may write; some repeat the last question.
 const MAX_COPIES: usize = 4;
-/// Longest date format in bytes. A field of it may ask for 255 characters, so a long format would
+/// Longest date format in bytes. Each field may ask for 255 characters, so a long format would
 /// bypass the limits on text.
 const MAX_DATE_FORMAT_BYTES: usize = 128;
 /// The template's name in minijinja.

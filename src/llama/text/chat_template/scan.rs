@@ -196,9 +196,10 @@ fn string_length(text: &str, quote: u8) -> usize {
 
 /// Longest template in bytes (ADR-0017).
 const MAX_SOURCE_BYTES: usize = 128 * 1024;
-/// Most words of a tag (ADR-0017).
+/// Maximum number of words of a tag (ADR-0017).
 const MAX_WORDS: usize = 1000;
-/// Most `elif` of a template, since the compiler nests each one in the one before (ADR-0017).
+/// Maximum number of `elif` in a template, since the compiler nests each one in the one before
+/// (ADR-0017).
 const MAX_ELIFS: usize = 500;
 
 #[cfg(test)]
