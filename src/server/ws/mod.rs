@@ -10,10 +10,10 @@
 //! **Reader.** `reader` takes frames one by one and never writes to the socket. What it has to send
 //! goes to the writer as a `reply`, through a bounded channel. It enters each `infer` in the table,
 //! and a `submission` hands the request to the engine. A short prompt is tokenized at once, a long
-//! prompt or a chat on a blocking thread, so that the reader still receives an `abort`. A connection
-//! has one long prompt or chat on a blocking thread at a time: if the next one arrives before that
-//! thread is done, the reader waits and receives no `abort` meanwhile. An `abort` cancels the
-//! request through the table.
+//! prompt or a chat on a blocking thread, so that the reader still receives an `abort`. A
+//! connection has one long prompt or chat on a blocking thread at a time: if the next one arrives
+//! before that thread is done, the reader waits and receives no `abort` meanwhile. An `abort`
+//! cancels the request through the table.
 //!
 //! **Writer.** `writer` is the only task that writes to the socket. It wakes for `events`: a reply,
 //! a delivery for a request, a new `metrics` frame, a due ping or the shutdown of the server. It
