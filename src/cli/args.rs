@@ -1,4 +1,7 @@
 //! The command line as clap reads it: names, ranges, defaults and help of all options.
+//!
+//! The documentation of a field is the help text of its option. [`Args::into_config`] converts the
+//! parsed options into a [`Config`] and fills in the defaults that depend on the machine.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -7,13 +10,13 @@ use std::time::Duration;
 use clap::Parser;
 use clap::builder::BoolishValueParser;
 
-use crate::domain::Speculation;
-use crate::server::Origin;
+use crate::domain::{Origin, Speculation};
 
 use super::byte_size::{ByteSize, ByteSizes};
 use super::choice::Switch;
 use super::config::{Config, GpuLayers, KvTypeChoice, PlanOptions};
 use super::help::{ABOUT, AFTER_OPTIONS, USAGE};
+use super::machine::{physical_cores, visible_gpus};
 use super::number::{tokens, whole_number};
 
 // clap prints the documentation of the fields as it is.
@@ -28,8 +31,8 @@ use super::number::{tokens, whole_number};
     override_usage = USAGE
 )]
 pub(super) struct Args {
-    // Hidden because ABOUT describes them: whether a single one is the model or the port depends
-    // on `--demo`.
+    // Hidden because ABOUT describes MODEL and PORT. Whether a single argument is the model or the
+    // port depends on its form and on `--demo`.
     #[arg(hide = true, num_args = 0..)]
     pub(super) positional: Vec<OsString>,
 
@@ -37,12 +40,12 @@ pub(super) struct Args {
     #[arg(long, env = "INFERENCE_CORE_DEMO", value_parser = BoolishValueParser::new())]
     pub(super) demo: bool,
 
-    /// Maximum tokens of a request, prompt and answer together [default: what the model was
-    /// trained on, at most 4096]
+    /// Maximum number of tokens of a request, prompt and answer together [default: the model's
+    /// training context, at most 4096]
     #[arg(long, value_name = "TOKENS", env = "INFERENCE_CORE_CTX_SIZE", value_parser = tokens)]
     ctx_size: Option<u32>,
 
-    /// Requests computed at the same time (slots); further requests wait in the queue
+    /// Number of slots: requests computed at the same time; further requests wait in the queue
     #[arg(
         long,
         value_name = "SLOTS",
@@ -56,10 +59,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "TOKENS", env = "INFERENCE_CORE_KV_SIZE", value_parser = tokens)]
     kv_size: Option<u32>,
 
-    /// Host RAM that caches finished conversations outside the KV cache (such as 500MB), so that
-    /// continuing one does not compute all of it again. With 0 they stay in the KV cache, where
-    /// they slow down other requests on a CPU [default: 17/16 of the KV cache, at most a quarter
-    /// of the memory that the model leaves free]
+    /// Host RAM for cached conversations outside the KV cache (such as 500MB), so that a follow-up
+    /// request does not compute them again. 0 keeps them in the KV cache, which slows down other
+    /// requests on a CPU [default: 17/16 of the KV cache, at most a quarter of the memory that the
+    /// model leaves free]
     #[arg(long, value_name = "SIZE", env = "INFERENCE_CORE_CACHE_RAM", allow_hyphen_values = true)]
     cache_ram: Option<ByteSize>,
 
@@ -73,8 +76,8 @@ pub(super) struct Args {
     )]
     threads: Option<u32>,
 
-    /// Maximum tokens per step. Larger steps need more memory; more than 512 process prompts
-    /// faster on GPUs
+    /// Maximum number of tokens per step. Larger steps need more memory; on GPUs, values above 512
+    /// process prompts faster
     #[arg(
         long,
         value_name = "TOKENS",
@@ -84,13 +87,13 @@ pub(super) struct Args {
     )]
     ubatch: u32,
 
-    /// Layers to offload to GPUs, the output matrix counted as one: auto (as many as fit), all, or
-    /// a number
+    /// Number of layers to offload to GPUs, the output matrix counted as one: auto (as many as
+    /// fit), all, or a number
     #[arg(long, value_name = "N", env = "INFERENCE_CORE_GPU_LAYERS", default_value = "auto")]
     gpu_layers: GpuLayers,
 
-    /// Data type of the KV cache; q8_0 and q4_0 need flash attention. auto takes q8_0 if that puts
-    /// more of the model on the GPU or makes --gpu-layers fit
+    /// Data type of the KV cache; q8_0 and q4_0 need flash attention. auto uses q8_0 if it lets
+    /// more layers or experts be offloaded or makes --gpu-layers fit, otherwise f16
     #[arg(
         long,
         value_name = "TYPE",
@@ -109,15 +112,15 @@ pub(super) struct Args {
     )]
     vram_reserve: Option<ByteSize>,
 
-    /// plan: assume a GPU with this much free memory (3GB), or several (3GB,8GB)
+    /// With `plan`: assume a GPU with this much free memory (3GB), or several (3GB,8GB)
     #[arg(long, value_name = "SIZES", allow_hyphen_values = true)]
     vram: Vec<ByteSizes>,
 
-    /// plan: print JSON instead of a table
+    /// With `plan`: print JSON instead of a table
     #[arg(long)]
     json: bool,
 
-    /// Use flash attention [default: auto, by the model and the machine]
+    /// Whether to use flash attention: auto decides by the model and the machine [default: auto]
     #[arg(
         long,
         value_name = "WHEN",
@@ -128,10 +131,10 @@ pub(super) struct Args {
     )]
     flash_attn: Switch,
 
-    /// Speculative decoding for requests that do not choose themselves: off, ngram (draft from
-    /// repetitions in the text), or auto (also from the draft model, if there is one). It makes
-    /// responses faster and changes none except by rounding; where it does not help, it stops by
-    /// itself
+    /// Where draft tokens come from if a request does not say: off (no drafting), ngram
+    /// (repetitions in the text), or auto (also the draft model, if there is one). Answers do not
+    /// change, except where two tokens are nearly equally likely. Drafting pauses where it does not
+    /// pay
     #[arg(
         long,
         value_name = "HOW",
@@ -146,7 +149,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", env = "INFERENCE_CORE_DRAFT")]
     draft: Option<PathBuf>,
 
-    /// Target duration of a step while responses are being streamed, in milliseconds
+    /// Target duration of a step while answers are being streamed, in milliseconds
     #[arg(
         long,
         value_name = "MS",
@@ -156,7 +159,8 @@ pub(super) struct Args {
     )]
     step_target: u32,
 
-    /// Requests that may wait for a slot; further requests are refused as busy
+    /// Number of requests that may wait for a slot. Further requests are refused as busy; a quarter
+    /// more is reserved for connections without another request
     #[arg(
         long,
         value_name = "N",
@@ -187,11 +191,12 @@ pub(super) struct Args {
     max_message: u32,
 
     /// Origin of a web page that may use the server (https://example.org); may be repeated.
-    /// Pages that this machine serves on the same port may always use it
+    /// Pages from localhost on the server's port are always allowed
     #[arg(long, value_name = "ORIGIN", env = "INFERENCE_CORE_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<Origin>,
 
-    /// How long a client may stop reading before its request is cancelled, in seconds
+    /// How long a client may leave its answer unread before its request fails with slow_client, in
+    /// seconds
     #[arg(
         long,
         value_name = "SECONDS",
@@ -211,7 +216,7 @@ pub(super) struct Args {
     )]
     drain_timeout: u32,
 
-    /// Maximum duration of a step before the engine counts as stalled, in seconds
+    /// Maximum duration of an engine iteration before the engine is reported as stalled, in seconds
     #[arg(
         long,
         value_name = "SECONDS",
@@ -246,15 +251,18 @@ pub(super) struct Args {
 }
 
 impl Args {
+    /// Whether an option was given that only `plan` has.
     pub(super) fn has_plan_options(&self) -> bool {
         !self.vram.is_empty() || self.json
     }
 
+    /// How to show the plan.
     pub(super) fn plan_options(&self) -> PlanOptions {
         let vram = self.vram.iter().flat_map(|ByteSizes(sizes)| sizes);
         PlanOptions { vram: vram.map(|size| size.0).collect(), json: self.json }
     }
 
+    /// The configuration for this model and port. No model is the built-in demo model.
     pub(super) fn into_config(self, model: Option<PathBuf>, port: u16) -> Config {
         let seconds = |n: u32| Duration::from_secs(n.into());
         let milliseconds = |n: u32| Duration::from_millis(n.into());
@@ -282,14 +290,8 @@ impl Args {
             drain_timeout: seconds(self.drain_timeout),
             stall_limit: seconds(self.stall_limit),
             metrics_interval: milliseconds(self.metrics_interval),
-            visible_gpus: std::env::var_os("CUDA_VISIBLE_DEVICES")
-                .map(|value| value.to_string_lossy().into_owned()),
+            visible_gpus: visible_gpus(),
             log: self.log,
         }
     }
-}
-
-/// Physical cores that this process may use, at least 1.
-fn physical_cores() -> u32 {
-    u32::try_from(num_cpus::get_physical().min(num_cpus::get())).unwrap_or(1).max(1)
 }

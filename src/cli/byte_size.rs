@@ -1,4 +1,7 @@
 //! Sizes with a unit, as in `--cache-ram 500MB` and `--vram 3GB,8GB`.
+//!
+//! The error of a size that cannot be parsed says what to write instead, since a missing unit, a
+//! space before the unit and a decimal comma are common mistakes.
 
 use std::str::FromStr;
 

@@ -14,7 +14,7 @@ impl ValueEnum for KvTypeChoice {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         let (name, help) = match self {
-            Self::Auto => ("auto", "q8_0 if more then fits on the GPU, otherwise f16"),
+            Self::Auto => ("auto", "q8_0 if more can then be offloaded, otherwise f16"),
             Self::F16 => ("f16", "16-bit floats"),
             Self::Q8 => ("q8_0", "8-bit blocks, about half the size of f16"),
             Self::Q4 => ("q4_0", "4-bit blocks, about a quarter of the size of f16"),
@@ -37,7 +37,7 @@ impl ValueEnum for Speculation {
     }
 }
 
-/// Whether to use a feature.
+/// Whether to use a feature; `Auto` leaves the decision to the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Switch {
     Auto,
@@ -46,7 +46,7 @@ pub(super) enum Switch {
 }
 
 impl Switch {
-    /// The user's decision; `None` leaves it to the program.
+    /// The user's decision; `None` for [`Self::Auto`].
     pub(super) fn decision(self) -> Option<bool> {
         match self {
             Self::Auto => None,

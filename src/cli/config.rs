@@ -6,8 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::Speculation;
-use crate::server::Origin;
+use crate::domain::{Origin, Speculation};
 
 /// How to serve a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +15,8 @@ pub struct Config {
     pub model: Option<PathBuf>,
     /// The port to listen on; 0 picks any free one.
     pub port: u16,
-    /// Maximum tokens of a request, prompt and answer together; `None` derives it from the model.
+    /// Maximum number of tokens of a request, prompt and answer together; `None` derives it from
+    /// the model.
     pub ctx_size: Option<u32>,
     /// Number of slots: requests that are computed at the same time.
     pub parallel: u32,
@@ -27,7 +27,7 @@ pub struct Config {
     pub cache_ram: Option<u64>,
     /// Number of compute threads.
     pub threads: u32,
-    /// Maximum tokens per step.
+    /// Maximum number of tokens per step.
     pub ubatch: u32,
     /// Layers to offload to GPUs.
     pub gpu_layers: GpuLayers,
@@ -37,25 +37,26 @@ pub struct Config {
     pub vram_reserve: Option<u64>,
     /// Whether to use flash attention; `None` decides by the model and the machine.
     pub flash_attention: Option<bool>,
-    /// Speculative decoding for requests that do not set it themselves.
+    /// Where draft tokens come from if a request does not say.
     pub speculative: Speculation,
     /// The draft model's file.
     pub draft: Option<PathBuf>,
-    /// Target duration of a step while responses are being streamed.
+    /// Target duration of a step while answers are being streamed.
     pub step_target: Duration,
-    /// Maximum number of waiting requests.
+    /// Maximum number of waiting requests. A quarter more is reserved for connections without
+    /// another request.
     pub max_queue: usize,
     /// Maximum number of open connections.
     pub max_connections: usize,
     /// Maximum size of a client's message, in bytes.
     pub max_message_bytes: usize,
-    /// Origins of foreign web pages that may use the server.
+    /// Origins of web pages that may use the server, besides pages from localhost on its port.
     pub allowed_origins: Vec<Origin>,
-    /// How long a client may stop reading before its request is cancelled.
+    /// How long a client may leave its answer unread before its request fails with `slow_client`.
     pub slow_client_grace: Duration,
     /// How long running requests may continue after a signal to shut down.
     pub drain_timeout: Duration,
-    /// Maximum duration of a step before the engine counts as stalled.
+    /// Maximum duration of an engine iteration before the engine is reported as stalled.
     pub stall_limit: Duration,
     /// Interval between `metrics` frames, and between GPU readings.
     pub metrics_interval: Duration,
@@ -68,7 +69,8 @@ pub struct Config {
 /// How to show a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanOptions {
-    /// Free bytes of each imagined GPU to plan for; if empty, the plan is for this machine's GPUs.
+    /// Free bytes of each hypothetical GPU to plan for; if empty, the plan is for this machine's
+    /// GPUs.
     pub vram: Vec<u64>,
     /// Whether to print JSON instead of a table.
     pub json: bool,
@@ -88,8 +90,8 @@ pub enum GpuLayers {
 /// Data type of the KV cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KvTypeChoice {
-    /// [`Self::Q8`] if that offloads more to GPUs or makes the requested layers fit, otherwise
-    /// [`Self::F16`].
+    /// [`Self::Q8`] if it lets more layers or experts be offloaded or makes the requested layers
+    /// fit, otherwise [`Self::F16`].
     Auto,
     /// 16-bit floats.
     F16,

@@ -1,10 +1,12 @@
 //! The parts of `--help` around the list of options, at most 80 columns wide.
 
+/// The forms of the command.
 pub(super) const USAGE: &str = "\
 inference-core [OPTIONS] [MODEL] [PORT]
        inference-core [OPTIONS] --demo [PORT]
        inference-core plan [OPTIONS] [MODEL | --demo]";
 
+/// What the program does, before the list of options.
 pub(super) const ABOUT: &str = "\
 Serves a local language model over a WebSocket and streams its tokens.
 
@@ -19,6 +21,7 @@ MODEL is a GGUF file; of a split model, the first file. Without MODEL the demo
 model is served. PORT defaults to 3000; 0 picks any free port. The server
 listens on this machine only: on 127.0.0.1 and, if available, on [::1].";
 
+/// Environment variables and exit codes, after the list of options.
 pub(super) const AFTER_OPTIONS: &str = "\
 Every option of the server can also be set by an environment variable:
 INFERENCE_CORE_ and its name in capitals, such as INFERENCE_CORE_CTX_SIZE=2048.

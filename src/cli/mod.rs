@@ -11,6 +11,7 @@ mod choice;
 mod config;
 mod error;
 mod help;
+mod machine;
 mod number;
 mod positional;
 
@@ -78,6 +79,7 @@ impl Command {
     }
 }
 
+/// Has clap parse the arguments and the environment.
 fn parse_args(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
     let command = Args::command().mut_args(|arg| {
         let takes_value = arg.get_action().takes_values();

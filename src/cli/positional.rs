@@ -1,14 +1,14 @@
 //! The arguments without a name: `[MODEL] [PORT]` and `plan [MODEL]`.
 //!
-//! A number alone is a port and the word `plan` is a command; a file of such a name is written
-//! `./3000` or `./plan`.
+//! A single number is a port, and `plan` as the first word is a command. A file with such a name is
+//! written `./3000` or `./plan`.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use super::error::UsageError;
 
-/// The port if none is given.
+/// The port that is used if none is given.
 pub const DEFAULT_PORT: u16 = 3000;
 
 /// Whether the arguments ask for a plan.
@@ -79,6 +79,7 @@ pub(super) fn plan_options_without_plan(positional: &[OsString]) -> UsageError {
     UsageError(format!("--vram and --json need plan: `inference-core plan {model}`"))
 }
 
+/// Parses a port, from 0 to 65535. 0 picks any free port.
 fn parse_port(word: &OsStr) -> Result<u16, UsageError> {
     let digits = word.to_str().filter(|_| is_number(word));
     digits.and_then(|text| text.parse().ok()).ok_or_else(|| {
@@ -86,6 +87,7 @@ fn parse_port(word: &OsStr) -> Result<u16, UsageError> {
     })
 }
 
+/// Whether `word` consists of ASCII digits.
 fn is_number(word: &OsStr) -> bool {
     word.to_str()
         .is_some_and(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))

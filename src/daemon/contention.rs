@@ -38,10 +38,10 @@ pub(super) async fn watch(threads: u32) -> Infallible {
 /// What the warning says if several threads compute, which wait for each other.
 const SEVERAL_THREADS: &str = "\
     other programs use the CPUs, or there are fewer CPUs than --threads. The threads wait for \
-    each other, so responses are many times slower: lower --threads to the number of free CPUs";
+    each other, so answers are many times slower: lower --threads to the number of free CPUs";
 
-/// What it says if one thread computes, which only loses the time that it waits.
-const ONE_THREAD: &str = "other programs use the CPUs, so responses take longer by that much";
+/// What the warning says if one thread computes, which only loses the time that it waits.
+const ONE_THREAD: &str = "other programs use the CPUs, so answers take longer by that much";
 
 /// Total times of the engine threads since they started.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -53,8 +53,8 @@ struct CpuTimes {
 }
 
 impl CpuTimes {
-    /// The times of all threads of this process that are named as the engine thread is; zero if
-    /// the system does not tell. llama.cpp's compute threads inherit the name from the engine
+    /// The times of all threads of this process that are named as the engine thread is; zero if the
+    /// system does not report them. llama.cpp's compute threads inherit the name from the engine
     /// thread, which starts them.
     fn of_engine_threads() -> Self {
         let mut times = Self::default();

@@ -1,4 +1,6 @@
 //! Why the daemon stopped: the message for the user and the exit code.
+//!
+//! Each message is one line that says what to do. The exit codes are listed in `--help`.
 
 use thiserror::Error;
 
@@ -39,8 +41,8 @@ pub enum DaemonError {
         /// The port.
         port: u16,
     },
-    /// The operating system refused a socket, a thread, a signal handler or the like. Its message
-    /// is all that is known.
+    /// The operating system refused a socket, a thread, a signal handler or another resource. The
+    /// error contains its message.
     #[error("the operating system refused a resource that the server needs: {0:#}")]
     System(#[from] anyhow::Error),
     /// The engine thread stopped without being asked to.

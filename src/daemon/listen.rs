@@ -1,4 +1,7 @@
 //! Binds the port, on the loopback addresses only.
+//!
+//! A port that is in use or needs privileges gets an error of its own, since the user can choose
+//! another one. Everything else is an error of the system.
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,7 +12,10 @@ use tokio::net::{TcpListener, TcpSocket};
 use super::error::DaemonError;
 
 /// Listens on 127.0.0.1 and, if the machine has IPv6, on `[::1]` with the same port, since
-/// `localhost` may resolve to either.
+/// `localhost` may resolve to either. Port 0 picks any free port.
+///
+/// # Errors
+/// [`DaemonError::PortInUse`], [`DaemonError::PortForbidden`] or [`DaemonError::System`].
 pub(super) fn on_loopback(port: u16) -> Result<Vec<TcpListener>, DaemonError> {
     let v4 = match bind((Ipv4Addr::LOCALHOST, port).into()) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
@@ -32,6 +38,7 @@ pub(super) fn on_loopback(port: u16) -> Result<Vec<TcpListener>, DaemonError> {
     }
 }
 
+/// A listening socket at `address`.
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // Lets a restarted daemon bind while connections of the previous one are in TIME_WAIT.

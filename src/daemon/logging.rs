@@ -1,4 +1,6 @@
 //! The log: its filter, and where its lines go.
+//!
+//! Log lines go to standard error; standard output is for the start screen.
 
 use std::io::{self, IsTerminal};
 

@@ -2,7 +2,7 @@
 //!
 //! The only module that knows all others. [`run`] reads the model's header, binds the port and
 //! starts the engine thread, which loads the weights while the server already accepts clients.
-//! Shutting down goes the other way round: no new requests, running ones finish or are cancelled,
+//! Shutting down has the reverse order: no new requests, running requests finish or are cancelled,
 //! the engine thread stops, every connection gets its last frames and is closed, the process exits.
 //!
 //! | file | content |
@@ -39,11 +39,11 @@ use crate::llama::{self, LoadError, ModelDescription, ModelSource};
 use crate::server::Server;
 use crate::watchdog::Watchdog;
 
-use self::plan::{Plan, PlanPage};
+use self::plan::{PlanPage, ServePlan};
 use self::signals::Signals;
 
 pub use self::error::DaemonError;
-pub use self::signals::survives_its_terminal;
+pub use self::signals::is_hangup_ignored;
 
 /// Serves a model until a signal asks to shut down.
 ///
@@ -54,7 +54,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     llama::send_logs_to_tracing();
     let description = llama::describe(&model_source(config))?;
     let draft = describe_draft(config)?;
-    let plan = Plan::new(config, &description, draft.as_ref(), &llama::gpu_devices())?;
+    let plan = ServePlan::new(config, &description, draft.as_ref(), &llama::gpu_devices())?;
     plan.check_memory(&description.source, llama::available_memory_and_swap())?;
     let runtime = server_runtime()?;
     let result = runtime.block_on(serve(config, description, draft, plan));
@@ -73,9 +73,9 @@ pub fn plan(config: &Config, options: &PlanOptions) -> Result<String, DaemonErro
     let draft = describe_draft(config)?;
     let gpus = match &options.vram[..] {
         [] => llama::gpu_devices(),
-        sizes => plan::imagined_gpus(sizes),
+        sizes => plan::hypothetical_gpus(sizes),
     };
-    let plan = Plan::new(config, &description, draft.as_ref(), &gpus)?;
+    let plan = ServePlan::new(config, &description, draft.as_ref(), &gpus)?;
     let page = PlanPage::new(&description, &plan);
     Ok(if options.json { page.json() } else { page.table() })
 }
@@ -92,10 +92,12 @@ pub fn version() -> String {
     )
 }
 
+/// The model to serve, or the demo model if the configuration names none.
 fn model_source(config: &Config) -> ModelSource {
     config.model.clone().map_or(ModelSource::Demo, ModelSource::File)
 }
 
+/// Describes the draft model, if the configuration names one.
 fn describe_draft(config: &Config) -> Result<Option<ModelDescription>, DaemonError> {
     let description = config.draft.clone().map(|path| llama::describe(&ModelSource::File(path)));
     description.transpose().map_err(DaemonError::Draft)
@@ -110,7 +112,7 @@ fn server_runtime() -> Result<Runtime, DaemonError> {
         .worker_threads(1)
         .thread_name("server")
         .thread_stack_size(SERVER_STACK_BYTES)
-        .max_blocking_threads(BLOCKING_THREADS)
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
         .build()
         .context("cannot start the server's threads")?;
     Ok(runtime)
@@ -121,7 +123,7 @@ async fn serve(
     config: &Config,
     description: ModelDescription,
     draft: Option<ModelDescription>,
-    plan: Plan,
+    plan: ServePlan,
 ) -> Result<(), DaemonError> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let listeners = listen::on_loopback(config.port)?;
@@ -130,7 +132,7 @@ async fn serve(
 
     let about = plan.about(&description.info);
     let started = Instant::now();
-    let Plan { llama, offload_plan, .. } = plan.clone();
+    let ServePlan { llama, offload_plan, .. } = plan.clone();
     let threads = llama.threads;
     let load = move |progress: &_| {
         llama::load(&description, draft.as_ref(), llama, offload_plan, progress)
@@ -228,12 +230,12 @@ fn join_engine(
     result
 }
 
-/// Stack of the server's threads. They tokenise prompts, and some of llama.cpp's pre-tokenisers
+/// Stack of the server's threads. They tokenize prompts, and some of llama.cpp's pre-tokenizers
 /// are regular expressions that recurse more than 1 MiB deep (ADR-0019).
 const SERVER_STACK_BYTES: usize = 16 * 1024 * 1024;
 
-/// Threads for tokenising long prompts. The server runs at most a few of these at once.
-const BLOCKING_THREADS: usize = 4;
+/// Maximum number of threads that parse long messages and tokenize long prompts.
+const MAX_BLOCKING_THREADS: usize = 4;
 
 /// How long the engine may take to stop. On a CPU it checks its stop flag after every operation,
 /// so only a hanging engine takes this long.

@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// `None` if the process was started to survive its terminal.
+    /// `None` if the process was started with SIGHUP ignored.
     hangup: Option<Signal>,
 }
 
@@ -21,12 +21,12 @@ impl Signals {
     /// Installs the signal handlers. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// The operating system's, if it cannot install a handler.
+    /// The operating system's error, if it cannot install a handler.
     pub(super) fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hangup: match survives_its_terminal() {
+            hangup: match is_hangup_ignored() {
                 true => None,
                 false => Some(signal(SignalKind::hangup())?),
             },
@@ -44,6 +44,7 @@ impl Signals {
     }
 }
 
+/// Waits for `signal`; returns `None` at once if there is no handler.
 async fn receive(signal: Option<&mut Signal>) -> Option<()> {
     match signal {
         Some(signal) => signal.recv().await,
@@ -51,16 +52,16 @@ async fn receive(signal: Option<&mut Signal>) -> Option<()> {
     }
 }
 
-/// Whether this process was started with SIGHUP ignored, as `nohup` does; a handler would undo
-/// that. On systems that do not tell (all but Linux) the answer is true, so SIGHUP keeps its
-/// default action there.
-pub fn survives_its_terminal() -> bool {
+/// Whether this process was started with SIGHUP ignored, as by `nohup`. A handler would undo that.
+/// Only Linux reports it. Elsewhere this is true, so that SIGHUP keeps its default action.
+pub fn is_hangup_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    ignores_hangup(&status).unwrap_or(true)
+    parse_hangup_ignored(&status).unwrap_or(true)
 }
 
-/// Whether SIGHUP, signal 1, is ignored according to the text of `/proc/PID/status`.
-fn ignores_hangup(status: &str) -> Option<bool> {
+/// Whether SIGHUP, signal 1, is ignored according to the text of `/proc/PID/status`; `None` if the
+/// text does not say.
+fn parse_hangup_ignored(status: &str) -> Option<bool> {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
     Some(u64::from_str_radix(ignored.trim(), 16).ok()? & 1 == 1)
 }
@@ -71,8 +72,8 @@ mod tests {
 
     #[test]
     fn sighup_is_the_first_bit_of_the_ignored_signals() {
-        assert_eq!(ignores_hangup("Name:\tx\nSigIgn:\t0000000000001001\n"), Some(true));
-        assert_eq!(ignores_hangup("SigIgn:\t0000000000001000\n"), Some(false));
-        assert_eq!(ignores_hangup("Name:\tx\n"), None);
+        assert_eq!(parse_hangup_ignored("Name:\tx\nSigIgn:\t0000000000001001\n"), Some(true));
+        assert_eq!(parse_hangup_ignored("SigIgn:\t0000000000001000\n"), Some(false));
+        assert_eq!(parse_hangup_ignored("Name:\tx\n"), None);
     }
 }

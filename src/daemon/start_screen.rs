@@ -1,7 +1,7 @@
 //! What the user sees on the terminal: some lines at the start, and a progress bar during the load.
 //!
 //! The lines go to standard output. Programs that start the daemon look for the line
-//! `listening on ws://ADDRESS`. The daemon ignores that standard output cannot be written.
+//! `listening on ws://ADDRESS`. If standard output cannot be written, the daemon continues.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -16,18 +16,18 @@ use crate::domain::{ModelInfo, Speculation};
 use crate::engine::EngineHandle;
 use crate::llama::{self, ModelDescription};
 
-use super::plan::{Plan, PlanPage, flash_attention_note};
+use super::plan::{PlanPage, ServePlan, flash_attention_note};
 use super::units::{bytes, count, scaled};
 
 /// Prints what is served, with which options, and where.
 pub(super) fn print(
     description: &ModelDescription,
     draft: Option<&ModelInfo>,
-    plan: &Plan,
+    plan: &ServePlan,
     listeners: &[TcpListener],
 ) {
     print_summary(&description.info, draft, plan, listeners);
-    if let Some(warning) = &plan.doubtful_draft {
+    if let Some(warning) = &plan.draft_warning {
         say(&format!("  warning: {warning}"));
     }
     let has_gpu = !plan.offload_plan.gpus.is_empty();
@@ -45,10 +45,11 @@ pub(super) fn print(
     }
 }
 
+/// Prints model, context, cache, compute and address.
 fn print_summary(
     model: &ModelInfo,
     draft: Option<&ModelInfo>,
-    plan: &Plan,
+    plan: &ServePlan,
     listeners: &[TcpListener],
 ) {
     let ModelInfo { name, arch, params, size_bytes, .. } = model;
@@ -83,6 +84,7 @@ fn print_summary(
     ));
 }
 
+/// The line about the draft model. `default` is the speculation of requests that do not say.
 fn draft_line(draft: &ModelInfo, default: Speculation) -> String {
     let note = match default {
         Speculation::Auto => "",
@@ -93,6 +95,7 @@ fn draft_line(draft: &ModelInfo, default: Speculation) -> String {
     format!("  draft    {}{note}\n", draft.name)
 }
 
+/// The first address that the daemon listens on.
 fn address(listeners: &[TcpListener]) -> String {
     let address = listeners.first().and_then(|listener| listener.local_addr().ok());
     address.map_or_else(|| "nowhere".to_owned(), |address| address.to_string())
@@ -146,6 +149,7 @@ pub(super) fn print_draining(engine: &EngineHandle, drain_timeout: Duration) {
     }
 }
 
+/// Prints a line to standard output and ignores errors.
 fn say(text: &str) {
     let mut out = io::stdout();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());

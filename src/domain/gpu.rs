@@ -38,10 +38,14 @@ pub struct Gpu {
 }
 
 impl Gpu {
+    /// A GPU that does not answer, or has not been read yet: only its identity is known.
+    pub fn without_values(index: u32, name: String, uuid: String) -> Self {
+        Self { index, name, uuid, ..Self::default() }
+    }
+
     /// The GPU without its readings, as it is shown when these are too old.
     pub fn stale(&self) -> Self {
-        let Self { index, name, uuid, .. } = self;
-        Self { index: *index, name: name.clone(), uuid: uuid.clone(), ..Self::default() }
+        Self::without_values(self.index, self.name.clone(), self.uuid.clone())
     }
 }
 

@@ -7,6 +7,7 @@
 mod code;
 mod gpu;
 mod model;
+mod origin;
 mod outcome;
 mod params;
 mod request;
@@ -15,6 +16,7 @@ mod token;
 pub use code::Code;
 pub use gpu::{Gpu, GpuReading, Throttle};
 pub use model::{MemoryPart, ModelInfo};
+pub use origin::{Authority, InvalidOrigin, Origin};
 pub use outcome::{Failure, FinishReason, Outcome, Refusal, Usage};
 pub use params::{Params, Range, Speculation};
 pub use request::{ConnectionId, Message, Prompt, Request, Role};

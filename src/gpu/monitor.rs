@@ -49,8 +49,8 @@ impl Monitor {
     }
 }
 
-/// Intervals between two attempts to discover GPUs. An attempt may make the driver start a program
-/// that loads its kernel module, which is too expensive for every interval (ADR-0021).
+/// Number of intervals between two attempts to discover GPUs. An attempt may make the driver start
+/// a program that loads its kernel module, which is too expensive for every interval (ADR-0021).
 const DISCOVERY_INTERVALS: u32 = 10;
 
 /// Repeats the discovery until it finds GPUs. `None` if the options select none of the machine's

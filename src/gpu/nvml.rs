@@ -1,4 +1,6 @@
-//! Discovers the machine's GPUs through NVML and reads them.
+//! Discovers GPUs through NVML and reads their values.
+//!
+//! Driver calls may block without limit; `monitor` runs them on threads of their own.
 
 use std::ffi::OsStr;
 use std::process;
@@ -58,7 +60,7 @@ pub(super) struct MonitoredGpu {
     identity: GpuIdentity,
     /// Whether another monitored GPU has the same bus id, which then does not identify this one.
     shares_bus_id: bool,
-    /// Whether the GPU answered the last reading.
+    /// Whether the driver returned values at the last reading.
     is_present: bool,
 }
 
@@ -66,11 +68,10 @@ impl MonitoredGpu {
     /// The GPU's identity without any value, which needs no call to the driver.
     pub(super) fn without_values(&self) -> Gpu {
         let GpuIdentity { index, name, uuid, .. } = self.identity.clone();
-        Gpu { index, name, uuid, ..Gpu::default() }
+        Gpu::without_values(index, name, uuid)
     }
 
-    /// Reads the GPU; without values if it is lost. Blocks until the driver answers, which may
-    /// take any time.
+    /// Reads the GPU; without values if it is lost. Blocks until the driver returns, without limit.
     pub(super) fn read(&mut self) -> Gpu {
         if !self.is_present {
             self.nvml.restart();
@@ -89,8 +90,9 @@ impl MonitoredGpu {
         gpu.unwrap_or_else(|| self.without_values())
     }
 
-    /// Queries the GPU with this bus id, or with this index if the bus id is shared; `None` if
-    /// there is none or it is lost. Adopts the identity of a different GPU in the same PCI slot.
+    /// Reads the GPU with the monitored bus id, or with the monitored index if the bus id is
+    /// shared; `None` if there is no such GPU or it is lost. If a different GPU is in the PCI slot,
+    /// it is monitored from now on.
     fn query(&mut self, nvml: &Nvml) -> Option<Gpu> {
         let device = if self.shares_bus_id {
             nvml.device_by_index(self.identity.index)
@@ -98,7 +100,9 @@ impl MonitoredGpu {
             nvml.device_by_pci_bus_id(self.identity.bus_id.as_str())
         }
         .ok()?;
-        if let Some(uuid) = unless_lost(device.uuid())?.filter(|uuid| *uuid != self.identity.uuid) {
+        if let Some(uuid) =
+            unless_lost(device.uuid()).ok()?.filter(|uuid| *uuid != self.identity.uuid)
+        {
             // Indices may have shifted, so a different GPU at this index is not a replacement.
             if self.shares_bus_id {
                 return None;
@@ -111,16 +115,16 @@ impl MonitoredGpu {
             self.identity.uuid = uuid;
             self.identity.name = name_of(&device);
         }
-        read_values(&device, self.without_values())
+        read_values(&device, self.without_values()).ok()
     }
 }
 
-/// The one NVML instance of the process, shared by all monitored GPUs. NVML counts its users and
-/// restarts only after all of them have shut it down, so a restart requires that no thread is in a
-/// call.
+/// The one NVML instance of the process, shared by all monitored GPUs. NVML is reference-counted:
+/// it reinitializes only after every user has shut it down. So no thread may be in a call during a
+/// restart.
 struct SharedNvml {
-    /// Read-locked during calls to the driver, which may hang, so [`Self::restart`] never waits
-    /// for the write lock.
+    /// Threads hold the read lock during driver calls. A call may hang, so [`Self::restart`] only
+    /// tries the write lock.
     instance: RwLock<NvmlInstance>,
     min_restart_interval: Duration,
 }
@@ -131,8 +135,8 @@ struct NvmlInstance {
     started: Instant,
 }
 
-/// Intervals between two restarts of NVML. NVML does not detect a returned GPU without a restart,
-/// which is too expensive for every reading (ADR-0021).
+/// Number of intervals between two restarts of NVML. Only a restart makes NVML find a GPU that was
+/// lost and works again. It is too expensive for every reading (ADR-0021).
 const RESTART_INTERVALS: u32 = 5;
 
 impl SharedNvml {
@@ -144,7 +148,7 @@ impl SharedNvml {
             Err(TryLockError::WouldBlock) => return,
         };
         if instance.started.elapsed() >= self.min_restart_interval {
-            // NVML shuts down when its only instance is dropped, which must precede the start.
+            // Dropping the only instance shuts NVML down, which must happen before the start.
             instance.nvml = None;
             instance.nvml = start_nvml();
             instance.started = Instant::now();
@@ -155,6 +159,7 @@ impl SharedNvml {
 /// Names of the NVML library, from the driver and from development packages, in this order.
 const LIBRARIES: [&str; 2] = ["libnvidia-ml.so.1", "libnvidia-ml.so"];
 
+/// Loads and starts NVML; `None` without a driver.
 fn start_nvml() -> Option<Nvml> {
     for library in LIBRARIES {
         match Nvml::builder().lib_path(OsStr::new(library)).init() {
@@ -165,7 +170,7 @@ fn start_nvml() -> Option<Nvml> {
     None
 }
 
-/// The GPUs of the machine, without those whose bus id cannot be read.
+/// The GPUs of the machine. GPUs whose bus id cannot be read are left out.
 fn identities(nvml: &Nvml) -> Vec<GpuIdentity> {
     let count = nvml.device_count().unwrap_or(0);
     (0..count)
@@ -181,14 +186,18 @@ fn identities(nvml: &Nvml) -> Vec<GpuIdentity> {
         .collect()
 }
 
+/// The product name of `device`.
 fn name_of(device: &Device<'_>) -> String {
     device.name().unwrap_or_else(|_| "unnamed".to_owned())
 }
 
-/// `gpu` with the current values of `device`; `None` if the GPU is lost.
-fn read_values(device: &Device<'_>, gpu: Gpu) -> Option<Gpu> {
+/// `gpu` with the current values of `device`.
+///
+/// # Errors
+/// [`GpuLost`].
+fn read_values(device: &Device<'_>, gpu: Gpu) -> Result<Gpu, GpuLost> {
     let memory = unless_lost(device.memory_info())?;
-    Some(Gpu {
+    Ok(Gpu {
         is_present: true,
         celsius: unless_lost(device.temperature(TemperatureSensor::Gpu))?,
         vram_total: memory.as_ref().map(|memory| memory.total),
@@ -203,12 +212,20 @@ fn read_values(device: &Device<'_>, gpu: Gpu) -> Option<Gpu> {
     })
 }
 
-/// `None` if the GPU is lost, otherwise its value, which is `Some(None)` if it is not available.
-fn unless_lost<T>(value: Result<T, NvmlError>) -> Option<Option<T>> {
+/// The GPU fell off the bus, must be reset, or NVML is not running.
+struct GpuLost;
+
+/// A value that was read; `None` if the GPU or its driver does not report it.
+///
+/// # Errors
+/// [`GpuLost`], if the GPU reports no values at all.
+fn unless_lost<T>(value: Result<T, NvmlError>) -> Result<Option<T>, GpuLost> {
     match value {
-        Ok(value) => Some(Some(value)),
-        Err(NvmlError::GpuLost | NvmlError::ResetRequired | NvmlError::Uninitialized) => None,
-        Err(_) => Some(None),
+        Ok(value) => Ok(Some(value)),
+        Err(NvmlError::GpuLost | NvmlError::ResetRequired | NvmlError::Uninitialized) => {
+            Err(GpuLost)
+        }
+        Err(_) => Ok(None),
     }
 }
 
@@ -237,6 +254,7 @@ fn process_memory(device: &Device<'_>) -> Result<Option<u64>, NvmlError> {
     Ok(own(compute).max(own(graphics)))
 }
 
+/// The reasons to throttle that are set in NVML's bit mask.
 fn throttle_reasons(reasons: ThrottleReasons) -> Vec<Throttle> {
     let flag = |throttle| match throttle {
         Throttle::PowerCap => ThrottleReasons::SW_POWER_CAP,

@@ -1,4 +1,4 @@
-//! Selects the GPUs to monitor among those that NVML reports.
+//! Selects the GPUs to monitor from the GPUs that NVML reports.
 //!
 //! NVML orders GPUs by PCI bus id, whereas CUDA puts the fastest one first, so an index alone does
 //! not identify a GPU. GPUs that llama.cpp computes on are therefore matched by PCI bus id. If

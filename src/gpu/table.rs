@@ -13,6 +13,7 @@ pub(super) struct Table {
     rows: Vec<Row>,
 }
 
+/// One monitored GPU.
 struct Row {
     gpu: Gpu,
     /// When the GPU was last read; initially when the table was made.

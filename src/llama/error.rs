@@ -1,4 +1,4 @@
-//! Why a model cannot be served. Each error is one line that says what to do.
+//! The errors of describing, planning and loading a model. Each is one line that says what to do.
 
 use std::path::PathBuf;
 

@@ -51,6 +51,7 @@ impl ReportedBuffer {
     }
 }
 
+/// The state of the log callback, which llama.cpp calls on any thread.
 static LOG: Mutex<Log> = Mutex::new(Log {
     line: String::new(),
     level: sys::GGML_LOG_LEVEL_NONE,
@@ -58,10 +59,13 @@ static LOG: Mutex<Log> = Mutex::new(Log {
     buffers: Vec::new(),
 });
 
+/// Locks [`LOG`].
 fn log() -> MutexGuard<'static, Log> {
     LOG.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The log callback.
+///
 /// # Safety
 /// `text` must be a C string or null.
 unsafe extern "C" fn on_log(level: sys::ggml_log_level, text: *const c_char, _: *mut c_void) {
@@ -74,6 +78,7 @@ unsafe extern "C" fn on_log(level: sys::ggml_log_level, text: *const c_char, _: 
     log().add(level, &text);
 }
 
+/// The line that is being logged, and what was extracted from earlier lines.
 struct Log {
     /// The current line as far as it has been logged: llama.cpp may log a line in several calls.
     line: String,
@@ -83,6 +88,7 @@ struct Log {
 }
 
 impl Log {
+    /// Adds the text of one call of the callback: a line, several lines, or a part of a line.
     fn add(&mut self, level: sys::ggml_log_level, text: &str) {
         if level != sys::GGML_LOG_LEVEL_CONT {
             self.flush();
@@ -145,10 +151,11 @@ fn is_about_abort(line: &str) -> bool {
         || line.contains("decode: removing memory module entries for seq_id")
 }
 
-/// Stored error lines. The first names the cause, later ones its consequences.
+/// Maximum number of stored error lines. The first line names the cause, later lines its
+/// consequences.
 const MAX_ERRORS: usize = 8;
 
-/// Stored buffers: a few per device.
+/// Maximum number of stored buffers. A load allocates a few per device.
 const MAX_BUFFERS: usize = 256;
 
 /// Nothing is appended to a line that has reached this length: at some levels llama.cpp logs whole

@@ -37,9 +37,9 @@ pub use error::LoadError;
 pub use file::{FileExtent, ModelDescription, ModelSource, describe, describe_partial};
 pub use fit::{
     DevicePlan, GpuDevice, KvType, OffloadPlan, OffloadTarget, available_memory,
-    available_memory_and_swap, gpu_bus_ids, gpu_devices,
+    available_memory_and_swap, gpu_bus_ids, gpu_devices, plan_offload,
 };
-pub use load::{Options, check, check_draft, load, plan_draft, plan_offload};
+pub use load::{Options, check, check_draft, load, plan_draft};
 pub use logs::send_logs_to_tracing;
 pub use run::LlamaCpp;
 

@@ -26,7 +26,7 @@ pub enum ClientFrame {
     SubscribeMetrics,
     /// Stop sending `metrics` frames.
     UnsubscribeMetrics,
-    /// Answer with `pong`.
+    /// Reply with `pong`.
     Ping,
 }
 
@@ -45,7 +45,7 @@ impl ClientFrame {
     /// Parses one message.
     ///
     /// # Errors
-    /// The `error` frame to answer with.
+    /// The `error` frame to reply with.
     pub fn parse(text: &str) -> Result<Self, ErrorFrame> {
         let sent = JsonSlice::validate(text).map_err(|error| {
             ErrorFrame::new(Code::BadJson, format!("the frame is not valid JSON: {error}"))
@@ -53,15 +53,17 @@ impl ClientFrame {
         let fields = Fields::of(sent, &FRAME_FIELDS)
             .ok_or_else(|| bad_frame(format!("a frame is a JSON object, not {sent}")))?;
         let id = fields.raw("id").and_then(RequestId::from_json);
-        Self::from_fields(&fields, id.clone()).map_err(|error| error.about(id))
+        Self::from_fields(&fields, id.clone()).map_err(|error| error.for_request(id))
     }
 
+    /// Reads a frame whose `id` has been parsed, from its fields.
     fn from_fields(fields: &Fields<'_>, id: Option<RequestId>) -> Result<Self, ErrorFrame> {
         let sent = fields.raw("op").ok_or_else(|| bad_frame("a frame needs an op"))?;
         let op = sent.text().ok_or_else(|| wrong_type("op", "a string", sent))?;
         Self::from_op(&op, fields, id)
     }
 
+    /// Reads a frame of the given `op` from its fields.
     fn from_op(op: &str, fields: &Fields<'_>, id: Option<RequestId>) -> Result<Self, ErrorFrame> {
         match op {
             "infer" => {
@@ -93,7 +95,7 @@ impl ClientFrame {
     }
 }
 
-/// Refuses a frame whose `id` field is not a valid id. `id` is what the field was parsed to.
+/// Refuses a frame whose `id` field is not a valid id. `id` is the parsed field.
 fn check_id(fields: &Fields<'_>, id: Option<&RequestId>) -> Result<(), ErrorFrame> {
     match (fields.get("id"), id) {
         (Some(sent), None) => {
@@ -104,6 +106,7 @@ fn check_id(fields: &Fields<'_>, id: Option<&RequestId>) -> Result<(), ErrorFram
     }
 }
 
+/// Reads `prompt` or `messages`. A frame must have exactly one of them.
 fn prompt(fields: &Fields<'_>) -> Result<Prompt, ErrorFrame> {
     match (fields.get("prompt"), fields.get("messages")) {
         (Some(sent), None) => match sent.text() {
@@ -119,6 +122,7 @@ fn prompt(fields: &Fields<'_>) -> Result<Prompt, ErrorFrame> {
     }
 }
 
+/// Reads a conversation of 1 to [`MAX_MESSAGES`] messages.
 fn messages(array: &JsonArray<'_>) -> Result<Vec<Message>, Refusal> {
     if array.len == 0 {
         return Err(invalid("messages", "must not be empty: send at least one"));
@@ -130,6 +134,7 @@ fn messages(array: &JsonArray<'_>) -> Result<Vec<Message>, Refusal> {
     array.items.iter().enumerate().map(|(index, &item)| message(index, item)).collect()
 }
 
+/// Reads the message at `index` of a conversation.
 fn message(index: usize, sent: JsonSlice<'_>) -> Result<Message, Refusal> {
     let field = |name: &str| format!("messages[{index}]{name}");
     let fields = Fields::of(sent, &["role", "content"])
@@ -152,14 +157,17 @@ fn message(index: usize, sent: JsonSlice<'_>) -> Result<Message, Refusal> {
     })
 }
 
+/// The role called `name` on the wire.
 fn role_named(name: &str) -> Option<Role> {
     [Role::System, Role::User, Role::Assistant].into_iter().find(|role| role.name() == name)
 }
 
+/// The error for a `field` that has another type than the `allowed` one.
 fn wrong_type(field: &str, allowed: &str, sent: JsonSlice<'_>) -> ErrorFrame {
     bad_frame(format!("{field} must be {allowed}, not {sent}"))
 }
 
+/// A `bad_frame` error that belongs to no request yet.
 fn bad_frame(message: impl Into<String>) -> ErrorFrame {
     ErrorFrame::new(Code::BadFrame, message)
 }
@@ -167,6 +175,6 @@ fn bad_frame(message: impl Into<String>) -> ErrorFrame {
 /// The known fields of a frame.
 const FRAME_FIELDS: [&str; 5] = ["op", "id", "prompt", "messages", "params"];
 
-/// Most messages of a conversation. At 64 tokens each they fill a context of a million tokens, and
-/// rendering a chat template takes far more memory per message than its text.
+/// Maximum number of messages of a conversation. At 64 tokens per message it fills a context of a
+/// million tokens. Rendering a chat template takes far more memory per message than its text has.
 const MAX_MESSAGES: usize = 16_384;

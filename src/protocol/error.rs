@@ -41,7 +41,7 @@ impl ErrorFrame {
         }
     }
 
-    /// The connection has `limit` requests, as many as it may have.
+    /// The error for a request of a connection that already has `limit` requests, the maximum.
     pub fn too_many_requests(limit: usize) -> Self {
         let message = format!(
             "this connection has {limit} requests already, which is the limit: \
@@ -50,20 +50,20 @@ impl ErrorFrame {
         Self::new(Code::Busy, message)
     }
 
-    /// The same error as the answer to request `id`.
+    /// The same error for the request `id`; `None` is a request without an id, or no request.
     #[must_use]
-    pub fn about(self, id: Option<RequestId>) -> Self {
+    pub fn for_request(self, id: Option<RequestId>) -> Self {
         Self { id, ..self }
     }
 
-    /// The code.
+    /// The stable code of the error.
     pub fn code(&self) -> Code {
         self.code
     }
 
-    /// The same error without its message, for a log: the message may repeat what a client sent.
+    /// The same error without its message, for the log: the message may quote what a client sent.
     #[must_use]
-    pub fn wordless(&self) -> Self {
+    pub fn without_message(&self) -> Self {
         Self { message: String::new(), ..self.clone() }
     }
 
@@ -72,7 +72,7 @@ impl ErrorFrame {
         &self.message
     }
 
-    /// The `id` of the request that this error answers, if it has one.
+    /// The `id` of the request that was refused or failed, if it has one.
     pub fn id(&self) -> Option<&RequestId> {
         self.id.as_ref()
     }
@@ -102,6 +102,6 @@ pub(super) fn serialize_code<S: Serializer>(code: &Code, serializer: S) -> Resul
     serializer.serialize_str(code.as_str())
 }
 
-/// When a refused client should try again. A slot is usually free after about this time, and a
-/// model that loads for longer only costs another refusal.
+/// Milliseconds after which a refused client should try again. A slot is usually free by then. If a
+/// model takes longer to load, the client is refused once more.
 const RETRY_AFTER_MS: u64 = 1000;

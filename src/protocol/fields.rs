@@ -72,7 +72,7 @@ pub(super) fn whole_number(range: Range) -> String {
     format!("a whole number from {} to {}", range.min, range.max)
 }
 
-/// The error for a value that is not among the `allowed` ones.
+/// The `invalid_params` error for a value of `field` that is not `allowed`.
 pub(super) fn expected(field: &str, allowed: &str, sent: impl Display) -> Refusal {
     invalid(field, format!("must be {allowed}, not {sent}"))
 }

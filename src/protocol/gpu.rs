@@ -1,4 +1,7 @@
 //! The GPU values of a `metrics` frame.
+//!
+//! They are [`Gpu`] readings in the units of the wire: degrees Celsius, MiB, watts and percent. A
+//! value that the driver does not report is `null`.
 
 use serde::Serialize;
 

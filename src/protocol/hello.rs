@@ -1,4 +1,7 @@
 //! The `hello` frame: the first frame of every connection describes the server and its model.
+//!
+//! Until the model is loaded, it shows the planned number of GPU layers; afterwards
+//! [`Hello::offloaded`] replaces that by the actual number.
 
 use serde::Serialize;
 
@@ -24,11 +27,11 @@ pub struct Hello {
 pub struct Build {
     /// The version of this crate.
     pub version: String,
-    /// The commit it was built from.
+    /// The commit that the program was built from.
     pub commit: String,
     /// The version of the linked llama.cpp, or the name of what replaces it in a test build.
     pub llama_cpp: String,
-    /// The CPU's vector extensions it was built for, separated by spaces.
+    /// The CPU's vector extensions that the program was built for, separated by spaces.
     pub cpu_flags: String,
 }
 
@@ -41,10 +44,11 @@ pub struct ServingInfo {
     pub gpu_layers: u32,
     /// Number of slots: requests that are computed at the same time.
     pub parallel: usize,
-    /// Most tokens of one request, prompt and generated text together.
+    /// Maximum number of tokens of a request, prompt and answer together.
     pub ctx_size: usize,
 }
 
+/// The `model` object.
 #[derive(Debug, Clone, Serialize)]
 struct ModelFields {
     name: String,
@@ -56,6 +60,7 @@ struct ModelFields {
     demo: bool,
 }
 
+/// The `auth` field. The server has no authentication, so it is always `ok`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Auth {

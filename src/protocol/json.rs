@@ -38,7 +38,7 @@ impl<'a> JsonSlice<'a> {
     /// Checks a whole message, so that no later access finds malformed JSON.
     ///
     /// # Errors
-    /// Those of `serde_json::from_str::<Value>`, which also refuses nesting beyond 127 levels,
+    /// The same as `serde_json::from_str::<Value>`, which also refuses nesting beyond 127 levels,
     /// numbers beyond `f64` and unpaired surrogates.
     pub(super) fn validate(text: &'a str) -> serde_json::Result<Self> {
         serde_json::from_str::<Validated>(text)?;

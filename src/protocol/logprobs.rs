@@ -1,8 +1,8 @@
 //! The `logprobs` field of a `token` frame: each new token, its log-probability and the likeliest
 //! alternatives.
 //!
-//! `bytes` is exact. `token` is the same as text, with U+FFFD in place of bytes that are not valid
-//! UTF-8 on their own.
+//! `bytes` is exact. `token` is the same bytes as text, with U+FFFD in place of bytes that are not
+//! valid UTF-8 on their own.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,7 @@
 //! The `metrics` frame: the state of the engine and the GPUs, sent at a fixed interval.
+//!
+//! Times are whole milliseconds and throughputs are tokens/s with two decimals. Values of the
+//! engine that are not known yet are written as 0.
 
 use std::time::Duration;
 
@@ -37,16 +40,16 @@ pub enum InferenceState {
     Idle,
     /// A request is being computed.
     Busy,
-    /// A step takes longer than the watchdog allows.
+    /// An iteration of the engine takes longer than the watchdog allows.
     Stalled,
-    /// Shutting down: running requests may finish, new ones are refused.
+    /// Shutting down: running requests may finish, new requests are refused.
     Draining,
 }
 
 /// The engine's state and counters.
 #[derive(Debug, Clone, Serialize)]
 pub struct Inference {
-    /// What the engine is doing.
+    /// The state of the engine.
     pub state: InferenceState,
     /// Tokens per second of the request that ended last. `None` is written as 0, because existing
     /// clients expect a number.
@@ -78,10 +81,12 @@ pub struct Inference {
     pub uptime_s: u64,
 }
 
+/// Writes a throughput with two decimals, `None` as 0.
 fn rate<S: Serializer>(rate: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(two_decimals(rate.unwrap_or(0.0)))
 }
 
+/// Writes whole milliseconds, `None` as 0.
 fn time<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(time.map_or(0, millis))
 }

@@ -1,7 +1,7 @@
 //! The WebSocket wire format: every frame a client may send and every frame the server sends.
 //!
 //! [`ClientFrame::parse`] turns a message into a fully validated frame or into the [`ErrorFrame`]
-//! to answer with. [`ServerFrame::text`] is the only way to write a frame. This module owns field
+//! to reply with. [`ServerFrame::text`] is the only way to write a frame. This module owns field
 //! names, nesting, types and ranges; `docs/PROTOCOL.md` is its contract. It knows nothing of
 //! sockets, of the engine or of the order of frames: the server decides who may send what when.
 

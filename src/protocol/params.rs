@@ -17,6 +17,7 @@ pub(super) fn parse(sent: JsonSlice<'_>) -> Option<Result<Params, Refusal>> {
     Fields::of(sent, &PARAM_FIELDS).map(|fields| from_fields(&fields))
 }
 
+/// Reads the fields; the default stands for a missing field.
 fn from_fields(fields: &Fields<'_>) -> Result<Params, Refusal> {
     let default = Params::default();
     Ok(Params {
@@ -51,6 +52,7 @@ fn from_fields(fields: &Fields<'_>) -> Result<Params, Refusal> {
     })
 }
 
+/// Reads `temp`, or `temperature`, which is another name of it.
 fn temperature(fields: &Fields<'_>) -> Result<Option<f32>, Refusal> {
     let short = fields.number("temp", Params::TEMP)?;
     let long = fields.number("temperature", Params::TEMP)?;
@@ -72,6 +74,7 @@ fn count<T: TryFrom<i64>>(number: Option<i64>, default: T) -> T {
     })
 }
 
+/// Reads `stop`: a string or a list of strings, none of them empty.
 fn stop(sent: JsonSlice<'_>) -> Result<Vec<String>, Refusal> {
     const ALLOWED: &str = "a string or a list of strings";
     let max = Params::MAX_STOPS;
@@ -99,6 +102,7 @@ fn stop(sent: JsonSlice<'_>) -> Result<Vec<String>, Refusal> {
     Ok(texts)
 }
 
+/// Reads `speculative`.
 fn speculation(sent: JsonSlice<'_>) -> Result<Speculation, Refusal> {
     match sent.text().as_deref() {
         Some("off") => Ok(Speculation::Off),
@@ -108,6 +112,7 @@ fn speculation(sent: JsonSlice<'_>) -> Result<Speculation, Refusal> {
     }
 }
 
+/// Reads `logit_bias`: an object of token ids and biases, or a list of pairs.
 fn logit_bias(sent: JsonSlice<'_>) -> Result<Vec<(Token, f32)>, Refusal> {
     const ALLOWED: &str = "an object of token ids and biases, or a list of [id, bias]";
     let max = Params::MAX_LOGIT_BIASES;
@@ -118,7 +123,7 @@ fn logit_bias(sent: JsonSlice<'_>) -> Result<Vec<(Token, f32)>, Refusal> {
     if let Some(object) = sent.object(max) {
         check_len(object.len)?;
         let biases = object.items.into_iter().map(|(key, sent)| Ok((token_id(&key)?, bias(sent)?)));
-        return once_each(biases.collect::<Result<_, _>>()?);
+        return with_unique_tokens(biases.collect::<Result<_, _>>()?);
     }
     let array = sent.array(max).ok_or_else(|| expected(LOGIT_BIAS_FIELD, ALLOWED, sent))?;
     check_len(array.len)?;
@@ -135,11 +140,11 @@ fn logit_bias(sent: JsonSlice<'_>) -> Result<Vec<(Token, f32)>, Refusal> {
             }
         })
         .collect::<Result<_, _>>()?;
-    once_each(biases)
+    with_unique_tokens(biases)
 }
 
-/// Refuses a token with several biases: llama.cpp would silently add them up.
-fn once_each(biases: Vec<(Token, f32)>) -> Result<Vec<(Token, f32)>, Refusal> {
+/// Returns `biases`, unless a token has several of them: llama.cpp would silently add them up.
+fn with_unique_tokens(biases: Vec<(Token, f32)>) -> Result<Vec<(Token, f32)>, Refusal> {
     let mut tokens: Vec<Token> = biases.iter().map(|&(token, _)| token).collect();
     tokens.sort_unstable();
     match tokens.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -150,6 +155,7 @@ fn once_each(biases: Vec<(Token, f32)>) -> Result<Vec<(Token, f32)>, Refusal> {
     }
 }
 
+/// Reads one bias.
 fn bias(sent: JsonSlice<'_>) -> Result<f32, Refusal> {
     number(LOGIT_BIAS_FIELD, sent, Params::LOGIT_BIAS).map(|bias| bias as f32)
 }
@@ -163,6 +169,7 @@ fn token_id(key: &str) -> Result<Token, Refusal> {
     }
 }
 
+/// The error for `sent`, which is not a token id.
 fn invalid_token_id(sent: impl Display) -> Refusal {
     let allowed = whole_number(TOKEN_IDS);
     invalid(LOGIT_BIAS_FIELD, format!("a token's id must be {allowed}, not {sent}"))

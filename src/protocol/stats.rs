@@ -1,4 +1,6 @@
-//! The `stats` object of an `end` frame: times and token counts of one request, in wire units.
+//! The `stats` object of an `end` frame: times and token counts of one request.
+//!
+//! Times are whole milliseconds and throughputs are tokens/s with two decimals.
 
 use std::time::Duration;
 
@@ -6,7 +8,7 @@ use serde::Serialize;
 
 use crate::domain::Usage;
 
-/// The content of `stats`. Times are whole milliseconds, rates are tokens per second.
+/// The content of `stats`. A throughput is `null` if no time has passed or no token was computed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EndStats {
     ttft_ms: Option<u64>,
@@ -43,6 +45,7 @@ impl EndStats {
             // The engine can finish a short request before its first text reaches the socket.
             total_ms: millis(ttft.map_or(total, |ttft| ttft.max(total))),
             tokens,
+            // `generation` starts with the first token, which the prefill computes.
             tps: rate(tokens.saturating_sub(1), generation),
             prompt_tokens,
             cached_tokens,

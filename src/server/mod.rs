@@ -18,6 +18,5 @@ mod http;
 mod metrics;
 mod ws;
 
-pub use http::{InvalidOrigin, Origin};
 pub use options::{About, Options};
 pub use server::Server;

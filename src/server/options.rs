@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use crate::domain::ModelInfo;
-
-use super::http::Origin;
+use crate::domain::{ModelInfo, Origin};
 
 /// Limits and intervals of the server.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Longest message of a client, in bytes. A longer one closes its connection.
+    /// Longest message of a client, in bytes. A longer message closes its connection.
     pub max_message_bytes: usize,
-    /// Most open WebSockets. Further ones are closed with code 1013 (try again later).
+    /// Maximum number of open WebSockets. Further WebSockets are closed with code 1013 (try again
+    /// later).
     pub max_connections: usize,
-    /// Origins of web pages that may connect, besides the server's own.
+    /// Origins of web pages that may connect, besides pages from localhost on the server's port.
     pub allowed_origins: Vec<Origin>,
     /// Time between two `metrics` frames.
     pub metrics_interval: Duration,
@@ -48,10 +47,10 @@ pub struct About {
     pub parallel: usize,
     /// The version of this program.
     pub version: String,
-    /// The commit it was built from.
+    /// The commit that the program was built from.
     pub commit: String,
     /// The version of the linked llama.cpp.
     pub llama_cpp: String,
-    /// The CPU's vector extensions it was built for, separated by spaces.
+    /// The CPU's vector extensions that the program was built for, separated by spaces.
     pub cpu_flags: String,
 }

@@ -1,4 +1,7 @@
 //! [`Server`]: accepts connections, and closes them when the daemon shuts down.
+//!
+//! Each connection is served by its own task. A failed accept never ends the server, and closing
+//! all connections has a deadline.
 
 use std::sync::Arc;
 use std::time::Duration;

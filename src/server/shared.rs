@@ -1,4 +1,7 @@
 //! What all connections share: the engine, the limits and the latest metrics.
+//!
+//! Semaphores limit the number of TCP connections, of WebSockets and of long prompts that are being
+//! tokenized. Whoever holds a permit returns it by dropping it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,7 +21,7 @@ use crate::watchdog::{Health, Watchdog};
 use super::metrics::Refusals;
 use super::options::Options;
 
-/// What all connections share.
+/// The state of the server that every connection uses.
 pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) engine: EngineHandle,
@@ -130,7 +133,7 @@ impl Shared {
         ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The GPUs as of the last reading, without values if that is stale at `now`.
+    /// The GPUs as of the last reading, without values if the reading is stale at `now`.
     pub(super) fn gpus(&self, now: Instant) -> Vec<Gpu> {
         let reading = self.readings.borrow();
         let max_age = GpuReading::max_age(self.options.metrics_interval);
@@ -147,9 +150,9 @@ impl Shared {
 }
 
 /// TCP connections beyond the limit on WebSockets: for HTTP pages, for upgrades in progress and for
-/// WebSockets that are being refused. Further connections are dropped without an answer.
+/// WebSockets that are being refused. Further connections are dropped without a response.
 const SPARE_TCP_CONNECTIONS: usize = 64;
 
-/// Long prompts that are tokenized at the same time. Each occupies a CPU core and competes with the
-/// engine's threads.
+/// Maximum number of long prompts that are tokenized at the same time. Each occupies a CPU core and
+/// competes with the engine's threads.
 const MAX_LONG_PROMPTS: usize = 2;

@@ -1,6 +1,6 @@
 //! Signals end the daemon: it drains first, and the exit code says how it went.
 
-use inference_core::daemon::survives_its_terminal;
+use inference_core::daemon::is_hangup_ignored;
 
 use crate::client::{endless_request, is_op, read_until, send};
 use crate::fixture::Gguf;
@@ -9,7 +9,7 @@ use crate::process::Daemon;
 #[tokio::test]
 async fn signal_lets_a_running_request_finish_and_exits_with_0() {
     // Under `nohup` this test ignores SIGHUP, and the daemon inherits that.
-    let hangup = (!survives_its_terminal()).then_some("HUP");
+    let hangup = (!is_hangup_ignored()).then_some("HUP");
     for signal in ["INT", "TERM"].into_iter().chain(hangup) {
         let mut daemon = Daemon::start(&["--drain-timeout", "60", "--ctx-size", "300"]);
         let mut socket = daemon.connect().await;

@@ -21,7 +21,7 @@ pub(crate) const MODULES: [Row; 12] = [
     ("watchdog", &["engine"]),
     ("gpu", &["domain"]),
     ("server", &["domain", "engine", "protocol", "watchdog"]),
-    ("cli", &["server", "domain"]),
+    ("cli", &["domain"]),
     ("daemon", &["build_info", "cli", "domain", "engine", "gpu", "llama", "server", "watchdog"]),
     ("main", &["cli", "daemon"]),
 ];

@@ -28,12 +28,12 @@ pub(super) fn advice(
         is_better.then_some((change.options, offload_plan))
     };
     let mut found: Vec<(String, OffloadPlan)> = Vec::new();
-    for ladder in ladders(config, now) {
-        // The first rung that satisfies, or else the last one, which changes most.
-        let rungs: Vec<_> = ladder.into_iter().filter_map(plan).collect();
-        let enough = rungs.iter().position(|(_, offload_plan)| is_satisfied(config, offload_plan));
-        let best = enough.unwrap_or_else(|| rungs.len().saturating_sub(1));
-        found.extend(rungs.into_iter().nth(best));
+    for changes in changes_by_option(config, now) {
+        // The first change that is sufficient, or else the last and largest change.
+        let plans: Vec<_> = changes.into_iter().filter_map(plan).collect();
+        let enough = plans.iter().position(|(_, offload_plan)| is_satisfied(config, offload_plan));
+        let best = enough.unwrap_or_else(|| plans.len().saturating_sub(1));
+        found.extend(plans.into_iter().nth(best));
     }
     if !found.iter().any(|(_, offload_plan)| is_satisfied(config, offload_plan)) {
         found.extend(smallest_memory(config, now).and_then(plan));
@@ -53,7 +53,7 @@ pub(super) fn advice(
     lines.take(MAX_LINES).collect()
 }
 
-/// Other options than the configured ones.
+/// A change of the configured options.
 struct Change {
     /// The changed options, as the user types them.
     options: String,
@@ -61,8 +61,8 @@ struct Change {
     config: Config,
 }
 
-/// Ladders of changes, each of one option, from small changes to large ones.
-fn ladders(config: &Config, now: &Arrangement) -> [Vec<Change>; 3] {
+/// For each of three options the changes to try, from the smallest to the largest.
+fn changes_by_option(config: &Config, now: &Arrangement) -> [Vec<Change>; 3] {
     let halves = |from: u32, least: u32| {
         std::iter::successors(Some(from / 2), |n| Some(n / 2)).take_while(move |&n| n >= least)
     };
@@ -101,12 +101,14 @@ fn is_satisfied(config: &Config, offload_plan: &OffloadPlan) -> bool {
     is_enough && offload_plan.fits()
 }
 
+/// The suggestion for a machine without a GPU.
 fn without_gpu() -> String {
     let build =
         if BACKEND == CPU_BACKEND { "; docs/BUILD.md says how to build for one" } else { "" };
     format!("--vram 3GB plans for a GPU with 3 GB free{build}")
 }
 
+/// The line that suggests `options`, which lead to `offload_plan`.
 fn line(options: &str, offload_plan: &OffloadPlan) -> String {
     let OffloadPlan { gpu_layers, n_layers, cpu_expert_layers, .. } = offload_plan;
     let experts = match cpu_expert_layers {

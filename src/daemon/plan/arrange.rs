@@ -1,4 +1,7 @@
 //! The context, the KV cache and the offload plan that the configuration gives for a model.
+//!
+//! This decides the defaults that depend on the model, and refuses sizes that do not fit it or
+//! each other.
 
 use crate::cli::{Config, GpuLayers, KvTypeChoice};
 use crate::domain::ModelInfo;
@@ -8,15 +11,15 @@ use crate::llama::{self, GpuDevice, LoadError, ModelDescription, OffloadPlan, Of
 /// How the model runs, and where its layers go.
 #[derive(Debug, Clone)]
 pub(super) struct Arrangement {
-    /// Maximum tokens of a request.
+    /// Maximum number of tokens of a request.
     pub(super) ctx_size: u32,
     pub(super) llama: llama::Options,
     pub(super) offload_plan: OffloadPlan,
 }
 
 impl Arrangement {
-    /// Arranges the model on `gpus`. With `--kv-type auto` the KV cache is q8_0 if that puts more
-    /// of the model on GPUs or makes the requested layers fit, otherwise f16.
+    /// Arranges the model on `gpus`. With `--kv-type auto` the KV cache is q8_0 if it lets more
+    /// layers or experts be offloaded or makes the requested layers fit, otherwise f16.
     ///
     /// # Errors
     /// [`LoadError::Options`], if the configuration does not fit the model.
@@ -42,6 +45,7 @@ impl Arrangement {
     }
 }
 
+/// Maximum number of tokens of a request, at most the training context of the model.
 fn ctx_size(config: &Config, model: &ModelInfo) -> Result<u32, LoadError> {
     let ModelInfo { n_ctx_train, name, .. } = model;
     let ctx_size = config.ctx_size.unwrap_or_else(|| DEFAULT_MAX_CTX_SIZE.min(*n_ctx_train));
@@ -73,6 +77,7 @@ fn kv_tokens(config: &Config, ctx_size: u32) -> Result<u32, LoadError> {
     Ok(kv_tokens.unsigned_abs())
 }
 
+/// The options of llama.cpp. An automatic data type starts as f16.
 fn llama_options(config: &Config, kv_tokens: u32) -> llama::Options {
     llama::Options {
         kv_type: match config.kv_type {
@@ -85,7 +90,7 @@ fn llama_options(config: &Config, kv_tokens: u32) -> llama::Options {
             GpuLayers::All => OffloadTarget::All,
             GpuLayers::Number(n) => OffloadTarget::Layers(n),
         },
-        vram_reserve: config.vram_reserve.unwrap_or(DEFAULT_VRAM_RESERVE),
+        vram_reserve: config.vram_reserve.unwrap_or(DEFAULT_VRAM_RESERVE_BYTES),
         kv_tokens,
         parallel: config.parallel,
         ubatch: config.ubatch,
@@ -96,9 +101,9 @@ fn llama_options(config: &Config, kv_tokens: u32) -> llama::Options {
     }
 }
 
-/// Longest default for the maximum tokens of a request. Longer ones need more memory than small
-/// GPUs have.
+/// Maximum default of the number of tokens of a request. Longer contexts need more memory than
+/// small GPUs have.
 const DEFAULT_MAX_CTX_SIZE: u32 = 4096;
 
 /// Default bytes to leave free on each GPU, for a desktop and some margin.
-const DEFAULT_VRAM_RESERVE: u64 = 500 << 20;
+const DEFAULT_VRAM_RESERVE_BYTES: u64 = 500 << 20;

@@ -26,28 +26,28 @@ use crate::server;
 use self::arrange::Arrangement;
 use super::units::bytes;
 
-pub(super) use self::page::{PlanPage, flash_attention_note, imagined_gpus};
+pub(super) use self::page::{PlanPage, flash_attention_note, hypothetical_gpus};
 
 /// The options of all modules, consistent with each other and with the model.
 #[derive(Debug, Clone)]
-pub(super) struct Plan {
+pub(super) struct ServePlan {
     pub(super) llama: llama::Options,
     pub(super) engine: engine::Options,
     pub(super) server: server::Options,
     pub(super) gpu: gpu::Options,
-    /// Which layers go where, and what they take.
+    /// Which layers go to which device, and what they take there.
     pub(super) offload_plan: OffloadPlan,
     /// What the draft model takes. It stays on the CPU.
     pub(super) draft: Option<DevicePlan>,
     /// A warning about the draft model, one line.
-    pub(super) doubtful_draft: Option<String>,
+    pub(super) draft_warning: Option<String>,
     /// A warning about GPU options that have no effect, one line.
     pub(super) ignored: Option<String>,
     /// Options that would put more of the model on GPUs, one line each.
     pub(super) advice: Vec<String>,
 }
 
-impl Plan {
+impl ServePlan {
     /// Plans the model and its draft model for `gpus`.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl Plan {
             no_gpu::no_gpu_reason().clone_into(&mut offload_plan.why);
             ignored = no_gpu::ignored_options(config);
         }
-        let doubtful_draft = draft
+        let draft_warning = draft
             .and_then(|draft| draft_warning(draft.info.size_bytes, description.info.size_bytes));
         let draft = draft.map(|draft| llama::plan_draft(draft, &llama));
         let cache_ram_bytes = config.cache_ram.unwrap_or_else(|| {
@@ -82,16 +82,17 @@ impl Plan {
             gpu: gpu_options(config),
             offload_plan,
             draft,
-            doubtful_draft,
+            draft_warning,
             ignored,
             advice,
         })
     }
 
-    /// Refuses a KV cache in host RAM that is larger than `free` bytes: llama.cpp clears it, so all
-    /// of it is taken at once, and the system would kill this process or others. Weights do not
-    /// count, since the system can drop them and read them from the file again; neither do compute
-    /// buffers, of which only the used part is taken. `free` is 0 if it is not known.
+    /// Refuses a KV cache in host RAM that is larger than `free` bytes; 0 if that is not known.
+    ///
+    /// llama.cpp clears the KV cache, which takes all of it at once, and the system would kill this
+    /// process or others. Weights do not count, since the system can drop them and read them from
+    /// the file again. Compute buffers do not count, since only the used part is taken.
     ///
     /// # Errors
     /// [`LoadError::Resources`].
@@ -144,6 +145,7 @@ fn draft_warning(draft: u64, model: u64) -> Option<String> {
     })
 }
 
+/// The options of the engine.
 fn engine_options(config: &Config, ctx_size: u32, cache_ram_bytes: u64) -> engine::Options {
     engine::Options {
         ctx_size: ctx_size as usize,
@@ -156,6 +158,7 @@ fn engine_options(config: &Config, ctx_size: u32, cache_ram_bytes: u64) -> engin
     }
 }
 
+/// The options of the server.
 fn server_options(config: &Config) -> server::Options {
     server::Options {
         max_message_bytes: config.max_message_bytes,
@@ -166,6 +169,7 @@ fn server_options(config: &Config) -> server::Options {
     }
 }
 
+/// The options of the GPU monitor.
 fn gpu_options(config: &Config) -> gpu::Options {
     gpu::Options {
         interval: config.metrics_interval,
@@ -177,6 +181,6 @@ fn gpu_options(config: &Config) -> gpu::Options {
 /// See [`engine::Options::speculation_margin_percent`] (ADR-0009).
 const SPECULATION_MARGIN_PERCENT: u32 = 105;
 
-/// How much longer than its request the connection of a slow client lives, so that a client that
-/// reads again meanwhile learns why its request was cancelled.
+/// How much longer than its request the connection of a slow client exists. A client that reads
+/// again in that time learns why its request failed.
 const EXTRA_WRITE_GRACE: Duration = Duration::from_secs(20);

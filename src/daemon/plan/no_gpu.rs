@@ -25,6 +25,7 @@ fn gpu_options(config: &Config) -> Option<String> {
     (!options.is_empty()).then(|| options.join(" and "))
 }
 
+/// Why a build with this backend finds no GPU.
 fn reason(backend: &str) -> &'static str {
     match backend {
         CPU_BACKEND => "this is a CPU-only build",
@@ -32,6 +33,7 @@ fn reason(backend: &str) -> &'static str {
     }
 }
 
+/// The warning about `options` that have no effect.
 fn warning(backend: &str, options: &str) -> String {
     let verb = if options.contains(" and ") { "have" } else { "has" };
     let help = if backend == CPU_BACKEND { " (docs/BUILD.md)" } else { "" };

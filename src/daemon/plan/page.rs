@@ -1,4 +1,7 @@
 //! The plan as a table for people and as JSON for programs.
+//!
+//! The names of the fields are the wire format of `inference-core plan --json` (docs/GPU.md). The
+//! start screen shows the part about the devices.
 
 use std::fmt::Write as _;
 
@@ -6,16 +9,16 @@ use serde::Serialize;
 
 use crate::llama::{DevicePlan, FileExtent, GpuDevice, ModelDescription};
 
-use super::Plan;
+use super::ServePlan;
 use crate::daemon::units::{bytes, count};
 
-/// What `inference-core plan` prints. The fields are those of the JSON (docs/GPU.md); sizes are in
+/// What `inference-core plan` prints. The fields are also the fields of the JSON; sizes are in
 /// bytes.
 #[derive(Debug, Serialize)]
 pub(in crate::daemon) struct PlanPage {
     model: String,
     arch: String,
-    /// Maximum tokens of a request.
+    /// Maximum number of tokens of a request.
     ctx_size: usize,
     /// Number of slots.
     parallel: u32,
@@ -37,16 +40,17 @@ pub(in crate::daemon) struct PlanPage {
     fits: bool,
     /// Options that would put more of the model on GPUs, one line each.
     advice: Vec<String>,
-    /// Present size of the model's file or files.
+    /// Bytes of the model's file or files that exist.
     file_bytes: u64,
-    /// Their complete size.
+    /// Bytes that the complete file or files have.
     file_bytes_needed: u64,
     /// The GPUs, then the CPU.
     places: Vec<DeviceRow>,
     /// The draft model, which stays on the CPU.
     draft: Option<DeviceRow>,
     /// A warning about the draft model, one line.
-    doubtful_draft: Option<String>,
+    #[serde(rename = "doubtful_draft")]
+    draft_warning: Option<String>,
 }
 
 /// What a device holds, in bytes.
@@ -71,7 +75,7 @@ impl From<&DevicePlan> for DeviceRow {
 }
 
 impl PlanPage {
-    pub(in crate::daemon) fn new(description: &ModelDescription, plan: &Plan) -> Self {
+    pub(in crate::daemon) fn new(description: &ModelDescription, plan: &ServePlan) -> Self {
         let ModelDescription { info: model, extent, .. } = description;
         let FileExtent { present, needed } = *extent;
         let offload_plan = &plan.offload_plan;
@@ -97,10 +101,11 @@ impl PlanPage {
             file_bytes_needed: needed,
             places: devices.map(DeviceRow::from).collect(),
             draft: draft.map(|cpu| DeviceRow { name: DRAFT_ROW.to_owned(), ..cpu.into() }),
-            doubtful_draft: plan.doubtful_draft.clone(),
+            draft_warning: plan.draft_warning.clone(),
         }
     }
 
+    /// The whole page as JSON.
     pub(in crate::daemon) fn json(&self) -> String {
         serde_json::to_string_pretty(self).expect("numbers and text have a JSON form")
     }
@@ -120,7 +125,7 @@ impl PlanPage {
             host_ram = bytes(self.host_ram() as f64),
             incomplete = self.incomplete_file(),
         );
-        let warning = self.doubtful_draft.iter().map(|line| format!("\nwarning: {line}\n"));
+        let warning = self.draft_warning.iter().map(|line| format!("\nwarning: {line}\n"));
         page + &self.devices() + &warning.collect::<String>()
     }
 
@@ -130,10 +135,12 @@ impl PlanPage {
         without_budget.map(|row| row.total).sum::<u64>() + self.cache_ram_bytes as u64
     }
 
+    /// The rows of all devices and of the draft model.
     fn rows(&self) -> impl Iterator<Item = &DeviceRow> {
         self.places.iter().chain(&self.draft)
     }
 
+    /// A line about missing bytes; empty if the model is complete.
     fn incomplete_file(&self) -> String {
         if self.file_bytes >= self.file_bytes_needed {
             return String::new();
@@ -180,8 +187,8 @@ impl PlanPage {
     }
 }
 
-/// GPUs that do not exist, to plan for, with this many bytes free.
-pub(in crate::daemon) fn imagined_gpus(free: &[u64]) -> Vec<GpuDevice> {
+/// Hypothetical GPUs to plan for, each with the given number of free bytes.
+pub(in crate::daemon) fn hypothetical_gpus(free: &[u64]) -> Vec<GpuDevice> {
     let named = |(i, &free): (usize, &u64)| GpuDevice {
         name: format!("GPU {i}"),
         device: String::new(),
@@ -195,6 +202,7 @@ pub(in crate::daemon) fn flash_attention_note(flash_attention: bool) -> &'static
     if flash_attention { "" } else { " · no flash attention" }
 }
 
+/// `bytes` in MiB with one decimal.
 fn mib(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / f64::from(1 << 20))
 }

@@ -1,4 +1,7 @@
 //! The metadata entries that belong to a model's architecture.
+//!
+//! Their keys start with the name of the architecture, which [`ArchMetadata`] adds. Values of the
+//! wrong type count as missing.
 
 use super::gguf::Header;
 
@@ -31,7 +34,7 @@ impl<'a> ArchMetadata<'a> {
         self.header.unsigned(&self.full_key(key))
     }
 
-    /// The integer at `key`, which must be there and from 1 to [`u32::MAX`].
+    /// The integer at `key`, which must exist and be from 1 to [`u32::MAX`].
     ///
     /// # Errors
     /// One line that names the key.
@@ -45,15 +48,16 @@ impl<'a> ArchMetadata<'a> {
         self.header.numbers(&self.full_key(key))
     }
 
-    /// The integer at `key` for `layer`. The last number of a list that is too short stands for the
-    /// layers beyond it.
+    /// The integer at `key` for `layer`; `None` if it is missing or negative. If the list is too
+    /// short, its last number is used for the layers beyond it.
     pub(super) fn of_layer(&self, key: &str, layer: usize) -> Option<u64> {
         let numbers = self.numbers(key);
         let number = numbers.get(layer).or_else(|| numbers.last());
         number.and_then(|&n| u64::try_from(n).ok())
     }
 
-    /// The largest integer at `key`, over all layers; `None` if there is none that is not negative.
+    /// The largest integer at `key`, over all layers; `None` if all are negative or the entry is
+    /// missing.
     pub(in crate::llama) fn max(&self, key: &str) -> Option<u64> {
         self.numbers(key).iter().filter_map(|&n| u64::try_from(n).ok()).max()
     }
@@ -78,7 +82,7 @@ impl<'a> ArchMetadata<'a> {
         self.header.has(&self.full_key(key))
     }
 
-    /// All float entries of the architecture, with the rests of their keys.
+    /// All float entries of the architecture, with their keys without the architecture.
     pub(super) fn floats(&self) -> impl Iterator<Item = (&'a str, f64)> {
         let prefix = format!("{}.", self.arch);
         self.header.floats().filter_map(move |(key, n)| Some((key.strip_prefix(&prefix)?, n)))

@@ -1,4 +1,7 @@
 //! Describes a model from the header of its file.
+//!
+//! [`describe`] and [`describe_partial`] read the headers of all files of a model, check them, and
+//! return what planning, loading and clients need. No weights are read.
 
 use std::io::Cursor;
 use std::path::PathBuf;
@@ -40,7 +43,7 @@ pub struct ModelDescription {
     pub source: ModelSource,
     /// Name, architecture and sizes for people and clients.
     pub info: ModelInfo,
-    /// How much of the model's files is there; see [`describe_partial`].
+    /// How many bytes of the model's files exist, and how many they need; see [`describe_partial`].
     pub extent: FileExtent,
     /// Number of tokens in the vocabulary.
     pub(in crate::llama) n_tokens: u64,
@@ -58,20 +61,22 @@ pub struct ModelDescription {
 ///
 /// # Errors
 /// [`LoadError::Unreadable`] and [`LoadError::Unusable`], for a file that llama.cpp could not load
-/// or that cannot generate text. What only the weights show is left to [`crate::llama::load()`].
+/// or that cannot generate text. Faults of the weights are only found by [`crate::llama::load()`].
 pub fn describe(source: &ModelSource) -> Result<ModelDescription, LoadError> {
     describe_as(source, Truncation::Reject)
 }
 
 /// Describes a model whose tensors may be missing, such as one whose download is in progress.
-/// [`ModelDescription::extent`] says how much is there; [`crate::llama::load()`] cannot load it.
+/// [`ModelDescription::extent`] says how many bytes exist. [`crate::llama::load()`] cannot load a
+/// model with missing tensors.
 ///
 /// # Errors
-/// Those of [`describe`], except for missing tensors.
+/// The errors of [`describe`], except for missing tensors.
 pub fn describe_partial(source: &ModelSource) -> Result<ModelDescription, LoadError> {
     describe_as(source, Truncation::Accept)
 }
 
+/// Describes a model. `truncation` says whether tensors may be missing.
 fn describe_as(
     source: &ModelSource,
     truncation: Truncation,

@@ -1,4 +1,7 @@
 //! How the weights of a model get from its files into host RAM (ADR-0015).
+//!
+//! The choice depends on the size of the model, the available memory, and how much of the weights
+//! ggml repacks.
 
 use std::path::PathBuf;
 
@@ -52,8 +55,8 @@ impl LoadMethod {
 pub(super) struct RepackedCopies {
     /// Bytes of the copies.
     bytes: u64,
-    /// Bytes of weights that only the copies need: once repacked, they are released unless the
-    /// files stay mapped.
+    /// Bytes of weights that ggml reads only to repack them. They are released afterwards, unless
+    /// the files stay mapped.
     replaced_bytes: u64,
 }
 
@@ -89,7 +92,8 @@ pub(in crate::llama) fn total_size(files: &[PathBuf]) -> u64 {
     files.iter().map(size).fold(0, u64::saturating_add)
 }
 
-/// Whether the model is large for this machine, and little of it would be repacked.
+/// Whether to map the files: the model takes more than half of the available memory, and at most
+/// half of it is repacked.
 fn is_better_mapped(weight_bytes: u64, copied_bytes: u64, available: u64) -> bool {
     copied_bytes.saturating_mul(2) <= weight_bytes && weight_bytes > available / 2
 }

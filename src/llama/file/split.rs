@@ -1,10 +1,10 @@
 //! Models that are split into several files.
 //!
 //! The first file holds the metadata, and every file holds some of the tensors. The names of the
-//! other files follow from that of the first (`model-00001-of-00003.gguf`), as llama.cpp's
-//! `llama_split_path` makes them. Every file says in its own header which part it is. A file that
-//! was renamed or belongs to another model is recognized by that, or by tensors that occur twice or
-//! are missing.
+//! other files follow from the name of the first (`model-00001-of-00003.gguf`), as llama.cpp's
+//! `llama_split_path` makes them. Every file says in its own header which part it is. This reveals
+//! a file that was renamed or belongs to another model, as do tensors that occur twice or are
+//! missing.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -42,11 +42,13 @@ pub(super) fn read_files(
         })?;
         let part = read_header(&part_path, truncation)?;
         check_part(&part, i, n).map_err(|reason| unusable(&part_path, reason))?;
-        if let Some(known) = part.tensors.iter().find(|tensor| !names.insert(tensor.name.clone())) {
+        if let Some(duplicate) =
+            part.tensors.iter().find(|tensor| !names.insert(tensor.name.clone()))
+        {
             let reason = format!(
                 "an earlier part has its tensor {} too, so it is a copy or belongs to another \
                  model; download or copy it again",
-                known.name
+                duplicate.name
             );
             return Err(unusable(&part_path, reason));
         }
@@ -109,8 +111,8 @@ fn check_tensor_count(path: &Path, header: &Header, n: u64) -> Result<(), LoadEr
     }
 }
 
-/// The path of part `to` of `n`, given that of part `from`, both counted from 0; `None` if the name
-/// of `from` is not that of a part.
+/// The path of part `to` of `n`, given the `path` of part `from`, both counted from 0; `None` if
+/// `path` is not named like a part.
 fn sibling(path: &Path, from: u64, to: u64, n: u64) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let stem = name.strip_suffix(&format!("-{:05}-of-{n:05}.gguf", from + 1))?;
@@ -124,6 +126,7 @@ fn read_header(path: &Path, truncation: Truncation) -> Result<Header, LoadError>
     Header::read(BufReader::new(file), size, truncation).map_err(|reason| unusable(path, reason))
 }
 
+/// Opens a regular file.
 fn open(path: &Path) -> Result<File, LoadError> {
     let metadata = path.metadata().map_err(|error| unreadable(path, &error))?;
     if metadata.is_dir() {
@@ -137,10 +140,12 @@ fn open(path: &Path) -> Result<File, LoadError> {
     File::open(path).map_err(|error| unreadable(path, &error))
 }
 
+/// The error for a file that is no part of a usable model.
 fn unusable(path: &Path, reason: String) -> LoadError {
     LoadError::Unusable { model: path.display().to_string(), reason }
 }
 
+/// The error for a file that the operating system did not open or describe.
 fn unreadable(path: &Path, error: &io::Error) -> LoadError {
     let reason = match error.kind() {
         ErrorKind::NotFound => "there is no such file; check the path".to_owned(),
@@ -152,5 +157,5 @@ fn unreadable(path: &Path, error: &io::Error) -> LoadError {
     LoadError::Unreadable { path: path.to_owned(), reason }
 }
 
-/// Most files of a split model.
+/// Maximum number of files of a split model.
 const MAX_FILES: u64 = 1000;

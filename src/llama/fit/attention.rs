@@ -1,12 +1,12 @@
 //! Which of llama.cpp's two attention implementations suits a model on a CPU.
 
-/// What the choice depends on.
+/// The facts that the choice of the attention implementation depends on.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::llama) struct AttentionFacts {
     /// Whether the user asked for flash attention or against it; `None` for no preference.
     pub(in crate::llama) requested: Option<bool>,
-    /// Whether the head size is no multiple of [`HEAD_STEP`], so that flash attention is slow on a
-    /// CPU.
+    /// Whether the head size is not a multiple of [`HEAD_STEP`], so that flash attention is slow on
+    /// a CPU.
     pub(in crate::llama) has_unaligned_heads: bool,
     /// Whether layers are offloaded to a GPU.
     pub(in crate::llama) is_offloaded: bool,
@@ -28,8 +28,9 @@ impl AttentionFacts {
     }
 }
 
-/// Numbers of a head that flash attention on a CPU computes at once; it computes those beyond a
-/// multiple of it one by one (`GGML_F16_STEP` in `ggml-cpu/simd-mappings.h`) (ADR-0005, ADR-0006).
+/// Number of values of a head that flash attention on a CPU computes at once. It computes the
+/// values beyond a multiple of this number one by one (`GGML_F16_STEP` in
+/// `ggml-cpu/simd-mappings.h`) (ADR-0005, ADR-0006).
 pub(super) const HEAD_STEP: u64 = 32;
 
 /// Largest compute buffer that is worth avoiding flash attention for, in bytes (ADR-0005).

@@ -2,10 +2,10 @@
 //! step.
 //!
 //! llama.cpp reuses the memory of a result once nothing needs it any more, so the buffer is as
-//! large as the results at the worst moment of a step. The sums below are these moments, in floats
-//! per token. They were fitted to what llama.cpp reports on a CPU and on Vulkan's software device
-//! (`docs/GPU.md` has the models and the deviations, ADR-0014 the method); for other shapes and
-//! backends they are estimates.
+//! large as the results at the moment of a step that needs most. Each sum below is such a moment,
+//! in floats per token. They were fitted to what llama.cpp reports on a CPU and on Vulkan's
+//! software device (`docs/GPU.md` has the models and the deviations, ADR-0014 the method); for
+//! other shapes and backends they are estimates.
 
 use super::sizes::{Demand, ModelSizes};
 
@@ -39,7 +39,8 @@ impl ModelSizes {
         cpu_share: CpuShare,
     ) -> ComputeBuffers {
         // llama.cpp makes no step larger than the KV cache.
-        let step = LargestStep { sizes: self, demand, n_tokens: demand.ubatch.min(demand.cells()) };
+        let step =
+            LargestStep { sizes: self, demand, n_tokens: demand.n_ubatch.min(demand.cells()) };
         if cpu_share == CpuShare::Everything {
             ComputeBuffers { cpu: step.all_on_cpu(), gpu: 0 }
         } else {
@@ -65,14 +66,14 @@ impl LargestStep<'_> {
     /// Bytes of the CPU's buffer if it computes everything.
     fn all_on_cpu(&self) -> u64 {
         let embd = self.sizes.n_embd;
-        let ffn = self.bytes(self.feed_forward() + 5 * embd + PER_TOKEN);
+        let ffn = self.bytes(self.feed_forward() + 5 * embd + INDEX_FLOATS_PER_TOKEN);
         let attention = self.attention().saturating_add(self.bytes(embd + self.value_indices()));
         self.mask().saturating_add(ffn.max(attention)).max(self.logits())
     }
 
     /// Bytes of the CPU's buffer if a GPU computes: the inputs of the step.
     fn inputs_on_cpu(&self) -> u64 {
-        let floats = 4 * self.sizes.n_embd + self.value_indices() + PER_TOKEN;
+        let floats = 4 * self.sizes.n_embd + self.value_indices() + INDEX_FLOATS_PER_TOKEN;
         self.mask().saturating_add(self.bytes(floats))
     }
 
@@ -83,7 +84,8 @@ impl LargestStep<'_> {
         // A GPU computes the experts and the shared expert next to them in one go.
         let (up, down) = (sizes.experts_up, sizes.experts_down);
         let with_shared = if up > 0 { 3 * sizes.n_ff + up } else { 0 };
-        let ffn = self.bytes(self.feed_forward().max(with_shared) + 4 * embd + PER_TOKEN);
+        let ffn =
+            self.bytes(self.feed_forward().max(with_shared) + 4 * embd + INDEX_FLOATS_PER_TOKEN);
         let attention = self.attention();
         // Large batches are computed on the GPU even for parts that stay on the CPU. Their weights
         // and KV cache are copied to the GPU, one matrix or layer at a time.
@@ -150,8 +152,9 @@ impl LargestStep<'_> {
         scores.saturating_add(self.bytes(floats)).max(self.bytes(state))
     }
 
+    /// Bytes of the logits.
     fn logits(&self) -> u64 {
-        self.demand.outputs.min(self.n_tokens).saturating_mul(4 * self.sizes.n_vocab)
+        self.demand.n_outputs.min(self.n_tokens).saturating_mul(4 * self.sizes.n_vocab)
     }
 
     /// Floats per token inside a feed-forward layer: of the experts it uses, or of the dense layer
@@ -198,4 +201,4 @@ fn experts_width(n_embd: u64, up: u64, down: u64) -> u64 {
 }
 
 /// Floats per token for ids, positions and cell indices.
-const PER_TOKEN: u64 = 10;
+const INDEX_FLOATS_PER_TOKEN: u64 = 10;

@@ -1,4 +1,7 @@
-//! The GPUs that llama.cpp was built for and finds.
+//! The GPUs that llama.cpp can compute on.
+//!
+//! The list depends on the backends that llama.cpp was built with and on the drivers of the
+//! machine. A build for the CPU has none.
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
@@ -9,18 +12,17 @@ use crate::llama::error::one_line;
 
 use super::plan::GpuDevice;
 
-/// The GPUs that llama.cpp can use, with their free memory at this moment, in llama.cpp's order;
-/// none in a build for the CPU.
+/// The GPUs that llama.cpp can use, with their free memory at this moment, in llama.cpp's order.
 pub fn gpu_devices() -> Vec<GpuDevice> {
     (0..n_devices()).filter_map(gpu_device).collect()
 }
 
-/// PCI bus ids of the GPUs that llama.cpp can use, in llama.cpp's order; none in a build for the
-/// CPU.
+/// PCI bus ids of the discrete GPUs that llama.cpp can use, in llama.cpp's order.
 pub fn gpu_bus_ids() -> Vec<String> {
     (0..n_devices()).filter_map(bus_id).collect()
 }
 
+/// Number of devices that llama.cpp knows, CPUs included.
 fn n_devices() -> usize {
     // SAFETY: the function counts the devices of the linked backends and has no precondition.
     unsafe { sys::ggml_backend_dev_count() }

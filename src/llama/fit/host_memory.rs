@@ -17,12 +17,14 @@ pub fn available_memory_and_swap() -> u64 {
     }
 }
 
+/// The current memory of the machine; `None` if it is unknown.
 fn system() -> Option<System> {
     let mut system = System::new().ok()?;
     system.refresh_memory();
     Some(system)
 }
 
+/// Bytes that can be taken without swapping; 0 if unknown.
 fn available(system: &System) -> u64 {
     let container = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
     system.available_memory().min(container)

@@ -1,10 +1,11 @@
 //! Which parts of a model are offloaded to GPUs, and how much memory every device needs.
 //!
-//! [`arrange()`] makes an [`OffloadPlan`] by arithmetic alone, from the sizes of the model's parts,
-//! the wanted context and the free memory of the GPUs; nothing is loaded for it. llama.cpp offloads
-//! the last layers first and counts the output matrix as one more layer, so a plan is a number of
-//! layers and a split between the GPUs. By its own estimates an automatic plan fits every GPU.
-//! [`crate::llama::load()`] compares these estimates with what llama.cpp reports ([`report`]).
+//! [`plan_offload`] makes an [`OffloadPlan`] by arithmetic alone, from the sizes of the model's
+//! parts, the options of the context and the free memory of the GPUs; nothing is loaded for it.
+//! llama.cpp offloads the last layers first and counts the output matrix as one more layer, so a
+//! plan is a number of layers and a split between the GPUs. By its own estimates an automatic plan
+//! fits every GPU. [`crate::llama::load()`] compares these estimates with what llama.cpp reports
+//! ([`report`]).
 //!
 //! The estimates and the order in which parts are offloaded are explained in ADR-0014.
 
@@ -13,15 +14,15 @@ mod attention;
 mod compute;
 mod devices;
 mod host_memory;
+mod offload;
 mod plan;
 pub(super) mod report;
 mod sizes;
 
-pub(super) use self::arrange::arrange;
-pub(super) use self::attention::AttentionFacts;
-pub(super) use self::compute::CpuShare;
 pub use self::devices::{gpu_bus_ids, gpu_devices};
 pub use self::host_memory::{available_memory, available_memory_and_swap};
+pub use self::offload::plan_offload;
+pub(super) use self::offload::{choose_flash_attention, demand};
 pub use self::plan::{DevicePlan, GpuDevice, OffloadPlan, OffloadTarget};
 pub use self::sizes::KvType;
-pub(super) use self::sizes::{Demand, ModelSizes};
+pub(super) use self::sizes::ModelSizes;

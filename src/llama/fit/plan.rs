@@ -1,8 +1,10 @@
 //! The offload plan: which layers go to which device, and what they take there.
+//!
+//! The types here hold the result. [`super::arrange`] makes it, and `load` passes it to llama.cpp.
 
 use super::sizes::KvType;
 
-/// A GPU.
+/// A GPU that layers can be offloaded to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GpuDevice {
     /// The name of the GPU model, for people.
@@ -75,7 +77,7 @@ pub struct OffloadPlan {
     pub gpus: Vec<DevicePlan>,
     /// The CPU.
     pub cpu: DevicePlan,
-    /// Why the plan is like this, in one line.
+    /// Why the plan offloads this many layers, in one line.
     pub why: String,
 }
 
@@ -85,18 +87,19 @@ impl OffloadPlan {
         self.gpus.iter().all(DevicePlan::fits)
     }
 
-    /// Whether this plan is better than `other`: if only one of them fits, that one is better;
-    /// otherwise the one that offloads more layers, then more experts.
+    /// Whether this plan is better than `other`. A plan that fits is better than a plan that does
+    /// not. Otherwise the plan with more offloaded layers is better, then the plan with more
+    /// offloaded experts.
     pub fn offloads_more_than(&self, other: &Self) -> bool {
         let rank = |plan: &Self| (plan.fits(), plan.gpu_layers, u32::MAX - plan.cpu_expert_layers);
         rank(self) > rank(other)
     }
 
-    /// Lowers the free memory noted in `gpus` after this plan turned out not to fit.
+    /// Lowers the free memory in `gpus` after loading with this plan ran out of memory.
     ///
-    /// Every GPU that holds layers is assumed to have, besides `reserve`, only what this plan put
-    /// there less one part in `parts`. The driver's own figure is not trusted again, since it was
-    /// wrong once. Each plan made this way is smaller than the one before, and the last one
+    /// Every GPU that holds layers is assumed to have, besides `reserve`, only the bytes that this
+    /// plan put there, less one part in `parts`. The driver's figure is not trusted again, since it
+    /// was wrong once. Each plan made this way is smaller than the plan before, and the last one
     /// offloads nothing.
     pub(in crate::llama) fn lower_free_memory(
         &self,

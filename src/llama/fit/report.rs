@@ -1,11 +1,14 @@
 //! Logs how far the memory plan is from what the loaded model takes.
+//!
+//! Weights and KV cache have known sizes, so a small deviation is already a fault of the plan. The
+//! sizes of compute buffers are estimates and may deviate more.
 
 use std::fmt::Write;
 
 use crate::domain::MemoryPart;
 
-/// Logs a line for each device, as a warning if a part of it is far from the plan. The parts of a
-/// device must follow each other.
+/// Logs a line for each device, as a warning if a part of it is far from the plan. The parts of one
+/// device must be next to each other in `parts`.
 pub(in crate::llama) fn log_deviation(parts: &[MemoryPart]) {
     for part in parts.chunk_by(|one, next| one.device == next.device) {
         let line = line(part);
@@ -41,13 +44,16 @@ fn line(parts: &[MemoryPart]) -> String {
     line
 }
 
+/// The deviation from the plan in percent, negative if less was taken.
 fn percent_off(part: &MemoryPart) -> f64 {
     (part.taken_bytes as f64 / part.planned_bytes.max(1) as f64 - 1.0) * 100.0
 }
 
+/// Whether a part deviates so much that the plan is wrong.
 fn is_far_off(part: &MemoryPart) -> bool {
     let allowed = if part.name == "compute" { ESTIMATED_PERCENT } else { KNOWN_PERCENT };
-    part.taken_bytes.abs_diff(part.planned_bytes) >= NEGLIGIBLE && percent_off(part).abs() > allowed
+    part.taken_bytes.abs_diff(part.planned_bytes) >= NEGLIGIBLE_BYTES
+        && percent_off(part).abs() > allowed
 }
 
 const MIB: f64 = (1 << 20) as f64;
@@ -56,7 +62,7 @@ const KNOWN_PERCENT: f64 = 3.0;
 /// Percent by which compute buffers may differ without a warning; the plan estimates their sizes.
 const ESTIMATED_PERCENT: f64 = 10.0;
 /// Difference in bytes that never causes a warning; llama.cpp rounds what it reports.
-const NEGLIGIBLE: u64 = 1 << 20;
+const NEGLIGIBLE_BYTES: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,7 @@
 //! How large the parts of a model are once they are loaded.
+//!
+//! [`ModelSizes`] holds what the header says about weights and dimensions. What a context takes
+//! also depends on the options, which a [`Demand`] holds.
 
 use crate::llama::file::{ArchMetadata, CacheLayout, LayerCache, Tensor, TensorRole};
 
@@ -35,18 +38,20 @@ impl KvType {
     }
 }
 
-/// What the context must hold and compute at once.
+/// What a context must hold and compute at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::llama) struct Demand {
     /// Tokens in the KV cache, over all slots.
     pub(in crate::llama) kv_tokens: u64,
     /// Number of slots.
-    pub(in crate::llama) slots: u64,
-    /// Most tokens of a step.
-    pub(in crate::llama) ubatch: u64,
-    /// Most tokens of a step whose logits are computed.
-    pub(in crate::llama) outputs: u64,
+    pub(in crate::llama) n_slots: u64,
+    /// Maximum number of tokens of a step.
+    pub(in crate::llama) n_ubatch: u64,
+    /// Maximum number of tokens of a step whose logits are computed.
+    pub(in crate::llama) n_outputs: u64,
+    /// Data type of the KV cache.
     pub(in crate::llama) kv_type: KvType,
+    /// Whether flash attention is used, which stores no attention scores.
     pub(in crate::llama) flash_attention: bool,
 }
 
@@ -57,7 +62,7 @@ impl Demand {
     }
 }
 
-/// The sizes of a layer.
+/// The sizes of a layer's parts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::llama) struct LayerSizes {
     /// Bytes of the weights that every token uses.
@@ -71,6 +76,7 @@ pub(in crate::llama) struct LayerSizes {
 /// The sizes of a model's parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::llama) struct ModelSizes {
+    /// The layers, in order.
     pub(in crate::llama) layers: Vec<LayerSizes>,
     /// Bytes of the token embeddings, which stay on the CPU.
     pub(in crate::llama) embedding: u64,
@@ -97,7 +103,7 @@ pub(in crate::llama) struct ModelSizes {
     pub(super) experts_up: u64,
     /// Numbers in the outputs of these experts, together.
     pub(super) experts_down: u64,
-    /// Most heads of a layer.
+    /// Largest number of heads of a layer.
     pub(super) n_head: u64,
     /// Numbers in a token's queries, over all heads.
     pub(super) query_width: u64,
@@ -184,7 +190,7 @@ impl ModelSizes {
         self.output = if self.is_tied { self.embedding } else { self.output } + other;
     }
 
-    /// Whether flash attention is slow on a CPU for this model; see [`super::AttentionFacts`].
+    /// Whether flash attention is slow on a CPU for this model; see [`super::attention`].
     pub(in crate::llama) fn has_unaligned_heads(&self) -> bool {
         !self.head_size.is_multiple_of(HEAD_STEP)
     }
@@ -206,11 +212,11 @@ impl ModelSizes {
         };
         let row = demand.kv_type.row_bytes(cache.keys);
         let row = row.saturating_add(demand.kv_type.row_bytes(values));
-        let states = cache.state.saturating_mul(STATE_NUMBER_BYTES).saturating_mul(demand.slots);
+        let states = cache.state.saturating_mul(STATE_NUMBER_BYTES).saturating_mul(demand.n_slots);
         cells.saturating_mul(row).saturating_add(states)
     }
 
-    /// Most numbers in a token's values, of any layer.
+    /// Largest number of values that a layer caches for a token, over all heads.
     pub(super) fn max_values(&self) -> u64 {
         self.layers.iter().map(|layer| layer.cache.values).max().unwrap_or(0)
     }
@@ -218,7 +224,7 @@ impl ModelSizes {
     /// Cells of a windowed layer, as llama.cpp's `llama_kv_cache_iswa` counts them for a unified
     /// cache.
     pub(super) fn windowed_cells(&self, demand: &Demand) -> u64 {
-        let window = self.window.saturating_mul(demand.slots).saturating_add(demand.ubatch);
+        let window = self.window.saturating_mul(demand.n_slots).saturating_add(demand.n_ubatch);
         window.min(demand.cells()).next_multiple_of(CELL_BLOCK)
     }
 }

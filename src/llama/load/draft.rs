@@ -1,27 +1,29 @@
 //! Plans, checks and loads the draft model.
+//!
+//! The draft model stays on the CPU. It must have the same tokens as the main model, apart from
+//! padding at the end of the vocabulary.
 
 use std::sync::Arc;
 
 use crate::engine::{LoadProgress, Vocabulary};
 use crate::llama::error::LoadError;
 use crate::llama::file::ModelDescription;
-use crate::llama::fit::DevicePlan;
+use crate::llama::fit::{DevicePlan, choose_flash_attention, plan_offload};
 use crate::llama::logs::take_errors;
 use crate::llama::run::DraftModel;
 use crate::llama::text::LlamaVocabulary;
 
 use super::errors::{check_generates, logged, weights_error};
 use super::options::Options;
-use super::plan::{choose_flash_attention, plan_offload};
 use super::weights::load_weights;
 
-/// The host RAM that the draft model takes for a main model that runs with `options`.
+/// What the draft model of a main model with these `options` takes in host RAM.
 pub fn plan_draft(draft: &ModelDescription, options: &Options) -> DevicePlan {
     plan_offload(draft, &options.for_draft(), &[]).cpu
 }
 
-/// Checks by their headers whether `draft` can draft for the model. Only [`super::load()`]
-/// compares the tokens themselves.
+/// Checks by the headers whether `draft` can draft for the model. The tokens themselves are
+/// compared by [`super::load()`].
 ///
 /// # Errors
 /// [`LoadError::Options`] if the sizes of the vocabularies differ by more than padding.
@@ -36,6 +38,9 @@ pub fn check_draft(
 }
 
 /// Loads the draft model of a main model that has `vocabulary` and runs with `options`.
+///
+/// # Errors
+/// [`LoadError`], if it cannot be loaded, cannot draft, or has another vocabulary.
 pub(super) fn load_draft(
     description: &ModelDescription,
     vocabulary: &LlamaVocabulary,
@@ -79,13 +84,14 @@ fn shared_tokens(a: &LlamaVocabulary, b: &LlamaVocabulary) -> Option<usize> {
 
 /// Whether two vocabularies of these sizes can differ by padding alone.
 fn differ_by_padding(a: u64, b: u64) -> bool {
-    a.abs_diff(b) <= MAX_PADDING
+    a.abs_diff(b) <= MAX_PADDING_TOKENS
 }
 
 /// Maximum difference in size of two vocabularies of one model family, which may be padded to
 /// different multiples. llama.cpp's server has the same limit (ADR-0009).
-const MAX_PADDING: u64 = 128;
+const MAX_PADDING_TOKENS: u64 = 128;
 
+/// The error for a draft model with another vocabulary.
 fn vocabulary_differs(draft: &str) -> LoadError {
     LoadError::Options(format!(
         "--draft {draft} has another vocabulary than the model, so their tokens do not match: use \

@@ -1,4 +1,7 @@
 //! Errors for models that could not be loaded, with messages from llama.cpp's log.
+//!
+//! llama.cpp returns no reason for a failed load. Its first logged error becomes part of the
+//! message, and known phrases in the log tell a lack of memory from an unusable model.
 
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_sys_2 as sys;
@@ -34,7 +37,8 @@ pub(super) fn check_generates(model: &LlamaModel, name: &str) -> Result<(), Load
     })
 }
 
-/// Why llama.cpp did not load the weights of the model called `name`.
+/// The error for the model called `name` whose weights llama.cpp did not load: interrupted, out of
+/// memory, or unusable.
 pub(super) fn weights_error(name: &str, progress: &LoadProgress) -> LoadError {
     if !progress.report(0.0) {
         return LoadError::Interrupted;
@@ -53,8 +57,8 @@ pub(super) fn weights_error(name: &str, progress: &LoadProgress) -> LoadError {
     }
 }
 
-/// What is logged when memory runs out: by `llama-model.cpp`, `ggml-backend.cpp`, the CUDA driver,
-/// Vulkan and the C++ library.
+/// Phrases that are logged when memory runs out: by `llama-model.cpp`, `ggml-backend.cpp`, the CUDA
+/// driver, Vulkan and the C++ library.
 const OUT_OF_MEMORY: [&str; 5] =
     ["unable to allocate", "failed to allocate", "out of memory", "OutOfDeviceMemory", "bad_alloc"];
 

@@ -4,11 +4,11 @@
 //! populates the pages ahead of the load. Each step reads all weights once, which is faster from
 //! huge pages of 2 MiB than from pages of 4 KiB. Allocating huge pages during the load can make it
 //! slower, so a model is loaded into small pages, and a thread has Linux collapse them into huge
-//! ones once the model is ready. The thread uses idle CPU time and pauses between pages, so that
+//! pages once the model is ready. This thread uses idle CPU time and pauses between pages, so that
 //! requests are not delayed. See ADR-0015 for measurements.
 //!
-//! Neither changes the contents of memory, and either may have no effect. Pages of mapped files
-//! are left to the system.
+//! Populating and collapsing never change the contents of memory, and may have no effect. Pages of
+//! mapped files are left to the system.
 
 use std::fs;
 use std::ops::Range;
@@ -30,12 +30,12 @@ pub(in crate::llama) struct PageWorker {
 }
 
 impl PageWorker {
-    /// Starts to populate the memory that has been allocated for `weights` bytes of weights and
-    /// not been written yet.
+    /// Starts to populate the memory that was allocated for `weights` bytes of weights and has not
+    /// been written yet.
     pub(super) fn populate(weights: u64) -> Self {
         // A region may also hold other memory, but one that is far larger holds no weights.
         let max = usize::try_from(weights.saturating_mul(2)).unwrap_or(usize::MAX);
-        let sizes = MIN_WEIGHTS_REGION..max;
+        let sizes = MIN_WEIGHTS_REGION_BYTES..max;
         Self::start("touch", move |is_stopped| populate_regions(sizes, is_stopped))
     }
 
@@ -44,6 +44,7 @@ impl PageWorker {
         Self::start("huge-pages", collapse_regions)
     }
 
+    /// Runs `work` on a thread of this name until it ends or the worker is dropped.
     fn start(name: &str, work: impl FnOnce(&AtomicBool) + Send + 'static) -> Self {
         let is_stopped = Arc::new(AtomicBool::new(false));
         let for_thread = is_stopped.clone();
@@ -63,15 +64,15 @@ impl Drop for PageWorker {
 
 /// Minimum size of a region that can hold weights. Thread stacks are smaller, and smaller regions
 /// are populated quickly anyway.
-const MIN_WEIGHTS_REGION: usize = 32 << 20;
+const MIN_WEIGHTS_REGION_BYTES: usize = 32 << 20;
 
 /// Bytes that are populated between two checks of the stop flag.
-const POPULATE_CHUNK: usize = 2 << 20;
+const POPULATE_CHUNK_BYTES: usize = 2 << 20;
 
 /// Populates the regions whose size is in `sizes`.
 fn populate_regions(sizes: Range<usize>, is_stopped: &AtomicBool) {
     let regions = private_memory().into_iter().filter(|region| sizes.contains(&region.len()));
-    for chunk in regions.flat_map(|region| aligned_chunks(region, POPULATE_CHUNK)) {
+    for chunk in regions.flat_map(|region| aligned_chunks(region, POPULATE_CHUNK_BYTES)) {
         if is_stopped.load(Ordering::Relaxed) {
             return;
         }
@@ -79,6 +80,7 @@ fn populate_regions(sizes: Range<usize>, is_stopped: &AtomicBool) {
     }
 }
 
+/// Collapses all private memory that is at least half populated.
 fn collapse_regions(is_stopped: &AtomicBool) {
     let Some(size) = huge_page_size() else {
         return tracing::debug!("the system provides no huge pages");
@@ -125,17 +127,17 @@ fn run_only_on_idle_cpus() {
 #[cfg(not(target_os = "linux"))]
 fn run_only_on_idle_cpus() {}
 
-/// The mode of transparent huge pages, with the current one in brackets; `[never]` disables them
-/// (Linux, `admin-guide/mm/transhuge`).
-const HUGE_PAGE_MODE: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
+/// The file with the mode of transparent huge pages, with the current one in brackets; `[never]`
+/// disables them (Linux, `admin-guide/mm/transhuge`).
+const HUGE_PAGE_MODE_PATH: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 
-/// The size of a huge page in bytes.
-const HUGE_PAGE_SIZE: &str = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";
+/// The file with the size of a huge page in bytes.
+const HUGE_PAGE_SIZE_PATH: &str = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";
 
 /// The size of a huge page in bytes; `None` if the system has none or they are disabled.
 fn huge_page_size() -> Option<usize> {
-    let mode = fs::read_to_string(HUGE_PAGE_MODE).ok()?;
-    let size = fs::read_to_string(HUGE_PAGE_SIZE).ok()?.trim().parse().ok()?;
+    let mode = fs::read_to_string(HUGE_PAGE_MODE_PATH).ok()?;
+    let size = fs::read_to_string(HUGE_PAGE_SIZE_PATH).ok()?.trim().parse().ok()?;
     Some(size).filter(|&size| size > 0 && !mode.contains("[never]"))
 }
 
@@ -245,17 +247,18 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn populating_and_collapsing_preserve_the_contents() {
         const MIB: usize = 1 << 20;
-        let numbers: Vec<u64> = (0..(MIN_WEIGHTS_REGION / 8) as u64).collect();
-        let reserved: Vec<u64> = Vec::with_capacity(2 * MIN_WEIGHTS_REGION / 8);
+        let numbers: Vec<u64> = (0..(MIN_WEIGHTS_REGION_BYTES / 8) as u64).collect();
+        let reserved: Vec<u64> = Vec::with_capacity(2 * MIN_WEIGHTS_REGION_BYTES / 8);
         let start = reserved.as_ptr() as usize;
-        let unused = aligned_chunks(start..start + 2 * MIN_WEIGHTS_REGION, MIB).nth(7).unwrap();
+        let unused =
+            aligned_chunks(start..start + 2 * MIN_WEIGHTS_REGION_BYTES, MIB).nth(7).unwrap();
         assert!(!is_mostly_populated(unused.clone()));
         collapse_regions(&AtomicBool::new(true));
         collapse_regions(&AtomicBool::new(false));
         assert!(!is_mostly_populated(unused.clone()), "unused memory is not collapsed");
-        populate_regions(MIN_WEIGHTS_REGION..usize::MAX, &AtomicBool::new(true));
+        populate_regions(MIN_WEIGHTS_REGION_BYTES..usize::MAX, &AtomicBool::new(true));
         assert!(!is_mostly_populated(unused.clone()), "the worker was stopped");
-        populate_regions(MIN_WEIGHTS_REGION..usize::MAX, &AtomicBool::new(false));
+        populate_regions(MIN_WEIGHTS_REGION_BYTES..usize::MAX, &AtomicBool::new(false));
         assert!(is_mostly_populated(unused));
         assert!(numbers.iter().zip(0..).all(|(&number, i)| number == i));
     }

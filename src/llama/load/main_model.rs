@@ -1,11 +1,14 @@
 //! Loads the main model with a given plan.
+//!
+//! A load fails as a whole: weights without a context are dropped. [`super::retry`] decides whether
+//! another plan is tried.
 
 use std::sync::Arc;
 
 use crate::engine::LoadProgress;
 use crate::llama::error::LoadError;
 use crate::llama::file::ModelDescription;
-use crate::llama::fit::OffloadPlan;
+use crate::llama::fit::{OffloadPlan, choose_flash_attention, demand};
 use crate::llama::logs::{take_buffers, take_errors};
 use crate::llama::run::{Context, SequenceReuse};
 use crate::llama::text::LlamaVocabulary;
@@ -13,7 +16,6 @@ use crate::llama::text::LlamaVocabulary;
 use super::errors::{check_generates, logged, weights_error};
 use super::memory::compare_with_plan;
 use super::options::Options;
-use super::plan::{choose_flash_attention, demand};
 use super::weights::{LoadedWeights, load_weights};
 
 /// The main model, loaded. The draft model is separate.
@@ -25,6 +27,9 @@ pub(super) struct MainModel {
 
 /// Loads the weights and creates the context according to `offload_plan`. Reports to `progress`
 /// what they take on each device and how many layers are offloaded.
+///
+/// # Errors
+/// [`LoadError`]. [`LoadError::Resources`] means that memory ran out.
 pub(super) fn load_with_plan(
     description: &ModelDescription,
     options: Options,

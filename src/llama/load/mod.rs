@@ -1,6 +1,6 @@
 //! Loads a described model and its draft model, ready to compute.
 //!
-//! Before the load, [`plan`] computes from the [`options`] what goes to which device. Then
+//! The [`options`] and the offload plan that [`super::fit`] made from them are given.
 //! [`main_model`] loads the weights and creates the context according to the plan, [`retry`]
 //! repeats that with less on the GPUs if their memory runs out, and [`draft`] loads the draft
 //! model.
@@ -16,7 +16,6 @@ mod main_model;
 mod mapped;
 mod memory;
 mod options;
-mod plan;
 mod prefetch;
 mod retry;
 mod weights;
@@ -36,7 +35,6 @@ pub use self::draft::{check_draft, plan_draft};
 pub(super) use self::huge_pages::PageWorker;
 pub(super) use self::mapped::{InPlaceRanges, can_replace_mappings};
 pub use self::options::{Options, check};
-pub use self::plan::plan_offload;
 
 /// llama.cpp's backend. It is started once and stays for the life of the process, which may load
 /// several models.

@@ -1,4 +1,6 @@
 //! The options of a load, and what follows from them for the engine and for a context.
+//!
+//! The draft model gets options of its own, derived from the options of the main model.
 
 use crate::engine::Limits;
 use crate::llama::error::LoadError;
@@ -17,7 +19,7 @@ pub struct Options {
     pub vram_reserve: u64,
     /// Size of the KV cache in tokens, for all slots together.
     pub kv_tokens: u32,
-    /// Number of slots: requests that are processed at the same time.
+    /// Number of slots: requests that are computed at the same time.
     pub parallel: u32,
     /// Maximum number of tokens in a step.
     pub ubatch: u32,
@@ -25,7 +27,7 @@ pub struct Options {
     pub n_draft: u32,
     /// Number of threads that compute.
     pub threads: u32,
-    /// Whether to use flash attention; `None` chooses by model and machine.
+    /// Whether to use flash attention; `None` decides by the model and the machine.
     pub flash_attention: Option<bool>,
 }
 

@@ -25,7 +25,7 @@ pub(super) fn prefetch(files: &[PathBuf], max_bytes: u64, progress: &LoadProgres
     let (mut n_read, mut share) = (0_u64, 0.0);
     for mut file in files.iter().filter_map(|file| File::open(file).ok()) {
         // Between two files, `io::copy` uses `sendfile`, which copies nothing to user space.
-        while let Ok(n @ 1..) = io::copy(&mut file.by_ref().take(PREFETCH_CHUNK), &mut sink) {
+        while let Ok(n @ 1..) = io::copy(&mut file.by_ref().take(PREFETCH_CHUNK_BYTES), &mut sink) {
             n_read += n;
             if started.elapsed() >= NOTICEABLE {
                 share = PREFETCH_SHARE;
@@ -39,12 +39,12 @@ pub(super) fn prefetch(files: &[PathBuf], max_bytes: u64, progress: &LoadProgres
 }
 
 /// Bytes between two progress reports.
-const PREFETCH_CHUNK: u64 = 16 << 20;
+const PREFETCH_CHUNK_BYTES: u64 = 16 << 20;
 
-/// Prefetching counts towards the progress only after this time: cached files take less.
+/// Prefetching counts towards the progress only after this time: files in the page cache take less.
 const NOTICEABLE: Duration = Duration::from_millis(200);
 
-/// The fraction of a load that prefetching from a disk is assumed to take. Copying the weights is
+/// The fraction of a load that prefetching from a disk is assumed to take. The rest of the load is
 /// faster.
 const PREFETCH_SHARE: f32 = 0.8;
 

@@ -6,15 +6,16 @@
 use crate::engine::LoadProgress;
 use crate::llama::error::LoadError;
 use crate::llama::file::ModelDescription;
-use crate::llama::fit::gpu_devices;
-use crate::llama::fit::{GpuDevice, OffloadPlan, OffloadTarget};
+use crate::llama::fit::{GpuDevice, OffloadPlan, OffloadTarget, gpu_devices, plan_offload};
 
 use super::main_model::{MainModel, load_with_plan};
 use super::options::Options;
-use super::plan::plan_offload;
 
 /// Loads the main model. Each time memory runs out, tries again with less on the GPUs, until
-/// nothing is left there.
+/// nothing is offloaded.
+///
+/// # Errors
+/// [`LoadError`], of the last attempt.
 pub(super) fn load_main_model(
     description: &ModelDescription,
     options: Options,
@@ -60,7 +61,7 @@ fn reduce(
 /// of layers is reduced by an eighth as well, at least by one.
 const REDUCTION_DIVISOR: u32 = 8;
 
-/// What a plan puts on the GPUs, for the log.
+/// What a plan offloads, for the log.
 fn offloaded(offload_plan: &OffloadPlan) -> String {
     let experts = match offload_plan.cpu_expert_layers {
         0 => String::new(),

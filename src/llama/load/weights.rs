@@ -50,15 +50,16 @@ pub(super) fn load_weights(
 /// How llama.cpp accesses the files of a model.
 #[derive(Debug, Clone, Copy)]
 enum LoadMode<'a> {
-    /// Reads them into memory of the process.
+    /// Reads them into private memory.
     Read,
     /// Maps them and computes from the mapping, whose pages the system can drop and read again.
     Map,
-    /// Maps them only during the load. Memory of the process then replaces these ranges.
+    /// Maps them only during the load. Private memory then replaces these ranges.
     MapAndReplace(&'a [InPlaceRanges]),
 }
 
 impl<'a> LoadMode<'a> {
+    /// The mode for this plan: with offloaded layers the files are always mapped.
     fn of(description: &'a ModelDescription, offload_plan: &OffloadPlan) -> Self {
         let is_offloaded = offload_plan.gpu_layers > 0;
         match &description.load_method {
@@ -115,7 +116,7 @@ fn load_in_mode(
     };
     let model = NonNull::new(model)?;
     // SAFETY: `LlamaModel` is `repr(transparent)` over a `NonNull` pointer to a model that it owns.
-    // llama.cpp has just returned this pointer to a loaded model, and nothing else owns that.
+    // llama.cpp has just returned this pointer to a loaded model, and nothing else owns the model.
     let model = unsafe { mem::transmute::<NonNull<sys::llama_model>, LlamaModel>(model) };
     let released_bytes = match observer.replacer {
         Some(replacer) => replacer.finish(|| progress.report(1.0))?,
@@ -136,6 +137,7 @@ struct TensorPlacement {
 }
 
 impl TensorPlacement {
+    /// Converts an offload plan.
     fn of(offload_plan: &OffloadPlan) -> Self {
         // SAFETY: the function has no precondition and returns a constant.
         let max_devices = unsafe { sys::llama_max_devices() };

@@ -108,7 +108,7 @@ impl Context {
             // SAFETY: the context has not been freed.
             unsafe { sys::llama_synchronize(self.context.as_ptr()) };
         } else {
-            // The logits that llama.cpp still has are those of an earlier step.
+            // llama.cpp still has the logits of an earlier step.
             self.outputs.clear();
         }
         self.interrupt.store(ptr::null_mut(), Ordering::Release);
@@ -185,7 +185,7 @@ impl Context {
     }
 
     /// Adds the first `n` positions of `from` to `to`. The unified cache copies no data for this.
-    /// Either sequence may be a cached one, though those cannot be decoded.
+    /// Either may be a cached sequence, although a cached sequence cannot be decoded.
     pub(super) fn share(&mut self, from: SeqId, to: SeqId, n: usize) {
         if let (Some(from), Some(to), Ok(n)) = (self.id(from), self.id(to), i32::try_from(n)) {
             // SAFETY: the context has not been freed, and both ids are valid (see `id`).
@@ -263,6 +263,7 @@ impl Context {
         unsafe { sys::llama_state_seq_get_size(self.context.as_ptr(), id) }
     }
 
+    /// Exports the state of `id`; `None` if it cannot be exported or memory runs out.
     fn export(&mut self, id: i32) -> Option<Vec<u8>> {
         let size = self.export_size(id);
         let mut bytes: Vec<u8> = Vec::new();
@@ -279,9 +280,9 @@ impl Context {
         Some(bytes)
     }
 
-    /// Imports into `to`, which must be a slot's sequence, what [`Self::swap_out`] exported from a
-    /// context with the same options. What `to` already holds stays. Returns false if it does not
-    /// fit into the cache.
+    /// Imports `bytes` into `to`, which must be the sequence of a slot. [`Self::swap_out`] must
+    /// have exported them from a context with the same options. Positions that `to` already has
+    /// stay. Returns false if the state does not fit into the KV cache.
     pub(super) fn swap_in(&mut self, to: SeqId, bytes: &[u8]) -> bool {
         let ids = self.id(to).filter(|_| to < self.options.n_slots).zip(self.staging());
         let Some((to, staging)) = ids else { return false };
@@ -308,6 +309,7 @@ impl Context {
         i32::try_from(id).ok().filter(|_| id < MAX_SEQUENCES)
     }
 
+    /// llama.cpp's KV cache of this context.
     fn memory(&self) -> sys::llama_memory_t {
         // SAFETY: the context has not been freed; the memory lives as long as it.
         unsafe { sys::llama_get_memory(self.context.as_ptr()) }
@@ -331,7 +333,7 @@ const ALL_POSITIONS: Range<i32> = -1..-1;
 /// Number of sequence ids in the unified cache (`LLAMA_MAX_SEQ` in `llama-cparams.h`).
 const MAX_SEQUENCES: u32 = 256;
 
-/// Number of ids for cached sequences: those left by `n_slots` slots and the staging sequence.
+/// Number of ids for cached sequences: the ids that `n_slots` slots and the staging sequence leave.
 pub(in crate::llama) fn n_cache_seqs(n_slots: u32) -> u32 {
     MAX_SEQUENCES.saturating_sub(n_slots + 1)
 }

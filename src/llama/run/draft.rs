@@ -1,8 +1,8 @@
 //! The draft model: a small model with the same vocabulary that drafts tokens for the main model.
 //!
-//! It has its own context, in which it follows the text of each slot. It prefills a limited number
+//! It has its own context, with a sequence for the text of each slot. It prefills a limited number
 //! of tokens per call, so that catching up with a long prompt does not delay a step. It drafts
-//! greedily: its draft tokens are the most likely ones. The main model verifies them (ADR-0009).
+//! greedily: each draft token is the most likely token. The main model verifies them (ADR-0009).
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub(in crate::llama) struct DraftModel {
 
 impl DraftModel {
     /// Creates the draft model's context. `n_shared_tokens` is the number of tokens that it shares
-    /// with the main model: those with the lowest ids. `None` if llama.cpp failed, which logged
+    /// with the main model, which have the lowest ids. `None` if llama.cpp failed, which logged
     /// why.
     pub(in crate::llama) fn new(
         model: Arc<LlamaModel>,
@@ -114,7 +114,7 @@ impl DraftModel {
             .filter(|(_, text)| text.tokens.len() < text.target_len)
             .filter_map(|(i, text)| Some((self.n_pending(text)?, i)))
             .collect();
-        // Texts that can be drafted soon come before those with a long prompt to prefill.
+        // Texts that can be drafted soon come before texts with a long prompt to prefill.
         pending.sort_unstable();
         for (n_pending, i) in pending {
             let text = &texts[i];
@@ -176,8 +176,8 @@ impl DraftModel {
         }
     }
 
-    /// The most likely token of output `index` of the last step, among the shared ones. `None` if
-    /// no logit is finite.
+    /// The most likely shared token of output `index` of the last step. `None` if no logit is
+    /// finite.
     fn most_likely(&mut self, index: usize) -> Option<Token> {
         let n_shared_tokens = self.n_shared_tokens;
         let logits = self.context.logits(index)?.get(..n_shared_tokens)?;

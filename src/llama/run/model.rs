@@ -1,4 +1,7 @@
 //! The engine's model, implemented with llama.cpp.
+//!
+//! [`LlamaCpp`] passes each call of the engine to the context, the draft model or the sampler, and
+//! adds what depends on the architecture: which sequences can be shared and cached.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,7 +25,7 @@ pub struct LlamaCpp {
     vocabulary: Arc<LlamaVocabulary>,
     limits: Limits,
     reuse: SequenceReuse,
-    /// Collapses the memory of the model into huge pages while it is already in use.
+    /// Collapses the memory of the model into huge pages while the model is already in use.
     _collapsing: PageWorker,
 }
 

@@ -1,4 +1,7 @@
 //! Which sequences of a model can be shared, cached and swapped out.
+//!
+//! This depends on the architecture: recurrent states cover a whole sequence, and layers with a
+//! sliding window store only the end of a sequence.
 
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_sys_2 as sys;
@@ -8,7 +11,9 @@ use crate::llama::model_ptr::model_ptr;
 /// Which sequences of a model can be shared, cached and swapped out.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::llama) struct SequenceReuse {
+    /// Whether sequences can be split and truncated: the model has no recurrent state.
     can_share: bool,
+    /// Length of the sliding window in tokens; 0 if the model has none.
     window: usize,
     /// Whether sliding-window layers have cells only for the sequences of the slots.
     has_slot_cells_only: bool,
@@ -40,8 +45,8 @@ impl SequenceReuse {
         self.can_share
     }
 
-    /// Whether sequences can be swapped out. Of a sliding-window layer llama.cpp exports only the
-    /// window. That would be useless to a request that branches off a few tokens before the end of
+    /// Whether sequences can be swapped out. llama.cpp exports only the window of a sliding-window
+    /// layer. This would be useless to a request that branches off a few tokens before the end of
     /// the sequence, as the next turn of a chat may.
     pub(in crate::llama) fn can_swap(self) -> bool {
         self.can_share && self.window == 0

@@ -4,8 +4,8 @@
 //! recurses once per character of a match. A match is no longer than the text, so a bounded chunk
 //! needs a bounded stack, whatever the text contains.
 //!
-//! A text of up to [`MAX_CHUNK`] bytes is a single chunk. A longer one is split after a line end
-//! that no pre-tokenizer except `superbpe` joins with the next line, which leaves the tokens
+//! A text of up to [`MAX_CHUNK_BYTES`] is a single chunk. A longer one is split after a line
+//! end that no pre-tokenizer except `superbpe` joins with the next line, which leaves the tokens
 //! unchanged for all others. Without such a line end it is split between two words, and without
 //! these within a word; tokens may then differ at the split.
 
@@ -13,16 +13,16 @@ use std::io;
 use std::thread;
 
 /// Calls `tokenize` for each chunk of `text` and joins the results. A text longer than
-/// [`MAX_INLINE_CHUNK`] is tokenized on a thread with a large stack.
+/// [`MAX_INLINE_CHUNK_BYTES`] is tokenized on a thread with a large stack.
 pub(super) fn tokenize_in_chunks<T: Send>(
     text: &str,
     tokenize: impl Fn(&str) -> Vec<T> + Sync,
 ) -> Vec<T> {
     let all = |max_bytes| chunks(text, max_bytes).flat_map(&tokenize).collect();
-    if text.len() <= MAX_INLINE_CHUNK {
-        return all(MAX_INLINE_CHUNK);
+    if text.len() <= MAX_INLINE_CHUNK_BYTES {
+        return all(MAX_INLINE_CHUNK_BYTES);
     }
-    let on_thread = || all(MAX_CHUNK);
+    let on_thread = || all(MAX_CHUNK_BYTES);
     let result: io::Result<thread::Result<Vec<T>>> = thread::scope(|scope| {
         let thread =
             thread::Builder::new().name("tokenizer".to_owned()).stack_size(CHUNK_STACK_BYTES);
@@ -36,7 +36,7 @@ pub(super) fn tokenize_in_chunks<T: Send>(
                 "cannot start a thread to tokenize a long text, so it is split into short chunks: \
                  {error}"
             );
-            all(MAX_INLINE_CHUNK)
+            all(MAX_INLINE_CHUNK_BYTES)
         }
     }
 }
@@ -76,11 +76,11 @@ fn split_point(text: &str, max_bytes: usize) -> usize {
 }
 
 /// Longest chunk that is tokenized on the caller's stack, in bytes (ADR-0019).
-const MAX_INLINE_CHUNK: usize = 4 * 1024;
+const MAX_INLINE_CHUNK_BYTES: usize = 4 * 1024;
 /// Longest chunk in bytes (ADR-0019).
-const MAX_CHUNK: usize = 128 * 1024;
+const MAX_CHUNK_BYTES: usize = 128 * 1024;
 /// Stack for the longest chunk in bytes, with a margin of half (ADR-0019).
-const CHUNK_STACK_BYTES: usize = MAX_CHUNK * 512;
+const CHUNK_STACK_BYTES: usize = MAX_CHUNK_BYTES * 512;
 
 #[cfg(test)]
 mod tests {
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn results_of_chunks_are_joined_in_order() {
-        let text = "word ".repeat(MAX_CHUNK);
+        let text = "word ".repeat(MAX_CHUNK_BYTES);
         let lengths = tokenize_in_chunks(&text, |chunk| vec![chunk.len()]);
         assert!(lengths.len() > 4);
         assert_eq!(lengths.iter().sum::<usize>(), text.len());

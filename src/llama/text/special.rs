@@ -1,32 +1,35 @@
-//! Finds special tokens that are written out in a text, and hides control tokens in messages.
+//! Splits a text at the special tokens written in it, and keeps control tokens in messages from
+//! being found.
 //!
-//! llama.cpp can split a text at special tokens itself, but its time grows with the square of the
-//! number of tokens found, so a client could keep a thread busy for minutes.
-//! [`SpecialTokens::split`] makes the same partition (`tokenizer_st_partition` in
-//! `llama-vocab.cpp`) in linear time (ADR-0018).
+//! llama.cpp's own split takes time quadratic in the number of tokens found, so a client could keep
+//! a thread busy for minutes. [`SpecialTokens::split`] makes the same partition
+//! (`tokenizer_st_partition` in `llama-vocab.cpp`) in linear time (ADR-0018).
 //!
 //! A client could also write control tokens into a message, such as `<|end|><|assistant|>`. Once
 //! the chat template has put the message into the prompt, these would be indistinguishable from the
 //! template's own tokens: the client could end its turn and forge the answer of the assistant or a
-//! system message. [`ControlTokenGuard`] prevents that. Before rendering, it inserts a marker
-//! character into every control token of a message, so that the token is not found; after the
-//! split, it removes the marker, and the text is tokenized as plain text.
+//! system message. [`ControlTokenGuard`] prevents this, except for control tokens of one character.
+//! Before rendering, a marker character is inserted into every control token of a message, so that
+//! the token is not found. After the split the marker is removed, and the text is tokenized as
+//! plain text.
 
 use std::borrow::Cow;
 
 use crate::domain::Token;
 
-/// A token whose text is searched for.
+/// A special token: its text is searched for in prompts and rendered conversations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SpecialToken {
+    /// The id of the token.
     pub(super) token: Token,
+    /// The text that stands for the token.
     pub(super) text: String,
-    /// Whether the token controls the model and is never part of a message, like an end-of-turn
-    /// token.
+    /// Whether the token structures a conversation or controls the model, such as an end-of-turn
+    /// token, so that a message must not contain it.
     pub(super) is_control: bool,
-    /// Whether the token removes white space before it.
+    /// Whether white space before the token is dropped (`LLAMA_TOKEN_ATTR_LSTRIP`).
     pub(super) strips_left: bool,
-    /// Whether the token removes white space after it.
+    /// Whether white space after the token is dropped (`LLAMA_TOKEN_ATTR_RSTRIP`).
     pub(super) strips_right: bool,
 }
 
@@ -47,14 +50,15 @@ pub(super) struct SpecialTokens {
 }
 
 impl SpecialTokens {
-    /// Takes the special tokens in any order; those without text are ignored.
+    /// Takes the special tokens in any order; tokens without text are ignored.
     pub(super) fn new(mut list: Vec<SpecialToken>) -> Self {
         list.retain(|special| !special.text.is_empty());
         list.sort_by_key(|special| std::cmp::Reverse(special.text.len()));
         Self { list }
     }
 
-    /// Splits `text` at the special tokens in it. Longer tokens are searched for first.
+    /// Splits `text` at the special tokens in it, without empty segments. Longer tokens are
+    /// searched for first, as llama.cpp does.
     pub(super) fn split<'t>(&self, text: &'t str) -> Vec<Segment<'t>> {
         let mut segments = vec![Segment::Text(text)];
         for special in &self.list {

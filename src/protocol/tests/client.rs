@@ -1,4 +1,4 @@
-//! Client frames: valid ones, and the errors for invalid ones.
+//! Parsing client frames, and the errors for invalid frames.
 
 use serde_json::{Value, json};
 

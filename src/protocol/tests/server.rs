@@ -158,7 +158,7 @@ fn every_error_has_its_code_and_numbers() {
         ]);
         assert_eq!(json_of(&ServerFrame::Error(&error)), numbers);
         numbers["id"] = json!("a\"b");
-        let error = error.about(Some(id()));
+        let error = error.for_request(Some(id()));
         assert_eq!(json_of(&ServerFrame::Error(&error)), numbers);
     }
 }

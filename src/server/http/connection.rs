@@ -1,4 +1,7 @@
-//! One TCP connection while it speaks HTTP/1.1.
+//! Serves HTTP/1.1 on one TCP connection.
+//!
+//! Deadlines limit how long a client can hold the connection: for the head of a request, between
+//! two requests, and during shutdown. After an upgrade `ws` serves the connection.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -31,8 +34,8 @@ pub(in crate::server) async fn serve(
         tracing::debug!(%peer, "cannot set TCP_NODELAY: {error}");
     }
     let routes = TowerToHyperService::new(routes);
-    // Restarts the activity deadline. Each request does; a response that is streamed for longer
-    // than the deadline would have to do so as well.
+    // Each request restarts the activity deadline. No response takes longer than the deadline; a
+    // streamed response would have to restart it as well.
     let activity = Arc::new(Notify::new());
     let on_request = activity.clone();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {

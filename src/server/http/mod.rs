@@ -10,6 +10,5 @@ mod respond;
 mod routes;
 
 pub(super) use connection::serve;
-pub use origin::{InvalidOrigin, Origin};
 pub(super) use respond::plain;
 pub(super) use routes::routes;

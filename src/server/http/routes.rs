@@ -13,8 +13,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::upgrade;
 
-use super::origin::{Authority, check_origin, own_host};
+use super::origin::{check_origin, own_host};
 use super::respond::{json, plain};
+use crate::domain::Authority;
 use crate::server::metrics;
 use crate::server::shared::{ConnectionPermit, Shared};
 use crate::server::ws;
@@ -30,7 +31,7 @@ pub(in crate::server) fn routes(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-/// Refuses requests for a host name that is not this machine, and answers requests for a WebSocket.
+/// Refuses requests for a host name that is not this machine, and handles requests for a WebSocket.
 async fn check_request(
     State(shared): State<Arc<Shared>>,
     request: Request,
@@ -88,6 +89,7 @@ async fn metrics_page(State(shared): State<Arc<Shared>>) -> Response {
         .unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, "cannot write the metrics"))
 }
 
+/// The response to any other path, with the paths that exist.
 async fn not_found() -> Response {
     plain(
         StatusCode::NOT_FOUND,

@@ -60,6 +60,7 @@ fn inference(shared: &Shared, last: (Instant, u64), now: Instant) -> (Inference,
     (inference, tokens)
 }
 
+/// The state of the engine as the wire names it.
 fn state(health: Health) -> InferenceState {
     match health {
         Health::Loading => InferenceState::Loading,

@@ -28,7 +28,7 @@ use super::refusals::Refusals;
 /// The response to `GET /metrics`.
 ///
 /// # Errors
-/// Those of the encoder, which writes to a string.
+/// The error of the encoder, which writes to a string and does not fail.
 pub(in crate::server) fn page(shared: &Shared) -> Result<Response, fmt::Error> {
     let snapshot = shared.engine.snapshot();
     let report = shared.engine.report();
@@ -81,7 +81,7 @@ impl Collector for Scrape {
 }
 
 impl Scrape {
-    /// What runs here, its connections and its limits.
+    /// Version, backend and model; connections and limits.
     fn server(&self, page: &mut Page<'_>) -> fmt::Result {
         let hello = &self.hello;
         let labels = [
@@ -124,7 +124,7 @@ impl Scrape {
         Ok(())
     }
 
-    /// Where the time of the engine's loop goes.
+    /// The time of the engine's loop, by phase.
     fn phases(&self, page: &mut Page<'_>) -> fmt::Result {
         let phases = self.snapshot.phases.map(|(phase, took)| {
             let name = match phase {
@@ -140,7 +140,7 @@ impl Scrape {
         page.gauge("engine_step_age", "Age of the current step, 0 between steps", SECONDS, age)
     }
 
-    /// Where the model's layers and buffers are.
+    /// The model's layers and buffers, by device.
     fn memory(&self, page: &mut Page<'_>) -> fmt::Result {
         let (on_gpus, on_cpu) = self.hello.layers();
         let layers = [("card", on_gpus), ("cpu", on_cpu)]
@@ -155,6 +155,7 @@ impl Scrape {
         page.gauges("model_memory", "Memory that the model takes", BYTES, taken)
     }
 
+    /// The readings of the GPUs.
     fn gpus(&self, page: &mut Page<'_>) -> fmt::Result {
         let celsius = Some(&Unit::Celsius);
         let float = |bytes: u64| bytes as f64;
@@ -212,16 +213,19 @@ impl Scrape {
     }
 }
 
-/// Requests by code: those that the engine ended or refused, and those that never reached it.
+/// Requests by code. The engine ended or refused some of them; `refusals` counts the requests that
+/// never reached it.
 fn ends(report: &Report, refusals: &Refusals) -> Vec<(Code, u64)> {
     let requests = report.ends.iter().filter(|(code, _)| code.ends_a_request());
     requests.map(|&(code, n)| (code, n + refusals.get(code))).collect()
 }
 
+/// The labels that identify a GPU.
 fn labels(gpu: &Gpu) -> [(&'static str, String); 2] {
     [("gpu", gpu.index.to_string()), ("uuid", gpu.uuid.clone())]
 }
 
+/// The unit as the encoder names it; `None` for counts.
 fn unit(unit: MetricUnit) -> Option<&'static Unit> {
     match unit {
         MetricUnit::Count => None,
@@ -235,7 +239,7 @@ fn n(count: usize) -> f64 {
     count as f64
 }
 
-/// Writes one metric after the other.
+/// The page while it is written. Each method appends one metric.
 struct Page<'a>(DescriptorEncoder<'a>);
 
 impl Page<'_> {

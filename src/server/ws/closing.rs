@@ -1,4 +1,7 @@
-//! How a WebSocket is closed once its reader or its writer has ended.
+//! Closes a WebSocket once its reader or its writer has ended, or if too many are open.
+//!
+//! The closing handshake has a deadline, after which the connection is dropped. Until then the
+//! client's remaining messages are read and ignored.
 
 use std::time::Duration;
 
@@ -14,8 +17,8 @@ use super::reader::ReadEnd;
 use super::socket::{Socket, SocketSink, SocketStream};
 use super::writer::WriteEnd;
 
-/// Completes the closing handshake, as far as the client still takes part in it. `read_end` is
-/// `None` if the writer ended first.
+/// Completes the closing handshake, unless the client is disconnected. `read_end` is `None` if the
+/// writer ended first.
 pub(super) async fn finish<S: Socket>(
     stream: SocketStream<S>,
     sink: SocketSink<S>,

@@ -1,4 +1,8 @@
 //! One WebSocket connection: starts its reader and its writer, and ends both together.
+//!
+//! If the reader ends, the writer is told to end, with or without a close frame. If the writer
+//! ends, the reader is dropped. Either way the requests of the connection are cancelled, because
+//! their tickets are dropped with the writer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,8 +94,8 @@ async fn run<S: Socket>(socket: WebSocketStream<S>, id: ConnectionId, shared: Ar
     tracing::debug!("closed");
 }
 
-/// Makes the writer end after the reader: at once if the client cannot be reached any more, else
-/// with the reason and a close frame.
+/// Makes the writer end after the reader: at once if the connection is closed or unusable, else
+/// with the `error` frame and a close frame.
 async fn end_writer(read_end: &ReadEnd, replies: &mpsc::Sender<Reply>, closed: &CancellationToken) {
     match read_end {
         ReadEnd::Closed => closed.cancel(),
@@ -100,8 +104,8 @@ async fn end_writer(read_end: &ReadEnd, replies: &mpsc::Sender<Reply>, closed: &
             closed.cancel();
         }
         ReadEnd::Violation { error, code } => {
-            // Sending fails if the writer has just ended by itself. The caller waits for its end
-            // either way.
+            // Sending fails if the writer has just ended by itself, which the caller finds out
+            // next.
             if let Some(error) = error {
                 let _ = replies.send(Reply::error(error)).await;
             }

@@ -1,4 +1,8 @@
-//! What the writer waits for.
+//! The events that the writer waits for.
+//!
+//! [`EventSources`] waits for all of them at once: replies of the reader and of submissions,
+//! notifications of the engine, new `metrics` frames, the ping timer and the shutdown of the
+//! server.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -17,31 +21,34 @@ use super::reply::Reply;
 pub(super) enum Event {
     /// The reader or a submission has a reply.
     Reply(Reply),
-    /// A request has news that may be coalesced: text, progress, a queue position.
-    News,
-    /// A request has its first text or has ended.
-    UrgentNews,
+    /// The engine has delivered text, progress or a queue position for a request. These deliveries
+    /// are coalesced.
+    Deliveries,
+    /// The engine has delivered the first text of a request, or its outcome.
+    UrgentDeliveries,
     /// A new `metrics` frame has been published.
     Metrics(MetricsFrame),
     /// It is time for a ping.
     PingDue,
     /// The server is shutting down.
     ServerClosing,
-    /// The grace for requests to end before the close frame is over.
+    /// The requests have had enough time to end: the close frame is due.
     CloseDeadline,
 }
 
-/// Which events the writer waits for. It always waits for the others.
+/// The state of the writer that decides which events are reported, and when. Events that no field
+/// mentions are always reported at once.
 pub(super) struct Wanted {
-    /// Whether to report `metrics` frames.
-    pub(super) metrics: bool,
-    /// When to report coalesced news, at the earliest.
-    pub(super) next_news: Instant,
-    /// When to report [`Event::CloseDeadline`]; `None` unless the connection is closing.
+    /// Whether [`Event::Metrics`] is reported.
+    pub(super) is_subscribed: bool,
+    /// The earliest time for [`Event::Deliveries`].
+    pub(super) next_deliveries: Instant,
+    /// The time for [`Event::CloseDeadline`], if the connection is closing. `None` otherwise; only
+    /// then is [`Event::ServerClosing`] reported.
     pub(super) close_deadline: Option<Instant>,
 }
 
-/// Where the writer's events come from.
+/// The sources of the writer's events.
 pub(super) struct EventSources {
     replies: mpsc::Receiver<Reply>,
     notifier: Arc<Notifier>,
@@ -65,12 +72,12 @@ impl EventSources {
         }
     }
 
-    /// Waits for the next event.
+    /// Waits for the next event that is `wanted`.
     pub(super) async fn next(&mut self, wanted: &Wanted) -> Event {
         let Self { replies, notifier, metrics, server_closing, pings } = self;
-        let news = async {
-            if wanted.next_news > Instant::now() {
-                sleep_until(wanted.next_news).await;
+        let deliveries = async {
+            if wanted.next_deliveries > Instant::now() {
+                sleep_until(wanted.next_deliveries).await;
             }
             notifier.coalesced().await;
         };
@@ -82,9 +89,9 @@ impl EventSources {
         };
         tokio::select! {
             Some(reply) = replies.recv() => Event::Reply(reply),
-            () = news => Event::News,
-            () = notifier.urgent() => Event::UrgentNews,
-            Ok(()) = metrics.changed(), if wanted.metrics => {
+            () = deliveries => Event::Deliveries,
+            () = notifier.urgent() => Event::UrgentDeliveries,
+            Ok(()) = metrics.changed(), if wanted.is_subscribed => {
                 Event::Metrics(metrics.borrow_and_update().clone())
             }
             _ = pings.tick() => Event::PingDue,
@@ -95,7 +102,7 @@ impl EventSources {
         }
     }
 
-    /// The next reply, if one is there already.
+    /// The next reply, if one is in the channel; does not wait.
     pub(super) fn try_reply(&mut self) -> Option<Reply> {
         self.replies.try_recv().ok()
     }

@@ -26,7 +26,7 @@ impl InFlight {
     /// Inserts a request that is about to be submitted.
     ///
     /// # Errors
-    /// The `error` frame to answer with, if the id is in use or the connection has too many
+    /// The `error` frame to reply with, if the id is in use or the connection has too many
     /// requests.
     pub(super) fn insert(&self, id: Option<RequestId>) -> Result<(), ErrorFrame> {
         let mut requests = self.lock();
@@ -42,10 +42,10 @@ impl InFlight {
                     "a request with this id is running already: choose another id",
                 ),
             };
-            return Err(error.about(id));
+            return Err(error.for_request(id));
         }
         if requests.len() >= MAX_REQUESTS {
-            return Err(ErrorFrame::too_many_requests(MAX_REQUESTS).about(id));
+            return Err(ErrorFrame::too_many_requests(MAX_REQUESTS).for_request(id));
         }
         requests.insert(id, Stage::Submitting { is_aborted: false });
         Ok(())

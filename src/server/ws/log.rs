@@ -17,5 +17,5 @@ pub(super) fn log_cancelled(id: Option<&RequestId>) {
 
 /// Logs that a request was refused, without the error message, which may quote the client.
 pub(super) fn log_refused(error: &ErrorFrame) {
-    tracing::info!("refused: {}", ServerFrame::Error(&error.wordless()).text());
+    tracing::info!("refused: {}", ServerFrame::Error(&error.without_message()).text());
 }

@@ -1,4 +1,4 @@
-//! How a WebSocket connection lives.
+//! One WebSocket connection from its upgrade to its end.
 //!
 //! **Upgrade.** `http` receives a `GET` with `Upgrade: websocket` and lets [`accept_upgrade`] check
 //! it and write the 101 response. [`serve`] then takes the TCP stream over from HTTP. If too many
@@ -9,15 +9,17 @@
 //!
 //! **Reader.** `reader` takes frames one by one and never writes to the socket. What it has to send
 //! goes to the writer as a `reply`, through a bounded channel. It enters each `infer` in the table,
-//! and a `submission` hands the request to the engine: at once if it is short, otherwise on a
-//! blocking thread, so that the reader still receives an `abort`. An `abort` cancels the request
-//! through the table.
+//! and a `submission` hands the request to the engine. A short prompt is tokenized at once, a long
+//! prompt or a chat on a blocking thread, so that the reader still receives an `abort`. A
+//! connection has one long prompt or chat on a blocking thread at a time: if the next one arrives
+//! before that thread is done, the reader waits and receives no `abort` meanwhile. An `abort`
+//! cancels the request through the table.
 //!
 //! **Writer.** `writer` is the only task that writes to the socket. It wakes for `events`: a reply,
-//! news of a request, a new `metrics` frame, a due ping or the shutdown of the server. It then
-//! sends everything there is and flushes once. The engine notifies the writer through one notifier
-//! for all requests of the connection. A request (`request`) leaves the table just before its
-//! terminal frame is sent, so that the client can use the id again as soon as it has read that
+//! a delivery for a request, a new `metrics` frame, a due ping or the shutdown of the server. It
+//! then sends everything that is ready and flushes once. The engine notifies the writer through one
+//! notifier for all requests of the connection. A request (`request`) leaves the table just before
+//! its terminal frame is sent, so that the client can use the id again as soon as it has read that
 //! frame.
 //!
 //! **Back-pressure.** While the socket is full, the writer waits and takes neither text nor
@@ -60,3 +62,7 @@ pub(super) use upgrade::{accept_upgrade, is_upgrade};
 
 /// Time between two pings. Short enough that routers on the way do not forget an idle connection.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Longest message that is parsed and tokenized on the reader's task, in bytes. It takes about 5 ms
+/// (ADR-0013).
+const SHORT_MESSAGE_BYTES: usize = 16 * 1024;

@@ -1,4 +1,4 @@
-//! The reading half of a connection: takes the client's messages one by one, in order.
+//! The reader task of a WebSocket connection: handles the client's messages in order.
 //!
 //! The reader never writes to the socket. Its replies go to the writer through a bounded channel,
 //! so a client that sends faster than it reads blocks itself.
@@ -20,14 +20,14 @@ use crate::engine::Notifier;
 use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer, RequestId, ServerFrame};
 use crate::server::shared::Shared;
 
-use super::PING_INTERVAL;
 use super::in_flight::InFlight;
 use super::log::log_refused;
 use super::reply::Reply;
 use super::socket::{Socket, SocketStream};
-use super::submission::{SHORT_MESSAGE_BYTES, Submission};
+use super::submission::Submission;
+use super::{PING_INTERVAL, SHORT_MESSAGE_BYTES};
 
-/// The reading half of a connection.
+/// The reader of a connection: its half of the socket, and what it passes on to submissions.
 pub(super) struct Reader<S> {
     pub(super) stream: SocketStream<S>,
     pub(super) shared: Arc<Shared>,
@@ -37,7 +37,7 @@ pub(super) struct Reader<S> {
     pub(super) in_flight: Arc<InFlight>,
     /// Cancelled when the connection ends.
     pub(super) closed: CancellationToken,
-    /// The connection's one permit to submit a long prompt.
+    /// The connection's only permit to submit a long prompt or a chat.
     pub(super) long_prompt: Arc<Semaphore>,
 }
 
@@ -46,12 +46,14 @@ pub(super) struct Reader<S> {
 pub(super) enum ReadEnd {
     /// The client sent a close frame.
     Closed,
-    /// The client cannot be reached any more, for the given reason.
+    /// The connection is unusable: the client is silent or disconnected, the writer has ended, or
+    /// parsing panicked. The text says which.
     Lost(&'static str),
-    /// The client violated the protocol. The connection is closed with an explanation.
+    /// The client violated the protocol. The writer sends `error`, if any, and a close frame with
+    /// `code`.
     Violation {
-        /// The `error` frame to send; `None` for broken framing and invalid UTF-8, which only the
-        /// close code reports.
+        /// The `error` frame; `None` for broken framing and invalid UTF-8, which only the close
+        /// code reports.
         error: Option<ErrorFrame>,
         /// The code of the close frame.
         code: CloseCode,
@@ -59,7 +61,7 @@ pub(super) enum ReadEnd {
 }
 
 impl<S: Socket> Reader<S> {
-    /// Reads and handles messages until one of them, or the lack of one, ends the connection.
+    /// Reads and handles messages until the connection ends.
     pub(super) async fn run(&mut self) -> ReadEnd {
         loop {
             if let Err(end) = self.handle_message().await {
@@ -68,9 +70,13 @@ impl<S: Socket> Reader<S> {
         }
     }
 
+    /// Waits for the next message and handles it.
+    ///
+    /// # Errors
+    /// Why the reader ends, if it does.
     async fn handle_message(&mut self) -> Result<(), ReadEnd> {
-        // A client whose text may stay unread for the write grace may be silent for as long. The
-        // ping interval on top makes sure that it was pinged before the end of that time.
+        // A client that does not read for the write grace sends no pong in that time, so the limit
+        // must be longer. One ping interval is added so that a ping was due.
         let limit = SILENCE_LIMIT.max(self.shared.options.write_grace + PING_INTERVAL);
         let message = timeout(limit, self.stream.next())
             .await
@@ -81,19 +87,20 @@ impl<S: Socket> Reader<S> {
         match message {
             Message::Text(text) => self.handle_text(text, received).await,
             Message::Binary(_) => {
-                let message = "frames are JSON in text messages, not binary ones";
+                let message = "frames are JSON in text messages, not in binary messages";
                 let error = ErrorFrame::new(Code::BadFrame, message);
                 self.record_refused(&error);
                 Err(ReadEnd::Violation { error: Some(error), code: CloseCode::Unsupported })
             }
             Message::Close(_) => Err(ReadEnd::Closed),
-            // tungstenite queues the pong and sends it with the next write or read. The reply makes
-            // a client that pings without reading block itself, or its pongs would pile up.
+            // tungstenite queues a pong until the next write. Passing through the reply channel
+            // blocks a client that pings without reading; otherwise its pongs would accumulate.
             Message::Ping(_) => self.reply(Reply::Flush).await,
             Message::Pong(_) | Message::Frame(_) => Ok(()),
         }
     }
 
+    /// Parses and handles a text message that was received at `received`.
     async fn handle_text(&mut self, text: Utf8Bytes, received: Instant) -> Result<(), ReadEnd> {
         let n_bytes = text.len();
         let reply = match parse(text).await? {
@@ -112,6 +119,8 @@ impl<S: Socket> Reader<S> {
         self.reply(reply).await
     }
 
+    /// Submits a request that came in a message of `n_bytes`. Waits while another long prompt or
+    /// chat of this connection is being tokenized, if this one is long or a chat as well.
     async fn handle_infer(
         &mut self,
         infer: Infer,
@@ -129,11 +138,12 @@ impl<S: Socket> Reader<S> {
             notifier: self.notifier.clone(),
             in_flight: self.in_flight.clone(),
         };
-        // A chat template may take long to render, however short the messages are.
+        // A chat template may take long to render even if the messages are short.
         let is_chat = matches!(submission.request.prompt, Prompt::Messages(_));
         if n_bytes <= SHORT_MESSAGE_BYTES && !is_chat {
             return self.reply(submission.submit(&self.shared)).await;
         }
+        // While this waits, the reader handles no other message.
         let permit = self.long_prompt.clone().acquire_owned().await;
         let permit = permit.map_err(|_| CLOSING)?;
         let submitting = submission.submit_in_background(
@@ -155,7 +165,7 @@ impl<S: Socket> Reader<S> {
             Some(_) => "no request with this id is running",
             None => "no request is running",
         };
-        Err(ErrorFrame::new(Code::NotFound, message).about(id))
+        Err(ErrorFrame::new(Code::NotFound, message).for_request(id))
     }
 
     /// Counts and logs a refused request and returns the reply for it.
@@ -164,21 +174,25 @@ impl<S: Socket> Reader<S> {
         Reply::error(error)
     }
 
+    /// Counts and logs a refused request.
     fn record_refused(&self, error: &ErrorFrame) {
         self.shared.refusals.count(error.code());
         log_refused(error);
     }
 
+    /// Hands `reply` to the writer. Waits while the reply channel is full.
     async fn reply(&self, reply: Reply) -> Result<(), ReadEnd> {
         self.replies.send(reply).await.map_err(|_| CLOSING)
     }
 
-    /// Converts an error of the WebSocket stream.
+    /// Why the reader ends after an error of the WebSocket stream.
     fn read_end(&self, error: &Error) -> ReadEnd {
         match error {
             Error::Capacity(CapacityError::MessageTooLong { .. }) => {
                 let limit = self.shared.options.max_message_bytes;
-                let message = format!("a message may have {limit} bytes: send a shorter one");
+                let message = format!(
+                    "the message is longer than the limit of {limit} bytes: send a shorter one"
+                );
                 let error = ErrorFrame::new(Code::BadFrame, message);
                 self.record_refused(&error);
                 ReadEnd::Violation { error: Some(error), code: CloseCode::Size }
@@ -193,8 +207,8 @@ impl<S: Socket> Reader<S> {
     }
 }
 
-/// Parses a message. A long one is parsed on a blocking thread, because 8 MiB take about 100 ms, in
-/// which no other task of this thread would run.
+/// Parses a message. A long message is parsed on a blocking thread: parsing 8 MiB takes about 100
+/// ms and would block all connections, since the runtime has one worker.
 async fn parse(text: Utf8Bytes) -> Result<Result<ClientFrame, ErrorFrame>, ReadEnd> {
     if text.len() <= SHORT_MESSAGE_BYTES {
         return Ok(ClientFrame::parse(&text));
@@ -206,6 +220,6 @@ async fn parse(text: Utf8Bytes) -> Result<Result<ClientFrame, ErrorFrame>, ReadE
 /// How the reader ends if the writer has ended before it.
 const CLOSING: ReadEnd = ReadEnd::Lost("the connection is closing");
 
-/// Least limit on the time that a client may be silent, and so on the time that one message may
-/// take to arrive. Three pings are unanswered by then.
+/// Lower bound of the time without a complete message after which the client is lost: three ping
+/// intervals.
 const SILENCE_LIMIT: Duration = PING_INTERVAL.saturating_mul(3);

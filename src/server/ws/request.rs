@@ -1,4 +1,8 @@
 //! An accepted request, as the writer serves it.
+//!
+//! [`ActiveRequest`] turns what the engine delivers into frames. It logs the end of the request
+//! exactly once, even if the connection closes first, and removes the request from the requests in
+//! flight just before its terminal frame is sent.
 
 use std::time::Instant;
 
@@ -18,7 +22,7 @@ use super::socket::Socket;
 pub(super) struct ActiveRequest {
     id: Option<RequestId>,
     ticket: Ticket,
-    /// How the request ended, from then until its terminal frame is built.
+    /// How the request ended; `None` while it runs and again once its terminal frame is built.
     outcome: Option<Outcome>,
     /// Whether the end of the request has been logged.
     is_logged: bool,
@@ -29,12 +33,12 @@ impl ActiveRequest {
         Self { id, ticket, outcome: None, is_logged: false }
     }
 
-    /// Sends what the engine has delivered since the last call. Returns true if that included the
+    /// Sends what the engine has delivered since the last call. Returns true if this included the
     /// terminal frame; the request has then been removed from `in_flight`.
     ///
     /// # Errors
-    /// Those of [`FrameSink::feed`].
-    pub(super) async fn send_news<S: Socket>(
+    /// The errors of [`FrameSink::feed`].
+    pub(super) async fn send_delivery<S: Socket>(
         &mut self,
         sink: &mut FrameSink<S>,
         in_flight: &InFlight,
@@ -74,7 +78,7 @@ impl ActiveRequest {
                 ServerFrame::End { id, finish_reason: reason, stats }.text()
             }
             Outcome::Failed(failure) => {
-                ServerFrame::Error(&ErrorFrame::from(failure).about(self.id.clone())).text()
+                ServerFrame::Error(&ErrorFrame::from(failure).for_request(self.id.clone())).text()
             }
         };
         log_ended(&text);

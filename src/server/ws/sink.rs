@@ -1,7 +1,8 @@
 //! Writes frames to a socket, each with a deadline.
 //!
 //! The deadline applies to each frame, not to a whole round of frames: a client on a slow line may
-//! take long for many frames, but one that takes no frame within the grace is gone or stuck.
+//! take long for many frames, but a client that takes no frame within the grace is disconnected or
+//! stuck.
 
 use std::io;
 use std::time::Duration;
@@ -27,7 +28,7 @@ impl<S: Socket> FrameSink<S> {
     /// Queues a message, waiting until the buffer has space for it.
     ///
     /// # Errors
-    /// Those of the socket, and [`io::ErrorKind::TimedOut`] if the client took nothing for the
+    /// The errors of the socket, and [`io::ErrorKind::TimedOut`] if the client took nothing for the
     /// grace.
     pub(super) async fn feed(&mut self, message: Message) -> Result<(), Error> {
         within(self.grace, self.sink.feed(message)).await
@@ -60,6 +61,7 @@ pub(super) fn is_stalled(error: &Error) -> bool {
     matches!(error, Error::Io(error) if error.kind() == io::ErrorKind::TimedOut)
 }
 
+/// Awaits `write` for at most `grace`.
 async fn within(
     grace: Duration,
     write: impl Future<Output = Result<(), Error>>,

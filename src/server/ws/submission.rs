@@ -1,9 +1,11 @@
 //! Hands a request to the engine, which tokenizes the prompt on the calling thread.
 //!
-//! Tokenizing takes time in proportion to the prompt. A short prompt is tokenized on the reader's
-//! task, a long one on a blocking thread, while the reader continues to answer pings and to hear
-//! aborts. Each connection submits one long prompt at a time, so it holds at most two messages: the
-//! one being submitted, and the one that its reader waits to submit.
+//! The time of tokenizing is proportional to the length of the prompt, and a chat template can take
+//! longer. So a short prompt is tokenized on the reader's task, a long prompt or a chat on a
+//! blocking thread, while the reader continues to read pings and aborts. Each connection submits
+//! one long prompt or chat at a time. At the next one the reader waits and reads nothing, not even
+//! an abort. A connection therefore holds at most two such messages: the one being submitted, and
+//! the one that its reader waits to submit.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,7 +23,7 @@ use super::log::{log_cancelled, log_refused};
 use super::reply::Reply;
 use super::request::ActiveRequest;
 
-/// A request that is in the table of requests in flight and not yet with the engine.
+/// A request that is in the table of requests in flight but has not been handed to the engine.
 pub(super) struct Submission {
     pub(super) request: Request,
     pub(super) id: Option<RequestId>,
@@ -76,12 +78,9 @@ impl Submission {
     }
 }
 
+/// Logs a refused request and returns the reply for it.
 fn refused(id: Option<RequestId>, error: ErrorFrame) -> Reply {
-    let error = error.about(id.clone());
+    let error = error.for_request(id.clone());
     log_refused(&error);
     Reply::Refused(Box::new((id, error)))
 }
-
-/// Longest message that is parsed and tokenized on the reader's task, in bytes. It takes about 5 ms
-/// (ADR-0013).
-pub(super) const SHORT_MESSAGE_BYTES: usize = 16 * 1024;

@@ -1,4 +1,9 @@
-//! The writing half of a connection: the only task that writes to its socket.
+//! The writer task of a WebSocket connection: the only task that writes to its socket.
+//!
+//! It waits for an event, sends everything that is ready, flushes once, and repeats. It closes the
+//! connection when the reader or the server asks for it, after the terminal frames of the requests
+//! that still run. A frame that the socket does not take within the write grace ends the
+//! connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -20,7 +25,7 @@ use super::request::ActiveRequest;
 use super::sink::{FrameSink, is_stalled};
 use super::socket::{Socket, SocketSink};
 
-/// The writing half of a connection.
+/// The writer of a connection: its half of the socket, its requests and its subscription.
 pub(super) struct Writer<S> {
     sink: FrameSink<S>,
     in_flight: Arc<InFlight>,
@@ -28,21 +33,22 @@ pub(super) struct Writer<S> {
     is_subscribed: bool,
     /// Number of the last `metrics` frame since the client subscribed.
     last_metrics: Option<u64>,
-    /// Counts the `metrics` frames that this connection was too slow for.
+    /// Counts the `metrics` frames that were replaced before a connection took them; shared by all
+    /// connections.
     dropped_frames: Arc<AtomicU64>,
-    /// Set once the connection is closing: the code of the close frame, and how long the writer
-    /// waits for requests to end before it sends that frame.
+    /// The code of the close frame, and until when the writer waits for requests to end before it
+    /// sends that frame; `None` unless the connection is closing.
     closing: Option<(CloseCode, Instant)>,
-    /// When to take coalesced news from the requests again.
-    next_news: Instant,
+    /// The earliest time to send coalesced deliveries again.
+    next_deliveries: Instant,
 }
 
 /// How the writer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WriteEnd {
-    /// With a close frame.
+    /// It sent a close frame.
     CloseSent,
-    /// Without one: the socket failed or stalled, or the connection was closed by the reader.
+    /// It sent no close frame: the socket failed or stalled, or the reader closed the connection.
     Aborted,
 }
 
@@ -56,12 +62,12 @@ impl<S: Socket> Writer<S> {
             last_metrics: None,
             dropped_frames: shared.dropped_frames_counter(),
             closing: None,
-            next_news: Instant::now(),
+            next_deliveries: Instant::now(),
         }
     }
 
-    /// Sends `hello` and then whatever `events` bring, until the close frame has been sent, the
-    /// socket fails, or `closed` is cancelled. Requests that are still running then are cancelled.
+    /// Sends `hello` and handles events until the close frame has been sent, the socket fails, or
+    /// `closed` is cancelled. Requests that are still running then are cancelled.
     /// Returns the sink for the closing handshake.
     pub(super) async fn run(
         mut self,
@@ -73,6 +79,7 @@ impl<S: Socket> Writer<S> {
         (self.sink.into_inner(), end.unwrap_or(WriteEnd::Aborted))
     }
 
+    /// Sends `hello` and handles events until the close frame has been sent or the socket fails.
     async fn write(&mut self, hello: String, events: &mut EventSources) -> WriteEnd {
         let mut event = Event::Reply(Reply::Frame(hello));
         loop {
@@ -89,24 +96,25 @@ impl<S: Socket> Writer<S> {
                 }
             }
             let wanted = Wanted {
-                metrics: self.is_subscribed,
-                next_news: self.next_news,
+                is_subscribed: self.is_subscribed,
+                next_deliveries: self.next_deliveries,
                 close_deadline: self.closing.map(|(_, deadline)| deadline),
             };
             event = events.next(&wanted).await;
         }
     }
 
-    /// Sends everything there is to send after `event`, and flushes. Returns true once the close
+    /// Handles `event`, sends everything that is ready, and flushes. Returns true once the close
     /// frame has been sent.
     async fn handle(&mut self, event: Event, events: &mut EventSources) -> Result<bool, Error> {
         let mut is_overdue = false;
         let mut reply = None;
         match event {
             Event::Reply(first) => reply = Some(first),
-            Event::News => self.next_news = Instant::now() + NEWS_INTERVAL,
-            // Does not move `next_news`: urgent news is rare and must not delay other requests.
-            Event::UrgentNews => {}
+            Event::Deliveries => self.next_deliveries = Instant::now() + DELIVERY_INTERVAL,
+            // Does not move `next_deliveries`: urgent deliveries are rare and must not delay the
+            // coalesced deliveries of other requests.
+            Event::UrgentDeliveries => {}
             Event::Metrics(frame) => self.send_metrics(frame).await?,
             Event::PingDue => self.sink.feed(Message::Ping(Bytes::new())).await?,
             Event::ServerClosing => self.close_with(CloseCode::Away),
@@ -117,7 +125,7 @@ impl<S: Socket> Writer<S> {
             let Some(next) = reply.take().or_else(|| events.try_reply()) else { break };
             self.handle_reply(next).await?;
         }
-        self.send_news().await?;
+        self.send_deliveries().await?;
         if let Some((code, _)) = self.closing
             && (is_overdue || self.in_flight.is_empty())
         {
@@ -130,6 +138,7 @@ impl<S: Socket> Writer<S> {
         Ok(false)
     }
 
+    /// Carries out an instruction of the reader or of a submission.
     async fn handle_reply(&mut self, reply: Reply) -> Result<(), Error> {
         match reply {
             Reply::Frame(text) => self.sink.text(text).await?,
@@ -158,6 +167,8 @@ impl<S: Socket> Writer<S> {
         Ok(())
     }
 
+    /// Queues a `metrics` frame, and counts the frames that it replaced since the last one that was
+    /// sent.
     async fn send_metrics(&mut self, frame: MetricsFrame) -> Result<(), Error> {
         let MetricsFrame { number, text } = frame;
         let expected = self.last_metrics.replace(number).map_or(number, |last| last + 1);
@@ -165,11 +176,12 @@ impl<S: Socket> Writer<S> {
         self.sink.feed(Message::Text(text)).await
     }
 
-    /// Sends the news of all requests, and removes the requests that have ended.
-    async fn send_news(&mut self) -> Result<(), Error> {
+    /// Sends what the engine has delivered for each request, and removes the requests that have
+    /// ended.
+    async fn send_deliveries(&mut self) -> Result<(), Error> {
         let mut index = 0;
         while let Some(request) = self.requests.get_mut(index) {
-            if request.send_news(&mut self.sink, &self.in_flight).await? {
+            if request.send_delivery(&mut self.sink, &self.in_flight).await? {
                 self.requests.remove(index);
             } else {
                 index += 1;
@@ -185,9 +197,10 @@ impl<S: Socket> Writer<S> {
     }
 }
 
-/// Least time between two sends of coalesced news, which limits a request to 100 `token` frames per
-/// second. First texts, ends of requests and models slower than that are not delayed (ADR-0013).
-const NEWS_INTERVAL: Duration = Duration::from_millis(10);
+/// Minimum time between two sends of coalesced deliveries. It limits a request to 100 `token`
+/// frames per second; a model that generates fewer tokens is not delayed, nor are urgent deliveries
+/// (ADR-0013).
+const DELIVERY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How long the writer waits for terminal frames before it sends the close frame. The engine has
 /// been told to end the requests and does so within one step.

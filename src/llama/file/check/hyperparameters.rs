@@ -1,4 +1,7 @@
 //! Rejects hyperparameters that llama.cpp asserts against or cannot compute with.
+//!
+//! Most checks mirror an assertion, a division or a limit in llama.cpp. A value that llama.cpp
+//! itself reports as an error is left to it.
 
 use std::fmt::Display;
 
@@ -39,7 +42,7 @@ pub(super) fn check(meta: ArchMetadata<'_>, n_layers: u64) -> Result<(), String>
     Ok(())
 }
 
-/// The message about a wrong `value` of `key`. `rule` says what the value must be.
+/// The error for a wrong `value` of `key`. `rule` says what the value must be.
 fn wrong(meta: ArchMetadata<'_>, key: &str, value: impl Display, rule: &str) -> String {
     format!(
         "its header says that {}.{key} is {value}; {rule}; convert or download the model again",
@@ -56,7 +59,8 @@ fn check_sizes(meta: ArchMetadata<'_>) -> Result<(), String> {
     UNSIGNED_32_BIT.iter().find_map(out_of_range).map_or(Ok(()), Err)
 }
 
-/// Checks the parts of recurrent states, by which llama.cpp divides before it checks them.
+/// Checks the numbers of parts of recurrent states. llama.cpp divides by them before it checks
+/// them.
 fn check_states(meta: ArchMetadata<'_>) -> Result<(), String> {
     let state_parts: &[&str] = match GROUPED_STATES.contains(&meta.arch()) {
         true => &["ssm.group_count", "ssm.time_step_rank"],
@@ -73,6 +77,7 @@ fn check_states(meta: ArchMetadata<'_>) -> Result<(), String> {
     Ok(())
 }
 
+/// Checks the number of layers against llama.cpp's limit and against the number of tensors.
 fn check_layer_count(meta: ArchMetadata<'_>, n_layers: u64) -> Result<(), String> {
     if n_layers > MAX_LAYERS {
         let rule = format!("llama.cpp supports at most {MAX_LAYERS}");
@@ -92,6 +97,7 @@ fn check_layer_count(meta: ArchMetadata<'_>, n_layers: u64) -> Result<(), String
     }
 }
 
+/// Checks the numbers of experts and expert groups, and how many of them a token uses.
 fn check_experts(meta: ArchMetadata<'_>) -> Result<(), String> {
     let mut count = meta.unsigned("expert_count").unwrap_or(0);
     let most_used = meta.numbers("expert_used_count").iter().copied().max().unwrap_or(0);
@@ -148,9 +154,9 @@ fn check_heads(meta: ArchMetadata<'_>) -> Result<(), String> {
     check_key_projections(meta, kv_heads)
 }
 
-/// Checks the key projections against the number of KV heads, where that differs between layers.
-/// For many architectures llama.cpp checks only the first layer when it loads and computes with
-/// every one.
+/// Checks the key projections against the number of KV heads, if the number differs between layers.
+/// For many architectures llama.cpp checks only the first layer when it loads, but computes with
+/// all layers.
 fn check_key_projections(meta: ArchMetadata<'_>, kv_heads: &[i128]) -> Result<(), String> {
     if kv_heads.iter().all(|n| Some(n) == kv_heads.first()) {
         return Ok(());
@@ -167,8 +173,7 @@ fn check_key_projections(meta: ArchMetadata<'_>, kv_heads: &[i128]) -> Result<()
     Ok(())
 }
 
-/// The numbers in a head's keys: one for full-attention layers, and one for windowed layers if the
-/// file has it.
+/// The head sizes of keys: of full-attention layers, and of windowed layers if the file has that.
 fn head_sizes(meta: ArchMetadata<'_>) -> impl Iterator<Item = u64> {
     let full = meta.unsigned("attention.key_length").or_else(|| even_head_size(meta));
     full.into_iter().chain(meta.unsigned("attention.key_length_swa"))
@@ -202,6 +207,7 @@ fn check_rope(meta: ArchMetadata<'_>) -> Result<(), String> {
     check_rotated(meta, "rope.dimension_count_swa", head)
 }
 
+/// Checks that the number of rotated dimensions at `key` is even and fits into a head of this size.
 fn check_rotated(meta: ArchMetadata<'_>, key: &str, head: u64) -> Result<(), String> {
     match meta.unsigned(key) {
         Some(n) if n > head || n % 2 != 0 => {
@@ -212,6 +218,7 @@ fn check_rotated(meta: ArchMetadata<'_>, key: &str, head: u64) -> Result<(), Str
     }
 }
 
+/// Checks that all floats are numbers, and that epsilons and RoPE bases are in their ranges.
 fn check_floats(meta: ArchMetadata<'_>) -> Result<(), String> {
     for (key, value) in meta.floats() {
         let (is_right, rule) = if key.ends_with("epsilon") {
@@ -229,9 +236,9 @@ fn check_floats(meta: ArchMetadata<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Most layers that llama.cpp supports (`LLAMA_MAX_LAYERS`).
+/// Maximum number of layers that llama.cpp supports (`LLAMA_MAX_LAYERS`).
 const MAX_LAYERS: u64 = 512;
-/// Most experts that llama.cpp supports (`LLAMA_MAX_EXPERTS`).
+/// Maximum number of experts that llama.cpp supports (`LLAMA_MAX_EXPERTS`).
 const MAX_EXPERTS: u64 = 1024;
 /// The RoPE scaling methods that llama.cpp knows; it asserts that the name is one of them.
 const ROPE_SCALINGS: [&str; 4] = ["none", "linear", "yarn", "longrope"];

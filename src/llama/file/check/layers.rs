@@ -1,4 +1,7 @@
 //! Rejects headers that violate llama.cpp's assertions about layer caches.
+//!
+//! The rules concern hybrid models, sliding windows, and layers that use the KV cache of an earlier
+//! layer.
 
 use crate::llama::file::arch_metadata::ArchMetadata;
 use crate::llama::file::layers::{PATTERN_KEY, Windows, is_hybrid, n_cached};
@@ -8,7 +11,7 @@ use crate::llama::file::layers::{PATTERN_KEY, Windows, is_hybrid, n_cached};
 pub(super) struct RuleViolation {
     /// The key, without the architecture.
     pub(super) key: &'static str,
-    /// Its value.
+    /// The value that violates the rule.
     pub(super) value: u64,
     /// What the value must be.
     pub(super) rule: String,
@@ -39,9 +42,10 @@ pub(super) fn check(meta: ArchMetadata<'_>, n_layers: usize) -> Result<(), RuleV
             || (is_shared(true) && !has_source(2, true))
             || (is_shared(false) && !has_source(1, false)))
     {
-        let rule = "the last two layers before those that share a cache must be one with a \
-                    sliding window and, after it, one without"
-            .to_owned();
+        let rule =
+            "the last two layers with a cache of their own must be one with a sliding window \
+                    and, after it, one without"
+                .to_owned();
         return violation("attention.shared_kv_layers", (n_layers - n_cached) as u64, rule);
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Rejects headers that llama.cpp cannot use, before llama.cpp sees the file (ADR-0016).
 //!
 //! llama.cpp asserts on many wrong values, and an assertion aborts the process. The checks here
-//! turn those values into errors of one line that say what to do. [`hyperparameters`] checks the
+//! report such values as errors of one line that say what to do. [`hyperparameters`] checks the
 //! numbers of the architecture, [`layers`] the rules about layer caches, [`vocabulary`] the
 //! tokenizer.
 

@@ -1,5 +1,7 @@
-//! Rejects vocabularies with which llama.cpp cannot tokenize every text: its tokenizers throw,
-//! abort or loop forever if a token that they rely on is missing.
+//! Rejects vocabularies with which llama.cpp cannot tokenize every text.
+//!
+//! llama.cpp's tokenizers throw, abort or loop forever if a token that they rely on is missing: a
+//! token for each byte, or the tokens that are added before and after every text.
 
 use crate::llama::file::gguf::{Header, TokenSummary};
 
@@ -48,7 +50,8 @@ fn check_model(model: &str) -> Result<(), String> {
     Err(format!("its tokenizer.ggml.model is {model:?}: {reason}"))
 }
 
-/// Checks that every byte has a token, since llama.cpp falls back to these for any text.
+/// Checks that every byte has a token, since llama.cpp falls back to byte tokens for any text.
+/// `what` names these tokens in the error.
 fn check_bytes(bytes: &[bool; 256], what: &str) -> Result<(), String> {
     match bytes.iter().position(|has_token| !has_token) {
         None => Ok(()),
@@ -62,7 +65,7 @@ fn check_bytes(bytes: &[bool; 256], what: &str) -> Result<(), String> {
 /// Checks that the tokens which llama.cpp adds before and after a text exist; it asserts this for
 /// every text.
 fn check_bos_and_eos(header: &Header, model: &str, tokens: &TokenSummary) -> Result<(), String> {
-    // What llama.cpp uses if the header names no token, or one out of range.
+    // The ids that llama.cpp uses if the header names no token, or a token out of range.
     let (bos, eos) = match model {
         "llama" | "plamo2" => (Some(1), Some(2)),
         "gemma4" | "rwkv" => (None, None),

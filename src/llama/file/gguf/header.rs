@@ -1,7 +1,7 @@
 //! The header of a GGUF file: metadata, tensor table and vocabulary summary.
 //!
-//! Reading checks every count and length against the size of the file before it allocates anything
-//! for it, so a broken file cannot make the process allocate memory for data that is not there.
+//! Every count and length is checked against the file size before memory is allocated, so a broken
+//! file cannot cause an allocation larger than the file justifies.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Seek};
@@ -20,21 +20,22 @@ pub(in crate::llama) struct Header {
     pub(in crate::llama) tensors: Vec<Tensor>,
     /// Summary of the vocabulary's tokens; `None` if the file lists no tokens.
     pub(in crate::llama) tokens: Option<TokenSummary>,
-    /// How much of the file is there.
+    /// How many bytes of the file exist, and how many it needs.
     pub(in crate::llama) extent: FileExtent,
 }
 
-/// How much of a file, or of several files together, is there.
+/// How many bytes of a file exist, and how many it needs. Both count from the start of the file to
+/// the end of its last tensor. For a split model they are sums over its files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FileExtent {
-    /// Bytes that are there, at most [`Self::needed`].
+    /// Bytes that exist, at most [`Self::needed`].
     pub present: u64,
-    /// Bytes that header and tensors need.
+    /// Bytes that the header and the tensors need.
     pub needed: u64,
 }
 
 impl FileExtent {
-    /// Whether nothing is missing.
+    /// Whether the file is complete.
     pub fn is_whole(self) -> bool {
         self.present >= self.needed
     }
@@ -52,7 +53,7 @@ impl std::ops::AddAssign for FileExtent {
 pub(in crate::llama::file) enum Truncation {
     /// Reject the file.
     Reject,
-    /// Accept the file and note its extent, as for a download in progress.
+    /// Accept the file and report its extent, as for a download in progress.
     Accept,
 }
 
@@ -72,7 +73,7 @@ impl Header {
                 "the file is truncated: it ends inside its header, after {size} bytes; download \
                  or copy it again"
             ),
-            HeaderError::Io(error) => format!("reading it failed: {error}"),
+            HeaderError::Io(error) => format!("the file cannot be read: {error}"),
             HeaderError::Invalid(reason) => reason,
         })?;
         if truncation == Truncation::Reject && !header.extent.is_whole() {
@@ -117,7 +118,8 @@ impl Header {
         })
     }
 
-    /// The integers at `key`, which holds either one number for all layers or one per layer.
+    /// One integer, or the array of integers or booleans (0 and 1), at `key`; empty if missing or
+    /// of another type.
     pub(in crate::llama) fn numbers(&self, key: &str) -> &[i128] {
         match self.metadata.get(key) {
             Some(MetadataValue::Integer(n)) => std::slice::from_ref(n),
@@ -147,13 +149,17 @@ impl Header {
         Self { metadata, tensors: Vec::new(), tokens: None, extent: FileExtent::default() }
     }
 
+    /// Reads metadata and tensor table.
+    ///
+    /// # Errors
+    /// [`HeaderError`], if the file ends too early, cannot be read or has an invalid header.
     fn parse(reader: &mut HeaderReader<impl Read + Seek>) -> Result<Self, HeaderError> {
         check_magic(reader)?;
-        let n_tensors = reader.count("tensors", SMALLEST_TENSOR)?;
-        let n_entries = reader.count("metadata entries", SMALLEST_ENTRY)?;
+        let n_tensors = reader.count("tensors", MIN_TENSOR_ENTRY_BYTES)?;
+        let n_entries = reader.count("metadata entries", MIN_ENTRY_BYTES)?;
         let (mut metadata, mut tokens) = (HashMap::new(), None);
         for _ in 0..n_entries {
-            let key = reader.string(MAX_KEY, "a metadata key")?;
+            let key = reader.string(MAX_KEY_BYTES, "a metadata key")?;
             let type_id = reader.u32()?;
             if key == TOKENS_KEY && tokens.is_none() {
                 tokens = Some(TokenSummary::read(reader, type_id)?);
@@ -176,18 +182,22 @@ impl Header {
 
     /// Makes the tensors' offsets count from the start of the file, for a header that ends at
     /// `header_end`. Returns the end of the last tensor.
+    ///
+    /// # Errors
+    /// [`HeaderError::Invalid`], if the alignment is not supported or a tensor is out of range.
     fn resolve_offsets(&mut self, header_end: u64) -> Result<u64, HeaderError> {
-        let alignment = self.unsigned("general.alignment").unwrap_or(DEFAULT_ALIGNMENT);
-        if !alignment.is_power_of_two() || !(DEFAULT_ALIGNMENT..=MAX_ALIGNMENT).contains(&alignment)
+        let alignment = self.unsigned("general.alignment").unwrap_or(DEFAULT_ALIGNMENT_BYTES);
+        if !alignment.is_power_of_two()
+            || !(DEFAULT_ALIGNMENT_BYTES..=MAX_ALIGNMENT_BYTES).contains(&alignment)
         {
             return invalid(format!(
                 "its header says that general.alignment is {alignment}; it must be a power of two \
-                 from {DEFAULT_ALIGNMENT} to {MAX_ALIGNMENT}; convert the model again"
+                 from {DEFAULT_ALIGNMENT_BYTES} to {MAX_ALIGNMENT_BYTES}; convert the model again"
             ));
         }
         let sizes = self.tensors.iter().filter_map(|tensor| tensor.bytes);
-        if sizes.fold(0, u64::saturating_add) > MAX_WEIGHTS {
-            return invalid("its header is broken: its tensors are larger than any model");
+        if sizes.fold(0, u64::saturating_add) > MAX_WEIGHTS_BYTES {
+            return invalid("its header is broken: its tensors claim more than 64 TiB");
         }
         let data = header_end.next_multiple_of(alignment);
         let mut end = 0;
@@ -204,7 +214,10 @@ impl Header {
     }
 }
 
-/// Reads the magic bytes and the version, and fails unless this is a GGUF file that can be read.
+/// Reads the magic bytes and the version.
+///
+/// # Errors
+/// [`HeaderError::Invalid`], unless this is a little-endian GGUF file of version 2 or 3.
 fn check_magic(reader: &mut HeaderReader<impl Read + Seek>) -> Result<(), HeaderError> {
     if reader.size() == 0 {
         return invalid("the file is empty");
@@ -229,25 +242,26 @@ fn check_magic(reader: &mut HeaderReader<impl Read + Seek>) -> Result<(), Header
     Ok(())
 }
 
-/// The first name that two of the tensors have in common.
+/// The first tensor name that occurs twice.
 fn duplicate_name(tensors: &[Tensor]) -> Option<&str> {
     let mut names = HashSet::new();
     tensors.iter().map(|tensor| tensor.name.as_str()).find(|&name| !names.insert(name))
 }
 
-/// Most bytes that the tensors of one file may take, 64 TiB. The sum over the files of a split
-/// model still fits into 64 bits.
-const MAX_WEIGHTS: u64 = 1 << 46;
+/// Maximum number of bytes that the tensors of one file may take, 64 TiB. The sum over the files of
+/// a split model still fits into 64 bits.
+const MAX_WEIGHTS_BYTES: u64 = 1 << 46;
 /// Longest metadata key in bytes, by the format's own rule.
-const MAX_KEY: u64 = 65_535;
-/// Fewest bytes of a metadata entry: key length, type and a one-byte value.
-const SMALLEST_ENTRY: u64 = 8 + 4 + 1;
-/// Fewest bytes of an entry of the tensor table: name length, dimension count, type and offset.
-const SMALLEST_TENSOR: u64 = 8 + 4 + 4 + 8;
-/// Alignment of tensors in bytes unless the file says otherwise, and the smallest that llama.cpp
-/// accepts: it computes from mapped files and asserts it (`TENSOR_ALIGNMENT`).
-const DEFAULT_ALIGNMENT: u64 = 32;
-/// Largest alignment in bytes, more than a memory page of any machine.
-const MAX_ALIGNMENT: u64 = 1 << 20;
+const MAX_KEY_BYTES: u64 = 65_535;
+/// Minimum size of a metadata entry in bytes: key length, type and a one-byte value.
+const MIN_ENTRY_BYTES: u64 = 8 + 4 + 1;
+/// Minimum size of an entry of the tensor table in bytes: name length, dimension count, type and
+/// offset.
+const MIN_TENSOR_ENTRY_BYTES: u64 = 8 + 4 + 4 + 8;
+/// Alignment of tensors in bytes unless the file says otherwise. It is also the minimum: llama.cpp
+/// reads tensors in place from mapped files and asserts this alignment (`TENSOR_ALIGNMENT`).
+const DEFAULT_ALIGNMENT_BYTES: u64 = 32;
+/// Maximum alignment in bytes, more than a memory page of any machine.
+const MAX_ALIGNMENT_BYTES: u64 = 1 << 20;
 /// Key of the vocabulary's tokens.
 const TOKENS_KEY: &str = "tokenizer.ggml.tokens";

@@ -1,4 +1,7 @@
 //! Reads the metadata values of a GGUF header.
+//!
+//! Only what the server uses is stored, within fixed limits. Everything else is skipped, since a
+//! vocabulary's merges and scores can take many megabytes.
 
 use std::io::{Read, Seek};
 
@@ -13,9 +16,10 @@ pub(in crate::llama) enum MetadataValue {
     Float(f64),
     /// A boolean.
     Bool(bool),
-    /// A string of at most [`MAX_STRING`] bytes.
+    /// A string of at most [`MAX_STRING_BYTES`] bytes.
     String(String),
-    /// An array of at most [`MAX_ARRAY`] integers or booleans (as 0 and 1), such as one per layer.
+    /// An array of at most [`MAX_ARRAY_LEN`] integers or booleans (as 0 and 1), such as one per
+    /// layer.
     Integers(Vec<i128>),
     /// A value of any other kind, which is not stored: a long string, or another array.
     Skipped,
@@ -23,6 +27,10 @@ pub(in crate::llama) enum MetadataValue {
 
 impl MetadataValue {
     /// Reads the value of `key`, of the GGUF type `type_id`.
+    ///
+    /// # Errors
+    /// [`HeaderError`], if the type is unknown, the file ends too early or too much would be
+    /// stored.
     pub(super) fn read<F: Read + Seek>(
         reader: &mut HeaderReader<F>,
         type_id: u32,
@@ -44,9 +52,10 @@ impl MetadataValue {
     }
 }
 
+/// Reads a string up to its first zero byte, or skips a long one.
 fn read_string<F: Read + Seek>(reader: &mut HeaderReader<F>) -> Result<MetadataValue, HeaderError> {
     let len = reader.u64()?;
-    if len > MAX_STRING {
+    if len > MAX_STRING_BYTES {
         reader.skip(len)?;
         return Ok(MetadataValue::Skipped);
     }
@@ -74,6 +83,7 @@ fn read_integer<F: Read + Seek>(
     }))
 }
 
+/// Reads a short array of integers or booleans, or skips any other array.
 fn read_array<F: Read + Seek>(
     reader: &mut HeaderReader<F>,
     key: &str,
@@ -94,7 +104,7 @@ fn read_array<F: Read + Seek>(
         }
         _ => return invalid(format!("its header is broken: {key} is an array of type {type_id}")),
     };
-    if len <= MAX_ARRAY && !matches!(type_id, FLOAT32 | FLOAT64) {
+    if len <= MAX_ARRAY_LEN && !matches!(type_id, FLOAT32 | FLOAT64) {
         reader.charge(len * size_of::<i128>() as u64)?;
         let values = (0..len).map(|_| match type_id {
             BOOL => Ok(i128::from(reader.array::<1>()? != [0])),
@@ -106,11 +116,11 @@ fn read_array<F: Read + Seek>(
     Ok(MetadataValue::Skipped)
 }
 
-/// Longest string that is stored, in bytes. The longest one used is a model's name; of a chat
-/// template only the presence matters.
-const MAX_STRING: u64 = 4096;
-/// Longest array that is stored: one number per layer (`LLAMA_MAX_LAYERS`).
-const MAX_ARRAY: u64 = 512;
+/// Longest string that is stored, in bytes. The longest string that is used is a model's name. Of a
+/// chat template only its existence is used.
+const MAX_STRING_BYTES: u64 = 4096;
+/// Maximum length of a stored array: one number per layer (`LLAMA_MAX_LAYERS`).
+const MAX_ARRAY_LEN: u64 = 512;
 
 // The type ids of GGUF (`gguf_type`).
 const UINT8: u32 = 0;

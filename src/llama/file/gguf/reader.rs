@@ -16,7 +16,7 @@ pub(super) enum HeaderError {
     Invalid(String),
 }
 
-/// Fails with [`HeaderError::Invalid`].
+/// Returns [`HeaderError::Invalid`] with this reason.
 pub(super) fn invalid<T>(reason: impl Into<String>) -> Result<T, HeaderError> {
     Err(HeaderError::Invalid(reason.into()))
 }
@@ -28,12 +28,12 @@ pub(super) struct HeaderReader<F> {
     size: u64,
     /// Offset of the next byte.
     position: u64,
-    /// Bytes charged to the budget of [`MAX_STORED`].
+    /// Bytes charged to the budget of [`MAX_STORED_BYTES`].
     stored: u64,
 }
 
 impl<F> HeaderReader<F> {
-    /// Reads `file`, which has `size` bytes and stands at its first one.
+    /// A reader of `file`, which has `size` bytes and is positioned at its start.
     pub(super) fn new(file: F, size: u64) -> Self {
         Self { file, size, position: 0, stored: 0 }
     }
@@ -48,31 +48,36 @@ impl<F> HeaderReader<F> {
         self.position
     }
 
+    /// Bytes between the position and the end of the file.
     fn remaining(&self) -> u64 {
         self.size - self.position
     }
 
     /// Charges `n` bytes to the budget for stored keys and values.
+    ///
+    /// # Errors
+    /// [`HeaderError::Invalid`], if the budget is exceeded.
     pub(super) fn charge(&mut self, n: u64) -> Result<(), HeaderError> {
         self.stored += n;
-        if self.stored > MAX_STORED {
+        if self.stored > MAX_STORED_BYTES {
             return invalid(format!(
                 "its header is broken: the keys and values take more than {} MiB",
-                MAX_STORED >> 20
+                MAX_STORED_BYTES >> 20
             ));
         }
         Ok(())
     }
 
-    /// Checks that the file has `n` more bytes and that the header stays within [`MAX_HEADER`].
+    /// Checks that the file has `n` more bytes and that the header stays within
+    /// [`MAX_HEADER_BYTES`].
     fn check_available(&self, n: u64) -> Result<(), HeaderError> {
         if n > self.remaining() {
             return Err(HeaderError::Truncated);
         }
-        if self.position + n > MAX_HEADER {
+        if self.position + n > MAX_HEADER_BYTES {
             return invalid(format!(
                 "its header is broken: it takes more than {} MiB",
-                MAX_HEADER >> 20
+                MAX_HEADER_BYTES >> 20
             ));
         }
         Ok(())
@@ -80,7 +85,7 @@ impl<F> HeaderReader<F> {
 }
 
 impl<F: Read + Seek> HeaderReader<F> {
-    /// Fills `buffer`.
+    /// Fills `buffer` with the next bytes.
     pub(super) fn bytes(&mut self, buffer: &mut [u8]) -> Result<(), HeaderError> {
         self.check_available(buffer.len() as u64)?;
         self.file.read_exact(buffer).map_err(HeaderError::Io)?;
@@ -114,13 +119,16 @@ impl<F: Read + Seek> HeaderReader<F> {
         self.array().map(u64::from_le_bytes)
     }
 
-    /// Reads a count of items, `what` in messages, that take at least `smallest` bytes each.
-    pub(super) fn count(&mut self, what: &str, smallest: u64) -> Result<u64, HeaderError> {
+    /// Reads a number of items, `what` in messages, that take at least `min_bytes` each.
+    ///
+    /// # Errors
+    /// [`HeaderError`], if the number is above [`MAX_COUNT`] or the file is too short for it.
+    pub(super) fn count(&mut self, what: &str, min_bytes: u64) -> Result<u64, HeaderError> {
         let n = self.u64()?;
         if n > MAX_COUNT {
             return invalid(format!("its header is broken: it claims to have {n} {what}"));
         }
-        if n > self.remaining() / smallest {
+        if n > self.remaining() / min_bytes {
             return Err(HeaderError::Truncated);
         }
         Ok(n)
@@ -131,7 +139,7 @@ impl<F: Read + Seek> HeaderReader<F> {
     pub(super) fn string(&mut self, max_bytes: u64, what: &str) -> Result<String, HeaderError> {
         let mut bytes = Vec::new();
         self.raw_string(max_bytes, what, &mut bytes)?;
-        self.charge(ENTRY_OVERHEAD + bytes.len() as u64)?;
+        self.charge(ENTRY_OVERHEAD_BYTES + bytes.len() as u64)?;
         // Some published files have keys or values in other encodings, which lose a character here.
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -164,11 +172,12 @@ pub(super) fn before_nul(bytes: &[u8]) -> &[u8] {
     &bytes[..end]
 }
 
-/// Largest header in bytes; llama.cpp holds several copies of a header in memory (ADR-0016).
-const MAX_HEADER: u64 = 256 << 20;
-/// Most bytes of keys and values that are stored (ADR-0016).
-const MAX_STORED: u64 = 16 << 20;
-/// Bytes that a stored entry is charged in addition to its string.
-const ENTRY_OVERHEAD: u64 = 64;
-/// Most tensors, and most metadata entries, of a file (ADR-0016).
+/// Maximum size of a header in bytes; llama.cpp holds several copies of a header in memory
+/// (ADR-0016).
+const MAX_HEADER_BYTES: u64 = 256 << 20;
+/// Maximum number of bytes of keys and values that are stored (ADR-0016).
+const MAX_STORED_BYTES: u64 = 16 << 20;
+/// Bytes that are charged for a stored entry in addition to its string.
+const ENTRY_OVERHEAD_BYTES: u64 = 64;
+/// Maximum number of tensors, and of metadata entries, of a file (ADR-0016).
 const MAX_COUNT: u64 = 1_000_000;

@@ -7,7 +7,7 @@ use llama_cpp_sys_2 as sys;
 
 use super::tensor::TensorRole;
 
-/// What the choice of a memory layout depends on.
+/// The properties of a matrix that ggml's choice of a memory layout depends on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Matrix {
     /// The ggml type.

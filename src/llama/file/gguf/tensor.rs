@@ -1,6 +1,9 @@
 //! What the header says about one tensor.
+//!
+//! The role of a tensor follows from its name. Whether ggml repacks it, and whether ggml can
+//! compute with its type, is decided when the tensor table is read.
 
-/// What the header says about one tensor.
+/// A tensor according to the header of its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::llama) struct Tensor {
     /// The tensor's name, unique within a model.
@@ -15,8 +18,8 @@ pub(in crate::llama) struct Tensor {
     pub(in crate::llama) offset: u64,
     /// What the tensor is for.
     pub(in crate::llama) role: TensorRole,
-    /// For a key projection (`attn_k`): its layer, and the number of keys that it computes for a
-    /// token, over all heads.
+    /// For a key projection (`attn_k`): its layer, and the number of values in the keys that it
+    /// computes for a token, over all heads. `None` for other tensors.
     pub(in crate::llama) keys: Option<(usize, u64)>,
     /// Size in bytes of the repacked copy that ggml computes from on this CPU; `None` if ggml
     /// computes from the data in the file. Token embeddings are copied only if they also serve as

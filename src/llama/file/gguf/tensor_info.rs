@@ -1,4 +1,7 @@
 //! Reads the entries of a header's tensor table (`gguf_tensor_info_t`).
+//!
+//! An entry is invalid if ggml could not compute the tensor's size from it. What llama.cpp would do
+//! with the tensor is judged by `repack` and `types`, whose results are stored in the [`Tensor`].
 
 use std::io::{Read, Seek};
 
@@ -10,9 +13,12 @@ use super::tensor::{Tensor, TensorRole};
 use super::types;
 
 /// Reads one entry. Its [`Tensor::offset`] still counts from the start of the file's data section.
+///
+/// # Errors
+/// [`HeaderError`], if the file ends too early or the entry is invalid.
 pub(super) fn read(reader: &mut HeaderReader<impl Read + Seek>) -> Result<Tensor, HeaderError> {
     let mut name = Vec::new();
-    reader.raw_string(MAX_NAME, "a tensor's name", &mut name)?;
+    reader.raw_string(MAX_NAME_BYTES, "a tensor's name", &mut name)?;
     let name = String::from_utf8_lossy(&name).into_owned();
     let shape = TensorShape::read(reader, &name)?;
     let type_id = reader.u32()?;
@@ -45,6 +51,7 @@ pub(super) fn read(reader: &mut HeaderReader<impl Read + Seek>) -> Result<Tensor
 /// The dimensions of a tensor.
 struct TensorShape {
     n_dims: u32,
+    /// Number of weights, the product of all dimensions.
     elements: u64,
     /// Size of the first dimension.
     columns: u64,
@@ -53,6 +60,7 @@ struct TensorShape {
 }
 
 impl TensorShape {
+    /// Reads the dimensions of the tensor called `name`, all of which must be above zero.
     fn read(reader: &mut HeaderReader<impl Read + Seek>, name: &str) -> Result<Self, HeaderError> {
         let n_dims = reader.u32()?;
         if n_dims > MAX_DIMS {
@@ -104,13 +112,13 @@ fn block(type_id: u32) -> Option<(u64, u64)> {
         return None;
     }
     let kind = type_id as sys::ggml_type;
-    // SAFETY: the id is below the number of types, which is what ggml's table is indexed by.
+    // SAFETY: the id is below the number of types, which is the length of ggml's table.
     let (width, size) = unsafe { (sys::ggml_blck_size(kind), sys::ggml_type_size(kind)) };
     let width = u64::try_from(width).ok().filter(|&n| n > 0)?;
     (size > 0).then_some((width, size as u64))
 }
 
-/// Most dimensions of a tensor (`GGML_MAX_DIMS`).
+/// Maximum number of dimensions of a tensor (`GGML_MAX_DIMS`).
 const MAX_DIMS: u32 = 4;
 /// Longest name of a tensor in bytes (`GGML_MAX_NAME`).
-const MAX_NAME: u64 = 64;
+const MAX_NAME_BYTES: u64 = 64;

@@ -1,4 +1,7 @@
 //! Summarizes the vocabulary's tokens without storing their texts.
+//!
+//! llama.cpp asserts that no two tokens have the same text, and for some tokenizers that every byte
+//! has a token. The summary has what is needed to check both.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -7,7 +10,7 @@ use std::io::{Read, Seek};
 use super::metadata::{ARRAY, STRING};
 use super::reader::{HeaderError, HeaderReader, invalid};
 
-/// What [`crate::llama::file`] checks about the tokens of a vocabulary.
+/// The properties of a vocabulary's tokens that [`crate::llama::file`] checks.
 #[derive(Debug)]
 pub(in crate::llama) struct TokenSummary {
     /// Number of tokens.
@@ -21,8 +24,12 @@ pub(in crate::llama) struct TokenSummary {
 impl TokenSummary {
     /// Reads the array of token texts, of the GGUF type `type_id`.
     ///
-    /// Fails if two texts are equal, which llama.cpp asserts against. As in llama.cpp, a text ends
-    /// at its first zero byte, and an empty text is replaced by one that contains the token's id.
+    /// As in llama.cpp, a text ends at its first zero byte, and an empty text is replaced by a text
+    /// that contains the token's id.
+    ///
+    /// # Errors
+    /// [`HeaderError`], if two texts are equal, a limit is exceeded, the value is not an array of
+    /// strings or the file ends too early.
     pub(super) fn read(
         reader: &mut HeaderReader<impl Read + Seek>,
         type_id: u32,
@@ -33,7 +40,7 @@ impl TokenSummary {
             );
         }
         let n = reader.u64()?;
-        if n > MAX_VOCABULARY {
+        if n > MAX_VOCABULARY_TOKENS {
             return invalid(format!("its header is broken: it claims to have {n} tokens"));
         }
         let mut summary = Self { n, bytes: [false; 256], escaped_bytes: [false; 256] };
@@ -42,7 +49,7 @@ impl TokenSummary {
         let mut seen = HashSet::new();
         let mut text = Vec::new();
         for id in 0..n {
-            reader.raw_string(MAX_TOKEN, "a token's text", &mut text)?;
+            reader.raw_string(MAX_TOKEN_BYTES, "a token's text", &mut text)?;
             if text.is_empty() {
                 text.extend_from_slice(format!("[EMPTY_{id}]").as_bytes());
             }
@@ -58,7 +65,7 @@ impl TokenSummary {
         Ok(summary)
     }
 
-    /// Notes the byte that a token of this text stands for.
+    /// Records the bytes that a token with this text stands for.
     fn add(&mut self, text: &[u8]) {
         if let Some(byte) = byte_of(text) {
             self.bytes[usize::from(byte)] = true;
@@ -101,7 +108,7 @@ fn escaped_byte_of(text: &[u8]) -> Option<u8> {
     }
 }
 
-/// Most tokens of a vocabulary (ADR-0016).
-const MAX_VOCABULARY: u64 = 1 << 20;
+/// Maximum number of tokens of a vocabulary (ADR-0016).
+const MAX_VOCABULARY_TOKENS: u64 = 1 << 20;
 /// Longest token text in bytes; llama.cpp recurses once per byte in some vocabularies (ADR-0016).
-const MAX_TOKEN: u64 = 4096;
+const MAX_TOKEN_BYTES: u64 = 4096;

@@ -51,8 +51,8 @@ fn is_elementwise(name: &str, operand: &str, n_dims: u32) -> bool {
 
 /// Whether ggml can multiply matrices of the type on the CPU.
 fn has_dot_product(type_id: u32) -> bool {
-    // SAFETY: the id is below the number of types, which is what ggml's table is indexed by; the
-    // table is constant.
+    // SAFETY: the id is below the number of types, which is the length of ggml's table; the table
+    // is constant.
     unsafe {
         let traits = sys::ggml_get_type_traits_cpu(type_id as sys::ggml_type);
         traits.as_ref().is_some_and(|traits| traits.vec_dot.is_some())

@@ -1,4 +1,7 @@
 //! Which layers are loaded, which have a KV cache of their own, and which have a recurrent state.
+//!
+//! llama.cpp decides this by architecture, in part with constants in its source. The tables here
+//! repeat them.
 
 use crate::llama::file::arch_metadata::ArchMetadata;
 
@@ -45,14 +48,14 @@ pub(super) fn kind(
     of(kv_heads > 0 && !is_feed_forward, kv_heads == 0 && state > 0 && !is_feed_forward)
 }
 
-/// Number of layers that are loaded. The rest predict further tokens (`nextn`, MTP), and llama.cpp
-/// loads them only for its own speculative decoding (`load_mtp`).
+/// Number of layers that are loaded. The other layers predict further tokens (`nextn`, MTP), and
+/// llama.cpp loads them only for its own speculative decoding (`load_mtp`).
 pub(in crate::llama::file) fn n_computed(meta: ArchMetadata<'_>, n_layers: usize) -> usize {
     let predicting = meta.unsigned("nextn_predict_layers").unwrap_or(0);
     n_layers.saturating_sub(usize::try_from(predicting).unwrap_or(0))
 }
 
-/// Number of layers with a KV cache of their own, where the layers after them reuse it; `None` for
+/// Number of layers with a KV cache of their own, which the layers after them reuse; `None` for
 /// architectures whose layers never share a cache.
 pub(in crate::llama::file) fn n_cached(meta: ArchMetadata<'_>, n_layers: usize) -> Option<usize> {
     match meta.arch() {

@@ -1,8 +1,8 @@
 //! What each layer of a model caches about earlier tokens, according to the header.
 //!
-//! Most layers cache the keys and values of every token in the KV cache. Others cache only those of
-//! a sliding window, have a recurrent state of fixed size per sequence, or use the cache of an
-//! earlier layer. The rules are llama.cpp's own (`load_arch_hparams` in `src/models`,
+//! Most layers cache the keys and values of every token in the KV cache. Others cache only the
+//! tokens of a sliding window, have a recurrent state of fixed size per sequence, or use the cache
+//! of an earlier layer. The rules are llama.cpp's own (`load_arch_hparams` in `src/models`,
 //! `llama_model::create_memory`). This module counts numbers; [`crate::llama::fit`] turns them into
 //! bytes.
 
@@ -91,7 +91,7 @@ struct HeadSizes {
 }
 
 impl HeadSizes {
-    /// Reads the sizes from the keys that end in `suffix`; `default` stands in for missing ones.
+    /// Reads the sizes from the keys that end in `suffix`. `default` replaces missing values.
     fn read(meta: ArchMetadata<'_>, suffix: &str, default: Self) -> Self {
         let size = |of: &str| meta.unsigned(&format!("attention.{of}_length{suffix}"));
         Self {

@@ -1,4 +1,7 @@
 //! Which layers of a model attend to a sliding window only.
+//!
+//! A file lists the windowed layers, or gives the period of full-attention layers, or leaves both
+//! to llama.cpp's defaults for the architecture, which the tables here repeat.
 
 use crate::llama::file::arch_metadata::ArchMetadata;
 

@@ -1,20 +1,23 @@
-//! One way to distribute a model over the devices.
+//! One choice of offloaded layers: what every device then holds, and whether that fits.
+//!
+//! The layers are assigned in llama.cpp's order: the first layers stay on the CPU, the others fill
+//! one GPU after the other, and the output matrix comes last.
 
 use crate::llama::fit::compute::{ComputeBuffers, CpuShare};
 use crate::llama::fit::plan::{DevicePlan, GpuDevice, OffloadPlan};
 use crate::llama::fit::sizes::{Demand, ModelSizes};
 
-/// One way to distribute a model over the devices.
+/// One choice: how many layers are offloaded, from which GPU on.
 #[derive(Clone, Copy)]
 pub(super) struct Attempt<'a> {
     pub(super) sizes: &'a ModelSizes,
     pub(super) demand: &'a Demand,
     pub(super) gpus: &'a [GpuDevice],
-    /// Bytes of every GPU that stay free.
+    /// Bytes that must stay free on each GPU.
     pub(super) reserve: u64,
-    /// Index of the GPU to fill first; those before it stay empty.
+    /// Index of the first GPU that gets layers; the GPUs before it stay empty.
     pub(super) first_gpu: usize,
-    /// Number of offloaded layers.
+    /// Number of offloaded layers, the output matrix counted as one.
     pub(super) gpu_layers: u32,
     /// Number of layers, from the first one on, whose experts stay on the CPU.
     pub(super) cpu_expert_layers: u32,
@@ -24,7 +27,7 @@ pub(super) struct Attempt<'a> {
 struct Assignment {
     gpus: Vec<DevicePlan>,
     cpu: DevicePlan,
-    /// Whether every offloaded layer fit when it was added.
+    /// Whether every offloaded layer fit on its GPU when it was added.
     is_placed: bool,
 }
 
@@ -45,7 +48,7 @@ impl Attempt<'_> {
         is_placed && gpus.iter().all(DevicePlan::fits)
     }
 
-    /// Whether the first GPU holds all offloaded layers alone.
+    /// Whether the GPU at [`Self::first_gpu`] alone holds all offloaded layers within its budget.
     pub(super) fn fits_one_gpu(&self) -> bool {
         let Assignment { gpus, is_placed, .. } = self.assign();
         let alone = gpus.get(self.first_gpu);
@@ -67,33 +70,33 @@ impl Attempt<'_> {
         }
     }
 
-    /// Adds the layers to the devices in order: the first ones to the CPU, the rest to the GPUs.
+    /// Adds the layers to the devices in order: the first layers to the CPU, the rest to the GPUs.
     fn assign(&self) -> Assignment {
         let compute = self.sizes.compute_buffers(self.demand, self.cpu_share());
         let mut gpus = self.empty_gpus();
         let mut cpu = self.empty_cpu(compute);
         let n = self.sizes.layers.len();
         let first_offloaded = (n + 1).saturating_sub(self.gpu_layers as usize);
-        let (mut gpu, mut is_placed) = (self.first_gpu, true);
+        let (mut gpu_index, mut is_placed) = (self.first_gpu, true);
         for i in 0..=n {
             let bytes = self.layer_bytes(i);
             cpu.weights += bytes.cpu_experts;
             if i < first_offloaded {
                 // A tied output matrix is the embedding matrix, which the CPU holds already.
-                let is_counted = i == n && self.sizes.is_tied;
-                let counted = if is_counted { self.sizes.embedding } else { 0 };
-                cpu.weights += bytes.weights - counted;
+                let is_already_counted = i == n && self.sizes.is_tied;
+                let counted_bytes = if is_already_counted { self.sizes.embedding } else { 0 };
+                cpu.weights += bytes.weights - counted_bytes;
                 cpu.kv += bytes.kv;
                 cpu.layers += 1;
                 continue;
             }
-            while gpu + 1 < gpus.len() && !fits_with(&gpus[gpu], &bytes, compute) {
-                gpu += 1;
+            while gpu_index + 1 < gpus.len() && !fits_with(&gpus[gpu_index], &bytes, compute) {
+                gpu_index += 1;
             }
-            let Some(gpu) = gpus.get_mut(gpu) else { break };
+            let Some(gpu) = gpus.get_mut(gpu_index) else { break };
             is_placed &= fits_with(gpu, &bytes, compute);
             gpu.compute = compute.gpu;
-            gpu.context = CONTEXT_BYTES;
+            gpu.context = DRIVER_CONTEXT_BYTES;
             gpu.weights += bytes.weights;
             gpu.kv += bytes.kv;
             gpu.layers += 1;
@@ -101,7 +104,7 @@ impl Attempt<'_> {
         Assignment { gpus, cpu, is_placed }
     }
 
-    /// Bytes of layer `i`; the output matrix follows the last layer.
+    /// Bytes of layer `i`, or of the output matrix if `i` is the number of layers.
     fn layer_bytes(&self, i: usize) -> LayerBytes {
         let kv = self.sizes.kv_bytes(i, self.demand);
         match self.sizes.layers.get(i) {
@@ -126,6 +129,7 @@ impl Attempt<'_> {
         }
     }
 
+    /// The GPUs without layers, with their budgets.
     fn empty_gpus(&self) -> Vec<DevicePlan> {
         let empty = |gpu: &GpuDevice| DevicePlan {
             name: gpu.name.clone(),
@@ -136,7 +140,7 @@ impl Attempt<'_> {
         self.gpus.iter().map(empty).collect()
     }
 
-    /// The CPU without layers: embeddings, and repacked copies, which llama.cpp makes only if
+    /// The CPU without layers: the embeddings, and the repacked copies, which ggml makes only if
     /// nothing is offloaded.
     fn empty_cpu(&self, compute: ComputeBuffers) -> DevicePlan {
         let repacked = if self.gpu_layers == 0 { self.sizes.repacked } else { 0 };
@@ -152,7 +156,7 @@ impl Attempt<'_> {
 
 /// Whether `gpu` stays within its budget if the layer is added.
 fn fits_with(gpu: &DevicePlan, layer: &LayerBytes, compute: ComputeBuffers) -> bool {
-    let first_layer = if gpu.layers == 0 { compute.gpu + CONTEXT_BYTES } else { 0 };
+    let first_layer = if gpu.layers == 0 { compute.gpu + DRIVER_CONTEXT_BYTES } else { 0 };
     let needed = gpu.total() + first_layer + layer.weights + layer.kv;
     gpu.budget.is_none_or(|budget| needed <= budget)
 }
@@ -163,7 +167,7 @@ pub(super) fn n_layers(sizes: &ModelSizes) -> u32 {
 }
 
 /// Estimated bytes that a CUDA context takes on a GPU, for kernels and driver data (ADR-0014).
-const CONTEXT_BYTES: u64 = 150 << 20;
+const DRIVER_CONTEXT_BYTES: u64 = 150 << 20;
 
 /// The CPU's name in plans.
 const CPU_NAME: &str = "cpu";

@@ -1,4 +1,7 @@
 //! Fits the parts of a model into the memory of the GPUs.
+//!
+//! [`arrange`] tries choices of offloaded layers and experts, from the best one down, until an
+//! [`Attempt`] fits. A requested number of layers is planned whether it fits or not.
 
 mod attempt;
 
@@ -8,10 +11,11 @@ use super::sizes::{Demand, ModelSizes};
 
 /// Arranges a model on `gpus`, each of which keeps `reserve` bytes free.
 ///
-/// If not everything fits, what costs least speed stays on the CPU: first the experts of a mixture,
-/// of which a token uses few, from the first layer on; then whole layers, from the first one on. Of
-/// several GPUs, the first one that holds everything alone is used, because every boundary between
-/// GPUs costs a transfer in each step. If none does, they are filled one after the other.
+/// If not everything fits, the parts that cost least speed stay on the CPU: first the experts of a
+/// mixture, because a token uses only a few of them, then whole layers. In both cases the first
+/// layers stay. Of several GPUs, the first one that holds everything alone is used, because every
+/// boundary between GPUs costs a transfer in each step. If none does, they are filled one after the
+/// other.
 pub(in crate::llama) fn arrange(
     sizes: &ModelSizes,
     demand: &Demand,
@@ -30,7 +34,7 @@ pub(in crate::llama) fn arrange(
     }
 }
 
-/// What all attempts have in common.
+/// The model, the context and the GPUs that all attempts share.
 struct Arranger<'a> {
     sizes: &'a ModelSizes,
     demand: &'a Demand,
@@ -55,13 +59,14 @@ impl<'a> Arranger<'a> {
         alone.find(Attempt::fits_one_gpu).unwrap_or(split)
     }
 
-    /// The number of layers whose experts can stay on the CPU; 0 without experts. Every mixture has
-    /// experts in all but the first few layers, so this counts all layers.
-    fn most_expert_layers(&self) -> u32 {
+    /// Maximum number of layers whose experts can stay on the CPU; 0 without experts. Every mixture
+    /// has experts in all but the first few layers, so this counts all layers.
+    fn max_expert_layers(&self) -> u32 {
         let has_experts = self.sizes.layers.iter().any(|layer| layer.experts > 0);
         if has_experts { self.sizes.layers.len() as u32 } else { 0 }
     }
 
+    /// Offloads all layers and experts.
     fn all_layers(&self) -> OffloadPlan {
         let attempt = self.attempt(n_layers(self.sizes), 0);
         requested(attempt, "all layers were requested".to_owned())
@@ -74,14 +79,15 @@ impl<'a> Arranger<'a> {
             n if n > all => format!("{n} layers were requested, but there are only {all}"),
             n => format!("{n} layers were requested"),
         };
-        let (n, most) = (n.min(all), self.most_expert_layers());
-        let fitting = (0..most).map(|experts| self.attempt(n, experts)).find(Attempt::fits);
-        requested(fitting.unwrap_or_else(|| self.attempt(n, most)), why)
+        let (n, max) = (n.min(all), self.max_expert_layers());
+        let fitting = (0..max).map(|experts| self.attempt(n, experts)).find(Attempt::fits);
+        requested(fitting.unwrap_or_else(|| self.attempt(n, max)), why)
     }
 
+    /// Offloads as many layers as fit, and then as many experts.
     fn most_that_fits(&self) -> OffloadPlan {
-        let (all, most) = (n_layers(self.sizes), self.most_expert_layers());
-        for experts in 0..=most {
+        let (all, max) = (n_layers(self.sizes), self.max_expert_layers());
+        for experts in 0..=max {
             let attempt = self.attempt(all, experts);
             if attempt.fits() {
                 let why = match experts {
@@ -91,10 +97,10 @@ impl<'a> Arranger<'a> {
                 return attempt.into_plan(why);
             }
         }
-        let fitting = (1..all).rev().map(|n| self.attempt(n, most)).find(Attempt::fits);
+        let fitting = (1..all).rev().map(|n| self.attempt(n, max)).find(Attempt::fits);
         match fitting {
             Some(attempt) => {
-                let experts = if most > 0 { ", and all experts stay on the CPU" } else { "" };
+                let experts = if max > 0 { ", and all experts stay on the CPU" } else { "" };
                 attempt.into_plan(format!("more do not fit{experts}"))
             }
             None => self.attempt(0, 0).into_plan(

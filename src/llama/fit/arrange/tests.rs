@@ -41,9 +41,9 @@ fn model(experts: u64, is_tied: bool) -> ModelSizes {
 fn demand() -> Demand {
     Demand {
         kv_tokens: 1024,
-        slots: 4,
-        outputs: 4,
-        ubatch: 128,
+        n_slots: 4,
+        n_outputs: 4,
+        n_ubatch: 128,
         kv_type: KvType::F16,
         flash_attention: true,
     }

@@ -2,9 +2,9 @@
 //!
 //! If ggml repacks most weights, loading from a mapped file is fastest (ADR-0015): when llama.cpp
 //! reads a file instead, it allocates a buffer per tensor and first fills it byte by byte
-//! (`load_all_data`). But a mapping that stays has a price: pages that are no longer needed count
-//! as memory of the process, the weights that are computed from it cannot use huge pages, and a
-//! file that is truncated kills the process.
+//! (`load_all_data`). But a mapping that stays has three disadvantages: pages that are no longer
+//! needed count as memory of the process, weights that are computed from the mapping cannot use
+//! huge pages, and truncating the file kills the process.
 //!
 //! So the mapping is replaced. [`InPlaceRanges`] are the parts of the file whose weights are not
 //! repacked, which are computed from in place. While llama.cpp loads, a [`MappingReplacer`]
@@ -12,7 +12,7 @@
 //! private memory. At the end this memory takes the place of the mapping, found by
 //! [`memory_regions`], at the same addresses. The rest of the mapping stays, but nothing reads it.
 //!
-//! Only Linux can do this. If the mapping of a file is not found, the file is read after all.
+//! Only Linux can do this. If the mapping of a file is not found, the file is read instead.
 
 mod ranges;
 #[cfg(target_os = "linux")]
@@ -49,8 +49,8 @@ pub(super) use self::regions::parse_region;
 pub(super) use self::regions::{MemoryRegion, memory_regions};
 pub(super) use self::replace::MappingReplacer;
 
-/// Whether mappings can be replaced. Not if the address space is limited (`ulimit -v`): the rest of
-/// a mapping keeps its addresses.
+/// Whether mappings can be replaced. They are not replaced if the address space is limited
+/// (`ulimit -v`), because the rest of a mapping keeps its addresses.
 #[cfg(target_os = "linux")]
 pub(in crate::llama) fn can_replace_mappings() -> bool {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

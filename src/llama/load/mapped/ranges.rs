@@ -1,4 +1,7 @@
 //! The parts of a model file that are computed from in place.
+//!
+//! They are the weights of which ggml makes no repacked copy, and the token embeddings, which are
+//! looked up in the file's layout even if a copy exists.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -9,8 +12,9 @@ use crate::llama::file::Tensor;
 /// they are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::llama) struct InPlaceRanges {
+    /// The file.
     pub(super) path: PathBuf,
-    /// Ranges of bytes in the file, ascending and at least [`MIN_GAP`] apart.
+    /// Ranges of bytes in the file, ascending and at least [`MIN_GAP_BYTES`] apart.
     pub(super) ranges: Vec<Range<u64>>,
 }
 
@@ -25,7 +29,7 @@ impl InPlaceRanges {
         let mut ranges: Vec<Range<u64>> = Vec::new();
         for range in in_place {
             match ranges.last_mut() {
-                Some(last) if range.start < last.end.saturating_add(MIN_GAP) => {
+                Some(last) if range.start < last.end.saturating_add(MIN_GAP_BYTES) => {
                     last.end = last.end.max(range.end);
                 }
                 _ => ranges.push(range),
@@ -34,16 +38,17 @@ impl InPlaceRanges {
         Self { path: path.to_owned(), ranges }
     }
 
-    /// Bytes between the ranges. llama.cpp reports everything from the first to the last in-place
-    /// weight as mapped, including these.
+    /// Number of bytes between the ranges. llama.cpp reports everything from the first to the last
+    /// in-place weight as mapped, including the gaps.
     pub(super) fn gaps(&self) -> u64 {
         let pairs = self.ranges.windows(2);
         pairs.map(|pair| pair[1].start - pair[0].end).sum()
     }
 }
 
-/// Smaller gaps, such as the alignment between two tensors, do not split a range.
-const MIN_GAP: u64 = 4096;
+/// Minimum gap between two ranges. Smaller gaps, such as the alignment between two tensors, do not
+/// split a range.
+const MIN_GAP_BYTES: u64 = 4096;
 
 #[cfg(test)]
 mod tests {

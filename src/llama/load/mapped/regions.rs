@@ -1,4 +1,7 @@
 //! The memory regions of this process, as Linux lists them in `/proc/self/maps`.
+//!
+//! Lines that cannot be parsed are left out. The list is outdated as soon as another thread maps or
+//! unmaps memory.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,11 +12,13 @@ use std::path::{Path, PathBuf};
 /// A range of addresses that is mapped as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::llama::load) struct MemoryRegion {
+    /// The addresses of the region.
     pub(in crate::llama::load) addresses: Range<usize>,
     /// The permissions in Linux's notation, such as `rw-p`.
     pub(in crate::llama::load) permissions: String,
     /// The offset in the file at which the region starts.
     pub(super) offset: u64,
+    /// The mapped file, if [`FileId::is_file`].
     pub(in crate::llama::load) file: FileId,
     /// The path of the mapped file, a name such as `[heap]`, or empty for anonymous memory.
     pub(in crate::llama::load) path: PathBuf,

@@ -1,4 +1,7 @@
 //! Replaces the mapping of a file by private memory with the same contents, on Linux.
+//!
+//! A thread reads the in-place ranges of the file while llama.cpp loads. At the end `mremap` moves
+//! this memory to the addresses of the mapping, so that llama.cpp's pointers stay valid.
 
 use std::ffi::c_void;
 use std::fs::{self, File};
@@ -18,7 +21,7 @@ use super::regions::{FileId, MemoryRegion, memory_regions};
 /// Replaces the in-place ranges of mapped files during a load. Dropping it stops its thread and
 /// leaves the mappings as they are.
 pub(in crate::llama::load) struct MappingReplacer {
-    /// The mapped files.
+    /// The files whose mappings are replaced.
     files: Vec<FileId>,
     /// Number of ranges to replace.
     n_ranges: usize,
@@ -45,7 +48,7 @@ impl MappingReplacer {
         let (sender, replacements) = mpsc::sync_channel(1);
         let read = move || {
             let read = mapped.iter().flat_map(|file| file.read(&for_thread)).collect();
-            // Fails if the load was stopped and the receiver is gone.
+            // Fails if the load was stopped, which dropped the receiver.
             let _ = sender.send(read);
         };
         // If the thread cannot be started, the weights stay in the mapping.
@@ -60,15 +63,15 @@ impl MappingReplacer {
     /// Releases the pages of the mappings if enough of the model was loaded since the last time.
     /// `fraction` is the loaded part, from 0 to 1.
     pub(in crate::llama::load) fn advance(&mut self, fraction: f32) {
-        if fraction >= self.released_at + RELEASE_INTERVAL {
+        if fraction >= self.released_at + RELEASE_FRACTION {
             self.released_at = fraction;
             self.release_pages();
         }
     }
 
     /// Waits for the reader and replaces the mappings of the ranges. Returns the number of bytes
-    /// between the ranges, which are released; `None` if `keep_waiting` returned false. Nothing
-    /// else may access the mappings during this call.
+    /// between the ranges, which have been released; `None` if `keep_waiting` returned false.
+    /// Nothing else may access the mappings during this call.
     pub(in crate::llama::load) fn finish(
         self,
         mut keep_waiting: impl FnMut() -> bool,
@@ -111,6 +114,7 @@ impl MappingReplacer {
         }
     }
 
+    /// The regions that map the files now.
     fn mappings(&self) -> Vec<MemoryRegion> {
         shared_mappings(|mapping| self.files.contains(&mapping.file))
     }
@@ -123,9 +127,9 @@ impl Drop for MappingReplacer {
     }
 }
 
-/// Pages are released each time this fraction of the model was loaded. Until then it is in memory
-/// twice.
-const RELEASE_INTERVAL: f32 = 1.0 / 64.0;
+/// Pages are released each time this fraction of the model has been loaded. Until then this part of
+/// the model is in memory twice.
+const RELEASE_FRACTION: f32 = 1.0 / 64.0;
 
 /// How often the load checks whether to stop while it waits for the reader.
 const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(50);
@@ -157,7 +161,7 @@ impl MappedFile {
             let len = range.end.next_multiple_of(page) - offset;
             let mut memory = PrivateMemory::allocate(usize::try_from(len).ok()?)?;
             let mut end = offset;
-            for chunk in memory.bytes().chunks_mut(READ_CHUNK) {
+            for chunk in memory.bytes().chunks_mut(READ_CHUNK_BYTES) {
                 if is_stopped.load(Ordering::Relaxed) {
                     return None;
                 }
@@ -172,7 +176,7 @@ impl MappedFile {
 }
 
 /// Bytes that are read between two checks of the stop flag.
-const READ_CHUNK: usize = 2 << 20;
+const READ_CHUNK_BYTES: usize = 2 << 20;
 
 /// Fills `chunk` from `offset` of the file, as far as the file goes. Returns the number of bytes
 /// read; `None` on an error.
@@ -241,6 +245,7 @@ impl PrivateMemory {
         (start != libc::MAP_FAILED).then_some(Self { start, len })
     }
 
+    /// The memory as bytes.
     fn bytes(&mut self) -> &mut [u8] {
         // SAFETY: `allocate` has mapped `len` readable and writable bytes at `start`, which are
         // initialized to zero. The slice borrows `self`, the only owner, mutably.
@@ -256,13 +261,14 @@ impl Drop for PrivateMemory {
     }
 }
 
+/// Size of a memory page in bytes; `None` if the system does not report it.
 fn page_size() -> Option<u64> {
     // SAFETY: the function has no precondition and returns a number.
     u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok().filter(|&size| size > 0)
 }
 
-/// The regions that satisfy `is_wanted` among those mapped as llama.cpp maps files: read-only and
-/// shared.
+/// The regions that are mapped as llama.cpp maps files, read-only and shared, and that satisfy
+/// `is_wanted`.
 fn shared_mappings(mut is_wanted: impl FnMut(&MemoryRegion) -> bool) -> Vec<MemoryRegion> {
     let regions = memory_regions().into_iter();
     regions.filter(|region| region.permissions == "r--s" && is_wanted(region)).collect()

@@ -1,4 +1,7 @@
 //! Cuts the logits down to few candidates before llama.cpp's sampler chain runs (ADR-0008).
+//!
+//! The cut must leave every candidate that the chain could select, so it follows the first sampler
+//! of the chain that removes candidates.
 
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
@@ -24,8 +27,8 @@ pub(super) enum Cut {
 }
 
 impl Cut {
-    /// The cut for these parameters: that of the first sampler in the chain that truncates, if a
-    /// cut exists for it.
+    /// The cut for these parameters. It corresponds to the first sampler in the chain that removes
+    /// candidates, if a cut exists for that sampler.
     pub(super) fn of(params: &Params, n_vocab: usize) -> Self {
         let k = params.top_k as usize;
         if (1..n_vocab).contains(&k) {

@@ -13,14 +13,14 @@ pub(super) struct RowLogprobs {
 }
 
 impl RowLogprobs {
-    /// With the `n` most likely tokens; `None` if no logit is finite.
+    /// Prepares a report with the `n` most likely tokens; `None` if no logit is finite.
     pub(super) fn of(logits: &[f32], n: usize) -> Option<Self> {
         let log_sum = candidates::log_sum_exp(logits, candidates::maximum(logits)?);
         Some(Self { log_sum, top: candidates::top_k(logits, n) })
     }
 
-    /// The log probabilities of the chosen `token` and of the most likely ones. `logits` are those
-    /// that were passed to [`Self::of`].
+    /// The log probabilities of the chosen `token` and of the most likely tokens. `logits` must be
+    /// the logits that were passed to [`Self::of`].
     pub(super) fn report<'p>(
         self,
         token: Token,

@@ -1,4 +1,6 @@
-//! Repetition penalties.
+//! Repetition penalties: `repeat_penalty`, `presence_penalty` and `frequency_penalty`.
+//!
+//! They follow llama.cpp's `penalties` sampler. The window of recent tokens includes the prompt.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -17,7 +19,7 @@ pub(super) struct Penalties {
 }
 
 impl Penalties {
-    /// The penalties of a request, whose window contains the end of the prompt. `None` if the
+    /// The penalties of a request, with the end of the prompt in the window. `None` if the
     /// parameters penalize nothing.
     pub(super) fn new(params: &Params, prompt: &[Token]) -> Option<Self> {
         let Params { repeat_penalty, presence_penalty, frequency_penalty, repeat_last_n, .. } =
@@ -42,7 +44,7 @@ impl Penalties {
         Some(penalties)
     }
 
-    /// Adds a token to the window. If the window is full, its oldest token leaves it.
+    /// Adds a token to the window. If the window is full, its oldest token is removed.
     pub(super) fn add(&mut self, token: Token) {
         self.window.push_back(token);
         *self.counts.entry(token).or_default() += 1;

@@ -1,4 +1,7 @@
 //! The sampler of one request.
+//!
+//! It applies biases and penalties to the logits, chooses a token, and reports log probabilities of
+//! the unchanged logits if the request asks for them.
 
 use llama_cpp_2::sampling::LlamaSampler;
 
@@ -14,6 +17,7 @@ use super::penalties::Penalties;
 pub struct Sampler {
     /// Tokens and the biases to add to their logits.
     biases: Vec<(usize, f32)>,
+    /// The penalties; `None` if the parameters penalize nothing.
     penalties: Option<Penalties>,
     method: Method,
     /// How many of the most likely tokens to report with each token; 0 reports no log

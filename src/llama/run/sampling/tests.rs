@@ -63,7 +63,7 @@ fn rank(array: &LlamaTokenDataArray, token: Token) -> usize {
     sorted.iter().position(|&(_, id)| id == token).unwrap_or(usize::MAX)
 }
 
-/// Logits without equal values, as from a model: the order of equal ones would be arbitrary.
+/// Logits without equal values, as from a model: the order of equal logits would be arbitrary.
 fn logits(n: usize) -> impl Strategy<Value = Vec<f32>> {
     prop::collection::vec(-20.0f32..20.0, n).prop_map(|mut logits| {
         let mut seen = HashSet::new();
@@ -125,8 +125,8 @@ proptest! {
         frequency_penalty in -1.0f32..1.0,
         repeat_last_n in prop_oneof![Just(None), (0..50u32).prop_map(Some)],
     ) {
-        // Without `top_k` the full chain draws from tokens in the order of their ids, but ours from
-        // sorted ones: the distribution is the same, the tokens are not.
+        // Without `top_k` the full chain draws from tokens in the order of their ids, but the
+        // sampler from sorted tokens: the distribution is the same, the drawn tokens are not.
         prop_assume!(params.top_k > 0 && (params.top_k as usize) < ScriptedVocabulary.n_tokens());
         // An unlimited window is the whole context. The full chain needs its length as a number.
         let window = repeat_last_n.unwrap_or(1000);

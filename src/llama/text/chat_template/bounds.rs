@@ -1,10 +1,10 @@
 //! Limits the size and depth of a template's values.
 //!
 //! minijinja counts a template's steps and the bytes it creates, but two things escape its count.
-//! Writing a value out visits all of its parts, also those that it contains many times, and
-//! recurses into nested ones, which can take unlimited time and stack. And some of Python's string
-//! methods create texts of any length from short ones. Every such place is wrapped here: it first
-//! measures its arguments, and fails if they are too large or too deep.
+//! Writing a value out visits all of its parts, a repeated part each time, and recurses into nested
+//! parts, which can take unlimited time and stack. And some of Python's string methods create long
+//! texts from short arguments. Every such filter and method is wrapped here: the wrapper first
+//! measures the arguments, and fails if they are too large or nested too deeply.
 
 use minijinja::value::{Kwargs, StringInput, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, filters};
@@ -39,6 +39,8 @@ fn namespace_value(state: &State<'_, '_>, value: Value) -> Result<Value, Error> 
     measure(state, &value, Namespaces::Rejected)?;
     Ok(value)
 }
+
+// Replacements of minijinja's filters, which first check the value to write.
 
 fn tojson(
     state: &State<'_, '_>,
@@ -89,8 +91,8 @@ fn method(
     pycompat::unknown_method_callback(state, value, name, arguments)
 }
 
-/// Most bytes that the method `name` of `text` can return; `None` if the number overflows or the
-/// format asks for a very wide field.
+/// Maximum number of bytes that the method `name` of `text` can return; `None` if the number
+/// overflows or the format asks for a very wide field.
 fn max_result_bytes(text: &str, name: &str, arguments: &[Value]) -> Option<usize> {
     let first = arguments.first();
     match name {
@@ -183,9 +185,10 @@ fn invalid(reason: &'static str) -> Error {
     Error::new(ErrorKind::InvalidOperation, reason)
 }
 
-/// Deepest nesting of a value (ADR-0017).
+/// Maximum depth of a value's nesting (ADR-0017).
 const MAX_DEPTH: usize = 64;
-/// Largest value in units: one for each part, and one for every [`BYTES_PER_UNIT`] of text.
+/// Maximum size of a value in units: one for each part, and one for every [`BYTES_PER_UNIT`] of
+/// text.
 const MAX_UNITS: usize = 1 << 19;
 /// Bytes of text that count as one unit.
 const BYTES_PER_UNIT: usize = 32;
@@ -193,5 +196,5 @@ const BYTES_PER_UNIT: usize = 32;
 const UNITS_PER_FUEL: usize = 4;
 /// Longest text that a method may return, in bytes.
 const MAX_TEXT_BYTES: usize = MAX_UNITS * BYTES_PER_UNIT;
-/// Most digits in the width of a formatted field.
+/// Maximum number of digits in the width of a formatted field.
 const MAX_WIDTH_DIGITS: usize = 4;

@@ -61,7 +61,7 @@ impl ChatTemplate {
     }
 }
 
-/// A compiled template with the values that it is given for every conversation.
+/// A compiled template, and the values that are the same for every conversation.
 struct CompiledTemplate {
     environment: Environment<'static>,
     bos: String,
@@ -69,6 +69,7 @@ struct CompiledTemplate {
 }
 
 impl CompiledTemplate {
+    /// Compiles `source` with the limits and functions that templates get.
     fn new(source: &str, bos: String, eos: String) -> Result<Self, String> {
         let mut environment = Environment::new();
         let mut syntax = SyntaxConfig::builder();
@@ -87,6 +88,7 @@ impl CompiledTemplate {
         Ok(Self { environment, bos, eos })
     }
 
+    /// Renders a conversation within the limits on fuel and output.
     fn render(&self, messages: &[(Role, String)]) -> Result<String, String> {
         let n_bytes: usize = messages.iter().map(|(_, content)| content.len()).sum();
         let messages: Vec<_> = messages
@@ -95,7 +97,7 @@ impl CompiledTemplate {
             .collect();
         let template = self.environment.get_template(NAME).map_err(|error| error.to_string())?;
         let mut output =
-            BoundedWriter { bytes: Vec::new(), remaining: MAX_OUTPUT + MAX_COPIES * n_bytes };
+            BoundedWriter { bytes: Vec::new(), remaining: MAX_OUTPUT_BYTES + MAX_COPIES * n_bytes };
         let variables = context! {
             messages,
             bos_token => self.bos.as_str(),
@@ -113,8 +115,8 @@ impl CompiledTemplate {
 /// therefore has another prefix, and the prefix cache does not help.
 fn strftime_now(format: &str) -> Result<String, Error> {
     let invalid = |reason: String| Error::new(ErrorKind::InvalidOperation, reason);
-    if format.len() > MAX_DATE_FORMAT {
-        return Err(invalid(format!("strftime_now: more than {MAX_DATE_FORMAT} bytes")));
+    if format.len() > MAX_DATE_FORMAT_BYTES {
+        return Err(invalid(format!("strftime_now: more than {MAX_DATE_FORMAT_BYTES} bytes")));
     }
     jiff::fmt::strtime::format(format, &jiff::ZonedDateTime::now())
         .map_err(|error| invalid(format!("strftime_now: {error}")))
@@ -142,17 +144,17 @@ impl io::Write for BoundedWriter {
     }
 }
 
-/// Steps that a rendering may take; minijinja counts them as fuel (ADR-0017).
+/// Number of steps that a rendering may take; minijinja counts them as fuel (ADR-0017).
 const FUEL: u64 = 10_000_000;
 /// Longest time for compiling or rendering; it stops work that uses no fuel (ADR-0017).
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Most bytes that a template may write in addition to the messages.
-const MAX_OUTPUT: usize = 4 * 1024 * 1024;
-/// How often a template may write the messages; some repeat the last question.
+/// Maximum number of bytes that a template may write in addition to the messages.
+const MAX_OUTPUT_BYTES: usize = 4 * 1024 * 1024;
+/// How many copies of the messages a template may write; some repeat the last question.
 const MAX_COPIES: usize = 4;
-/// Longest date format in bytes. A field of it may ask for 255 characters, so a long format would
+/// Longest date format in bytes. Each field may ask for 255 characters, so a long format would
 /// bypass the limits on text.
-const MAX_DATE_FORMAT: usize = 128;
+const MAX_DATE_FORMAT_BYTES: usize = 128;
 /// The template's name in minijinja.
 const NAME: &str = "chat";
 

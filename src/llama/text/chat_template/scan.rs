@@ -19,8 +19,11 @@ use super::bounds::NAMESPACE_FILTER;
 /// # Errors
 /// One line that says which limit the source exceeds.
 pub(super) fn prepare(source: &str) -> Result<String, String> {
-    if source.len() > MAX_SOURCE {
-        return Err(format!("it has {} bytes, more than the limit of {MAX_SOURCE}", source.len()));
+    if source.len() > MAX_SOURCE_BYTES {
+        return Err(format!(
+            "it has {} bytes, more than the limit of {MAX_SOURCE_BYTES}",
+            source.len()
+        ));
     }
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
@@ -192,10 +195,11 @@ fn string_length(text: &str, quote: u8) -> usize {
 }
 
 /// Longest template in bytes (ADR-0017).
-const MAX_SOURCE: usize = 128 * 1024;
-/// Most words of a tag (ADR-0017).
+const MAX_SOURCE_BYTES: usize = 128 * 1024;
+/// Maximum number of words of a tag (ADR-0017).
 const MAX_WORDS: usize = 1000;
-/// Most `elif` of a template, since the compiler nests each one in the one before (ADR-0017).
+/// Maximum number of `elif` in a template, since the compiler nests each one in the one before
+/// (ADR-0017).
 const MAX_ELIFS: usize = 500;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Templates in the style of several model families, and hostile ones.
+//! Templates in the style of several model families, and hostile templates.
 
 use super::*;
 

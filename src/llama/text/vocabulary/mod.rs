@@ -27,6 +27,7 @@ pub(in crate::llama) struct LlamaVocabulary {
     /// Tokens that the model must never generate, according to its file
     /// (`tokenizer.ggml.suppress_tokens`); sorted and unique.
     suppressed: Vec<Token>,
+    /// The special tokens that texts are split at.
     specials: SpecialTokens,
     /// Whether llama.cpp splits texts with regular expressions before it tokenizes them.
     has_regexes: bool,
@@ -34,7 +35,7 @@ pub(in crate::llama) struct LlamaVocabulary {
     prefix: Vec<Token>,
     /// Tokens that the model wants after every text.
     suffix: Vec<Token>,
-    /// The chat template, or why the model has none that works.
+    /// The compiled chat template, or why the model has no usable one.
     template: Result<ChatTemplate, String>,
 }
 
@@ -44,8 +45,9 @@ struct PieceTable {
     bytes: Vec<u8>,
     /// Where the bytes of each token end in `bytes`.
     ends: Vec<u32>,
+    /// For each token, whether it ends a generation.
     is_end_of_generation: Vec<bool>,
-    /// Length in bytes of the longest token, written out in a prompt or generated.
+    /// Length in bytes of the longest token text, written in a prompt or generated.
     longest: usize,
 }
 
@@ -66,16 +68,16 @@ impl LlamaVocabulary {
         Self { model, pieces, suppressed, specials, has_regexes, prefix, suffix, template }
     }
 
-    /// Tokens that must not be generated: the suppressed ones, and with `ignore_eos` all that end a
-    /// generation.
+    /// Tokens that must not be generated: the suppressed tokens, and with `ignore_eos` all tokens
+    /// that end a generation.
     pub(in crate::llama) fn forbidden(&self, ignore_eos: bool) -> impl Iterator<Item = Token> + '_ {
         let ends = (0..).zip(&self.pieces.is_end_of_generation);
         let ends = ends.filter(move |&(_, &is_end)| is_end && ignore_eos).map(|(id, _)| id);
         self.suppressed.iter().copied().chain(ends)
     }
 
-    /// The tokens of `text`, in which special tokens may be written out. The text between them goes
-    /// through `restore` before it is tokenized.
+    /// The tokens of `text`, in which special tokens may be written out. `restore` is applied to
+    /// the text between them before it is tokenized.
     fn tokens(&self, text: &str, restore: impl Fn(&str) -> Cow<'_, str>) -> Vec<Token> {
         let vocab = self.model.vocab();
         let mut tokens = Vec::new();
@@ -126,7 +128,7 @@ impl Vocabulary for LlamaVocabulary {
         let text = template.render(&hidden).map_err(|reason| invalid(&reason))?;
         let tokens = self.tokens(&text, |text| guard.remove_markers(text));
         // Most templates write the begin-of-text token; a second one would degrade the answer. The
-        // tokens after a text are left out, since the assistant's answer follows.
+        // suffix is left out, since the assistant's answer follows.
         let has_prefix = !self.prefix.is_empty() && tokens.starts_with(&self.prefix);
         Ok(if has_prefix { tokens } else { [self.prefix.as_slice(), &tokens].concat() })
     }
@@ -150,6 +152,7 @@ impl Vocabulary for LlamaVocabulary {
 }
 
 impl PieceTable {
+    /// Reads the bytes of the first `n_tokens` tokens.
     fn read(vocab: &LlamaVocab<'_>, n_tokens: usize) -> Self {
         let mut table = Self {
             bytes: Vec::new(),
@@ -159,7 +162,7 @@ impl PieceTable {
         };
         for id in (0..).map(LlamaToken).take(n_tokens) {
             let piece = vocab.token_to_piece(id, false, None);
-            // A control token generates no text, but takes its text when it is written in a prompt.
+            // A generated control token has no bytes, but a prompt contains it as text.
             let written = vocab.text(id).map_or(0, |text| text.to_bytes().len());
             table.longest = table.longest.max(piece.len()).max(written);
             table.bytes.extend_from_slice(&piece);
@@ -179,7 +182,10 @@ impl PieceTable {
     }
 }
 
-/// The model's chat template, compiled, or why there is none that works.
+/// The model's chat template, compiled.
+///
+/// # Errors
+/// Why the model has no usable template.
 fn chat_template(model: &LlamaModel, n_tokens: usize) -> Result<ChatTemplate, String> {
     let vocab = model.vocab();
     let text = |token: LlamaToken| {

@@ -159,11 +159,3 @@ fn listed_origin_is_accepted_and_similar_ones_are_refused() {
         assert!(!is_allowed("localhost:3000", origin, &allowed), "{origin}");
     }
 }
-
-#[test]
-fn text_that_is_not_an_origin_is_not_parsed() {
-    for text in ["*", "null", "chat.example", "https://chat.example/", "https://a b", "ftp://a"] {
-        let error = text.parse::<Origin>().unwrap_err();
-        assert!(error.to_string().contains(text), "{error}");
-    }
-}

@@ -1,10 +1,16 @@
 //! Plans what of a model goes to which device, from its header and the options of a load.
+//!
+//! The plan and the attention implementation depend on each other: flash attention needs less
+//! memory, and which implementation is faster depends on whether layers are offloaded.
 
 use crate::llama::file::ModelDescription;
-use crate::llama::fit::AttentionFacts;
-use crate::llama::fit::{CpuShare, Demand, GpuDevice, KvType, OffloadPlan, OffloadTarget, arrange};
+use crate::llama::load::Options;
 
-use super::options::Options;
+use super::arrange::arrange;
+use super::attention::AttentionFacts;
+use super::compute::CpuShare;
+use super::plan::{GpuDevice, OffloadPlan, OffloadTarget};
+use super::sizes::{Demand, KvType};
 
 /// Plans how a model that is loaded with `options` is distributed over the CPU and these GPUs.
 pub fn plan_offload(
@@ -23,13 +29,13 @@ pub fn plan_offload(
     if is_wanted && offload_plan.gpu_layers == 0 { arrange_for(false) } else { offload_plan }
 }
 
-/// What a model with `options` has to hold and compute, for the memory estimates.
-pub(super) fn demand(options: &Options, flash_attention: bool) -> Demand {
+/// What a context with these options must hold and compute, for the memory estimates.
+pub(in crate::llama) fn demand(options: &Options, flash_attention: bool) -> Demand {
     Demand {
         kv_tokens: options.kv_tokens.into(),
-        slots: options.parallel.into(),
-        outputs: u64::from(options.parallel) + u64::from(options.n_draft),
-        ubatch: options.ubatch.into(),
+        n_slots: options.parallel.into(),
+        n_outputs: u64::from(options.parallel) + u64::from(options.n_draft),
+        n_ubatch: options.ubatch.into(),
         kv_type: options.kv_type,
         flash_attention,
     }
@@ -37,12 +43,12 @@ pub(super) fn demand(options: &Options, flash_attention: bool) -> Demand {
 
 /// Whether to use flash attention; `None` leaves the choice to llama.cpp, which uses it if the
 /// backend supports it.
-pub(super) fn choose_flash_attention(
+pub(in crate::llama) fn choose_flash_attention(
     description: &ModelDescription,
     options: &Options,
     is_offloaded: bool,
 ) -> Option<bool> {
-    let situation = AttentionFacts {
+    let facts = AttentionFacts {
         requested: options.flash_attention,
         has_unaligned_heads: description.sizes.has_unaligned_heads(),
         is_offloaded,
@@ -52,5 +58,5 @@ pub(super) fn choose_flash_attention(
             .compute_buffers(&demand(options, false), CpuShare::Everything)
             .cpu,
     };
-    situation.flash_attention()
+    facts.flash_attention()
 }
