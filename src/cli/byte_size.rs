@@ -17,6 +17,9 @@ impl FromStr for ByteSize {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = || "it must be a size such as 500MB or 1.5GB".to_owned();
+        if text.starts_with("--") {
+            return Err("it is an option, and a size such as 500MB is missing before it".to_owned());
+        }
         let upper = text.trim().to_ascii_uppercase();
         let digits = upper.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let unit: u64 = match &upper[digits.len()..] {

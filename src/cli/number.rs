@@ -21,6 +21,9 @@ pub(super) fn whole_number(
 pub(super) fn tokens(text: &str) -> Result<u32, String> {
     text.parse().ok().filter(|&number| number >= 1).ok_or_else(|| {
         let thousands = text.strip_suffix(['k', 'K']).and_then(|number| number.parse().ok());
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && text != "0" {
+            return format!("it is too large: the maximum is {}", u32::MAX);
+        }
         let example = thousands.and_then(|number: u32| number.checked_mul(1024)).unwrap_or(8192);
         format!("it must be a whole number of 1 or more, such as {example}")
     })

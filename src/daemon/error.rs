@@ -26,7 +26,7 @@ pub enum DaemonError {
     /// Another program listens on the port.
     #[error(
         "port {port} is in use: stop the program that listens there, or use another port \
-         (inference-core MODEL PORT)"
+         (inference-core MODEL 3001, make run PORT=3001)"
     )]
     PortInUse {
         /// The port.

@@ -41,7 +41,7 @@ pub(super) fn print(
         say("  no GPU was found, or its driver is missing: running on the CPU");
     }
     if description.info.is_demo {
-        say("  this is the built-in toy model; to serve a real one, give a GGUF file");
+        say("  this is the built-in toy model; to serve a real one: inference-core model.gguf");
     }
 }
 
@@ -52,11 +52,10 @@ fn print_summary(
     plan: &ServePlan,
     listeners: &[TcpListener],
 ) {
-    let ModelInfo { name, arch, params, size_bytes, .. } = model;
     let (engine, llama) = (&plan.engine, &plan.llama);
     say(&format!(
         "inference-core {version} · llama.cpp {llama_cpp} · {backend}\n\
-         \x20 model    {name} · {arch} · {params} parameters · {size}\n\
+         {model}\n\
          {draft}\
          \x20 context  {ctx} tokens per request · {slots} · KV cache of {kv} tokens\n\
          \x20 cache    {cache}\n\
@@ -68,8 +67,7 @@ fn print_summary(
         llama_cpp = llama::version(),
         backend = build_info::BACKEND,
         flags = build_info::CPU_FLAGS,
-        params = scaled(*params as f64, 1000.0, ["", " K", " M", " B"]),
-        size = bytes(*size_bytes as f64),
+        model = model_line(model),
         ctx = engine.ctx_size,
         slots = count(llama.parallel as usize, "slot"),
         kv = llama.kv_tokens,
@@ -82,6 +80,19 @@ fn print_summary(
         flash = flash_attention_note(plan.offload_plan.flash_attention),
         address = address(listeners),
     ));
+}
+
+/// The model, on two lines if one would be longer than a terminal of 80 columns.
+fn model_line(model: &ModelInfo) -> String {
+    let ModelInfo { name, arch, params, size_bytes, .. } = model;
+    let params = scaled(*params as f64, 1000.0, ["", " K", " M", " B"]);
+    let facts = format!("{arch} · {params} parameters · {}", bytes(*size_bytes as f64));
+    let line = format!("  model    {name} · {facts}");
+    if line.chars().count() <= COLUMNS {
+        line
+    } else {
+        format!("  model    {name}\n           {facts}")
+    }
 }
 
 /// The line about the draft model. `default` is the speculation of requests that do not say.
@@ -160,3 +171,6 @@ const BAR_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Resolution of the progress bar.
 const BAR_STEPS: u64 = 1000;
+
+/// Columns of a narrow terminal.
+const COLUMNS: usize = 80;

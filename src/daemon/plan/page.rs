@@ -117,16 +117,24 @@ impl PlanPage {
             "{model} · {arch}\n\
              {ctx_size} tokens per request · {slots} · KV cache of {kv_tokens} tokens in \
              {kv_type}{flash}\n\
-             {host_ram} of host RAM, including up to {cache_ram} for finished conversations\n\
+             {host_ram} of host RAM{cache_ram}\n\
              {incomplete}",
             slots = count(self.parallel as usize, "slot"),
             flash = flash_attention_note(self.flash_attention),
-            cache_ram = bytes(self.cache_ram_bytes as f64),
+            cache_ram = self.cache_ram_note(),
             host_ram = bytes(self.host_ram() as f64),
             incomplete = self.incomplete_file(),
         );
         let warning = self.draft_warning.iter().map(|line| format!("\nwarning: {line}\n"));
         page + &self.devices() + &warning.collect::<String>()
+    }
+
+    /// How much of the host RAM is for cached sequences; empty if none is.
+    fn cache_ram_note(&self) -> String {
+        match self.cache_ram_bytes {
+            0 => String::new(),
+            max => format!(", including up to {} for finished conversations", bytes(max as f64)),
+        }
     }
 
     /// Bytes of host RAM: model, draft model and cached sequences.
@@ -160,7 +168,7 @@ impl PlanPage {
         let _ = writeln!(
             page,
             "{:width$}  {:>6}  {:>8}  {:>8}  {:>8}  {:>8}  {:>8}  {:>8}",
-            "MiB", "layers", "weights", "KV", "compute", "context", "total", "budget"
+            "MiB", "layers", "weights", "KV", "compute", "driver", "total", "budget"
         );
         for row in self.rows() {
             let DeviceRow { name, layers, weights, kv, compute, context, total, budget } = row;
