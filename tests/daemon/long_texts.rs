@@ -21,7 +21,7 @@ fn long_text_has_the_tokens_of_llama_cpp_and_any_word_is_tokenized() {
             let found = n_tokens(&harness, &char.to_string().repeat(n));
             assert!((n..=n + 1).contains(&found), "{pre_tokenizer} {char:?}: {found} tokens");
         }
-        // The harness has initialised llama.cpp's backend, which stays initialised.
+        // The harness has initialized llama.cpp's backend, which stays initialized.
         let backend = ManuallyDrop::new(LlamaBackend {});
         let params = LlamaModelParams::default().with_vocab_only(true);
         let model = LlamaModel::load_from_file(&backend, &path, &params).unwrap();

@@ -28,7 +28,7 @@ const PROMPTS: [&str; 6] = [
 
 /// The greedy text of llama.cpp, of at most `max_tokens` tokens.
 fn llama_cpp_text(path: &Path, prompt: &str, max_tokens: usize) -> String {
-    // The harness of the test has initialised the backend, which stays initialised.
+    // The harness of the test has initialized the backend, which stays initialized.
     let backend = ManuallyDrop::new(LlamaBackend {});
     let model = LlamaModel::load_from_file(&backend, path, &LlamaModelParams::default()).unwrap();
     let params = LlamaContextParams::default().with_n_ctx(NonZeroU32::new(1024)).with_n_threads(1);

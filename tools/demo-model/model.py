@@ -81,9 +81,9 @@ class DemoModel(nn.Module):
         cos, sin = rotation_table(config)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
-        self.initialise()
+        self.initialize()
 
-    def initialise(self) -> None:
+    def initialize(self) -> None:
         residual_scale = (2 * self.config.layers) ** -0.5
         for name, parameter in self.named_parameters():
             if parameter.dim() < 2:
