@@ -4,8 +4,8 @@
 //! populates the pages ahead of the load. Each step reads all weights once, which is faster from
 //! huge pages of 2 MiB than from pages of 4 KiB. Allocating huge pages during the load can make it
 //! slower, so a model is loaded into small pages, and a thread has Linux collapse them into huge
-//! pages once the model is ready. This thread uses idle CPU time and pauses between pages, so that
-//! requests are not delayed. See ADR-0015 for measurements.
+//! pages once the model is ready. This thread pauses between pages, so that it does not delay
+//! requests. See ADR-0015 for measurements.
 //!
 //! Populating and collapsing never change the contents of memory, and may have no effect. Pages of
 //! mapped files are left to the system.
@@ -57,8 +57,10 @@ impl PageWorker {
 impl Drop for PageWorker {
     fn drop(&mut self) {
         self.is_stopped.store(true, Ordering::Relaxed);
+        let Some(thread) = self.thread.take() else { return };
+        thread.thread().unpark();
         // The thread checks the flag after each chunk. The panic hook has reported any panic.
-        let _ = self.thread.take().map(JoinHandle::join);
+        let _ = thread.join();
     }
 }
 
@@ -85,7 +87,6 @@ fn collapse_regions(is_stopped: &AtomicBool) {
     let Some(size) = huge_page_size() else {
         return tracing::debug!("the system provides no huge pages");
     };
-    run_only_on_idle_cpus();
     let (mut n_collapsed, mut n_left) = (0_u64, 0_u64);
     for chunk in private_memory().into_iter().flat_map(|region| aligned_chunks(region, size)) {
         if is_stopped.load(Ordering::Relaxed) {
@@ -103,8 +104,8 @@ fn collapse_regions(is_stopped: &AtomicBool) {
             advise(chunk, Advice::MayCollapse);
             n_left += 1;
         }
-        // Page faults of the compute threads wait for a collapse, so most of the time is left to
-        // them.
+        // A collapse takes a CPU from the compute threads, which wait for each other, and their
+        // page faults wait for it.
         thread::park_timeout(began.elapsed() * COLLAPSE_PAUSE);
     }
     tracing::debug!("memory collapsed into {n_collapsed} huge pages, {n_left} left to the system");
@@ -113,19 +114,6 @@ fn collapse_regions(is_stopped: &AtomicBool) {
 /// Pause after each collapsed huge page, as a multiple of the time that the collapse took
 /// (ADR-0015).
 const COLLAPSE_PAUSE: u32 = 4;
-
-/// Gives this thread the CPU only while no other thread wants it. The compute threads wait for each
-/// other many times per step, so one that shares its CPU stops them all (ADR-0024).
-#[cfg(target_os = "linux")]
-fn run_only_on_idle_cpus() {
-    let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: the pointer is valid for the one struct that the call reads. Thread id 0 means this
-    // thread. If the call fails, the thread keeps its priority.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
-}
-
-#[cfg(not(target_os = "linux"))]
-fn run_only_on_idle_cpus() {}
 
 /// The file with the mode of transparent huge pages, with the current one in brackets; `[never]`
 /// disables them (Linux, `admin-guide/mm/transhuge`).
