@@ -17,7 +17,10 @@ impl FromStr for ByteSize {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = || "it must be a size such as 500MB or 1.5GB".to_owned();
-        if text.starts_with("--") {
+        // clap passes every word with a hyphen on, so that a negative size is a wrong value.
+        if text.trim_start_matches('-').starts_with(|c: char| c.is_ascii_alphabetic())
+            && text.starts_with('-')
+        {
             return Err("it is an option, and a size such as 500MB is missing before it".to_owned());
         }
         let upper = text.trim().to_ascii_uppercase();

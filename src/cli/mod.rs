@@ -82,10 +82,10 @@ impl Command {
 /// Has clap parse the arguments and the environment.
 fn parse_args(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
     let command = Args::command().mut_args(|arg| {
-        let takes_value = arg.get_action().takes_values();
-        // The help explains the environment variables once, at its end. A negative number is a
-        // wrong value, not an unknown option.
-        arg.hide_env(true).allow_negative_numbers(takes_value)
+        let is_option_with_value = arg.get_action().takes_values() && !arg.is_positional();
+        // The help explains the environment variables once, at its end. After an option, a negative
+        // number is a wrong value; elsewhere it is an unknown option.
+        arg.hide_env(true).allow_negative_numbers(is_option_with_value)
     });
     let mut matches = command.try_get_matches_from(arguments)?;
     Args::from_arg_matches_mut(&mut matches)
@@ -131,7 +131,7 @@ mod tests {
     fn mistake_is_reported_in_one_line_with_the_wrong_value() {
         let table = [
             ("model.gguf 70000", "70000"),
-            ("model.gguf -1", "-1 is not a port"),
+            ("model.gguf -1", "unexpected argument '-1' found"),
             ("model.gguf 80x", "80x"),
             ("model.gguf +80", "+80"),
             ("model.gguf 1 2", "2"),
@@ -139,10 +139,13 @@ mod tests {
             ("--demo model.gguf", "model.gguf cannot be served too"),
             ("-1", "unexpected argument '-1'"),
             ("-4 3800", "unexpected argument '-4'"),
-            ("plan -1.5", "unexpected argument '-1.5'"),
+            ("plan -1.5", "unexpected argument '-1'"),
             ("--no-such-flag", "--no-such-flag"),
             ("--ctx-size 99999999999", "too large: the maximum is 4294967295"),
             ("plan --vram --json", "a size such as 500MB is missing"),
+            ("--cache-ram -h", "a size such as 500MB is missing"),
+            ("--gpu-layers 99999999999", "too large: the maximum is 4294967295"),
+            ("--version -1", "unexpected argument '-1' found"),
             ("--ctx-size 0", "0"),
             ("--ctx-size", "--ctx-size"),
             ("--ctx-size many", "many"),

@@ -41,10 +41,6 @@ pub(super) fn model_and_port(
     positional: &[OsString],
     demo: bool,
 ) -> Result<(Option<PathBuf>, u16), UsageError> {
-    if let Some(option) = positional.first().filter(|word| is_negative(word)) {
-        let option = option.display();
-        return Err(UsageError(format!("unexpected argument '{option}' found")));
-    }
     match (demo, positional) {
         (_, []) => Ok((None, DEFAULT_PORT)),
         (_, [port]) if is_number(port) => Ok((None, parse_port(port)?)),
@@ -91,11 +87,6 @@ fn parse_port(word: &OsStr) -> Result<u16, UsageError> {
 }
 
 /// Whether `word` consists of ASCII digits.
-/// Whether a word looks like a negative number, which clap does not take for an option.
-fn is_negative(word: &OsStr) -> bool {
-    word.to_str().is_some_and(|word| word.starts_with('-'))
-}
-
 fn is_number(word: &OsStr) -> bool {
     word.to_str()
         .is_some_and(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))

@@ -18,7 +18,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::domain::{Code, Gpu, MemoryPart, Throttle};
-use crate::engine::{Distribution, MetricKind, MetricUnit, Phase, Report, Snapshot};
+use crate::engine::{Distribution, Histograms, MetricKind, MetricUnit, Phase, Report, Snapshot};
 use crate::protocol::{Hello, throttle_name};
 use crate::server::shared::Shared;
 use crate::watchdog::Health;
@@ -36,7 +36,7 @@ pub(in crate::server) fn page(shared: &Shared) -> Result<Response, fmt::Error> {
         health: shared.watchdog.judge(&snapshot),
         snapshot,
         ends: ends(&report, &shared.refusals),
-        report,
+        histograms: report.histograms,
         connections: shared.n_websockets(),
         dropped_frames: shared.dropped_frames(),
         memory: shared.engine.memory().to_vec(),
@@ -57,9 +57,9 @@ pub(in crate::server) fn page(shared: &Shared) -> Result<Response, fmt::Error> {
 struct Scrape {
     health: Health,
     snapshot: Snapshot,
-    report: Report,
     /// Requests by the code that they ended or were refused with.
     ends: Vec<(Code, u64)>,
+    histograms: Histograms,
     connections: usize,
     dropped_frames: u64,
     memory: Vec<MemoryPart>,
@@ -103,7 +103,7 @@ impl Scrape {
 
     /// The engine's state and everything it counts.
     fn engine(&self, page: &mut Page<'_>) -> fmt::Result {
-        let Self { snapshot, report, health, .. } = self;
+        let Self { snapshot, histograms, health, .. } = self;
         let state = |state: Health| ([("state", state.name())], i64::from(state == *health));
         page.gauges("state", "1 for the current state, else 0", None, Health::ALL.map(state))?;
         let loaded = f64::from(snapshot.load_progress);
@@ -118,7 +118,7 @@ impl Scrape {
                 MetricKind::Gauge => page.gauge(metric.name, help, unit, metric.value as f64)?,
             }
         }
-        for metric in report.histograms.metrics() {
+        for metric in histograms.metrics() {
             page.histogram(metric.name, metric.help.trim(), unit(metric.unit), metric.value)?;
         }
         Ok(())
