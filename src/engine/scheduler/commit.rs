@@ -10,7 +10,6 @@ use crate::domain::{Failure, FinishReason};
 use crate::engine::model::{DecodeOutcome, Model, Sampled};
 use crate::engine::prefill::StepTokens;
 use crate::engine::request::End;
-use crate::engine::speculation::Drafter;
 use crate::engine::text::Released;
 
 use super::Scheduler;
@@ -51,9 +50,8 @@ impl<M: Model> Scheduler<M> {
     fn commit_computed(&mut self, step: &Step, elapsed: Duration, now: Instant) {
         self.learn_from(step, elapsed);
         self.metrics.step_computed(step.n_tokens(), elapsed);
-        let token_costs = self.token_costs(step);
-        for (part, token_cost) in step.parts.iter().zip(token_costs) {
-            self.advance(part, token_cost, now);
+        for part in &step.parts {
+            self.advance(part, now);
         }
         // Clients are notified after all slots have advanced, so that the text of all requests of a
         // connection is sent together.
@@ -88,23 +86,9 @@ impl<M: Model> Scheduler<M> {
         prefilling.map(|slot| slot.n_computed).max().unwrap_or(0)
     }
 
-    /// For each part of the step, the cost of its draft in tokens that could have been generated
-    /// instead; 0 without a draft.
-    fn token_costs(&self, step: &Step) -> Vec<f64> {
-        let [by_ngram, by_model] =
-            [Drafter::Ngram, Drafter::Model].map(|drafter| step.n_drafted_by(drafter));
-        let cost = |part: &StepPart| {
-            let drafter = part.draft.drafter?;
-            let cost =
-                self.speculator.cost_per_draft_token(drafter, step.n_decoding, by_ngram, by_model);
-            Some(cost * part.draft.tokens.len() as f64)
-        };
-        step.parts.iter().map(|part| cost(part).unwrap_or(0.0)).collect()
-    }
-
     /// Advances a slot by the tokens that the step computed for it, and samples if the step has its
-    /// output. The slot's draft cost `token_cost` tokens.
-    fn advance(&mut self, part: &StepPart, token_cost: f64, now: Instant) {
+    /// output.
+    fn advance(&mut self, part: &StepPart, now: Instant) {
         let Some(slot) = &mut self.slots[part.slot] else { return };
         let was_prefilling = slot.is_prefilling();
         slot.n_computed += part.n_tokens;
@@ -121,12 +105,12 @@ impl<M: Model> Scheduler<M> {
         if slot.job.params.max_tokens == Some(0) {
             return self.finish(part.slot, now, End::Finished(FinishReason::Length));
         }
-        self.generate(part, output, token_cost, now);
+        self.generate(part, output, now);
     }
 
     /// Samples the token after the batch token `output`, and further ones while the draft tokens
     /// are accepted.
-    fn generate(&mut self, part: &StepPart, output: usize, token_cost: f64, now: Instant) {
+    fn generate(&mut self, part: &StepPart, output: usize, now: Instant) {
         let n_before = self.slots[part.slot].as_ref().map_or(0, Slot::n_generated);
         let (n_accepted, end) = match self.sample(part, output) {
             Ok(result) => result,
@@ -144,7 +128,7 @@ impl<M: Model> Scheduler<M> {
         {
             self.metrics.tokens_after(now - last, n);
         }
-        self.settle_draft(part.slot, &part.draft, n_accepted, token_cost, end.is_some());
+        self.settle_draft(part.slot, &part.draft, n_accepted, end.is_some());
         if let Some(reason) = end {
             self.finish(part.slot, now, End::Finished(reason));
         }

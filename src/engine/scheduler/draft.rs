@@ -158,19 +158,18 @@ impl<M: Model> Scheduler<M> {
     }
 
     /// Counts the result of a slot's draft, of which `n_accepted` tokens were accepted, and removes
-    /// the rejected ones from the KV cache. The draft cost `token_cost` tokens. `is_last` says that
+    /// the rejected ones from the KV cache. `is_last` says that
     /// the answer ended, so that the tokens after the last accepted one were not verified.
     pub(super) fn settle_draft(
         &mut self,
         i: usize,
         draft: &DraftTokens,
         n_accepted: usize,
-        token_cost: f64,
         is_last: bool,
     ) {
         let Some(slot) = &mut self.slots[i] else { return };
         let n_drafted = draft.tokens.len();
-        let result = DraftResult { n_drafted, n_accepted, token_cost, is_last };
+        let result = DraftResult { n_drafted, n_accepted, is_last };
         self.speculator.settle(&mut slot.drafts, draft.drafter, result);
         slot.n_drafted += n_drafted;
         slot.n_accepted += n_accepted;

@@ -64,12 +64,6 @@ impl Step {
         self.parts.iter().map(|part| part.draft.tokens.len()).sum()
     }
 
-    /// Number of draft tokens of one drafter.
-    pub(super) fn n_drafted_by(&self, drafter: Drafter) -> usize {
-        let drafts = self.parts.iter().map(|part| &part.draft);
-        drafts.filter(|draft| draft.drafter == Some(drafter)).map(|draft| draft.tokens.len()).sum()
-    }
-
     /// The drafter whose costs this step measures: the draft model if it was asked, otherwise
     /// n-gram lookup, also if nothing was drafted.
     pub(super) fn measured_drafter(&self) -> Drafter {

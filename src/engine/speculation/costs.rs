@@ -9,8 +9,10 @@ pub(super) struct StepCosts {
     /// The index is the number of tokens in the step; `None` if that size was never measured.
     by_size: Vec<Option<StepCost>>,
     /// Total duration of all steps so far, including those that [`Self::skip`] reports.
-    /// Measurements expire by this time, which stands still while no step runs.
+    /// Stands still while no step runs.
     total_seconds: f64,
+    /// Number of these steps.
+    n_steps: u64,
 }
 
 /// The measured duration of steps of one size, in seconds.
@@ -20,6 +22,8 @@ struct StepCost {
     seconds: f64,
     /// [`StepCosts::total_seconds`] at the last measurement.
     measured_at: f64,
+    /// [`StepCosts::n_steps`] at the last measurement.
+    measured_at_step: u64,
     /// Whether the size was measured at least twice. The first step of a size may take five times
     /// as long, because it allocates memory and builds graphs. If that value counted, the
     /// speculator would avoid the size and never correct it.
@@ -28,7 +32,7 @@ struct StepCost {
 
 impl Default for StepCosts {
     fn default() -> Self {
-        Self { by_size: vec![None; N_STEP_SIZES], total_seconds: 0.0 }
+        Self { by_size: vec![None; N_STEP_SIZES], total_seconds: 0.0, n_steps: 0 }
     }
 }
 
@@ -36,7 +40,7 @@ impl StepCosts {
     /// Adds a measurement: a step of `n_tokens` tokens took `seconds`. The average starts at the
     /// lesser of the first two measurements of a size, and later ones move it.
     pub(super) fn observe(&mut self, n_tokens: usize, seconds: f64) {
-        self.total_seconds += seconds;
+        self.skip(seconds);
         let known = self.recent(n_tokens);
         let Some(cost) = self.by_size.get_mut(n_tokens) else { return };
         let seconds = match known {
@@ -47,12 +51,18 @@ impl StepCosts {
             }
         };
         let is_confirmed = known.is_some();
-        *cost = Some(StepCost { seconds, measured_at: self.total_seconds, is_confirmed });
+        *cost = Some(StepCost {
+            seconds,
+            measured_at: self.total_seconds,
+            measured_at_step: self.n_steps,
+            is_confirmed,
+        });
     }
 
     /// Counts a step that took `seconds` and is not a measurement of these costs.
     pub(super) fn skip(&mut self, seconds: f64) {
         self.total_seconds += seconds;
+        self.n_steps += 1;
     }
 
     /// Seconds of a step of `n_tokens` tokens; `None` unless it was measured twice, and recently.
@@ -72,10 +82,12 @@ impl StepCosts {
         Some(shorter + (longer - shorter) * (n_tokens as f64 - below) / (above - below))
     }
 
-    /// The cost of a size if it was measured within [`MAX_AGE_SECONDS`], once or more often.
+    /// The cost of a size if it was measured once or more often and has not expired.
     fn recent(&self, n_tokens: usize) -> Option<StepCost> {
         let cost = (*self.by_size.get(n_tokens)?)?;
-        (self.total_seconds - cost.measured_at <= MAX_AGE_SECONDS).then_some(cost)
+        let is_old = self.total_seconds - cost.measured_at > MAX_AGE_SECONDS
+            && self.n_steps - cost.measured_at_step > MAX_AGE_STEPS;
+        (!is_old).then_some(cost)
     }
 }
 
@@ -90,10 +102,15 @@ const SAMPLE_WEIGHT: f64 = 0.2;
 /// raises the average by at most 40 %, and a slower machine is still noticed after a few steps.
 const OUTLIER_FACTOR: f64 = 3.0;
 
-/// A measurement expires after steps of this total duration, because the machine may have been
-/// busy, or the texts shorter. A new measurement may take drafts that do not pay. A limit in steps
-/// would repeat it too often on a model that generates thousands of tokens per second. (ADR-0009)
+/// A measurement expires after steps of this total duration, but not before [`MAX_AGE_STEPS`],
+/// because the machine may have been busy, or the texts shorter. A new measurement may take drafts
+/// that do not pay. A limit in steps alone would repeat it too often on a model that generates
+/// thousands of tokens per second. (ADR-0009)
 const MAX_AGE_SECONDS: f64 = 20.0;
+
+/// A measurement is valid for at least this number of steps. A limit in seconds alone would repeat
+/// it too often on a model whose steps take a tenth of a second or more. (ADR-0026)
+const MAX_AGE_STEPS: u64 = 500;
 
 #[cfg(test)]
 mod tests {
@@ -147,15 +164,17 @@ mod tests {
     }
 
     #[test]
-    fn old_measurement_expires() {
-        let mut costs = StepCosts::default();
-        costs.observe(8, 9.0);
-        costs.observe(8, 9.0);
-        costs.skip(MAX_AGE_SECONDS - 1.0);
-        costs.observe(1, 1.0);
-        assert_eq!(costs.measured(8), Some(9.0));
-        costs.observe(1, 1.0);
-        assert_eq!(costs.measured(8), None);
+    fn measurement_expires_after_both_a_time_and_a_number_of_steps() {
+        // Seconds of a step, and the number of steps after which a measurement is old.
+        for (seconds, n_steps) in [(1.0, MAX_AGE_STEPS), (0.02, 1000)] {
+            let mut costs = StepCosts::default();
+            costs.observe(8, 9.0);
+            costs.observe(8, 9.0);
+            (0..n_steps - 1).for_each(|_| costs.skip(seconds));
+            assert_eq!(costs.measured(8), Some(9.0), "{seconds}");
+            (0..2).for_each(|_| costs.observe(1, seconds));
+            assert_eq!(costs.measured(8), None, "{seconds}");
+        }
     }
 
     #[test]

@@ -13,7 +13,6 @@ mod acceptance;
 mod costs;
 mod drafter;
 mod forecast;
-mod loss_budget;
 mod ngram;
 mod slot_drafts;
 mod speculator;

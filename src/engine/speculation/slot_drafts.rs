@@ -3,7 +3,6 @@
 use crate::domain::Token;
 
 use super::acceptance::AcceptanceEstimate;
-use super::loss_budget::LossBudget;
 use super::ngram::NgramLookup;
 
 /// One text's drafting state, for both drafters.
@@ -11,8 +10,6 @@ use super::ngram::NgramLookup;
 pub(in crate::engine) struct SlotDrafts {
     /// The n-gram index of the text.
     pub(in crate::engine) ngram: NgramLookup,
-    /// Loss budget of n-gram lookup in this text.
-    pub(super) ngram_budget: LossBudget,
     /// Acceptance of the draft model's tokens in this text.
     pub(super) model_acceptance: AcceptanceEstimate,
     /// Whether the draft model returned tokens when it was last asked, and so has prefilled the

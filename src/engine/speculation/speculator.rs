@@ -7,7 +7,6 @@ use super::acceptance::AcceptanceEstimate;
 use super::costs::StepCosts;
 use super::drafter::Drafter;
 use super::forecast::{DRAFT_LENGTHS, DraftCandidate, StepForecast};
-use super::loss_budget::LossBudget;
 use super::slot_drafts::SlotDrafts;
 
 /// Compares the measured costs of steps with the expected gain of drafts.
@@ -22,8 +21,6 @@ pub(in crate::engine) struct Speculator {
     model_costs: StepCosts,
     /// Acceptance of the draft model in all texts: the prior for a new text.
     model_acceptance: AcceptanceEstimate,
-    /// Loss budget of the draft model.
-    model_budget: LossBudget,
     /// Expected length of an answer in tokens: a moving average over the answers that ended.
     expected_answer: f64,
 }
@@ -35,9 +32,6 @@ pub(in crate::engine) struct DraftResult {
     pub(in crate::engine) n_drafted: usize,
     /// Number of draft tokens that were accepted.
     pub(in crate::engine) n_accepted: usize,
-    /// What the whole draft cost, in tokens that could have been generated instead; see
-    /// [`Speculator::cost_per_draft_token`].
-    pub(in crate::engine) token_cost: f64,
     /// Whether the answer ended, so that the tokens after the last accepted one were not verified.
     pub(in crate::engine) is_last: bool,
 }
@@ -51,7 +45,6 @@ impl Speculator {
             ngram_costs: StepCosts::default(),
             model_costs: StepCosts::default(),
             model_acceptance: AcceptanceEstimate::across_texts(),
-            model_budget: LossBudget::across_texts(),
             expected_answer: expected_answer as f64,
         }
     }
@@ -160,49 +153,16 @@ impl Speculator {
         other.skip(seconds);
     }
 
-    /// The cost of a draft token of `drafter`, in tokens: the number of tokens that all streams
-    /// could have generated in the extra time that the drafts of `drafter` took, divided by the
-    /// number of these draft tokens. 0 if the costs are not measured.
-    ///
-    /// The step had `n_streams` streams, `by_ngram` draft tokens from n-gram lookup and `by_model`
-    /// from the draft model.
-    pub(in crate::engine) fn cost_per_draft_token(
-        &self,
-        drafter: Drafter,
-        n_streams: usize,
-        by_ngram: usize,
-        by_model: usize,
-    ) -> f64 {
-        let with_ngram = n_streams + by_ngram;
-        let without_drafts = self.ngram_costs.measured(n_streams);
-        let (before, after, n) = match drafter {
-            Drafter::Ngram => (without_drafts, self.ngram_costs.estimate(with_ngram), by_ngram),
-            Drafter::Model => (
-                self.ngram_costs.estimate(with_ngram),
-                self.model_costs.measured(with_ngram + by_model),
-                by_model,
-            ),
-        };
-        match (without_drafts, before, after) {
-            (Some(without_drafts), Some(before), Some(after)) if n > 0 => {
-                (after - before) / without_drafts * n_streams as f64 / n as f64
-            }
-            _ => 0.0,
-        }
-    }
-
     /// The probability that `drafter`'s next token for a text is accepted; 0 if it has no
-    /// prediction or no loss budget left.
+    /// prediction.
     pub(in crate::engine) fn acceptance(&self, drafter: Drafter, drafts: &SlotDrafts) -> f64 {
-        let (budget, acceptance) = match drafter {
-            Drafter::Ngram => (drafts.ngram_budget, drafts.ngram.acceptance()),
+        match drafter {
+            Drafter::Ngram => drafts.ngram.acceptance(),
             Drafter::Model => {
                 let in_all_texts = self.model_acceptance.probability(PRIOR_MODEL_ACCEPTANCE, 1.0);
-                let in_text = drafts.model_acceptance.probability(in_all_texts, OTHER_TEXTS_WEIGHT);
-                (self.model_budget, in_text)
+                drafts.model_acceptance.probability(in_all_texts, OTHER_TEXTS_WEIGHT)
             }
-        };
-        if self.margin == 0.0 || budget.has_credit() { acceptance } else { 0.0 }
+        }
     }
 
     /// Learns that the draft model is not asked for the next token of a text.
@@ -218,18 +178,11 @@ impl Speculator {
         drafter: Option<Drafter>,
         result: DraftResult,
     ) {
-        let DraftResult { n_drafted, n_accepted, token_cost, is_last } = result;
-        drafts.ngram_budget.earn(n_accepted + 1);
-        self.model_budget.earn(n_accepted + 1);
-        match drafter {
-            None => {}
-            Some(Drafter::Ngram) => drafts.ngram_budget.settle(n_accepted, token_cost),
-            Some(Drafter::Model) => {
-                self.model_budget.settle(n_accepted, token_cost);
-                let n_verified = if is_last { n_accepted } else { n_drafted };
-                drafts.model_acceptance.add_draft(n_accepted, n_verified);
-                self.model_acceptance.add_draft(n_accepted, n_verified);
-            }
+        if drafter == Some(Drafter::Model) {
+            let DraftResult { n_drafted, n_accepted, is_last } = result;
+            let n_verified = if is_last { n_accepted } else { n_drafted };
+            drafts.model_acceptance.add_draft(n_accepted, n_verified);
+            self.model_acceptance.add_draft(n_accepted, n_verified);
         }
     }
 

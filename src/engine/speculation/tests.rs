@@ -121,7 +121,7 @@ fn good_draft_model_is_not_disabled_by_one_rejected_draft() {
         measure(&mut speculator, Drafter::Model, tokens, seconds);
     }
     let mut settle = |drafts: &mut SlotDrafts, n_accepted| {
-        let result = DraftResult { n_drafted: 15, n_accepted, token_cost: 7.8, is_last: false };
+        let result = DraftResult { n_drafted: 15, n_accepted, is_last: false };
         speculator.settle(drafts, Some(Drafter::Model), result);
     };
     let mut other_text = SlotDrafts::default();
@@ -134,25 +134,6 @@ fn good_draft_model_is_not_disabled_by_one_rejected_draft() {
     let mut forecast = StepForecast::without_drafts(1);
     let lengths = speculator.choose_lengths(Drafter::Model, &[candidate], 15, &mut forecast);
     assert_eq!(lengths, [15], "{acceptance}");
-}
-
-#[test]
-fn draft_costs_the_tokens_that_its_extra_time_could_have_generated() {
-    // Steps of one and of four tokens take 1.1 and 1.4.
-    let cost = speculator().cost_per_draft_token(Drafter::Ngram, 1, 3, 0);
-    assert!((cost - 0.1 / 1.1).abs() < 1e-9, "{cost}");
-    let unmeasured = speculator().cost_per_draft_token(Drafter::Model, 1, 0, 3);
-    assert_eq!(unmeasured, 0.0);
-}
-
-#[test]
-fn ngram_draft_does_not_pay_for_the_draft_model() {
-    let mut speculator = speculator();
-    // Two streams: one gets three tokens from n-gram lookup, the other three from the draft model.
-    measure(&mut speculator, Drafter::Model, 8, 3.6 / 1024.0);
-    let cost = |drafter| speculator.cost_per_draft_token(drafter, 2, 3, 3) * 1.2;
-    assert!((cost(Drafter::Ngram) - 0.1 * 2.0).abs() < 1e-9);
-    assert!((cost(Drafter::Model) - 0.7 * 2.0).abs() < 1e-9, "(3.6 - 1.5) / 3");
 }
 
 #[test]
