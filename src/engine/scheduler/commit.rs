@@ -71,12 +71,8 @@ impl<M: Model> Scheduler<M> {
             depth: self.prefill_depth(),
         };
         self.prefill.observe(tokens, elapsed);
-        if n_prompt == 0 && !step.has_draft_prefill {
-            self.speculator.observe_step(
-                step.measured_drafter(),
-                step.n_tokens(),
-                elapsed.as_secs_f64(),
-            );
+        if n_prompt == 0 {
+            self.speculator.observe_step(step.drafting, step.n_tokens(), elapsed.as_secs_f64());
         }
     }
 
@@ -128,7 +124,14 @@ impl<M: Model> Scheduler<M> {
         {
             self.metrics.tokens_after(now - last, n);
         }
-        self.settle_draft(part.slot, &part.draft, n_accepted, end.is_some());
+        let n_drafted = part.draft.tokens.len();
+        self.speculator.settle(slot.seq, &part.draft, n_accepted, end.is_some());
+        slot.speculation.n_drafted += n_drafted;
+        slot.speculation.n_accepted += n_accepted;
+        self.metrics.drafted(n_drafted, n_accepted);
+        if n_accepted < n_drafted {
+            self.model.truncate(slot.seq, slot.n_computed);
+        }
         if let Some(reason) = end {
             self.finish(part.slot, now, End::Finished(reason));
         }

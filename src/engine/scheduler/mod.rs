@@ -2,7 +2,7 @@
 //!
 //! The scheduler is a state machine without a thread. It owns the queue, the slots, the prefix
 //! cache and the model. The current time is an argument of its methods, so tests control it; the
-//! scheduler itself reads the clock only to time the draft model.
+//! speculator reads the clock to time the draft model.
 //!
 //! An iteration of the engine loop, which [`engine`](super) describes, makes these calls in this
 //! order:
@@ -12,13 +12,12 @@
 //! | [`Scheduler::enqueue`] | `mod` |
 //! | [`Scheduler::sweep`] | `finish` |
 //! | [`Scheduler::admit`] | `admit`, `prefix_wait`, `reuse`, `swap` |
-//! | [`Scheduler::plan`] | `plan`, `draft`, `step` |
+//! | [`Scheduler::plan`] | `plan`, `step` |
 //! | [`Scheduler::decode`] | `mod` |
-//! | [`Scheduler::commit`] | `commit`, `draft`, `finish` |
+//! | [`Scheduler::commit`] | `commit`, `finish` |
 
 mod admit;
 mod commit;
-mod draft;
 mod finish;
 mod metrics;
 mod plan;
@@ -66,10 +65,8 @@ pub(super) struct Scheduler<M: Model> {
     prefill: PrefillBudget,
     /// Number of steps before short prompts may overtake long ones again.
     steps_until_overtake: u32,
-    /// Chooses the lengths of drafts.
-    speculator: Speculator,
-    /// Number of steps that drafts were planned for. Determines which slot gets drafts first.
-    draft_rotation: usize,
+    /// Drafts tokens.
+    speculator: Speculator<M>,
 }
 
 impl<M: Model> Scheduler<M> {
@@ -95,7 +92,6 @@ impl<M: Model> Scheduler<M> {
             prefill: PrefillBudget::new(options.step_target, limits.n_ubatch),
             steps_until_overtake: 0,
             speculator: Speculator::new(options.speculation_margin_percent, EXPECTED_OUTPUT_TOKENS),
-            draft_rotation: 0,
         }
     }
 

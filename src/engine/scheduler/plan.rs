@@ -8,9 +8,9 @@ use crate::engine::prefill::{
     NEW_STREAM_TOKENS, PrefixClaim, STEPS_BETWEEN_OVERTAKES, let_short_prompts_overtake,
     share_budget,
 };
+use crate::engine::speculation::{DecodingText, Draft, DraftingCost};
 
 use super::Scheduler;
-use super::draft::StepDrafts;
 use super::slot::{PrefixWait, Slot};
 use super::step::Step;
 
@@ -26,32 +26,40 @@ struct PrefillingSlot {
 }
 
 impl<M: Model> Scheduler<M> {
-    /// Plans the next step; `None` if no slot can run. Advances no slot. Updates the rotation of
-    /// drafting slots, the state of the drafters and `steps_until_overtake`. The draft model stops
-    /// early when `stop` is set.
+    /// Plans the next step; `None` if no slot can run. Advances no slot. Updates the state of the
+    /// speculator and `steps_until_overtake`. The draft model stops early when `stop` is set.
     pub(in crate::engine) fn plan(&mut self, stop: &CancelFlag) -> Option<Step> {
         let n_decoding = self.decoding_slots().count();
         let prefilling = self.share_prefill(n_decoding);
-        let mut drafts =
-            if prefilling.is_empty() { self.draft(stop) } else { StepDrafts::default() };
+        let (drafts, drafting) =
+            if prefilling.is_empty() { self.draft(stop) } else { Default::default() };
+        let mut drafts = drafts.into_iter();
         let share_of = |slot: &Slot<M::Sampler>| {
             let found = prefilling.iter().find(|prefilling| prefilling.order == slot.order);
             found.map_or(0, |prefilling| prefilling.n_share)
         };
-        let mut step = Step {
-            n_decoding,
-            draft_model_time: drafts.draft_model_time,
-            has_draft_prefill: drafts.has_prefill,
-            ..Step::default()
-        };
+        let mut step = Step { n_decoding, drafting, ..Step::default() };
         for (i, slot) in self.slots.iter().enumerate() {
             let Some(slot) = slot.as_ref().filter(|slot| slot.can_run()) else { continue };
-            let n = if slot.is_prefilling() { share_of(slot) } else { 1 };
+            let (n, draft) = if slot.is_prefilling() {
+                (share_of(slot), Draft::default())
+            } else {
+                (1, drafts.next().unwrap_or_default())
+            };
             if n > 0 {
-                step.add(i, slot, n, drafts.take(i));
+                step.add(i, slot, n, draft);
             }
         }
         (!step.parts.is_empty()).then_some(step)
+    }
+
+    /// Drafts tokens for a step without prompt tokens. The drafts are in the order of the decoding
+    /// slots.
+    fn draft(&mut self, stop: &CancelFlag) -> (Vec<Draft>, DraftingCost) {
+        let slots = self.slots.iter_mut().flatten().filter(|slot| slot.can_decode());
+        let mut texts: Vec<DecodingText<'_>> = slots.map(Slot::decoding_text).collect();
+        let max_tokens = self.limits.n_draft.min(self.limits.n_ubatch.saturating_sub(texts.len()));
+        self.speculator.propose(&mut self.model, &mut texts, max_tokens, stop)
     }
 
     /// The slots that decode in the next step.

@@ -7,10 +7,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::domain::{Token, Usage};
+use crate::domain::{Speculation, Token, Usage};
 use crate::engine::model::SeqId;
 use crate::engine::request::{End, Job};
-use crate::engine::speculation::{Drafter, SlotDrafts};
+use crate::engine::speculation::{DecodingText, TextSpeculation};
 use crate::engine::text::TextAssembler;
 
 /// An occupied slot: the request that it computes, with its sampler `S`.
@@ -36,14 +36,8 @@ pub(super) struct Slot<S> {
     pub(super) sampler: S,
     /// Turns the generated tokens into text.
     pub(super) text: TextAssembler,
-    /// The drafters that may draft for this text, in order of preference.
-    pub(super) drafters: &'static [Drafter],
-    /// The drafting state of this text.
-    pub(super) drafts: SlotDrafts,
-    /// Number of tokens drafted so far.
-    pub(super) n_drafted: usize,
-    /// Number of drafted tokens accepted so far.
-    pub(super) n_accepted: usize,
+    /// The speculation state of the text.
+    pub(super) speculation: TextSpeculation,
     /// Set while the slot waits for another slot to prefill their shared prefix.
     pub(super) prefix_wait: Option<PrefixWait>,
     /// When prefill could begin: at admission, or when the wait for a shared prefix ended.
@@ -70,10 +64,7 @@ impl<S> Slot<S> {
             n_reserved,
             sampler,
             text: TextAssembler::new(&job.params.stop),
-            drafters,
-            drafts: SlotDrafts::default(),
-            n_drafted: 0,
-            n_accepted: 0,
+            speculation: TextSpeculation::new(drafters),
             prefix_wait: None,
             started: now,
             prefilled_at: None,
@@ -120,28 +111,16 @@ impl<S> Slot<S> {
         self.n_computed < self.n_prompt
     }
 
-    /// Largest number of draft tokens that fits into the reserved part of the KV cache.
-    pub(super) fn max_draft(&self) -> usize {
-        self.n_reserved.saturating_sub(self.tokens.len())
-    }
-
-    /// Whether any drafter may draft for this text.
-    pub(super) fn may_draft(&self) -> bool {
-        !self.drafters.is_empty()
-    }
-
-    /// Whether the draft model may draft for this text and is worth its prefill.
-    ///
-    /// The draft model must prefill the whole prompt before it can draft. That pays if the answer
-    /// is expected to be at least as long as the prompt, if the prompt is short, or if the draft
-    /// model has prefilled it already. The answer is expected to have `expected_answer` tokens, or
-    /// the number generated so far if that is larger, but no more than the reserved tokens allow.
-    pub(super) fn draft_model_pays(&self, expected_answer: usize) -> bool {
-        let max_answer = self.n_reserved.saturating_sub(self.n_prompt);
-        let answer = expected_answer.max(self.n_generated()).min(max_answer);
-        let is_long_enough = self.n_prompt <= SHORT_PROMPT_TOKENS || answer >= self.n_prompt;
-        let is_prefilled = self.drafts.is_model_prefilled;
-        self.drafters.contains(&Drafter::Model) && (is_long_enough || is_prefilled)
+    /// The text, for the drafters.
+    pub(super) fn decoding_text(&mut self) -> DecodingText<'_> {
+        DecodingText {
+            seq: self.seq,
+            tokens: &self.tokens,
+            n_prompt: self.n_prompt,
+            max_tokens: self.n_reserved,
+            cancel: &self.job.cancel,
+            speculation: &mut self.speculation,
+        }
     }
 
     /// Throughput after the first token, in tokens per second; `None` before the second token.
@@ -167,8 +146,8 @@ impl<S> Slot<S> {
             cached_tokens: self.n_cached,
             prefilled_tokens: self.n_prefilled(),
             tokens: self.n_generated(),
-            drafted: self.n_drafted,
-            accepted: self.n_accepted,
+            drafted: self.speculation.n_drafted,
+            accepted: self.speculation.n_accepted,
             queued: between(Some(self.job.received), Some(started)),
             prompt: between(Some(started), Some(self.prefilled_at.unwrap_or(now))),
             generation: between(self.prefilled_at, self.last_token),
@@ -187,8 +166,8 @@ pub(super) struct SlotAssignment {
     pub(super) order: u64,
     /// Number of tokens of the KV cache reserved for the slot.
     pub(super) n_reserved: usize,
-    /// The drafters that may draft for the text.
-    pub(super) drafters: &'static [Drafter],
+    /// The modes of speculation whose drafters may draft for the text.
+    pub(super) drafters: &'static [Speculation],
 }
 
 /// A wait for another slot, the donor, to prefill a prefix that both prompts share.
@@ -199,6 +178,3 @@ pub(super) struct PrefixWait {
     /// Number of tokens of the shared prefix.
     pub(super) n_shared: usize,
 }
-
-/// Longest prompt in tokens that the draft model prefills in the time of a few steps (ADR-0009).
-const SHORT_PROMPT_TOKENS: usize = 64;

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use crate::domain::Token;
 use crate::engine::model::{Batch, BatchToken, CancelFlag};
-use crate::engine::speculation::Drafter;
+use crate::engine::speculation::{Draft, DraftingCost};
 
-use super::draft::DraftTokens;
 use super::slot::Slot;
 
 /// A planned step.
@@ -23,10 +22,8 @@ pub(in crate::engine) struct Step {
     pub(super) cancel: Vec<CancelFlag>,
     /// Number of decoding slots in the step.
     pub(super) n_decoding: usize,
-    /// How long the draft model took to draft for this step; `None` if it was not asked.
-    pub(super) draft_model_time: Option<Duration>,
-    /// Whether the draft model also prefilled, so that its time says nothing about later steps.
-    pub(super) has_draft_prefill: bool,
+    /// What its drafts cost.
+    pub(super) drafting: DraftingCost,
 }
 
 /// One slot's part in a step.
@@ -40,7 +37,7 @@ pub(super) struct StepPart {
     /// has pending tokens after the step.
     pub(super) output: Option<usize>,
     /// The draft of the tokens that follow. Its batch tokens directly follow `output`.
-    pub(super) draft: DraftTokens,
+    pub(super) draft: Draft,
 }
 
 impl Step {
@@ -51,7 +48,7 @@ impl Step {
 
     /// How long the draft model took; zero if it was not asked.
     pub(in crate::engine) fn drafting_time(&self) -> Duration {
-        self.draft_model_time.unwrap_or_default()
+        self.drafting.time
     }
 
     /// Number of prompt tokens.
@@ -64,15 +61,9 @@ impl Step {
         self.parts.iter().map(|part| part.draft.tokens.len()).sum()
     }
 
-    /// The drafter whose costs this step measures: the draft model if it was asked, otherwise
-    /// n-gram lookup, also if nothing was drafted.
-    pub(super) fn measured_drafter(&self) -> Drafter {
-        if self.draft_model_time.is_some() { Drafter::Model } else { Drafter::Ngram }
-    }
-
     /// Adds the next `n` pending tokens of the slot with the index `i`, and a draft of the tokens
     /// after them.
-    pub(super) fn add<S>(&mut self, i: usize, slot: &Slot<S>, n: usize, draft: DraftTokens) {
+    pub(super) fn add<S>(&mut self, i: usize, slot: &Slot<S>, n: usize, draft: Draft) {
         let Batch { tokens } = &mut self.batch;
         let pending: &[Token] = &slot.tokens[slot.n_computed..slot.n_computed + n];
         let first = tokens.len();

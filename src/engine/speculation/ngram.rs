@@ -6,13 +6,53 @@
 
 use std::collections::HashMap;
 
-use crate::domain::Token;
+use crate::domain::{Speculation, Token};
+use crate::engine::model::{DraftRequest, Interrupt, Model, SeqId};
 
 use super::acceptance::AcceptanceEstimate;
+use super::drafter::Drafter;
+use super::text::{DecodingText, DraftingCost};
+
+/// N-gram lookup as a drafter.
+#[derive(Debug, Default)]
+pub(super) struct NgramDrafter {
+    /// The index of each text, by its sequence.
+    texts: HashMap<SeqId, NgramLookup>,
+}
+
+impl<M: Model> Drafter<M> for NgramDrafter {
+    fn mode(&self) -> Speculation {
+        Speculation::Ngram
+    }
+
+    fn begin(&mut self, seq: SeqId) {
+        self.texts.remove(&seq);
+    }
+
+    fn acceptance(&mut self, text: &DecodingText<'_>, _: &M) -> Option<f64> {
+        let lookup = self.texts.entry(text.seq).or_default();
+        lookup.extend(text.tokens, text.n_prompt);
+        lookup.acceptance()
+    }
+
+    fn draft(
+        &mut self,
+        wanted: &[DraftRequest<'_>],
+        _: &mut M,
+        _: &Interrupt<'_>,
+        _: &mut DraftingCost,
+    ) -> Vec<Vec<Token>> {
+        let draft = |request: &DraftRequest<'_>| {
+            let lookup = self.texts.get(&request.seq);
+            lookup.map(|lookup| lookup.draft(request.tokens, request.n)).unwrap_or_default()
+        };
+        wanted.iter().map(draft).collect()
+    }
+}
 
 /// The n-gram index of one text, and the position in the text that it predicts from.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct NgramLookup {
+struct NgramLookup {
     /// For each n-gram, the position after its latest occurrence.
     continuations: HashMap<[Token; NGRAM_TOKENS], usize>,
     /// Number of tokens that were indexed.
@@ -29,7 +69,7 @@ impl NgramLookup {
     /// Indexes the tokens of `text` that were added since the last call, and compares each with its
     /// prediction. The first `n_prompt` tokens are the prompt; drafts never predict those, so they
     /// do not count.
-    pub(in crate::engine) fn extend(&mut self, text: &[Token], n_prompt: usize) {
+    fn extend(&mut self, text: &[Token], n_prompt: usize) {
         for end in self.n_indexed..text.len() {
             if end >= n_prompt {
                 self.check_prediction(text, end);
@@ -46,20 +86,19 @@ impl NgramLookup {
         }
     }
 
-    /// The probability that the next draft token is accepted; 0 if there is no prediction.
-    pub(in crate::engine) fn acceptance(&self) -> f64 {
-        if self.predicted.is_none() {
-            return 0.0;
-        }
+    /// The probability that the next draft token is accepted; `None` if there is no prediction.
+    fn acceptance(&self) -> Option<f64> {
+        self.predicted?;
         // A coincidental match ends soon, and a long match is likely to go on. Laplace's rule of
         // succession gives an upper bound from the length of the match.
         let matched = f64::from(self.n_matched);
-        self.acceptance.probability(PRIOR_ACCEPTANCE, 1.0).min((matched + 2.0) / (matched + 3.0))
+        let bound = (matched + 2.0) / (matched + 3.0);
+        Some(self.acceptance.probability(PRIOR_ACCEPTANCE, 1.0).min(bound))
     }
 
     /// Drafts the `n` tokens that are predicted to follow `text`; none if there is no prediction.
     /// All of `text` must have been indexed.
-    pub(in crate::engine) fn draft(&self, text: &[Token], n: usize) -> Vec<Token> {
+    fn draft(&self, text: &[Token], n: usize) -> Vec<Token> {
         let Some(start) = self.predicted else { return Vec::new() };
         let mut draft: Vec<Token> = Vec::with_capacity(n);
         for i in start..start + n {
@@ -120,7 +159,7 @@ mod tests {
     fn text_without_repetition_drafts_nothing() {
         let lookup = lookup_over(&[1, 2, 3, 4, 5], 2);
         assert_eq!(lookup.draft(&[1, 2, 3, 4, 5], 3), [0; 0]);
-        assert_eq!(lookup.acceptance(), 0.0);
+        assert_eq!(lookup.acceptance(), None);
     }
 
     #[test]
@@ -135,12 +174,12 @@ mod tests {
         let mut text: Vec<Token> = (0..40).collect();
         let n_prompt = text.len();
         text.extend(10..13);
-        let fresh = lookup_over(&text, n_prompt).acceptance();
+        let fresh = lookup_over(&text, n_prompt).acceptance().unwrap();
         text.extend(13..25);
-        let matched = lookup_over(&text, n_prompt).acceptance();
+        let matched = lookup_over(&text, n_prompt).acceptance().unwrap();
         assert!(fresh < 0.5 && matched > 0.8, "{fresh} {matched}");
         text.extend([99, 30, 31, 32]);
-        let mismatched = lookup_over(&text, n_prompt).acceptance();
+        let mismatched = lookup_over(&text, n_prompt).acceptance().unwrap();
         assert!(mismatched > 0.0 && mismatched < matched, "{mismatched}");
     }
 }

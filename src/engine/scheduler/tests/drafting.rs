@@ -109,7 +109,7 @@ fn expected_answer_follows_earlier_answers_and_the_tokens_so_far() {
     }
     let mut client = rig.submit(&format!("walk{}", "x".repeat(66)), Params::default());
     let progress = |rig: &Rig| {
-        rig.scheduler.slots[0].as_ref().map(|slot| (slot.n_generated(), slot.n_drafted))
+        rig.scheduler.slots[0].as_ref().map(|slot| (slot.n_generated(), slot.speculation.n_drafted))
     };
     while progress(&rig).is_none_or(|(tokens, _)| tokens < 65) {
         rig.iterate();
