@@ -19,31 +19,22 @@ pub(in crate::engine) struct Speculator<M> {
     margin: f64,
     /// In order of preference: a text gets its draft from the first drafter that drafts for it.
     /// Each takes more time than those before it.
-    sources: Vec<DraftSource<M>>,
+    drafters: Vec<Box<dyn Drafter<M>>>,
+    /// Costs of steps by the last drafter that was asked, including the time of the drafters. Those
+    /// of the first drafter include steps without drafts.
+    costs: StepCosts,
     /// Number of steps that drafts were planned for. Determines which text gets drafts first.
     rotation: usize,
-}
-
-/// A drafter and what its drafts cost.
-struct DraftSource<M> {
-    drafter: Box<dyn Drafter<M>>,
-    /// Costs of steps in which this was the last drafter that was asked, including the time that
-    /// the drafters took. Those of the first drafter include steps without drafts.
-    costs: StepCosts,
 }
 
 impl<M: Model> Speculator<M> {
     /// A speculator that drafts if the expected throughput is above `margin_percent` of that
     /// without drafts. It assumes answers of `expected_answer` tokens until some have ended.
     pub(in crate::engine) fn new(margin_percent: u32, expected_answer: u64) -> Self {
-        let drafters: [Box<dyn Drafter<M>>; 2] =
-            [Box::new(NgramDrafter::default()), Box::new(ModelDrafter::new(expected_answer))];
-        let source = |drafter| DraftSource { drafter, costs: StepCosts::default() };
-        Self {
-            margin: f64::from(margin_percent) / 100.0,
-            sources: drafters.into_iter().map(source).collect(),
-            rotation: 0,
-        }
+        let drafters: Vec<Box<dyn Drafter<M>>> =
+            vec![Box::new(NgramDrafter::default()), Box::new(ModelDrafter::new(expected_answer))];
+        let costs = StepCosts::new(drafters.len());
+        Self { margin: f64::from(margin_percent) / 100.0, drafters, costs, rotation: 0 }
     }
 
     /// Drafts tokens for a step with one token of each of `texts`, at most `max_tokens` together.
@@ -56,7 +47,7 @@ impl<M: Model> Speculator<M> {
         stop: &CancelFlag,
     ) -> (Vec<Draft>, DraftingCost) {
         for text in texts.iter_mut().filter(|text| !text.speculation.is_begun) {
-            self.sources.iter_mut().for_each(|source| source.drafter.begin(text.seq));
+            self.drafters.iter_mut().for_each(|drafter| drafter.begin(text.seq));
             text.speculation.is_begun = true;
         }
         // The draft tokens of a step may not suffice for all texts, so each step begins with
@@ -68,7 +59,7 @@ impl<M: Model> Speculator<M> {
         let mut forecast = StepForecast::without_drafts(texts.len());
         let mut cost = DraftingCost::default();
         let mut drafts: Vec<Draft> = texts.iter().map(|_| Draft::default()).collect();
-        for id in 0..self.sources.len() {
+        for id in 0..self.drafters.len() {
             let candidates = self.candidates(id, model, texts, &undrafted);
             let lengths = self.choose_lengths(id, &candidates, max_tokens, cost, &mut forecast);
             let chosen: Vec<(usize, usize)> =
@@ -85,7 +76,7 @@ impl<M: Model> Speculator<M> {
                 chosen.iter().map(|&(i, _)| texts[i].cancel.clone()).collect();
             let interrupt = Interrupt { requests: &cancel, stop };
             cost.drafter = id;
-            let tokens = self.sources[id].drafter.draft(&requests, model, &interrupt, &mut cost);
+            let tokens = self.drafters[id].draft(&requests, model, &interrupt, &mut cost);
             for (&(i, _), tokens) in chosen.iter().zip(tokens) {
                 drafts[i] = Draft { tokens, drafter: Some(id) };
             }
@@ -103,11 +94,11 @@ impl<M: Model> Speculator<M> {
         n_accepted: usize,
         is_last: bool,
     ) {
-        for (id, source) in self.sources.iter_mut().enumerate() {
+        for (id, drafter) in self.drafters.iter_mut().enumerate() {
             let n_drafted = if draft.drafter == Some(id) { draft.tokens.len() } else { 0 };
             let n_accepted = n_accepted.min(n_drafted);
             let n_verified = if is_last { n_accepted } else { n_drafted };
-            source.drafter.settle(seq, n_accepted, n_verified);
+            drafter.settle(seq, n_accepted, n_verified);
         }
     }
 
@@ -119,21 +110,14 @@ impl<M: Model> Speculator<M> {
         n_tokens: usize,
         seconds: f64,
     ) {
-        if cost.has_prefill {
-            return;
-        }
-        for (id, source) in self.sources.iter_mut().enumerate() {
-            if id == cost.drafter {
-                source.costs.observe(n_tokens, seconds);
-            } else {
-                source.costs.skip(seconds);
-            }
+        if !cost.has_prefill {
+            self.costs.observe(cost.drafter, n_tokens, seconds);
         }
     }
 
     /// Learns that an answer ended after `n_tokens` tokens.
     pub(in crate::engine) fn observe_answer(&mut self, n_tokens: usize) {
-        self.sources.iter_mut().for_each(|source| source.drafter.observe_answer(n_tokens));
+        self.drafters.iter_mut().for_each(|drafter| drafter.observe_answer(n_tokens));
     }
 
     /// Chooses how many tokens drafter `id` drafts for each candidate, after the drafters before it
@@ -148,9 +132,9 @@ impl<M: Model> Speculator<M> {
         forecast: &mut StepForecast,
     ) -> Vec<usize> {
         let costs = DraftCosts {
-            without_drafts: self.sources[0].costs.measured(forecast.n_streams),
-            so_far: self.sources[so_far.drafter].costs.measured(forecast.n_tokens),
-            with_drafts: &|n_tokens| self.sources[id].costs.estimate(n_tokens),
+            without_drafts: self.costs.measured(0, forecast.n_streams),
+            so_far: self.costs.measured(so_far.drafter, forecast.n_tokens),
+            with_drafts: &|n_tokens| self.costs.estimate(id, n_tokens),
         };
         let lengths = draft_lengths(candidates, forecast, &costs, self.margin, max_tokens);
         for (&candidate, &n) in candidates.iter().zip(&lengths).filter(|&(_, &n)| n > 0) {
@@ -168,7 +152,7 @@ impl<M: Model> Speculator<M> {
         texts: &[DecodingText<'_>],
         undrafted: &[usize],
     ) -> Vec<DraftCandidate> {
-        let drafter = &mut self.sources[id].drafter;
+        let drafter = &mut self.drafters[id];
         let mode = drafter.mode();
         let candidate = |&i: &usize| {
             let text = &texts[i];
