@@ -84,7 +84,7 @@ impl Connection {
             };
             let frame: Frame = serde_json::from_str(&text).map_err(RequestError::broken)?;
             match frame.op.as_str() {
-                "token" if !frame.content.is_empty() => sample.text(),
+                "token" if !frame.content.is_empty() => sample.text(frame.content, None),
                 "end" => {
                     let Stats { tokens, prompt_tokens, cached_tokens } = frame.stats;
                     return Ok(Answer { tokens, prompt_tokens, cached_tokens });

@@ -22,13 +22,14 @@ pub(crate) struct Connection {
     sender: SendRequest<String>,
 }
 
-/// One event of the stream. The last event has `stop` and the numbers of tokens.
+/// One event of the stream. The last event has `stop`.
 #[derive(Deserialize)]
 struct Event {
     #[serde(default)]
     content: String,
     #[serde(default)]
     stop: bool,
+    /// Tokens generated so far.
     #[serde(default)]
     tokens_predicted: u64,
     #[serde(default)]
@@ -95,7 +96,7 @@ impl Connection {
         while let Some(bytes) = chunk(response.body_mut()).await? {
             for event in lines.events(&bytes)? {
                 if !event.content.is_empty() {
-                    sample.text();
+                    sample.text(event.content, Some(event.tokens_predicted));
                 }
                 if event.stop {
                     answer = Some(Answer {

@@ -98,6 +98,9 @@ struct Args {
     /// Also write the report to this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Also write every text with the time of its arrival to the JSON report
+    #[arg(long, requires = "json")]
+    texts: bool,
     /// Allow a server that is not on this machine
     #[arg(long)]
     allow_remote: bool,
@@ -119,6 +122,7 @@ struct Run {
     started: Instant,
     timeout: Duration,
     open_loop: bool,
+    has_texts: bool,
 }
 
 enum Connection {
@@ -157,7 +161,7 @@ impl Connection {
     /// Sends one request, which was due `delay` ago, and waits for its end. Also returns whether
     /// the connection can be used again.
     async fn request(&mut self, run: &Run, work: Work, delay: Duration) -> (Sample, bool) {
-        let mut sample = Sample::begin(delay);
+        let mut sample = Sample::begin(delay, run.has_texts);
         let asked = timeout(run.timeout, self.ask(run, work, &mut sample, delay)).await;
         let (outcome, usable) = match asked {
             Ok(Ok(answer)) => (Ok(answer), true),
@@ -180,7 +184,7 @@ impl Connection {
             Self::InferenceCore(connection) => connection.ask(&work, run.settings, sample).await,
             Self::LlamaServer(connection) => {
                 let work = connection.prepare(work, run.settings).await?;
-                *sample = Sample::begin(delay);
+                *sample = Sample::begin(delay, run.has_texts);
                 connection.ask(&work, run.settings, sample).await
             }
         }
@@ -244,6 +248,7 @@ async fn measure(args: Args) -> anyhow::Result<Report> {
         started: Instant::now(),
         timeout: Duration::from_secs(args.timeout),
         open_loop: args.rate.is_some(),
+        has_texts: args.texts,
         uri,
     };
     let mut connections = Vec::new();
@@ -266,7 +271,7 @@ async fn measure(args: Args) -> anyhow::Result<Report> {
     }
     let clients = drivers.join_all().await;
     let wall = run.started.elapsed();
-    Ok(Report::new(name.into(), run.uri.to_string(), wall, &clients))
+    Ok(Report::new(name.into(), run.uri.to_string(), wall, clients))
 }
 
 fn is_loopback(host: &str) -> bool {

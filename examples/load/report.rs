@@ -36,10 +36,22 @@ impl RequestError {
     }
 }
 
+/// A text of an answer.
+#[derive(Debug, PartialEq, Serialize)]
+struct Text {
+    /// Time of its arrival since the request was sent.
+    at_ms: f64,
+    content: String,
+    /// Tokens of the answer up to this text, `None` if the server does not report the number.
+    tokens: Option<u64>,
+}
+
 /// Times and outcome of one request.
 #[derive(Debug)]
 pub(crate) struct Sample {
     sent: Instant,
+    /// `None` if texts are not kept.
+    texts: Option<Vec<Text>>,
     first_text: Option<Instant>,
     last_text: Option<Instant>,
     gaps_ms: Vec<f32>,
@@ -49,10 +61,12 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Starts the measurement of a request that is sent now, `delay` after it was due.
-    pub(crate) fn begin(delay: Duration) -> Self {
+    /// Starts the measurement of a request that is sent now, `delay` after it was due. With
+    /// `has_texts`, the sample keeps every text.
+    pub(crate) fn begin(delay: Duration, has_texts: bool) -> Self {
         Self {
             sent: Instant::now(),
+            texts: has_texts.then(Vec::new),
             first_text: None,
             last_text: None,
             gaps_ms: Vec::new(),
@@ -62,9 +76,13 @@ impl Sample {
         }
     }
 
-    /// Records the arrival of text that is not empty.
-    pub(crate) fn text(&mut self) {
+    /// Records the arrival of text that is not empty. `tokens` is the number of tokens of the
+    /// answer up to this text, if the server reports it.
+    pub(crate) fn text(&mut self, content: String, tokens: Option<u64>) {
         let now = Instant::now();
+        if let Some(texts) = &mut self.texts {
+            texts.push(Text { at_ms: ms(now - self.sent), content, tokens });
+        }
         if let Some(last) = self.last_text.replace(now) {
             self.gaps_ms.push(ms(now - last) as f32);
         } else {
@@ -139,6 +157,24 @@ pub(crate) struct Report {
     prompt_tokens_per_s: f64,
     cached_tokens: u64,
     clients: Vec<Client>,
+    /// The answered requests with their texts, empty if texts were not kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    answers: Vec<AnswerTexts>,
+}
+
+/// The texts of an answered request.
+#[derive(Debug, PartialEq, Serialize)]
+struct AnswerTexts {
+    /// Tokens generated.
+    tokens: u64,
+    texts: Vec<Text>,
+}
+
+impl AnswerTexts {
+    /// `None` if the request was not answered or its texts were not kept.
+    fn of(sample: Sample) -> Option<Self> {
+        Some(Self { tokens: sample.outcome.ok()?.tokens, texts: sample.texts? })
+    }
 }
 
 /// Results of one connection, which show whether the server treats all of them alike.
@@ -170,7 +206,7 @@ impl Report {
         protocol: String,
         url: String,
         wall: Duration,
-        clients: &[Vec<Sample>],
+        clients: Vec<Vec<Sample>>,
     ) -> Self {
         let samples: Vec<&Sample> = clients.iter().flatten().collect();
         let mut outcomes = BTreeMap::from([("done".to_owned(), 0)]);
@@ -201,6 +237,7 @@ impl Report {
             prompt_tokens_per_s: prompt_tokens as f64 / wall_s,
             cached_tokens: answers().map(|answer| answer.cached_tokens).sum(),
             clients: clients.iter().map(|samples| Client::new(samples)).collect(),
+            answers: clients.into_iter().flatten().filter_map(AnswerTexts::of).collect(),
         }
     }
 
@@ -287,10 +324,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn sample_measures_first_text_gaps_and_throughput() {
-        let mut sample = Sample::begin(Duration::ZERO);
+        let mut sample = Sample::begin(Duration::ZERO, false);
         for wait in [50, 10, 30] {
             tokio::time::advance(Duration::from_millis(wait)).await;
-            sample.text();
+            sample.text("a".into(), None);
         }
         sample.end(Ok(Answer { tokens: 5, ..Answer::default() }));
         assert_eq!(sample.ttft_ms(), Some(50.0));
@@ -300,17 +337,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failed_requests_are_counted_but_not_measured() {
+    async fn report_has_texts_of_answered_requests_only() {
         let mut samples: Vec<Sample> = Vec::new();
-        for outcome in [Ok(Answer { tokens: 10, ..Answer::default() }), Err("busy".to_owned())] {
-            let mut sample = Sample::begin(Duration::ZERO);
+        for outcome in [Ok(Answer { tokens: 3, ..Answer::default() }), Err("busy".to_owned())] {
+            let mut sample = Sample::begin(Duration::ZERO, true);
             tokio::time::advance(Duration::from_millis(20)).await;
-            sample.text();
+            sample.text("one two".into(), Some(2));
             sample.end(outcome);
             samples.push(sample);
         }
-        let clients = [samples, Vec::new()];
-        let report = Report::new("p".into(), "u".into(), Duration::from_secs(2), &clients);
+        let report = Report::new("p".into(), "u".into(), Duration::from_secs(1), vec![samples]);
+        let text = Text { at_ms: 20.0, content: "one two".into(), tokens: Some(2) };
+        assert_eq!(report.answers, [AnswerTexts { tokens: 3, texts: vec![text] }]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failed_requests_are_counted_but_not_measured() {
+        let mut samples: Vec<Sample> = Vec::new();
+        for outcome in [Ok(Answer { tokens: 10, ..Answer::default() }), Err("busy".to_owned())] {
+            let mut sample = Sample::begin(Duration::ZERO, false);
+            tokio::time::advance(Duration::from_millis(20)).await;
+            sample.text("a".into(), None);
+            sample.end(outcome);
+            samples.push(sample);
+        }
+        let clients = vec![samples, Vec::new()];
+        let report = Report::new("p".into(), "u".into(), Duration::from_secs(2), clients);
         assert_eq!(report.outcomes, BTreeMap::from([("busy".into(), 1), ("done".into(), 1)]));
         assert_eq!(report.ttft_ms.as_ref().unwrap().count, 1);
         assert_eq!((report.output_tokens, report.output_tokens_per_s), (10, 5.0));
