@@ -51,11 +51,13 @@ class Goal:
     """A bound on the daemon's value, or on its ratio to the best value of some peers.
 
     `plus` is a tolerance, which is subtracted from the daemon's value before the ratio is computed.
+    The median of the turns has to reach the bound, or with `in_every_turn` the worst value.
     """
 
     bound: float
     peers: tuple[str, ...] = ()
     plus: float = 0.0
+    in_every_turn: bool = False
 
 
 @dataclass
@@ -88,15 +90,24 @@ class Row:
         """The value that is compared with the bound, and whether the goal is reached."""
         values = self.ratios(goal.peers, goal.plus) if goal.peers else self.values[OURS]
         summary = Summary.of(values)
-        median = summary.median
-        is_reached = median >= goal.bound if self.more_is_better else median <= goal.bound
+        worst = summary.least if self.more_is_better else summary.most
+        judged = worst if goal.in_every_turn else summary.median
+        is_reached = judged >= goal.bound if self.more_is_better else judged <= goal.bound
         return summary, is_reached
 
     def wording(self, goal: Goal) -> str:
         """The goal as text: `≥ 0.98 × llama-bench`."""
         sign = "≥" if self.more_is_better else "≤"
+        every = " in every turn" if goal.in_every_turn else ""
         if not goal.peers:
-            return f"{sign} {number(goal.bound)} {self.unit}"
-        peers = "the better of " * (len(goal.peers) > 1) + " and ".join(goal.peers)
+            return f"{sign} {number(goal.bound)} {self.unit}{every}"
         plus = f" + {number(goal.plus)} {self.unit}" if goal.plus else ""
-        return f"{sign} {number(goal.bound)} × {peers}{plus}"
+        return f"{sign} {number(goal.bound)} × {best_of(goal.peers)}{plus}{every}"
+
+
+def best_of(names: tuple[str, ...]) -> str:
+    """`A`, `the better of A and B` or `the best of A, B and C`."""
+    if len(names) == 1:
+        return names[0]
+    word = "better" if len(names) == 2 else "best"
+    return f"the {word} of {', '.join(names[:-1])} and {names[-1]}"
