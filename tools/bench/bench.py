@@ -99,29 +99,30 @@ class Bench:
             ],
         )
 
-    def serve_llama(self, model: Path, slots: int, context: int) -> LlamaServer:
-        """llama-server with the same options. Its `-c` counts the tokens of all slots together."""
-        return LlamaServer(
-            self,
-            [
-                "-m",
-                str(model),
-                "-np",
-                str(slots),
-                "-c",
-                str(slots * context),
-                "-t",
-                str(self.threads),
-            ],
-        )
+    def serve_llama(
+        self, model: Path, slots: int, context: int, *more: str, name: str = LlamaServer.name
+    ) -> LlamaServer:
+        """llama-server with the same options. Its `-c` counts the tokens of all slots together.
+
+        `more` has additional options, and `name` is the name in the report.
+        """
+        size = ["-np", str(slots), *more, "-c", str(slots * context)]
+        return LlamaServer(self, ["-m", str(model), *size, "-t", str(self.threads)], name)
+
+    def serve_llama_default(self, model: Path, context: int = 0) -> LlamaServer:
+        """llama-server with its default options, except for the number of threads and `context`,
+        the tokens of all slots together. 0 is the context that the model was trained on."""
+        size = ["-c", str(context)] if context else []
+        command = ["-m", str(model), *size, "-t", str(self.threads)]
+        return LlamaServer(self, command, "llama-server default")
 
     def load(self, server: Server, **options: Any) -> dict[str, Any]:
-        """Runs the load generator and returns its report."""
+        """Runs the load generator and returns its report. An option that is `True` has no value."""
         path = self.work / "load.json"
         path.unlink(missing_ok=True)
         command = [str(self.load_program), "--protocol", server.protocol, "--url", server.url]
         for name, value in options.items():
-            command += [f"--{name.replace('_', '-')}", str(value)]
+            command += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
         shown = [
             word if at == 0 or command[at - 1] != "--seed" else "TURN"
             for at, word in enumerate(command)

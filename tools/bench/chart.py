@@ -11,7 +11,7 @@ from html import escape
 
 from measures import Row, Summary
 
-WIDTH, LABELS, RIGHT, LINE, TOP = 860, 330, 70, 18, 64
+WIDTH, LABELS, RIGHT, LINE, TOP = 860, 330, 70, 18, 82
 LEAST, MOST = 0.25, 16.0
 COLOURS = {
     "llama-bench": "#8250df",
@@ -19,6 +19,8 @@ COLOURS = {
     "batched-bench unified": "#bf8700",
     "batched-bench separate": "#bc4c00",
     "llama-server": "#0969da",
+    "llama-server unified": "#1b7c83",
+    "llama-server default": "#1a7f37",
 }
 OTHER = "#57606a"
 
@@ -34,11 +36,14 @@ def draw(rows: list[Row]) -> str:
             LABELS, 18, "times better than the peer: median and range of the turns", weight="bold"
         ),
     ]
-    x = 20
+    x, y = 20, 36
     for name, colour in COLOURS.items():
-        parts.append(f'<circle cx="{x + 5}" cy="32" r="4" fill="{colour}"/>')
-        parts.append(text(x + 13, 36, name))
-        x += 26 + 7 * len(name)
+        width = 26 + 7 * len(name)
+        if x + width > WIDTH:
+            x, y = 20, y + LINE
+        parts.append(f'<circle cx="{x + 5}" cy="{y - 4}" r="4" fill="{colour}"/>')
+        parts.append(text(x + 13, y, name))
+        x += width
     tick = LEAST
     while tick <= MOST:
         colour, wide = ("#24292f", 1.5) if tick == 1 else ("#d0d7de", 1)

@@ -44,8 +44,9 @@ class Server:
 
     name = protocol = ready_path = ""
 
-    def __init__(self, bench: Any, command: list[str]) -> None:
+    def __init__(self, bench: Any, command: list[str], name: str = "") -> None:
         self.bench, self.command = bench, command
+        self.name = name or self.name
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
         self.ready_s = 0.0
@@ -57,7 +58,7 @@ class Server:
         self.port = free_port()
         command = self.arguments()
         self.bench.journal.command(command, self.port)
-        log = self.bench.work / f"{self.name}.log"
+        log = self.bench.work / f"{self.name.replace(' ', '-')}.log"
         started = time.perf_counter()
         with log.open("wb") as out:
             self.process = subprocess.Popen(
@@ -161,7 +162,7 @@ class LlamaServer(Server):
     def stream(self) -> LlamaStream:
         return LlamaStream(self.port)
 
-    def tokens(self, text: str) -> list[int]:
-        """The tokens of a text, including the BOS token."""
-        body = {"content": text, "add_special": True}
+    def tokens(self, text: str, add_special: bool = True) -> list[int]:
+        """The tokens of a text, including the BOS token unless `add_special` is false."""
+        body = {"content": text, "add_special": add_special}
         return json.loads(self.get("/tokenize", body)[1])["tokens"]

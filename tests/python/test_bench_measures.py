@@ -1,0 +1,46 @@
+"""Goals of the bench, and the pure functions of its scenarios."""
+
+from __future__ import annotations
+
+import sys
+
+from conftest import ROOT
+
+sys.path.insert(0, str(ROOT / "tools/bench"))
+
+from measures import OURS, Goal, Row, best_of  # noqa: E402
+from scenarios.real import counted  # noqa: E402
+
+
+def row(more_is_better: bool, *ours: float) -> Row:
+    return Row("what", "model", "ms", more_is_better, {OURS: list(ours)})
+
+
+def test_goal_is_compared_with_the_median() -> None:
+    assert row(True, 8, 8, 7).outcome(Goal(8))[1]
+    assert not row(True, 8, 7, 7).outcome(Goal(8))[1]
+
+
+def test_goal_in_every_turn_is_compared_with_the_worst_turn() -> None:
+    assert row(True, 8, 8, 8).outcome(Goal(8, in_every_turn=True))[1]
+    assert not row(True, 8, 8, 7).outcome(Goal(8, in_every_turn=True))[1]
+    assert not row(False, 1, 1, 2).outcome(Goal(1, in_every_turn=True))[1]
+    assert row(True, 8).wording(Goal(8, in_every_turn=True)) == "≥ 8 ms in every turn"
+
+
+def test_goal_on_a_ratio_uses_the_best_peer_of_each_turn() -> None:
+    values = {OURS: [10.0, 10.0, 10.0], "a": [9.0, 20.0, 9.0], "b": [20.0, 9.0, 9.0]}
+    latency = Row("what", "model", "ms", False, values)
+    summary, is_reached = latency.outcome(Goal(1.0, ("a", "b")))
+    assert (round(summary.median, 3), is_reached) == (1.111, False)
+
+
+def test_best_of_names_its_peers() -> None:
+    assert best_of(("a",)) == "a"
+    assert best_of(("a", "b")) == "the better of a and b"
+    assert best_of(("a", "b", "c")) == "the best of a, b and c"
+
+
+def test_number_of_gaps_has_a_range_only_if_turns_differ() -> None:
+    assert counted(112, [10_640, 10_640]) == "112 and 10,640"
+    assert counted(112, [10_600, 10_640]) == "112 and 10,600 to 10,640"
