@@ -10,6 +10,7 @@ sys.path.insert(0, str(ROOT / "tools/bench"))
 
 from measures import OURS, Goal, Row, best_of  # noqa: E402
 from scenarios.real import counted  # noqa: E402
+from scenarios.repeat import QUESTIONS, chats, n_same  # noqa: E402
 
 
 def row(more_is_better: bool, *ours: float) -> Row:
@@ -39,6 +40,15 @@ def test_best_of_names_its_peers() -> None:
     assert best_of(("a",)) == "a"
     assert best_of(("a", "b")) == "the better of a and b"
     assert best_of(("a", "b", "c")) == "the best of a, b and c"
+
+
+def test_chat_is_the_same_only_if_all_rounds_agree() -> None:
+    assert n_same([["a", "b", "c"], ["a", "b", "x"], ["a", "y", "c"]]) == 1
+
+
+def test_chats_depend_on_the_seed_and_are_distinct() -> None:
+    assert chats(1) == chats(1) != chats(2)
+    assert len({chat[0]["content"] for chat in chats(1)}) == len(QUESTIONS)
 
 
 def test_number_of_gaps_has_a_range_only_if_turns_differ() -> None:

@@ -109,6 +109,10 @@ class Bench:
         size = ["-np", str(slots), *more, "-c", str(slots * context)]
         return LlamaServer(self, ["-m", str(model), *size, "-t", str(self.threads)], name)
 
+    def serve_default(self, model: Path) -> Daemon:
+        """The daemon with its default options, except for the number of threads."""
+        return Daemon(self, [str(model), "--threads", str(self.threads)])
+
     def serve_llama_default(self, model: Path, context: int = 0) -> LlamaServer:
         """llama-server with its default options, except for the number of threads and `context`,
         the tokens of all slots together. 0 is the context that the model was trained on."""

@@ -72,9 +72,12 @@ class WebSocketStream:
         self.is_cancelled = False
         self.socket = connect(url, compression=None, max_size=None, ping_interval=None)
 
-    def ask(self, prompt: str, on_text: OnText = ignore, **params: Any) -> Answer:
-        request = {"op": "infer", "prompt": prompt, "params": {"temp": 0, **params}}
-        frame = json.dumps(request)
+    def ask(
+        self, prompt: str | list[dict[str, str]], on_text: OnText = ignore, **params: Any
+    ) -> Answer:
+        """Sends a prompt, or the messages of a chat."""
+        what = "prompt" if isinstance(prompt, str) else "messages"
+        frame = json.dumps({"op": "infer", what: prompt, "params": {"temp": 0, **params}})
         answer = Answer(time.perf_counter())
         self.socket.send(frame)
         try:

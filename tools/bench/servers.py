@@ -142,6 +142,10 @@ class Daemon(Server):
     def stream(self) -> WebSocketStream:
         return WebSocketStream(self.url)
 
+    def chat_prompt(self, messages: list[dict[str, str]]) -> list[dict[str, str]]:
+        """What `WebSocketStream.ask` takes for a chat: the daemon renders the messages itself."""
+        return messages
+
     def counter(self, name: str) -> float:
         """A counter of the Prometheus page."""
         text = self.get("/metrics")[1].decode()
@@ -161,6 +165,10 @@ class LlamaServer(Server):
 
     def stream(self) -> LlamaStream:
         return LlamaStream(self.port)
+
+    def chat_prompt(self, messages: list[dict[str, str]]) -> str:
+        """The prompt that the chat template of the model makes of the messages."""
+        return json.loads(self.get("/apply-template", {"messages": messages})[1])["prompt"]
 
     def tokens(self, text: str, add_special: bool = True) -> list[int]:
         """The tokens of a text, including the BOS token unless `add_special` is false."""

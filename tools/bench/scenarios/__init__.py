@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 from measures import Row
 
-from . import footprint, latency, real, reuse, soak, speed
+from . import footprint, latency, real, repeat, reuse, soak, speed
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ SCENARIOS = {
     "real-models": Scenario("1 to 16 clients of real models", real.streams),
     "ttft": Scenario("first token of a short prompt on an idle server", latency.first_token),
     "first-request": Scenario("the first request of a new server", latency.first_request),
+    "repeat": Scenario("the same chats three times", repeat.repeated),
     "long-prompt": Scenario("a long prompt while others are served", latency.long_prompt),
     "chat": Scenario("the second turn of a long chat", reuse.second_turn),
     "shared-prefix": Scenario("8 clients with one system prompt at once", reuse.shared_prefix),
