@@ -9,14 +9,13 @@
 //! where no output was requested, or if the KV cache overflows. So every test of the engine also
 //! tests its bookkeeping.
 
-use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::domain::{Logprob, Message, Params, Refusal, Token, TokenLogprobs};
 use crate::engine::{
-    Batch, BatchToken, DecodeOutcome, DraftRequest, Interrupt, Limits, Model, Sampled, SeqId,
-    Vocabulary,
+    Batch, BatchToken, ChunkRules, DecodeOutcome, DraftRequest, Interrupt, Limits, Model, Sampled,
+    SeqId, Vocabulary,
 };
 
 /// The scripted model. The first word of a prompt is its script:
@@ -25,15 +24,15 @@ use crate::engine::{
 /// - `walk` generates without end and repeats no pair of bytes within 251 tokens,
 /// - `fail` makes every step fail that computes an output for it,
 /// - `nan` makes sampling fail,
-/// - `lost` cannot be swapped in once it was swapped out,
+/// - `lost` cannot be imported once it was exported,
 /// - any other prompt is repeated once, then the answer ends.
 #[derive(Debug)]
 pub struct ScriptedModel {
     limits: Limits,
-    /// [`Model::cacheable_tokens`].
-    cacheable_tokens: usize,
-    /// [`Model::max_sequences`].
-    max_sequences: Option<usize>,
+    /// Which sequences can be cut.
+    cuts: ScriptedCuts,
+    /// [`Model::chunk_rules`].
+    chunk_rules: ChunkRules,
     /// The draft model, if there is one.
     draft: Option<ScriptedDraft>,
     /// Decides when steps run.
@@ -49,25 +48,25 @@ impl ScriptedModel {
     pub fn new(limits: Limits, steps: StepControl) -> Self {
         Self {
             limits,
-            cacheable_tokens: limits.kv_tokens,
-            max_sequences: None,
+            cuts: ScriptedCuts::Anywhere,
+            chunk_rules: ChunkRules::default(),
             draft: None,
             steps,
-            sequences: vec![Vec::new(); limits.n_slots + limits.n_cache_seqs],
+            sequences: vec![Vec::new(); limits.n_slots],
             last_batch: Batch::default(),
         }
     }
 
-    /// Sets [`Model::max_sequences`], as a model with sliding-window layers has it.
+    /// Limits where sequences can be cut, as sliding windows and recurrent states do.
     #[must_use]
-    pub fn with_max_sequences(self, max_sequences: usize) -> Self {
-        Self { max_sequences: Some(max_sequences), ..self }
+    pub fn with_cuts(self, cuts: ScriptedCuts) -> Self {
+        Self { cuts, ..self }
     }
 
-    /// Sets [`Model::cacheable_tokens`].
+    /// Sets [`Model::chunk_rules`].
     #[must_use]
-    pub fn with_cacheable_tokens(self, cacheable_tokens: usize) -> Self {
-        Self { cacheable_tokens, ..self }
+    pub fn with_chunk_rules(self, chunk_rules: ChunkRules) -> Self {
+        Self { chunk_rules, ..self }
     }
 
     /// Adds a draft model.
@@ -80,11 +79,6 @@ impl ScriptedModel {
     pub fn n_tokens_of(&self, seq: SeqId) -> usize {
         self.sequences[seq as usize].len()
     }
-
-    /// Number of tokens in the KV cache, those of cached sequences included.
-    fn n_kv_tokens(&self) -> usize {
-        self.sequences.iter().map(Vec::len).sum()
-    }
 }
 
 impl Model for ScriptedModel {
@@ -94,12 +88,8 @@ impl Model for ScriptedModel {
         self.limits
     }
 
-    fn cacheable_tokens(&self) -> usize {
-        self.cacheable_tokens
-    }
-
-    fn max_sequences(&self) -> Option<usize> {
-        self.max_sequences
+    fn chunk_rules(&self) -> ChunkRules {
+        self.chunk_rules
     }
 
     fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> DecodeOutcome {
@@ -108,14 +98,12 @@ impl Model for ScriptedModel {
             return DecodeOutcome::Cancelled;
         }
         for &BatchToken { token, pos, seq, .. } in &batch.tokens {
-            assert!((seq as usize) < self.limits.n_slots, "sequence {seq} cannot be decoded");
             let tokens = &mut self.sequences[seq as usize];
             assert_eq!(pos, tokens.len(), "sequence {seq} must continue at its next position");
             tokens.push(token);
+            assert!(tokens.len() <= self.limits.slot_tokens, "slot {seq} overflows");
         }
-        assert!(self.n_kv_tokens() <= self.limits.kv_tokens, "the KV cache overflows");
-        let n_held = self.sequences.iter().filter(|tokens| !tokens.is_empty()).count();
-        assert!(self.max_sequences.is_none_or(|max| n_held <= max), "{n_held} sequences are held");
+        assert!(batch.tokens.is_sorted_by_key(|token| token.seq), "slots are not in order");
         self.last_batch = batch.clone();
         let fails = |token: &BatchToken| {
             token.has_output && is_script(&self.sequences[token.seq as usize], b"fail")
@@ -170,43 +158,69 @@ impl Model for ScriptedModel {
         Ok(Sampled { token, logprobs })
     }
 
-    fn shareable(&self, seq: SeqId, n: usize) -> usize {
-        if self.limits.n_cache_seqs == 0 { 0 } else { n.min(self.sequences[seq as usize].len()) }
+    fn resumable(&self, seq: SeqId, n: usize) -> usize {
+        self.resumable_copy(self.sequences[seq as usize].len(), n)
     }
 
-    fn share(&mut self, from: SeqId, to: SeqId, n: usize) {
-        let shared = self.sequences[from as usize][..n].to_vec();
-        let target = &mut self.sequences[to as usize];
-        assert!(target.is_empty(), "sequence {to} is not empty");
-        *target = shared;
+    fn resumable_copy(&self, len: usize, n: usize) -> usize {
+        if self.cuts.allow(len, n) { n } else { 0 }
     }
 
-    fn truncate(&mut self, seq: SeqId, n: usize) {
-        self.sequences[seq as usize].truncate(n);
+    fn truncate(&mut self, seq: SeqId, n: usize) -> bool {
+        let tokens = &mut self.sequences[seq as usize];
+        let is_allowed = n == 0 || n >= tokens.len() || self.cuts.allow(tokens.len(), n);
+        if is_allowed {
+            tokens.truncate(n);
+        }
+        is_allowed
     }
 
     /// Four bytes per token.
-    fn swap_size(&mut self, seq: SeqId) -> usize {
+    fn export_size(&mut self, seq: SeqId) -> usize {
         4 * self.sequences[seq as usize].len()
     }
 
-    fn swap_out(&mut self, seq: SeqId, positions: Range<usize>) -> Option<Vec<u8>> {
-        let tokens = self.sequences[seq as usize].get(positions)?;
-        Some(tokens.iter().flat_map(|token| token.to_le_bytes()).collect())
+    fn export(&mut self, seq: SeqId, to: &mut [u8]) -> bool {
+        let tokens = self.sequences[seq as usize].iter();
+        let bytes: Vec<u8> = tokens.flat_map(|token| token.to_le_bytes()).collect();
+        to.copy_from_slice(&bytes);
+        true
     }
 
-    fn swap_in(&mut self, to: SeqId, bytes: &[u8]) -> bool {
-        assert!((to as usize) < self.limits.n_slots, "sequence {to} cannot be decoded");
-        let tokens = bytes
+    fn import(&mut self, to: SeqId, state: &[u8]) -> bool {
+        let tokens = state
             .chunks_exact(4)
             .map(|token| Token::from_le_bytes([token[0], token[1], token[2], token[3]]));
         let tokens: Vec<Token> = tokens.collect();
+        assert!(tokens.len() <= self.limits.slot_tokens, "slot {to} overflows");
+        assert!(self.sequences[to as usize].is_empty(), "slot {to} is not empty");
         if is_script(&tokens, b"lost") {
             return false;
         }
-        self.sequences[to as usize].extend(tokens);
-        assert!(self.n_kv_tokens() <= self.limits.kv_tokens, "the KV cache overflows");
+        self.sequences[to as usize] = tokens;
         true
+    }
+}
+
+/// Where sequences of a [`ScriptedModel`] can be cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScriptedCuts {
+    /// At every position.
+    Anywhere,
+    /// Within this many tokens of the end, as with a sliding window.
+    NearEnd(usize),
+    /// Nowhere, as with a recurrent state.
+    Nowhere,
+}
+
+impl ScriptedCuts {
+    /// Whether a sequence of `len` tokens can be cut to the first `n`.
+    fn allow(self, len: usize, n: usize) -> bool {
+        match self {
+            Self::Anywhere => n <= len,
+            Self::NearEnd(most) => n <= len && len - n <= most,
+            Self::Nowhere => n == len,
+        }
     }
 }
 

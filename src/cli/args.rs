@@ -55,14 +55,15 @@ pub(super) struct Args {
     )]
     parallel: u32,
 
-    /// Size of the KV cache in tokens, shared by all slots [default: --ctx-size times --parallel]
+    /// Size of the KV cache in tokens, divided equally among the slots [default: --ctx-size times
+    /// --parallel]
     #[arg(long, value_name = "TOKENS", env = "INFERENCE_CORE_KV_SIZE", value_parser = tokens)]
     kv_size: Option<u32>,
 
     /// Host RAM for cached conversations outside the KV cache (such as 500MB), so that a follow-up
-    /// request does not compute them again. 0 keeps them in the KV cache, which slows down other
-    /// requests on a CPU [default: 17/16 of the KV cache, at most a quarter of the memory that the
-    /// model leaves free]
+    /// request does not compute them again. With 0, a conversation is kept only until another
+    /// request takes its slot [default: 17/16 of the KV cache, at most a quarter of the memory that
+    /// the model leaves free]
     #[arg(long, value_name = "SIZE", env = "INFERENCE_CORE_CACHE_RAM", allow_hyphen_values = true)]
     cache_ram: Option<ByteSize>,
 

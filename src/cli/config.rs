@@ -20,7 +20,8 @@ pub struct Config {
     pub ctx_size: Option<u32>,
     /// Number of slots: requests that are computed at the same time.
     pub parallel: u32,
-    /// Size of the KV cache in tokens; `None` is `ctx_size` times `parallel`.
+    /// Size of the KV cache in tokens, divided equally among the slots; `None` is `ctx_size` times
+    /// `parallel`.
     pub kv_size: Option<u32>,
     /// Bytes of host RAM for cached sequences outside the KV cache; `None` derives it from the
     /// model and the machine.

@@ -70,9 +70,9 @@ fn print_summary(
         model = model_line(model),
         ctx = engine.ctx_size,
         slots = count(llama.parallel as usize, "slot"),
-        kv = llama.kv_tokens,
+        kv = llama.kv_tokens(),
         cache = match engine.cache_ram_bytes {
-            0 => "finished conversations stay in the KV cache".to_owned(),
+            0 => "finished conversations stay in their slots".to_owned(),
             max => format!("up to {} of host RAM for finished conversations", bytes(max as f64)),
         },
         threads = count(llama.threads as usize, "thread"),

@@ -139,7 +139,7 @@ pub enum Outcome {
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
-    /// Prompt tokens that came from the prefix cache.
+    /// Prompt tokens that came from the prefix cache or from a running request.
     pub cached_tokens: usize,
     /// Prompt tokens that were computed: the rest, or fewer if the request ended during prefill.
     pub prefilled_tokens: usize,

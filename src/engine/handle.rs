@@ -47,7 +47,7 @@ impl EngineHandle {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let engine = Engine::<()>::spawn(Options::default(), |_progress| {
     ///     let limits =
-    ///         Limits { n_ubatch: 8, n_slots: 1, n_cache_seqs: 0, kv_tokens: 4096, n_draft: 0 };
+    ///         Limits { n_ubatch: 8, n_slots: 1, slot_tokens: 4096, n_draft: 0 };
     ///     let model = ScriptedModel::new(limits, StepControl::free_running());
     ///     Ok(Loaded { model, vocabulary: Arc::new(ScriptedVocabulary) })
     /// })?;

@@ -16,17 +16,16 @@
 //!    request as waiting, or refuses it. The caller gets a [`Ticket`].
 //! 2. A job with the tokens goes through the inbox to the engine thread and into the wait queue,
 //!    which is fair between connections.
-//! 3. Once a slot is free and the KV cache has space for the prompt and the longest possible
-//!    answer, the job gets the slot and these tokens of the KV cache are reserved for it. The
-//!    longest matching prefix of a cached sequence or of another slot is reused.
+//! 3. The job gets a slot as soon as one is free. Each slot has space for the longest request. The
+//!    job goes where it reuses most, in place or by a copy from host RAM or another slot.
 //! 4. Prefill: each step computes a chunk of the prompt. While another slot is prefilling a
 //!    prefix that both prompts share, the slot waits for that prefix.
 //! 5. Decode: each step computes the last token and possibly some draft tokens after it. The
 //!    sampled tokens become text, which goes into the outbox of the request.
 //! 6. The client's task is notified through its [`Notifier`] and takes a [`Delivery`]. If it does
 //!    not, and the outbox is full, the slot is paused; after a grace period the request fails.
-//! 7. When the request ends, the outcome goes into the outbox, and the sequence goes into the
-//!    prefix cache unless the request asked not to be cached.
+//! 7. When the request ends, the outcome goes into the outbox. The sequence stays in its slot as a
+//!    cached one, unless the request asked not to be cached.
 //!
 //! Dropping the ticket cancels the request in any of these states.
 //!
@@ -34,8 +33,8 @@
 //!
 //! 1. Take the new jobs from the inbox, after waiting to be woken if no slot can run.
 //! 2. Sweep: end requests that were cancelled and slots whose client was too slow.
-//! 3. Admit: give free slots to waiting jobs, swapping out or evicting cached sequences to make
-//!    space, and report queue positions. While nothing runs, cached sequences are mirrored.
+//! 3. Admit: give free slots to waiting jobs, after copying the cached sequences in these slots to
+//!    host RAM, and report queue positions. While nothing runs, cached sequences are mirrored.
 //! 4. Plan: choose the tokens of the next step, and ask the drafters. Decoding slots go first, so a
 //!    long prompt hardly delays the next token of other slots. Planning advances no slot, so a step
 //!    that fails leaves none half advanced.
@@ -58,8 +57,8 @@ mod thread;
 mod request;
 
 // The parts of an iteration. The scheduler uses all others.
+mod kv;
 mod prefill;
-mod prefix_cache;
 mod queue;
 mod scheduler;
 mod speculation;
@@ -71,8 +70,8 @@ mod stats;
 pub use handle::EngineHandle;
 pub use load::{LoadProgress, Loaded};
 pub use model::{
-    Batch, BatchToken, CancelFlag, DRAFT_PREFILL_TOKENS, DecodeOutcome, DraftRequest, Interrupt,
-    Limits, Model, Sampled, SeqId, Vocabulary,
+    Batch, BatchToken, CancelFlag, ChunkRules, DRAFT_PREFILL_TOKENS, DecodeOutcome, DraftRequest,
+    Interrupt, Limits, Model, PrefillRecord, Sampled, SeqId, Vocabulary,
 };
 pub use options::Options;
 pub use request::{Canceller, Delivery, Notifier, Ticket};

@@ -14,8 +14,8 @@ pub struct Options {
     /// Most requests that wait for a slot. A quarter more queue positions are reserved for
     /// connections that have no other request in flight.
     pub max_queue: usize,
-    /// Bytes of host RAM for cached sequences that are swapped out or mirrored. The copy of a
-    /// sequence that is just being made may come on top.
+    /// Bytes of host RAM for cached sequences that are swapped out or mirrored. A copy from one
+    /// slot to others, which is kept only until they have it, comes on top.
     pub cache_ram_bytes: usize,
     /// How long an outbox may stay full before its request fails with
     /// [`Failure::SlowClient`](crate::domain::Failure::SlowClient).

@@ -136,9 +136,9 @@ impl Log {
     }
 }
 
-/// Whether a warning does not apply. llama.cpp warns if the KV cache has more cells than the
-/// model's training context. All slots share the cells, and each request is limited to that
-/// context.
+/// Whether a warning does not apply. llama.cpp warns if a slot has more cells of the KV cache
+/// than the model's training context has tokens, which `--kv-size` or rounding can cause. Each
+/// request is limited to that context.
 fn is_false_alarm(line: &str) -> bool {
     line.contains("n_ctx_seq (") && line.ends_with("possible training context overflow")
 }

@@ -14,7 +14,7 @@
 //! 3. **Load.** [`load()`] loads the weights according to the plan, with fewer layers on the GPUs
 //!    if their memory runs out (ADR-0015).
 //! 4. **Run.** [`LlamaCpp`] computes steps, samples tokens, drafts tokens with a draft model, and
-//!    shares and swaps sequences of the KV cache.
+//!    exports and imports the sequences of the KV cache.
 //! 5. **Text.** The vocabulary converts text to tokens and back, and applies the chat template. It
 //!    is shared with the threads that prepare requests.
 

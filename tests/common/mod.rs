@@ -49,13 +49,7 @@ impl Default for Setup {
     /// Two slots of 1,000 tokens, a queue of four, and steps without delay.
     fn default() -> Self {
         Self {
-            limits: Limits {
-                n_ubatch: 512,
-                n_slots: 2,
-                n_cache_seqs: 0,
-                kv_tokens: 2000,
-                n_draft: 15,
-            },
+            limits: Limits { n_ubatch: 512, n_slots: 2, slot_tokens: 1000, n_draft: 15 },
             engine: engine::Options {
                 ctx_size: 1000,
                 max_queue: 4,

@@ -70,7 +70,7 @@ impl Harness {
         let description = llama::describe(&source).unwrap();
         let draft = draft.map(|draft| llama::describe(&draft).unwrap());
         let options = llama::Options {
-            kv_tokens: ctx_size * slots,
+            slot_tokens: ctx_size,
             parallel: slots,
             ubatch: 512,
             n_draft: 15,

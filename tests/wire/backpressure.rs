@@ -11,7 +11,7 @@ use crate::common::{Client, GUARD, Setup};
 /// A server with small send buffers and a slow-client grace of 100 ms.
 fn with_small_buffers() -> Setup {
     let mut setup = Setup { send_buffer: Some(4096), ..Setup::default() };
-    setup.limits.kv_tokens = 200_000;
+    setup.limits.slot_tokens = 200_000;
     setup.engine.ctx_size = 100_000;
     setup.engine.slow_client_grace = Duration::from_millis(100);
     setup

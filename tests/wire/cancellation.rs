@@ -41,7 +41,7 @@ async fn abort_with_id_ends_that_request_only() {
 async fn abort_without_id_ends_all_requests_of_its_connection_only() {
     let mut setup = Setup::by_hand();
     setup.limits.n_slots = 3;
-    setup.limits.kv_tokens = 3000;
+    setup.limits.slot_tokens = 3000;
     let server = setup.start().await;
     let mut other = Client::connect(&server).await;
     other.send_endless("other").await;
@@ -82,7 +82,7 @@ async fn abort_of_an_unknown_request_is_not_found() {
 #[tokio::test]
 async fn abort_sent_right_after_a_long_prompt_ends_it() {
     let mut setup = Setup::by_hand();
-    setup.limits.kv_tokens = 200_000;
+    setup.limits.slot_tokens = 200_000;
     setup.engine.ctx_size = 100_000;
     let server = setup.start().await;
     let mut client = Client::connect(&server).await;

@@ -46,7 +46,7 @@ fn conversations() -> Vec<Conversation> {
 async fn start_in(situation: &str) -> (TestServer, Client, Vec<Client>) {
     let mut setup = Setup::default();
     // An endless answer lasts until it is aborted.
-    setup.limits.kv_tokens = 20_000_000;
+    setup.limits.slot_tokens = 20_000_000;
     setup.engine.ctx_size = 10_000_000;
     let mut others = Vec::new();
     let server = match situation {

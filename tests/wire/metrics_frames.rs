@@ -61,7 +61,7 @@ async fn metrics_follow_the_state_of_the_engine() {
 #[tokio::test]
 async fn tps_now_is_the_throughput_of_the_last_interval() {
     let mut setup = Setup::default();
-    setup.limits.kv_tokens = 20_000;
+    setup.limits.slot_tokens = 20_000;
     setup.engine.ctx_size = 10_000;
     let server = setup.start().await;
     let mut client = Client::connect(&server).await;

@@ -278,8 +278,7 @@ async fn page_gives_the_build_and_the_offloaded_layers() {
 
 #[tokio::test]
 async fn running_kv_tokens_exclude_cached_sequences() {
-    let mut setup = Setup::by_hand();
-    setup.limits.n_cache_seqs = 1;
+    let setup = Setup::by_hand();
     let server = setup.start().await;
     let mut client = Client::connect(&server).await;
     client.send(json!({"op": "infer", "prompt": "three"})).await;

@@ -195,7 +195,7 @@ async fn logprobs_are_sent_on_request_only() {
 #[tokio::test]
 async fn long_prompt_tokenized_on_another_thread_is_answered() {
     let mut setup = Setup::default();
-    setup.limits.kv_tokens = 200_000;
+    setup.limits.slot_tokens = 200_000;
     setup.engine.ctx_size = 100_000;
     let server = setup.start().await;
     let mut client = Client::connect(&server).await;

@@ -29,8 +29,8 @@ impl Arrangement {
         gpus: &[GpuDevice],
     ) -> Result<Self, LoadError> {
         let ctx_size = ctx_size(config, &description.info)?;
-        let kv_tokens = kv_tokens(config, ctx_size)?;
-        let llama = llama_options(config, kv_tokens);
+        let slot_tokens = slot_tokens(config, ctx_size)?;
+        let llama = llama_options(config, slot_tokens);
         llama::check(description, &llama)?;
         let offload_plan = llama::plan_offload(description, &llama, gpus);
         if config.kv_type == KvTypeChoice::Auto {
@@ -45,9 +45,11 @@ impl Arrangement {
     }
 }
 
-/// Maximum number of tokens of a request, at most the training context of the model.
+/// Maximum number of tokens of a request: at most the training context of the model, and at most
+/// the part of the KV cache that each slot has.
 fn ctx_size(config: &Config, model: &ModelInfo) -> Result<u32, LoadError> {
     let ModelInfo { n_ctx_train, name, .. } = model;
+    let per_slot = config.kv_size.map_or(u32::MAX, |all| all / config.parallel);
     let ctx_size = config.ctx_size.unwrap_or_else(|| DEFAULT_MAX_CTX_SIZE.min(*n_ctx_train));
     if ctx_size > *n_ctx_train {
         return Err(LoadError::Options(format!(
@@ -55,30 +57,33 @@ fn ctx_size(config: &Config, model: &ModelInfo) -> Result<u32, LoadError> {
              on: use at most {n_ctx_train}"
         )));
     }
+    if ctx_size > per_slot {
+        let (all, parallel) = (config.kv_size.unwrap_or_default(), config.parallel);
+        let enough = u64::from(ctx_size) * u64::from(parallel);
+        return Err(LoadError::Options(format!(
+            "--kv-size {all} gives each of the {parallel} slots {per_slot} tokens, less than the \
+             {ctx_size} that a single request may use: use --kv-size {enough}, or lower \
+             --ctx-size or --parallel"
+        )));
+    }
     Ok(ctx_size)
 }
 
-/// Size of the KV cache in tokens. It holds at least one request of the maximum size.
-fn kv_tokens(config: &Config, ctx_size: u32) -> Result<u32, LoadError> {
-    let all_slots = u64::from(ctx_size) * u64::from(config.parallel);
-    let kv_tokens = config.kv_size.map_or(all_slots, u64::from);
-    if kv_tokens < u64::from(ctx_size) {
+/// Size of the KV cache in tokens for each slot, which holds a request of the maximum size.
+fn slot_tokens(config: &Config, ctx_size: u32) -> Result<u32, LoadError> {
+    let slot_tokens = config.kv_size.map_or(ctx_size, |all| all / config.parallel);
+    let all = u64::from(slot_tokens) * u64::from(config.parallel);
+    if i32::try_from(all).is_err() {
         return Err(LoadError::Options(format!(
-            "--kv-size {kv_tokens} is less than the {ctx_size} tokens that a single request may \
-             use: raise it, or lower --ctx-size"
+            "a KV cache of {all} tokens is larger than llama.cpp supports: lower --ctx-size, \
+             --parallel or --kv-size"
         )));
     }
-    let kv_tokens = i32::try_from(kv_tokens).map_err(|_| {
-        LoadError::Options(format!(
-            "a KV cache of {kv_tokens} tokens is larger than llama.cpp supports: lower \
-             --ctx-size, --parallel or --kv-size"
-        ))
-    })?;
-    Ok(kv_tokens.unsigned_abs())
+    Ok(slot_tokens)
 }
 
 /// The options of llama.cpp. An automatic data type starts as f16.
-fn llama_options(config: &Config, kv_tokens: u32) -> llama::Options {
+fn llama_options(config: &Config, slot_tokens: u32) -> llama::Options {
     llama::Options {
         kv_type: match config.kv_type {
             KvTypeChoice::F16 | KvTypeChoice::Auto => llama::KvType::F16,
@@ -91,7 +96,7 @@ fn llama_options(config: &Config, kv_tokens: u32) -> llama::Options {
             GpuLayers::Number(n) => OffloadTarget::Layers(n),
         },
         vram_reserve: config.vram_reserve.unwrap_or(DEFAULT_VRAM_RESERVE_BYTES),
-        kv_tokens,
+        slot_tokens,
         parallel: config.parallel,
         ubatch: config.ubatch,
         // Reserved even if speculation is off by default, since a request may turn it on.

@@ -107,7 +107,7 @@ impl ServePlan {
             reason: format!(
                 "a KV cache of {} tokens needs {}, but only {} are free: lower --ctx-size, \
                  --parallel or --kv-size",
-                self.llama.kv_tokens,
+                self.llama.kv_tokens(),
                 bytes(taken as f64),
                 bytes(free as f64)
             ),

@@ -22,6 +22,7 @@ pub(in crate::daemon) struct PlanPage {
     ctx_size: usize,
     /// Number of slots.
     parallel: u32,
+    /// Size of the KV cache for all slots.
     kv_tokens: u32,
     kv_type: &'static str,
     flash_attention: bool,
@@ -86,7 +87,7 @@ impl PlanPage {
             arch: model.arch.clone(),
             ctx_size: plan.engine.ctx_size,
             parallel: plan.llama.parallel,
-            kv_tokens: plan.llama.kv_tokens,
+            kv_tokens: plan.llama.kv_tokens(),
             kv_type: offload_plan.kv_type.name(),
             flash_attention: offload_plan.flash_attention,
             cache_ram_bytes: plan.engine.cache_ram_bytes,

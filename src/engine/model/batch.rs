@@ -5,7 +5,7 @@
 
 use crate::domain::{Token, TokenLogprobs};
 
-/// The id of a sequence in the KV cache.
+/// The id of a sequence in the KV cache: the index of its slot.
 pub type SeqId = u32;
 
 /// The tokens of one step, at most [`Limits::n_ubatch`](super::Limits::n_ubatch).

@@ -10,14 +10,14 @@
 //! implementation and checks the engine's side of the contract.
 
 mod batch;
+mod chunk_rules;
 mod interrupt;
 mod vocabulary;
 
 pub use batch::{Batch, BatchToken, DecodeOutcome, DraftRequest, Sampled, SeqId};
+pub use chunk_rules::{ChunkRules, PrefillRecord};
 pub use interrupt::{CancelFlag, Interrupt};
 pub use vocabulary::Vocabulary;
-
-use std::ops::Range;
 
 use crate::domain::{Params, Token};
 
@@ -25,18 +25,20 @@ use crate::domain::{Params, Token};
 ///
 /// # Sequences
 ///
-/// The KV cache holds sequences of tokens, named by [`SeqId`]. Sequences `0..n_slots` belong to
-/// running requests and can be decoded. Sequences `n_slots..n_slots + n_cache_seqs` are the prefix
-/// cache: they only store what [`Self::share`] puts into them. A sequence is a run of positions
-/// from 0 on without gaps, and is empty at first. The engine counts positions that several
-/// sequences share once for each of them, so a backend is free to store them once or repeatedly.
+/// Every slot has a part of the KV cache of its own, which holds one sequence of at most
+/// [`Limits::slot_tokens`] tokens. The [`SeqId`] of the sequence is the index of the slot. A
+/// sequence is a run of positions from 0 on without gaps, and is empty at first. It stays where it
+/// is when its request has finished, until the engine truncates it or imports another one. A
+/// sequence gets to another slot only by [`Self::export`] and [`Self::import`].
 ///
 /// # Steps
 ///
 /// For every step the engine calls [`Self::decode`] once. If the outcome is
 /// [`DecodeOutcome::Done`], it calls [`Self::sample`] for outputs of that step. Before the next
-/// step it may call [`Self::truncate`], [`Self::share`], [`Self::swap_out`], [`Self::swap_in`] and
-/// [`Self::draft`].
+/// step it may call [`Self::truncate`], [`Self::export`], [`Self::import`] and [`Self::draft`].
+///
+/// A step with slots that are neighbours may be faster than one with slots that are far apart. The
+/// engine prefers neighbours.
 ///
 /// # Speculation
 ///
@@ -61,7 +63,7 @@ use crate::domain::{Params, Token};
 /// };
 /// use inference_core::scripted::{ScriptedModel, ScriptedVocabulary, StepControl};
 ///
-/// let limits = Limits { n_ubatch: 8, n_slots: 1, n_cache_seqs: 0, kv_tokens: 64, n_draft: 0 };
+/// let limits = Limits { n_ubatch: 8, n_slots: 1, slot_tokens: 64, n_draft: 0 };
 /// let mut model = ScriptedModel::new(limits, StepControl::free_running());
 ///
 /// let prompt = ScriptedVocabulary.tokenize("hello");
@@ -86,34 +88,19 @@ pub trait Model {
     /// What the model can store and compute. Must not change.
     fn limits(&self) -> Limits;
 
-    /// Most tokens of cached sequences that may stay in the KV cache while other requests run.
-    ///
-    /// Cached tokens save prefill, but where the attention kernels visit every cell of the cache,
-    /// cells of other sequences slow down every step. A backend with such kernels returns a
-    /// smaller number, down to 0; the engine then swaps cached sequences out to host RAM. The
-    /// default is [`Limits::kv_tokens`].
-    fn cacheable_tokens(&self) -> usize {
-        self.limits().kv_tokens
-    }
-
-    /// Most sequences, running and cached together, that fit into the KV cache whatever their
-    /// lengths; `None` if only the number of tokens counts.
-    ///
-    /// This is for sliding-window layers that have cells for a fixed number of windows, where a
-    /// cell that two sequences share may not become free when both windows have moved past it.
-    /// With a limit the engine therefore moves sequences instead of sharing them: after
-    /// [`Self::share`] it empties the source before the next step. The default is `None`.
-    fn max_sequences(&self) -> Option<usize> {
-        None
+    /// How prompts are to be divided into chunks, so that the same prompt always gives the same
+    /// numbers. The default says that every division does.
+    fn chunk_rules(&self) -> ChunkRules {
+        ChunkRules::default()
     }
 
     /// Computes one step: adds the tokens of `batch` to their sequences, and computes the logits
     /// after every token that has [`BatchToken::has_output`] set.
     ///
     /// The engine guarantees that the batch has 1 to [`Limits::n_ubatch`] tokens, that each token
-    /// continues its sequence at the next position, that only sequences below [`Limits::n_slots`]
-    /// occur, that the outputs are at most one for each slot and [`Limits::n_draft`] more, and that
-    /// the tokens fit into [`Limits::kv_tokens`].
+    /// continues its sequence at the next position, that the tokens of a slot are next to each
+    /// other and fit into [`Limits::slot_tokens`], that slots are in ascending order, and that the
+    /// outputs are at most one for each slot and [`Limits::n_draft`] more.
     ///
     /// The call blocks until the step is computed, on a GPU too: the engine measures steps by the
     /// duration of this call. A long step should poll `interrupt` and return
@@ -153,41 +140,40 @@ pub trait Model {
     /// then fails this request; others go on.
     fn sample(&mut self, index: usize, sampler: &mut Self::Sampler) -> Result<Sampled, String>;
 
-    /// Number of the first `n` positions of `seq` that another sequence may share: `n`, or fewer
-    /// if the KV cache no longer holds the cells that a continuation from there would need, as
-    /// happens with a sliding window.
-    fn shareable(&self, seq: SeqId, n: usize) -> usize;
+    /// Number of the first `n` positions of `seq` that a request can go on from, after a truncation
+    /// to that length: `n`, or fewer if the KV cache no longer holds what a continuation from there
+    /// would need. A sliding window keeps only the end of a sequence, a recurrent state only the
+    /// whole.
+    fn resumable(&self, seq: SeqId, n: usize) -> usize;
 
-    /// Makes the empty sequence `to` hold the first `n` positions of `from`, for an `n` that
-    /// [`Self::shareable`] allows. Either may be a cached sequence. Should copy no data.
-    fn share(&mut self, from: SeqId, to: SeqId, n: usize);
+    /// The same for a sequence of `len` positions that was exported and will be imported.
+    fn resumable_copy(&self, len: usize, n: usize) -> usize;
 
     /// Drops the positions of `seq` from `n` on, also in the draft model; 0 empties the sequence.
-    fn truncate(&mut self, seq: SeqId, n: usize);
+    /// False if the model cannot cut the sequence there; it must then be emptied. With 0 it always
+    /// can.
+    fn truncate(&mut self, seq: SeqId, n: usize) -> bool;
 
-    /// Approximate size in bytes of the exported state of all of `seq`; 0 if the model cannot
-    /// export it. The default is 0.
-    fn swap_size(&mut self, seq: SeqId) -> usize {
+    /// Size in bytes of the exported state of `seq`; 0 if the model cannot export it. The default
+    /// is 0.
+    fn export_size(&mut self, seq: SeqId) -> usize {
         let _ = seq;
         0
     }
 
-    /// Exports the state of `seq` at `positions`, as input for [`Self::swap_in`]; `None` if the
-    /// model cannot. The sequence stays as it is. The default is `None`.
-    ///
-    /// The engine exports a sequence in chunks of adjacent positions, because no step can run
-    /// during the call.
-    fn swap_out(&mut self, seq: SeqId, positions: Range<usize>) -> Option<Vec<u8>> {
-        let _ = (seq, positions);
-        None
+    /// Writes the state of `seq` to `to`, which has [`Self::export_size`] bytes, as input for
+    /// [`Self::import`]. The sequence stays as it is. False if that is not possible. The default
+    /// returns false.
+    fn export(&mut self, seq: SeqId, to: &mut [u8]) -> bool {
+        let _ = (seq, to);
+        false
     }
 
-    /// Imports a chunk of state and appends it to `to`, a sequence that can be decoded. `bytes`
-    /// come unchanged from [`Self::swap_out`] of this model, and their positions follow those
-    /// that `to` holds. Returns false if they do not fit into the KV cache; `to` must then be
-    /// unchanged. The default returns false.
-    fn swap_in(&mut self, to: SeqId, bytes: &[u8]) -> bool {
-        let _ = (to, bytes);
+    /// Replaces the sequence `to`, which is empty, by one that [`Self::export`] of this model has
+    /// written. Returns false if that is not possible; `to` is then empty. The default returns
+    /// false.
+    fn import(&mut self, to: SeqId, state: &[u8]) -> bool {
+        let _ = (to, state);
         false
     }
 }
@@ -197,14 +183,10 @@ pub trait Model {
 pub struct Limits {
     /// Most tokens of one step: llama.cpp's `n_ubatch` (`--ubatch`).
     pub n_ubatch: usize,
-    /// Number of sequences that can be decoded, with ids `0..n_slots`: the requests that can run
-    /// at once.
+    /// Number of slots: the requests that can run at once.
     pub n_slots: usize,
-    /// Number of further sequences, with ids `n_slots..n_slots + n_cache_seqs`, that only cache
-    /// finished requests. 0 if sequences cannot be shared or cut, as with a recurrent state.
-    pub n_cache_seqs: usize,
-    /// Tokens that the KV cache holds in all sequences together.
-    pub kv_tokens: usize,
+    /// Tokens that the KV cache holds for each slot.
+    pub slot_tokens: usize,
     /// Most draft tokens of a step: outputs beyond one for each slot, whose tokens the model can
     /// drop again. 0 if it cannot drop tokens.
     pub n_draft: usize,

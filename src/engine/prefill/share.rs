@@ -21,15 +21,20 @@ pub(in crate::engine) struct PrefixClaim {
 ///
 /// The slot with the fewest tokens left comes first, so a short prompt does not wait for a long
 /// one. A claimed prefix is prefilled when it would be the turn of the slot that waits for it. The
-/// oldest slot always gets at least a quarter, so short prompts cannot starve a long one.
+/// oldest slot always gets at least a quarter, so short prompts cannot starve a long one. A short
+/// prompt is not divided, since each chunk takes a pass of its own: the first one may exceed the
+/// budget, up to twice of it and up to `limit`, and one that does not fit behind others waits.
 pub(in crate::engine) fn share_budget(
     budget: usize,
+    limit: usize,
     remaining: &[usize],
     claims: &[PrefixClaim],
 ) -> Vec<usize> {
     let mut shares = vec![0; remaining.len()];
     let Some(oldest) = remaining.first() else { return shares };
-    shares[0] = (budget / 4).max(1).min(budget).min(*oldest);
+    if *oldest > TILE_TOKENS {
+        shares[0] = (budget / 4).max(1).min(budget).min(*oldest);
+    }
     let mut left = budget - shares[0];
     // A slot's own prompt is a claim like those of the slots that wait for a prefix.
     let own =
@@ -39,9 +44,15 @@ pub(in crate::engine) fn share_budget(
     all.sort_by_key(|claim| claim.n_prompt_left);
     for PrefixClaim { donor, n_prefix_left, .. } in all {
         let wanted = n_prefix_left.min(remaining[donor]).saturating_sub(shares[donor]);
-        let more = left.min(wanted);
+        let is_short = remaining[donor] <= TILE_TOKENS;
+        let more = match left < wanted && is_short {
+            false => left.min(wanted),
+            true if left < budget => 0,
+            true if wanted <= (2 * budget).min(limit) => wanted,
+            true => left,
+        };
         shares[donor] += more;
-        left -= more;
+        left = left.saturating_sub(more);
     }
     shares
 }
@@ -83,23 +94,40 @@ mod tests {
 
     #[test]
     fn short_prompt_comes_before_a_long_one_which_keeps_a_quarter() {
-        assert_eq!(share_budget(100, &[1000, 60], &[]), [40, 60]);
-        assert_eq!(share_budget(100, &[1000, 200], &[]), [25, 75]);
+        assert_eq!(share_budget(100, 512, &[1000, 60], &[]), [40, 60]);
+        assert_eq!(share_budget(100, 512, &[1000, 200], &[]), [25, 75]);
+    }
+
+    #[test]
+    fn short_prompt_is_not_divided() {
+        assert_eq!(share_budget(100, 512, &[60, 60, 30], &[]), [60, 0, 30]);
+        assert_eq!(share_budget(40, 512, &[60, 60], &[]), [60, 0], "it exceeds the budget");
+        assert_eq!(share_budget(40, 50, &[60, 60], &[]), [40, 0], "it exceeds the limit");
+        assert_eq!(share_budget(20, 512, &[60], &[]), [20], "it exceeds twice the budget");
     }
 
     #[test]
     fn tokens_that_no_slot_needs_are_not_shared() {
-        assert_eq!(share_budget(100, &[10, 20], &[]), [10, 20]);
-        assert_eq!(share_budget(100, &[], &[]), [0; 0]);
+        assert_eq!(share_budget(100, 512, &[10, 20], &[]), [10, 20]);
+        assert_eq!(share_budget(400, 512, &[70, 20], &[]), [70, 20]);
+        assert_eq!(share_budget(100, 512, &[], &[]), [0; 0]);
     }
 
     #[test]
     fn claimed_prefix_is_prefilled_in_the_turn_of_the_slot_that_waits() {
         let short = PrefixClaim { donor: 1, n_prefix_left: 30, n_prompt_left: 40 };
-        assert_eq!(share_budget(100, &[500, 1000], &[]), [100, 0]);
-        assert_eq!(share_budget(100, &[500, 1000], &[short]), [70, 30], "no more than the prefix");
+        assert_eq!(share_budget(100, 512, &[500, 1000], &[]), [100, 0]);
+        assert_eq!(
+            share_budget(100, 512, &[500, 1000], &[short]),
+            [70, 30],
+            "no more than the prefix"
+        );
         let long = PrefixClaim { n_prompt_left: 600, ..short };
-        assert_eq!(share_budget(100, &[500, 1000], &[long]), [100, 0], "the other has fewer left");
+        assert_eq!(
+            share_budget(100, 512, &[500, 1000], &[long]),
+            [100, 0],
+            "the other has fewer left"
+        );
     }
 
     #[test]

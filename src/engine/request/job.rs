@@ -45,12 +45,6 @@ impl Job {
         Self { connection, params, tokens, received, outbox, cancel, has_outcome: false }
     }
 
-    /// The part of the prompt whose KV cells may come from another request: all but the last
-    /// token, which has to be computed because its logits give the first token of the answer.
-    pub(in crate::engine) fn shareable_prompt(&self) -> &[Token] {
-        self.tokens.split_last().map_or(&[], |(_, prefix)| prefix)
-    }
-
     /// Ends a job that never got a slot.
     pub(in crate::engine) fn finish_unstarted(mut self, now: Instant, end: End) {
         let waited = now.saturating_duration_since(self.received);

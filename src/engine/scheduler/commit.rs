@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::domain::{Failure, FinishReason};
+use crate::engine::kv::Reused;
 use crate::engine::model::{DecodeOutcome, Model, Sampled};
 use crate::engine::prefill::StepTokens;
 use crate::engine::request::End;
@@ -30,8 +31,11 @@ impl<M: Model> Scheduler<M> {
             DecodeOutcome::Done => self.commit_computed(step, now - began, now),
             DecodeOutcome::Cancelled => {
                 for part in &step.parts {
-                    if let Some(slot) = &self.slots[part.slot] {
-                        self.model.truncate(slot.seq, slot.n_computed);
+                    if let Some(slot) = &mut self.slots[part.slot]
+                        && !self.model.truncate(slot.seq, slot.n_computed)
+                    {
+                        self.model.truncate(slot.seq, 0);
+                        slot.reuse(Reused::default());
                     }
                 }
             }
@@ -87,7 +91,7 @@ impl<M: Model> Scheduler<M> {
     fn advance(&mut self, part: &StepPart, now: Instant) {
         let Some(slot) = &mut self.slots[part.slot] else { return };
         let was_prefilling = slot.is_prefilling();
-        slot.n_computed += part.n_tokens;
+        slot.computed(part.n_tokens, self.model.chunk_rules());
         if was_prefilling {
             self.metrics.prompt_tokens_computed(part.n_tokens);
             if slot.job.params.progress {

@@ -2,7 +2,7 @@
 //! at shutdown.
 //!
 //! Each end frees the slot, settles the charge in the queue, and sends one outcome. The sequence of
-//! a finished request goes into the prefix cache.
+//! a finished request stays in its slot as a cached one.
 
 use std::time::Instant;
 
@@ -58,7 +58,10 @@ impl<M: Model> Scheduler<M> {
     pub(super) fn finish(&mut self, i: usize, now: Instant, end: End) {
         let Some(slot) = self.slots[i].take() else { return };
         if slot.job.params.cache_prompt && slot.n_computed > 0 {
-            self.cache_sequence(&slot);
+            let tokens = slot.tokens[..slot.n_computed].to_vec();
+            self.kv.store(&mut self.model, slot.seq, tokens, slot.record);
+        } else {
+            self.model.truncate(slot.seq, 0);
         }
         self.release(slot, now, end);
     }
@@ -67,27 +70,14 @@ impl<M: Model> Scheduler<M> {
     /// be invalid.
     pub(super) fn discard(&mut self, i: usize, now: Instant, end: End) {
         if let Some(slot) = self.slots[i].take() {
+            self.model.truncate(slot.seq, 0);
             self.release(slot, now, end);
         }
     }
 
-    /// Caches the computed tokens of a slot under another sequence id.
-    fn cache_sequence(&mut self, slot: &Slot<M::Sampler>) {
-        let tokens = &slot.tokens[..slot.n_computed];
-        for seq in self.cache.evict_for(tokens) {
-            self.model.truncate(seq, 0);
-        }
-        if let Some(seq) = self.cache.insert(tokens) {
-            self.model.share(slot.seq, seq, slot.n_computed);
-            self.swap.check_excess = true;
-            self.swap.check_mirrors = self.options.cache_ram_bytes > 0;
-        }
-    }
-
-    /// Frees the sequence of a slot, settles the charge for its request and sends the outcome.
+    /// Settles the charge for the request of a slot and sends the outcome.
     fn release(&mut self, slot: Slot<M::Sampler>, now: Instant, end: End) {
-        self.model.truncate(slot.seq, 0);
-        self.swap.last_release = Some(now);
+        self.kv.released(now);
         self.speculator.observe_answer(slot.n_generated());
         let n_computed = slot.n_prefilled() + slot.n_generated();
         self.queue.settle(&slot.job, slot.n_prompt, n_computed);

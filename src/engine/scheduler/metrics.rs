@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use crate::engine::kv::Reused;
 use crate::engine::model::Limits;
 use crate::engine::request::{End, Job};
 use crate::engine::stats::Stats;
@@ -20,7 +21,7 @@ pub(super) struct SchedulerMetrics(Arc<Stats>);
 impl SchedulerMetrics {
     pub(super) fn new(stats: Arc<Stats>, limits: Limits) -> Self {
         stats.numbers.slots.store(limits.n_slots, Relaxed);
-        stats.numbers.kv_total_tokens.store(limits.kv_tokens, Relaxed);
+        stats.numbers.kv_total_tokens.store(limits.n_slots * limits.slot_tokens, Relaxed);
         Self(stats)
     }
 
@@ -88,14 +89,11 @@ impl SchedulerMetrics {
         self.0.numbers.accepted_total.fetch_add(n_accepted as u64, Relaxed);
     }
 
-    /// A cached sequence was swapped out to host RAM.
-    pub(super) fn swapped_out(&self) {
-        self.0.numbers.swapped_out_total.fetch_add(1, Relaxed);
-    }
-
-    /// A slot imported a prefix from host RAM.
-    pub(super) fn swapped_in(&self) {
-        self.0.numbers.swapped_in_total.fetch_add(1, Relaxed);
+    /// A request took a slot and found `reused` there.
+    pub(super) fn occupied(&self, reused: Reused) {
+        let numbers = &self.0.numbers;
+        numbers.swapped_out_total.fetch_add(u64::from(reused.is_swapped_out), Relaxed);
+        numbers.swapped_in_total.fetch_add(u64::from(reused.is_imported), Relaxed);
     }
 
     /// The use of memory changed: tokens of running requests and of cached sequences in the KV

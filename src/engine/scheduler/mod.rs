@@ -1,7 +1,7 @@
 //! Turns requests into steps, and sampled tokens into text.
 //!
-//! The scheduler is a state machine without a thread. It owns the queue, the slots, the prefix
-//! cache and the model. The current time is an argument of its methods, so tests control it; the
+//! The scheduler is a state machine without a thread. It owns the queue, the slots, the KV cache
+//! and the model. The current time is an argument of its methods, so tests control it; the
 //! speculator reads the clock to time the draft model.
 //!
 //! An iteration of the engine loop, which [`engine`](super) describes, makes these calls in this
@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`Scheduler::enqueue`] | `mod` |
 //! | [`Scheduler::sweep`] | `finish` |
-//! | [`Scheduler::admit`] | `admit`, `prefix_wait`, `reuse`, `swap` |
+//! | [`Scheduler::admit`] | `admit`, `prefix_wait` |
 //! | [`Scheduler::plan`] | `plan`, `step` |
 //! | [`Scheduler::decode`] | `mod` |
 //! | [`Scheduler::commit`] | `commit`, `finish` |
@@ -22,18 +22,16 @@ mod finish;
 mod metrics;
 mod plan;
 mod prefix_wait;
-mod reuse;
 mod slot;
 mod step;
-mod swap;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::model::{CancelFlag, DecodeOutcome, Interrupt, Limits, Model, SeqId, Vocabulary};
+use super::kv::KvCache;
+use super::model::{CancelFlag, DecodeOutcome, Interrupt, Limits, Model, Vocabulary};
 use super::options::Options;
 use super::prefill::PrefillBudget;
-use super::prefix_cache::PrefixCache;
 use super::queue::{EXPECTED_OUTPUT_TOKENS, WaitQueue};
 use super::request::Job;
 use super::speculation::Speculator;
@@ -42,7 +40,6 @@ use super::stats::Stats;
 use self::metrics::SchedulerMetrics;
 use self::slot::Slot;
 use self::step::Step;
-use self::swap::SwapState;
 
 /// Schedules requests on the model `M`.
 pub(super) struct Scheduler<M: Model> {
@@ -57,10 +54,8 @@ pub(super) struct Scheduler<M: Model> {
     slots: Vec<Option<Slot<M::Sampler>>>,
     /// Number of requests that were admitted so far.
     n_admitted: u64,
-    /// The records of the cached sequences.
-    cache: PrefixCache,
-    /// The state of copying cached sequences to host RAM.
-    swap: SwapState,
+    /// The cached sequences.
+    kv: KvCache,
     /// Decides how many prompt tokens a step has.
     prefill: PrefillBudget,
     /// Number of steps before short prompts may overtake long ones again.
@@ -77,7 +72,6 @@ impl<M: Model> Scheduler<M> {
         stats: Arc<Stats>,
     ) -> Self {
         let limits = model.limits();
-        let cache_ids = limits.n_slots as SeqId..(limits.n_slots + limits.n_cache_seqs) as SeqId;
         Self {
             model,
             vocabulary,
@@ -87,8 +81,7 @@ impl<M: Model> Scheduler<M> {
             queue: WaitQueue::default(),
             slots: (0..limits.n_slots).map(|_| None).collect(),
             n_admitted: 0,
-            cache: PrefixCache::new(cache_ids, options.cache_ram_bytes),
-            swap: SwapState::default(),
+            kv: KvCache::new(options.cache_ram_bytes),
             prefill: PrefillBudget::new(options.step_target, limits.n_ubatch),
             steps_until_overtake: 0,
             speculator: Speculator::new(options.speculation_margin_percent, EXPECTED_OUTPUT_TOKENS),
@@ -116,10 +109,10 @@ impl<M: Model> Scheduler<M> {
 
     /// How long the engine thread may wait for new jobs before the next iteration.
     pub(super) fn wait_limit(&self, now: Instant) -> WaitLimit {
-        if self.next_slot().is_some() {
+        if self.queue.peek().is_some() && self.slots.iter().any(Option::is_none) {
             return WaitLimit::NoWait;
         }
-        if let Some(start) = self.mirroring_starts_at().filter(|_| self.is_idle()) {
+        if let Some(start) = self.kv.mirroring_starts_at().filter(|_| self.is_idle()) {
             return WaitLimit::AtMost(start.saturating_duration_since(now));
         }
         // If all slots are paused, the next event is the end of the first grace period.
@@ -140,20 +133,10 @@ impl<M: Model> Scheduler<M> {
         self.slots.iter().flatten()
     }
 
-    /// Number of tokens of the KV cache that running requests have reserved.
-    fn n_reserved(&self) -> usize {
-        self.running().map(|slot| slot.n_reserved).sum()
-    }
-
     /// Updates the metrics of the KV cache and of host RAM.
     fn report_kv_usage(&self) {
-        let cached = self.cache.resident_tokens();
-        debug_assert!(
-            self.n_reserved() + cached <= self.limits.kv_tokens,
-            "more tokens are reserved and cached than the KV cache has"
-        );
         let running = self.running().map(|slot| slot.n_computed).sum();
-        self.metrics.kv_usage(running, cached, self.cache.host_copies());
+        self.metrics.kv_usage(running, self.kv.tokens_in_slots(), self.kv.copies());
     }
 }
 

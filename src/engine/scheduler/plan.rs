@@ -84,7 +84,15 @@ impl<M: Model> Scheduler<M> {
         prefilling.sort_unstable_by_key(|slot| slot.order);
         let remaining: Vec<usize> = prefilling.iter().map(|slot| slot.n_remaining).collect();
         let budget = self.prefill.prompt_tokens(n_decoding, has_only_new_streams, &remaining);
-        let mut shares = share_budget(budget, &remaining, &self.prefix_claims(&prefilling));
+        let limit = self.limits.n_ubatch.saturating_sub(n_decoding);
+        let claims = self.prefix_claims(&prefilling);
+        let mut shares = share_budget(budget, limit, &remaining, &claims);
+        if let ([share], [slot], 0) = (&mut shares[..], &prefilling[..], n_decoding)
+            && let Some(slot) = self.running().find(|other| other.order == slot.order)
+        {
+            let rules = self.model.chunk_rules();
+            *share = rules.chunk(slot.n_computed, slot.n_prompt, *share, self.limits.n_ubatch);
+        }
         self.steps_until_overtake = match self.steps_until_overtake {
             0 if let_short_prompts_overtake(&mut shares, &remaining) => STEPS_BETWEEN_OVERTAKES,
             n => n.saturating_sub(1),

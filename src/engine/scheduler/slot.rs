@@ -8,7 +8,8 @@
 use std::time::{Duration, Instant};
 
 use crate::domain::{Speculation, Token, Usage};
-use crate::engine::model::SeqId;
+use crate::engine::kv::{Reused, RunningSequence};
+use crate::engine::model::{ChunkRules, PrefillRecord, SeqId};
 use crate::engine::request::{End, Job};
 use crate::engine::speculation::{DecodingText, TextSpeculation};
 use crate::engine::text::TextAssembler;
@@ -30,8 +31,10 @@ pub(super) struct Slot<S> {
     pub(super) n_computed: usize,
     /// Number of prompt tokens that were reused from a cached sequence or another slot.
     pub(super) n_cached: usize,
-    /// Number of tokens of the KV cache reserved for this slot: the most that it can ever need.
-    pub(super) n_reserved: usize,
+    /// How the computed tokens were computed.
+    pub(super) record: PrefillRecord,
+    /// Most tokens that prompt and answer can have together.
+    pub(super) max_tokens: usize,
     /// The sampling state.
     pub(super) sampler: S,
     /// Turns the generated tokens into text.
@@ -52,16 +55,17 @@ pub(super) struct Slot<S> {
 
 impl<S> Slot<S> {
     pub(super) fn new(mut job: Job, assignment: SlotAssignment, sampler: S, now: Instant) -> Self {
-        let SlotAssignment { seq, order, n_reserved, drafters } = assignment;
+        let SlotAssignment { seq, order, max_tokens, drafters } = assignment;
         let tokens = std::mem::take(&mut job.tokens);
         Self {
             seq,
             order,
             n_prompt: tokens.len(),
+            record: PrefillRecord { n_tiled: 0, n_prompt: tokens.len() },
             tokens,
             n_computed: 0,
             n_cached: 0,
-            n_reserved,
+            max_tokens,
             sampler,
             text: TextAssembler::new(&job.params.stop),
             speculation: TextSpeculation::new(drafters),
@@ -74,10 +78,19 @@ impl<S> Slot<S> {
         }
     }
 
-    /// The part of the prompt whose KV cells may come from another sequence; see
-    /// [`Job::shareable_prompt`].
-    pub(super) fn shareable_prompt(&self) -> &[Token] {
-        &self.tokens[..self.n_prompt - 1]
+    /// Begins with what was found in the slot, instead of what is computed so far.
+    pub(super) fn reuse(&mut self, reused: Reused) {
+        self.n_computed = reused.n_tokens;
+        self.n_cached = reused.n_tokens;
+        self.record.n_tiled = reused.record.n_tiled;
+    }
+
+    /// Notes that a chunk of `n` pending tokens is computed.
+    pub(super) fn computed(&mut self, n: usize, rules: ChunkRules) {
+        if self.is_prefilling() && self.record.n_tiled == self.n_computed && rules.is_tiled(n) {
+            self.record.n_tiled += n;
+        }
+        self.n_computed += n;
     }
 
     /// Number of tokens generated so far.
@@ -117,7 +130,7 @@ impl<S> Slot<S> {
             seq: self.seq,
             tokens: &self.tokens,
             n_prompt: self.n_prompt,
-            max_tokens: self.n_reserved,
+            max_tokens: self.max_tokens,
             cancel: &self.job.cancel,
             speculation: &mut self.speculation,
         }
@@ -164,10 +177,25 @@ pub(super) struct SlotAssignment {
     pub(super) seq: SeqId,
     /// Number of requests that were admitted earlier.
     pub(super) order: u64,
-    /// Number of tokens of the KV cache reserved for the slot.
-    pub(super) n_reserved: usize,
+    /// Most tokens that prompt and answer can have together.
+    pub(super) max_tokens: usize,
     /// The modes of speculation whose drafters may draft for the text.
     pub(super) drafters: &'static [Speculation],
+}
+
+/// The sequences of the running requests that were admitted before `order`, for other requests to
+/// copy.
+pub(super) fn running_sequences<S>(
+    slots: &[Option<Slot<S>>],
+    order: u64,
+) -> Vec<RunningSequence<'_>> {
+    let older = slots.iter().flatten().filter(|slot| slot.order < order);
+    let sequences = older.map(|slot| {
+        let n_shared = if slot.job.params.cache_prompt { slot.n_computed } else { 0 };
+        let tokens = &slot.tokens[..n_shared];
+        RunningSequence { slot: slot.seq, tokens, record: slot.record }
+    });
+    sequences.collect()
 }
 
 /// A wait for another slot, the donor, to prefill a prefix that both prompts share.

@@ -81,7 +81,7 @@ fn step_in_which_the_draft_model_prefilled_is_not_measured() {
 
 #[test]
 fn good_draft_model_is_not_disabled_by_one_rejected_draft() {
-    let limits = Limits { n_ubatch: 16, n_slots: 2, n_cache_seqs: 0, kv_tokens: 64, n_draft: 15 };
+    let limits = Limits { n_ubatch: 16, n_slots: 2, slot_tokens: 64, n_draft: 15 };
     let model = ScriptedModel::new(limits, StepControl::free_running());
     let model = model.with_draft(ScriptedDraft::Correct);
     let mut drafter = draft_model::ModelDrafter::new(128);

@@ -39,8 +39,8 @@ impl ModelSizes {
         cpu_share: CpuShare,
     ) -> ComputeBuffers {
         // llama.cpp makes no step larger than the KV cache.
-        let step =
-            LargestStep { sizes: self, demand, n_tokens: demand.n_ubatch.min(demand.cells()) };
+        let all_cells = demand.cells().saturating_mul(demand.n_slots);
+        let step = LargestStep { sizes: self, demand, n_tokens: demand.n_ubatch.min(all_cells) };
         if cpu_share == CpuShare::Everything {
             ComputeBuffers { cpu: step.all_on_cpu(), gpu: 0 }
         } else {

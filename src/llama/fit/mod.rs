@@ -21,8 +21,8 @@ mod sizes;
 
 pub use self::devices::{gpu_bus_ids, gpu_devices};
 pub use self::host_memory::{available_memory, available_memory_and_swap};
+pub(super) use self::offload::choose_flash_attention;
 pub use self::offload::plan_offload;
-pub(super) use self::offload::{choose_flash_attention, demand};
 pub use self::plan::{DevicePlan, GpuDevice, OffloadPlan, OffloadTarget};
 pub use self::sizes::KvType;
 pub(super) use self::sizes::ModelSizes;

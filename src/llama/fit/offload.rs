@@ -30,9 +30,9 @@ pub fn plan_offload(
 }
 
 /// What a context with these options must hold and compute, for the memory estimates.
-pub(in crate::llama) fn demand(options: &Options, flash_attention: bool) -> Demand {
+fn demand(options: &Options, flash_attention: bool) -> Demand {
     Demand {
-        kv_tokens: options.kv_tokens.into(),
+        slot_tokens: options.slot_tokens.into(),
         n_slots: options.parallel.into(),
         n_outputs: u64::from(options.parallel) + u64::from(options.n_draft),
         n_ubatch: options.ubatch.into(),

@@ -41,8 +41,8 @@ impl KvType {
 /// What a context must hold and compute at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::llama) struct Demand {
-    /// Tokens in the KV cache, over all slots.
-    pub(in crate::llama) kv_tokens: u64,
+    /// Tokens in the KV cache, for each slot.
+    pub(in crate::llama) slot_tokens: u64,
     /// Number of slots.
     pub(in crate::llama) n_slots: u64,
     /// Maximum number of tokens of a step.
@@ -56,9 +56,9 @@ pub(in crate::llama) struct Demand {
 }
 
 impl Demand {
-    /// Cells of a full-attention layer.
+    /// Cells of a full-attention layer for each slot.
     pub(super) fn cells(&self) -> u64 {
-        self.kv_tokens.next_multiple_of(CELL_BLOCK)
+        self.slot_tokens.next_multiple_of(CELL_BLOCK)
     }
 }
 
@@ -195,12 +195,6 @@ impl ModelSizes {
         !self.head_size.is_multiple_of(HEAD_STEP)
     }
 
-    /// Whether windowed layers have fewer cells than the others.
-    pub(in crate::llama) fn has_windowed_cache(&self, demand: &Demand) -> bool {
-        self.layers.iter().any(|layer| layer.cache.is_windowed)
-            && self.windowed_cells(demand) < demand.cells()
-    }
-
     /// Bytes that layer `layer` caches: its part of the KV cache, and its recurrent states.
     pub(in crate::llama) fn kv_bytes(&self, layer: usize, demand: &Demand) -> u64 {
         let Some(LayerSizes { cache, .. }) = self.layers.get(layer) else { return 0 };
@@ -212,8 +206,8 @@ impl ModelSizes {
         };
         let row = demand.kv_type.row_bytes(cache.keys);
         let row = row.saturating_add(demand.kv_type.row_bytes(values));
-        let states = cache.state.saturating_mul(STATE_NUMBER_BYTES).saturating_mul(demand.n_slots);
-        cells.saturating_mul(row).saturating_add(states)
+        let state = cache.state.saturating_mul(STATE_NUMBER_BYTES);
+        cells.saturating_mul(row).saturating_add(state).saturating_mul(demand.n_slots)
     }
 
     /// Largest number of values that a layer caches for a token, over all heads.
@@ -221,10 +215,9 @@ impl ModelSizes {
         self.layers.iter().map(|layer| layer.cache.values).max().unwrap_or(0)
     }
 
-    /// Cells of a windowed layer, as llama.cpp's `llama_kv_cache_iswa` counts them for a unified
-    /// cache.
+    /// Cells of a windowed layer for each slot, as llama.cpp's `llama_kv_cache_iswa` counts them.
     pub(super) fn windowed_cells(&self, demand: &Demand) -> u64 {
-        let window = self.window.saturating_mul(demand.n_slots).saturating_add(demand.n_ubatch);
+        let window = self.window.saturating_add(demand.n_ubatch);
         window.min(demand.cells()).next_multiple_of(CELL_BLOCK)
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::engine::LoadProgress;
 use crate::llama::error::LoadError;
 use crate::llama::file::ModelDescription;
-use crate::llama::fit::{OffloadPlan, choose_flash_attention, demand};
+use crate::llama::fit::{OffloadPlan, choose_flash_attention};
 use crate::llama::logs::{take_buffers, take_errors};
 use crate::llama::run::{Context, SequenceReuse};
 use crate::llama::text::LlamaVocabulary;
@@ -47,15 +47,15 @@ pub(super) fn load_with_plan(
     let vocabulary = Arc::new(LlamaVocabulary::new(model.clone()));
     let is_offloaded = offload_plan.gpu_layers > 0;
     let flash_attention = choose_flash_attention(description, &options, is_offloaded);
-    let demand = demand(&options, flash_attention != Some(false));
-    let has_slot_cells_only = description.sizes.has_windowed_cache(&demand);
-    let reuse = SequenceReuse::of(&model, has_slot_cells_only, is_offloaded);
-    let context_options = options.for_context(is_offloaded, flash_attention, reuse.can_swap());
+    let has_tiles = !is_offloaded && flash_attention != Some(false);
+    let reuse = SequenceReuse::of(&model, has_tiles);
+    let context_options =
+        options.for_context(is_offloaded, flash_attention, reuse.can_drop_tokens());
     let context = Context::new(model, context_options).ok_or_else(|| {
         let reason = format!(
-            "llama.cpp could not set up a KV cache of {} tokens{}; use a smaller --ctx-size, \
-             --parallel or --kv-size",
-            options.kv_tokens,
+            "llama.cpp could not set up a KV cache of {} tokens for each slot{}; use a smaller \
+             --ctx-size, --parallel or --kv-size",
+            options.slot_tokens,
             logged(take_errors()),
         );
         LoadError::Resources { model: name, reason }

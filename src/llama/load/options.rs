@@ -6,7 +6,7 @@ use crate::engine::Limits;
 use crate::llama::error::LoadError;
 use crate::llama::file::ModelDescription;
 use crate::llama::fit::{KvType, OffloadTarget};
-use crate::llama::run::{ContextOptions, SequenceReuse, n_cache_seqs};
+use crate::llama::run::{ContextOptions, SequenceReuse};
 
 /// How to run a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub struct Options {
     pub gpu_layers: OffloadTarget,
     /// Bytes of VRAM to leave free on each GPU.
     pub vram_reserve: u64,
-    /// Size of the KV cache in tokens, for all slots together.
-    pub kv_tokens: u32,
+    /// Size of the KV cache in tokens, for each slot.
+    pub slot_tokens: u32,
     /// Number of slots: requests that are computed at the same time.
     pub parallel: u32,
     /// Maximum number of tokens in a step.
@@ -32,6 +32,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// Size of the KV cache in tokens, for all slots.
+    pub fn kv_tokens(&self) -> u32 {
+        self.slot_tokens.saturating_mul(self.parallel)
+    }
+
     /// The options of the draft model for a main model with these options. The draft model stays on
     /// the CPU: VRAM is of more use to the main model.
     pub(super) fn for_draft(self) -> Self {
@@ -46,30 +51,27 @@ impl Options {
 
     /// What the engine may ask of a model with these options.
     pub(super) fn limits(&self, reuse: SequenceReuse) -> Limits {
-        let (n_cache_seqs, n_draft) =
-            if reuse.can_share() { (n_cache_seqs(self.parallel), self.n_draft) } else { (0, 0) };
         Limits {
             n_ubatch: self.ubatch as usize,
             n_slots: self.parallel as usize,
-            n_cache_seqs: n_cache_seqs as usize,
-            kv_tokens: self.kv_tokens as usize,
-            n_draft: n_draft as usize,
+            slot_tokens: self.slot_tokens as usize,
+            n_draft: if reuse.can_draft() { self.n_draft as usize } else { 0 },
         }
     }
 
     /// The options of the context. `flash_attention` is the choice made for the model, and
-    /// `can_swap` says whether its sequences can be swapped out.
+    /// `can_drop_tokens` says whether a token that was computed can be dropped again.
     pub(super) fn for_context(
         &self,
         is_offloaded: bool,
         flash_attention: Option<bool>,
-        can_swap: bool,
+        can_drop_tokens: bool,
     ) -> ContextOptions {
         ContextOptions {
-            kv_tokens: self.kv_tokens.next_multiple_of(KV_CELL_BLOCK),
+            slot_tokens: self.slot_tokens.next_multiple_of(KV_CELL_BLOCK),
             n_ubatch: self.ubatch,
             n_slots: self.parallel,
-            can_swap,
+            can_drop_tokens,
             n_outputs: self.parallel + self.n_draft,
             n_threads: i32::try_from(self.threads).unwrap_or(i32::MAX),
             flash_attention,

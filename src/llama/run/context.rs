@@ -1,15 +1,12 @@
-//! A llama.cpp context: its KV cache, its batch and its logits (ADR-0002).
+//! A llama.cpp context: its KV cache, its batch and its logits (ADR-0029).
 //!
 //! llama.cpp aborts the process on most invalid arguments, so every method checks what it passes
 //! on. A [`Context`] is not `Send`: it is created, used and dropped on the engine thread.
 //!
-//! Sequence ids of the engine and of llama.cpp differ. llama.cpp exports and imports only sequences
-//! that can be decoded, so the first id after the slots is the *staging sequence*: a sequence to
-//! export is copied there first, and an imported one arrives there. The ids of cached sequences
-//! follow. The staging sequence is empty between calls.
+//! llama.cpp gives the sequence of every slot a part of the KV cache of its own, a *stream*. How it
+//! computes a step over several streams is in [`super::passes`].
 
 use std::ffi::c_void;
-use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -21,17 +18,19 @@ use crate::engine::{Batch, BatchToken, DecodeOutcome, Interrupt, SeqId};
 use crate::llama::fit::KvType;
 use crate::llama::model_ptr::model_ptr;
 
+use super::passes::{Pass, passes};
+
 /// How to create a context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::llama) struct ContextOptions {
-    /// Size of the KV cache in tokens.
-    pub(in crate::llama) kv_tokens: u32,
+    /// Size of the KV cache in tokens, for each slot.
+    pub(in crate::llama) slot_tokens: u32,
     /// Maximum number of tokens in a step.
     pub(in crate::llama) n_ubatch: u32,
-    /// Number of sequences that can be decoded.
+    /// Number of sequences.
     pub(in crate::llama) n_slots: u32,
-    /// Whether sequences can be swapped out, which needs a staging sequence.
-    pub(in crate::llama) can_swap: bool,
+    /// Whether a token that was computed for any sequence can be dropped again.
+    pub(in crate::llama) can_drop_tokens: bool,
     /// Maximum number of outputs in a step.
     pub(in crate::llama) n_outputs: u32,
     /// Number of threads that compute on the CPU.
@@ -55,8 +54,8 @@ pub(in crate::llama) struct Context {
     interrupt: Arc<AtomicPtr<c_void>>,
     options: ContextOptions,
     n_vocab: usize,
-    /// Indices of the tokens of the last step that have logits.
-    outputs: Vec<usize>,
+    /// The logits of the last step.
+    outputs: Vec<Output>,
     /// Must outlive the context, which points into it.
     _model: Arc<LlamaModel>,
 }
@@ -85,12 +84,36 @@ impl Context {
         Some(Self { context, batch, interrupt, options, n_vocab, outputs, _model: model })
     }
 
-    /// Computes one step.
+    /// Computes one step, in one or more passes.
     pub(super) fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> DecodeOutcome {
         self.outputs.clear();
-        if let Err(reason) = self.fill(batch) {
-            return DecodeOutcome::Failed(reason);
+        let n_outputs = batch.tokens.iter().filter(|token| token.has_output).count();
+        if batch.tokens.is_empty()
+            || batch.tokens.len() > self.options.n_ubatch as usize
+            || n_outputs > self.options.n_outputs as usize
+        {
+            let reason = "the step has an invalid number of tokens or outputs";
+            return DecodeOutcome::Failed(reason.to_owned());
         }
+        for pass in passes(&batch.tokens, |slot, n_before| self.filler_position(slot, n_before)) {
+            // The pass overwrites the logits of the pass before it.
+            self.keep_logits();
+            if let Err(outcome) = self.compute(&pass, interrupt) {
+                self.outputs.clear();
+                return outcome;
+            }
+            let row = |(index, row)| Output { index, logits: Logits::InContext(row) };
+            self.outputs.extend(pass.outputs.into_iter().map(row));
+        }
+        DecodeOutcome::Done
+    }
+
+    /// Computes one pass.
+    fn compute(&mut self, pass: &Pass, interrupt: &Interrupt<'_>) -> Result<(), DecodeOutcome> {
+        if interrupt.is_due() {
+            return Err(DecodeOutcome::Cancelled);
+        }
+        self.fill(&pass.tokens).map_err(DecodeOutcome::Failed)?;
         self.interrupt.store(ptr::from_ref(interrupt).cast_mut().cast(), Ordering::Release);
         // SAFETY: the batch was created for this context, and `fill` has checked its tokens. It has
         // at most `n_batch` tokens and `n_outputs_max` outputs, which llama.cpp asserts. The
@@ -107,43 +130,35 @@ impl Context {
             // logits are read. Waiting here makes the time of the step, or a hanging GPU, visible.
             // SAFETY: the context has not been freed.
             unsafe { sys::llama_synchronize(self.context.as_ptr()) };
-        } else {
-            // llama.cpp still has the logits of an earlier step.
-            self.outputs.clear();
         }
         self.interrupt.store(ptr::null_mut(), Ordering::Release);
+        for &(slot, pos) in &pass.fillers {
+            self.truncate(slot, pos);
+        }
+        let failed = |reason| Err(DecodeOutcome::Failed(reason));
         match code {
-            0 => DecodeOutcome::Done,
-            2 => DecodeOutcome::Cancelled,
-            1 => DecodeOutcome::Failed("the step does not fit into the KV cache".to_owned()),
-            code => {
-                DecodeOutcome::Failed(format!("llama.cpp could not compute the step (code {code})"))
-            }
+            0 => Ok(()),
+            2 => Err(DecodeOutcome::Cancelled),
+            1 => failed("the step does not fit into the KV cache".to_owned()),
+            code => failed(format!("llama.cpp could not compute the step (code {code})")),
         }
     }
 
-    /// Copies `batch` into llama.cpp's batch.
+    /// Copies `tokens` into llama.cpp's batch.
     ///
     /// # Errors
-    /// If the batch exceeds the limits of the context, or contains a token, position or sequence
-    /// that is out of range.
-    fn fill(&mut self, batch: &Batch) -> Result<(), String> {
-        let n_outputs = batch.tokens.iter().filter(|token| token.has_output).count();
-        // llama.cpp limits its `n_batch` to the number of cells.
-        let n_batch = self.options.n_ubatch.min(self.options.kv_tokens);
-        if batch.tokens.is_empty()
-            || batch.tokens.len() > n_batch as usize
-            || n_outputs > self.options.n_outputs as usize
-        {
-            return Err("the step has an invalid number of tokens or outputs".to_owned());
+    /// If there are too many, or one has an id, position or slot that is out of range.
+    fn fill(&mut self, tokens: &[BatchToken]) -> Result<(), String> {
+        if tokens.len() > self.options.n_ubatch as usize {
+            return Err("the step has too many tokens".to_owned());
         }
         let raw = self.batch.as_ptr();
         // SAFETY: the batch is owned by `self` and has not been freed.
         unsafe { sys::llama_batch_ext_clear(raw) };
-        for (i, &BatchToken { token, pos, seq, has_output }) in batch.tokens.iter().enumerate() {
+        for (i, &BatchToken { token, pos, seq, has_output }) in tokens.iter().enumerate() {
             let is_token = usize::try_from(token).is_ok_and(|id| id < self.n_vocab);
-            let pos = i32::try_from(pos).ok().filter(|_| is_token && seq < self.options.n_slots);
-            let Some(pos) = pos else {
+            let pos = i32::try_from(pos).ok().filter(|_| is_token);
+            let Some((pos, seq)) = pos.zip(self.id(seq)) else {
                 return Err(format!(
                     "the step has a token, position or slot out of range ({token})"
                 ));
@@ -152,7 +167,7 @@ impl Context {
             // checked above, the index is the one that the first call returned, and `pos` outlives
             // the call that reads it.
             let is_added = unsafe {
-                let index = sys::llama_batch_ext_add_token(raw, seq as i32, token);
+                let index = sys::llama_batch_ext_add_token(raw, seq, token);
                 index == i as i32
                     && sys::llama_batch_ext_set_pos(raw, index, &pos)
                     && sys::llama_batch_ext_set_output_logits(raw, index, has_output)
@@ -160,52 +175,60 @@ impl Context {
             if !is_added {
                 return Err("llama.cpp did not accept the tokens of the step".to_owned());
             }
-            if has_output {
-                self.outputs.push(i);
-            }
         }
         Ok(())
+    }
+
+    /// The position at which a slot can take a filler: the end of its sequence, once `n_before`
+    /// more tokens are computed. `None` if the slot is full, or if the token could not be dropped
+    /// again.
+    fn filler_position(&self, slot: SeqId, n_before: usize) -> Option<usize> {
+        let next = self.n_positions(slot) + n_before;
+        (self.options.can_drop_tokens && next < self.options.slot_tokens as usize).then_some(next)
+    }
+
+    /// Copies the logits that are still in the context, so that another pass can be computed.
+    fn keep_logits(&mut self) {
+        for i in 0..self.outputs.len() {
+            if let Logits::InContext(row) = self.outputs[i].logits {
+                let kept = self.row(row).map(|row| row.to_vec()).unwrap_or_default();
+                self.outputs[i].logits = Logits::Kept(kept);
+            }
+        }
     }
 
     /// The logits for the token that follows batch token `index` of the last step, one per token of
     /// the vocabulary. `None` if the step did not output them. The caller may change them, since
     /// nothing else reads them.
     pub(super) fn logits(&mut self, index: usize) -> Option<&mut [f32]> {
-        if !self.outputs.contains(&index) {
-            return None;
+        let i = self.outputs.iter().position(|output| output.index == index)?;
+        match self.outputs[i].logits {
+            Logits::InContext(row) => self.row(row),
+            Logits::Kept(_) => match &mut self.outputs[i].logits {
+                Logits::Kept(logits) => (!logits.is_empty()).then_some(logits),
+                Logits::InContext(_) => None,
+            },
         }
-        let index = i32::try_from(index).ok()?;
-        // SAFETY: the context has not been freed, its last step was computed, and the batch token
-        // was marked as an output of it.
-        let row = unsafe { sys::llama_get_logits_ith(self.context.as_ptr(), index) };
+    }
+
+    /// The logits after token `row` of the last pass.
+    fn row(&mut self, row: usize) -> Option<&mut [f32]> {
+        let row = i32::try_from(row).ok()?;
+        // SAFETY: the context has not been freed, its last pass was computed, and the token was
+        // marked as an output of it.
+        let row = unsafe { sys::llama_get_logits_ith(self.context.as_ptr(), row) };
         let row = NonNull::new(row)?;
         // SAFETY: the pointer is to `n_vocab` floats, which stay valid and in place until the next
-        // step. That needs `&mut self`, which the returned slice borrows.
+        // pass. That needs `&mut self`, which the returned slice borrows.
         Some(unsafe { std::slice::from_raw_parts_mut(row.as_ptr(), self.n_vocab) })
     }
 
-    /// Adds the first `n` positions of `from` to `to`. The unified cache copies no data for this.
-    /// Either may be a cached sequence, although a cached sequence cannot be decoded.
-    pub(super) fn share(&mut self, from: SeqId, to: SeqId, n: usize) {
-        if let (Some(from), Some(to), Ok(n)) = (self.id(from), self.id(to), i32::try_from(n)) {
-            // SAFETY: the context has not been freed, and both ids are valid (see `id`).
-            unsafe { sys::llama_memory_seq_cp(self.memory(), from, to, 0, n) };
-        }
-    }
-
-    /// Removes the positions of `seq` from `n` on.
-    pub(super) fn truncate(&mut self, seq: SeqId, n: usize) {
-        if let (Some(seq), Ok(n)) = (self.id(seq), i32::try_from(n)) {
-            self.remove(seq, n);
-        }
-    }
-
-    /// Removes the positions of llama.cpp's sequence `id` from `from` on.
-    fn remove(&mut self, id: i32, from: i32) {
-        // SAFETY: the context has not been freed, and the id is valid (see `id`). Recurrent models
-        // refuse a partial removal, which changes nothing; their sequences are not used again then
-        // (see `SequenceReuse::can_share`).
-        unsafe { sys::llama_memory_seq_rm(self.memory(), id, from, -1) };
+    /// Removes the positions of `seq` from `n` on. False if llama.cpp refused, as it does for a
+    /// part of a recurrent state; nothing has changed then.
+    pub(super) fn truncate(&mut self, seq: SeqId, n: usize) -> bool {
+        let Some((id, from)) = self.id(seq).zip(i32::try_from(n).ok()) else { return false };
+        // SAFETY: the context has not been freed, and the id is valid (see `id`).
+        unsafe { sys::llama_memory_seq_rm(self.memory(), id, from, -1) }
     }
 
     /// The first position of `seq` in the cache, which is greater than 0 if a sliding window has
@@ -217,96 +240,50 @@ impl Context {
         usize::try_from(first).ok()
     }
 
-    /// Bytes that [`Self::swap_out`] would return for all of `seq`; 0 if it cannot be exported.
-    pub(super) fn swap_size(&mut self, seq: SeqId) -> usize {
-        self.with_staged(seq, ALL_POSITIONS, Self::export_size).unwrap_or(0)
+    /// Number of positions of `seq`.
+    pub(super) fn n_positions(&self, seq: SeqId) -> usize {
+        let Some(seq) = self.id(seq) else { return 0 };
+        // SAFETY: the context has not been freed, and the id is valid (see `id`).
+        let last = unsafe { sys::llama_memory_seq_pos_max(self.memory(), seq) };
+        usize::try_from(last + 1).unwrap_or(0)
     }
 
-    /// Exports the state of `seq` at `positions`; `None` if llama.cpp cannot export it.
-    ///
-    /// llama.cpp copies each row of each cell range separately. Without flash attention the values
-    /// are transposed, so a row is a single number, and its overhead is 16 times its size: export
-    /// few positions at a time.
-    pub(super) fn swap_out(&mut self, seq: SeqId, positions: Range<usize>) -> Option<Vec<u8>> {
-        let (from, to) = (i32::try_from(positions.start).ok()?, i32::try_from(positions.end).ok()?);
-        self.with_staged(seq, from..to, Self::export).flatten()
+    /// Bytes that [`Self::export`] writes for `seq`; 0 if it cannot be exported.
+    pub(super) fn export_size(&mut self, seq: SeqId) -> usize {
+        let Some(seq) = self.id(seq) else { return 0 };
+        // SAFETY: the context has not been freed, and the id is valid (see `id`).
+        unsafe { sys::llama_state_seq_get_size(self.context.as_ptr(), seq) }
     }
 
-    /// Calls `export` with the id of the staging sequence while that shares `positions` of `seq`.
-    /// `None` if there is no staging sequence, or no such `seq`.
-    fn with_staged<T>(
-        &mut self,
-        seq: SeqId,
-        positions: Range<i32>,
-        export: impl FnOnce(&mut Self, i32) -> T,
-    ) -> Option<T> {
-        let staging = self.staging()?;
-        let id = self.id(seq)?;
-        // SAFETY: the context has not been freed, and both ids are valid (see `id`). They differ,
-        // and the staging sequence is empty: it is emptied below and in `swap_in`.
-        unsafe {
-            sys::llama_memory_seq_cp(self.memory(), id, staging, positions.start, positions.end);
-        };
-        let exported = export(self, staging);
-        self.remove(staging, 0);
-        Some(exported)
+    /// Writes the state of `seq` to `to`. False if llama.cpp does not fill it exactly.
+    pub(super) fn export(&mut self, seq: SeqId, to: &mut [u8]) -> bool {
+        let Some(seq) = self.id(seq) else { return false };
+        let (context, size, bytes) = (self.context.as_ptr(), to.len(), to.as_mut_ptr());
+        // SAFETY: the context has not been freed, the id is valid (see `id`), and llama.cpp writes
+        // no more than `size` bytes.
+        size > 0 && unsafe { sys::llama_state_seq_get_data(context, bytes, size, seq) } == size
     }
 
-    /// llama.cpp's id of the staging sequence: the one after the slots.
-    fn staging(&self) -> Option<i32> {
-        i32::try_from(self.options.n_slots).ok().filter(|_| self.options.can_swap)
-    }
-
-    /// Bytes of the exported state of `id`; 0 if it cannot be exported.
-    fn export_size(&mut self, id: i32) -> usize {
-        // SAFETY: the context has not been freed, and the id is below its `n_seq_max`.
-        unsafe { sys::llama_state_seq_get_size(self.context.as_ptr(), id) }
-    }
-
-    /// Exports the state of `id`; `None` if it cannot be exported or memory runs out.
-    fn export(&mut self, id: i32) -> Option<Vec<u8>> {
-        let size = self.export_size(id);
-        let mut bytes: Vec<u8> = Vec::new();
-        bytes.try_reserve_exact(size).ok()?;
-        let (context, to) = (self.context.as_ptr(), bytes.as_mut_ptr());
-        // SAFETY: the context has not been freed, and the id is below its `n_seq_max`. The vector
-        // has a capacity of `size` bytes, and llama.cpp writes no more than that.
-        let n = unsafe { sys::llama_state_seq_get_data(context, to, size, id) };
-        if n == 0 || n != size {
-            return None;
+    /// Replaces the sequence `to` by one that [`Self::export`] of a context with the same options
+    /// has written. False if that failed; `to` is then empty.
+    pub(super) fn import(&mut self, to: SeqId, state: &[u8]) -> bool {
+        let Some(id) = self.id(to) else { return false };
+        let (context, size, bytes) = (self.context.as_ptr(), state.len(), state.as_ptr());
+        // SAFETY: the context has not been freed, and the id is valid (see `id`). The bytes are an
+        // unchanged export of a context with the same options, so their format is valid, and
+        // llama.cpp reads no more than their length.
+        let is_imported =
+            unsafe { sys::llama_state_seq_set_data(context, bytes, size, id) } == size;
+        if !is_imported {
+            self.truncate(to, 0);
         }
-        // SAFETY: llama.cpp has initialized the first `n` bytes, and `n` is the reserved capacity.
-        unsafe { bytes.set_len(n) };
-        Some(bytes)
+        is_imported
     }
 
-    /// Imports `bytes` into `to`, which must be the sequence of a slot. [`Self::swap_out`] must
-    /// have exported them from a context with the same options. Positions that `to` already has
-    /// stay. Returns false if the state does not fit into the KV cache.
-    pub(super) fn swap_in(&mut self, to: SeqId, bytes: &[u8]) -> bool {
-        let ids = self.id(to).filter(|_| to < self.options.n_slots).zip(self.staging());
-        let Some((to, staging)) = ids else { return false };
-        // SAFETY: the context has not been freed, and the id is below its `n_seq_max`. The bytes
-        // are an unchanged export of a context with the same options, so their format is valid,
-        // and llama.cpp reads no more than their length.
-        let n = unsafe {
-            let (bytes, size) = (bytes.as_ptr(), bytes.len());
-            sys::llama_state_seq_set_data(self.context.as_ptr(), bytes, size, staging)
-        };
-        if n > 0 {
-            let Range { start, end } = ALL_POSITIONS;
-            // SAFETY: the context has not been freed, and both ids are valid (see `id`).
-            unsafe { sys::llama_memory_seq_cp(self.memory(), staging, to, start, end) };
-        }
-        self.remove(staging, 0);
-        n > 0
-    }
-
-    /// llama.cpp's id of a sequence: the staging sequence is between the slots and the cached
-    /// sequences. The id is valid, that is below [`MAX_SEQUENCES`], which llama.cpp asserts.
+    /// llama.cpp's id of a sequence. It is below the context's `n_seq_max`, which llama.cpp
+    /// asserts.
     fn id(&self, seq: SeqId) -> Option<i32> {
-        let id = if seq < self.options.n_slots { seq } else { seq.checked_add(1)? };
-        i32::try_from(id).ok().filter(|_| id < MAX_SEQUENCES)
+        i32::try_from(seq).ok().filter(|_| seq < self.options.n_slots)
     }
 
     /// llama.cpp's KV cache of this context.
@@ -327,26 +304,30 @@ impl Drop for Context {
     }
 }
 
-/// To llama.cpp this range means all positions.
-const ALL_POSITIONS: Range<i32> = -1..-1;
+/// One output of a step.
+struct Output {
+    /// The index of its token in the step.
+    index: usize,
+    logits: Logits,
+}
 
-/// Number of sequence ids in the unified cache (`LLAMA_MAX_SEQ` in `llama-cparams.h`).
-const MAX_SEQUENCES: u32 = 256;
-
-/// Number of ids for cached sequences: the ids that `n_slots` slots and the staging sequence leave.
-pub(in crate::llama) fn n_cache_seqs(n_slots: u32) -> u32 {
-    MAX_SEQUENCES.saturating_sub(n_slots + 1)
+/// Where the logits of an output are.
+enum Logits {
+    /// In the context, after the token with this index in the last pass.
+    InContext(usize),
+    /// A copy; empty if llama.cpp had none.
+    Kept(Vec<f32>),
 }
 
 /// llama.cpp's parameters for a context, without the abort callback.
 fn context_params(options: &ContextOptions) -> sys::llama_context_params {
     // SAFETY: the function has no precondition and returns a struct by value.
     let mut params = unsafe { sys::llama_context_default_params() };
-    params.n_ctx = options.kv_tokens;
+    params.n_ctx = options.slot_tokens.saturating_mul(options.n_slots);
     params.n_batch = options.n_ubatch;
     params.n_ubatch = options.n_ubatch;
-    params.n_seq_max = options.n_slots + u32::from(options.can_swap);
-    // Limits the buffer for logits to the outputs of a step instead of the whole batch (ADR-0002).
+    params.n_seq_max = options.n_slots;
+    // Limits the buffer for logits to the outputs of a step instead of the whole batch (ADR-0029).
     // llama.cpp requires one output per sequence, even if a step has fewer tokens.
     params.n_outputs_max = options.n_outputs.min(options.n_ubatch).max(params.n_seq_max);
     params.n_outputs_max_per_seq = 1;
@@ -367,7 +348,7 @@ fn context_params(options: &ContextOptions) -> sys::llama_context_params {
     params.type_v = kv_type;
     params.op_offload = options.is_offloaded;
     params.offload_kqv = options.is_offloaded;
-    params.kv_unified = true;
+    params.kv_unified = false;
     params.swa_full = false;
     params.no_perf = true;
     params

@@ -2,16 +2,17 @@
 //!
 //! [`LlamaCpp`] implements the engine's trait [`Model`](crate::engine::Model). It owns a
 //! [`Context`], which wraps llama.cpp's context with its KV cache, and a [`DraftModel`] if there is
-//! one, which has a context of its own. [`SequenceReuse`] says which sequences a model can share,
-//! cache and swap out. [`sampling`] draws the next token from the logits of a step.
+//! one, which has a context of its own. [`SequenceReuse`] says which parts of a sequence can be
+//! used again. [`sampling`] draws the next token from the logits of a step.
 
 mod context;
 mod draft;
 mod model;
+mod passes;
 mod reuse;
 mod sampling;
 
-pub(super) use self::context::{Context, ContextOptions, n_cache_seqs};
+pub(super) use self::context::{Context, ContextOptions};
 pub(super) use self::draft::DraftModel;
 pub use self::model::LlamaCpp;
 pub(super) use self::reuse::SequenceReuse;

@@ -1,14 +1,14 @@
 //! The engine's model, implemented with llama.cpp.
 //!
 //! [`LlamaCpp`] passes each call of the engine to the context, the draft model or the sampler, and
-//! adds what depends on the architecture: which sequences can be shared and cached.
+//! adds what depends on the architecture: which parts of a sequence can be used again.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::domain::{Params, Token};
 use crate::engine::{
-    Batch, DecodeOutcome, DraftRequest, Interrupt, Limits, Model, Sampled, SeqId, Vocabulary,
+    Batch, ChunkRules, DecodeOutcome, DraftRequest, Interrupt, Limits, Model, Sampled, SeqId,
+    Vocabulary,
 };
 use crate::llama::load::PageWorker;
 use crate::llama::text::LlamaVocabulary;
@@ -48,12 +48,8 @@ impl Model for LlamaCpp {
         self.limits
     }
 
-    fn cacheable_tokens(&self) -> usize {
-        self.reuse.cacheable_tokens(self.limits.kv_tokens)
-    }
-
-    fn max_sequences(&self) -> Option<usize> {
-        self.reuse.max_sequences(self.limits.n_slots)
+    fn chunk_rules(&self) -> ChunkRules {
+        self.reuse.chunk_rules()
     }
 
     fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> DecodeOutcome {
@@ -81,39 +77,33 @@ impl Model for LlamaCpp {
         sampler.draw(logits, |token| self.vocabulary.piece(token))
     }
 
-    fn shareable(&self, seq: SeqId, n: usize) -> usize {
-        if self.limits.n_cache_seqs == 0 {
-            return 0;
-        }
-        let window = self.reuse.window();
-        // The token at position `n` attends to the last `window` positions before it.
-        let first_needed = n.saturating_sub(window);
-        match self.context.first_position(seq) {
-            Some(first) if window == 0 || first <= first_needed => n,
-            _ => 0,
-        }
+    fn resumable(&self, seq: SeqId, n: usize) -> usize {
+        let first = self.context.first_position(seq).unwrap_or(0);
+        let len = self.context.n_positions(seq);
+        if self.reuse.can_resume(first, len, n) { n } else { 0 }
     }
 
-    fn share(&mut self, from: SeqId, to: SeqId, n: usize) {
-        self.context.share(from, to, n);
+    fn resumable_copy(&self, len: usize, n: usize) -> usize {
+        let first = self.reuse.first_exported(len);
+        if self.reuse.can_resume(first, len, n) { n } else { 0 }
     }
 
-    fn truncate(&mut self, seq: SeqId, n: usize) {
+    fn truncate(&mut self, seq: SeqId, n: usize) -> bool {
         if let Some(draft) = &mut self.draft {
             draft.truncate(seq, n);
         }
-        self.context.truncate(seq, n);
+        self.context.truncate(seq, n)
     }
 
-    fn swap_size(&mut self, seq: SeqId) -> usize {
-        self.context.swap_size(seq)
+    fn export_size(&mut self, seq: SeqId) -> usize {
+        self.context.export_size(seq)
     }
 
-    fn swap_out(&mut self, seq: SeqId, positions: Range<usize>) -> Option<Vec<u8>> {
-        self.context.swap_out(seq, positions)
+    fn export(&mut self, seq: SeqId, to: &mut [u8]) -> bool {
+        self.context.export(seq, to)
     }
 
-    fn swap_in(&mut self, to: SeqId, bytes: &[u8]) -> bool {
-        self.context.swap_in(to, bytes)
+    fn import(&mut self, to: SeqId, state: &[u8]) -> bool {
+        self.context.import(to, state)
     }
 }

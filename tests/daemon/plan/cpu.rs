@@ -19,7 +19,7 @@ async fn plan_is_accurate_for_all_settings() {
         &["--ctx-size", "256", "--parallel", "1"],
         &["--ctx-size", "1000", "--parallel", "8", "--ubatch", "128"],
         &["--ctx-size", "512", "--parallel", "16", "--ubatch", "1024"],
-        &["--ctx-size", "512", "--kv-size", "1024", "--flash-attn", "off"],
+        &["--ctx-size", "512", "--kv-size", "4096", "--flash-attn", "off"],
         &["--ctx-size", "700", "--parallel", "2", "--flash-attn", "off", "--ubatch", "64"],
         &["--kv-type", "q8_0"],
     ];

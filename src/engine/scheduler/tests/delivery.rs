@@ -19,10 +19,8 @@ fn first_text_is_notified_urgently_and_later_text_is_coalesced() {
 
 #[test]
 fn slow_client_is_paused_and_then_dropped_without_delaying_others() {
-    let mut rig = Rig::new(
-        Limits { n_ubatch: 16, n_slots: 2, n_cache_seqs: 4, kv_tokens: 40_000 * 2, n_draft: 0 },
-        40_000,
-    );
+    let mut rig =
+        Rig::new(Limits { n_ubatch: 16, n_slots: 2, slot_tokens: 20_000, n_draft: 0 }, 40_000);
     let mut slow = rig.submit("loop", Params::default());
     let mut fast = rig.submit("loop", at_most(16_600));
     while fast.outcomes.is_empty() {
@@ -42,10 +40,8 @@ fn slow_client_is_paused_and_then_dropped_without_delaying_others() {
 
 #[test]
 fn paused_client_that_reads_again_gets_all_text() {
-    let mut rig = Rig::new(
-        Limits { n_ubatch: 16, n_slots: 1, n_cache_seqs: 0, kv_tokens: 40_000, n_draft: 0 },
-        40_000,
-    );
+    let mut rig =
+        Rig::new(Limits { n_ubatch: 16, n_slots: 1, slot_tokens: 40_000, n_draft: 0 }, 40_000);
     let mut client = rig.submit("loop", at_most(20_000));
     while rig.iterate().is_some() {}
     assert!(!rig.scheduler.is_idle());
@@ -65,10 +61,8 @@ fn generation_time_excludes_the_step_of_the_end_token() {
 
 #[test]
 fn connection_with_a_paused_slot_gets_no_further_slots() {
-    let mut rig = Rig::new(
-        Limits { n_ubatch: 16, n_slots: 2, n_cache_seqs: 0, kv_tokens: 2 * 40_000, n_draft: 0 },
-        40_000,
-    );
+    let mut rig =
+        Rig::new(Limits { n_ubatch: 16, n_slots: 2, slot_tokens: 40_000, n_draft: 0 }, 40_000);
     let mut slow = rig.submit("loop", Params::default());
     while rig.iterate().is_some() {}
     let mut next = rig.submit("loop", at_most(3));
@@ -84,8 +78,7 @@ fn connection_with_a_paused_slot_gets_no_further_slots() {
 
 #[test]
 fn waiting_requests_of_a_slow_client_end_with_its_running_one() {
-    let limits =
-        Limits { n_ubatch: 16, n_slots: 1, n_cache_seqs: 0, kv_tokens: 40_000, n_draft: 0 };
+    let limits = Limits { n_ubatch: 16, n_slots: 1, slot_tokens: 40_000, n_draft: 0 };
     let mut rig = Rig::new(limits, 40_000);
     let mut stuck = [rig.submit("loop", Params::default()), rig.submit("loop", Params::default())];
     let mut other = rig.submit_as(2, "loop", at_most(3));

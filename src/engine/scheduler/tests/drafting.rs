@@ -30,7 +30,7 @@ fn repetitive_text_takes_fewer_steps_with_drafts_and_is_the_same() {
 #[test]
 fn slots_take_turns_with_drafts() {
     // A step has three draft tokens, which one slot takes.
-    let limits = Limits { n_ubatch: 16, n_slots: 2, n_cache_seqs: 4, kv_tokens: 200, n_draft: 3 };
+    let limits = Limits { n_ubatch: 16, n_slots: 2, slot_tokens: 100, n_draft: 3 };
     let mut rig = Rig::new(limits, 100);
     let mut clients = [rig.submit("loop ab", at_most(90)), rig.submit("loop cd", at_most(90))];
     for _ in 0..24 {
@@ -101,7 +101,7 @@ fn draft_model_does_not_prefill_a_long_prompt_for_a_short_answer() {
 
 #[test]
 fn expected_answer_follows_earlier_answers_and_the_tokens_so_far() {
-    let limits = Limits { n_ubatch: 16, n_slots: 1, n_cache_seqs: 4, kv_tokens: 240, n_draft: 15 };
+    let limits = Limits { n_ubatch: 16, n_slots: 1, slot_tokens: 240, n_draft: 15 };
     let mut rig = Rig::new(limits, 240).with_draft(ScriptedDraft::Correct);
     for _ in 0..20 {
         let mut client = rig.submit("walk", at_most(5));

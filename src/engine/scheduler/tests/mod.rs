@@ -17,13 +17,11 @@ use self::rig::{Client, GRACE, Rig, at_most};
 
 mod rig;
 
-mod admission;
+mod caching;
 mod delivery;
 mod drafting;
-mod mirroring;
+mod partial_caches;
 mod prefill;
 mod prefixes;
 mod random;
 mod requests;
-mod sliding_window;
-mod swapping;

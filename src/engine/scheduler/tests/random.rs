@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::model::{ChunkRules, SeqId};
+use crate::scripted::ScriptedCuts;
 
 #[derive(Debug, Clone)]
 enum Action {
@@ -23,7 +25,7 @@ enum Action {
 
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
-        3 => (0usize..8, 0u32..40, 0u64..3, any::<bool>()).prop_map(
+        3 => (0usize..PROMPTS.len(), 0u32..80, 0u64..3, any::<bool>()).prop_map(
             |(prompt, max_tokens, connection, cache_prompt)| {
                 Action::Submit { prompt, max_tokens, connection, cache_prompt }
             }
@@ -60,7 +62,7 @@ fn apply(action: &Action, rig: &mut Rig, clients: &mut Vec<Client>) {
     }
 }
 
-const PROMPTS: [&str; 8] = [
+const PROMPTS: [&str; 9] = [
     "loop abcdefghijkl",
     "loop abcdefghijklmnop",
     "abcdefghijklmnopqrstuvwx",
@@ -69,6 +71,8 @@ const PROMPTS: [&str; 8] = [
     "nan",
     "loop abcdefghijklmnop and so on and so on",
     "fail",
+    "a prompt that is longer than a tile, so that it is divided into a body and a tail, and which \
+     goes on for a while after that",
 ];
 
 proptest! {
@@ -76,19 +80,25 @@ proptest! {
     fn every_request_ends_exactly_once_whatever_clients_do(
         actions in prop::collection::vec(action(), 1..60),
         n_slots in 1usize..4,
-        n_cache_seqs in 0usize..3,
-        kv_tokens in 64usize..200,
+        n_ubatch in 12usize..200,
+        slot_tokens in 140usize..200,
+        tile_tokens in prop::option::of(Just(32usize)),
         n_draft in 0usize..20,
-        cacheable_tokens in 0usize..80,
         cache_ram_bytes in 0usize..400,
         copy_limit in 1usize..200,
-        has_windows in any::<bool>(),
+        cuts in prop_oneof![
+            2 => Just(ScriptedCuts::Anywhere),
+            1 => (0usize..20).prop_map(ScriptedCuts::NearEnd),
+            1 => Just(ScriptedCuts::Nowhere),
+        ],
     ) {
-        let limits = Limits { n_ubatch: 12, n_slots, n_cache_seqs, kv_tokens, n_draft };
-        let mut rig = Rig::with_cache(cacheable_tokens, cache_ram_bytes, limits, 64);
-        if has_windows {
-            rig = rig.with_windows();
-        }
+        // Rejected draft tokens have to be cut off.
+        let n_draft = if cuts == ScriptedCuts::Anywhere { n_draft } else { 0 };
+        let limits = Limits { n_ubatch, n_slots, slot_tokens, n_draft };
+        let rules = ChunkRules { align: 2, min_tokens: 8, tile_tokens };
+        let mut rig = Rig::with_cache(cache_ram_bytes, limits, slot_tokens);
+        let model = ScriptedModel::new(limits, StepControl::free_running());
+        rig.scheduler.model = model.with_cuts(cuts).with_chunk_rules(rules);
         rig.set_copy_limits(copy_limit);
         let mut clients: Vec<Client> = Vec::new();
         for action in actions {
@@ -99,12 +109,11 @@ proptest! {
         for client in &clients {
             prop_assert_eq!(client.outcomes.len(), 1);
         }
-        let Scheduler { model, cache, .. } = &rig.scheduler;
-        let recorded: Vec<_> = cache.resident_by_age().into_iter().map(|(_, seq)| seq).collect();
-        for seq in 0..(n_slots + n_cache_seqs) as SeqId {
-            prop_assert_eq!(model.n_tokens_of(seq) > 0, recorded.contains(&seq), "{}", seq);
+        let Scheduler { model, kv, .. } = &rig.scheduler;
+        for slot in 0..n_slots as SeqId {
+            prop_assert_eq!(model.n_tokens_of(slot) > 0, kv.slots().contains(&slot), "{}", slot);
         }
-        prop_assert!(cache.host_copies().1 <= cache_ram_bytes);
+        prop_assert!(kv.copies().1 <= cache_ram_bytes);
         prop_assert_eq!(rig.n_active(), 0);
         prop_assert_eq!(rig.n_queued(), 0);
     }

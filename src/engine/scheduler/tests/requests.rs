@@ -64,19 +64,17 @@ fn request_that_ends_while_waiting_counts_in_every_metric() {
 }
 
 #[test]
-fn request_waits_until_its_tokens_fit_and_learns_its_position() {
-    let mut rig = Rig::new(
-        Limits { n_ubatch: 16, n_slots: 4, n_cache_seqs: 4, kv_tokens: 120, n_draft: 0 },
-        100,
-    );
-    let mut big = rig.submit("loop", at_most(96));
-    let mut small = rig.submit_as(2, "loop", at_most(30));
+fn request_waits_for_a_slot_and_learns_its_position() {
+    let mut rig = Rig::with_slots(1);
+    let mut first = rig.submit("loop", at_most(30));
     rig.iterate();
-    assert_eq!(rig.n_active(), 1, "the smaller one is served first");
-    big.read();
-    assert_eq!(big.queued, Some(1));
-    rig.drive(&mut [&mut big, &mut small]);
-    assert_eq!((big.text.len(), small.text.len()), (96, 30));
+    let mut second = rig.submit_as(2, "loop", at_most(20));
+    rig.iterate();
+    assert_eq!(rig.n_active(), 1);
+    second.read();
+    assert_eq!(second.queued, Some(1));
+    rig.drive(&mut [&mut first, &mut second]);
+    assert_eq!((first.text.len(), second.text.len()), (30, 20));
 }
 
 #[test]

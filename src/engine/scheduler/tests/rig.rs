@@ -1,7 +1,9 @@
 //! A scheduler with a scripted model, and the clients of its requests.
 
 use super::*;
-use crate::engine::scheduler::swap::{CopyLimits, IDLE_BEFORE_MIRRORING};
+use crate::engine::kv::{CopyLimits, IDLE_BEFORE_MIRRORING};
+use crate::engine::model::ChunkRules;
+use crate::scripted::ScriptedCuts;
 
 /// How long an outbox may stay full.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
@@ -16,19 +18,13 @@ pub(super) struct Rig {
 }
 
 impl Rig {
-    /// A rig without host RAM for copies, in which cached sequences never slow down running ones.
+    /// A rig without host RAM for copies.
     pub(super) fn new(limits: Limits, ctx_size: usize) -> Self {
-        Self::with_cache(limits.kv_tokens, 0, limits, ctx_size)
+        Self::with_cache(0, limits, ctx_size)
     }
 
-    /// A rig in which cached sequences may have `cacheable_tokens` of the KV cache while requests
-    /// run, and `cache_ram_bytes` of host RAM. A token of the scripted model takes four bytes.
-    pub(super) fn with_cache(
-        cacheable_tokens: usize,
-        cache_ram_bytes: usize,
-        limits: Limits,
-        ctx_size: usize,
-    ) -> Self {
+    /// A rig with `cache_ram_bytes` of host RAM. A token of the scripted model takes four bytes.
+    pub(super) fn with_cache(cache_ram_bytes: usize, limits: Limits, ctx_size: usize) -> Self {
         let now = Instant::now();
         let stats = Arc::new(Stats::new(now));
         let options = Options {
@@ -39,30 +35,27 @@ impl Rig {
             step_target: Duration::from_millis(50),
             ..Options::default()
         };
-        let model = ScriptedModel::new(limits, StepControl::free_running())
-            .with_cacheable_tokens(cacheable_tokens);
+        let model = ScriptedModel::new(limits, StepControl::free_running());
         let scheduler = Scheduler::new(model, Arc::new(ScriptedVocabulary), options, stats.clone());
         Self { scheduler, stats, now, per_token: Duration::ZERO }
     }
 
     /// A rig with `n_slots` slots, 100 tokens of context for each, and a batch of 16 tokens.
     pub(super) fn with_slots(n_slots: usize) -> Self {
-        Self::new(
-            Limits {
-                n_ubatch: 16,
-                n_slots,
-                n_cache_seqs: 4,
-                kv_tokens: 100 * n_slots,
-                n_draft: 15,
-            },
-            100,
-        )
+        Self::new(Limits { n_ubatch: 16, n_slots, slot_tokens: 100, n_draft: 15 }, 100)
     }
 
-    /// The same rig with a sliding-window model, which has cells for one sequence per slot.
-    pub(super) fn with_windows(mut self) -> Self {
+    /// The same rig with a model whose sequences can be cut only there.
+    pub(super) fn with_cuts(mut self, cuts: ScriptedCuts) -> Self {
         let model = ScriptedModel::new(self.scheduler.limits, StepControl::free_running());
-        self.scheduler.model = model.with_max_sequences(self.scheduler.limits.n_slots);
+        self.scheduler.model = model.with_cuts(cuts);
+        self
+    }
+
+    /// The same rig with a model that wants prompts to be divided like that.
+    pub(super) fn with_chunk_rules(mut self, rules: ChunkRules) -> Self {
+        let model = ScriptedModel::new(self.scheduler.limits, StepControl::free_running());
+        self.scheduler.model = model.with_chunk_rules(rules);
         self
     }
 
@@ -74,10 +67,11 @@ impl Rig {
         self
     }
 
-    /// Sets the bytes that an iteration may copy while a slot decodes to swap out excess sequences,
-    /// and the other limits in proportion.
-    pub(super) fn set_copy_limits(&mut self, excess_decoding: usize) {
-        self.scheduler.swap.limits = CopyLimits::scaled_to(excess_decoding);
+    /// Sets the bytes that an iteration may copy while a slot decodes. It may copy half of that
+    /// while nothing runs, and sixteen times as much during prefill.
+    pub(super) fn set_copy_limits(&mut self, decoding: usize) {
+        self.scheduler.kv.limits =
+            CopyLimits { idle: decoding.div_ceil(2), decoding, prefilling: 16 * decoding };
     }
 
     /// Submits a request of connection 1.
@@ -138,6 +132,16 @@ impl Rig {
     pub(super) fn ask(&mut self, prompt: &str) -> Usage {
         let mut client = self.submit(prompt, at_most(1));
         self.drive(&mut [&mut client]);
+        client.usage()
+    }
+
+    /// Runs a request for one token beside others.
+    pub(super) fn ask_beside(&mut self, prompt: &str) -> Usage {
+        let mut client = self.submit_as(2, prompt, at_most(1));
+        while client.outcomes.is_empty() {
+            self.iterate();
+            client.read();
+        }
         client.usage()
     }
 
@@ -208,7 +212,7 @@ impl Rig {
 
     /// Whether a copy is in progress.
     pub(super) fn is_copying(&self) -> bool {
-        self.scheduler.swap.copying.is_some()
+        self.scheduler.kv.is_copying()
     }
 }
 

@@ -40,7 +40,7 @@ fn model(experts: u64, is_tied: bool) -> ModelSizes {
 
 fn demand() -> Demand {
     Demand {
-        kv_tokens: 1024,
+        slot_tokens: 256,
         n_slots: 4,
         n_outputs: 4,
         n_ubatch: 128,
@@ -229,8 +229,9 @@ fn quantized_cache_and_sliding_window_need_less_memory() {
     assert_eq!(kv(&sizes, KvType::Q4), 4 * MIB * 9 / 32);
     sizes.window = 64;
     sizes.layers[0].cache.is_windowed = true;
-    // Four windows of 64 tokens and a step of 128, rounded up to a block of 256.
-    assert_eq!(kv(&sizes, KvType::F16), 2 * MIB);
+    // For each slot a window of 64 tokens and a step of 128, rounded up to a block of 256.
+    let long = Demand { slot_tokens: 4096, ..demand() };
+    assert_eq!(sizes.kv_bytes(0, &long), 4 * MIB);
 }
 
 proptest! {
