@@ -2,15 +2,14 @@
 //!
 //! Decoding slots get their tokens first. [`PrefillBudget`] then decides how many prompt tokens may
 //! lengthen their step. Usually it is the number that the measured throughput allows within the
-//! target duration. On machines where steps of that size are slow, it is a smaller number, or the
-//! much larger number of a wide step. [`share_budget`] divides the result among the prefilling
-//! slots, and [`let_short_prompts_overtake`] may give a step to short prompts alone. This module is
-//! arithmetic on token counts and durations and never reads a clock.
+//! target duration. Where steps of that size are slow, [`Pace`](pace::Pace) lowers the number.
+//! [`share_budget`] divides the result among the prefilling slots, and
+//! [`let_short_prompts_overtake`] may give a step to short prompts alone. This module is arithmetic
+//! on token counts and durations and never reads a clock.
 
 mod budget;
 mod pace;
 mod share;
-mod wide;
 
 pub(super) use self::budget::{NEW_STREAM_TOKENS, PrefillBudget};
 pub(super) use self::share::{
@@ -31,8 +30,8 @@ pub(super) struct StepTokens {
     pub(super) depth: usize,
 }
 
-/// A step with prompt tokens has a multiple of this many tokens, and at least this many unless such
-/// steps are slow: llama.cpp's CPU kernels multiply this many rows at once. (ADR-0010)
+/// A step has a multiple of this many prompt tokens, and at least this many unless such steps are
+/// slow: llama.cpp's CPU kernels multiply this many rows at once. (ADR-0010)
 const BLOCK_TOKENS: usize = 16;
 
 /// From this many tokens on, llama.cpp's CPU flash attention works in tiles (`GGML_FA_TILE_Q`),
