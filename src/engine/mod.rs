@@ -71,7 +71,7 @@ pub use handle::EngineHandle;
 pub use load::{LoadProgress, Loaded};
 pub use model::{
     Batch, BatchToken, CancelFlag, ChunkRules, DRAFT_PREFILL_TOKENS, DecodeOutcome, DraftRequest,
-    Interrupt, Limits, Model, PrefillRecord, Sampled, SeqId, Vocabulary,
+    Interrupt, Limits, MAX_SLOT_GAP, Model, PrefillRecord, Sampled, SeqId, Vocabulary,
 };
 pub use options::Options;
 pub use request::{Canceller, Delivery, Notifier, Ticket};

@@ -4,7 +4,7 @@
 //! of copying and of what is lost. The best one wins. This is arithmetic; the possibilities come
 //! from [`KvCache::place`](super::KvCache::place).
 
-use crate::engine::model::{PrefillRecord, SeqId};
+use crate::engine::model::{MAX_SLOT_GAP, PrefillRecord, SeqId};
 
 use super::CacheKey;
 
@@ -77,9 +77,12 @@ impl Placement {
 }
 
 /// Whether a step computes `slot` in a pass of its own, given the slots that run. Slots with at
-/// most [`MAX_GAP`] others between them are computed together.
+/// most [`MAX_SLOT_GAP`] others between them are computed together.
 pub(super) fn is_apart(slot: SeqId, running: impl Iterator<Item = SeqId>) -> bool {
-    running.map(|other| other.abs_diff(slot)).min().is_some_and(|distance| distance > MAX_GAP + 1)
+    running
+        .map(|other| other.abs_diff(slot))
+        .min()
+        .is_some_and(|distance| distance as usize > MAX_SLOT_GAP + 1)
 }
 
 /// Number of tokens that are copied in the time in which one is computed. With more than that a
@@ -88,9 +91,6 @@ const COPIED_PER_COMPUTED: usize = 16;
 
 /// What a pass of its own costs an answer of usual length, in prompt tokens. (ADR-0028)
 const APART_TOKENS: usize = 256;
-
-/// Largest number of slots between two that a step computes in one pass. (ADR-0029)
-const MAX_GAP: SeqId = 2;
 
 #[cfg(test)]
 mod tests {

@@ -38,7 +38,7 @@ use crate::domain::{Params, Token};
 /// step it may call [`Self::truncate`], [`Self::export`], [`Self::import`] and [`Self::draft`].
 ///
 /// A step with slots that are neighbours may be faster than one with slots that are far apart. The
-/// engine prefers neighbours.
+/// engine prefers slots with at most [`MAX_SLOT_GAP`] others between them.
 ///
 /// # Speculation
 ///
@@ -191,6 +191,10 @@ pub struct Limits {
     /// drop again. 0 if it cannot drop tokens.
     pub n_draft: usize,
 }
+
+/// Largest number of idle slots between two decoding ones that a backend computes together with
+/// them: two tokens more take less time than another pass. (ADR-0029)
+pub const MAX_SLOT_GAP: usize = 2;
 
 /// Most tokens, of all texts together, that a draft model prefills in one call of
 /// [`Model::draft`], so that catching up with a long prompt holds up no step for long (ADR-0009).

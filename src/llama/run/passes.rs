@@ -6,7 +6,7 @@
 //! of few idle slots, each of these gets a *filler*, a token that is dropped after the pass: that
 //! costs less than another pass. (ADR-0029)
 
-use crate::engine::{BatchToken, SeqId};
+use crate::engine::{BatchToken, MAX_SLOT_GAP, SeqId};
 
 /// The tokens that are computed in one pass.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub(super) fn passes(
         if let Some(last) = pass.tokens.last().filter(|_| may_fill) {
             let gap = last.seq + 1..slot[0].seq;
             let fillers: Option<Vec<(SeqId, usize)>> = gap.clone().map(filler).collect();
-            for (seq, pos) in fillers.filter(|_| gap.len() <= MAX_GAP).unwrap_or_default() {
+            for (seq, pos) in fillers.filter(|_| gap.len() <= MAX_SLOT_GAP).unwrap_or_default() {
                 pass.tokens.push(BatchToken { token: FILLER_TOKEN, pos, seq, has_output: false });
                 pass.fillers.push((seq, pos));
             }
@@ -78,9 +78,6 @@ pub(super) fn passes(
     }
     passes
 }
-
-/// Largest number of idle slots between two decoding ones that get fillers. (ADR-0029)
-const MAX_GAP: usize = 2;
 
 /// The token of a filler. Every vocabulary has it, and its results are not used.
 const FILLER_TOKEN: i32 = 0;
