@@ -75,7 +75,7 @@ pub(super) struct Reused {
     pub(super) record: PrefillRecord,
     /// Whether they were imported from host RAM.
     pub(super) is_imported: bool,
-    /// Whether the sequence that was in the slot is now in host RAM only.
+    /// Whether another sequence was in the slot that is now in host RAM only.
     pub(super) is_swapped_out: bool,
 }
 
@@ -174,9 +174,10 @@ impl KvCache {
     /// Gives the slot of `placement` to a request. The sequence that was there stays cached if it
     /// has a copy. Returns what the request finds in the slot.
     pub(super) fn occupy<M: Model>(&mut self, model: &mut M, placement: &Placement) -> Reused {
-        let is_swapped_out = self.leave_slot(placement.slot);
+        let is_cached = self.leave_slot(placement.slot);
+        let goes_on = matches!(placement.source, Source::InPlace(_));
         let reused = self.fetch(model, placement, &mut None);
-        Reused { is_swapped_out, ..reused }
+        Reused { is_swapped_out: is_cached && !goes_on, ..reused }
     }
 
     /// Gives the running request in `slot`, which has computed `n_computed` tokens of `prompt`, a
@@ -294,7 +295,11 @@ impl KvCache {
         let mut is_imported = false;
         let n_tokens = match source {
             Source::None => cut(model, slot, 0),
-            Source::InPlace(_) => cut(model, slot, n_reused),
+            Source::InPlace(key) => {
+                // It is still cached if it has a copy.
+                self.touch(key);
+                cut(model, slot, n_reused)
+            }
             Source::Host(key) => {
                 model.truncate(slot, 0);
                 self.touch(key);

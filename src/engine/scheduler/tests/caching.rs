@@ -205,7 +205,7 @@ fn mirrored_conversation_goes_on_in_its_slot() {
     rig.ask(FIRST);
     rig.rest();
     assert_eq!(rig.ask("the first conversation goes on").cached_tokens, 22);
-    assert_eq!(rig.n_swapped_in(), 0);
+    assert_eq!((rig.n_swapped_in(), rig.n_swapped_out()), (0, 0));
     assert_eq!(rig.copy_bytes(), 0, "the copy of the shorter sequence is dropped");
     rig.rest();
     assert_eq!(rig.copy_bytes(), 4 * 30);
