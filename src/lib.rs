@@ -10,7 +10,9 @@
 //! | [`scripted`] | a deterministic fake model for tests |
 //! | `llama` | the real model on llama.cpp; the only `unsafe` code |
 //! | [`protocol`] | the WebSocket wire format |
-//! | [`watchdog`] | judges whether the engine makes progress |
+//! | [`watchdog`] | judges whether a runner makes progress |
+//! | [`runner`] | the process that holds the model, and the link to it |
+//! | [`models`] | keeps a runner running |
 //! | `gpu` | reads NVIDIA GPUs through NVML |
 //! | [`server`] | sockets, HTTP pages, metrics |
 //! | [`cli`] | command-line arguments, validated |
@@ -26,7 +28,9 @@ pub mod engine;
 pub mod gpu;
 #[cfg(feature = "llama")]
 pub mod llama;
+pub mod models;
 pub mod protocol;
+pub mod runner;
 pub mod scripted;
 pub mod server;
 pub mod watchdog;

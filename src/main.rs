@@ -14,6 +14,10 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, error.exit_code()),
         },
+        Ok(Command::Runner) => match daemon::run_runner() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, error.exit_code()),
+        },
         Ok(Command::Plan(config, options)) => match daemon::plan(&config, &options) {
             Ok(text) => print(&Printable::Help(text)),
             Err(error) => fail(&error, error.exit_code()),

@@ -4,12 +4,12 @@
 //! language. Its vocabulary is the 256 bytes and an end token. Its answer repeats the prompt once,
 //! and the first word of a prompt can ask for something else (see [`ScriptedModel`]).
 //!
-//! It records the tokens of every sequence. It panics if the engine breaks the contract of
-//! [`Model`]: if a batch does not continue a sequence at its next position, if a token is sampled
-//! where no output was requested, or if the KV cache overflows. So every test of the engine also
-//! tests its bookkeeping.
+//! It records the tokens of every sequence, and panics if the engine breaks the contract of
+//! [`Model`], such as by a position out of order. So every test of the engine also tests its
+//! bookkeeping.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use crate::domain::{Logprob, Message, Params, Refusal, Token, TokenLogprobs};
@@ -24,6 +24,7 @@ use crate::engine::{
 /// - `walk` generates without end and repeats no pair of bytes within 251 tokens,
 /// - `fail` makes every step fail that computes an output for it,
 /// - `nan` makes sampling fail,
+/// - `crash` and `hang` make every step panic or hang that computes an output for it,
 /// - `lost` cannot be imported once it was exported,
 /// - any other prompt is repeated once, then the answer ends.
 #[derive(Debug)]
@@ -105,10 +106,15 @@ impl Model for ScriptedModel {
         }
         assert!(batch.tokens.is_sorted_by_key(|token| token.seq), "slots are not in order");
         self.last_batch = batch.clone();
-        let fails = |token: &BatchToken| {
-            token.has_output && is_script(&self.sequences[token.seq as usize], b"fail")
+        let has_output = |script: &[u8]| {
+            let mut outputs = batch.tokens.iter().filter(|token| token.has_output);
+            outputs.any(|token| is_script(&self.sequences[token.seq as usize], script))
         };
-        if batch.tokens.iter().any(fails) {
+        assert!(!has_output(b"crash"), "the script asked for a crash");
+        while has_output(b"hang") {
+            thread::park();
+        }
+        if has_output(b"fail") {
             return DecodeOutcome::Failed("the script asked for a failure".to_owned());
         }
         DecodeOutcome::Done
@@ -382,8 +388,7 @@ struct StepPermits {
     is_step_waiting: bool,
 }
 
-/// The token at position `i` of a `walk`: triangular numbers modulo a prime, where two adjacent
-/// tokens appear together again only after 251 positions.
+/// The token at position `i` of a `walk`: triangular numbers modulo a prime.
 fn walk_token(i: usize) -> Token {
     const PRIME: usize = 251;
     (i * (i + 1) / 2 % PRIME) as Token

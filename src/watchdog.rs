@@ -1,149 +1,228 @@
-//! Judges the health of the engine from a snapshot of its counters.
+//! Judges whether a runner makes progress.
 //!
-//! The heartbeat is [`Snapshot::step_age`]: the age of the current iteration until its step is
-//! computed, so it includes planning and drafting. A timer would prove nothing, because it can fire
-//! while the engine thread hangs. The watchdog only judges: its callers decide what to do about a
-//! stall.
+//! The heartbeat is [`Snapshot::heartbeat`](crate::domain::Snapshot::heartbeat): it counts
+//! iterations of the engine and, on a CPU, the operations of each step. A runner that does not
+//! answer has no heartbeat either. Time alone proves nothing: a laptop sleeps, a debugger stops
+//! everything, other programs take all CPUs. So the watchdog adds up only the time in which the
+//! runner could have made progress: time on a CPU if its threads want one, all time if they sleep
+//! or are stopped, and none while the system reads its memory from a disk. It judges twice before
+//! it calls a runner stalled.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::engine::{EngineState, Snapshot};
+/// How long a runner may make no progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StallLimit {
+    /// This long.
+    Fixed(Duration),
+    /// As the pace of the model demands: a multiple of its longest step, within bounds.
+    Measured,
+}
 
-/// Judges snapshots of the engine.
-#[derive(Debug, Clone, Copy)]
+impl StallLimit {
+    /// The limit for a model whose longest step so far took `longest_step`; zero before the first.
+    pub fn for_step(self, longest_step: Duration) -> Duration {
+        match self {
+            Self::Fixed(limit) => limit,
+            Self::Measured if longest_step.is_zero() => UNMEASURED_LIMIT,
+            Self::Measured => {
+                longest_step.saturating_mul(LONGEST_STEPS).clamp(MIN_LIMIT, MAX_LIMIT)
+            }
+        }
+    }
+}
+
+/// What is known about a runner at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observation {
+    /// When this was observed.
+    pub at: Instant,
+    /// Changes whenever the runner makes progress.
+    pub heartbeat: u64,
+    /// Whether progress is expected: the engine has work, or a question is not answered.
+    pub is_expected: bool,
+    /// What the system says about the process; `None` if it says nothing.
+    pub activity: Option<Activity>,
+}
+
+/// What the operating system knows about the threads of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Activity {
+    /// CPU time that the process has taken so far.
+    pub cpu: Duration,
+    /// Whether one of its threads runs, or would run if a CPU were free.
+    pub is_runnable: bool,
+    /// Number of pages that were read from a disk for it so far.
+    pub major_faults: u64,
+}
+
+/// Judges one runner.
+#[derive(Debug, Clone)]
 pub struct Watchdog {
-    /// Longest heartbeat of a healthy engine.
-    stall_limit: Duration,
+    last: Option<Observation>,
+    /// Time without progress in which there could have been some.
+    stuck: Duration,
+    /// Number of observations in a row in which `stuck` exceeded the limit.
+    n_verdicts: u32,
 }
 
 impl Watchdog {
-    /// A watchdog that judges the engine as stalled when an iteration takes longer than
-    /// `stall_limit` to compute its step.
-    pub fn new(stall_limit: Duration) -> Self {
-        Self { stall_limit }
+    /// A watchdog for a runner that has just started.
+    pub fn new() -> Self {
+        Self { last: None, stuck: Duration::ZERO, n_verdicts: 0 }
     }
 
-    /// The health of the engine when `snapshot` was taken.
-    pub fn judge(self, snapshot: &Snapshot) -> Health {
-        let is_stalled = snapshot.step_age.is_some_and(|age| age > self.stall_limit);
-        match snapshot.state {
-            EngineState::Loading => Health::Loading,
-            EngineState::Stopped => Health::Stopped,
-            EngineState::Ready | EngineState::Draining if is_stalled => Health::Stalled,
-            EngineState::Draining => Health::Draining,
-            EngineState::Ready if snapshot.numbers.active + snapshot.numbers.queued > 0 => {
-                Health::Busy
+    /// Adds an observation. Returns whether the runner is stalled: it has made no progress for
+    /// longer than `limit`. `interval` is the planned time between two observations; a daemon that
+    /// could not observe for longer than two of them counts no more than two.
+    pub fn observe(&mut self, now: Observation, limit: Duration, interval: Duration) -> bool {
+        let Some(before) = self.last.replace(now) else { return false };
+        if now.heartbeat != before.heartbeat || !now.is_expected || !before.is_expected {
+            (self.stuck, self.n_verdicts) = (Duration::ZERO, 0);
+            return false;
+        }
+        let elapsed = now.at.saturating_duration_since(before.at).min(interval * 2);
+        self.stuck += match (before.activity, now.activity) {
+            (Some(before), Some(now)) if now.is_runnable => {
+                elapsed.min(now.cpu.saturating_sub(before.cpu))
             }
-            EngineState::Ready => Health::Idle,
-        }
+            (Some(before), Some(now)) if now.major_faults > before.major_faults => Duration::ZERO,
+            _ => elapsed,
+        };
+        self.n_verdicts = if self.stuck > limit { self.n_verdicts + 1 } else { 0 };
+        self.n_verdicts >= VERDICTS
     }
 }
 
-/// The health of the engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Health {
-    /// The model is being loaded.
-    Loading,
-    /// No request is running or waiting.
-    Idle,
-    /// Requests are running or waiting.
-    Busy,
-    /// The current iteration has taken longer than the stall limit to compute its step.
-    Stalled,
-    /// Running requests may finish, new ones are refused.
-    Draining,
-    /// The engine thread has stopped.
-    Stopped,
-}
-
-impl Health {
-    /// Every state.
-    pub const ALL: [Self; 6] =
-        [Self::Loading, Self::Idle, Self::Busy, Self::Stalled, Self::Draining, Self::Stopped];
-
-    /// Whether the engine makes progress or has no work.
-    pub fn is_alive(self) -> bool {
-        !matches!(self, Self::Stalled | Self::Stopped)
-    }
-
-    /// Whether the engine accepts new requests.
-    pub fn is_ready(self) -> bool {
-        matches!(self, Self::Idle | Self::Busy)
-    }
-
-    /// The name on the health page and in metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Loading => "loading",
-            Self::Idle => "idle",
-            Self::Busy => "busy",
-            Self::Stalled => "stalled",
-            Self::Draining => "draining",
-            Self::Stopped => "ended",
-        }
+impl Default for Watchdog {
+    fn default() -> Self {
+        Self::new()
     }
 }
+
+/// Longest step that is a pause and not a stall, in longest steps so far. A step with a long prompt
+/// takes up to about ten times as long as the steps before it.
+const LONGEST_STEPS: u32 = 20;
+
+/// Limit before the first step, which may read the weights from a disk.
+const UNMEASURED_LIMIT: Duration = Duration::from_secs(60);
+
+/// Lower bound of the measured limit. Drivers recover from some faults within seconds.
+const MIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// Upper bound of the measured limit.
+const MAX_LIMIT: Duration = Duration::from_secs(600);
+
+/// Number of verdicts in a row that make a stall. One may be due to a pause between a step and its
+/// observation.
+const VERDICTS: u32 = 2;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Numbers, Phase};
 
     const LIMIT: Duration = Duration::from_secs(10);
+    const TICK: Duration = Duration::from_millis(250);
 
-    fn snapshot(state: EngineState, active: usize, step_age: Option<Duration>) -> Snapshot {
-        Snapshot {
-            state,
-            load_progress: 0.0,
-            numbers: Numbers { active, slots: 4, ..Numbers::default() },
-            last_tps: None,
-            last_ttft: None,
-            phases: Phase::ALL.map(|phase| (phase, Duration::ZERO)),
-            step_age,
-            uptime: Duration::ZERO,
-        }
+    /// What happens in one interval.
+    #[derive(Clone, Copy)]
+    struct Tick {
+        beats: u64,
+        is_expected: bool,
+        cpu: Duration,
+        is_runnable: bool,
+        major_faults: u64,
+        elapsed: Duration,
     }
 
-    fn judge(state: EngineState, active: usize, step_age: Option<Duration>) -> Health {
-        Watchdog::new(LIMIT).judge(&snapshot(state, active, step_age))
+    /// A runner that computes on one CPU without progress.
+    const SPINNING: Tick = Tick {
+        beats: 0,
+        is_expected: true,
+        cpu: TICK,
+        is_runnable: true,
+        major_faults: 0,
+        elapsed: TICK,
+    };
+
+    /// A runner that sleeps in a driver, or that is stopped.
+    const SLEEPING: Tick = Tick { cpu: Duration::ZERO, is_runnable: false, ..SPINNING };
+
+    /// The number of ticks of this kind until the runner is stalled; `None` within an hour.
+    fn ticks_until_stalled(ticks: impl Iterator<Item = Tick>) -> Option<usize> {
+        let mut watchdog = Watchdog::new();
+        let (mut at, mut heartbeat) = (Instant::now(), 0);
+        let mut activity = Activity { cpu: Duration::ZERO, is_runnable: false, major_faults: 0 };
+        let n_ticks = 4 * 3600;
+        ticks.take(n_ticks).position(|tick| {
+            at += tick.elapsed;
+            heartbeat += tick.beats;
+            activity = Activity {
+                cpu: activity.cpu + tick.cpu,
+                is_runnable: tick.is_runnable,
+                major_faults: activity.major_faults + tick.major_faults,
+            };
+            let now = Observation {
+                at,
+                heartbeat,
+                is_expected: tick.is_expected,
+                activity: Some(activity),
+            };
+            watchdog.observe(now, LIMIT, TICK)
+        })
+    }
+
+    fn always(tick: Tick) -> Option<usize> {
+        ticks_until_stalled(std::iter::repeat(tick))
     }
 
     #[test]
-    fn engine_is_busy_while_requests_run_or_wait_and_idle_otherwise() {
-        assert_eq!(judge(EngineState::Ready, 0, None), Health::Idle);
-        assert_eq!(judge(EngineState::Ready, 1, None), Health::Busy);
-        let mut waiting = snapshot(EngineState::Ready, 0, None);
-        waiting.numbers.queued = 1;
-        assert_eq!(Watchdog::new(LIMIT).judge(&waiting), Health::Busy);
+    fn runner_without_progress_is_stalled_after_the_limit_and_a_second_verdict() {
+        // The first observation starts the clock, 40 more reach the limit, two exceed it.
+        assert_eq!(always(SPINNING), Some(42));
+        assert_eq!(always(SLEEPING), Some(42));
     }
 
     #[test]
-    fn step_is_stalled_only_beyond_the_limit() {
-        assert_eq!(judge(EngineState::Ready, 1, Some(LIMIT)), Health::Busy);
-        let longer = LIMIT + Duration::from_nanos(1);
-        assert_eq!(judge(EngineState::Ready, 1, Some(longer)), Health::Stalled);
-        assert_eq!(judge(EngineState::Draining, 1, Some(longer)), Health::Stalled);
+    fn runner_that_makes_progress_or_has_no_work_is_not_stalled() {
+        assert_eq!(always(Tick { beats: 1, ..SPINNING }), None);
+        assert_eq!(always(Tick { is_expected: false, ..SLEEPING }), None);
+        // A beat every nine seconds.
+        let slow = (0..).map(|i| Tick { beats: u64::from(i % 36 == 0), ..SPINNING });
+        assert_eq!(ticks_until_stalled(slow), None);
     }
 
     #[test]
-    fn loading_draining_and_stopped_are_distinct() {
-        assert_eq!(judge(EngineState::Loading, 0, None), Health::Loading);
-        assert_eq!(judge(EngineState::Draining, 1, None), Health::Draining);
-        assert_eq!(judge(EngineState::Stopped, 0, None), Health::Stopped);
+    fn runner_that_waits_for_a_cpu_or_a_disk_is_not_stalled() {
+        let starved = Tick { cpu: Duration::ZERO, ..SPINNING };
+        assert_eq!(always(starved), None);
+        assert_eq!(always(Tick { major_faults: 7, ..SLEEPING }), None);
+        // With a tenth of a CPU the limit comes after ten times as long.
+        let slow = Tick { cpu: TICK / 10, ..SPINNING };
+        assert_eq!(always(slow), Some(402));
     }
 
     #[test]
-    fn stalled_and_stopped_are_not_alive_and_only_idle_and_busy_are_ready() {
+    fn pause_of_the_whole_machine_counts_as_two_intervals() {
+        let paused = Tick { elapsed: Duration::from_secs(3600), ..SLEEPING };
+        let once = [SLEEPING, paused].into_iter().chain(std::iter::repeat_n(SLEEPING, 38));
+        assert_eq!(ticks_until_stalled(once.clone()), None);
+        let more = once.chain(std::iter::repeat(SLEEPING));
+        assert_eq!(ticks_until_stalled(more), Some(41));
+    }
+
+    #[test]
+    fn limit_follows_the_longest_step() {
+        let seconds = Duration::from_secs;
         let table = [
-            (Health::Loading, true, false),
-            (Health::Idle, true, true),
-            (Health::Busy, true, true),
-            (Health::Stalled, false, false),
-            (Health::Draining, true, false),
-            (Health::Stopped, false, false),
+            (StallLimit::Measured, Duration::ZERO, seconds(60)),
+            (StallLimit::Measured, Duration::from_millis(100), seconds(10)),
+            (StallLimit::Measured, seconds(3), seconds(60)),
+            (StallLimit::Measured, seconds(100), seconds(600)),
+            (StallLimit::Fixed(seconds(2)), seconds(100), seconds(2)),
         ];
-        for (health, is_alive, is_ready) in table {
-            assert_eq!((health.is_alive(), health.is_ready()), (is_alive, is_ready), "{health:?}");
+        for (limit, longest_step, expected) in table {
+            assert_eq!(limit.for_step(longest_step), expected, "{limit:?} {longest_step:?}");
         }
     }
 }

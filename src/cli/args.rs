@@ -217,15 +217,20 @@ pub(super) struct Args {
     )]
     drain_timeout: u32,
 
-    /// Maximum duration of an engine iteration before the engine is reported as stalled, in seconds
+    /// How long the model may make no progress before its process is replaced, in seconds
+    /// [default: 20 times the model's longest step, at least 10 and at most 600]
     #[arg(
         long,
         value_name = "SECONDS",
         env = "INFERENCE_CORE_STALL_LIMIT",
-        default_value_t = 60,
         value_parser = whole_number(1..=86_400)
     )]
-    stall_limit: u32,
+    stall_limit: Option<u32>,
+
+    /// Exit with code 70 when the model's process ends again and again, so that a service manager
+    /// takes over. By default the server stays and tries again every 30 seconds
+    #[arg(long, env = "INFERENCE_CORE_EXIT_ON_FAILURE", value_parser = BoolishValueParser::new())]
+    exit_on_failure: bool,
 
     /// Interval between metrics frames, and between GPU readings, in milliseconds
     #[arg(
@@ -289,7 +294,8 @@ impl Args {
             allowed_origins: self.allow_origin,
             slow_client_grace: seconds(self.slow_client_grace),
             drain_timeout: seconds(self.drain_timeout),
-            stall_limit: seconds(self.stall_limit),
+            stall_limit: self.stall_limit.map(seconds),
+            exit_on_failure: self.exit_on_failure,
             metrics_interval: milliseconds(self.metrics_interval),
             visible_gpus: visible_gpus(),
             log: self.log,

@@ -57,8 +57,11 @@ pub struct Config {
     pub slow_client_grace: Duration,
     /// How long running requests may continue after a signal to shut down.
     pub drain_timeout: Duration,
-    /// Maximum duration of an engine iteration before the engine is reported as stalled.
-    pub stall_limit: Duration,
+    /// How long the model may make no progress before its process is replaced; `None` derives it
+    /// from the model's own pace.
+    pub stall_limit: Option<Duration>,
+    /// Whether to exit when the model's process cannot be kept running.
+    pub exit_on_failure: bool,
     /// Interval between `metrics` frames, and between GPU readings.
     pub metrics_interval: Duration,
     /// The value of `CUDA_VISIBLE_DEVICES`: the GPUs to monitor; `None` is all.

@@ -36,6 +36,8 @@ pub enum Command {
     Serve(Box<Config>),
     /// Print how a model would use the machine's memory, and exit.
     Plan(Box<Config>, PlanOptions),
+    /// Hold the model, as a child process of the daemon.
+    Runner,
     /// Print a text and exit.
     Print(Printable),
 }
@@ -55,6 +57,12 @@ impl Command {
     /// # Errors
     /// [`UsageError`] naming the value that cannot be used.
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, UsageError> {
+        let arguments: Vec<OsString> = arguments.into_iter().collect();
+        if let [_, command] = &arguments[..]
+            && command == RUNNER
+        {
+            return Ok(Self::Runner);
+        }
         let args = match parse_args(arguments) {
             Ok(args) => args,
             Err(error) if error.kind() == ErrorKind::DisplayHelp => {
@@ -78,6 +86,9 @@ impl Command {
         Ok(Self::Serve(Box::new(args.into_config(model, port))))
     }
 }
+
+/// The command that the daemon gives to its child process. The help does not mention it.
+const RUNNER: &str = "runner";
 
 /// Has clap parse the arguments and the environment.
 fn parse_args(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {

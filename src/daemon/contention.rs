@@ -1,8 +1,9 @@
 //! Warns when other programs starve the engine threads of CPU time.
 //!
-//! llama.cpp's threads wait for each other some hundred times per step, so a single thread that
-//! has to share its CPU slows down all of them (ADR-0024). Linux counts how long each thread was
-//! runnable without a CPU. On other systems there is no warning.
+//! Runs in the runner, whose threads it reads. llama.cpp's threads wait for each other some hundred
+//! times per step, so a single thread that has to share its CPU slows down all of them (ADR-0024).
+//! Linux counts how long each thread was runnable without a CPU. On other systems there is no
+//! warning.
 
 use std::convert::Infallible;
 use std::fs;

@@ -4,7 +4,10 @@
 
 use thiserror::Error;
 
+use crate::domain::LoadFailure;
 use crate::llama::LoadError;
+use crate::models::SupervisorError;
+use crate::runner::ProcessEnd;
 
 /// Why the daemon stopped, other than by a first signal.
 #[derive(Debug, Error)]
@@ -23,6 +26,23 @@ pub enum DaemonError {
     /// The draft model cannot be used.
     #[error("--draft: {0}")]
     Draft(#[source] LoadError),
+    /// A runner did not load the model.
+    #[error("{}", .0.message)]
+    NotLoaded(LoadFailure),
+    /// The runner ended while it loaded the model.
+    #[error("{model} could not be loaded: the process that loads it ended with {end}{}", hint(.end))]
+    EndedWhileLoading {
+        /// The model's name.
+        model: String,
+        /// How the process ended.
+        end: ProcessEnd,
+    },
+    /// The model cannot be served, and `--exit-on-failure` is given.
+    #[error("the model's process ends again and again: {0}")]
+    GaveUp(String),
+    /// The hidden command of the runner was given by a user.
+    #[error("`runner` is a part of the server, which starts it itself; see --help")]
+    NotARunner,
     /// Another program listens on the port.
     #[error(
         "port {port} is in use: stop the program that listens there, or use another port \
@@ -45,12 +65,6 @@ pub enum DaemonError {
     /// error contains its message.
     #[error("the operating system refused a resource that the server needs: {0:#}")]
     System(#[from] anyhow::Error),
-    /// The engine thread stopped without being asked to.
-    #[error("the engine thread stopped unexpectedly; the log above says why")]
-    EngineLost,
-    /// The engine thread did not stop when asked to.
-    #[error("the engine did not stop in time; exiting without waiting for it")]
-    EngineHangs,
     /// A second signal came during shutdown.
     #[error("stopped at once by a second signal")]
     SecondSignal,
@@ -60,19 +74,41 @@ impl DaemonError {
     /// The exit code of the process, from sysexits.h if it has one for the case.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Load(error) | Self::Draft(error) => match error {
-                LoadError::Options(_) => 64,
-                LoadError::Unusable { .. } => 65,
-                LoadError::Unreadable { .. } => 66,
-                LoadError::Interrupted => 70,
-                LoadError::Resources { .. } => 71,
-            },
-            Self::LogFilter { .. } => 64,
+            Self::Load(error) | Self::Draft(error) => error.exit_code(),
+            Self::NotLoaded(failure) => failure.exit_code,
+            Self::LogFilter { .. } | Self::NotARunner => 64,
+            Self::EndedWhileLoading { end, .. } if end.is_killed() => 71,
+            Self::EndedWhileLoading { .. } => 65,
             Self::PortInUse { .. } => 69,
-            Self::EngineLost | Self::EngineHangs => 70,
+            Self::GaveUp(_) => 70,
             Self::System(_) => 71,
             Self::PortForbidden { .. } => 77,
             Self::SecondSignal => 130,
         }
+    }
+}
+
+impl DaemonError {
+    /// The error of a supervisor that runs the model called `model`.
+    pub(super) fn of_supervisor(error: SupervisorError, model: String) -> Self {
+        match error {
+            SupervisorError::Launch(error) => {
+                Self::System(anyhow::Error::new(error).context("cannot start the model's process"))
+            }
+            SupervisorError::Load(failure) => Self::NotLoaded(failure),
+            SupervisorError::EndedWhileLoading(end) => Self::EndedWhileLoading { model, end },
+            SupervisorError::GaveUp(reason) => Self::GaveUp(reason),
+        }
+    }
+}
+
+/// What the end of a process during a load most likely means.
+fn hint(end: &ProcessEnd) -> &'static str {
+    match end.how.as_str() {
+        "SIGKILL" => {
+            "; most likely the system ran out of memory: use a smaller model or --ctx-size"
+        }
+        "SIGBUS" => "; most likely the file became shorter or its disk failed: check the file",
+        _ => "",
     }
 }

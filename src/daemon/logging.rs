@@ -2,10 +2,18 @@
 //!
 //! Log lines go to standard error; standard output is for the start screen.
 
+use std::fmt;
 use std::io::{self, IsTerminal};
+use std::str::FromStr;
 
+use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{Directive, LevelFilter};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::runner::LOG_MARK;
 
 use super::error::DaemonError;
 
@@ -16,6 +24,7 @@ use super::error::DaemonError;
 pub(super) fn init(filter: &str) -> Result<(), DaemonError> {
     let env_filter = parse_filter(filter)
         .map_err(|reason| DaemonError::LogFilter { filter: filter.to_owned(), reason })?;
+    let env_filter = with_runner(filter, env_filter);
     tracing_subscriber::fmt()
         .with_env_filter(env_filter)
         .with_ansi(io::stderr().is_terminal())
@@ -25,6 +34,56 @@ pub(super) fn init(filter: &str) -> Result<(), DaemonError> {
         .log_internal_errors(false)
         .init();
     Ok(())
+}
+
+/// The filter that also passes what the runner has passed, if `text` does not mention the runner.
+fn with_runner(text: &str, filter: EnvFilter) -> EnvFilter {
+    let decides =
+        |directive: &str| directive.starts_with("runner") || directive.eq_ignore_ascii_case("off");
+    if text.split(',').map(str::trim).any(decides) {
+        return filter;
+    }
+    filter.add_directive(Directive::from_str("runner=trace").expect("the directive is valid"))
+}
+
+/// Sends the log lines of a runner to its standard error, in the form in which the daemon reads
+/// them. The daemon filters them again. Errors of llama.cpp always pass this filter, because the
+/// report of a crash needs them.
+pub(super) fn init_runner(filter: &str) {
+    let is_silent = |directive: &str| directive.trim() == "llama_cpp=off";
+    let mut directives: Vec<&str> = filter.split(',').filter(|text| !is_silent(text)).collect();
+    if !directives.iter().any(|directive| directive.trim().starts_with("llama_cpp=")) {
+        directives.push("llama_cpp=error");
+    }
+    // Cannot fail: the daemon has parsed the filter.
+    let Ok(env_filter) = EnvFilter::try_new(directives.join(",")) else { return };
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(env_filter)
+        .with_writer(io::stderr)
+        .log_internal_errors(false)
+        .event_format(RunnerFormat)
+        .try_init();
+}
+
+/// Writes events as [`crate::runner::LOG_MARK`] describes.
+struct RunnerFormat;
+
+impl<S, N> FormatEvent<S, N> for RunnerFormat
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let metadata = event.metadata();
+        write!(writer, "{LOG_MARK}{} {} ", metadata.level(), metadata.target())?;
+        context.format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
 }
 
 /// Parses a filter of tracing-subscriber. A misspelt level or target is an error here;
@@ -47,10 +106,11 @@ fn parse_filter(text: &str) -> Result<EnvFilter, String> {
         .map_err(|error| format!("{error}, use a level or a filter such as info,llama_cpp=debug"))
 }
 
-/// The crates that log: the daemon, llama.cpp, and libraries.
-const LOG_TARGETS: [&str; 12] = [
+/// The targets of log lines: the daemon, llama.cpp, the runner, and libraries.
+const LOG_TARGETS: [&str; 13] = [
     "inference_core",
     "llama_cpp",
+    "runner",
     "llama_cpp_2",
     "axum",
     "hyper",

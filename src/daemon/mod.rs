@@ -1,9 +1,9 @@
 //! Builds the parts of the daemon, connects them, and shuts them down in order.
 //!
 //! The only module that knows all others. [`run`] reads the model's header, binds the port and
-//! starts the engine thread, which loads the weights while the server already accepts clients.
-//! Shutting down has the reverse order: no new requests, running requests finish or are cancelled,
-//! the engine thread stops, every connection gets its last frames and is closed, the process exits.
+//! starts the runner, which loads the weights while the server already accepts clients. Shutting
+//! down has the reverse order: no new requests, running requests finish or are cancelled, the
+//! runner ends, every connection gets its last frames and is closed, the process exits.
 //!
 //! | file | content |
 //! |---|---|
@@ -12,6 +12,8 @@
 //! | `listen` | the sockets |
 //! | `start_screen` | the lines and the progress bar on the terminal |
 //! | `contention` | a warning if other programs starve the engine of CPU time |
+//! | `runner` | what the child process does |
+//! | `spec` | what the daemon tells it |
 //! | `signals` | the signals that ask to shut down |
 //! | `error` | why the daemon stopped, and the exit codes |
 //! | `units` | sizes as people read them |
@@ -21,28 +23,38 @@ mod error;
 mod listen;
 mod logging;
 mod plan;
+mod runner;
 mod signals;
+mod spec;
 mod start_screen;
 mod units;
 
+use std::convert::Infallible;
+use std::future::pending;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::runtime::{self, Runtime};
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::build_info;
 use crate::cli::{Config, PlanOptions};
-use crate::engine::{Engine, EngineState};
 use crate::gpu::Monitor;
-use crate::llama::{self, LoadError, ModelDescription, ModelSource};
+use crate::llama::{self, HeldFiles, ModelDescription, ModelSource};
+use crate::models::{Supervisor, SupervisorError, SupervisorOptions};
+use crate::runner::{ChildLauncher, Client, RequestLimits, RunnerPid};
 use crate::server::Server;
-use crate::watchdog::Watchdog;
+use crate::watchdog::StallLimit;
 
 use self::plan::{PlanPage, ServePlan};
 use self::signals::Signals;
+use self::spec::RunnerSpec;
 
 pub use self::error::DaemonError;
+pub use self::runner::run_runner;
 pub use self::signals::is_hangup_ignored;
 
 /// Serves a model until a signal asks to shut down.
@@ -111,14 +123,13 @@ fn server_runtime() -> Result<Runtime, DaemonError> {
         .enable_all()
         .worker_threads(1)
         .thread_name("server")
-        .thread_stack_size(SERVER_STACK_BYTES)
         .max_blocking_threads(MAX_BLOCKING_THREADS)
         .build()
         .context("cannot start the server's threads")?;
     Ok(runtime)
 }
 
-/// Starts all parts and runs until a signal comes or the engine fails, then shuts down.
+/// Starts all parts and runs until a signal comes or the model cannot be served, then shuts down.
 async fn serve(
     config: &Config,
     description: ModelDescription,
@@ -127,32 +138,39 @@ async fn serve(
 ) -> Result<(), DaemonError> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let listeners = listen::on_loopback(config.port)?;
+    let started = Instant::now();
+    let name = description.source.name();
+    let about = plan.about(&description.info);
+    let (model, controller) = Client::new(model_limits(&plan));
+    // Held until the daemon ends, for the runners.
+    let held = HeldFiles::open(&description)?;
+    let options = supervisor_options(config, &description, draft.as_ref(), &held, &plan)?;
+    let runner_pid = RunnerPid::default();
+    let supervisor = Supervisor::new(launcher(runner_pid.clone()), controller, options);
+    let mut supervising = tokio::spawn(supervisor.run());
+
     let draft_info = draft.as_ref().map(|draft| &draft.info);
     start_screen::print(&description, draft_info, &plan, &listeners);
-
-    let about = plan.about(&description.info);
-    let started = Instant::now();
-    let ServePlan { llama, offload_plan, .. } = plan.clone();
-    let threads = llama.threads;
-    let load = move |progress: &_| {
-        llama::load(&description, draft.as_ref(), llama, offload_plan, progress)
-    };
-    let mut engine = Engine::spawn(plan.engine, load).context("cannot start the engine thread")?;
-
     let closing = CancellationToken::new();
-    let watchdog = Watchdog::new(config.stall_limit);
-    let monitor = Monitor::spawn(plan.gpu).context("cannot start the GPU monitor's thread")?;
-    let readings = monitor.readings();
-    let server = Server::new(plan.server, engine.handle.clone(), about, watchdog, readings);
+    let monitor = Monitor::spawn(plan.gpu, Arc::new(move || runner_pid.get()))
+        .context("cannot start the GPU monitor's thread")?;
+    let server = Server::new(plan.server, model.clone(), about, monitor.readings());
     let mut serving = tokio::spawn(server.serve(listeners, closing.clone()));
 
+    let loading = async {
+        if start_screen::show_loading(&model).await {
+            start_screen::print_ready(started.elapsed());
+        }
+        pending::<Infallible>().await
+    };
     let result = tokio::select! {
-        result = supervise(&mut engine, started) => result,
+        supervised = &mut supervising => ended(supervised, name),
+        never = loading => match never {},
         signal = signals.next() => {
             tracing::info!(signal, "shutting down");
-            drain(&mut engine, &mut signals, config.drain_timeout).await
+            let drained = drain(&model, &mut supervising, &mut signals, config.drain_timeout).await;
+            drained.and_then(|supervised| ended(supervised, name))
         }
-        never = contention::watch(threads) => match never {},
     };
     if matches!(result, Err(DaemonError::SecondSignal)) {
         return result;
@@ -162,128 +180,123 @@ async fn serve(
         served = &mut serving => if served.is_err() {
             tracing::error!("the server task panicked");
         },
-        // The engine has stopped. Clients that have not read their last frames yet lose them.
+        // All requests have ended. Clients that have not read their last frames yet lose them.
         _ = signals.next() => return result.and(Err(DaemonError::SecondSignal)),
-    }
-    join_engine(engine, result)
-}
-
-/// Waits until the model is loaded, and then until the engine stops, which is an error: nothing
-/// has asked it to.
-async fn supervise(engine: &mut Engine<LoadError>, started: Instant) -> Result<(), DaemonError> {
-    if start_screen::show_loading(&engine.handle, &mut engine.loaded).await {
-        start_screen::print_ready(started.elapsed());
-    }
-    match (&mut engine.ended).await {
-        Ok(Err(error)) => Err(DaemonError::Load(error)),
-        Ok(Ok(())) | Err(_) => Err(DaemonError::EngineLost),
-    }
-}
-
-/// Lets running requests finish for `drain_timeout`, then cancels them and stops the engine. A
-/// load is stopped at once.
-async fn drain(
-    engine: &mut Engine<LoadError>,
-    signals: &mut Signals,
-    drain_timeout: Duration,
-) -> Result<(), DaemonError> {
-    if engine.handle.snapshot().state == EngineState::Loading {
-        engine.handle.stop();
-    } else {
-        start_screen::print_draining(&engine.handle, drain_timeout);
-        engine.handle.drain();
-    }
-    let drained = async {
-        let ended = match tokio::time::timeout(drain_timeout, &mut engine.ended).await {
-            Ok(ended) => ended,
-            Err(_) => {
-                engine.handle.stop();
-                let stopped = tokio::time::timeout(STOP_GRACE, &mut engine.ended).await;
-                stopped.map_err(|_| DaemonError::EngineHangs)?
-            }
-        };
-        match ended {
-            // If the model did not load, the reason no longer matters.
-            Ok(Ok(()) | Err(_)) => Ok(()),
-            Err(_) => Err(DaemonError::EngineLost),
-        }
-    };
-    tokio::select! {
-        result = drained => result,
-        _ = signals.next() => {
-            engine.handle.stop();
-            // Exiting destroys llama.cpp's globals, which a computing thread still uses.
-            let _ = tokio::time::timeout(SECOND_SIGNAL_STOP_GRACE, &mut engine.ended).await;
-            Err(DaemonError::SecondSignal)
-        }
-    }
-}
-
-/// Joins the engine thread, unless it hangs: then the join would hang too, and ignore signals.
-fn join_engine(
-    engine: Engine<LoadError>,
-    result: Result<(), DaemonError>,
-) -> Result<(), DaemonError> {
-    if !matches!(result, Err(DaemonError::EngineHangs)) {
-        engine.join();
     }
     result
 }
 
-/// Stack of the server's threads. They tokenize prompts, and some of llama.cpp's pre-tokenizers
-/// are regular expressions that recurse more than 1 MiB deep (ADR-0019).
-const SERVER_STACK_BYTES: usize = 16 * 1024 * 1024;
-
-/// Maximum number of threads that parse long messages and tokenize long prompts.
-const MAX_BLOCKING_THREADS: usize = 4;
-
-/// How long the engine may take to stop. On a CPU it checks its stop flag after every operation,
-/// so only a hanging engine takes this long.
-const STOP_GRACE: Duration = Duration::from_secs(5);
-
-/// How long the engine may take to stop after a second signal.
-const SECOND_SIGNAL_STOP_GRACE: Duration = Duration::from_millis(300);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::{LoadProgress, Loaded, Options};
-
-    #[tokio::test(start_paused = true)]
-    async fn hanging_engine_is_not_joined() {
-        let (_sender, receiver) = std::sync::mpsc::sync_channel::<()>(1);
-        let load = move |_: &LoadProgress| {
-            // Ignores the request to stop, as a call into a driver can.
-            let _ = receiver.recv();
-            Err::<Loaded<llama::LlamaCpp>, _>(LoadError::Interrupted)
-        };
-        let mut engine = Engine::spawn(Options::default(), load).unwrap();
-        let mut signals = Signals::listen().unwrap();
-        let result = drain(&mut engine, &mut signals, Duration::from_secs(1)).await;
-        assert!(matches!(join_engine(engine, result), Err(DaemonError::EngineHangs)));
-    }
-
-    #[test]
-    fn model_and_draft_share_one_load_progress() {
-        let load = |progress: &LoadProgress| {
-            let (model, draft) = progress.split_at(0.75);
-            model.report(1.0);
-            draft.report(0.5);
-            Err::<Loaded<llama::LlamaCpp>, _>(LoadError::Interrupted)
-        };
-        let engine = Engine::spawn(Options::default(), load).unwrap();
-        assert!(engine.ended.blocking_recv().unwrap().is_err());
-        assert_eq!(engine.handle.snapshot().load_progress, 0.875);
-    }
-
-    #[tokio::test]
-    async fn engine_panic_during_shutdown_is_an_error() {
-        let load = |_: &LoadProgress| -> Result<Loaded<llama::LlamaCpp>, LoadError> {
-            panic!("as the engine may")
-        };
-        let mut engine = Engine::spawn(Options::default(), load).unwrap();
-        let mut signals = Signals::listen().unwrap();
-        let result = drain(&mut engine, &mut signals, Duration::from_secs(60)).await;
-        assert!(matches!(join_engine(engine, result), Err(DaemonError::EngineLost)));
+/// How the supervisor of the model called `name` ended.
+fn ended(
+    supervised: Result<Result<(), SupervisorError>, JoinError>,
+    name: String,
+) -> Result<(), DaemonError> {
+    match supervised {
+        Ok(result) => result.map_err(|error| DaemonError::of_supervisor(error, name)),
+        Err(error) => Err(anyhow::Error::new(error).context("the supervisor panicked").into()),
     }
 }
+
+/// Lets running requests finish for `drain_timeout`, then ends them and the runner. A load is
+/// stopped at once. Returns how the supervisor ended.
+async fn drain(
+    model: &Client,
+    supervising: &mut JoinHandle<Result<(), SupervisorError>>,
+    signals: &mut Signals,
+    drain_timeout: Duration,
+) -> Result<Result<Result<(), SupervisorError>, JoinError>, DaemonError> {
+    model.refresh().await;
+    start_screen::print_draining(model, drain_timeout);
+    model.drain();
+    let drained = async {
+        match tokio::time::timeout(drain_timeout, &mut *supervising).await {
+            Ok(ended) => ended,
+            // The supervisor kills a runner that does not stop.
+            Err(_) => {
+                model.stop();
+                supervising.await
+            }
+        }
+    };
+    tokio::select! {
+        ended = drained => Ok(ended),
+        _ = signals.next() => Err(DaemonError::SecondSignal),
+    }
+}
+
+/// The limits of requests.
+fn model_limits(plan: &ServePlan) -> RequestLimits {
+    RequestLimits {
+        ctx_size: plan.engine.ctx_size,
+        slots: plan.llama.parallel as usize,
+        max_queue: plan.engine.max_queue,
+        cache_ram_bytes: plan.engine.cache_ram_bytes,
+    }
+}
+
+/// How to keep a runner of this model running.
+fn supervisor_options(
+    config: &Config,
+    description: &ModelDescription,
+    draft: Option<&ModelDescription>,
+    held: &HeldFiles,
+    plan: &ServePlan,
+) -> Result<SupervisorOptions, DaemonError> {
+    let spec = RunnerSpec {
+        description: description.clone(),
+        draft: draft.cloned(),
+        held: held.paths().into_iter().map(PathBuf::into_os_string).collect(),
+        llama: plan.llama,
+        offload_plan: plan.offload_plan.clone(),
+        engine: plan.engine,
+        log: config.log.clone(),
+    };
+    let spec = postcard::to_stdvec(&spec).context("cannot describe the work of a runner")?;
+    Ok(SupervisorOptions {
+        build: build(),
+        spec,
+        stall_limit: config.stall_limit.map_or(StallLimit::Measured, StallLimit::Fixed),
+        first_delay: FIRST_RESTART_DELAY,
+        exit_on_failure: config.exit_on_failure,
+    })
+}
+
+/// Starts this program as a runner, with what computing needs in its environment. Variables that
+/// the user has set stay as they are. `pid` will tell the process of the runner.
+fn launcher(pid: RunnerPid) -> ChildLauncher {
+    let is_unset = |name: &&(&str, &str)| std::env::var_os(name.0).is_none();
+    let variables = RUNNER_VARIABLES.iter().filter(is_unset);
+    ChildLauncher {
+        program: own_program(),
+        args: vec!["runner".into()],
+        variables: variables.map(|&(name, value)| (name.into(), value.into())).collect(),
+        pid,
+    }
+}
+
+/// The path of this program. On Linux it stays valid when the file is replaced by an update.
+fn own_program() -> PathBuf {
+    if cfg!(target_os = "linux") {
+        return "/proc/self/exe".into();
+    }
+    std::env::current_exe().unwrap_or_else(|_| "inference-core".into())
+}
+
+/// Identifies this program to its runner.
+fn build() -> String {
+    format!("{} {}", build_info::VERSION, build_info::COMMIT)
+}
+
+/// Delay before the second restart of a runner in a row.
+const FIRST_RESTART_DELAY: Duration = Duration::from_secs(1);
+
+/// Variables for a runner. Without this one, ggml starts a debugger when it aborts, which takes
+/// seconds.
+const RUNNER_VARIABLES: [(&str, &str); 1] = [("GGML_NO_BACKTRACE", "1")];
+
+/// Stack of the threads that tokenize prompts: some of llama.cpp's pre-tokenizers are regular
+/// expressions that recurse more than 1 MiB deep (ADR-0019).
+const BLOCKING_STACK_BYTES: usize = 16 * 1024 * 1024;
+
+/// Maximum number of threads that parse long messages, and of those that tokenize long prompts.
+const MAX_BLOCKING_THREADS: usize = 4;

@@ -8,6 +8,19 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// Keeps the signals that ask to shut down from ending this process: a runner, which ends with its
+/// daemon. A service manager sends them to both. Must be called inside a tokio runtime.
+///
+/// # Errors
+/// The operating system's error, if it cannot install a handler.
+pub(super) fn ignore_signals() -> io::Result<()> {
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        // A handler stays for the life of the process.
+        drop(signal(kind)?);
+    }
+    Ok(())
+}
+
 /// Reports each signal. Once it exists, these signals no longer kill the process.
 #[derive(Debug)]
 pub(super) struct Signals {

@@ -4,17 +4,17 @@
 //! `listening on ws://ADDRESS`. If standard output cannot be written, the daemon continues.
 
 use std::io::{self, IsTerminal, Write};
+use std::pin::pin;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::build_info;
 use crate::domain::{ModelInfo, Speculation};
-use crate::engine::EngineHandle;
 use crate::llama::{self, ModelDescription};
+use crate::runner::{Client, RunnerPhase};
 
 use super::plan::{PlanPage, ServePlan, flash_attention_note};
 use super::units::{bytes, count, scaled};
@@ -112,14 +112,14 @@ fn address(listeners: &[TcpListener]) -> String {
     address.map_or_else(|| "nowhere".to_owned(), |address| address.to_string())
 }
 
-/// Shows the progress of the load on a terminal until `loaded` resolves. Returns whether the model
-/// was loaded.
-pub(super) async fn show_loading(
-    engine: &EngineHandle,
-    loaded: &mut oneshot::Receiver<()>,
-) -> bool {
+/// Shows the progress of the load on a terminal until it has ended. Returns whether the model was
+/// loaded.
+pub(super) async fn show_loading(model: &Client) -> bool {
+    let mut phases = model.phases();
+    let mut ended = pin!(phases.wait_for(|phase| *phase != RunnerPhase::Loading));
+    let is_ready = || *model.phases().borrow() == RunnerPhase::Ready;
     if !io::stderr().is_terminal() {
-        return loaded.await.is_ok();
+        return ended.await.is_ok() && is_ready();
     }
     let bar = ProgressBar::with_draw_target(Some(BAR_STEPS), ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template("  loading  {bar:40} {percent}%  {elapsed}") {
@@ -131,12 +131,13 @@ pub(super) async fn show_loading(
     tick.tick().await;
     loop {
         tokio::select! {
-            result = &mut *loaded => {
+            ended = &mut ended => {
                 bar.finish_and_clear();
-                return result.is_ok();
+                return ended.is_ok() && is_ready();
             }
             _ = tick.tick() => {
-                let fraction = f64::from(engine.snapshot().load_progress);
+                model.refresh().await;
+                let fraction = f64::from(model.snapshot().load_progress);
                 bar.set_position((fraction * BAR_STEPS as f64) as u64);
             }
         }
@@ -149,8 +150,8 @@ pub(super) fn print_ready(elapsed: Duration) {
 }
 
 /// Prints, after the first signal, how many requests the shutdown waits for and how long at most.
-pub(super) fn print_draining(engine: &EngineHandle, drain_timeout: Duration) {
-    let active = engine.snapshot().numbers.active;
+pub(super) fn print_draining(model: &Client, drain_timeout: Duration) {
+    let active = model.snapshot().numbers.active;
     if active > 0 {
         say(&format!(
             "shutting down: up to {seconds} s for {requests}; a second signal stops at once",

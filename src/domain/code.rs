@@ -36,6 +36,8 @@ codes! {
     SlowClient = "slow_client",
     /// The model could not compute the request, or the engine has stopped.
     EngineFailed = "engine_failed",
+    /// The engine made no progress for too long.
+    EngineStalled = "engine_stalled",
     /// The server is shutting down.
     ShuttingDown = "shutting_down",
     /// The model is still loading.

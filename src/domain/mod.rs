@@ -1,23 +1,32 @@
-//! The types that all other modules share: requests and their parameters, outcomes, tokens, and
-//! facts about the model and the GPUs.
+//! The types that all other modules share: requests and their parameters, outcomes, tokens, facts
+//! about the model and the GPUs, and what the engine reports about itself.
 //!
-//! They are plain data and depend on no wire format and no library. The modules that deal with a
-//! wire format or a library convert to and from these types.
+//! They are plain data and depend on no wire format: serde makes them portable between the daemon
+//! and its runner. The modules that deal with a wire format or a library convert to and from these
+//! types.
 
 mod code;
+mod delivery;
 mod gpu;
 mod model;
 mod origin;
 mod outcome;
 mod params;
 mod request;
+mod stats;
 mod token;
 
 pub use code::Code;
+pub use delivery::Delivery;
 pub use gpu::{Gpu, GpuReading, Throttle};
-pub use model::{MemoryPart, ModelInfo};
+pub use model::{LoadFailure, MemoryPart, ModelInfo};
 pub use origin::{Authority, InvalidOrigin, Origin};
 pub use outcome::{Failure, FinishReason, Outcome, Refusal, Usage};
 pub use params::{Params, Range, Speculation};
 pub use request::{ConnectionId, Message, Prompt, Request, Role};
+pub use stats::{
+    BATCH_BOUNDS, DURATION_BOUNDS, Distribution, EngineState, Histograms, Metric, MetricKind,
+    MetricUnit, Numbers, Phase, Snapshot,
+};
+pub(crate) use stats::{engine_histograms, engine_numbers};
 pub use token::{Logprob, Token, TokenLogprobs};

@@ -1,7 +1,11 @@
 //! Facts about the model.
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
 /// The description of a model, read from the header of its file before the weights are loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelInfo {
     /// Display name: `general.name`, or the name of the file if that is missing.
     pub name: String,
@@ -22,14 +26,23 @@ pub struct ModelInfo {
 }
 
 /// The memory for one purpose on one device, as planned and as allocated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryPart {
     /// The purpose: `weights`, `kv` or `compute`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// The device: `cpu`, or a GPU by the name that the model library gives it (`CUDA0`).
     pub device: String,
     /// Bytes that the plan estimated.
     pub planned_bytes: u64,
     /// Bytes that the model library reports.
     pub taken_bytes: u64,
+}
+
+/// Why a model was not loaded, for the user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadFailure {
+    /// One line that says what is wrong and what to do.
+    pub message: String,
+    /// The exit code of a program that ends for this reason.
+    pub exit_code: u8,
 }

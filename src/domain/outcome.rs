@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::code::Code;
 
 /// Why a request was not accepted. Nothing was computed for it.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum Refusal {
     /// The model is still loading.
     #[error("the model is still loading; try again in a moment")]
@@ -24,9 +25,12 @@ pub enum Refusal {
     /// The server is shutting down.
     #[error("the server is shutting down and takes no new requests")]
     ShuttingDown,
-    /// The engine has stopped and will not start again.
-    #[error("the engine has stopped; the server's log says why")]
-    EngineFailed,
+    /// The model's process cannot be kept running.
+    #[error("the model cannot be served at the moment: {reason}")]
+    EngineFailed {
+        /// Why it ends again and again.
+        reason: String,
+    },
     /// The prompt leaves no space for an answer.
     #[error(
         "the prompt has {}{prompt_tokens} tokens and the context holds {ctx_size}, \
@@ -60,7 +64,7 @@ impl Refusal {
             Self::Loading => Code::Loading,
             Self::Busy { .. } => Code::Busy,
             Self::ShuttingDown => Code::ShuttingDown,
-            Self::EngineFailed => Code::EngineFailed,
+            Self::EngineFailed { .. } => Code::EngineFailed,
             Self::ContextOverflow { .. } => Code::ContextOverflow,
             Self::InvalidParams { .. } => Code::InvalidParams,
         }
@@ -68,7 +72,7 @@ impl Refusal {
 }
 
 /// Why an accepted request ended without a complete answer.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum Failure {
     /// The client left its text unread for longer than the grace period.
     #[error("the client did not read its text for {} s", .grace.as_secs())]
@@ -82,6 +86,31 @@ pub enum Failure {
         /// What the model library reported.
         reason: String,
     },
+    /// The process that computes ended while the request had part of its answer, or while it
+    /// was there for the second time.
+    #[error("the model's process ended ({cause}) {}", if *.is_second {
+        "again while it had this request, so it is not run once more"
+    } else {
+        "in the middle of this answer; it starts again: send the request again"
+    })]
+    RunnerEnded {
+        /// How the process ended, such as the name of a signal.
+        cause: String,
+        /// Whether the request was there at two ends, and is to be blamed for them.
+        is_second: bool,
+    },
+    /// The engine made no progress for too long, so its process was ended.
+    #[error("the model made no progress for {} s; its process starts again", .limit.as_secs())]
+    EngineStalled {
+        /// How long the engine made no progress.
+        limit: Duration,
+    },
+    /// The model's process cannot be kept running.
+    #[error("the model cannot be served at the moment: {reason}")]
+    Unavailable {
+        /// Why it ends again and again.
+        reason: String,
+    },
     /// The server shut down before the request finished.
     #[error("the server is shutting down")]
     ShuttingDown,
@@ -92,14 +121,17 @@ impl Failure {
     pub fn code(&self) -> Code {
         match self {
             Self::SlowClient { .. } => Code::SlowClient,
-            Self::EngineFailed { .. } => Code::EngineFailed,
+            Self::EngineFailed { .. } | Self::RunnerEnded { .. } | Self::Unavailable { .. } => {
+                Code::EngineFailed
+            }
+            Self::EngineStalled { .. } => Code::EngineStalled,
             Self::ShuttingDown => Code::ShuttingDown,
         }
     }
 }
 
 /// Why an answer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FinishReason {
     /// The model ended the text, or a stop string was found.
     Stop,
@@ -120,8 +152,8 @@ impl FinishReason {
     }
 }
 
-/// The end of an accepted request.
-#[derive(Debug, Clone, PartialEq)]
+/// The end of a request that was submitted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Outcome {
     /// The request finished or was aborted.
     Finished {
@@ -132,10 +164,23 @@ pub enum Outcome {
     },
     /// The request failed.
     Failed(Failure),
+    /// The request was not accepted.
+    Refused(Refusal),
+}
+
+impl Outcome {
+    /// The code that clients and metrics see.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Finished { reason, .. } => reason.code(),
+            Self::Failed(failure) => failure.code(),
+            Self::Refused(refusal) => refusal.code(),
+        }
+    }
 }
 
 /// Tokens and times of one request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt_tokens: usize,

@@ -3,10 +3,12 @@
 //! The protocol checks all ranges when it reads a request. Later code neither checks nor clamps the
 //! values again.
 
+use serde::{Deserialize, Serialize};
+
 use super::token::Token;
 
 /// How to generate an answer. `Params::default()` applies to a request without `params`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Params {
     /// Sampling temperature; 0 is greedy.
     pub temp: f32,
@@ -107,7 +109,7 @@ impl Default for Params {
 
 /// Which drafters may draft tokens for a request. The model computes all draft tokens in one step
 /// and accepts those that it samples itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Speculation {
     /// No drafts.
     Off,

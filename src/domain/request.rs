@@ -1,9 +1,11 @@
 //! A request for text: who asks, the prompt, and how to continue it.
 
+use serde::{Deserialize, Serialize};
+
 use super::params::Params;
 
 /// What a client asks the model to do.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     /// The connection that the request came from.
     pub connection: ConnectionId,
@@ -14,11 +16,11 @@ pub struct Request {
 }
 
 /// Identifies a connection for the life of the process. The queue is fair between connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ConnectionId(pub u64);
 
 /// The text to continue.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Prompt {
     /// Raw text, continued as it is.
     Text(String),
@@ -27,7 +29,7 @@ pub enum Prompt {
 }
 
 /// One message of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// The author.
     pub role: Role,
@@ -36,7 +38,7 @@ pub struct Message {
 }
 
 /// The author of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     /// The application, with instructions to the model.
     System,

@@ -1,11 +1,13 @@
 //! Tokens and their probabilities.
 
+use serde::{Deserialize, Serialize};
+
 /// The id of a token in the vocabulary of the model. Ids from the tokenizer or the sampler are in
 /// `0..n_vocab`; an id from a client has to be checked.
 pub type Token = i32;
 
 /// The log probabilities of a generated token and of its most likely alternatives.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenLogprobs {
     /// The generated token.
     pub chosen: Logprob,
@@ -15,7 +17,7 @@ pub struct TokenLogprobs {
 }
 
 /// A token and its log probability under the model, before any sampling parameter is applied.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Logprob {
     /// The id of the token.
     pub token: Token,

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::domain::{MemoryPart, Params, Prompt, Refusal, Request, Token};
+use crate::domain::{EngineState, MemoryPart, Params, Prompt, Refusal, Request, Snapshot, Token};
 
 use super::model::{CancelFlag, Vocabulary};
-use super::request::{Canceller, Job, Notifier, Outbox, Ticket};
+use super::request::{Job, JobCanceller, JobTicket, Notifier, Outbox};
 use super::shared::EngineShared;
-use super::stats::{EngineState, Report, Snapshot};
 
 /// A handle to a running engine. Clones are cheap and refer to the same engine.
 #[derive(Clone)]
@@ -79,19 +78,13 @@ impl EngineHandle {
         received: Instant,
         notifier: Arc<Notifier>,
         is_first: bool,
-    ) -> Result<Ticket, Refusal> {
-        let EngineShared { stats, inbox, .. } = &*self.shared;
-        let tokens = self
-            .accept(&request, is_first)
-            .inspect_err(|refusal| stats.count_end(refusal.code()))?;
+    ) -> Result<JobTicket, Refusal> {
+        let EngineShared { inbox, .. } = &*self.shared;
+        let tokens = self.accept(&request, is_first)?;
         let outbox = Arc::new(Outbox::new(notifier, inbox.waker().clone()));
         let flag = CancelFlag::default();
-        let ticket = Ticket::new(
-            outbox.clone(),
-            Canceller::new(flag.clone(), inbox.waker().clone()),
-            stats.clone(),
-            received,
-        );
+        let ticket =
+            JobTicket::new(outbox.clone(), JobCanceller::new(flag.clone(), inbox.waker().clone()));
         inbox.push(Job::new(request, tokens, received, outbox, flag));
         Ok(ticket)
     }
@@ -112,12 +105,14 @@ impl EngineHandle {
 
     /// The current state of the engine.
     pub fn snapshot(&self) -> Snapshot {
-        self.shared.stats.snapshot(Instant::now())
+        let EngineShared { stats, inbox, stopping, .. } = &*self.shared;
+        let snapshot = stats.snapshot(Instant::now(), stopping.n_polls());
+        Snapshot { has_unseen_requests: !inbox.is_empty(), ..snapshot }
     }
 
-    /// Distributions and counts since the start.
-    pub fn report(&self) -> Report {
-        self.shared.stats.report()
+    /// Number of steps in a row that could not be computed.
+    pub fn failed_steps(&self) -> u32 {
+        self.shared.stats.failed_steps()
     }
 
     /// The memory that the model takes; empty until it is loaded, or if the backend does not
@@ -165,7 +160,7 @@ impl EngineHandle {
             return Err(Refusal::ShuttingDown);
         }
         if stats.state() == EngineState::Stopped {
-            return Err(Refusal::EngineFailed);
+            return Err(Refusal::EngineFailed { reason: "the engine has stopped".to_owned() });
         }
         vocabulary.get().map(AsRef::as_ref).ok_or(Refusal::Loading)
     }

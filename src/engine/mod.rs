@@ -3,7 +3,8 @@
 //! One thread owns the model and computes. Everything else reaches it through [`EngineHandle`].
 //! The engine promises that
 //!
-//! - every accepted request ends with exactly one [`Outcome`](crate::domain::Outcome),
+//! - every accepted request ends with exactly one [`Outcome`](crate::domain::Outcome), unless the
+//!   thread panics,
 //! - no client can block the thread, however slowly it reads,
 //! - everything it stores is bounded.
 //!
@@ -13,7 +14,7 @@
 //! # Life of a request
 //!
 //! 1. [`EngineHandle::submit`] tokenizes the prompt on the thread of the caller and counts the
-//!    request as waiting, or refuses it. The caller gets a [`Ticket`].
+//!    request as waiting, or refuses it. The caller gets a [`JobTicket`].
 //! 2. A job with the tokens goes through the inbox to the engine thread and into the wait queue,
 //!    which is fair between connections.
 //! 3. The job gets a slot as soon as one is free. Each slot has space for the longest request. The
@@ -22,7 +23,8 @@
 //!    prefix that both prompts share, the slot waits for that prefix.
 //! 5. Decode: each step computes the last token and possibly some draft tokens after it. The
 //!    sampled tokens become text, which goes into the outbox of the request.
-//! 6. The client's task is notified through its [`Notifier`] and takes a [`Delivery`]. If it does
+//! 6. The client's task is notified through its [`Notifier`] and takes a
+//!    [`Delivery`](crate::domain::Delivery). If it does
 //!    not, and the outbox is full, the slot is paused; after a grace period the request fails.
 //! 7. When the request ends, the outcome goes into the outbox. The sequence stays in its slot as a
 //!    cached one, unless the request asked not to be cached.
@@ -71,13 +73,9 @@ pub use handle::EngineHandle;
 pub use load::{LoadProgress, Loaded};
 pub use model::{
     Batch, BatchToken, CancelFlag, ChunkRules, DRAFT_PREFILL_TOKENS, DecodeOutcome, DraftRequest,
-    Interrupt, Limits, MAX_SLOT_GAP, Model, PrefillRecord, Sampled, SeqId, Vocabulary,
+    Interrupt, Limits, MAX_SLOT_GAP, Model, PrefillRecord, Sampled, SeqId, StopFlag, Vocabulary,
 };
 pub use options::Options;
-pub use request::{Canceller, Delivery, Notifier, Ticket};
+pub use request::{JobCanceller, JobTicket, Notifier};
 pub use speculation::max_draft_tokens;
-pub use stats::{
-    Distribution, EngineState, Histograms, Metric, MetricKind, MetricUnit, Numbers, Phase, Report,
-    Snapshot,
-};
 pub use thread::{ENGINE_THREAD_NAME, Engine};

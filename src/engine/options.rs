@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::Speculation;
 
 /// Options of the engine. The defaults are those of the command line, except that no host RAM is
 /// used for cached sequences.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// Most tokens of a request, prompt and answer together.
     pub ctx_size: usize,

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::domain::MemoryPart;
 
-use super::model::{CancelFlag, Vocabulary};
+use super::model::{StopFlag, Vocabulary};
 use super::options::Options;
 use super::request::Inbox;
 use super::stats::Stats;
@@ -27,7 +27,7 @@ pub(super) struct EngineShared {
     /// Set to refuse new and waiting requests. Running requests may finish.
     pub(super) draining: AtomicBool,
     /// Set to end the running requests as well, and then the thread.
-    pub(super) stopping: CancelFlag,
+    pub(super) stopping: StopFlag,
 }
 
 impl EngineShared {
@@ -40,7 +40,7 @@ impl EngineShared {
             memory: OnceLock::new(),
             offloaded: OnceLock::new(),
             draining: AtomicBool::new(false),
-            stopping: CancelFlag::default(),
+            stopping: StopFlag::default(),
         }
     }
 }

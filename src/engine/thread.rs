@@ -2,8 +2,9 @@
 //! drained.
 //!
 //! The thread owns the model from load to drop. It waits only for its inbox, and only while no slot
-//! can run, so an idle engine takes no CPU time. Once it ends, also by a panic, the inbox fails all
-//! jobs that are left in it or arrive later.
+//! can run, so an idle engine takes no CPU time. Once it ends, the inbox fails all jobs that are
+//! left in it or arrive later. After a panic no job gets an outcome: the owner of the engine
+//! decides.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use crate::domain::Failure;
+use crate::domain::{EngineState, Failure};
 
 use super::handle::EngineHandle;
 use super::load::{LoadProgress, Loaded};
@@ -21,7 +22,7 @@ use super::model::{DecodeOutcome, Model};
 use super::options::Options;
 use super::scheduler::{Scheduler, WaitLimit};
 use super::shared::EngineShared;
-use super::stats::EngineState;
+use super::stats::StepResult;
 
 /// A running engine, for its owner. `E` is the error of a failed load.
 pub struct Engine<E> {
@@ -72,12 +73,15 @@ impl<E: Send + 'static> Engine<E> {
 }
 
 /// Marks the engine as stopped when the thread ends, by a panic too, and ends the jobs that are
-/// left in the inbox.
+/// left in the inbox, unless by a panic.
 struct StopGuard(Arc<EngineShared>);
 
 impl Drop for StopGuard {
     fn drop(&mut self) {
         self.0.stats.set_state(EngineState::Stopped);
+        if thread::panicking() {
+            return;
+        }
         let failure = if self.0.draining.load(Ordering::Acquire) {
             Failure::ShuttingDown
         } else {
@@ -129,8 +133,8 @@ fn serve<M: Model>(shared: &EngineShared, scheduler: &mut Scheduler<M>) {
                 return;
             }
         }
-        // The watchdog times the iteration until its step is computed. That includes admission and
-        // planning, in which the model also works: it copies sequences and drafts tokens.
+        // The whole iteration is timed. The model also works in admission and planning, where it
+        // copies sequences and drafts tokens, and in the commit, where it samples.
         let iteration = stats.iteration(now);
         scheduler.sweep(now);
         scheduler.admit(now);
@@ -139,7 +143,14 @@ fn serve<M: Model>(shared: &EngineShared, scheduler: &mut Scheduler<M>) {
         let planned = iteration.planned(Instant::now(), step.drafting_time());
         let result = scheduler.decode(&step, stopping);
         let decoded = Instant::now();
-        let committing = planned.decoded(decoded, matches!(result, DecodeOutcome::Done));
+        let committing = planned.decoded(
+            decoded,
+            match &result {
+                DecodeOutcome::Done => StepResult::Computed,
+                DecodeOutcome::Failed(_) => StepResult::Failed,
+                DecodeOutcome::Cancelled => StepResult::Cancelled,
+            },
+        );
         scheduler.commit(&step, result, began, decoded);
         committing.committed(Instant::now());
     }

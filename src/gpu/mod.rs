@@ -18,5 +18,5 @@ mod options;
 mod selection;
 mod table;
 
-pub use monitor::Monitor;
+pub use monitor::{Monitor, RunnerProcessId};
 pub use options::Options;

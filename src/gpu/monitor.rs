@@ -5,6 +5,7 @@
 //! that have not answered for too long as stale, and publishes the result.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 use std::time::Instant;
@@ -17,6 +18,9 @@ use super::nvml::{Discovery, MonitoredGpu, discover};
 use super::options::Options;
 use super::table::Table;
 
+/// Tells the number of the process that computes; `None` if there is none.
+pub type RunnerProcessId = Arc<dyn Fn() -> Option<u32> + Send + Sync>;
+
 /// A running GPU monitor. Dropping it stops its threads without waiting for them, since a driver
 /// call may hang.
 #[derive(Debug)]
@@ -27,16 +31,17 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Starts the monitor thread.
+    /// Starts the monitor thread. `runner` tells the number of the process that computes, whose
+    /// memory on the GPUs counts as this program's.
     ///
     /// # Errors
     /// The operating system's error if it cannot start a thread.
-    pub fn spawn(options: Options) -> io::Result<Self> {
+    pub fn spawn(options: Options, runner: RunnerProcessId) -> io::Result<Self> {
         let (publish, readings) = watch::channel(GpuReading::none(Instant::now()));
         let (stop, stopped) = sync_channel(1);
         thread::Builder::new().name("monitor".to_owned()).spawn(move || {
             if let Some(gpus) = wait_for_gpus(&options, &stopped) {
-                collect_readings(gpus, &options, &stopped, &publish);
+                collect_readings(gpus, &options, &runner, &stopped, &publish);
             }
         })?;
         Ok(Self { readings, _stop: stop })
@@ -76,6 +81,7 @@ fn wait_for_gpus(options: &Options, stopped: &Receiver<()>) -> Option<Vec<Monito
 fn collect_readings(
     gpus: Vec<MonitoredGpu>,
     options: &Options,
+    runner: &RunnerProcessId,
     stopped: &Receiver<()>,
     publish: &watch::Sender<GpuReading>,
 ) {
@@ -87,7 +93,7 @@ fn collect_readings(
     let _stops: Vec<SyncSender<()>> = gpus
         .into_iter()
         .enumerate()
-        .filter_map(|(row, gpu)| spawn_reader(row, gpu, options, sender.clone()))
+        .filter_map(|(row, gpu)| spawn_reader(row, gpu, options, runner.clone(), sender.clone()))
         .collect();
     while stopped.try_recv() == Err(TryRecvError::Empty) {
         let first = received.recv_timeout(interval).ok();
@@ -109,12 +115,13 @@ fn spawn_reader(
     row: usize,
     mut gpu: MonitoredGpu,
     options: &Options,
+    runner: RunnerProcessId,
     sender: SyncSender<(usize, Gpu)>,
 ) -> Option<SyncSender<()>> {
     let interval = options.interval;
     let (stop, stopped) = sync_channel(1);
     let read_until_stopped = move || {
-        while sender.send((row, gpu.read())).is_ok()
+        while sender.send((row, gpu.read(runner()))).is_ok()
             && stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout)
         {}
     };

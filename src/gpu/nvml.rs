@@ -72,13 +72,13 @@ impl MonitoredGpu {
     }
 
     /// Reads the GPU; without values if it is lost. Blocks until the driver returns, without limit.
-    pub(super) fn read(&mut self) -> Gpu {
+    pub(super) fn read(&mut self, runner: Option<u32>) -> Gpu {
         if !self.is_present {
             self.nvml.restart();
         }
         let shared = self.nvml.clone();
         let instance = shared.instance.read().unwrap_or_else(PoisonError::into_inner);
-        let gpu = instance.nvml.as_ref().and_then(|nvml| self.query(nvml));
+        let gpu = instance.nvml.as_ref().and_then(|nvml| self.query(nvml, runner));
         drop(instance);
         let GpuIdentity { index, name, .. } = &self.identity;
         match (self.is_present, gpu.is_some()) {
@@ -93,7 +93,7 @@ impl MonitoredGpu {
     /// Reads the GPU with the monitored bus id, or with the monitored index if the bus id is
     /// shared; `None` if there is no such GPU or it is lost. If a different GPU is in the PCI slot,
     /// it is monitored from now on.
-    fn query(&mut self, nvml: &Nvml) -> Option<Gpu> {
+    fn query(&mut self, nvml: &Nvml, runner: Option<u32>) -> Option<Gpu> {
         let device = if self.shares_bus_id {
             nvml.device_by_index(self.identity.index)
         } else {
@@ -115,7 +115,7 @@ impl MonitoredGpu {
             self.identity.uuid = uuid;
             self.identity.name = name_of(&device);
         }
-        read_values(&device, self.without_values()).ok()
+        read_values(&device, self.without_values(), runner).ok()
     }
 }
 
@@ -195,7 +195,7 @@ fn name_of(device: &Device<'_>) -> String {
 ///
 /// # Errors
 /// [`GpuLost`].
-fn read_values(device: &Device<'_>, gpu: Gpu) -> Result<Gpu, GpuLost> {
+fn read_values(device: &Device<'_>, gpu: Gpu, runner: Option<u32>) -> Result<Gpu, GpuLost> {
     let memory = unless_lost(device.memory_info())?;
     Ok(Gpu {
         is_present: true,
@@ -203,7 +203,7 @@ fn read_values(device: &Device<'_>, gpu: Gpu) -> Result<Gpu, GpuLost> {
         vram_total: memory.as_ref().map(|memory| memory.total),
         vram_used: memory.as_ref().map(|memory| memory.used),
         vram_free: memory.as_ref().map(|memory| memory.free),
-        process_vram: unless_lost(process_memory(device))?.flatten(),
+        process_vram: unless_lost(process_memory(device, runner))?.flatten(),
         milliwatts: unless_lost(device.power_usage())?,
         fan_percent: unless_lost(device.fan_speed(0))?,
         utilization_percent: unless_lost(device.utilization_rates())?.map(|rates| rates.gpu),
@@ -229,9 +229,9 @@ fn unless_lost<T>(value: Result<T, NvmlError>) -> Result<Option<T>, GpuLost> {
     }
 }
 
-/// Bytes of VRAM that this process uses for compute or for graphics; NVML reports Vulkan compute
-/// as graphics. `None` if the driver does not report it.
-fn process_memory(device: &Device<'_>) -> Result<Option<u64>, NvmlError> {
+/// Bytes of VRAM that this process and the process `runner` use for compute or for graphics; NVML
+/// reports Vulkan compute as graphics. `None` if the driver does not report it.
+fn process_memory(device: &Device<'_>, runner: Option<u32>) -> Result<Option<u64>, NvmlError> {
     let is_missing = |error: &NvmlError| matches!(error, NvmlError::FailedToLoadSymbol(_));
     let compute = match device.running_compute_processes() {
         Err(error) if is_missing(&error) => device.running_compute_processes_v2(),
@@ -242,13 +242,14 @@ fn process_memory(device: &Device<'_>) -> Result<Option<u64>, NvmlError> {
         other => other,
     }
     .unwrap_or_default();
-    let own = |processes: Vec<ProcessInfo>| {
-        let found = processes.into_iter().find(|info| info.pid == process::id());
-        match found.map(|info| info.used_gpu_memory) {
-            Some(UsedGpuMemory::Used(bytes)) => Some(bytes),
-            Some(UsedGpuMemory::Unavailable) => None,
-            None => Some(0),
-        }
+    let is_own = |info: &ProcessInfo| info.pid == process::id() || Some(info.pid) == runner;
+    let own = |processes: Vec<ProcessInfo>| -> Option<u64> {
+        let own = processes.into_iter().filter(is_own);
+        own.map(|info| match info.used_gpu_memory {
+            UsedGpuMemory::Used(bytes) => Some(bytes),
+            UsedGpuMemory::Unavailable => None,
+        })
+        .sum()
     };
     // A process that does both appears in both lists, each time with its total memory.
     Ok(own(compute).max(own(graphics)))

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::domain::LoadFailure;
+
 /// Why a model cannot be served. Each variant has an exit code of its own.
 #[derive(Debug, Error)]
 pub enum LoadError {
@@ -37,6 +39,25 @@ pub enum LoadError {
     /// Loading was cancelled because the server is shutting down.
     #[error("loading was interrupted")]
     Interrupted,
+}
+
+impl LoadError {
+    /// The exit code of a program that ends with this error, from sysexits.h.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Options(_) => 64,
+            Self::Unusable { .. } => 65,
+            Self::Unreadable { .. } => 66,
+            Self::Interrupted => 70,
+            Self::Resources { .. } => 71,
+        }
+    }
+}
+
+impl From<LoadError> for LoadFailure {
+    fn from(error: LoadError) -> Self {
+        Self { exit_code: error.exit_code(), message: error.to_string() }
+    }
 }
 
 /// `text` with its control characters escaped. Strings from a file may contain line breaks and

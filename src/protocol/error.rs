@@ -85,6 +85,9 @@ impl From<Refusal> for ErrorFrame {
             Refusal::ContextOverflow { prompt_tokens, ctx_size, .. } => {
                 Self { prompt_tokens: Some(prompt_tokens), ctx_size: Some(ctx_size), ..error }
             }
+            Refusal::EngineFailed { .. } => {
+                Self { retry_after_ms: Some(RETRY_AFTER_FAILURE_MS), ..error }
+            }
             _ => error,
         }
     }
@@ -92,7 +95,17 @@ impl From<Refusal> for ErrorFrame {
 
 impl From<Failure> for ErrorFrame {
     fn from(failure: Failure) -> Self {
-        Self::new(failure.code(), failure.to_string())
+        let retry_after_ms = match failure {
+            Failure::RunnerEnded { is_second: false, .. } | Failure::EngineStalled { .. } => {
+                Some(RETRY_AFTER_MS)
+            }
+            Failure::Unavailable { .. } => Some(RETRY_AFTER_FAILURE_MS),
+            Failure::RunnerEnded { is_second: true, .. }
+            | Failure::SlowClient { .. }
+            | Failure::EngineFailed { .. }
+            | Failure::ShuttingDown => None,
+        };
+        Self { retry_after_ms, ..Self::new(failure.code(), failure.to_string()) }
     }
 }
 
@@ -105,3 +118,7 @@ pub(super) fn serialize_code<S: Serializer>(code: &Code, serializer: S) -> Resul
 /// Milliseconds after which a refused client should try again. A slot is usually free by then. If a
 /// model takes longer to load, the client is refused once more.
 const RETRY_AFTER_MS: u64 = 1000;
+
+/// Milliseconds after which to try again if the model cannot be served. The daemon itself tries as
+/// often.
+const RETRY_AFTER_FAILURE_MS: u64 = 30_000;

@@ -40,8 +40,10 @@ pub enum InferenceState {
     Idle,
     /// A request is being computed.
     Busy,
-    /// An iteration of the engine takes longer than the watchdog allows.
+    /// The model makes no progress, and its process is being ended.
     Stalled,
+    /// The model's process has ended, and another one starts.
+    Restarting,
     /// Shutting down: running requests may finish, new requests are refused.
     Draining,
 }

@@ -13,9 +13,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::GpuReading;
-use crate::engine::EngineHandle;
 use crate::protocol::{Build, Hello, ServingInfo};
-use crate::watchdog::Watchdog;
+use crate::runner::Client;
 
 use super::http;
 use super::metrics;
@@ -25,27 +24,26 @@ use super::shared::{MetricsFrame, Shared};
 /// Serves HTTP pages and WebSockets; see [`Server::serve`].
 pub struct Server {
     options: Options,
-    engine: EngineHandle,
+    model: Client,
     hello: Hello,
-    watchdog: Watchdog,
     readings: watch::Receiver<GpuReading>,
 }
 
 impl Server {
-    /// Creates a server that submits requests to `engine` and publishes the GPU `readings`.
+    /// Creates a server that submits requests to `client` and publishes the GPU `readings`.
     pub fn new(
         options: Options,
-        engine: EngineHandle,
+        client: Client,
         about: About,
-        watchdog: Watchdog,
         readings: watch::Receiver<GpuReading>,
     ) -> Self {
         let About { model, backend, gpu_layers, parallel, version, commit, llama_cpp, cpu_flags } =
             about;
         let build = Build { version, commit, llama_cpp, cpu_flags };
-        let serving = ServingInfo { backend, gpu_layers, parallel, ctx_size: engine.ctx_size() };
+        let serving =
+            ServingInfo { backend, gpu_layers, parallel, ctx_size: client.limits().ctx_size };
         let hello = Hello::new(build, model, serving);
-        Self { options, engine, hello, watchdog, readings }
+        Self { options, model: client, hello, readings }
     }
 
     /// Serves until `closing` is cancelled, then closes all connections and returns.
@@ -54,17 +52,10 @@ impl Server {
     /// caller should have ended all requests by then. Connections that do not close in time are
     /// abandoned.
     pub async fn serve(self, listeners: Vec<TcpListener>, closing: CancellationToken) {
-        let Self { options, engine, hello, watchdog, readings } = self;
+        let Self { options, model, hello, readings } = self;
         let (publish, metrics_frames) = watch::channel(MetricsFrame::default());
-        let shared = Arc::new(Shared::new(
-            options,
-            engine,
-            watchdog,
-            hello,
-            metrics_frames,
-            readings,
-            closing.clone(),
-        ));
+        let shared =
+            Arc::new(Shared::new(options, model, hello, metrics_frames, readings, closing.clone()));
         shared.tasks.spawn(metrics::broadcast(shared.clone(), publish));
         let routes = http::routes(shared.clone());
         for listener in listeners {

@@ -1,4 +1,4 @@
-//! What all connections share: the engine, the limits and the latest metrics.
+//! What all connections share: the model, the limits and the latest metrics.
 //!
 //! Semaphores limit the number of TCP connections, of WebSockets and of long prompts that are being
 //! tokenized. Whoever holds a permit returns it by dropping it.
@@ -14,18 +14,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::{ConnectionId, Gpu, GpuReading};
-use crate::engine::EngineHandle;
 use crate::protocol::Hello;
-use crate::watchdog::{Health, Watchdog};
+use crate::runner::Client;
 
-use super::metrics::Refusals;
+use super::metrics::RequestCounts;
 use super::options::Options;
 
 /// The state of the server that every connection uses.
 pub(super) struct Shared {
     pub(super) options: Options,
-    pub(super) engine: EngineHandle,
-    pub(super) watchdog: Watchdog,
+    pub(super) model: Client,
     /// The content of `hello` frames as planned before the model was loaded.
     hello: Hello,
     /// The latest `metrics` frame. No frame is ever marked as seen on this receiver, so that a
@@ -43,7 +41,7 @@ pub(super) struct Shared {
     websocket_permits: Arc<Semaphore>,
     next_connection: AtomicU64,
     dropped_frames: Arc<AtomicU64>,
-    pub(super) refusals: Refusals,
+    pub(super) counts: Arc<RequestCounts>,
 }
 
 /// One `metrics` frame, as all connections send it.
@@ -66,8 +64,7 @@ pub(super) struct ConnectionPermit {
 impl Shared {
     pub(super) fn new(
         options: Options,
-        engine: EngineHandle,
-        watchdog: Watchdog,
+        model: Client,
         hello: Hello,
         metrics: watch::Receiver<MetricsFrame>,
         readings: watch::Receiver<GpuReading>,
@@ -76,8 +73,7 @@ impl Shared {
         let max = options.max_connections;
         Self {
             options,
-            engine,
-            watchdog,
+            model,
             hello,
             metrics,
             readings,
@@ -88,7 +84,7 @@ impl Shared {
             websocket_permits: Arc::new(Semaphore::new(max)),
             next_connection: AtomicU64::new(1),
             dropped_frames: Arc::default(),
-            refusals: Refusals::default(),
+            counts: Arc::default(),
         }
     }
 
@@ -96,7 +92,7 @@ impl Shared {
     /// number of GPU layers; a load that ran out of GPU memory may have offloaded fewer.
     pub(super) fn hello(&self) -> Hello {
         let hello = self.hello.clone();
-        match self.engine.offloaded() {
+        match self.model.offloaded() {
             Some(layers) => hello.offloaded(layers),
             None => hello,
         }
@@ -141,11 +137,6 @@ impl Shared {
             return reading.stale();
         }
         reading.gpus.clone()
-    }
-
-    /// The engine's current health.
-    pub(super) fn health(&self) -> Health {
-        self.watchdog.judge(&self.engine.snapshot())
     }
 }
 

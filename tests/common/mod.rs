@@ -9,16 +9,21 @@ mod raw;
 pub use client::Client;
 pub use raw::{http, http_get, upgrade_request};
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use inference_core::domain::{Gpu, GpuReading, MemoryPart, ModelInfo, Speculation};
-use inference_core::engine::{self, Engine, EngineHandle, Limits, Loaded, Snapshot};
+use inference_core::domain::{Gpu, GpuReading, MemoryPart, ModelInfo, Snapshot, Speculation};
+use inference_core::engine::{self, Limits, Loaded};
+use inference_core::models::{Supervisor, SupervisorError, SupervisorOptions};
+use inference_core::runner::{
+    self, Health, Launch, Launched, Load, ProcessEnd, RunnerPhase, RunnerProcess,
+};
 use inference_core::scripted::{ScriptedModel, ScriptedVocabulary, StepControl};
 use inference_core::server::{self, About, Server};
-use inference_core::watchdog::Watchdog;
-use std::sync::Arc;
+use inference_core::watchdog::{Activity, StallLimit};
 use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -84,28 +89,34 @@ impl Setup {
         let Self { limits, engine, server, pace, stall_limit, load, send_buffer, offloaded, gpus } =
             self;
         let load_waits = load.is_some();
-        let steps = pace.clone();
-        let Engine { handle, loaded, .. } = Engine::<()>::spawn(engine, move |progress| {
-            if let Some(load) = load {
-                // Fails if the test has ended.
-                let _ = load.recv();
-            }
-            let device = "cpu".to_owned();
-            progress.memory(vec![MemoryPart {
-                name: "kv",
-                device,
-                planned_bytes: 1000,
-                taken_bytes: 1024,
-            }]);
-            if let Some(layers) = offloaded {
-                progress.offloaded(layers);
-            }
-            let model = ScriptedModel::new(limits, steps);
-            Ok(Loaded { model, vocabulary: Arc::new(ScriptedVocabulary) })
-        })
-        .unwrap();
+        let model_limits = runner::RequestLimits {
+            ctx_size: engine.ctx_size,
+            slots: limits.n_slots,
+            max_queue: engine.max_queue,
+            cache_ram_bytes: engine.cache_ram_bytes,
+        };
+        let (model, controller) = runner::Client::new(model_limits);
+        let launcher = MemoryLauncher {
+            limits,
+            engine,
+            pace: pace.clone(),
+            load,
+            offloaded,
+            n_launched: Arc::default(),
+        };
+        let n_launched = launcher.n_launched.clone();
+        let options = SupervisorOptions {
+            build: BUILD.to_owned(),
+            spec: Vec::new(),
+            stall_limit: StallLimit::Fixed(stall_limit),
+            first_delay: Duration::from_millis(1),
+            exit_on_failure: false,
+        };
+        let supervising = tokio::spawn(Supervisor::new(launcher, controller, options).run());
         if !load_waits {
-            timeout(GUARD, loaded).await.unwrap().unwrap();
+            let mut phases = model.phases();
+            let ready = phases.wait_for(|phase| *phase == RunnerPhase::Ready);
+            timeout(GUARD, ready).await.expect("the model is loaded in time").unwrap();
         }
         let socket = TcpSocket::new_v4().unwrap();
         if let Some(bytes) = send_buffer {
@@ -116,21 +127,32 @@ impl Setup {
         let address = listener.local_addr().unwrap();
         let closing = CancellationToken::new();
         let (gpus, readings) = watch::channel(GpuReading { taken: Instant::now(), gpus });
-        let watchdog = Watchdog::new(stall_limit);
-        let server = Server::new(server, handle.clone(), about(), watchdog, readings);
+        let server = Server::new(server, model.clone(), about(), readings);
         let serving = tokio::spawn(server.serve(vec![listener], closing.clone()));
-        TestServer { address, engine: handle, pace, closing, gpus, serving: Some(serving) }
+        TestServer {
+            address,
+            model,
+            pace,
+            closing,
+            gpus,
+            n_launched,
+            serving: Some(serving),
+            supervising,
+        }
     }
 }
 
 /// A running server, stopped on drop.
 pub struct TestServer {
     pub address: SocketAddr,
-    pub engine: EngineHandle,
+    pub model: runner::Client,
     pub pace: StepControl,
     pub closing: CancellationToken,
     pub gpus: watch::Sender<GpuReading>,
+    /// Number of runners that were started.
+    pub n_launched: Arc<AtomicUsize>,
     serving: Option<JoinHandle<()>>,
+    supervising: JoinHandle<Result<(), SupervisorError>>,
 }
 
 impl TestServer {
@@ -138,15 +160,21 @@ impl TestServer {
         Setup::default().start().await
     }
 
+    /// What the engine is doing now.
+    pub async fn snapshot(&self) -> Snapshot {
+        self.model.refresh().await;
+        self.model.snapshot()
+    }
+
     /// Waits until the engine's snapshot matches.
     pub async fn until(&self, matches: impl Fn(&Snapshot) -> bool) {
         let polling = async {
-            while !matches(&self.engine.snapshot()) {
+            while !matches(&self.snapshot().await) {
                 sleep(Duration::from_millis(1)).await;
             }
         };
         if timeout(GUARD, polling).await.is_err() {
-            panic!("the engine never reached the expected state: {:?}", self.engine.snapshot());
+            panic!("the engine never reached the expected state: {:?}", self.model.snapshot());
         }
     }
 
@@ -168,6 +196,18 @@ impl TestServer {
         assert!(tokio::task::spawn_blocking(move || pace.wait_until_blocked(GUARD)).await.unwrap());
     }
 
+    /// Waits until the health of the model is this.
+    pub async fn until_health(&self, health: Health) {
+        let polling = async {
+            while self.model.health() != health {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        if timeout(GUARD, polling).await.is_err() {
+            panic!("the model is {:?}, not {health:?}", self.model.health());
+        }
+    }
+
     /// Waits until the server has closed every connection.
     pub async fn until_closed(&mut self) {
         let serving = self.serving.take().expect("a server closes once");
@@ -178,10 +218,85 @@ impl TestServer {
 impl Drop for TestServer {
     fn drop(&mut self) {
         self.closing.cancel();
-        // Also releases a step that waits for permission.
-        self.engine.stop();
+        self.supervising.abort();
     }
 }
+
+/// Starts runners with the scripted model in this process, each behind a pipe in memory.
+struct MemoryLauncher {
+    limits: Limits,
+    engine: engine::Options,
+    pace: StepControl,
+    /// What the first load waits for.
+    load: Option<mpsc::Receiver<()>>,
+    offloaded: Option<u32>,
+    n_launched: Arc<AtomicUsize>,
+}
+
+impl Launch for MemoryLauncher {
+    type Process = MemoryProcess;
+
+    fn launch(&mut self) -> io::Result<Launched<MemoryProcess>> {
+        self.n_launched.fetch_add(1, Ordering::Relaxed);
+        let (daemon, runner) = tokio::io::duplex(PIPE_BYTES);
+        let (reader, writer) = tokio::io::split(daemon);
+        let (runner_reader, runner_writer) = tokio::io::split(runner);
+        let (limits, steps, offloaded) = (self.limits, self.pace.clone(), self.offloaded);
+        let (options, wait) = (self.engine, self.load.take());
+        let load: Load<ScriptedModel> = Box::new(move |progress| {
+            if let Some(wait) = wait {
+                // Fails if the test has ended.
+                let _ = wait.recv();
+            }
+            progress.memory(vec![MemoryPart {
+                name: "kv".into(),
+                device: "cpu".to_owned(),
+                planned_bytes: 1000,
+                taken_bytes: 1024,
+            }]);
+            if let Some(layers) = offloaded {
+                progress.offloaded(layers);
+            }
+            let model = ScriptedModel::new(limits, steps);
+            Ok(Loaded { model, vocabulary: Arc::new(ScriptedVocabulary) })
+        });
+        let serving = async move {
+            runner::serve(runner_reader, runner_writer, BUILD, |_| Ok((options, load))).await
+        };
+        let process = MemoryProcess { task: tokio::spawn(serving) };
+        Ok(Launched { reader: Box::new(reader), writer: Box::new(writer), process })
+    }
+}
+
+/// The task of a runner in this process.
+struct MemoryProcess {
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl RunnerProcess for MemoryProcess {
+    async fn wait(&mut self) -> ProcessEnd {
+        let how = match (&mut self.task).await {
+            Ok(Ok(())) => "end of the task".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "SIGKILL".to_owned(),
+        };
+        ProcessEnd { how, final_line: None }
+    }
+
+    fn kill(&mut self) {
+        self.task.abort();
+    }
+
+    fn activity(&self) -> Option<Activity> {
+        None
+    }
+}
+
+/// Stands for the build of the program on the link.
+const BUILD: &str = "test";
+
+/// Size of the pipe between the server and a runner, that of a pipe on Linux.
+const PIPE_BYTES: usize = 64 * 1024;
 
 fn about() -> About {
     About {

@@ -8,7 +8,7 @@ use inference_core::domain::{
     ConnectionId, FinishReason, Message, Outcome, Params, Prompt, Refusal, Request, Role,
     Speculation, TokenLogprobs, Usage,
 };
-use inference_core::engine::{self, Engine, EngineHandle, Notifier, Ticket};
+use inference_core::engine::{self, Engine, EngineHandle, JobTicket, Notifier};
 use inference_core::llama::{self, LoadError, ModelSource};
 
 /// Limit of every wait, far above what a test needs.
@@ -129,7 +129,7 @@ impl Harness {
         &self,
         prompt: Prompt,
         params: Params,
-    ) -> Result<(Ticket, Arc<Notifier>), Refusal> {
+    ) -> Result<(JobTicket, Arc<Notifier>), Refusal> {
         let notifier = Arc::new(Notifier::default());
         let request = Request { connection: ConnectionId(1), prompt, params };
         let ticket = self.engine.handle.submit(request, Instant::now(), notifier.clone(), true)?;
@@ -180,7 +180,7 @@ pub fn assert_same_greedy_text(prompt: &str, answer: &Answer, expected: &str, ne
 }
 
 /// Waits for the end of a request and returns its whole answer.
-fn collect(mut ticket: Ticket, notifier: &Notifier) -> Answer {
+fn collect(mut ticket: JobTicket, notifier: &Notifier) -> Answer {
     let (mut text, mut logprobs) = (String::new(), Vec::new());
     runtime().block_on(async {
         let work = async {
@@ -193,6 +193,7 @@ fn collect(mut ticket: Ticket, notifier: &Notifier) -> Answer {
                         return Answer { text, reason, usage, logprobs };
                     }
                     Some(Outcome::Failed(failure)) => panic!("{failure}"),
+                    Some(Outcome::Refused(refusal)) => panic!("{refusal}"),
                     None => tokio::select! {
                         () = notifier.coalesced() => {}
                         () = notifier.urgent() => {}

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::process::{DEADLINE, command};
+use crate::process::{DEADLINE, child_of, command};
 
 #[tokio::test]
 async fn loaded_model_is_moved_into_huge_pages_if_the_system_has_them() {
@@ -31,7 +31,7 @@ async fn loaded_model_is_moved_into_huge_pages_if_the_system_has_them() {
     let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     let [n_collapsed, n_left] = numbers[..] else { panic!("{line}") };
     assert!(n_collapsed + n_left > 0, "{line}");
-    let rollup = format!("/proc/{}/smaps_rollup", daemon.id().unwrap());
+    let rollup = format!("/proc/{}/smaps_rollup", child_of(daemon.id().unwrap()));
     let rollup = fs::read_to_string(rollup).unwrap();
     let huge = rollup.lines().find_map(|line| line.strip_prefix("AnonHugePages:")).unwrap();
     let kib: u64 = huge.trim().trim_end_matches("kB").trim().parse().unwrap();

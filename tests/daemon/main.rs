@@ -14,6 +14,7 @@ mod fixture;
 mod harness;
 mod process;
 mod refusals;
+mod runner_process;
 
 // Generated text.
 mod batching;

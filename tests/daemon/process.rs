@@ -23,6 +23,27 @@ pub fn command() -> Command {
     Command::new(env!("CARGO_BIN_EXE_inference-core"))
 }
 
+/// The only child of a process.
+pub fn child_of(pid: u32) -> u32 {
+    let of_thread = |thread: std::path::PathBuf| std::fs::read_to_string(thread.join("children"));
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let all: String = threads.filter_map(|thread| of_thread(thread.ok()?.path()).ok()).collect();
+    all.split_whitespace().next().expect("there is a child").parse().unwrap()
+}
+
+/// The log once it contains `words`. The daemon logs what its runner writes a little later.
+pub fn until_logged(log: &Path, words: &str) -> String {
+    let started = std::time::Instant::now();
+    loop {
+        let text = std::fs::read_to_string(log).unwrap_or_default();
+        if text.contains(words) {
+            return text;
+        }
+        assert!(started.elapsed() < DEADLINE, "{words:?} is not logged: {text}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// A running daemon, killed on drop. Only a test with a tokio runtime can start one.
 pub struct Daemon {
     process: Child,
@@ -91,6 +112,17 @@ impl Daemon {
     /// Sends the daemon a signal, such as `TERM`.
     pub fn signal(&self, name: &str) {
         let pid = self.process.id().expect("the process has not been waited for").to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// The process id of the runner.
+    pub fn runner(&self) -> u32 {
+        child_of(self.process.id().expect("the process has not been waited for"))
+    }
+
+    /// Sends the runner a signal.
+    pub fn signal_runner(&self, name: &str) {
+        let pid = self.runner().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 

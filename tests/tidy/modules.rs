@@ -11,23 +11,39 @@ use super::tree::{File, Tree};
 pub(crate) type Row = (&'static str, &'static [&'static str]);
 
 /// Each top-level module and the modules that it may use, as in `docs/ARCHITECTURE.md`.
-pub(crate) const MODULES: [Row; 12] = [
+pub(crate) const MODULES: [Row; 14] = [
     ("domain", &[]),
     ("build_info", &[]),
     ("engine", &["domain"]),
     ("protocol", &["domain"]),
     ("scripted", &["domain", "engine"]),
     ("llama", &["domain", "engine"]),
-    ("watchdog", &["engine"]),
+    ("watchdog", &[]),
+    ("runner", &["domain", "engine", "watchdog"]),
+    ("models", &["domain", "runner", "watchdog"]),
     ("gpu", &["domain"]),
-    ("server", &["domain", "engine", "protocol", "watchdog"]),
+    ("server", &["domain", "protocol", "runner"]),
     ("cli", &["domain"]),
-    ("daemon", &["build_info", "cli", "domain", "engine", "gpu", "llama", "server", "watchdog"]),
+    (
+        "daemon",
+        &[
+            "build_info",
+            "cli",
+            "domain",
+            "engine",
+            "gpu",
+            "llama",
+            "models",
+            "runner",
+            "server",
+            "watchdog",
+        ],
+    ),
     ("main", &["cli", "daemon"]),
 ];
 
 /// Libraries, and the top-level modules that may use them.
-pub(crate) const LIBRARIES: [Row; 16] = [
+pub(crate) const LIBRARIES: [Row; 19] = [
     ("llama_cpp_2", &["llama"]),
     ("llama_cpp_sys_2", &["llama"]),
     ("minijinja", &["llama"]),
@@ -36,8 +52,11 @@ pub(crate) const LIBRARIES: [Row; 16] = [
     ("sysinfo", &["llama"]),
     ("nvml_wrapper", &["gpu"]),
     ("prometheus_client", &["server"]),
-    ("serde", &["protocol", "daemon"]),
-    ("serde_json", &["protocol", "daemon"]),
+    ("serde", &["domain", "engine", "llama", "runner", "protocol", "server", "daemon"]),
+    ("serde_json", &["protocol", "server", "daemon"]),
+    ("postcard", &["runner", "daemon"]),
+    ("rustix", &["runner", "daemon"]),
+    ("procfs", &["runner"]),
     ("axum", &["server"]),
     ("hyper", &["server"]),
     ("tokio_tungstenite", &["server", "protocol"]),

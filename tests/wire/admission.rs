@@ -133,7 +133,7 @@ async fn prompt_that_fills_the_context_is_refused_with_the_numbers() {
 async fn stopped_engine_refuses_requests() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
-    server.engine.stop();
+    server.model.stop();
     client.send(json!({"op": "infer", "id": "a", "prompt": "x"})).await;
     assert_eq!(client.expect_error("shutting_down").await["id"], "a");
 }

@@ -32,7 +32,7 @@ async fn client_that_stops_reading_frees_its_slot_after_the_grace() {
     server.until(|now| now.numbers.active == 1).await;
     // Far fewer tokens than the context holds: the grace ended the request.
     server.until(|now| now.numbers.active == 0).await;
-    assert!(server.engine.snapshot().numbers.tokens_total < 90_000);
+    assert!(server.snapshot().await.numbers.tokens_total < 90_000);
 
     // The client reads again and learns what happened.
     let end = stuck.expect_terminal().await;
@@ -52,7 +52,7 @@ async fn client_that_stops_reading_does_not_delay_others() {
     let mut other = Client::connect(&server).await;
     other.send(json!({"op": "infer", "prompt": "quick"})).await;
     assert_eq!(other.expect_answer(None).await.text, "quick");
-    assert_eq!(server.engine.snapshot().numbers.active, 1);
+    assert_eq!(server.snapshot().await.numbers.active, 1);
 }
 
 #[tokio::test]

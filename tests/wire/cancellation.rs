@@ -166,8 +166,8 @@ async fn cancelled_step_is_not_counted() {
     client.send_endless("a").await;
     server.pace.allow(3);
     server.until_held().await;
-    let counted = server.engine.snapshot().numbers.steps_total;
+    let counted = server.snapshot().await.numbers.steps_total;
     client.send(json!({"op": "abort"})).await;
     client.expect_terminal().await;
-    assert_eq!((counted, server.engine.snapshot().numbers.steps_total), (3, 3));
+    assert_eq!((counted, server.snapshot().await.numbers.steps_total), (3, 3));
 }

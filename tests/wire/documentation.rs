@@ -51,6 +51,10 @@ async fn start_in(situation: &str) -> (TestServer, Client, Vec<Client>) {
     let mut others = Vec::new();
     let server = match situation {
         "" | "model that fails" => setup.start().await,
+        "model that hangs" => {
+            setup.stall_limit = Duration::from_millis(100);
+            setup.start().await
+        }
         "small context" => {
             setup.engine.ctx_size = 32;
             setup.start().await
@@ -86,7 +90,7 @@ async fn start_in(situation: &str) -> (TestServer, Client, Vec<Client>) {
             let mut other = Client::connect(&server).await;
             other.send_endless("last").await;
             server.until_held().await;
-            server.engine.drain();
+            server.model.drain();
             others.push(other);
             server
         }

@@ -1,7 +1,6 @@
 //! HTTP pages: `/healthz`, `/readyz`, and what is not found.
 
 use std::sync::mpsc;
-use std::time::Duration;
 
 use crate::common::{Client, Setup, TestServer, http, http_get};
 
@@ -18,33 +17,18 @@ async fn idle_server_is_healthy_and_ready() {
 }
 
 #[tokio::test]
-async fn loading_server_is_healthy_and_not_ready() {
+async fn loading_server_is_neither_healthy_nor_ready() {
     let (loaded, load) = mpsc::channel();
     let server = Setup { load: Some(load), ..Setup::default() }.start().await;
-    let (status, text) = http_get(server.address, "/healthz").await;
-    assert_eq!(status, 200);
-    assert!(text.ends_with("{\"state\":\"loading\"}\n"), "{text}");
+    for path in ["/healthz", "/health"] {
+        let (status, text) = http_get(server.address, path).await;
+        assert_eq!(status, 503);
+        assert!(text.ends_with("{\"state\":\"loading\"}\n"), "{text}");
+    }
     let (status, text) = http_get(server.address, "/readyz").await;
     assert_eq!(status, 503);
     assert!(text.ends_with("{\"ready\":false,\"reason\":\"loading\"}\n"), "{text}");
     drop(loaded);
-}
-
-#[tokio::test]
-async fn stalled_server_is_neither_healthy_nor_ready() {
-    let setup = Setup { stall_limit: Duration::from_millis(10), ..Setup::by_hand() };
-    let server = setup.start().await;
-    let mut client = Client::connect(&server).await;
-    client.send_endless("a").await;
-    client.expect_metrics(|inference| inference["state"] == "stalled").await;
-    let (status, text) = http_get(server.address, "/healthz").await;
-    assert_eq!(status, 503);
-    assert!(text.ends_with("{\"state\":\"stalled\"}\n"), "{text}");
-    assert_eq!(http_get(server.address, "/readyz").await.0, 503);
-    // The server recovers once the stalled request is cancelled.
-    drop(client);
-    server.until(|now| now.numbers.active == 0).await;
-    assert_eq!(http_get(server.address, "/healthz").await.0, 200);
 }
 
 #[tokio::test]
@@ -53,7 +37,7 @@ async fn draining_server_is_healthy_and_not_ready() {
     let mut client = Client::connect(&server).await;
     client.send_endless("a").await;
     server.until_held().await;
-    server.engine.drain();
+    server.model.drain();
     server.pace.allow(1);
     client.expect_metrics(|inference| inference["state"] == "draining").await;
     assert_eq!(http_get(server.address, "/healthz").await.0, 200);

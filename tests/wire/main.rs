@@ -17,5 +17,6 @@ mod liveness;
 mod metrics_frames;
 mod origin_host;
 mod prometheus;
+mod runner_ends;
 mod shutdown;
 mod streaming;

@@ -26,7 +26,7 @@ async fn running_request_gets_its_error_before_the_close_frame() {
     }
     server.step_until(|now| now.numbers.active == 2 && now.numbers.queued == 1).await;
     client.fence().await;
-    server.engine.stop();
+    server.model.stop();
     server.closing.cancel();
     let mut ended = Vec::new();
     for _ in 0..3 {
@@ -46,7 +46,7 @@ async fn request_that_can_finish_while_draining_does() {
     let mut client = Client::connect(&server).await;
     client.send(json!({"op": "infer", "id": "a", "prompt": "to the end"})).await;
     server.until_held().await;
-    server.engine.drain();
+    server.model.drain();
     client.send(json!({"op": "infer", "id": "late", "prompt": "x"})).await;
     assert_eq!(client.expect_error("shutting_down").await["id"], "late");
     server.pace.allow(1000);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::mpsc;
 
-use inference_core::engine::EngineState;
+use inference_core::domain::EngineState;
 
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! Flags that stop a computation whose result is not wanted any more.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A flag that is set once and never cleared. Clones share the flag.
 #[derive(Debug, Clone, Default)]
@@ -19,13 +19,39 @@ impl CancelFlag {
     }
 }
 
+/// Says whether the engine is to stop, and counts how often that was asked. A model that asks
+/// during a step thereby shows that it makes progress.
+#[derive(Debug, Default)]
+pub struct StopFlag {
+    is_set: AtomicBool,
+    n_polls: AtomicU64,
+}
+
+impl StopFlag {
+    /// Sets the flag.
+    pub fn set(&self) {
+        self.is_set.store(true, Ordering::Release);
+    }
+
+    /// Whether the flag is set.
+    pub fn is_set(&self) -> bool {
+        self.n_polls.fetch_add(1, Ordering::Relaxed);
+        self.is_set.load(Ordering::Acquire)
+    }
+
+    /// How often [`Self::is_set`] was called.
+    pub fn n_polls(&self) -> u64 {
+        self.n_polls.load(Ordering::Relaxed)
+    }
+}
+
 /// Tells a model, during a step, whether the step is still wanted.
 #[derive(Debug, Clone, Copy)]
 pub struct Interrupt<'a> {
     /// The cancel flags of the requests in the step.
     pub requests: &'a [CancelFlag],
     /// Set when the engine is to stop.
-    pub stop: &'a CancelFlag,
+    pub stop: &'a StopFlag,
 }
 
 impl Interrupt<'_> {

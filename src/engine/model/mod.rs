@@ -16,7 +16,7 @@ mod vocabulary;
 
 pub use batch::{Batch, BatchToken, DecodeOutcome, DraftRequest, Sampled, SeqId};
 pub use chunk_rules::{ChunkRules, PrefillRecord};
-pub use interrupt::{CancelFlag, Interrupt};
+pub use interrupt::{CancelFlag, Interrupt, StopFlag};
 pub use vocabulary::Vocabulary;
 
 use crate::domain::{Params, Token};
@@ -59,7 +59,8 @@ use crate::domain::{Params, Token};
 /// ```
 /// use inference_core::domain::Params;
 /// use inference_core::engine::{
-///     Batch, BatchToken, CancelFlag, DecodeOutcome, Interrupt, Limits, Model, Vocabulary,
+///     Batch, BatchToken, CancelFlag, DecodeOutcome, Interrupt, Limits, Model, StopFlag,
+///     Vocabulary,
 /// };
 /// use inference_core::scripted::{ScriptedModel, ScriptedVocabulary, StepControl};
 ///
@@ -72,7 +73,7 @@ use crate::domain::{Params, Token};
 /// let batch_token = |(pos, &token)| BatchToken { token, pos, seq: 0, has_output: pos == last };
 /// let batch = Batch { tokens: (0..).zip(&prompt).map(batch_token).collect() };
 ///
-/// let (request, stop) = (CancelFlag::default(), CancelFlag::default());
+/// let (request, stop) = (CancelFlag::default(), StopFlag::default());
 /// let interrupt = Interrupt { requests: &[request], stop: &stop };
 /// assert_eq!(model.decode(&batch, &interrupt), DecodeOutcome::Done);
 ///

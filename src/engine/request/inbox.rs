@@ -54,6 +54,11 @@ impl Inbox {
         std::mem::take(&mut self.lock().jobs)
     }
 
+    /// Whether the engine thread has taken all jobs.
+    pub(in crate::engine) fn is_empty(&self) -> bool {
+        self.lock().jobs.is_empty()
+    }
+
     /// The waker of the thread that waits for this inbox.
     pub(in crate::engine) fn waker(&self) -> &Arc<EngineWaker> {
         &self.waker

@@ -1,15 +1,14 @@
 //! An accepted request, from its submission to its outcome.
 //!
 //! A job waits in the queue until the scheduler gives it a slot, and the slot owns it from then
-//! on. Every job ends with exactly one [`Outcome`] in its outbox, even if the engine thread
-//! panics. The scheduler decides when and how it ends.
+//! on. Every job ends with exactly one [`Outcome`] in its outbox, unless the engine thread panics.
+//! The scheduler decides when and how it ends.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
-use crate::domain::{
-    Code, ConnectionId, Failure, FinishReason, Outcome, Params, Request, Token, Usage,
-};
+use crate::domain::{ConnectionId, Failure, FinishReason, Outcome, Params, Request, Token, Usage};
 use crate::engine::model::CancelFlag;
 
 use super::outbox::Outbox;
@@ -65,9 +64,10 @@ impl Job {
 }
 
 impl Drop for Job {
-    /// Sends a failure if no outcome was sent, as when the engine thread unwinds.
+    /// Sends a failure if no outcome was sent. If the engine thread panics, its owner decides what
+    /// becomes of the requests.
     fn drop(&mut self) {
-        if !self.has_outcome {
+        if !self.has_outcome && !thread::panicking() {
             let reason = "the engine has stopped".to_owned();
             self.finish(Outcome::Failed(Failure::EngineFailed { reason }));
         }
@@ -84,14 +84,6 @@ pub(in crate::engine) enum End {
 }
 
 impl End {
-    /// The code that metrics count.
-    pub(in crate::engine) fn code(&self) -> Code {
-        match self {
-            Self::Finished(reason) => reason.code(),
-            Self::Failed(failure) => failure.code(),
-        }
-    }
-
     /// The outcome of a request that used `usage`.
     pub(in crate::engine) fn outcome(self, usage: Usage) -> Outcome {
         match self {

@@ -1,10 +1,11 @@
 //! One request between its client and the scheduler.
 //!
-//! The client that submitted a request holds a [`Ticket`]. The scheduler holds a [`Job`], which it
+//! Whoever submitted a request holds a [`JobTicket`]. The scheduler holds a [`Job`], which it
 //! received through the [`Inbox`]. Both share an [`Outbox`]. The engine thread adds to the
-//! [`Delivery`] in the outbox and never waits; a [`Notifier`] tells the client's task to take it.
-//! In the other direction, [`EngineWaker`](waker::EngineWaker) wakes the engine thread when a
-//! request arrives or is cancelled, or when an outbox has space again.
+//! [`Delivery`](crate::domain::Delivery) in the outbox and never waits; a [`Notifier`] tells the
+//! holder of the ticket to take it. In the other direction, [`EngineWaker`](waker::EngineWaker)
+//! wakes the engine thread when a request arrives or is cancelled, or when an outbox has space
+//! again.
 
 mod inbox;
 mod job;
@@ -14,8 +15,7 @@ mod ticket;
 mod waker;
 
 pub use notifier::Notifier;
-pub use outbox::Delivery;
-pub use ticket::{Canceller, Ticket};
+pub use ticket::{JobCanceller, JobTicket};
 
 pub(super) use inbox::Inbox;
 #[cfg(test)]

@@ -8,13 +8,13 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::domain::{Outcome, TokenLogprobs};
+use crate::domain::{Delivery, Outcome, TokenLogprobs};
 
 use super::notifier::{Notification, Notifier};
 use super::waker::EngineWaker;
 
 /// The delivery of one request that its writer has not taken yet. The writer takes it through
-/// [`Ticket`](super::Ticket).
+/// [`JobTicket`](super::JobTicket).
 #[derive(Debug)]
 pub(in crate::engine) struct Outbox {
     contents: Mutex<OutboxContents>,
@@ -30,23 +30,10 @@ struct OutboxContents {
     pending: Delivery,
     /// Whether any text was pushed.
     has_text: bool,
+    /// Whether `pending` has the first text or the outcome.
+    is_urgent: bool,
     /// The notification that the next [`Outbox::notify`] sends, if any.
     due: Option<Notification>,
-}
-
-/// What has happened to a request since its last delivery. A field without a change is empty.
-#[derive(Debug, Default, PartialEq)]
-pub struct Delivery {
-    /// The latest queue position, counted from 1, if the request waits for a slot.
-    pub queued: Option<usize>,
-    /// The latest progress of prefill: tokens in the KV cache and tokens of the prompt.
-    pub progress: Option<(usize, usize)>,
-    /// New text.
-    pub text: String,
-    /// The log probabilities of new tokens, if the request asked for them.
-    pub logprobs: Vec<TokenLogprobs>,
-    /// How the request ended, if this is its last delivery.
-    pub outcome: Option<Outcome>,
 }
 
 impl Outbox {
@@ -57,6 +44,12 @@ impl Outbox {
     /// Reports the queue position, counted from 1, and notifies the writer.
     pub(in crate::engine) fn queued(&self, position: usize) {
         self.lock().pending.queued = Some(position);
+        self.notifier.notify(Notification::Coalesced);
+    }
+
+    /// Reports that the request has got a slot, and notifies the writer.
+    pub(in crate::engine) fn started(&self) {
+        self.lock().pending.is_started = true;
         self.notifier.notify(Notification::Coalesced);
     }
 
@@ -78,6 +71,7 @@ impl Outbox {
         contents.pending.logprobs.extend(logprobs);
         let is_first = !text.is_empty() && !contents.has_text;
         contents.has_text |= is_first;
+        contents.is_urgent |= is_first;
         let due = if is_first { Notification::Urgent } else { Notification::Coalesced };
         contents.due = contents.due.max(Some(due));
     }
@@ -97,19 +91,28 @@ impl Outbox {
         let mut contents = self.lock();
         debug_assert!(contents.pending.outcome.is_none(), "a request has one outcome");
         contents.pending.outcome = Some(outcome);
+        contents.is_urgent = true;
         drop(contents);
         self.notifier.notify(Notification::Urgent);
     }
 
+    /// Whether the pending delivery has the first text or the outcome.
+    pub(in crate::engine) fn is_urgent(&self) -> bool {
+        self.lock().is_urgent
+    }
+
     /// Whether the outbox has reached its limit, so that its slot is to be paused.
     pub(in crate::engine) fn is_full(&self) -> bool {
-        self.lock().pending.is_full()
+        is_full(&self.lock().pending)
     }
 
     /// Takes the pending delivery. Wakes the engine thread if the outbox was full.
     pub(in crate::engine) fn take(&self) -> Delivery {
-        let delivery = std::mem::take(&mut self.lock().pending);
-        if delivery.is_full() {
+        let mut contents = self.lock();
+        contents.is_urgent = false;
+        let delivery = std::mem::take(&mut contents.pending);
+        drop(contents);
+        if is_full(&delivery) {
             self.waker.wake();
         }
         delivery
@@ -121,11 +124,9 @@ impl Outbox {
     }
 }
 
-impl Delivery {
-    /// Whether the delivery is so large that the slot is to be paused.
-    fn is_full(&self) -> bool {
-        self.text.len() >= HIGH_WATER_BYTES || self.logprobs.len() >= HIGH_WATER_LOGPROBS
-    }
+/// Whether a pending delivery is so large that the slot is to be paused.
+fn is_full(delivery: &Delivery) -> bool {
+    delivery.text.len() >= HIGH_WATER_BYTES || delivery.logprobs.len() >= HIGH_WATER_LOGPROBS
 }
 
 /// Bytes of text in the outbox at which the slot is paused (ADR-0013).

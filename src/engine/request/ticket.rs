@@ -4,35 +4,23 @@
 //! slots. Cancelling only sets a flag; the scheduler reads it and ends the request.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
+use crate::domain::Delivery;
 use crate::engine::model::CancelFlag;
-use crate::engine::stats::Stats;
 
-use super::outbox::{Delivery, Outbox};
+use super::outbox::Outbox;
 use super::waker::EngineWaker;
 
 /// Takes the deliveries of an accepted request, and cancels the request when dropped.
 #[derive(Debug)]
-pub struct Ticket {
+pub struct JobTicket {
     outbox: Arc<Outbox>,
-    canceller: Canceller,
-    /// Where the time to first token is recorded.
-    stats: Arc<Stats>,
-    /// When the server received the request.
-    received: Instant,
-    /// Time to first token; `None` before the first text.
-    ttft: Option<Duration>,
+    canceller: JobCanceller,
 }
 
-impl Ticket {
-    pub(in crate::engine) fn new(
-        outbox: Arc<Outbox>,
-        canceller: Canceller,
-        stats: Arc<Stats>,
-        received: Instant,
-    ) -> Self {
-        Self { outbox, canceller, stats, received, ttft: None }
+impl JobTicket {
+    pub(in crate::engine) fn new(outbox: Arc<Outbox>, canceller: JobCanceller) -> Self {
+        Self { outbox, canceller }
     }
 
     /// Takes the delivery since the last call; never waits. The [`Notifier`](super::Notifier) of
@@ -41,29 +29,19 @@ impl Ticket {
         self.outbox.take()
     }
 
-    /// Records that text was handed to the socket at `now`. The first call fixes the time to
-    /// first token; later calls do nothing.
-    pub fn text_sent(&mut self, now: Instant) {
-        if self.ttft.is_none() {
-            let ttft = now.saturating_duration_since(self.received);
-            self.ttft = Some(ttft);
-            self.stats.first_text(ttft);
-        }
-    }
-
-    /// Time to first token: from the receipt of the request until its first text was handed to
-    /// the socket. `None` before.
-    pub fn ttft(&self) -> Option<Duration> {
-        self.ttft
+    /// Whether the next delivery is not to wait for more text: it has the first text or the
+    /// outcome.
+    pub fn is_urgent(&self) -> bool {
+        self.outbox.is_urgent()
     }
 
     /// A handle that can cancel the request, for the task that reads the socket.
-    pub fn canceller(&self) -> Canceller {
+    pub fn canceller(&self) -> JobCanceller {
         self.canceller.clone()
     }
 }
 
-impl Drop for Ticket {
+impl Drop for JobTicket {
     fn drop(&mut self) {
         self.canceller.cancel();
     }
@@ -71,13 +49,13 @@ impl Drop for Ticket {
 
 /// Cancels one request.
 #[derive(Debug, Clone)]
-pub struct Canceller {
+pub struct JobCanceller {
     /// [`Job::cancel`](super::Job::cancel) of the request.
     flag: CancelFlag,
     waker: Arc<EngineWaker>,
 }
 
-impl Canceller {
+impl JobCanceller {
     pub(in crate::engine) fn new(flag: CancelFlag, waker: Arc<EngineWaker>) -> Self {
         Self { flag, waker }
     }

@@ -91,6 +91,7 @@ impl<M: Model> Scheduler<M> {
             slot.prefix_wait = self.find_donor(&slot);
         }
         self.metrics.started(&slot, now);
+        slot.job.outbox.started();
         self.slots[placement.slot as usize] = Some(slot);
         self.report_kv_usage();
     }

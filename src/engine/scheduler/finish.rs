@@ -81,14 +81,14 @@ impl<M: Model> Scheduler<M> {
         self.speculator.observe_answer(slot.n_generated());
         let n_computed = slot.n_prefilled() + slot.n_generated();
         self.queue.settle(&slot.job, slot.n_prompt, n_computed);
-        self.metrics.finished(&slot, &end, now);
+        self.metrics.finished(&slot, now);
         self.report_kv_usage();
         slot.finish(now, end);
     }
 
     /// Ends a request that never got a slot.
     fn finish_unstarted(&mut self, job: Job, now: Instant, end: End) {
-        self.metrics.finished_unstarted(&job, &end, now);
+        self.metrics.finished_unstarted(&job, now);
         job.finish_unstarted(now, end);
     }
 }

@@ -1,7 +1,7 @@
 //! Reports the scheduler's events to the engine's counters, gauges and histograms.
 //!
-//! This file contains all updates that the scheduler makes. Others count steps (`stats`), accepted
-//! and refused requests (`handle`), and the time to first token (`request/ticket`).
+//! This file contains all updates that the scheduler makes. Others count steps (`stats`) and
+//! accepted requests (`handle`).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::kv::Reused;
 use crate::engine::model::Limits;
-use crate::engine::request::{End, Job};
+use crate::engine::request::Job;
 use crate::engine::stats::Stats;
 
 use super::slot::Slot;
@@ -35,24 +35,22 @@ impl SchedulerMetrics {
     }
 
     /// A request that had a slot ends.
-    pub(super) fn finished<S>(&self, slot: &Slot<S>, end: &End, now: Instant) {
+    pub(super) fn finished<S>(&self, slot: &Slot<S>, now: Instant) {
         let stats = &self.0;
         if let Some(tps) = slot.tokens_per_second() {
             stats.set_last_tps(tps);
         }
         stats.numbers.active.fetch_sub(1, Relaxed);
         stats.histograms.total.observe(now.saturating_duration_since(slot.job.received));
-        stats.count_end(end.code());
     }
 
     /// A request ends that never got a slot.
-    pub(super) fn finished_unstarted(&self, job: &Job, end: &End, now: Instant) {
+    pub(super) fn finished_unstarted(&self, job: &Job, now: Instant) {
         let stats = &self.0;
         let waited = now.saturating_duration_since(job.received);
         stats.numbers.queued.fetch_sub(1, Relaxed);
         stats.histograms.queue_wait.observe(waited);
         stats.histograms.total.observe(waited);
-        stats.count_end(end.code());
     }
 
     /// Prompt tokens were found in the prefix cache or in another slot.

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::kv::KvCache;
-use super::model::{CancelFlag, DecodeOutcome, Interrupt, Limits, Model, Vocabulary};
+use super::model::{DecodeOutcome, Interrupt, Limits, Model, StopFlag, Vocabulary};
 use super::options::Options;
 use super::prefill::PrefillBudget;
 use super::queue::{EXPECTED_OUTPUT_TOKENS, WaitQueue};
@@ -97,7 +97,7 @@ impl<M: Model> Scheduler<M> {
 
     /// Has the model compute a step. It may end early once `stop` is set or all requests of the
     /// step are cancelled.
-    pub(super) fn decode(&mut self, step: &Step, stop: &CancelFlag) -> DecodeOutcome {
+    pub(super) fn decode(&mut self, step: &Step, stop: &StopFlag) -> DecodeOutcome {
         let interrupt = Interrupt { requests: &step.cancel, stop };
         self.model.decode(&step.batch, &interrupt)
     }

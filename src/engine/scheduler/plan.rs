@@ -3,7 +3,7 @@
 //! Decoding slots get their token first, then prefilling slots share the prompt tokens that fit
 //! into the target duration. Tokens are drafted only if no slot prefills.
 
-use crate::engine::model::{CancelFlag, Model};
+use crate::engine::model::{Model, StopFlag};
 use crate::engine::prefill::{
     NEW_STREAM_TOKENS, PrefixClaim, STEPS_BETWEEN_OVERTAKES, let_short_prompts_overtake,
     share_budget,
@@ -28,7 +28,7 @@ struct PrefillingSlot {
 impl<M: Model> Scheduler<M> {
     /// Plans the next step; `None` if no slot can run. Advances no slot. Updates the state of the
     /// speculator and `steps_until_overtake`. The draft model stops early when `stop` is set.
-    pub(in crate::engine) fn plan(&mut self, stop: &CancelFlag) -> Option<Step> {
+    pub(in crate::engine) fn plan(&mut self, stop: &StopFlag) -> Option<Step> {
         let n_decoding = self.decoding_slots().count();
         let prefilling = self.share_prefill(n_decoding);
         let (drafts, drafting) =
@@ -55,7 +55,7 @@ impl<M: Model> Scheduler<M> {
 
     /// Drafts tokens for a step without prompt tokens. The drafts are in the order of the decoding
     /// slots.
-    fn draft(&mut self, stop: &CancelFlag) -> (Vec<Draft>, DraftingCost) {
+    fn draft(&mut self, stop: &StopFlag) -> (Vec<Draft>, DraftingCost) {
         let slots = self.slots.iter_mut().flatten().filter(|slot| slot.can_decode());
         let mut texts: Vec<DecodingText<'_>> = slots.map(Slot::decoding_text).collect();
         let max_tokens = self.limits.n_draft.min(self.limits.n_ubatch.saturating_sub(texts.len()));

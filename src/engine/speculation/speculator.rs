@@ -3,7 +3,7 @@
 //! The speculator measures what steps with drafts of each drafter cost. The drafters know how often
 //! their drafts were accepted, and [`policy`](super::policy) chooses the lengths from both.
 
-use crate::engine::model::{CancelFlag, DraftRequest, Interrupt, Model, SeqId};
+use crate::engine::model::{CancelFlag, DraftRequest, Interrupt, Model, SeqId, StopFlag};
 
 use super::costs::StepCosts;
 use super::draft_model::ModelDrafter;
@@ -44,7 +44,7 @@ impl<M: Model> Speculator<M> {
         model: &mut M,
         texts: &mut [DecodingText<'_>],
         max_tokens: usize,
-        stop: &CancelFlag,
+        stop: &StopFlag,
     ) -> (Vec<Draft>, DraftingCost) {
         for text in texts.iter_mut().filter(|text| !text.speculation.is_begun) {
             self.drafters.iter_mut().for_each(|drafter| drafter.begin(text.seq));

@@ -6,22 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// A histogram as it was read at one moment. Seconds for durations, tokens for batch sizes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Distribution {
-    /// Upper bound of each bucket and the number of values in this bucket alone. The last bound is
-    /// infinite.
-    pub buckets: Vec<(f64, u64)>,
-    /// Sum of all values.
-    pub sum: f64,
-}
-
-impl Distribution {
-    /// Number of values.
-    pub fn count(&self) -> u64 {
-        self.buckets.iter().map(|&(_, n)| n).sum()
-    }
-}
+use crate::domain::{BATCH_BOUNDS, DURATION_BOUNDS, Distribution};
 
 /// A histogram of durations.
 #[derive(Debug, Default)]
@@ -102,34 +87,6 @@ impl<const N: usize> Histogram<N> {
         }
     }
 }
-
-/// Upper bounds of durations in nanoseconds, from one token of a tiny model (0.1 ms) to a long
-/// answer of a large one (five minutes). The steps are 1, 2, 5 below a minute.
-const DURATION_BOUNDS: [u64; 20] = [
-    100_000,
-    200_000,
-    500_000,
-    1_000_000,
-    2_000_000,
-    5_000_000,
-    10_000_000,
-    20_000_000,
-    50_000_000,
-    100_000_000,
-    200_000_000,
-    500_000_000,
-    1_000_000_000,
-    2_000_000_000,
-    5_000_000_000,
-    10_000_000_000,
-    20_000_000_000,
-    60_000_000_000,
-    120_000_000_000,
-    300_000_000_000,
-];
-
-/// Upper bounds of batch sizes in tokens, up to the largest `--ubatch`.
-const BATCH_BOUNDS: [u64; 14] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192];
 
 #[cfg(test)]
 mod tests {

@@ -1,66 +1,13 @@
-//! The table of the engine's counters, gauges and histograms.
-//!
-//! A number is declared here once, with its unit, its name in `/metrics` and its description. From
-//! this table come the atomic that the engine writes, the field of [`Numbers`] or [`Histograms`]
-//! that other threads read, and the entry in `/metrics`.
+//! The atomics behind [`Numbers`] and [`Histograms`].
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use super::histogram::{BatchSizes, Distribution, Durations};
+use crate::domain::{Histograms, Numbers, engine_histograms, engine_numbers};
 
-/// What kind of number a [`Metric`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricKind {
-    /// A total since the start.
-    Counter,
-    /// A value that rises and falls.
-    Gauge,
-}
-
-/// The unit of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricUnit {
-    /// A plain number.
-    Count,
-    /// Bytes.
-    Bytes,
-    /// Seconds.
-    Seconds,
-}
-
-/// One number with its description.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Metric<V> {
-    /// Name in `/metrics`, without prefix and without the suffix of its kind or unit.
-    pub name: &'static str,
-    /// What it counts, in one line.
-    pub help: &'static str,
-    /// The unit of `value`.
-    pub unit: MetricUnit,
-    /// The value.
-    pub value: V,
-}
+use super::histogram::{BatchSizes, Durations};
 
 macro_rules! numbers {
     ($( #[doc = $help:literal] $field:ident: $kind:ident $unit:ident $name:literal, )*) => {
-        /// Every counter and gauge of the engine as it was read at one moment.
-        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-        pub struct Numbers {
-            $( #[doc = $help] pub $field: numbers!(@value $kind), )*
-        }
-
-        impl Numbers {
-            /// All of them with kind, name, description and unit.
-            pub fn metrics(&self) -> Vec<(MetricKind, Metric<u64>)> {
-                vec![$((MetricKind::$kind, Metric {
-                    name: $name,
-                    help: $help,
-                    unit: MetricUnit::$unit,
-                    value: self.$field as u64,
-                })),*]
-            }
-        }
-
         /// The atomics behind [`Numbers`].
         #[derive(Debug, Default)]
         pub(in crate::engine) struct AtomicNumbers {
@@ -73,32 +20,12 @@ macro_rules! numbers {
             }
         }
     };
-    (@value Counter) => { u64 };
-    (@value Gauge) => { usize };
     (@atomic Counter) => { AtomicU64 };
     (@atomic Gauge) => { AtomicUsize };
 }
 
 macro_rules! histograms {
     ($( #[doc = $help:literal] $field:ident: $kind:ident $unit:ident $name:literal, )*) => {
-        /// Every histogram of the engine as it was read at one moment.
-        #[derive(Debug, Clone, PartialEq)]
-        pub struct Histograms {
-            $( #[doc = $help] pub $field: Distribution, )*
-        }
-
-        impl Histograms {
-            /// All of them with name, description and unit.
-            pub fn metrics(&self) -> Vec<Metric<&Distribution>> {
-                vec![$(Metric {
-                    name: $name,
-                    help: $help,
-                    unit: MetricUnit::$unit,
-                    value: &self.$field,
-                }),*]
-            }
-        }
-
         /// The atomics behind [`Histograms`].
         #[derive(Debug, Default)]
         pub(in crate::engine) struct AtomicHistograms {
@@ -113,52 +40,5 @@ macro_rules! histograms {
     };
 }
 
-numbers! {
-    /// Requests that hold a slot
-    active: Gauge Count "requests_active",
-    /// Requests that wait for a slot
-    queued: Gauge Count "requests_queued",
-    /// Requests that can be computed at once
-    slots: Gauge Count "slots",
-    /// Tokens in the KV cache, those of cached sequences included
-    kv_used_tokens: Gauge Count "kv_cache_used_tokens",
-    /// Tokens in the KV cache that running requests hold
-    kv_running_tokens: Gauge Count "kv_cache_running_tokens",
-    /// Tokens that the KV cache can hold
-    kv_total_tokens: Gauge Count "kv_cache_size_tokens",
-    /// Cached sequences with a copy in host RAM: swapped out or mirrored
-    swapped_sequences: Gauge Count "swapped_sequences",
-    /// Host RAM that these copies take
-    swapped_bytes: Gauge Bytes "swapped_size",
-    /// Cached sequences swapped out of the KV cache
-    swapped_out_total: Counter Count "sequences_swapped_out",
-    /// Cached sequences swapped back into the KV cache
-    swapped_in_total: Counter Count "sequences_swapped_in",
-    /// Tokens generated
-    tokens_total: Counter Count "generated_tokens",
-    /// Prompt tokens computed
-    prompt_tokens_total: Counter Count "prompt_tokens",
-    /// Prompt tokens taken from the prefix cache
-    cached_tokens_total: Counter Count "cached_prompt_tokens",
-    /// Draft tokens verified by the model
-    drafted_total: Counter Count "drafted_tokens",
-    /// Draft tokens accepted by the model
-    accepted_total: Counter Count "accepted_tokens",
-    /// Steps computed
-    steps_total: Counter Count "steps",
-}
-
-histograms! {
-    /// From receipt to a slot, or to the end of a request that got none
-    queue_wait: Durations Seconds "queue_wait",
-    /// From receipt to the first text handed to the socket
-    ttft: Durations Seconds "time_to_first_token",
-    /// Between two tokens of one request
-    inter_token: Durations Seconds "inter_token",
-    /// From receipt to the end, of accepted requests
-    total: Durations Seconds "request_duration",
-    /// Time of a step
-    step: Durations Seconds "step_duration",
-    /// Tokens computed in a step
-    step_tokens: BatchSizes Count "step_tokens",
-}
+engine_numbers!(numbers);
+engine_histograms!(histograms);

@@ -1,11 +1,8 @@
 //! What the engine reports about itself: state, counters, histograms and the heartbeat.
 //!
 //! The engine thread writes relaxed atomics where things happen; other threads read a [`Snapshot`]
-//! or a [`Report`] at any time and never wait for a step. Each number is an atomic of its own, so
-//! the numbers of one snapshot may be a few tokens apart.
-//!
-//! The heartbeat is [`Snapshot::step_age`]: the age of the current iteration until its step is
-//! computed.
+//! at any time and never wait for a step. Each number is an atomic of its own, so the numbers of
+//! one snapshot may be a few tokens apart.
 
 mod histogram;
 mod metrics;
@@ -13,78 +10,12 @@ mod metrics;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use crate::domain::Code;
+use crate::domain::{EngineState, Phase, Snapshot};
 
 use self::histogram::nanos;
 use self::metrics::{AtomicHistograms, AtomicNumbers};
 
-pub use self::histogram::Distribution;
-pub use self::metrics::{Histograms, Metric, MetricKind, MetricUnit, Numbers};
-
-/// Where the engine is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum EngineState {
-    /// The weights are being loaded.
-    Loading,
-    /// Requests are accepted.
-    Ready,
-    /// Running requests may finish, new ones are refused.
-    Draining,
-    /// The thread has ended.
-    Stopped,
-}
-
-/// A part of an iteration of the engine's loop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Admission, prefix reuse, n-gram drafts and the plan of a step.
-    Schedule,
-    /// The draft model computes draft tokens.
-    Draft,
-    /// The model computes the step.
-    Decode,
-    /// Tokens are sampled and turned into text.
-    Commit,
-}
-
-impl Phase {
-    /// Every phase, in the order in which an iteration runs through them.
-    pub const ALL: [Self; 4] = [Self::Schedule, Self::Draft, Self::Decode, Self::Commit];
-}
-
-/// What the engine is doing now.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Snapshot {
-    /// Where the engine is in its life.
-    pub state: EngineState,
-    /// Loaded part of the model, 0 to 1.
-    pub load_progress: f32,
-    /// Counters and gauges.
-    pub numbers: Numbers,
-    /// Tokens per second of the request that ended last; `None` before the first.
-    pub last_tps: Option<f64>,
-    /// Time to first token of the request that started last; `None` before the first.
-    pub last_ttft: Option<Duration>,
-    /// Time spent in each phase since the start.
-    pub phases: [(Phase, Duration); Phase::ALL.len()],
-    /// The age of the current iteration until its step is computed; `None` while a step is
-    /// committed and while the engine waits.
-    pub step_age: Option<Duration>,
-    /// Time since the engine was created.
-    pub uptime: Duration,
-}
-
-/// Distributions and request ends since the start.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Report {
-    /// Number of requests by the code they ended or were refused with.
-    pub ends: Vec<(Code, u64)>,
-    /// The histograms.
-    pub histograms: Histograms,
-}
-
-/// The numbers behind [`Snapshot`] and [`Report`].
+/// The numbers behind a [`Snapshot`].
 #[derive(Debug)]
 pub(super) struct Stats {
     /// When the engine was created.
@@ -96,17 +27,18 @@ pub(super) struct Stats {
     /// `queued` also bounds the queue: it counts requests that are accepted and not yet in a slot.
     pub(super) numbers: AtomicNumbers,
     pub(super) histograms: AtomicHistograms,
-    /// Number of requests that ended or were refused, by code.
-    ends: [AtomicU64; Code::ALL.len()],
     /// Time spent in each phase since the start.
     phase_nanos: [AtomicU64; Phase::ALL.len()],
     /// Bits of an `f64`; NaN before the first request has ended.
     last_tps_bits: AtomicU64,
-    /// [`NONE`] before the first text.
-    last_ttft_nanos: AtomicU64,
-    /// When the current iteration began, counted from `started`; [`NONE`] once its step is
-    /// computed.
+    /// When the current iteration began, counted from `started`; [`NONE`] between iterations.
     iteration_began_nanos: AtomicU64,
+    /// Number of iterations and of reports about the load.
+    heartbeat: AtomicU64,
+    /// Duration of the longest iteration.
+    longest_step_nanos: AtomicU64,
+    /// Number of steps in a row that could not be computed.
+    failed_steps: AtomicU32,
 }
 
 impl Stats {
@@ -118,11 +50,12 @@ impl Stats {
             load_progress: AtomicU32::new(0),
             numbers: AtomicNumbers::default(),
             histograms: AtomicHistograms::default(),
-            ends: std::array::from_fn(|_| AtomicU64::new(0)),
             phase_nanos: Default::default(),
             last_tps_bits: AtomicU64::new(f64::NAN.to_bits()),
-            last_ttft_nanos: AtomicU64::new(NONE),
             iteration_began_nanos: AtomicU64::new(NONE),
+            heartbeat: AtomicU64::new(0),
+            longest_step_nanos: AtomicU64::new(0),
+            failed_steps: AtomicU32::new(0),
         }
     }
 
@@ -141,12 +74,7 @@ impl Stats {
     /// Records the loaded fraction of the model, 0 to 1.
     pub(super) fn set_load_progress(&self, fraction: f32) {
         self.load_progress.store(fraction.to_bits(), Relaxed);
-    }
-
-    /// Records the time to first token of a request.
-    pub(super) fn first_text(&self, ttft: Duration) {
-        self.last_ttft_nanos.store(nanos(ttft), Relaxed);
-        self.histograms.ttft.observe(ttft);
+        self.heartbeat.fetch_add(1, Relaxed);
     }
 
     /// Records the throughput of a request that ended, in tokens per second.
@@ -154,43 +82,38 @@ impl Stats {
         self.last_tps_bits.store(tps.to_bits(), Relaxed);
     }
 
-    /// Counts the end of a request, or its refusal.
-    pub(super) fn count_end(&self, code: Code) {
-        self.ends[code as usize].fetch_add(1, Relaxed);
-    }
-
-    /// Starts the clock of an iteration of the loop. [`Snapshot::step_age`] is its age until
-    /// [`PlannedStep::decoded`] is called or the guard is dropped.
+    /// Starts the clock of an iteration of the loop. [`Snapshot::step_age`] is its age until the
+    /// guard is dropped or the step is committed.
     pub(super) fn iteration(&self, now: Instant) -> Iteration<'_> {
         self.iteration_began_nanos.store(nanos(now - self.started), Relaxed);
         Iteration { stats: self, began: now }
     }
 
-    /// The state at `now`.
-    pub(super) fn snapshot(&self, now: Instant) -> Snapshot {
-        let uptime = now.saturating_duration_since(self.started);
-        let some = |nanos: &AtomicU64| {
-            Some(nanos.load(Relaxed)).filter(|&n| n != NONE).map(Duration::from_nanos)
-        };
+    /// Number of steps in a row that could not be computed.
+    pub(super) fn failed_steps(&self) -> u32 {
+        self.failed_steps.load(Relaxed)
+    }
+
+    /// The state at `now`. The heartbeat also counts `n_polls`, how often the model has asked
+    /// during its steps whether to go on.
+    pub(super) fn snapshot(&self, now: Instant, n_polls: u64) -> Snapshot {
+        let age = now.saturating_duration_since(self.started);
+        let began = Some(self.iteration_began_nanos.load(Relaxed)).filter(|&n| n != NONE);
         Snapshot {
             state: self.state(),
             load_progress: f32::from_bits(self.load_progress.load(Relaxed)),
             numbers: self.numbers.read(),
+            histograms: self.histograms.read(),
             last_tps: Some(f64::from_bits(self.last_tps_bits.load(Relaxed)))
                 .filter(|tps| !tps.is_nan()),
-            last_ttft: some(&self.last_ttft_nanos),
-            phases: Phase::ALL.map(|phase| {
-                (phase, Duration::from_nanos(self.phase_nanos[phase as usize].load(Relaxed)))
-            }),
-            step_age: some(&self.iteration_began_nanos).map(|began| uptime.saturating_sub(began)),
-            uptime,
+            phases: Phase::ALL
+                .map(|phase| Duration::from_nanos(self.phase_nanos[phase as usize].load(Relaxed))),
+            step_age: began.map(|began| age.saturating_sub(Duration::from_nanos(began))),
+            heartbeat: self.heartbeat.load(Relaxed).wrapping_add(n_polls),
+            longest_step: Duration::from_nanos(self.longest_step_nanos.load(Relaxed)),
+            failed_steps: self.failed_steps(),
+            has_unseen_requests: false,
         }
-    }
-
-    /// Histograms and request ends so far.
-    pub(super) fn report(&self) -> Report {
-        let count = |&code: &Code| (code, self.ends[code as usize].load(Relaxed));
-        Report { ends: Code::ALL.iter().map(count).collect(), histograms: self.histograms.read() }
     }
 }
 
@@ -211,6 +134,7 @@ impl<'a> Iteration<'a> {
 
 impl Drop for Iteration<'_> {
     fn drop(&mut self) {
+        self.stats.heartbeat.fetch_add(1, Relaxed);
         self.stats.iteration_began_nanos.store(NONE, Relaxed);
     }
 }
@@ -228,21 +152,37 @@ pub(super) struct PlannedStep<'a> {
 }
 
 impl<'a> PlannedStep<'a> {
-    /// The model has returned, which ends the heartbeat of this iteration. To be called before any
-    /// client is notified, so that a client that then reads the metrics finds the step counted.
-    pub(super) fn decoded(self, now: Instant, is_computed: bool) -> DecodedStep<'a> {
+    /// The model has returned. To be called before any client is notified, so that a client that
+    /// then reads the metrics finds the step counted.
+    pub(super) fn decoded(self, now: Instant, result: StepResult) -> DecodedStep<'a> {
         let Self { iteration, planned, scheduling, drafting } = self;
         let stats = iteration.stats;
-        stats.numbers.steps_total.fetch_add(is_computed.into(), Relaxed);
-        drop(iteration);
-        DecodedStep { stats, decoded: now, earlier: [scheduling, drafting, now - planned] }
+        match result {
+            StepResult::Computed => {
+                stats.numbers.steps_total.fetch_add(1, Relaxed);
+                stats.failed_steps.store(0, Relaxed);
+            }
+            StepResult::Failed => {
+                stats.failed_steps.fetch_add(1, Relaxed);
+            }
+            StepResult::Cancelled => {}
+        }
+        DecodedStep { iteration, decoded: now, earlier: [scheduling, drafting, now - planned] }
     }
+}
+
+/// What became of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StepResult {
+    Computed,
+    Failed,
+    Cancelled,
 }
 
 /// The clock of an iteration whose results are being committed.
 #[derive(Debug)]
 pub(super) struct DecodedStep<'a> {
-    stats: &'a Stats,
+    iteration: Iteration<'a>,
     /// When the model returned.
     decoded: Instant,
     /// Time of the phases before [`Phase::Commit`].
@@ -250,12 +190,14 @@ pub(super) struct DecodedStep<'a> {
 }
 
 impl DecodedStep<'_> {
-    /// Records the time of each phase.
+    /// Records the time of each phase, and ends the iteration.
     pub(super) fn committed(self, now: Instant) {
+        let stats = self.iteration.stats;
         let took = self.earlier.into_iter().chain([now - self.decoded]);
-        for (total, took) in self.stats.phase_nanos.iter().zip(took) {
+        for (total, took) in stats.phase_nanos.iter().zip(took) {
             total.fetch_add(nanos(took), Relaxed);
         }
+        stats.longest_step_nanos.fetch_max(nanos(now - self.iteration.began), Relaxed);
     }
 }
 
@@ -267,35 +209,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_a_count_of_its_own() {
-        let stats = Stats::new(Instant::now());
-        for (n, &code) in Code::ALL.iter().enumerate() {
-            (0..=n).for_each(|_| stats.count_end(code));
-        }
-        for (n, (code, count)) in stats.report().ends.into_iter().enumerate() {
-            assert_eq!(count, n as u64 + 1, "{code:?}");
-        }
-    }
-
-    #[test]
-    fn iteration_without_a_step_ends_the_heartbeat_and_counts_nothing() {
+    fn iteration_without_a_step_ends_and_counts_nothing() {
         let stats = Stats::new(Instant::now());
         let iteration = stats.iteration(Instant::now());
-        assert!(stats.snapshot(Instant::now()).step_age.is_some());
+        assert!(stats.snapshot(Instant::now(), 0).step_age.is_some());
         drop(iteration);
-        let snapshot = stats.snapshot(Instant::now());
+        let snapshot = stats.snapshot(Instant::now(), 0);
         assert_eq!((snapshot.step_age, snapshot.numbers.steps_total), (None, 0));
+        assert_eq!(snapshot.heartbeat, 1);
     }
 
     #[test]
-    fn step_is_counted_before_its_results_are_committed() {
+    fn step_is_counted_before_its_results_are_committed_and_lasts_until_then() {
         let stats = Stats::new(Instant::now());
         let now = Instant::now();
-        let decoded = stats.iteration(now).planned(now, Duration::ZERO).decoded(now, true);
-        let snapshot = stats.snapshot(Instant::now());
-        assert_eq!((snapshot.step_age, snapshot.numbers.steps_total), (None, 1));
+        let planned = stats.iteration(now).planned(now, Duration::ZERO);
+        let decoded = planned.decoded(now, StepResult::Computed);
+        let snapshot = stats.snapshot(Instant::now(), 0);
+        assert_eq!((snapshot.step_age.is_some(), snapshot.numbers.steps_total), (true, 1));
         decoded.committed(now + Duration::from_millis(5));
-        let (phase, took) = stats.snapshot(Instant::now()).phases[3];
-        assert_eq!((phase, took), (Phase::Commit, Duration::from_millis(5)));
+        let snapshot = stats.snapshot(Instant::now(), 0);
+        assert_eq!(snapshot.phases[Phase::Commit as usize], Duration::from_millis(5));
+        assert_eq!(snapshot.longest_step, Duration::from_millis(5));
+        assert_eq!(snapshot.step_age, None);
+    }
+
+    #[test]
+    fn failed_steps_are_counted_until_one_is_computed() {
+        let stats = Stats::new(Instant::now());
+        let now = Instant::now();
+        for (result, failed) in [
+            (StepResult::Failed, 1),
+            (StepResult::Cancelled, 1),
+            (StepResult::Failed, 2),
+            (StepResult::Computed, 0),
+        ] {
+            stats.iteration(now).planned(now, Duration::ZERO).decoded(now, result);
+            assert_eq!(stats.failed_steps(), failed, "{result:?}");
+        }
     }
 }

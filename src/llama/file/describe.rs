@@ -6,6 +6,8 @@
 use std::io::Cursor;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::ModelInfo;
 use crate::llama::error::{LoadError, one_line};
 use crate::llama::fit::ModelSizes;
@@ -15,13 +17,15 @@ use super::check::check_model;
 use super::gguf::{FileExtent, Header, TensorRole, Truncation};
 use super::layers::n_computed;
 use super::load_method::{LoadMethod, RepackedCopies};
+use super::path_bytes;
 use super::split;
+use super::stamp::FileStamp;
 
 /// Where a model comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ModelSource {
     /// A GGUF file, or the first file of a split model.
-    File(PathBuf),
+    File(#[serde(with = "path_bytes::one")] PathBuf),
     /// The demo model that is built into this program.
     Demo,
 }
@@ -37,7 +41,7 @@ impl ModelSource {
 }
 
 /// What the header says about a model that can generate text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelDescription {
     /// Where the model comes from.
     pub source: ModelSource,
@@ -50,7 +54,10 @@ pub struct ModelDescription {
     /// Sizes of the model's parts, for the memory plan.
     pub(in crate::llama) sizes: ModelSizes,
     /// The model's files in order; empty for the demo model.
+    #[serde(with = "path_bytes::many")]
     pub(in crate::llama) files: Vec<PathBuf>,
+    /// What identifies each of the files.
+    pub(in crate::llama) stamps: Vec<FileStamp>,
     /// How the weights get into host RAM.
     pub(in crate::llama) load_method: LoadMethod,
     /// Whether ggml may repack weights; llama.cpp aborts on some models if it does.
@@ -82,10 +89,10 @@ fn describe_as(
     truncation: Truncation,
 ) -> Result<ModelDescription, LoadError> {
     let unusable = |reason: String| LoadError::Unusable { model: source.name(), reason };
-    let (mut header, files) = match source {
+    let (mut header, files, stamps) = match source {
         ModelSource::Demo => {
             let demo = Header::read(Cursor::new(DEMO), DEMO.len() as u64, truncation);
-            (demo.map_err(unusable)?, Vec::new())
+            (demo.map_err(unusable)?, Vec::new(), Vec::new())
         }
         ModelSource::File(path) => split::read_files(path, truncation)?,
     };
@@ -108,6 +115,7 @@ fn describe_as(
         n_tokens: header.tokens.as_ref().map_or(0, |tokens| tokens.n),
         sizes,
         files,
+        stamps,
         load_method,
         allows_repacking,
     })

@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use crate::llama::fit::available_memory;
 use crate::llama::load::{InPlaceRanges, can_replace_mappings};
 
@@ -12,7 +14,7 @@ use super::gguf::Tensor;
 
 /// How the weights of a model get from its files into host RAM, if no layer is offloaded. With
 /// offloaded layers the files are mapped.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::llama) enum LoadMethod {
     /// Read the files into anonymous memory, which can have huge pages.
     Read,

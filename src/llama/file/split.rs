@@ -14,20 +14,21 @@ use std::path::{Path, PathBuf};
 use crate::llama::error::LoadError;
 
 use super::gguf::{Header, Tensor, Truncation};
+use super::stamp::FileStamp;
 
-/// Reads the header of the model at `path`, with the tensors of all of its files, and the paths of
-/// its files in order.
+/// Reads the header of the model at `path`, with the tensors of all of its files, and the paths and
+/// the stamps of its files in order.
 ///
 /// # Errors
 /// [`LoadError`] about the file that is missing or broken.
 pub(super) fn read_files(
     path: &Path,
     truncation: Truncation,
-) -> Result<(Header, Vec<PathBuf>), LoadError> {
-    let mut header = read_header(path, truncation)?;
-    let mut paths = vec![path.to_owned()];
+) -> Result<(Header, Vec<PathBuf>, Vec<FileStamp>), LoadError> {
+    let (mut header, stamp) = read_header(path, truncation)?;
+    let (mut paths, mut stamps) = (vec![path.to_owned()], vec![stamp]);
     let Some(n) = header.unsigned("split.count").filter(|&n| n > 1) else {
-        return Ok((header, paths));
+        return Ok((header, paths, stamps));
     };
     check_first(path, &header, n)?;
     let mut names: HashSet<String> =
@@ -40,7 +41,7 @@ pub(super) fn read_files(
                 format!("it is the first of {n} files, so its name must end in {suffix}"),
             )
         })?;
-        let part = read_header(&part_path, truncation)?;
+        let (part, stamp) = read_header(&part_path, truncation)?;
         check_part(&part, i, n).map_err(|reason| unusable(&part_path, reason))?;
         if let Some(duplicate) =
             part.tensors.iter().find(|tensor| !names.insert(tensor.name.clone()))
@@ -54,11 +55,12 @@ pub(super) fn read_files(
         }
         let file = paths.len();
         paths.push(part_path);
+        stamps.push(stamp);
         header.tensors.extend(part.tensors.into_iter().map(|tensor| Tensor { file, ..tensor }));
         header.extent += part.extent;
     }
     check_tensor_count(path, &header, n)?;
-    Ok((header, paths))
+    Ok((header, paths, stamps))
 }
 
 /// Checks that the file at `path` is the first of `n`, a number of files that a model can have.
@@ -119,11 +121,12 @@ fn sibling(path: &Path, from: u64, to: u64, n: u64) -> Option<PathBuf> {
     Some(path.with_file_name(format!("{stem}-{:05}-of-{n:05}.gguf", to + 1)))
 }
 
-/// Reads the header of one file.
-fn read_header(path: &Path, truncation: Truncation) -> Result<Header, LoadError> {
+/// Reads the header of one file, and its stamp.
+fn read_header(path: &Path, truncation: Truncation) -> Result<(Header, FileStamp), LoadError> {
     let file = open(path)?;
-    let size = file.metadata().map_err(|error| unreadable(path, &error))?.len();
-    Header::read(BufReader::new(file), size, truncation).map_err(|reason| unusable(path, reason))
+    let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
+    let header = Header::read(BufReader::new(file), metadata.len(), truncation);
+    Ok((header.map_err(|reason| unusable(path, reason))?, FileStamp::of(&metadata)))
 }
 
 /// Opens a regular file.

@@ -2,6 +2,8 @@
 //!
 //! The types here hold the result. [`super::arrange`] makes it, and `load` passes it to llama.cpp.
 
+use serde::{Deserialize, Serialize};
+
 use super::sizes::KvType;
 
 /// A GPU that layers can be offloaded to.
@@ -16,7 +18,7 @@ pub struct GpuDevice {
 }
 
 /// How many layers to offload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OffloadTarget {
     /// As many as fit.
     Auto,
@@ -27,7 +29,7 @@ pub enum OffloadTarget {
 }
 
 /// What one device holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DevicePlan {
     /// The device's name, for people.
     pub name: String,
@@ -60,7 +62,7 @@ impl DevicePlan {
 }
 
 /// Which parts of the model go to which device.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OffloadPlan {
     /// Number of offloaded layers, with the output matrix counted as one.
     pub gpu_layers: u32,

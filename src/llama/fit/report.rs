@@ -25,7 +25,7 @@ fn line(parts: &[MemoryPart]) -> String {
     let mut line = parts.first().map(|part| format!("{}:", part.device)).unwrap_or_default();
     for (i, part) in parts.iter().enumerate() {
         let MemoryPart { name, planned_bytes: planned, taken_bytes: taken, .. } = part;
-        let name = match *name {
+        let name = match &**name {
             "kv" => "KV cache",
             "compute" => "compute buffers",
             other => other,
@@ -71,7 +71,7 @@ mod tests {
     fn part(name: &'static str, planned: f64, taken: f64) -> MemoryPart {
         let bytes = |mib: f64| (mib * MIB) as u64;
         MemoryPart {
-            name,
+            name: name.into(),
             device: "cpu".to_owned(),
             planned_bytes: bytes(planned),
             taken_bytes: bytes(taken),

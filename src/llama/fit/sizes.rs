@@ -3,12 +3,14 @@
 //! [`ModelSizes`] holds what the header says about weights and dimensions. What a context takes
 //! also depends on the options, which a [`Demand`] holds.
 
+use serde::{Deserialize, Serialize};
+
 use crate::llama::file::{ArchMetadata, CacheLayout, LayerCache, Tensor, TensorRole};
 
 use super::attention::HEAD_STEP;
 
 /// Data type of the KV cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KvType {
     /// 16-bit floats.
     F16,
@@ -63,7 +65,7 @@ impl Demand {
 }
 
 /// The sizes of a layer's parts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::llama) struct LayerSizes {
     /// Bytes of the weights that every token uses.
     pub(in crate::llama) weights: u64,
@@ -74,7 +76,7 @@ pub(in crate::llama) struct LayerSizes {
 }
 
 /// The sizes of a model's parts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::llama) struct ModelSizes {
     /// The layers, in order.
     pub(in crate::llama) layers: Vec<LayerSizes>,

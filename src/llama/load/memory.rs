@@ -35,7 +35,7 @@ pub(super) fn compare_with_plan(
             ("compute", &["compute"], device.compute),
         ];
         parts.map(|(name, kinds, planned)| MemoryPart {
-            name,
+            name: name.into(),
             device: device.device.clone(),
             planned_bytes: planned,
             taken_bytes: allocated(kinds, device),

@@ -47,7 +47,8 @@ static LLAMA_BACKEND: OnceLock<Option<LlamaBackend>> = OnceLock::new();
 /// GPUs, and a warning is logged.
 ///
 /// # Errors
-/// [`LoadError`]. Its message includes the first error that llama.cpp logged.
+/// [`LoadError`]. Its message includes the first error that llama.cpp logged. A file that changes
+/// while it is loaded is an error too.
 pub fn load(
     description: &ModelDescription,
     draft: Option<&ModelDescription>,
@@ -55,6 +56,8 @@ pub fn load(
     offload_plan: OffloadPlan,
     progress: &LoadProgress,
 ) -> Result<Loaded<LlamaCpp>, LoadError> {
+    #[cfg(debug_assertions)]
+    super::run::fault::due_in_load();
     LLAMA_BACKEND.get_or_init(|| LlamaBackend::init().ok());
     let size = |description: &ModelDescription| description.extent.needed as f32;
     let (main_size, draft_size) = (size(description), draft.map_or(0.0, size));
@@ -63,6 +66,7 @@ pub fn load(
     let draft = draft
         .map(|draft| draft::load_draft(draft, &main.vocabulary, options, &draft_progress))
         .transpose()?;
+    description.check_unchanged()?;
     let limits = options.limits(main.reuse);
     let model = LlamaCpp::new(main.context, draft, main.vocabulary.clone(), limits, main.reuse);
     Ok(Loaded { model, vocabulary: main.vocabulary })

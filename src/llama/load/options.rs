@@ -2,6 +2,8 @@
 //!
 //! The draft model gets options of its own, derived from the options of the main model.
 
+use serde::{Deserialize, Serialize};
+
 use crate::engine::Limits;
 use crate::llama::error::LoadError;
 use crate::llama::file::ModelDescription;
@@ -9,7 +11,7 @@ use crate::llama::fit::{KvType, OffloadTarget};
 use crate::llama::run::{ContextOptions, SequenceReuse};
 
 /// How to run a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// The data type of the KV cache.
     pub kv_type: KvType,

@@ -7,6 +7,8 @@
 
 mod context;
 mod draft;
+#[cfg(debug_assertions)]
+pub(super) mod fault;
 mod model;
 mod passes;
 mod reuse;

@@ -53,6 +53,10 @@ impl Model for LlamaCpp {
     }
 
     fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> DecodeOutcome {
+        #[cfg(debug_assertions)]
+        if let Some(reason) = super::fault::due_in_step() {
+            return DecodeOutcome::Failed(reason);
+        }
         self.context.decode(batch, interrupt)
     }
 

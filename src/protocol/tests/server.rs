@@ -134,12 +134,29 @@ fn every_error_has_its_code_and_numbers() {
     };
     let invalid = Refusal::InvalidParams { field: "temp".into(), reason: "too hot".into() };
     let grace = Duration::from_secs(10);
-    let cases: [(ErrorFrame, &str, Value); 11] = [
+    let ended = |is_second| Failure::RunnerEnded { cause: "SIGKILL".into(), is_second };
+    let cases: [(ErrorFrame, &str, Value); 15] = [
         (Refusal::Loading.into(), "loading", json!({"retry_after_ms": 1000})),
         (Refusal::Busy { queued: 9 }.into(), "busy", json!({"retry_after_ms": 1000})),
         (ErrorFrame::too_many_requests(64), "busy", json!({"retry_after_ms": 1000})),
         (Refusal::ShuttingDown.into(), "shutting_down", json!({})),
-        (Refusal::EngineFailed.into(), "engine_failed", json!({})),
+        (
+            Refusal::EngineFailed { reason: "SIGABRT".into() }.into(),
+            "engine_failed",
+            json!({"retry_after_ms": 30_000}),
+        ),
+        (ended(false).into(), "engine_failed", json!({"retry_after_ms": 1000})),
+        (ended(true).into(), "engine_failed", json!({})),
+        (
+            Failure::EngineStalled { limit: grace }.into(),
+            "engine_stalled",
+            json!({"retry_after_ms": 1000}),
+        ),
+        (
+            Failure::Unavailable { reason: "SIGABRT".into() }.into(),
+            "engine_failed",
+            json!({"retry_after_ms": 30_000}),
+        ),
         (overflow(true).into(), "context_overflow", json!({"prompt_tokens": 600, "ctx_size": 512})),
         (invalid.into(), "invalid_params", json!({})),
         (Failure::SlowClient { grace }.into(), "slow_client", json!({})),
@@ -173,6 +190,7 @@ fn error_codes_have_their_wire_names() {
         (Code::RequestInFlight, "request_in_flight"),
         (Code::DuplicateId, "duplicate_id"),
         (Code::NotFound, "not_found"),
+        (Code::EngineStalled, "engine_stalled"),
         (Code::ContextOverflow, "context_overflow"),
         (Code::Busy, "busy"),
         (Code::Loading, "loading"),

@@ -12,10 +12,12 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::upgrade;
+use serde::Serialize;
 
 use super::origin::{check_origin, own_host};
 use super::respond::{json, plain};
 use crate::domain::Authority;
+use crate::runner::RunnerPhase;
 use crate::server::metrics;
 use crate::server::shared::{ConnectionPermit, Shared};
 use crate::server::ws;
@@ -24,6 +26,7 @@ use crate::server::ws;
 pub(in crate::server) fn routes(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
+        .route("/health", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_page))
         .fallback(not_found)
@@ -65,27 +68,60 @@ fn open_websocket(shared: &Arc<Shared>, host: &Authority, mut request: Request) 
     response
 }
 
-/// Liveness: whether the engine makes progress. A supervisor restarts the daemon if not.
+/// Whether requests can be expected to finish. Routers send none if not, and a supervisor restarts
+/// the daemon if that lasts.
 async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
-    let health = shared.health();
+    let health = shared.model.health();
     let status = if health.is_alive() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    json(status, format!(r#"{{"state":"{}"}}"#, health.name()))
+    let body = HealthBody { state: health.name(), cause: cause(&shared) };
+    json(status, to_json(&body))
 }
 
-/// Readiness: whether the engine accepts requests. A load balancer sends none if not.
+/// Readiness: whether requests are computed now. A load balancer sends none if not.
 async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
-    let health = shared.health();
+    let health = shared.model.health();
     if health.is_ready() {
         json(StatusCode::OK, r#"{"ready":true}"#.to_owned())
     } else {
-        let body = format!(r#"{{"ready":false,"reason":"{}"}}"#, health.name());
-        json(StatusCode::SERVICE_UNAVAILABLE, body)
+        let body = ReadyBody { ready: false, reason: health.name(), cause: cause(&shared) };
+        json(StatusCode::SERVICE_UNAVAILABLE, to_json(&body))
     }
+}
+
+/// The body of `/healthz`.
+#[derive(Serialize)]
+struct HealthBody {
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+}
+
+/// The body of `/readyz` if the answer is no.
+#[derive(Serialize)]
+struct ReadyBody {
+    ready: bool,
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+}
+
+/// How the last runner ended, if no other one has replaced it yet.
+fn cause(shared: &Shared) -> Option<String> {
+    match &*shared.model.phases().borrow() {
+        RunnerPhase::Restarting { cause } => Some(cause.clone()),
+        RunnerPhase::Failed { reason } => Some(reason.clone()),
+        _ => None,
+    }
+}
+
+fn to_json(body: &impl Serialize) -> String {
+    serde_json::to_string(body).expect("the bodies have string keys")
 }
 
 /// All metrics, for Prometheus.
 async fn metrics_page(State(shared): State<Arc<Shared>>) -> Response {
     metrics::page(&shared)
+        .await
         .unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, "cannot write the metrics"))
 }
 

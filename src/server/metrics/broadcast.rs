@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::protocol::{Inference, InferenceState, Metrics, ServerFrame};
+use crate::runner::Health;
 use crate::server::shared::{MetricsFrame, Shared};
-use crate::watchdog::Health;
 
 /// Publishes a frame per interval until the server closes.
 pub(in crate::server) async fn broadcast(
@@ -21,8 +21,9 @@ pub(in crate::server) async fn broadcast(
     let mut ticks = interval(shared.options.metrics_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut number = 0;
-    let mut last = (Instant::now(), shared.engine.snapshot().numbers.tokens_total);
+    let mut last = (Instant::now(), 0);
     while shared.closing.run_until_cancelled(ticks.tick()).await.is_some() {
+        shared.model.refresh().await;
         let now = Instant::now();
         let (inference, tokens) = inference(&shared, last, now);
         last = (now, tokens);
@@ -37,15 +38,15 @@ pub(in crate::server) async fn broadcast(
 /// The `inference` part of the frame, and the number of generated tokens at `now`. `last` holds
 /// the time and the number of generated tokens of the previous frame.
 fn inference(shared: &Shared, last: (Instant, u64), now: Instant) -> (Inference, u64) {
-    let snapshot = shared.engine.snapshot();
+    let snapshot = shared.model.snapshot();
     let tokens = snapshot.numbers.tokens_total;
     let elapsed = now.saturating_duration_since(last.0);
     let tps_now = (elapsed > Duration::ZERO)
         .then(|| tokens.saturating_sub(last.1) as f64 / elapsed.as_secs_f64());
     let inference = Inference {
-        state: state(shared.watchdog.judge(&snapshot)),
+        state: state(shared.model.health()),
         last_tps: snapshot.last_tps,
-        last_ttft: snapshot.last_ttft,
+        last_ttft: shared.counts.last_ttft(),
         total_tokens_generated: tokens,
         active: snapshot.numbers.active,
         queued: snapshot.numbers.queued,
@@ -55,19 +56,20 @@ fn inference(shared: &Shared, last: (Instant, u64), now: Instant) -> (Inference,
         connections: shared.n_websockets(),
         prompt_tokens_total: snapshot.numbers.prompt_tokens_total,
         tps_now,
-        uptime_s: snapshot.uptime.as_secs(),
+        uptime_s: shared.model.uptime().as_secs(),
     };
     (inference, tokens)
 }
 
-/// The state of the engine as the wire names it.
+/// The state of the model as the wire names it.
 fn state(health: Health) -> InferenceState {
     match health {
         Health::Loading => InferenceState::Loading,
         Health::Idle => InferenceState::Idle,
         Health::Busy => InferenceState::Busy,
         Health::Stalled => InferenceState::Stalled,
-        // The daemon exits soon after its engine thread has ended.
+        Health::Restarting | Health::Failed => InferenceState::Restarting,
+        // The daemon exits soon after its last runner has ended.
         Health::Draining | Health::Stopped => InferenceState::Draining,
     }
 }

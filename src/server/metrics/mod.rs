@@ -1,13 +1,13 @@
 //! The metrics of the server and the engine, in two forms.
 //!
 //! `prometheus` writes the `/metrics` page for each scrape. `broadcast` publishes the `metrics`
-//! frame, which all subscribed WebSockets send, at a fixed interval. `refusals` counts the requests
-//! that never reach the engine.
+//! frame, which all subscribed WebSockets send, at a fixed interval. `requests` counts the ends of
+//! requests.
 
 mod broadcast;
 mod prometheus;
-mod refusals;
+mod requests;
 
 pub(super) use broadcast::broadcast;
 pub(super) use prometheus::page;
-pub(super) use refusals::Refusals;
+pub(super) use requests::RequestCounts;

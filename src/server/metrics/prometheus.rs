@@ -1,11 +1,12 @@
 //! `/metrics`: every counter, gauge and histogram in the text format that Prometheus reads.
 //!
-//! Nothing is stored for it. Each scrape reads the engine's atomics and the latest GPU reading.
+//! Nothing is stored for it. Each scrape asks the runner and takes the latest GPU reading.
 //! `docs/MONITORING.md` lists the metrics and `packaging/grafana` plots them; tests compare both
 //! with this page.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -17,32 +18,31 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::domain::{Code, Gpu, MemoryPart, Throttle};
-use crate::engine::{Distribution, Histograms, MetricKind, MetricUnit, Phase, Report, Snapshot};
+use crate::domain::{
+    Code, Distribution, Gpu, MemoryPart, MetricKind, MetricUnit, Phase, Snapshot, Throttle,
+};
 use crate::protocol::{Hello, throttle_name};
+use crate::runner::{Health, RequestLimits};
 use crate::server::shared::Shared;
-use crate::watchdog::Health;
-
-use super::refusals::Refusals;
 
 /// The response to `GET /metrics`.
 ///
 /// # Errors
 /// The error of the encoder, which writes to a string and does not fail.
-pub(in crate::server) fn page(shared: &Shared) -> Result<Response, fmt::Error> {
-    let snapshot = shared.engine.snapshot();
-    let report = shared.engine.report();
+pub(in crate::server) async fn page(shared: &Shared) -> Result<Response, fmt::Error> {
+    shared.model.refresh().await;
     let scrape = Scrape {
-        health: shared.watchdog.judge(&snapshot),
-        snapshot,
-        ends: ends(&report, &shared.refusals),
-        histograms: report.histograms,
+        health: shared.model.health(),
+        snapshot: shared.model.snapshot(),
+        uptime: shared.model.uptime(),
+        restarts: shared.model.restarts(),
+        ends: shared.counts.ends(),
+        ttft: shared.counts.ttft(),
         connections: shared.n_websockets(),
         dropped_frames: shared.dropped_frames(),
-        memory: shared.engine.memory().to_vec(),
+        memory: shared.model.memory(),
         gpus: shared.gpus(Instant::now()),
-        max_queue: shared.engine.max_queue(),
-        cache_ram_bytes: shared.engine.cache_ram_bytes(),
+        limits: shared.model.limits(),
         hello: shared.hello(),
     };
     let mut registry = Registry::with_prefix("inference_core");
@@ -57,15 +57,17 @@ pub(in crate::server) fn page(shared: &Shared) -> Result<Response, fmt::Error> {
 struct Scrape {
     health: Health,
     snapshot: Snapshot,
+    uptime: Duration,
+    /// Restarts of the model's process, by cause.
+    restarts: BTreeMap<String, u64>,
     /// Requests by the code that they ended or were refused with.
     ends: Vec<(Code, u64)>,
-    histograms: Histograms,
+    ttft: Distribution,
     connections: usize,
     dropped_frames: u64,
     memory: Vec<MemoryPart>,
     gpus: Vec<Gpu>,
-    max_queue: usize,
-    cache_ram_bytes: usize,
+    limits: RequestLimits,
     hello: Hello,
 }
 
@@ -90,20 +92,20 @@ impl Scrape {
             ("model", hello.model_name()),
         ];
         page.gauges("build_info", "Version, backend and model; always 1", None, [(labels, 1_i64)])?;
-        page.gauge("uptime", "Time since the start", SECONDS, self.snapshot.uptime.as_secs_f64())?;
+        page.gauge("uptime", "Time since the start", SECONDS, self.uptime.as_secs_f64())?;
         page.gauge("connections", "Open WebSockets", None, n(self.connections))?;
         let dropped = "Metrics frames replaced by newer ones before a slow connection took them";
         page.counter("dropped_frames", dropped, self.dropped_frames)?;
         let limit =
             "Requests that may wait; a quarter more for connections without another request";
-        page.gauge("requests_queued_limit", limit, None, n(self.max_queue))?;
+        page.gauge("requests_queued_limit", limit, None, n(self.limits.max_queue))?;
         let limit = "Host RAM that copies of cached sequences may take";
-        page.gauge("swapped_size_limit", limit, BYTES, n(self.cache_ram_bytes))
+        page.gauge("swapped_size_limit", limit, BYTES, n(self.limits.cache_ram_bytes))
     }
 
     /// The engine's state and everything it counts.
     fn engine(&self, page: &mut Page<'_>) -> fmt::Result {
-        let Self { snapshot, histograms, health, .. } = self;
+        let Self { snapshot, health, .. } = self;
         let state = |state: Health| ([("state", state.name())], i64::from(state == *health));
         page.gauges("state", "1 for the current state, else 0", None, Health::ALL.map(state))?;
         let loaded = f64::from(snapshot.load_progress);
@@ -118,15 +120,21 @@ impl Scrape {
                 MetricKind::Gauge => page.gauge(metric.name, help, unit, metric.value as f64)?,
             }
         }
-        for metric in histograms.metrics() {
+        for metric in snapshot.histograms.metrics() {
             page.histogram(metric.name, metric.help.trim(), unit(metric.unit), metric.value)?;
         }
+        let help = "From receipt to the first text handed to the socket";
+        page.histogram("time_to_first_token", help, SECONDS, &self.ttft)?;
+        let help = "Ends of the model's process after which it was started again";
+        let restarts = self.restarts.iter().map(|(cause, &n)| ([("cause", cause.as_str())], n));
+        page.counters("runner_restarts", help, None, restarts)?;
         Ok(())
     }
 
     /// The time of the engine's loop, by phase.
     fn phases(&self, page: &mut Page<'_>) -> fmt::Result {
-        let phases = self.snapshot.phases.map(|(phase, took)| {
+        let phases = Phase::ALL.map(|phase| {
+            let took = self.snapshot.phases[phase as usize];
             let name = match phase {
                 Phase::Schedule => "schedule",
                 Phase::Draft => "draft",
@@ -148,7 +156,7 @@ impl Scrape {
         let help = "Layers on GPUs and on the CPU; planned until the model is loaded";
         page.gauges("model_layers", help, None, layers)?;
         let labels =
-            |part: &MemoryPart| [("device", part.device.clone()), ("part", part.name.to_owned())];
+            |part: &MemoryPart| [("device", part.device.clone()), ("part", part.name.to_string())];
         let planned = self.memory.iter().map(|part| (labels(part), part.planned_bytes as f64));
         page.gauges("model_memory_planned", "Planned memory of the model", BYTES, planned)?;
         let taken = self.memory.iter().map(|part| (labels(part), part.taken_bytes as f64));
@@ -211,13 +219,6 @@ impl Scrape {
         let values = self.gpus.iter().filter_map(|gpu| Some((labels(gpu), value(gpu)?)));
         page.gauges(name, help, unit, values)
     }
-}
-
-/// Requests by code. The engine ended or refused some of them; `refusals` counts the requests that
-/// never reached it.
-fn ends(report: &Report, refusals: &Refusals) -> Vec<(Code, u64)> {
-    let requests = report.ends.iter().filter(|(code, _)| code.ends_a_request());
-    requests.map(|&(code, n)| (code, n + refusals.get(code))).collect()
 }
 
 /// The labels that identify a GPU.

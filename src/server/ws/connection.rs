@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use hyper::upgrade::OnUpgrade;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::domain::ConnectionId;
-use crate::engine::Notifier;
 use crate::protocol::ServerFrame;
 use crate::server::shared::{ConnectionPermit, Shared};
 
@@ -56,14 +55,14 @@ async fn run<S: Socket>(socket: WebSocketStream<S>, id: ConnectionId, shared: Ar
     tracing::debug!("open");
     let (sink, stream) = socket.split();
     let (replies, reply_queue) = mpsc::channel(REPLY_QUEUE);
-    let notifier = Arc::new(Notifier::default());
+    let deliveries = Arc::new(Notify::new());
     let in_flight = Arc::new(InFlight::default());
     let closed = CancellationToken::new();
     // Stops the writer however this function ends, also by a panic.
     let _stop_writer = closed.clone().drop_guard();
 
     let hello = ServerFrame::Hello(&shared.hello()).text();
-    let events = EventSources::new(reply_queue, notifier.clone(), &shared);
+    let events = EventSources::new(reply_queue, deliveries.clone(), &shared);
     let writer = Writer::new(sink, in_flight.clone(), &shared);
     let writing = writer.run(hello, events, closed.clone()).in_current_span();
     let mut writing = shared.tasks.spawn(writing);
@@ -72,7 +71,7 @@ async fn run<S: Socket>(socket: WebSocketStream<S>, id: ConnectionId, shared: Ar
         shared,
         connection: id,
         replies,
-        notifier,
+        deliveries,
         in_flight,
         closed: closed.clone(),
         long_prompt: Arc::new(Semaphore::new(1)),

@@ -1,17 +1,16 @@
 //! The events that the writer waits for.
 //!
 //! [`EventSources`] waits for all of them at once: replies of the reader and of submissions,
-//! notifications of the engine, new `metrics` frames, the ping timer and the shutdown of the
+//! deliveries of the runner, new `metrics` frames, the ping timer and the shutdown of the
 //! server.
 
 use std::future::pending;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, Interval, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::Notifier;
 use crate::server::shared::{MetricsFrame, Shared};
 
 use super::PING_INTERVAL;
@@ -21,11 +20,8 @@ use super::reply::Reply;
 pub(super) enum Event {
     /// The reader or a submission has a reply.
     Reply(Reply),
-    /// The engine has delivered text, progress or a queue position for a request. These deliveries
-    /// are coalesced.
+    /// The runner has delivered something for a request.
     Deliveries,
-    /// The engine has delivered the first text of a request, or its outcome.
-    UrgentDeliveries,
     /// A new `metrics` frame has been published.
     Metrics(MetricsFrame),
     /// It is time for a ping.
@@ -41,8 +37,6 @@ pub(super) enum Event {
 pub(super) struct Wanted {
     /// Whether [`Event::Metrics`] is reported.
     pub(super) is_subscribed: bool,
-    /// The earliest time for [`Event::Deliveries`].
-    pub(super) next_deliveries: Instant,
     /// The time for [`Event::CloseDeadline`], if the connection is closing. `None` otherwise; only
     /// then is [`Event::ServerClosing`] reported.
     pub(super) close_deadline: Option<Instant>,
@@ -51,7 +45,7 @@ pub(super) struct Wanted {
 /// The sources of the writer's events.
 pub(super) struct EventSources {
     replies: mpsc::Receiver<Reply>,
-    notifier: Arc<Notifier>,
+    deliveries: Arc<Notify>,
     metrics: watch::Receiver<MetricsFrame>,
     server_closing: CancellationToken,
     pings: Interval,
@@ -60,12 +54,12 @@ pub(super) struct EventSources {
 impl EventSources {
     pub(super) fn new(
         replies: mpsc::Receiver<Reply>,
-        notifier: Arc<Notifier>,
+        deliveries: Arc<Notify>,
         shared: &Shared,
     ) -> Self {
         Self {
             replies,
-            notifier,
+            deliveries,
             metrics: shared.metrics.clone(),
             server_closing: shared.closing.clone(),
             pings: interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL),
@@ -74,13 +68,7 @@ impl EventSources {
 
     /// Waits for the next event that is `wanted`.
     pub(super) async fn next(&mut self, wanted: &Wanted) -> Event {
-        let Self { replies, notifier, metrics, server_closing, pings } = self;
-        let deliveries = async {
-            if wanted.next_deliveries > Instant::now() {
-                sleep_until(wanted.next_deliveries).await;
-            }
-            notifier.coalesced().await;
-        };
+        let Self { replies, deliveries, metrics, server_closing, pings } = self;
         let close_deadline = async {
             match wanted.close_deadline {
                 Some(deadline) => sleep_until(deadline).await,
@@ -89,8 +77,7 @@ impl EventSources {
         };
         tokio::select! {
             Some(reply) = replies.recv() => Event::Reply(reply),
-            () = deliveries => Event::Deliveries,
-            () = notifier.urgent() => Event::UrgentDeliveries,
+            () = deliveries.notified() => Event::Deliveries,
             Ok(()) = metrics.changed(), if wanted.is_subscribed => {
                 Event::Metrics(metrics.borrow_and_update().clone())
             }

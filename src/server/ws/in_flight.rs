@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::engine::Canceller;
 use crate::protocol::{Code, ErrorFrame, RequestId};
+use crate::runner::Canceller;
 
 /// The table of requests in flight. The key `None` is the one request without an id.
 #[derive(Debug, Default)]
@@ -16,10 +16,10 @@ pub(super) struct InFlight(Mutex<HashMap<Option<RequestId>, Stage>>);
 
 #[derive(Debug)]
 enum Stage {
-    /// Not yet accepted by the engine.
+    /// Not yet submitted.
     Submitting { is_aborted: bool },
-    /// Accepted by the engine.
-    Accepted(Canceller),
+    /// Submitted.
+    Submitted(Canceller),
 }
 
 impl InFlight {
@@ -51,14 +51,14 @@ impl InFlight {
         Ok(())
     }
 
-    /// Records that the engine has accepted the request. If it was aborted in the meantime, cancels
+    /// Records that the request was submitted. If it was aborted in the meantime, cancels
     /// it now.
-    pub(super) fn set_accepted(&self, id: &Option<RequestId>, canceller: Canceller) {
+    pub(super) fn set_submitted(&self, id: &Option<RequestId>, canceller: Canceller) {
         if let Some(stage) = self.lock().get_mut(id) {
             if matches!(stage, Stage::Submitting { is_aborted: true }) {
                 canceller.cancel();
             }
-            *stage = Stage::Accepted(canceller);
+            *stage = Stage::Submitted(canceller);
         }
     }
 
@@ -98,7 +98,7 @@ impl Stage {
     fn abort(&mut self) {
         match self {
             Self::Submitting { is_aborted } => *is_aborted = true,
-            Self::Accepted(canceller) => canceller.cancel(),
+            Self::Submitted(canceller) => canceller.cancel(),
         }
     }
 }

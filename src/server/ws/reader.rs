@@ -3,11 +3,12 @@
 //! The reader never writes to the socket. Its replies go to the writer through a bounded channel,
 //! so a client that sends faster than it reads blocks itself.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -16,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::domain::{ConnectionId, Prompt, Request};
-use crate::engine::Notifier;
 use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer, RequestId, ServerFrame};
 use crate::server::shared::Shared;
 
@@ -33,7 +33,8 @@ pub(super) struct Reader<S> {
     pub(super) shared: Arc<Shared>,
     pub(super) connection: ConnectionId,
     pub(super) replies: mpsc::Sender<Reply>,
-    pub(super) notifier: Arc<Notifier>,
+    /// Wakes the writer when the runner has delivered something.
+    pub(super) deliveries: Arc<Notify>,
     pub(super) in_flight: Arc<InFlight>,
     /// Cancelled when the connection ends.
     pub(super) closed: CancellationToken,
@@ -135,7 +136,7 @@ impl<S: Socket> Reader<S> {
             request: Request { connection: self.connection, prompt, params },
             id,
             received,
-            notifier: self.notifier.clone(),
+            deliveries: self.deliveries.clone(),
             in_flight: self.in_flight.clone(),
         };
         // A chat template may take long to render even if the messages are short.
@@ -146,7 +147,7 @@ impl<S: Socket> Reader<S> {
         // While this waits, the reader handles no other message.
         let permit = self.long_prompt.clone().acquire_owned().await;
         let permit = permit.map_err(|_| CLOSING)?;
-        let submitting = submission.submit_in_background(
+        let submitting = submission.submit_long(
             self.shared.clone(),
             self.replies.clone(),
             self.closed.clone(),
@@ -176,7 +177,7 @@ impl<S: Socket> Reader<S> {
 
     /// Counts and logs a refused request.
     fn record_refused(&self, error: &ErrorFrame) {
-        self.shared.refusals.count(error.code());
+        self.shared.counts.ended(error.code());
         log_refused(error);
     }
 
@@ -213,8 +214,14 @@ async fn parse(text: Utf8Bytes) -> Result<Result<ClientFrame, ErrorFrame>, ReadE
     if text.len() <= SHORT_MESSAGE_BYTES {
         return Ok(ClientFrame::parse(&text));
     }
-    let parsing = tokio::task::spawn_blocking(move || ClientFrame::parse(&text));
-    parsing.await.map_err(|_| ReadEnd::Lost("parsing its message failed"))
+    let for_thread = text.clone();
+    let parse = move || ClientFrame::parse(&for_thread);
+    // Panics if the system cannot start a thread.
+    let started = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(parse)));
+    match started {
+        Ok(thread) => thread.await.map_err(|_| ReadEnd::Lost("parsing its message failed")),
+        Err(_) => Ok(ClientFrame::parse(&text)),
+    }
 }
 
 /// How the reader ends if the writer has ended before it.

@@ -12,7 +12,7 @@ pub(super) enum Reply {
     /// Send this frame.
     Frame(String),
     /// Serve this request from now on.
-    Accepted(Box<ActiveRequest>),
+    Submitted(Box<ActiveRequest>),
     /// Remove the request with this id from the requests in flight and send the error.
     Refused(Box<(Option<RequestId>, ErrorFrame)>),
     /// Start sending `metrics` frames.

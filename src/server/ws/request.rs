@@ -1,39 +1,51 @@
-//! An accepted request, as the writer serves it.
+//! A submitted request, as the writer serves it.
 //!
-//! [`ActiveRequest`] turns what the engine delivers into frames. It logs the end of the request
-//! exactly once, even if the connection closes first, and removes the request from the requests in
-//! flight just before its terminal frame is sent.
+//! [`ActiveRequest`] turns what the runner delivers into frames. It logs and counts the end of the
+//! request exactly once, even if the connection closes first, and removes the request from the
+//! requests in flight just before its terminal frame is sent.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio_tungstenite::tungstenite::Error;
 
-use crate::domain::Outcome;
-use crate::engine::{Delivery, Ticket};
+use crate::domain::{Code, Delivery, Outcome};
 use crate::protocol::{EndStats, ErrorFrame, RequestId, ServerFrame};
+use crate::runner::Ticket;
+use crate::server::metrics::RequestCounts;
 
 use super::in_flight::InFlight;
-use super::log::{log_cancelled, log_ended};
+use super::log::{log_cancelled, log_ended, log_refused};
 use super::sink::FrameSink;
 use super::socket::Socket;
 
-/// A request that the engine has accepted. Dropping it cancels the request.
+/// A request that was submitted. Dropping it cancels the request.
 #[derive(Debug)]
 pub(super) struct ActiveRequest {
     id: Option<RequestId>,
     ticket: Ticket,
+    /// When the server received the request.
+    received: Instant,
+    /// From the receipt of the request until its first text was handed to the socket.
+    ttft: Option<Duration>,
+    counts: Arc<RequestCounts>,
     /// How the request ended; `None` while it runs and again once its terminal frame is built.
     outcome: Option<Outcome>,
-    /// Whether the end of the request has been logged.
-    is_logged: bool,
+    /// Whether the end of the request has been logged and counted.
+    has_ended: bool,
 }
 
 impl ActiveRequest {
-    pub(super) fn new(id: Option<RequestId>, ticket: Ticket) -> Self {
-        Self { id, ticket, outcome: None, is_logged: false }
+    pub(super) fn new(
+        id: Option<RequestId>,
+        ticket: Ticket,
+        received: Instant,
+        counts: Arc<RequestCounts>,
+    ) -> Self {
+        Self { id, ticket, received, ttft: None, counts, outcome: None, has_ended: false }
     }
 
-    /// Sends what the engine has delivered since the last call. Returns true if this included the
+    /// Sends what the runner has delivered since the last call. Returns true if this included the
     /// terminal frame; the request has then been removed from `in_flight`.
     ///
     /// # Errors
@@ -43,7 +55,8 @@ impl ActiveRequest {
         sink: &mut FrameSink<S>,
         in_flight: &InFlight,
     ) -> Result<bool, Error> {
-        let Delivery { queued, progress, text, logprobs, outcome } = self.ticket.take();
+        let Delivery { queued, is_started: _, progress, text, logprobs, outcome } =
+            self.ticket.take();
         // Stored before the first write: if that fails, the log still learns the outcome.
         self.outcome = outcome;
         let id = self.id.as_ref();
@@ -57,11 +70,13 @@ impl ActiveRequest {
             let frame = ServerFrame::Token { id, content: &text, logprobs: &logprobs };
             sink.text(frame.text()).await?;
         }
-        if !text.is_empty() && self.ticket.ttft().is_none() {
+        if !text.is_empty() && self.ttft.is_none() {
             // The first text is flushed at once, and the time to first token ends when the
             // operating system has it.
             sink.flush().await?;
-            self.ticket.text_sent(Instant::now());
+            let ttft = self.received.elapsed();
+            self.ttft = Some(ttft);
+            self.counts.first_text(ttft);
         }
         let Some(terminal_frame) = self.terminal_frame() else { return Ok(false) };
         in_flight.remove(&self.id);
@@ -69,34 +84,46 @@ impl ActiveRequest {
         Ok(true)
     }
 
-    /// Builds and logs the terminal frame; `None` if the outcome is not known or has been taken.
+    /// Builds, logs and counts the terminal frame; `None` if the outcome is not known or has been
+    /// taken.
     fn terminal_frame(&mut self) -> Option<String> {
-        let text = match self.outcome.take()? {
+        let outcome = self.outcome.take()?;
+        self.has_ended = true;
+        self.counts.ended(outcome.code());
+        Some(match outcome {
             Outcome::Finished { reason, usage } => {
-                let stats = EndStats::new(&usage, self.ticket.ttft());
+                let stats = EndStats::new(&usage, self.ttft);
                 let id = self.id.as_ref();
-                ServerFrame::End { id, finish_reason: reason, stats }.text()
+                let text = ServerFrame::End { id, finish_reason: reason, stats }.text();
+                log_ended(&text);
+                text
             }
             Outcome::Failed(failure) => {
-                ServerFrame::Error(&ErrorFrame::from(failure).for_request(self.id.clone())).text()
+                let error = ErrorFrame::from(failure).for_request(self.id.clone());
+                let text = ServerFrame::Error(&error).text();
+                log_ended(&text);
+                text
             }
-        };
-        log_ended(&text);
-        self.is_logged = true;
-        Some(text)
+            Outcome::Refused(refusal) => {
+                let error = ErrorFrame::from(refusal).for_request(self.id.clone());
+                log_refused(&error);
+                ServerFrame::Error(&error).text()
+            }
+        })
     }
 }
 
-/// Logs a request that has no log line yet: every accepted request gets exactly one, however its
-/// connection ends.
+/// Logs and counts a request that has not ended: every request gets exactly one log line and one
+/// count, however its connection ends.
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        if self.is_logged {
+        if self.has_ended {
             return;
         }
         self.outcome = self.outcome.take().or_else(|| self.ticket.take().outcome);
         if self.terminal_frame().is_none() {
             // Dropping the ticket cancels the request; nothing waits for its statistics.
+            self.counts.ended(Code::Abort);
             log_cancelled(self.id.as_ref());
         }
     }

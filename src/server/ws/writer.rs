@@ -39,8 +39,6 @@ pub(super) struct Writer<S> {
     /// The code of the close frame, and until when the writer waits for requests to end before it
     /// sends that frame; `None` unless the connection is closing.
     closing: Option<(CloseCode, Instant)>,
-    /// The earliest time to send coalesced deliveries again.
-    next_deliveries: Instant,
 }
 
 /// How the writer ended.
@@ -62,7 +60,6 @@ impl<S: Socket> Writer<S> {
             last_metrics: None,
             dropped_frames: shared.dropped_frames_counter(),
             closing: None,
-            next_deliveries: Instant::now(),
         }
     }
 
@@ -97,7 +94,6 @@ impl<S: Socket> Writer<S> {
             }
             let wanted = Wanted {
                 is_subscribed: self.is_subscribed,
-                next_deliveries: self.next_deliveries,
                 close_deadline: self.closing.map(|(_, deadline)| deadline),
             };
             event = events.next(&wanted).await;
@@ -111,10 +107,7 @@ impl<S: Socket> Writer<S> {
         let mut reply = None;
         match event {
             Event::Reply(first) => reply = Some(first),
-            Event::Deliveries => self.next_deliveries = Instant::now() + DELIVERY_INTERVAL,
-            // Does not move `next_deliveries`: urgent deliveries are rare and must not delay the
-            // coalesced deliveries of other requests.
-            Event::UrgentDeliveries => {}
+            Event::Deliveries => {}
             Event::Metrics(frame) => self.send_metrics(frame).await?,
             Event::PingDue => self.sink.feed(Message::Ping(Bytes::new())).await?,
             Event::ServerClosing => self.close_with(CloseCode::Away),
@@ -142,7 +135,7 @@ impl<S: Socket> Writer<S> {
     async fn handle_reply(&mut self, reply: Reply) -> Result<(), Error> {
         match reply {
             Reply::Frame(text) => self.sink.text(text).await?,
-            Reply::Accepted(request) => self.requests.push(*request),
+            Reply::Submitted(request) => self.requests.push(*request),
             Reply::Refused(refused) => {
                 let (id, error) = *refused;
                 self.in_flight.remove(&id);
@@ -176,7 +169,7 @@ impl<S: Socket> Writer<S> {
         self.sink.feed(Message::Text(text)).await
     }
 
-    /// Sends what the engine has delivered for each request, and removes the requests that have
+    /// Sends what the runner has delivered for each request, and removes the requests that have
     /// ended.
     async fn send_deliveries(&mut self) -> Result<(), Error> {
         let mut index = 0;
@@ -196,11 +189,6 @@ impl<S: Socket> Writer<S> {
         self.closing = Some((code, Instant::now() + TERMINAL_FRAMES_DEADLINE));
     }
 }
-
-/// Minimum time between two sends of coalesced deliveries. It limits a request to 100 `token`
-/// frames per second; a model that generates fewer tokens is not delayed, nor are urgent deliveries
-/// (ADR-0013).
-const DELIVERY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How long the writer waits for terminal frames before it sends the close frame. The engine has
 /// been told to end the requests and does so within one step.

@@ -1,12 +1,11 @@
 //! Compares the plan with the buffer sizes that llama.cpp logs.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 
-use crate::process::Daemon;
+use crate::process::{Daemon, until_logged};
 
 /// The parts of a device's memory: the plan's name, llama.cpp's name, and the largest accepted
 /// deviation in percent.
@@ -22,9 +21,9 @@ impl Buffers {
     pub fn of(model: &Path, args: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
-        drop(Daemon::start_model_with_debug_log(model, args, &log));
+        let daemon = Daemon::start_model_with_debug_log(model, args, &log);
         let mut buffers = HashMap::new();
-        for line in fs::read_to_string(log).unwrap().lines() {
+        for line in until_logged(&log, "compute buffers").lines() {
             if let Some((before, _)) = line.split_once(" MiB between them were released") {
                 let mib: f64 = before.rsplit(' ').next().unwrap().parse().unwrap();
                 *buffers.entry(("CPU_Mapped".to_owned(), "model".to_owned())).or_insert(0.0) -= mib;
@@ -36,6 +35,7 @@ impl Buffers {
             let mib: f64 = after.trim().trim_end_matches(" MiB").trim().parse().unwrap();
             *buffers.entry((device, kind)).or_insert(0.0) += mib;
         }
+        drop(daemon);
         Self(buffers)
     }
 

@@ -8,9 +8,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::*;
 use crate::domain::{
-    ConnectionId, Failure, FinishReason, Outcome, Params, Prompt, Request, Speculation, Usage,
+    ConnectionId, Delivery, Failure, FinishReason, Histograms, Outcome, Params, Prompt, Request,
+    Speculation, Usage,
 };
-use crate::engine::request::{Delivery, Notifier, Outbox};
+use crate::engine::model::CancelFlag;
+use crate::engine::request::{Notifier, Outbox};
 use crate::scripted::{ScriptedDraft, ScriptedModel, ScriptedVocabulary, StepControl};
 
 use self::rig::{Client, GRACE, Rig, at_most};

@@ -31,7 +31,7 @@ fn cancelled_step_of_a_recurrent_model_leaves_nothing_behind() {
     rig.iterate();
     rig.scheduler.sweep(rig.now);
     rig.scheduler.admit(rig.now);
-    let stop = CancelFlag::default();
+    let stop = StopFlag::default();
     let step = rig.scheduler.plan(&stop).unwrap();
     // The model computes the step, and says that it was cancelled.
     rig.scheduler.decode(&step, &stop);

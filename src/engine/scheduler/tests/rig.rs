@@ -106,7 +106,7 @@ impl Rig {
         self.scheduler.sweep(self.now);
         meanwhile();
         self.scheduler.admit(self.now);
-        let stop = CancelFlag::default();
+        let stop = StopFlag::default();
         let step = self.scheduler.plan(&stop)?;
         let result = self.scheduler.decode(&step, &stop);
         let began = self.now;

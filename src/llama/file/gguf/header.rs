@@ -6,6 +6,8 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Seek};
 
+use serde::{Deserialize, Serialize};
+
 use super::metadata::MetadataValue;
 use super::reader::{HeaderError, HeaderReader, invalid};
 use super::tensor::Tensor;
@@ -26,7 +28,7 @@ pub(in crate::llama) struct Header {
 
 /// How many bytes of a file exist, and how many it needs. Both count from the start of the file to
 /// the end of its last tensor. For a split model they are sums over its files.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileExtent {
     /// Bytes that exist, at most [`Self::needed`].
     pub present: u64,

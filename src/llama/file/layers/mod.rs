@@ -12,10 +12,12 @@ mod windows;
 pub(super) use self::kinds::{is_hybrid, n_cached, n_computed};
 pub(super) use self::windows::{PATTERN_KEY, Windows};
 
+use serde::{Deserialize, Serialize};
+
 use super::arch_metadata::ArchMetadata;
 
 /// What one layer caches.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::llama) struct LayerCache {
     /// Numbers in a token's keys, over all heads; 0 if the layer has no KV cache of its own.
     pub(in crate::llama) keys: u64,
@@ -28,7 +30,7 @@ pub(in crate::llama) struct LayerCache {
 }
 
 /// What all layers cache.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::llama) struct CacheLayout {
     /// The layers, in order.
     pub(in crate::llama) layers: Vec<LayerCache>,

@@ -6,13 +6,16 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::llama::file::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::llama::file::{Tensor, path_bytes};
 
 /// The parts of a model file whose weights are not repacked, so that they are computed from where
 /// they are stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::llama) struct InPlaceRanges {
     /// The file.
+    #[serde(with = "path_bytes::one")]
     pub(super) path: PathBuf,
     /// Ranges of bytes in the file, ascending and at least [`MIN_GAP_BYTES`] apart.
     pub(super) ranges: Vec<Range<u64>>,
@@ -36,6 +39,11 @@ impl InPlaceRanges {
             }
         }
         Self { path: path.to_owned(), ranges }
+    }
+
+    /// The same ranges of a file that is found at `path`.
+    pub(in crate::llama) fn move_to(&mut self, path: &Path) {
+        path.clone_into(&mut self.path);
     }
 
     /// Number of bytes between the ranges. llama.cpp reports everything from the first to the last

@@ -1,0 +1,96 @@
+//! The runner: the child process that holds the model and serves the link to the daemon.
+//!
+//! Its standard input and output are the link. Anything else that is written to standard output,
+//! by a driver for example, goes to standard error, which the daemon logs.
+
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use rustix::process::{Signal, getpid, kill_process};
+use rustix::stdio::{dup2_stdin, dup2_stdout};
+use tokio::net::unix::pipe;
+use tokio::runtime;
+
+use crate::domain::LoadFailure;
+use crate::engine;
+use crate::llama::{self, LlamaCpp};
+use crate::runner::{self, Load};
+
+use super::error::DaemonError;
+use super::signals::ignore_signals;
+use super::spec::RunnerSpec;
+use super::{BLOCKING_STACK_BYTES, MAX_BLOCKING_THREADS, build, contention, logging};
+
+/// Runs as the child process of a daemon until the daemon ends the link.
+///
+/// # Errors
+/// [`DaemonError`], if this process was not started by a daemon.
+pub fn run_runner() -> Result<(), DaemonError> {
+    if io::stdin().is_terminal() {
+        return Err(DaemonError::NotARunner);
+    }
+    die_with_parent();
+    let (input, output) = take_link().context("cannot set up the link to the daemon")?;
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name("runner")
+        .thread_stack_size(BLOCKING_STACK_BYTES)
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
+        .build()
+        .context("cannot start the runner's threads")?;
+    let served = runtime.block_on(async {
+        ignore_signals()?;
+        let reader = pipe::Receiver::from_owned_fd(input)?;
+        let writer = pipe::Sender::from_owned_fd(output)?;
+        runner::serve(reader, writer, &build(), set_up).await
+    });
+    if let Err(error) = served
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        tracing::error!("{error}");
+        std::process::abort();
+    }
+    // The engine may still compute. Leaving in the usual way would destroy what it uses, and a
+    // driver that hangs would not let it end at all.
+    let _ = kill_process(getpid(), Signal::KILL);
+    Ok(())
+}
+
+/// Has the kernel end this process with the daemon, even if it hangs. Only Linux can do that.
+/// Elsewhere the end of the link does.
+fn die_with_parent() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+}
+
+/// Takes the link from standard input and output, which are then free for other uses.
+fn take_link() -> io::Result<(OwnedFd, OwnedFd)> {
+    let input = io::stdin().as_fd().try_clone_to_owned()?;
+    let output = io::stdout().as_fd().try_clone_to_owned()?;
+    dup2_stdin(File::open("/dev/null")?)?;
+    dup2_stdout(io::stderr())?;
+    Ok((input, output))
+}
+
+/// The options of the engine, and the load. Also sets up the log, and starts to watch for
+/// contention.
+fn set_up(spec: &[u8]) -> Result<(engine::Options, Load<LlamaCpp>), LoadFailure> {
+    let spec: RunnerSpec = postcard::from_bytes(spec).map_err(|error| LoadFailure {
+        message: format!("the daemon's description of the work cannot be read: {error}"),
+        exit_code: 70,
+    })?;
+    let RunnerSpec { description, draft, held, llama, offload_plan, engine, log } = spec;
+    let held: Vec<PathBuf> = held.into_iter().map(PathBuf::from).collect();
+    logging::init_runner(&log);
+    llama::send_logs_to_tracing();
+    tokio::spawn(contention::watch(llama.threads));
+    let load: Load<LlamaCpp> = Box::new(move |progress| {
+        let description = description.located(&held)?;
+        let loaded = llama::load(&description, draft.as_ref(), llama, offload_plan, progress)?;
+        Ok(loaded)
+    });
+    Ok((engine, load))
+}

@@ -1,0 +1,23 @@
+//! What the daemon tells a runner to do.
+
+use std::ffi::OsString;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine;
+use crate::llama::{self, ModelDescription, OffloadPlan};
+
+/// The work of a runner: what to load, and how to serve it. Made from the plan of the daemon, so
+/// that both speak of the same model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RunnerSpec {
+    pub(super) description: ModelDescription,
+    pub(super) draft: Option<ModelDescription>,
+    /// Where the daemon holds the files of the model.
+    pub(super) held: Vec<OsString>,
+    pub(super) llama: llama::Options,
+    pub(super) offload_plan: OffloadPlan,
+    pub(super) engine: engine::Options,
+    /// The log filter.
+    pub(super) log: String,
+}

@@ -1,0 +1,73 @@
+//! What the engine hands over for a request, piece by piece.
+
+use serde::{Deserialize, Serialize};
+
+use super::outcome::Outcome;
+use super::token::TokenLogprobs;
+
+/// What has happened to a request since its last delivery. A field without a change is empty.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The latest queue position, counted from 1, if the request waits for a slot.
+    pub queued: Option<usize>,
+    /// Whether the request has got a slot since.
+    pub is_started: bool,
+    /// The latest progress of prefill: tokens in the KV cache and tokens of the prompt.
+    pub progress: Option<(usize, usize)>,
+    /// New text.
+    pub text: String,
+    /// The log probabilities of new tokens, if the request asked for them.
+    pub logprobs: Vec<TokenLogprobs>,
+    /// How the request ended, if this is its last delivery.
+    pub outcome: Option<Outcome>,
+}
+
+impl Delivery {
+    /// Whether nothing has happened.
+    pub fn is_empty(&self) -> bool {
+        self.queued.is_none()
+            && !self.is_started
+            && self.progress.is_none()
+            && self.text.is_empty()
+            && self.logprobs.is_empty()
+            && self.outcome.is_none()
+    }
+
+    /// Adds what has happened later.
+    pub fn merge(&mut self, later: Self) {
+        let Self { queued, is_started, progress, text, logprobs, outcome } = later;
+        self.queued = queued.or(self.queued);
+        self.is_started |= is_started;
+        self.progress = progress.or(self.progress);
+        self.text.push_str(&text);
+        self.logprobs.extend(logprobs);
+        self.outcome = outcome.or_else(|| self.outcome.take());
+    }
+
+    /// Bytes of text, and of log probabilities as an estimate. Limits what waits for a client.
+    pub fn cost(&self) -> usize {
+        let n_logprobs: usize = self.logprobs.iter().map(|token| 1 + token.top.len()).sum();
+        self.text.len() + n_logprobs * LOGPROB_BYTES
+    }
+}
+
+/// About the size of one log probability with the bytes of its token.
+const LOGPROB_BYTES: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Failure;
+
+    #[test]
+    fn merged_delivery_has_all_text_and_the_latest_state() {
+        let mut delivery =
+            Delivery { queued: Some(3), text: "a".to_owned(), ..Delivery::default() };
+        delivery.merge(Delivery { queued: Some(1), text: "b".to_owned(), ..Delivery::default() });
+        let outcome = Some(Outcome::Failed(Failure::ShuttingDown));
+        delivery.merge(Delivery { outcome: outcome.clone(), ..Delivery::default() });
+        let expected =
+            Delivery { queued: Some(1), text: "ab".to_owned(), outcome, ..Delivery::default() };
+        assert_eq!(delivery, expected);
+    }
+}

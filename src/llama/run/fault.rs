@@ -1,0 +1,41 @@
+//! Faults on demand, for tests of what happens when llama.cpp fails. Only in debug builds.
+//!
+//! An environment variable names a file. As soon as the file exists, the next step removes it and
+//! does what it says: `abort`, `hang` (asleep), `spin` (computing) or `fail`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// Aborts or hangs if the file of the variable for steps says so. Returns why the step is to fail,
+/// if it is.
+pub(in crate::llama) fn due_in_step() -> Option<String> {
+    static FILE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    due(FILE.get_or_init(|| std::env::var_os(STEP_VARIABLE).map(PathBuf::from)).as_ref()?)
+}
+
+/// The same for the load of a model.
+pub(in crate::llama) fn due_in_load() -> Option<String> {
+    due(&PathBuf::from(std::env::var_os(LOAD_VARIABLE)?))
+}
+
+fn due(file: &Path) -> Option<String> {
+    let kind = fs::read_to_string(file).ok()?;
+    fs::remove_file(file).ok()?;
+    match kind.trim() {
+        "abort" => std::process::abort(),
+        "hang" => loop {
+            std::thread::park();
+        },
+        "spin" => loop {
+            std::hint::spin_loop();
+        },
+        _ => Some("a test asked for a failure".to_owned()),
+    }
+}
+
+/// The variable that names the file for steps.
+const STEP_VARIABLE: &str = "INFERENCE_CORE_TEST_FAULT";
+
+/// The variable that names the file for loads.
+const LOAD_VARIABLE: &str = "INFERENCE_CORE_TEST_LOAD_FAULT";

@@ -1,0 +1,386 @@
+//! The table of requests that the daemon has submitted and that have not ended.
+//!
+//! The table owns the promise that each request has exactly one end. A request leaves it with its
+//! outcome: that of the runner, or one that the daemon makes when the runner ends. Until its first
+//! text the table keeps what was asked, so that another runner can do it.
+//!
+//! There is no queue of frames. What the link is to send follows from the entries, and a list names
+//! the entries that have something to send, each once.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, oneshot};
+
+use crate::domain::{Delivery, Failure, FinishReason, Outcome, Refusal, Request, Usage};
+use crate::runner::frames::{CREDIT_BYTES, RequestKey, SubmitFrame, ToRunner};
+
+use super::mailbox::Mailbox;
+
+/// The requests that have not ended.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    contents: Mutex<Contents>,
+    /// Notified when the link has something to send.
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Contents {
+    /// In the order of their arrival.
+    entries: BTreeMap<RequestKey, Entry>,
+    /// The entries that have something to send.
+    unsent: VecDeque<RequestKey>,
+    next_key: RequestKey,
+    /// Whether a runner takes requests.
+    is_open: bool,
+    /// Number of requests that finished.
+    n_finished: u64,
+}
+
+/// A request that has not ended.
+#[derive(Debug)]
+struct Entry {
+    /// What was asked; `None` once the client has text.
+    request: Option<Request>,
+    is_first: bool,
+    received: Instant,
+    mailbox: Arc<Mailbox>,
+    /// Resolves [`Submitted::settled`].
+    settled: Option<oneshot::Sender<()>>,
+    stage: RequestStage,
+    is_cancelled: bool,
+    /// Number of runners that have ended while they tokenized or computed this request.
+    n_suspicions: u32,
+    /// Number of runners that have ended with this request.
+    n_ends: u32,
+    /// Bytes that the client has taken since credit was sent last.
+    taken: usize,
+    /// Whether the key is in [`Contents::unsent`].
+    is_unsent: bool,
+}
+
+/// How far a request has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RequestStage {
+    /// No runner has it.
+    Held,
+    /// A runner has it.
+    Sent {
+        /// Whether the runner knows that it is cancelled.
+        is_cancel_sent: bool,
+        /// Whether it is tokenized.
+        is_accepted: bool,
+        /// Whether it has a slot.
+        is_started: bool,
+    },
+}
+
+/// A request that was put into the table.
+pub(super) struct Submitted {
+    pub(super) key: RequestKey,
+    pub(super) mailbox: Arc<Mailbox>,
+    /// Resolves once the runner has accepted or refused the request, or it has ended.
+    pub(super) settled: oneshot::Receiver<()>,
+}
+
+/// Why a runner has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum RunnerEnd {
+    /// Its process ended in this way.
+    Died(String),
+    /// It made no progress for this time.
+    Stalled(Duration),
+}
+
+impl Requests {
+    /// Adds a request, unless there are `limit` already.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`].
+    pub(super) fn add(
+        &self,
+        request: Request,
+        received: Instant,
+        notify: Arc<Notify>,
+        is_first: bool,
+        limit: usize,
+    ) -> Result<Submitted, Refusal> {
+        let mut contents = self.lock();
+        let n = contents.entries.len();
+        if n >= limit {
+            return Err(Refusal::Busy { queued: n });
+        }
+        let key = contents.next_key;
+        contents.next_key += 1;
+        let mailbox = Arc::new(Mailbox::new(notify));
+        let (settle, settled) = oneshot::channel();
+        let entry = Entry {
+            request: Some(request),
+            is_first,
+            received,
+            mailbox: mailbox.clone(),
+            settled: Some(settle),
+            stage: RequestStage::Held,
+            is_cancelled: false,
+            n_suspicions: 0,
+            n_ends: 0,
+            taken: 0,
+            is_unsent: false,
+        };
+        contents.entries.insert(key, entry);
+        self.mark(contents, key);
+        Ok(Submitted { key, mailbox, settled })
+    }
+
+    /// Cancels a request. One that no runner has ends at once.
+    pub(super) fn cancel(&self, key: RequestKey) {
+        let mut contents = self.lock();
+        let Some(entry) = contents.entries.get_mut(&key) else { return };
+        entry.is_cancelled = true;
+        if entry.stage == RequestStage::Held {
+            if let Some(entry) = contents.entries.remove(&key) {
+                entry.finish(entry.aborted());
+            }
+        } else {
+            self.mark(contents, key);
+        }
+    }
+
+    /// Records that the client has taken `bytes` of what was delivered.
+    pub(super) fn taken(&self, key: RequestKey, bytes: usize) {
+        let mut contents = self.lock();
+        let Some(entry) = contents.entries.get_mut(&key) else { return };
+        entry.taken += bytes;
+        if entry.taken >= CREDIT_BYTES / 2 {
+            self.mark(contents, key);
+        }
+    }
+
+    /// Wakes the task that calls [`Self::take_frame`].
+    pub(super) fn wake(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Waits until there may be something to send.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Takes the next frame to send to a runner that is ready; `None` if there is none.
+    pub(super) fn take_frame(&self, now: Instant) -> Option<ToRunner> {
+        let mut contents = self.lock();
+        if !contents.is_open {
+            return None;
+        }
+        loop {
+            let key = contents.unsent.pop_front()?;
+            let Some(entry) = contents.entries.get_mut(&key) else { continue };
+            entry.is_unsent = false;
+            if let Some(frame) = entry.take_frame(key, now) {
+                // It may have more to send: a request that was cancelled at once, for example.
+                entry.is_unsent = true;
+                contents.unsent.push_back(key);
+                return Some(frame);
+            }
+        }
+    }
+
+    /// Adds what the runner has delivered. An end removes the request.
+    pub(super) fn deliver(&self, key: RequestKey, delivery: Delivery) {
+        let mut contents = self.lock();
+        let Some(entry) = contents.entries.get_mut(&key) else { return };
+        if !delivery.text.is_empty() || !delivery.logprobs.is_empty() {
+            entry.request = None;
+        }
+        if let RequestStage::Sent { is_started, .. } = &mut entry.stage {
+            *is_started |= delivery.is_started;
+        }
+        if delivery.outcome.is_none() {
+            entry.mailbox.push(delivery);
+            return;
+        }
+        let is_finished = matches!(
+            delivery.outcome,
+            Some(Outcome::Finished { reason: FinishReason::Stop | FinishReason::Length, .. })
+        );
+        contents.n_finished += u64::from(is_finished);
+        if let Some(entry) = contents.entries.remove(&key) {
+            drop(contents);
+            entry.mailbox.push(delivery);
+        }
+    }
+
+    /// Records that the runner has accepted a request.
+    pub(super) fn accepted(&self, key: RequestKey) {
+        let mut contents = self.lock();
+        let Some(entry) = contents.entries.get_mut(&key) else { return };
+        if let RequestStage::Sent { is_accepted, .. } = &mut entry.stage {
+            *is_accepted = true;
+        }
+        if let Some(settled) = entry.settled.take() {
+            // Fails if nobody waits for it.
+            let _ = settled.send(());
+        }
+    }
+
+    /// A runner is ready: it gets all requests, in the order of their arrival.
+    pub(super) fn open(&self) {
+        let mut contents = self.lock();
+        contents.is_open = true;
+        contents.unsent = contents.entries.keys().copied().collect();
+        contents.entries.values_mut().for_each(|entry| entry.is_unsent = true);
+        drop(contents);
+        self.wake();
+    }
+
+    /// The runner has ended. Requests with text end too, and those that were computed at two ends.
+    /// The others are held for the next runner.
+    pub(super) fn close(&self, end: &RunnerEnd) {
+        let mut contents = self.lock();
+        contents.is_open = false;
+        contents.unsent.clear();
+        let mut ended = Vec::new();
+        contents.entries.retain(|_, entry| {
+            entry.is_unsent = false;
+            match entry.runner_ended(end) {
+                None => true,
+                Some(outcome) => {
+                    ended.push((entry.mailbox.clone(), entry.settled.take(), outcome));
+                    false
+                }
+            }
+        });
+        drop(contents);
+        for (mailbox, _settled, outcome) in ended {
+            mailbox.push(Delivery { outcome: Some(outcome), ..Delivery::default() });
+        }
+    }
+
+    /// Ends all requests with `failure`.
+    pub(super) fn end_all(&self, failure: &Failure) {
+        let mut contents = self.lock();
+        contents.is_open = false;
+        contents.unsent.clear();
+        let entries = std::mem::take(&mut contents.entries);
+        drop(contents);
+        for entry in entries.into_values() {
+            entry.finish(Outcome::Failed(failure.clone()));
+        }
+    }
+
+    /// Number of requests that have not ended.
+    pub(super) fn len(&self) -> usize {
+        self.lock().entries.len()
+    }
+
+    /// Number of requests that no runner has.
+    pub(super) fn n_held(&self) -> usize {
+        self.lock().entries.values().filter(|entry| entry.stage == RequestStage::Held).count()
+    }
+
+    /// Number of requests that have finished so far.
+    pub(super) fn n_finished(&self) -> u64 {
+        self.lock().n_finished
+    }
+
+    /// Notes that a request has something to send.
+    fn mark(&self, mut contents: MutexGuard<'_, Contents>, key: RequestKey) {
+        let contents = &mut *contents;
+        if let Some(entry) = contents.entries.get_mut(&key)
+            && !std::mem::replace(&mut entry.is_unsent, true)
+        {
+            contents.unsent.push_back(key);
+        }
+        self.changed.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        // The contents are valid after every statement, so a panic cannot have broken them.
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    /// The next frame about this request; `None` if the runner knows everything.
+    fn take_frame(&mut self, key: RequestKey, now: Instant) -> Option<ToRunner> {
+        match &mut self.stage {
+            RequestStage::Held => {
+                // An entry without its request has text, so it is never held.
+                let request = self.request.clone()?;
+                self.stage = RequestStage::Sent {
+                    is_cancel_sent: false,
+                    is_accepted: false,
+                    is_started: false,
+                };
+                Some(ToRunner::Submit(Box::new(SubmitFrame {
+                    key,
+                    request,
+                    age: now.saturating_duration_since(self.received),
+                    is_first: self.is_first,
+                })))
+            }
+            RequestStage::Sent { is_cancel_sent, .. } => {
+                if self.is_cancelled && !std::mem::replace(is_cancel_sent, true) {
+                    return Some(ToRunner::Cancel(key));
+                }
+                (self.taken >= CREDIT_BYTES / 2)
+                    .then(|| ToRunner::Credit(key, std::mem::take(&mut self.taken)))
+            }
+        }
+    }
+
+    /// How the request ends with its runner; `None` if the next runner gets it.
+    fn runner_ended(&mut self, end: &RunnerEnd) -> Option<Outcome> {
+        let RequestStage::Sent { is_accepted, is_started, .. } = self.stage else { return None };
+        self.n_ends += 1;
+        self.n_suspicions += u32::from(is_started || !is_accepted);
+        self.stage = RequestStage::Held;
+        self.taken = 0;
+        if self.is_cancelled {
+            return Some(self.aborted());
+        }
+        let has_text = self.request.is_none();
+        let failure = match end {
+            RunnerEnd::Stalled(limit) if has_text || is_started => {
+                Failure::EngineStalled { limit: *limit }
+            }
+            RunnerEnd::Died(cause) if has_text => {
+                Failure::RunnerEnded { cause: cause.clone(), is_second: false }
+            }
+            _ if self.n_suspicions >= MAX_SUSPICIONS || self.n_ends >= MAX_ENDS => {
+                let cause = match end {
+                    RunnerEnd::Died(cause) => cause.clone(),
+                    RunnerEnd::Stalled(_) => "no progress".to_owned(),
+                };
+                Failure::RunnerEnded { cause, is_second: true }
+            }
+            _ => return None,
+        };
+        Some(Outcome::Failed(failure))
+    }
+
+    /// The outcome of a cancelled request.
+    fn aborted(&self) -> Outcome {
+        let waited = self.received.elapsed();
+        let usage = Usage { queued: waited, total: waited, ..Usage::default() };
+        Outcome::Finished { reason: FinishReason::Abort, usage }
+    }
+
+    /// Delivers the outcome.
+    fn finish(&self, outcome: Outcome) {
+        self.mailbox.push(Delivery { outcome: Some(outcome), ..Delivery::default() });
+    }
+}
+
+/// Runners that may end while they tokenize or compute a request. One end may be due to another
+/// request. At the second, this request is the most likely cause.
+const MAX_SUSPICIONS: u32 = 2;
+
+/// Runners that may end with a request that waits. The daemon learns a few milliseconds late that a
+/// request has a slot, so a request that ends its runner within that time seems to wait.
+const MAX_ENDS: u32 = 4;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! The child process of a runner: how it starts, what it says, and how it ends.
+//!
+//! The child is the same program, in a process group of its own, so that Ctrl-C in a terminal
+//! reaches the daemon alone. Its standard input and output are the link, its standard error becomes
+//! log lines (`log`). `activity` reads what the system knows about its threads.
+
+mod activity;
+mod end;
+mod log;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::watchdog::Activity;
+
+pub use self::end::ProcessEnd;
+pub use self::log::LOG_MARK;
+use self::log::LogReader;
+
+/// Starts runners.
+pub trait Launch: Send {
+    /// The process of a runner.
+    type Process: RunnerProcess;
+
+    /// Starts a runner.
+    ///
+    /// # Errors
+    /// The error of the operating system.
+    fn launch(&mut self) -> io::Result<Launched<Self::Process>>;
+}
+
+/// A runner that has just started.
+pub struct Launched<P> {
+    /// What the runner sends.
+    pub reader: Box<dyn AsyncRead + Send + Unpin>,
+    /// What is sent to the runner.
+    pub writer: Box<dyn AsyncWrite + Send + Unpin>,
+    /// Its process.
+    pub process: P,
+}
+
+/// The process of a runner.
+pub trait RunnerProcess: Send {
+    /// Waits for the end of the process. May be dropped and called again.
+    fn wait(&mut self) -> impl Future<Output = ProcessEnd> + Send;
+
+    /// Kills the process, even if it is stopped or hangs.
+    fn kill(&mut self);
+
+    /// What the system knows about the threads of the process; `None` if it says nothing.
+    fn activity(&self) -> Option<Activity>;
+}
+
+/// Starts a runner as a child process.
+#[derive(Debug, Clone)]
+pub struct ChildLauncher {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Environment variables for it, in addition to those of this process.
+    pub variables: Vec<(OsString, OsString)>,
+    /// Tells others the process of the current runner.
+    pub pid: RunnerPid,
+}
+
+/// The process of the current runner. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct RunnerPid(Arc<AtomicU32>);
+
+impl RunnerPid {
+    /// The number of the process; `None` before the first runner has started.
+    pub fn get(&self) -> Option<u32> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|&pid| pid != 0)
+    }
+}
+
+impl Launch for ChildLauncher {
+    type Process = ChildProcess;
+
+    fn launch(&mut self) -> io::Result<Launched<ChildProcess>> {
+        let mut command = Command::new(&self.program);
+        command
+            .arg0("inference-core")
+            .args(&self.args)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        let mut child = command.spawn()?;
+        let missing = || io::Error::other("a pipe of the child process is missing");
+        let reader = child.stdout.take().ok_or_else(missing)?;
+        let writer = child.stdin.take().ok_or_else(missing)?;
+        let log = LogReader::spawn(child.stderr.take().ok_or_else(missing)?);
+        self.pid.0.store(child.id().unwrap_or_default(), Ordering::Relaxed);
+        tracing::debug!(pid = child.id(), "the model's process has started");
+        Ok(Launched {
+            reader: Box::new(reader),
+            writer: Box::new(writer),
+            process: ChildProcess { child, log },
+        })
+    }
+}
+
+/// The child process of a runner, killed when dropped.
+#[derive(Debug)]
+pub struct ChildProcess {
+    child: Child,
+    log: LogReader,
+}
+
+impl RunnerProcess for ChildProcess {
+    async fn wait(&mut self) -> ProcessEnd {
+        let status = self.child.wait().await;
+        // The last lines may still be in the pipe. Another process may hold its other end.
+        let _ = timeout(LAST_LINES_DEADLINE, self.log.ended()).await;
+        match status {
+            Ok(status) => {
+                ProcessEnd { how: end::describe(status), final_line: self.log.final_line() }
+            }
+            Err(error) => ProcessEnd { how: error.to_string(), final_line: None },
+        }
+    }
+
+    fn kill(&mut self) {
+        if let Err(error) = self.child.start_kill() {
+            tracing::warn!("the model's process cannot be killed: {error}");
+        }
+    }
+
+    fn activity(&self) -> Option<Activity> {
+        activity::of(self.child.id()?)
+    }
+}
+
+/// How long to wait for what a process has written before its end.
+const LAST_LINES_DEADLINE: Duration = Duration::from_millis(100);
