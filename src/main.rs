@@ -8,7 +8,7 @@ use inference_core::cli::{Command, Printable};
 use inference_core::daemon;
 
 fn main() -> ExitCode {
-    match Command::parse(std::env::args_os()) {
+    let code = match Command::parse(std::env::args_os()) {
         Ok(Command::Print(printable)) => print(&printable),
         Ok(Command::Serve(config)) => match daemon::run(&config) {
             Ok(()) => ExitCode::SUCCESS,
@@ -23,7 +23,9 @@ fn main() -> ExitCode {
             Err(error) => fail(&error, error.exit_code()),
         },
         Err(error) => fail(&error, EX_USAGE),
-    }
+    };
+    daemon::flush_output();
+    code
 }
 
 fn print(printable: &Printable) -> ExitCode {
@@ -43,8 +45,8 @@ fn print(printable: &Printable) -> ExitCode {
 }
 
 fn fail(error: &dyn Display, code: u8) -> ExitCode {
-    // If standard error is closed, the exit code alone reports the error.
-    let _ = writeln!(io::stderr(), "inference-core: {error}");
+    // If standard error is closed or nobody reads it, the exit code alone reports the error.
+    daemon::print_error(error);
     ExitCode::from(code)
 }
 

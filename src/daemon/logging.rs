@@ -1,10 +1,14 @@
 //! The log: its filter, and where its lines go.
 //!
-//! Log lines go to standard error; standard output is for the start screen.
+//! Log lines and the messages of panics go to standard error; standard output is for the start
+//! screen. Whoever logs never waits for standard error.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
 use std::io::{self, IsTerminal};
+use std::panic::{self, PanicHookInfo};
 use std::str::FromStr;
+use std::thread;
 
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -16,8 +20,10 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::runner::LOG_MARK;
 
 use super::error::DaemonError;
+use super::output::{STDERR, StderrWriter};
 
-/// Sends log lines that pass the filter `--log` to standard error, in colour on a terminal.
+/// Sends log lines that pass the filter `--log` to standard error, in colour on a terminal, and
+/// with them the messages of panics.
 ///
 /// # Errors
 /// [`DaemonError::LogFilter`].
@@ -28,11 +34,12 @@ pub(super) fn init(filter: &str) -> Result<(), DaemonError> {
     tracing_subscriber::fmt()
         .with_env_filter(env_filter)
         .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
+        .with_writer(|| StderrWriter)
         // If standard error cannot be written, tracing-subscriber would print to standard error,
         // which panics. A panic must not happen on llama.cpp's threads, which log too.
         .log_internal_errors(false)
         .init();
+    panic::set_hook(Box::new(|panic| STDERR.write(panic_message(panic).as_bytes())));
     Ok(())
 }
 
@@ -84,6 +91,17 @@ where
         context.format_fields(writer.by_ref(), event)?;
         writeln!(writer)
     }
+}
+
+/// The message of a panic: that of the standard library, whose own hook waits for standard error.
+fn panic_message(panic: &PanicHookInfo<'_>) -> String {
+    let backtrace = Backtrace::capture();
+    let backtrace = match backtrace.status() {
+        BacktraceStatus::Captured => format!("{backtrace}"),
+        _ => String::new(),
+    };
+    let thread = thread::current();
+    format!("thread '{}' {panic}\n{backtrace}", thread.name().unwrap_or("without a name"))
 }
 
 /// Parses a filter of tracing-subscriber. A misspelt level or target is an error here;

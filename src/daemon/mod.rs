@@ -7,6 +7,7 @@
 //!
 //! | file | content |
 //! |---|---|
+//! | `output` | standard output and standard error, which nobody waits for |
 //! | `logging` | the log filter, and where log lines go |
 //! | `plan` | from the configuration and the model to the options of every module |
 //! | `listen` | the sockets |
@@ -22,6 +23,7 @@ mod contention;
 mod error;
 mod listen;
 mod logging;
+mod output;
 mod plan;
 mod runner;
 mod signals;
@@ -54,6 +56,7 @@ use self::signals::Signals;
 use self::spec::RunnerSpec;
 
 pub use self::error::DaemonError;
+pub use self::output::{flush_output, print_error};
 pub use self::runner::run_runner;
 pub use self::signals::is_hangup_ignored;
 

@@ -1,12 +1,14 @@
 //! What the user sees on the terminal: some lines at the start, and a progress bar during the load.
 //!
 //! The lines go to standard output. Programs that start the daemon look for the line
-//! `listening on ws://ADDRESS`. If standard output cannot be written, the daemon continues.
+//! `listening on ws://ADDRESS`. If standard output cannot be written, or nobody reads it, the
+//! daemon continues.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::pin::pin;
 use std::time::Duration;
 
+use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
@@ -16,6 +18,7 @@ use crate::domain::{ModelInfo, Speculation};
 use crate::llama::{self, ModelDescription};
 use crate::runner::{Client, RunnerPhase};
 
+use super::output::{STDERR, STDOUT, StderrWriter};
 use super::plan::{PlanPage, ServePlan, flash_attention_note};
 use super::units::{bytes, count, scaled};
 
@@ -121,7 +124,9 @@ pub(super) async fn show_loading(model: &Client) -> bool {
     if !io::stderr().is_terminal() {
         return ended.await.is_ok() && is_ready();
     }
-    let bar = ProgressBar::with_draw_target(Some(BAR_STEPS), ProgressDrawTarget::stderr());
+    let terminal = Term::read_write_pair(io::stdin(), StderrWriter);
+    let target = ProgressDrawTarget::term(terminal, MAX_BAR_HZ);
+    let bar = ProgressBar::with_draw_target(Some(BAR_STEPS), target);
     if let Ok(style) = ProgressStyle::with_template("  loading  {bar:40} {percent}%  {elapsed}") {
         bar.set_style(style);
     }
@@ -135,7 +140,8 @@ pub(super) async fn show_loading(model: &Client) -> bool {
                 bar.finish_and_clear();
                 return ended.is_ok() && is_ready();
             }
-            _ = tick.tick() => {
+            // On a terminal that is stopped, each update would only fill the queue.
+            _ = tick.tick() => if !STDERR.is_behind() {
                 model.refresh().await;
                 let fraction = f64::from(model.snapshot().load_progress);
                 bar.set_position((fraction * BAR_STEPS as f64) as u64);
@@ -144,8 +150,10 @@ pub(super) async fn show_loading(model: &Client) -> bool {
     }
 }
 
-/// Prints that requests are served from now on.
+/// Prints that requests are served from now on, after what was logged about the load. Standard
+/// error may be the same terminal, and must have cleared the progress bar.
 pub(super) fn print_ready(elapsed: Duration) {
+    STDERR.flush(LOG_DEADLINE);
     say(&format!("ready after {:.1} s", elapsed.as_secs_f64()));
 }
 
@@ -161,14 +169,20 @@ pub(super) fn print_draining(model: &Client, drain_timeout: Duration) {
     }
 }
 
-/// Prints a line to standard output and ignores errors.
+/// Prints a line to standard output, without waiting for it.
 fn say(text: &str) {
-    let mut out = io::stdout();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    STDOUT.write(format!("{text}\n").as_bytes());
 }
 
 /// Time between two updates of the progress bar.
 const BAR_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Most updates of the progress bar per second; more than [`BAR_INTERVAL`] asks for.
+const MAX_BAR_HZ: u8 = 20;
+
+/// Longest wait for the log before the last line of the start screen. Signals wait as well. Only a
+/// standard error that nobody reads takes this long.
+const LOG_DEADLINE: Duration = Duration::from_millis(500);
 
 /// Resolution of the progress bar.
 const BAR_STEPS: u64 = 1000;

@@ -171,7 +171,7 @@ async fn only_visible_gpus_are_reported_in_the_given_order() {
 #[tokio::test]
 async fn hanging_gpu_does_not_affect_others() {
     let machine = Machine::new(&format!("{COOL}\n{COOL}"));
-    let (_daemon, mut socket) = machine.daemon_with_log().with_client().await;
+    let (mut daemon, mut socket) = machine.daemon_with_log().with_client().await;
     metrics(&mut socket, |frame| frame["gpus"][0]["present"] == true).await;
     let warm = COOL.replace("temp=41", "temp=77");
     let path = machine.folder.path().join("lock");
@@ -190,6 +190,8 @@ async fn hanging_gpu_does_not_affect_others() {
     machine.set(&format!("{warm}\n{COOL}"));
     lock.unlock().unwrap();
     metrics(&mut socket, |frame| frame["gpus"][0]["temp"] == 77).await;
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait().await, Some(0));
     let log = fs::read_to_string(machine.log()).unwrap();
     for warning in ["the driver hangs while reading a GPU", "the driver answers for a GPU again"] {
         assert_eq!(log.matches(warning).count(), 1, "{warning}: {log}");

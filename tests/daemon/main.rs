@@ -41,6 +41,7 @@ mod command_line;
 mod gpu;
 #[cfg(target_os = "linux")]
 mod huge_pages;
+mod output;
 mod plan;
 mod serving;
 mod signals;

@@ -2,11 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, PipeWriter};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::Child;
 use tokio_tungstenite::connect_async;
 
@@ -71,6 +73,15 @@ impl Daemon {
         Self::run(command)
     }
 
+    /// Serves the demo model on `port`, with both outputs in `output`. Does not wait for anything.
+    pub fn start_unread(port: u16, output: &PipeWriter) -> Self {
+        let mut command = command();
+        command.args(["--demo", &port.to_string(), "--threads", "1", "--log", "info"]);
+        command.stdout(output.try_clone().unwrap()).stderr(output.try_clone().unwrap());
+        let process = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
+        Self { process, url: format!("ws://127.0.0.1:{port}") }
+    }
+
     /// Serves the model at `model`.
     pub fn start_model(model: &Path, args: &[&str]) -> Self {
         let mut command = command();
@@ -128,6 +139,38 @@ impl Daemon {
 
     pub async fn connect(&self) -> Socket {
         connect_async(&self.url).await.unwrap().0
+    }
+
+    /// Connects as soon as the daemon listens.
+    pub async fn connect_when_it_listens(&self) -> Socket {
+        let connecting = async {
+            loop {
+                if let Ok((socket, _)) = connect_async(&self.url).await {
+                    return socket;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, connecting).await.expect("the daemon listens in time")
+    }
+
+    /// A TCP connection on which nothing has been sent.
+    pub async fn tcp(&self) -> TcpStream {
+        TcpStream::connect(self.url.trim_start_matches("ws://")).await.unwrap()
+    }
+
+    /// The response to a request for the page at `path`.
+    pub async fn page(&self, path: &str) -> String {
+        let exchange = async {
+            let mut stream = self.tcp().await;
+            let request =
+                format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut response = String::new();
+            stream.read_to_string(&mut response).await.unwrap();
+            response
+        };
+        tokio::time::timeout(DEADLINE, exchange).await.expect("the page comes in time")
     }
 
     /// Connects a single client. The daemon is returned too, because dropping it kills the process.

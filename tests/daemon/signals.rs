@@ -46,7 +46,8 @@ async fn second_signal_ends_the_daemon_at_once() {
     // 200,000 tokens take minutes, and the second signal follows the first within one metrics
     // interval.
     let args = ["--ctx-size", "200000", "--parallel", "1", "--drain-timeout", "3600"];
-    let mut daemon = Daemon::start_model(&model, &args);
+    let log = folder.path().join("log");
+    let mut daemon = Daemon::start_model_with_debug_log(&model, &args, &log);
     let mut socket = daemon.connect().await;
     send(&mut socket, endless_request()).await;
     read_until(&mut socket, is_op("token")).await.unwrap();
@@ -54,4 +55,7 @@ async fn second_signal_ends_the_daemon_at_once() {
     read_until(&mut socket, |frame| frame["inference"]["state"] == "draining").await.unwrap();
     daemon.signal("TERM");
     assert_eq!(daemon.wait().await, Some(130));
+    let log = std::fs::read_to_string(log).unwrap();
+    let error = log.split_once("\ninference-core: stopped at once by a second signal\n");
+    assert!(error.is_some_and(|(before, _)| before.contains("shutting down")), "{log}");
 }

@@ -43,7 +43,7 @@ pub(crate) const MODULES: [Row; 14] = [
 ];
 
 /// Libraries, and the top-level modules that may use them.
-pub(crate) const LIBRARIES: [Row; 19] = [
+pub(crate) const LIBRARIES: [Row; 20] = [
     ("llama_cpp_2", &["llama"]),
     ("llama_cpp_sys_2", &["llama"]),
     ("minijinja", &["llama"]),
@@ -62,6 +62,7 @@ pub(crate) const LIBRARIES: [Row; 19] = [
     ("tokio_tungstenite", &["server", "protocol"]),
     ("clap", &["cli"]),
     ("indicatif", &["daemon"]),
+    ("console", &["daemon"]),
     ("anyhow", &["daemon", "main"]),
 ];
 
