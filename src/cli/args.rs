@@ -171,7 +171,7 @@ pub(super) struct Args {
     )]
     max_queue: u32,
 
-    /// Maximum number of open connections
+    /// Maximum number of open WebSockets; the limit on open files can lower it
     #[arg(
         long,
         value_name = "N",

@@ -11,6 +11,7 @@
 //! | `logging` | the log filter, and where log lines go |
 //! | `plan` | from the configuration and the model to the options of every module |
 //! | `listen` | the sockets |
+//! | `descriptors` | the limit on open files, and how many connections it allows |
 //! | `start_screen` | the lines and the progress bar on the terminal |
 //! | `contention` | a warning if other programs starve the engine of CPU time |
 //! | `runner` | what the child process does |
@@ -20,6 +21,7 @@
 //! | `units` | sizes as people read them |
 
 mod contention;
+mod descriptors;
 mod error;
 mod listen;
 mod logging;
@@ -66,6 +68,7 @@ pub use self::signals::is_hangup_ignored;
 /// [`DaemonError`]. Its text is for the user.
 pub fn run(config: &Config) -> Result<(), DaemonError> {
     logging::init(&config.log)?;
+    descriptors::raise_limit();
     llama::send_logs_to_tracing();
     let description = llama::describe(&model_source(config))?;
     let draft = describe_draft(config)?;
@@ -137,10 +140,11 @@ async fn serve(
     config: &Config,
     description: ModelDescription,
     draft: Option<ModelDescription>,
-    plan: ServePlan,
+    mut plan: ServePlan,
 ) -> Result<(), DaemonError> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let listeners = listen::on_loopback(config.port)?;
+    descriptors::limit_connections(&mut plan.server);
     let started = Instant::now();
     let name = description.source.name();
     let about = plan.about(&description.info);

@@ -6,9 +6,11 @@
 //! page and the `metrics` frames.
 //!
 //! This module promises that the memory a client can occupy is bounded, that every wait for a
-//! client has a deadline, and that a connection's requests are cancelled however the connection
-//! ends. It leaves the wire format to `protocol` and inference to `engine`.
+//! client has a deadline, that HTTP pages are served however many connections there are
+//! (`connections`), and that a connection's requests are cancelled however the connection ends. It
+//! leaves the wire format to `protocol` and inference to `engine`.
 
+mod connections;
 mod options;
 #[allow(clippy::module_inception, reason = "it holds the type `Server`")]
 mod server;

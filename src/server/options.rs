@@ -12,6 +12,10 @@ pub struct Options {
     /// Maximum number of open WebSockets. Further WebSockets are closed with code 1013 (try again
     /// later).
     pub max_connections: usize,
+    /// TCP connections beyond [`max_connections`](Self::max_connections), at least 1: for HTTP
+    /// pages, for upgrades in progress and for WebSockets that are being refused. If all are in
+    /// use, a new connection replaces the one that has been without a request for the longest time.
+    pub spare_connections: usize,
     /// Origins of web pages that may connect, besides pages from localhost on the server's port.
     pub allowed_origins: Vec<Origin>,
     /// Time between two `metrics` frames.
@@ -27,6 +31,7 @@ impl Default for Options {
         Self {
             max_message_bytes: 8 * 1024 * 1024,
             max_connections: 1024,
+            spare_connections: 64,
             allowed_origins: Vec::new(),
             metrics_interval: Duration::from_secs(1),
             write_grace: Duration::from_secs(30),

@@ -3,6 +3,7 @@
 //! Each connection is served by its own task. A failed accept never ends the server, and closing
 //! all connections has a deadline.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,10 +78,8 @@ async fn accept(listener: TcpListener, routes: Router, shared: Arc<Shared>) {
         match accepted {
             Ok((stream, peer)) => {
                 is_failing = false;
-                let Some(permit) = shared.tcp_permit(peer) else {
-                    tracing::debug!(%peer, "connection dropped: too many are open");
-                    continue;
-                };
+                let permit = shared.connections.permit(peer);
+                let Some(Some(permit)) = closing.run_until_cancelled(permit).await else { break };
                 let serving = http::serve(stream, permit, routes.clone(), closing.clone());
                 shared.tasks.spawn(serving);
             }
@@ -89,14 +88,19 @@ async fn accept(listener: TcpListener, routes: Router, shared: Arc<Shared>) {
                 if !std::mem::replace(&mut is_failing, true) {
                     tracing::warn!("cannot accept connections: {error}");
                 }
+                // Otherwise the client has disconnected before it was accepted.
+                if error.kind() != ErrorKind::ConnectionAborted {
+                    shared.connections.replace_oldest();
+                }
                 closing.run_until_cancelled(sleep(ACCEPT_PAUSE)).await;
             }
         }
     }
 }
 
-/// Pause after a failed accept. The usual cause is a lack of file descriptors, which lasts until a
-/// connection ends; without a pause the loop would spin.
+/// Pause after a failed accept. The usual cause is a lack of file descriptors, if other parts of
+/// the process need more than expected. It lasts until a connection has ended; without a pause the
+/// loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Time for all connections to close. Longer than a WebSocket's wait for terminal frames (2 s) and

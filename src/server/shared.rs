@@ -1,9 +1,8 @@
 //! What all connections share: the model, the limits and the latest metrics.
 //!
-//! Semaphores limit the number of TCP connections, of WebSockets and of long prompts that are being
+//! Permits limit the number of TCP connections, of WebSockets and of long prompts that are being
 //! tokenized. Whoever holds a permit returns it by dropping it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -17,6 +16,7 @@ use crate::domain::{ConnectionId, Gpu, GpuReading};
 use crate::protocol::Hello;
 use crate::runner::Client;
 
+use super::connections::{ConnectionPermit, Connections};
 use super::metrics::RequestCounts;
 use super::options::Options;
 
@@ -37,7 +37,8 @@ pub(super) struct Shared {
     pub(super) tasks: TaskTracker,
     /// Cancelled when the server closes its connections.
     pub(super) closing: CancellationToken,
-    tcp_permits: Arc<Semaphore>,
+    /// The TCP connections.
+    pub(super) connections: Arc<Connections>,
     websocket_permits: Arc<Semaphore>,
     next_connection: AtomicU64,
     dropped_frames: Arc<AtomicU64>,
@@ -53,14 +54,6 @@ pub(super) struct MetricsFrame {
     pub(super) text: Utf8Bytes,
 }
 
-/// A permit for one TCP connection and the client's address. The connection counts against the
-/// limit until all clones are dropped.
-#[derive(Debug, Clone)]
-pub(super) struct ConnectionPermit {
-    pub(super) peer: SocketAddr,
-    _permit: Arc<OwnedSemaphorePermit>,
-}
-
 impl Shared {
     pub(super) fn new(
         options: Options,
@@ -71,6 +64,7 @@ impl Shared {
         closing: CancellationToken,
     ) -> Self {
         let max = options.max_connections;
+        let max_tcp = max + options.spare_connections;
         Self {
             options,
             model,
@@ -80,7 +74,7 @@ impl Shared {
             long_prompts: Arc::new(Semaphore::new(MAX_LONG_PROMPTS)),
             tasks: TaskTracker::new(),
             closing,
-            tcp_permits: Arc::new(Semaphore::new(max + SPARE_TCP_CONNECTIONS)),
+            connections: Arc::new(Connections::new(max_tcp)),
             websocket_permits: Arc::new(Semaphore::new(max)),
             next_connection: AtomicU64::new(1),
             dropped_frames: Arc::default(),
@@ -98,15 +92,14 @@ impl Shared {
         }
     }
 
-    /// A permit for the TCP connection from `peer`; `None` if too many are open.
-    pub(super) fn tcp_permit(&self, peer: SocketAddr) -> Option<ConnectionPermit> {
-        let permit = self.tcp_permits.clone().try_acquire_owned().ok()?;
-        Some(ConnectionPermit { peer, _permit: Arc::new(permit) })
-    }
-
-    /// A permit for one more WebSocket; `None` if too many are open.
-    pub(super) fn websocket_permit(&self) -> Option<OwnedSemaphorePermit> {
-        self.websocket_permits.clone().try_acquire_owned().ok()
+    /// A permit to use `connection` as a WebSocket, after which it is no longer replaceable; `None`
+    /// if too many WebSockets are open.
+    pub(super) fn websocket_permit(
+        &self,
+        connection: &ConnectionPermit,
+    ) -> Option<OwnedSemaphorePermit> {
+        let permit = self.websocket_permits.clone().try_acquire_owned().ok()?;
+        connection.keep().then_some(permit)
     }
 
     /// Number of open WebSockets.
@@ -139,10 +132,6 @@ impl Shared {
         reading.gpus.clone()
     }
 }
-
-/// TCP connections beyond the limit on WebSockets: for HTTP pages, for upgrades in progress and for
-/// WebSockets that are being refused. Further connections are dropped without a response.
-const SPARE_TCP_CONNECTIONS: usize = 64;
 
 /// Maximum number of long prompts that are tokenized at the same time. Each occupies a CPU core and
 /// competes with the engine's threads.

@@ -38,6 +38,7 @@ mod tokenizers;
 
 // The process.
 mod command_line;
+mod descriptors;
 mod gpu;
 #[cfg(target_os = "linux")]
 mod huge_pages;

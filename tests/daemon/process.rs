@@ -73,6 +73,15 @@ impl Daemon {
         Self::run(command)
     }
 
+    /// [`start`](Self::start) by a command that runs the program which its last arguments name,
+    /// such as `setsid`. It must not fork. The log is in the file at `log`.
+    pub fn start_through(launcher: &[&str], stdin: Stdio, log: &Path) -> Self {
+        let mut command = Command::new(launcher[0]);
+        command.args(&launcher[1..]).arg(env!("CARGO_BIN_EXE_inference-core")).args(DEMO);
+        command.args(["--log", "info"]).stdin(stdin).stderr(File::create(log).unwrap());
+        Self::run(command)
+    }
+
     /// Serves the demo model on `port`, with both outputs in `output`. Does not wait for anything.
     pub fn start_unread(port: u16, output: &PipeWriter) -> Self {
         let mut command = command();

@@ -11,6 +11,7 @@ mod admission;
 mod backpressure;
 mod bad_input;
 mod cancellation;
+mod connections;
 mod documentation;
 mod http_routes;
 mod liveness;

@@ -166,6 +166,7 @@ fn server_options(config: &Config) -> server::Options {
         allowed_origins: config.allowed_origins.clone(),
         write_grace: config.slow_client_grace + EXTRA_WRITE_GRACE,
         metrics_interval: config.metrics_interval,
+        ..server::Options::default()
     }
 }
 

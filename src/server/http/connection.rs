@@ -1,7 +1,8 @@
 //! Serves HTTP/1.1 on one TCP connection.
 //!
 //! Deadlines limit how long a client can hold the connection: for the head of a request, between
-//! two requests, and during shutdown. After an upgrade `ws` serves the connection.
+//! two requests, and during shutdown. A new connection can end it earlier, by taking its permit.
+//! After an upgrade `ws` serves the connection.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,10 +19,11 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::server::shared::ConnectionPermit;
+use crate::server::connections::ConnectionPermit;
 
-/// Serves HTTP requests until the client closes, a deadline expires, the server closes, or the
-/// connection becomes a WebSocket. Handlers find `permit` among the extensions of their request.
+/// Serves HTTP requests until the client closes, a deadline expires, the server closes, the
+/// connection is replaced, or it becomes a WebSocket. Handlers find `permit` among the extensions
+/// of their request.
 pub(in crate::server) async fn serve(
     stream: TcpStream,
     permit: ConnectionPermit,
@@ -38,8 +40,10 @@ pub(in crate::server) async fn serve(
     // streamed response would have to restart it as well.
     let activity = Arc::new(Notify::new());
     let on_request = activity.clone();
+    let replaced = permit.replaced();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         on_request.notify_one();
+        permit.touch();
         request.extensions_mut().insert(permit.clone());
         routes.call(request)
     });
@@ -57,6 +61,9 @@ pub(in crate::server) async fn serve(
             () = activity.notified() => {}
             () = sleep(ACTIVITY_DEADLINE) => {
                 return tracing::debug!(%peer, "connection dropped: the client does not read");
+            }
+            () = replaced.cancelled() => {
+                return tracing::debug!(%peer, "connection dropped: too many are open");
             }
             () = closing.cancelled() => {
                 connection.as_mut().graceful_shutdown();

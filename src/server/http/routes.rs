@@ -18,8 +18,9 @@ use super::origin::{check_origin, own_host};
 use super::respond::{json, plain};
 use crate::domain::Authority;
 use crate::runner::RunnerPhase;
+use crate::server::connections::ConnectionPermit;
 use crate::server::metrics;
-use crate::server::shared::{ConnectionPermit, Shared};
+use crate::server::shared::Shared;
 use crate::server::ws;
 
 /// All routes of the server.
@@ -51,7 +52,7 @@ async fn check_request(
 }
 
 /// Checks the request's origin and handshake and starts a task that serves the WebSocket. The task
-/// waits until the returned response has been sent.
+/// waits until the returned response has been sent. It ends early if the connection is replaced.
 fn open_websocket(shared: &Arc<Shared>, host: &Authority, mut request: Request) -> Response {
     if let Err(reason) = check_origin(request.headers(), host, &shared.options.allowed_origins) {
         return plain(StatusCode::FORBIDDEN, reason);
@@ -64,7 +65,9 @@ fn open_websocket(shared: &Arc<Shared>, host: &Authority, mut request: Request) 
         return plain(StatusCode::INTERNAL_SERVER_ERROR, "the connection cannot be upgraded");
     };
     let upgraded = upgrade::on(&mut request);
-    shared.tasks.spawn(ws::serve(upgraded, permit, shared.clone()));
+    let replaced = permit.replaced();
+    let serving = ws::serve(upgraded, permit, shared.clone());
+    shared.tasks.spawn(replaced.run_until_cancelled_owned(serving));
     response
 }
 

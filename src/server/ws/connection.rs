@@ -17,7 +17,8 @@ use tracing::Instrument;
 
 use crate::domain::ConnectionId;
 use crate::protocol::ServerFrame;
-use crate::server::shared::{ConnectionPermit, Shared};
+use crate::server::connections::ConnectionPermit;
+use crate::server::shared::Shared;
 
 use super::closing;
 use super::events::EventSources;
@@ -42,7 +43,7 @@ pub(in crate::server) async fn serve(
     let Some(socket) = socket::from_upgraded(upgraded, max_message_bytes).await else {
         return tracing::error!(%peer, "cannot upgrade: not a TCP connection");
     };
-    let Some(_websocket_permit) = shared.websocket_permit() else {
+    let Some(_websocket_permit) = shared.websocket_permit(&permit) else {
         return closing::refuse(socket).await;
     };
     let id = shared.next_connection();
