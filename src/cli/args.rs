@@ -207,7 +207,8 @@ pub(super) struct Args {
     )]
     slow_client_grace: u32,
 
-    /// How long running requests may continue after SIGINT, SIGTERM or SIGHUP, in seconds
+    /// How long running requests may continue after SIGINT, SIGTERM, SIGQUIT or, if a terminal is
+    /// closed, SIGHUP, in seconds
     #[arg(
         long,
         value_name = "SECONDS",

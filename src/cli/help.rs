@@ -27,7 +27,8 @@ Every option of the server can also be set by an environment variable:
 INFERENCE_CORE_ and its name in capitals, such as INFERENCE_CORE_CTX_SIZE=2048.
 
 Exit codes:
-  0   stopped by SIGINT, SIGTERM or SIGHUP, or printed what was asked for
+  0   stopped by SIGINT, SIGTERM or SIGQUIT, or because its terminal was closed,
+      or printed what was asked for
   1   the reader of the output closed it
   64  an option or argument is wrong or does not fit the model
   65  the model file is broken or its model is not supported

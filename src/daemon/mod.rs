@@ -16,7 +16,7 @@
 //! | `contention` | a warning if other programs starve the engine of CPU time |
 //! | `runner` | what the child process does |
 //! | `spec` | what the daemon tells it |
-//! | `signals` | the signals that ask to shut down |
+//! | `signals` | what each signal does |
 //! | `error` | why the daemon stopped, and the exit codes |
 //! | `units` | sizes as people read them |
 

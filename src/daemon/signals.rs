@@ -1,33 +1,59 @@
-//! The signals that ask the daemon to shut down.
+//! The signals that the daemon receives: some ask it to shut down, the others are ignored.
 //!
-//! SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal closes) mean the same. The caller takes the
-//! first one as a request to drain, and the second one as a request to stop at once. This file only
-//! reports them, one after another.
+//! The caller takes the first signal that asks to shut down as a request to drain, and the second
+//! one as a request to stop at once. This file only reports them, one after another.
+//!
+//! A signal without a handler would kill the process and the answers that it is sending. So every
+//! signal that people or programs send has a handler, also those that have no meaning here.
 
+use std::fs::{self, File};
+use std::future::poll_fn;
 use std::io;
+use std::task::Poll;
 
+use rustix::process;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Keeps the signals that ask to shut down from ending this process: a runner, which ends with its
-/// daemon. A service manager sends them to both. Must be called inside a tokio runtime.
+use self::Reaction::{Drain, DrainOnce, Ignore};
+
+/// Keeps the signals of [`SIGNALS`] and SIGHUP from ending this process: a runner, which ends with
+/// its daemon. A service manager sends them to both. Must be called inside a tokio runtime.
 ///
 /// # Errors
 /// The operating system's error, if it cannot install a handler.
 pub(super) fn ignore_signals() -> io::Result<()> {
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-        // A handler stays for the life of the process.
-        drop(signal(kind)?);
+    for &(_, number, _) in SIGNALS {
+        drop(handler(number)?);
     }
+    drop(handler(process::Signal::HUP)?);
     Ok(())
 }
 
-/// Reports each signal. Once it exists, these signals no longer kill the process.
+/// Reports each signal that asks to shut down. Once it exists, no signal in [`SIGNALS`] kills the
+/// process.
 #[derive(Debug)]
 pub(super) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    /// `None` if the process was started with SIGHUP ignored.
-    hangup: Option<Signal>,
+    listeners: Vec<Listener>,
+}
+
+/// The handler of one signal.
+#[derive(Debug)]
+struct Listener {
+    name: &'static str,
+    reaction: Reaction,
+    signal: Signal,
+}
+
+/// What the daemon does when a signal comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reaction {
+    /// It is asked to shut down.
+    Drain,
+    /// It is asked to shut down by the system, which can send the signal several times. Only the
+    /// first one counts.
+    DrainOnce,
+    /// It logs the reason and goes on.
+    Ignore(&'static str),
 }
 
 impl Signals {
@@ -36,39 +62,59 @@ impl Signals {
     /// # Errors
     /// The operating system's error, if it cannot install a handler.
     pub(super) fn listen() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: match is_hangup_ignored() {
-                true => None,
-                false => Some(signal(SignalKind::hangup())?),
-            },
-        })
+        let mut listeners = Vec::new();
+        for &(name, number, reaction) in SIGNALS {
+            listeners.push(Listener { name, reaction, signal: handler(number)? });
+        }
+        // A handler would end what `nohup` has asked for.
+        if !is_hangup_ignored() {
+            let reaction = if has_terminal() { DrainOnce } else { Ignore(NO_TERMINAL) };
+            let signal = signal(SignalKind::hangup())?;
+            listeners.push(Listener { name: "SIGHUP", reaction, signal });
+        }
+        // A log line about this signal could raise it again. Its handler stays installed.
+        drop(handler(process::Signal::XFSZ)?);
+        Ok(Self { listeners })
     }
 
-    /// Waits for the next signal and returns its name. Signals of one kind that arrive between two
-    /// calls count as one.
+    /// Waits for the next signal that asks to shut down and returns its name. Signals of one kind
+    /// that arrive between two calls count as one.
     pub(super) async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
-            Some(()) = receive(self.hangup.as_mut()) => "SIGHUP",
+        loop {
+            match self.any().await {
+                (name, Drain) => return name,
+                (name, DrainOnce) => {
+                    self.listeners.retain(|listener| listener.name != name);
+                    return name;
+                }
+                (name, Ignore(reason)) => tracing::info!("ignored {name}: {reason}"),
+            }
         }
+    }
+
+    /// Waits for the next signal.
+    async fn any(&mut self) -> (&'static str, Reaction) {
+        poll_fn(|context| {
+            for listener in &mut self.listeners {
+                if listener.signal.poll_recv(context).is_ready() {
+                    return Poll::Ready((listener.name, listener.reaction));
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 }
 
-/// Waits for `signal`; returns `None` at once if there is no handler.
-async fn receive(signal: Option<&mut Signal>) -> Option<()> {
-    match signal {
-        Some(signal) => signal.recv().await,
-        None => None,
-    }
+/// Installs the handler of a signal, which stays for the life of the process.
+fn handler(number: process::Signal) -> io::Result<Signal> {
+    signal(SignalKind::from_raw(number.as_raw()))
 }
 
 /// Whether this process was started with SIGHUP ignored, as by `nohup`. A handler would undo that.
 /// Only Linux reports it. Elsewhere this is true, so that SIGHUP keeps its default action.
 pub fn is_hangup_ignored() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     parse_hangup_ignored(&status).unwrap_or(true)
 }
 
@@ -78,6 +124,37 @@ fn parse_hangup_ignored(status: &str) -> Option<bool> {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
     Some(u64::from_str_radix(ignored.trim(), 16).ok()? & 1 == 1)
 }
+
+/// Whether the process belongs to a terminal. When that is closed, the system and the shell send
+/// SIGHUP. Without a terminal, SIGHUP comes from a program that means something else, such as a log
+/// rotation.
+fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
+}
+
+/// What every signal means, except SIGHUP. `kill` sends SIGTERM, Ctrl-C SIGINT and Ctrl-\ SIGQUIT.
+/// The system sends SIGXCPU every second from the soft limit on CPU time to the hard one. SIGPWR
+/// says that the power fails; it also stops a container of LXC.
+const SIGNALS: &[(&str, process::Signal, Reaction)] = &[
+    ("SIGINT", process::Signal::INT, Drain),
+    ("SIGTERM", process::Signal::TERM, Drain),
+    ("SIGQUIT", process::Signal::QUIT, Drain),
+    ("SIGXCPU", process::Signal::XCPU, DrainOnce),
+    #[cfg(target_os = "linux")]
+    ("SIGPWR", process::Signal::POWER, Drain),
+    ("SIGUSR1", process::Signal::USR1, Ignore(NO_USE)),
+    ("SIGUSR2", process::Signal::USR2, Ignore(NO_USE)),
+    ("SIGALRM", process::Signal::ALARM, Ignore(NO_USE)),
+    ("SIGVTALRM", process::Signal::VTALARM, Ignore(NO_USE)),
+    ("SIGPROF", process::Signal::PROF, Ignore(NO_USE)),
+    ("SIGIO", process::Signal::IO, Ignore(NO_USE)),
+];
+
+/// Why a signal without a meaning is ignored.
+const NO_USE: &str = "the daemon does not use it";
+
+/// Why SIGHUP is ignored.
+const NO_TERMINAL: &str = "the daemon was started without a terminal";
 
 #[cfg(test)]
 mod tests {

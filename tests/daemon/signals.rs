@@ -1,16 +1,22 @@
-//! Signals end the daemon: it drains first, and the exit code says how it went.
+//! Signals that end the daemon, which drains first and reports by its exit code how that went, and
+//! signals that it ignores.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 use inference_core::daemon::is_hangup_ignored;
+#[cfg(target_os = "linux")]
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 
-use crate::client::{endless_request, is_op, read_until, send};
+use crate::client::{endless_request, is_op, metrics, read_until, send};
 use crate::fixture::Gguf;
-use crate::process::Daemon;
+use crate::process::{DEADLINE, Daemon};
 
 #[tokio::test]
 async fn signal_lets_a_running_request_finish_and_exits_with_0() {
-    // Under `nohup` this test ignores SIGHUP, and the daemon inherits that.
-    let hangup = (!is_hangup_ignored()).then_some("HUP");
-    for signal in ["INT", "TERM"].into_iter().chain(hangup) {
+    let power = cfg!(target_os = "linux").then_some("PWR");
+    for signal in ["INT", "TERM", "QUIT", "XCPU"].into_iter().chain(power) {
         let mut daemon = Daemon::start(&["--drain-timeout", "60", "--ctx-size", "300"]);
         let mut socket = daemon.connect().await;
         send(&mut socket, endless_request()).await;
@@ -21,6 +27,90 @@ async fn signal_lets_a_running_request_finish_and_exits_with_0() {
         assert_eq!(read_until(&mut socket, |_| false).await, Err(1001));
         assert_eq!(daemon.wait().await, Some(0));
     }
+}
+
+/// Waits until the file at `log` contains `text`.
+async fn wait_for_line(log: &Path, text: &str) {
+    let polling = async {
+        while !std::fs::read_to_string(log).unwrap().contains(text) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let found = tokio::time::timeout(DEADLINE, polling).await;
+    assert!(found.is_ok(), "no {text:?} in {}", std::fs::read_to_string(log).unwrap());
+}
+
+#[tokio::test]
+async fn signal_without_a_meaning_is_logged_and_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let mut daemon = Daemon::start_with_log(&["--log", "info"], &[], &log);
+    for signal in ["USR1", "USR2", "ALRM", "VTALRM", "PROF"] {
+        daemon.signal(signal);
+        wait_for_line(&log, &format!("ignored SIG{signal}")).await;
+    }
+    daemon.signal("POLL");
+    wait_for_line(&log, "ignored SIGIO").await;
+    daemon.signal("XFSZ");
+    let mut socket = daemon.connect().await;
+    metrics(&mut socket, |frame| frame["inference"]["state"] == "idle").await;
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait().await, Some(0));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn hangup_without_a_terminal_is_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    // A new session has no terminal.
+    let mut daemon = Daemon::start_through(&["setsid"], Stdio::null(), &log);
+    daemon.signal("HUP");
+    // Under `nohup` this test ignores SIGHUP, and the daemon inherits that.
+    if !is_hangup_ignored() {
+        wait_for_line(&log, "ignored SIGHUP").await;
+    }
+    let mut socket = daemon.connect().await;
+    metrics(&mut socket, |frame| frame["inference"]["state"] == "idle").await;
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait().await, Some(0));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn closed_terminal_lets_a_running_request_finish_and_exits_with_0() {
+    if is_hangup_ignored() {
+        return;
+    }
+    // No other process inherits the terminal, which would keep it open.
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let terminal = openpt(flags).unwrap();
+    unlockpt(&terminal).unwrap();
+    let stdin = ioctl_tiocgptpeer(&terminal, flags).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    // A new session with this terminal.
+    let mut daemon = Daemon::start_through(&["setsid", "--ctty"], stdin.into(), &log);
+    let mut socket = daemon.connect().await;
+    send(&mut socket, endless_request()).await;
+    read_until(&mut socket, is_op("token")).await.unwrap();
+    drop(terminal);
+    assert_eq!(read_until(&mut socket, is_op("end")).await.unwrap()["finish_reason"], "length");
+    assert_eq!(read_until(&mut socket, |_| false).await, Err(1001));
+    assert_eq!(daemon.wait().await, Some(0));
+}
+
+#[tokio::test]
+async fn signal_that_the_system_repeats_counts_once() {
+    let mut daemon = Daemon::start(&["--drain-timeout", "60", "--ctx-size", "900"]);
+    let mut socket = daemon.connect().await;
+    send(&mut socket, endless_request()).await;
+    read_until(&mut socket, is_op("token")).await.unwrap();
+    for _ in 0..3 {
+        daemon.signal("XCPU");
+    }
+    assert_eq!(read_until(&mut socket, is_op("end")).await.unwrap()["finish_reason"], "length");
+    assert_eq!(daemon.wait().await, Some(0));
 }
 
 #[tokio::test]
