@@ -7,7 +7,7 @@ ARGS  ?=
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
-.PHONY: help run test fmt lint doc rust-tests deny python-tests bench setup setup-test
+.PHONY: help run test test-faults fmt lint doc rust-tests deny python-tests bench setup setup-test
 .DEFAULT_GOAL := help
 
 help: ## Show this help
@@ -46,6 +46,10 @@ rust-tests: ## Run the Rust tests
 	else \
 		echo 'cargo test' && cargo test; \
 	fi
+
+test-faults: setup-test ## Disturb the model's process in many ways (15 minutes), see docs/RELIABILITY.md
+	cargo build
+	.venv/bin/python tools/faults/faults.py "$(TARGET)/debug/inference-core"
 
 deny: ## Check the licences and sources of the dependencies
 	@if cargo deny --version >/dev/null 2>&1; then \

@@ -73,7 +73,7 @@ impl Watchdog {
     }
 
     /// Adds an observation. Returns whether the runner is stalled: it has made no progress for
-    /// longer than `limit`. `interval` is the planned time between two observations; a daemon that
+    /// `limit`. `interval` is the planned time between two observations; a daemon that
     /// could not observe for longer than two of them counts no more than two.
     pub fn observe(&mut self, now: Observation, limit: Duration, interval: Duration) -> bool {
         let Some(before) = self.last.replace(now) else { return false };
@@ -89,7 +89,7 @@ impl Watchdog {
             (Some(before), Some(now)) if now.major_faults > before.major_faults => Duration::ZERO,
             _ => elapsed,
         };
-        self.n_verdicts = if self.stuck > limit { self.n_verdicts + 1 } else { 0 };
+        self.n_verdicts = if self.stuck >= limit { self.n_verdicts + 1 } else { 0 };
         self.n_verdicts >= VERDICTS
     }
 }
@@ -178,9 +178,9 @@ mod tests {
 
     #[test]
     fn runner_without_progress_is_stalled_after_the_limit_and_a_second_verdict() {
-        // The first observation starts the clock, 40 more reach the limit, two exceed it.
-        assert_eq!(always(SPINNING), Some(42));
-        assert_eq!(always(SLEEPING), Some(42));
+        // The first observation starts the clock, 40 more reach the limit, and one confirms it.
+        assert_eq!(always(SPINNING), Some(41));
+        assert_eq!(always(SLEEPING), Some(41));
     }
 
     #[test]
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(always(Tick { major_faults: 7, ..SLEEPING }), None);
         // With a tenth of a CPU the limit comes after ten times as long.
         let slow = Tick { cpu: TICK / 10, ..SPINNING };
-        assert_eq!(always(slow), Some(402));
+        assert_eq!(always(slow), Some(401));
     }
 
     #[test]
@@ -208,7 +208,7 @@ mod tests {
         let once = [SLEEPING, paused].into_iter().chain(std::iter::repeat_n(SLEEPING, 38));
         assert_eq!(ticks_until_stalled(once.clone()), None);
         let more = once.chain(std::iter::repeat(SLEEPING));
-        assert_eq!(ticks_until_stalled(more), Some(41));
+        assert_eq!(ticks_until_stalled(more), Some(40));
     }
 
     #[test]

@@ -204,13 +204,14 @@ async fn watch<P: RunnerProcess>(
     stall_limit: StallLimit,
 ) -> Duration {
     let mut watchdog = Watchdog::new();
-    let mut polled = 0;
+    let (mut polled, mut n_idle) = (0, 0);
     loop {
-        let interval = match controller.has_requests() || !controller.is_ready() {
-            true => BUSY_INTERVAL,
-            false => IDLE_INTERVAL,
-        };
-        sleep(interval).await;
+        sleep(INTERVAL).await;
+        let is_busy = controller.has_requests() || !controller.is_ready();
+        n_idle = if is_busy { 0 } else { n_idle + 1 };
+        if n_idle % IDLE_INTERVALS != 0 {
+            continue;
+        }
         let progress = controller.progress();
         let is_loading = !controller.is_ready();
         let limit =
@@ -222,18 +223,18 @@ async fn watch<P: RunnerProcess>(
             activity: process.activity(),
         };
         polled = controller.poll();
-        if watchdog.observe(now, limit, interval) {
+        if watchdog.observe(now, limit, INTERVAL) {
             return limit;
         }
     }
 }
 
-/// Time between two observations while the runner has work. Together with two verdicts it is well
-/// below the second within which a stall is to be found.
-const BUSY_INTERVAL: Duration = Duration::from_millis(250);
+/// Time between two observations while the runner has work. A stall is found at most four of them
+/// after the limit.
+const INTERVAL: Duration = Duration::from_millis(200);
 
-/// Time between two observations of an idle runner, so that it hardly wakes.
-const IDLE_INTERVAL: Duration = Duration::from_secs(1);
+/// An idle runner is observed once in this many intervals, so that it hardly wakes.
+const IDLE_INTERVALS: u32 = 5;
 
 /// How long a load may make no progress. A slow disk makes little, and so does a driver that
 /// compiles kernels.
@@ -246,7 +247,7 @@ const LONG_LIFE: Duration = Duration::from_secs(60);
 const END_GRACE: Duration = Duration::from_secs(2);
 
 /// How long a stalled runner may take to end after its link has closed.
-const STALL_GRACE: Duration = Duration::from_millis(200);
+const STALL_GRACE: Duration = Duration::from_millis(100);
 
 /// How long a killed process may take to end. One in an uninterruptible driver call may never.
 const KILL_GRACE: Duration = Duration::from_secs(5);
