@@ -67,7 +67,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "SIZE", env = "INFERENCE_CORE_CACHE_RAM", allow_hyphen_values = true)]
     cache_ram: Option<ByteSize>,
 
-    /// Number of compute threads [default: one per physical core]
+    /// Number of compute threads [default: one per physical core; on Linux fewer while other
+    /// programs use the CPUs]
     #[arg(
         long,
         short,
@@ -281,6 +282,7 @@ impl Args {
             kv_size: self.kv_size,
             cache_ram: self.cache_ram.map(|size| size.0),
             threads: self.threads.unwrap_or_else(physical_cores),
+            has_adaptive_threads: self.threads.is_none(),
             ubatch: self.ubatch,
             gpu_layers: self.gpu_layers,
             kv_type: self.kv_type,

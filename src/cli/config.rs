@@ -28,6 +28,9 @@ pub struct Config {
     pub cache_ram: Option<u64>,
     /// Number of compute threads.
     pub threads: u32,
+    /// Whether fewer threads compute while other programs use the CPUs: not if the user chose the
+    /// number.
+    pub has_adaptive_threads: bool,
     /// Maximum number of tokens per step.
     pub ubatch: u32,
     /// Layers to offload to GPUs.

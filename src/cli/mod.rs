@@ -202,6 +202,13 @@ mod tests {
     }
 
     #[test]
+    fn number_of_threads_adapts_only_if_the_user_gave_none() {
+        assert!(serve("model.gguf").has_adaptive_threads);
+        let config = serve("model.gguf --threads 3");
+        assert_eq!((config.threads, config.has_adaptive_threads), (3, false));
+    }
+
+    #[test]
     fn vram_sizes_of_several_gpus_are_separated_by_commas() {
         const GB: u64 = 1 << 30;
         let vram = |text: &str| {

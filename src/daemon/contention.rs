@@ -2,8 +2,9 @@
 //!
 //! Runs in the runner, whose threads it reads. llama.cpp's threads wait for each other some hundred
 //! times per step, so a single thread that has to share its CPU slows down all of them (ADR-0024).
-//! Linux counts how long each thread was runnable without a CPU. On other systems there is no
-//! warning.
+//! By default the model therefore computes with fewer threads then (ADR-0031), and the warning is
+//! for what that cannot help: a fixed number of threads, or a single thread without a CPU. Linux
+//! counts how long each thread was runnable without a CPU. On other systems there is no warning.
 
 use std::convert::Infallible;
 use std::fs;
@@ -13,9 +14,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::engine::ENGINE_THREAD_NAME;
 
-/// Checks once per [`CHECK_INTERVAL`] how much of its time the engine, with `threads` compute
-/// threads, waits for a CPU, and warns when that becomes too much. Never returns.
-pub(super) async fn watch(threads: u32) -> Infallible {
+/// Checks once per [`CHECK_INTERVAL`] how much of its time the engine waits for a CPU, and warns
+/// when that becomes too much. `can_lower_threads` says whether fewer threads would help: several
+/// compute, and their number is fixed. Never returns.
+pub(super) async fn watch(can_lower_threads: bool) -> Infallible {
     let mut ticks = interval(CHECK_INTERVAL);
     // After the machine was suspended, one check is enough.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -27,22 +29,20 @@ pub(super) async fn watch(threads: u32) -> Infallible {
             && warning.is_due(waited)
         {
             tracing::warn!(
-                "the engine waited for a CPU {:.0} % of the time: {}",
+                "the engine waits for a CPU {:.0} % of the time: {}",
                 100.0 * waited,
-                if threads > 1 { SEVERAL_THREADS } else { ONE_THREAD }
+                if can_lower_threads { TOO_MANY_THREADS } else { TOO_FEW_CPUS }
             );
         }
         before = now;
     }
 }
 
-/// What the warning says if several threads compute, which wait for each other.
-const SEVERAL_THREADS: &str = "\
-    other programs use the CPUs, or there are fewer CPUs than --threads. The threads wait for \
-    each other, so answers are many times slower: lower --threads to the number of free CPUs";
+/// What the warning says if the user chose several threads, which wait for each other.
+const TOO_MANY_THREADS: &str = "lower --threads";
 
-/// What the warning says if one thread computes, which only loses the time that it waits.
-const ONE_THREAD: &str = "other programs use the CPUs, so answers take longer by that much";
+/// What the warning says if no other number of threads would help.
+const TOO_FEW_CPUS: &str = "other programs use the CPUs";
 
 /// Total times of the engine threads since they started.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

@@ -86,7 +86,7 @@ fn set_up(spec: &[u8]) -> Result<(engine::Options, Load<LlamaCpp>), LoadFailure>
     let held: Vec<PathBuf> = held.into_iter().map(PathBuf::from).collect();
     logging::init_runner(&log);
     llama::send_logs_to_tracing();
-    tokio::spawn(contention::watch(llama.threads));
+    tokio::spawn(contention::watch(llama.threads > 1 && !llama.has_adaptive_threads));
     let load: Load<LlamaCpp> = Box::new(move |progress| {
         let description = description.located(&held)?;
         let loaded = llama::load(&description, draft.as_ref(), llama, offload_plan, progress)?;

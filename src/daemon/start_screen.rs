@@ -78,11 +78,17 @@ fn print_summary(
             0 => "finished conversations stay in their slots".to_owned(),
             max => format!("up to {} of host RAM for finished conversations", bytes(max as f64)),
         },
-        threads = count(llama.threads as usize, "thread"),
+        threads = threads(llama),
         ubatch = llama.ubatch,
         flash = flash_attention_note(plan.offload_plan.flash_attention),
         address = address(listeners),
     ));
+}
+
+/// The number of compute threads: the most if other programs can make it smaller.
+fn threads(llama: &llama::Options) -> String {
+    let threads = count(llama.threads as usize, "thread");
+    if llama.has_adaptive_threads { format!("up to {threads}") } else { threads }
 }
 
 /// The model, on two lines if one would be longer than a terminal of 80 columns.

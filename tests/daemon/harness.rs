@@ -76,6 +76,7 @@ impl Harness {
             n_draft: 15,
             // A single thread never waits for other threads, however busy the machine is.
             threads: 1,
+            has_adaptive_threads: false,
             flash_attention,
             kv_type: llama::KvType::F16,
             gpu_layers: llama::OffloadTarget::Auto,

@@ -44,9 +44,17 @@ class Server:
 
     name = protocol = ready_path = ""
 
-    def __init__(self, bench: Any, command: list[str], name: str = "") -> None:
+    def __init__(
+        self,
+        bench: Any,
+        command: list[str],
+        name: str = "",
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        """`name` is the name in the report, and `environment` has additional variables."""
         self.bench, self.command = bench, command
         self.name = name or self.name
+        self.environment = environment or {}
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
         self.ready_s = 0.0
@@ -57,7 +65,8 @@ class Server:
     def __enter__(self) -> Server:
         self.port = free_port()
         command = self.arguments()
-        self.bench.journal.command(command, self.port)
+        variables = [f"{key}={value}" for key, value in self.environment.items()]
+        self.bench.journal.command(variables + command, self.port)
         log = self.bench.work / f"{self.name.replace(' ', '-')}.log"
         started = time.perf_counter()
         with log.open("wb") as out:
@@ -66,6 +75,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
+                env={**os.environ, **self.environment},
                 process_group=0,
                 preexec_fn=die_with_parent,
             )

@@ -102,6 +102,7 @@ fn llama_options(config: &Config, slot_tokens: u32) -> llama::Options {
         // Reserved even if speculation is off by default, since a request may turn it on.
         n_draft: engine::max_draft_tokens(config.parallel),
         threads: config.threads,
+        has_adaptive_threads: config.has_adaptive_threads && config.threads > 1,
         flash_attention: config.flash_attention,
     }
 }

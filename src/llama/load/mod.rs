@@ -21,6 +21,7 @@ mod retry;
 mod weights;
 
 use std::sync::OnceLock;
+use std::time::Instant;
 
 use llama_cpp_2::llama_backend::LlamaBackend;
 
@@ -29,7 +30,7 @@ use crate::engine::{LoadProgress, Loaded};
 use super::error::LoadError;
 use super::file::ModelDescription;
 use super::fit::OffloadPlan;
-use super::run::LlamaCpp;
+use super::run::{AdaptiveThreads, LlamaCpp};
 
 pub use self::draft::{check_draft, plan_draft};
 pub(super) use self::huge_pages::PageWorker;
@@ -58,6 +59,9 @@ pub fn load(
 ) -> Result<Loaded<LlamaCpp>, LoadError> {
     #[cfg(debug_assertions)]
     super::run::fault::due_in_load();
+    // Created now, so that the first step knows what other programs did during the load.
+    let threads =
+        options.has_adaptive_threads.then(|| AdaptiveThreads::new(options.threads, Instant::now()));
     LLAMA_BACKEND.get_or_init(|| LlamaBackend::init().ok());
     let size = |description: &ModelDescription| description.extent.needed as f32;
     let (main_size, draft_size) = (size(description), draft.map_or(0.0, size));
@@ -68,6 +72,7 @@ pub fn load(
         .transpose()?;
     description.check_unchanged()?;
     let limits = options.limits(main.reuse);
-    let model = LlamaCpp::new(main.context, draft, main.vocabulary.clone(), limits, main.reuse);
+    let model =
+        LlamaCpp::new(main.context, draft, main.vocabulary.clone(), limits, main.reuse, threads);
     Ok(Loaded { model, vocabulary: main.vocabulary })
 }

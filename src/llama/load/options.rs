@@ -29,6 +29,8 @@ pub struct Options {
     pub n_draft: u32,
     /// Number of threads that compute.
     pub threads: u32,
+    /// Whether fewer threads compute while other programs use the CPUs.
+    pub has_adaptive_threads: bool,
     /// Whether to use flash attention; `None` decides by the model and the machine.
     pub flash_attention: Option<bool>,
 }

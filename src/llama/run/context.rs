@@ -33,7 +33,7 @@ pub(in crate::llama) struct ContextOptions {
     pub(in crate::llama) can_drop_tokens: bool,
     /// Maximum number of outputs in a step.
     pub(in crate::llama) n_outputs: u32,
-    /// Number of threads that compute on the CPU.
+    /// Number of threads that compute on the CPU at first.
     pub(in crate::llama) n_threads: i32,
     /// The data type of the KV cache.
     pub(in crate::llama) kv_type: KvType,
@@ -142,6 +142,14 @@ impl Context {
             1 => failed("the step does not fit into the KV cache".to_owned()),
             code => failed(format!("llama.cpp could not compute the step (code {code})")),
         }
+    }
+
+    /// Changes the number of compute threads of the next steps, which is at least 1.
+    pub(super) fn set_threads(&mut self, n_threads: u32) {
+        let n_threads = i32::try_from(n_threads).unwrap_or(i32::MAX).max(1);
+        // SAFETY: the context has not been freed, and llama.cpp computes nothing now. It reads the
+        // number at the start of a pass.
+        unsafe { sys::llama_set_n_threads(self.context.as_ptr(), n_threads, n_threads) };
     }
 
     /// Copies `tokens` into llama.cpp's batch.

@@ -67,6 +67,11 @@ impl DraftModel {
         texts.into_iter().map(|mut text| text.tokens.split_off(text.n_given)).collect()
     }
 
+    /// Changes the number of compute threads of the next steps.
+    pub(super) fn set_threads(&mut self, n_threads: u32) {
+        self.context.set_threads(n_threads);
+    }
+
     /// Removes the positions of `seq` from `n` on.
     pub(super) fn truncate(&mut self, seq: SeqId, n: usize) {
         if let Some(cached) = self.cached.get_mut(seq as usize)

@@ -3,7 +3,8 @@
 //! [`LlamaCpp`] implements the engine's trait [`Model`](crate::engine::Model). It owns a
 //! [`Context`], which wraps llama.cpp's context with its KV cache, and a [`DraftModel`] if there is
 //! one, which has a context of its own. [`SequenceReuse`] says which parts of a sequence can be
-//! used again. [`sampling`] draws the next token from the logits of a step.
+//! used again. [`sampling`] draws the next token from the logits of a step, and [`threads`] chooses
+//! the number of compute threads.
 
 mod context;
 mod draft;
@@ -13,8 +14,10 @@ mod model;
 mod passes;
 mod reuse;
 mod sampling;
+mod threads;
 
 pub(super) use self::context::{Context, ContextOptions};
 pub(super) use self::draft::DraftModel;
 pub use self::model::LlamaCpp;
 pub(super) use self::reuse::SequenceReuse;
+pub(super) use self::threads::AdaptiveThreads;

@@ -4,6 +4,7 @@
 //! adds what depends on the architecture: which parts of a sequence can be used again.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::domain::{Params, Token};
 use crate::engine::{
@@ -17,6 +18,7 @@ use super::context::Context;
 use super::draft::DraftModel;
 use super::reuse::SequenceReuse;
 use super::sampling::Sampler;
+use super::threads::AdaptiveThreads;
 
 /// A loaded model with its context, its vocabulary, and its draft model if it has one.
 pub struct LlamaCpp {
@@ -25,6 +27,8 @@ pub struct LlamaCpp {
     vocabulary: Arc<LlamaVocabulary>,
     limits: Limits,
     reuse: SequenceReuse,
+    /// `None` if the number of compute threads is fixed.
+    threads: Option<AdaptiveThreads>,
     /// Collapses the memory of the model into huge pages while the model is already in use.
     _collapsing: PageWorker,
 }
@@ -36,8 +40,21 @@ impl LlamaCpp {
         vocabulary: Arc<LlamaVocabulary>,
         limits: Limits,
         reuse: SequenceReuse,
+        threads: Option<AdaptiveThreads>,
     ) -> Self {
-        Self { context, draft, vocabulary, limits, reuse, _collapsing: PageWorker::collapse() }
+        let _collapsing = PageWorker::collapse();
+        Self { context, draft, vocabulary, limits, reuse, threads, _collapsing }
+    }
+
+    /// Chooses the number of threads of the step that begins now.
+    fn choose_threads(&mut self) {
+        let threads = self.threads.as_mut();
+        if let Some(n_threads) = threads.and_then(|threads| threads.before_step(Instant::now())) {
+            self.context.set_threads(n_threads);
+            if let Some(draft) = &mut self.draft {
+                draft.set_threads(n_threads);
+            }
+        }
     }
 }
 
@@ -57,7 +74,12 @@ impl Model for LlamaCpp {
         if let Some(reason) = super::fault::due_in_step() {
             return DecodeOutcome::Failed(reason);
         }
-        self.context.decode(batch, interrupt)
+        self.choose_threads();
+        let outcome = self.context.decode(batch, interrupt);
+        if let Some(threads) = &mut self.threads {
+            threads.after_step(Instant::now());
+        }
+        outcome
     }
 
     fn draft_tokens(&self) -> Option<usize> {
@@ -65,6 +87,7 @@ impl Model for LlamaCpp {
     }
 
     fn draft(&mut self, wanted: &[DraftRequest<'_>], interrupt: &Interrupt<'_>) -> Vec<Vec<Token>> {
+        self.choose_threads();
         match &mut self.draft {
             Some(draft) => draft.draft(wanted, interrupt),
             None => vec![Vec::new(); wanted.len()],

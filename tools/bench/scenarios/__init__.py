@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 from measures import Row
 
-from . import footprint, latency, real, repeat, reuse, soak, speed
+from . import footprint, latency, real, repeat, reuse, shared, soak, speed
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ SCENARIOS = {
     "sampling": Scenario("what sampling costs with a large vocabulary", speed.sampling),
     "speculation": Scenario("n-gram speculation on repetitive text", speed.speculation),
     "draft": Scenario("a draft model", speed.draft),
+    "shared-machine": Scenario("a machine that does other work", shared.shared_machine),
     "start": Scenario("start and peak memory", footprint.start),
     "idle": Scenario("idle connections", footprint.idle),
     "soak": Scenario("64 clients over 8 slots", soak.soak),
