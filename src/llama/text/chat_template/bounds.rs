@@ -10,13 +10,8 @@ use minijinja::value::{Kwargs, StringInput, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, filters};
 use minijinja_contrib::pycompat;
 
-/// The filter that every value passes before it is stored in a namespace; [`super::scan`] inserts
-/// it into the source. Templates cannot define filters, so they cannot replace it.
-pub(super) const NAMESPACE_FILTER: &str = "within_bounds";
-
 /// Installs the limits.
 pub(super) fn apply(environment: &mut Environment<'_>) {
-    environment.add_filter(NAMESPACE_FILTER, namespace_value);
     environment.add_filter("tojson", tojson);
     environment.add_filter("string", string);
     environment.add_filter("pprint", pprint);
@@ -26,18 +21,6 @@ pub(super) fn apply(environment: &mut Environment<'_>) {
         check(state, value)?;
         minijinja::escape_formatter(out, state, value)
     });
-}
-
-/// Checks a value that is stored in a namespace. It must not contain a namespace, since that could
-/// come to contain itself.
-fn namespace_value(state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
-    // An iterator does not show what it holds, which could be a namespace, so it becomes a list.
-    let value = match value.kind() {
-        ValueKind::Iterable => value.try_iter()?.take(MAX_UNITS).collect(),
-        _ => value,
-    };
-    measure(state, &value, Namespaces::Rejected)?;
-    Ok(value)
 }
 
 // Replacements of minijinja's filters, which first check the value to write.
@@ -122,47 +105,34 @@ fn max_result_bytes(text: &str, name: &str, arguments: &[Value]) -> Option<usize
 /// Size of a value in units, at most [`MAX_UNITS`].
 fn units(value: &Value) -> usize {
     let mut remaining = MAX_UNITS;
-    let _ = walk(value, 0, Namespaces::Allowed, &mut remaining);
+    let _ = walk(value, 0, &mut remaining);
     MAX_UNITS - remaining
 }
 
 /// Checks that `value` may be written out.
 fn check(state: &State<'_, '_>, value: &Value) -> Result<(), Error> {
     // Texts and numbers used fuel when they were created.
-    if value.as_object().is_none() { Ok(()) } else { measure(state, value, Namespaces::Allowed) }
-}
-
-/// Whether a value may contain a namespace.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Namespaces {
-    Allowed,
-    Rejected,
+    if value.as_object().is_none() { Ok(()) } else { measure(state, value) }
 }
 
 /// Checks the size and depth of `value`, and uses fuel for the work.
-fn measure(state: &State<'_, '_>, value: &Value, namespaces: Namespaces) -> Result<(), Error> {
+fn measure(state: &State<'_, '_>, value: &Value) -> Result<(), Error> {
     let mut remaining = MAX_UNITS;
-    let result = walk(value, 0, namespaces, &mut remaining);
+    let result = walk(value, 0, &mut remaining);
     state.consume_fuel(((MAX_UNITS - remaining) / UNITS_PER_FUEL) as u64)?;
     result
 }
 
 /// Subtracts the units of `value` from `remaining`. A part that occurs several times counts each
 /// time, because it is written each time.
-fn walk(
-    value: &Value,
-    depth: usize,
-    namespaces: Namespaces,
-    remaining: &mut usize,
-) -> Result<(), Error> {
+fn walk(value: &Value, depth: usize, remaining: &mut usize) -> Result<(), Error> {
     let n = 1 + value.as_str().map_or(0, str::len) / BYTES_PER_UNIT;
     *remaining = remaining.checked_sub(n).ok_or_else(too_large)?;
-    let Some(object) = value.as_object() else { return Ok(()) };
+    if value.as_object().is_none() {
+        return Ok(());
+    }
     if depth > MAX_DEPTH {
         return Err(invalid("a value is nested too deeply"));
-    }
-    if namespaces == Namespaces::Rejected && object.type_name().ends_with("::Namespace") {
-        return Err(invalid("a namespace is stored in a namespace"));
     }
     let is_map = value.kind() == ValueKind::Map;
     if !is_map && !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
@@ -170,9 +140,9 @@ fn walk(
     }
     for part in value.try_iter()? {
         if is_map {
-            walk(&value.get_item(&part)?, depth + 1, namespaces, remaining)?;
+            walk(&value.get_item(&part)?, depth + 1, remaining)?;
         }
-        walk(&part, depth + 1, namespaces, remaining)?;
+        walk(&part, depth + 1, remaining)?;
     }
     Ok(())
 }

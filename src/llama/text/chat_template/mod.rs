@@ -3,15 +3,14 @@
 //! Templates are Jinja as the Python library Transformers runs it: with trimmed blocks, Python's
 //! string methods, `raise_exception`, `strftime_now` and `generation` blocks.
 //!
-//! A template is code in a model file of unknown origin, so it must not be able to crash the
-//! process or take its memory and CPU. It has no access to files, the network or other templates,
-//! and it runs within limits (ADR-0017): [`scan`] limits its source, which protects the compiler's
-//! stack; fuel limits the steps of a rendering; [`bounds`] limits the size and depth of its values;
-//! a bounded writer limits its output; and [`thread`] provides a large stack and a deadline for the
-//! rest.
+//! A template is code in a model file of unknown origin. It has no access to files, the network or
+//! other templates, and it runs within limits, so that a request that it cannot serve is refused
+//! with a reason (ADR-0017): fuel limits the steps of a rendering; [`bounds`] limits the size and
+//! depth of the values that it writes; a bounded writer limits its output; and [`thread`] provides a
+//! large stack and a deadline for the rest. A template that breaks through them ends the runner, not
+//! the daemon.
 
 mod bounds;
-mod scan;
 mod thread;
 
 use std::borrow::Cow;
@@ -83,8 +82,9 @@ impl CompiledTemplate {
             Err(Error::new(ErrorKind::InvalidOperation, reason))
         });
         environment.add_function("strftime_now", strftime_now);
-        let source = scan::prepare(source)?;
-        environment.add_template_owned(NAME, source).map_err(|error| error.to_string())?;
+        environment
+            .add_template_owned(NAME, without_training_blocks(source))
+            .map_err(|error| error.to_string())?;
         Ok(Self { environment, bos, eos })
     }
 
@@ -109,6 +109,27 @@ impl CompiledTemplate {
             .map_err(|error| error.detail().map_or_else(|| error.to_string(), str::to_owned))?;
         String::from_utf8(output.bytes).map_err(|_| "its output is not valid UTF-8".to_owned())
     }
+}
+
+/// The source with `generation` and `endgeneration` tags, which mark what Transformers trains on,
+/// as `if true` blocks. These trim white space in the same way.
+fn without_training_blocks(source: &str) -> String {
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some((before, from_tag)) = rest.split_once("{%") {
+        out.extend([before, "{%"]);
+        rest = from_tag;
+        let Some((tag, after)) = from_tag.split_once("%}") else { break };
+        match tag.trim_matches(['-', '+']).trim() {
+            "generation" => out.push_str(&tag.replace("generation", "if true")),
+            "endgeneration" => out.push_str(&tag.replace("endgeneration", "endif")),
+            _ => out.push_str(tag),
+        }
+        out.push_str("%}");
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 /// The local time in a format such as `%Y-%m-%d`. A conversation that continues on another day

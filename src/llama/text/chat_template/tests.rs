@@ -112,49 +112,8 @@ fn outcome(source: &str) -> Result<String, String> {
 }
 
 #[test]
-fn source_that_would_overflow_the_compilers_stack_is_refused() {
-    let chain = |before: &str, link: &str, n: usize, after: &str| {
-        format!("{before}{}{after}", link.repeat(n))
-    };
-    for source in [
-        chain("{{ ", "-", 50_000, "1 }}"),
-        chain("{{ a", ".b", 50_000, " }}"),
-        chain("{{ 1", "|abs", 30_000, " }}"),
-        chain("{{ 1", "+1", 50_000, " }}"),
-        chain("{{ ", "2**", 40_000, "1 }}"),
-        chain("{{ 1", "~1", 30_000, " }}"),
-        chain("{{ a", "()", 30_000, " }}"),
-        chain("{{ ", "not ", 30_000, "1 }}"),
-        chain("{{ ", "1 if 1 else ", 10_000, "1 }}"),
-        chain("{% if 0 %}", "{% elif 0 %}", 10_000, "{% endif %}"),
-        chain("", "x", 200_000, ""),
-    ] {
-        let error = outcome(&source).unwrap_err();
-        assert!(error.starts_with("the model's chat template is broken: "), "{error}");
-    }
-    // Sources just below the limits compile.
-    for source in [
-        chain("{{ ", "-", 990, "1 }}"),
-        chain("{% if 0 %}", "{% elif 0 %}", 499, "{% endif %}"),
-        chain("{{ 1", "~1", 490, " }}"),
-        chain("", "{{ 1+1+1+1+1+1 }}", 7_000, ""),
-    ] {
-        outcome(&source).unwrap();
-    }
-}
-
-#[test]
 fn value_that_grows_without_end_is_refused() {
     for source in [
-        "{% set ns = namespace() %}{% set ns.a = ns %}{{ ns }}",
-        "{% set ns = namespace() %}{% set l = [[ns]] %}{% set ns.a = l %}{{ ns == ns }}",
-        "{% set ns = namespace() %}{% set ns.a = ns.items() %}{% set ns.b = [ns] %}{{ ns }}",
-        "{% set ns = namespace(x=[]) %}{% for i in range(90000) %}{% set ns.x = [ns.x] %}\
-         {% endfor %}{{ ns.x }}",
-        "{% set ns = namespace(x=[]) %}{% for i in range(100) %}{% set ns.x = [ns.x, ns.x] %}\
-         {% endfor %}{{ ns.x|tojson }}",
-        "{% set ns = namespace(x='aaaaaaaaaaaaaaaa') %}{% for i in range(40) %}\
-         {% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x|length }}",
         "{{ '{:>9999999999}'.format(1) }}",
         "{{ ('{}' * 1000000).format('x' * 1000000)|length }}",
         "{{ ('a' * 1000000).replace('a', 'b' * 1000000)|length }}",
