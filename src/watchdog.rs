@@ -41,8 +41,19 @@ pub struct Observation {
     pub heartbeat: u64,
     /// Whether progress is expected: the engine has work, or a question is not answered.
     pub is_expected: bool,
-    /// What the system says about the process; `None` if it says nothing.
-    pub activity: Option<Activity>,
+    /// What the system says about the process.
+    pub activity: Known<Activity>,
+}
+
+/// Something that the system may know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known<T> {
+    /// The system was not asked, because the runner makes progress.
+    NotAsked,
+    /// The system cannot tell.
+    No,
+    /// The system says this.
+    Yes(T),
 }
 
 /// What the operating system knows about the threads of a process.
@@ -72,6 +83,11 @@ impl Watchdog {
         Self { last: None, stuck: Duration::ZERO, n_verdicts: 0 }
     }
 
+    /// Whether the system is to be asked about a runner with this heartbeat: it has not changed.
+    pub fn is_curious(&self, heartbeat: u64) -> bool {
+        self.last.is_some_and(|last| last.heartbeat == heartbeat)
+    }
+
     /// Adds an observation. Returns whether the runner is stalled: it has made no progress for
     /// `limit`. `interval` is the planned time between two observations; a daemon that
     /// could not observe for longer than two of them counts no more than two.
@@ -83,10 +99,13 @@ impl Watchdog {
         }
         let elapsed = now.at.saturating_duration_since(before.at).min(interval * 2);
         self.stuck += match (before.activity, now.activity) {
-            (Some(before), Some(now)) if now.is_runnable => {
+            (Known::NotAsked, _) => Duration::ZERO,
+            (Known::Yes(before), Known::Yes(now)) if now.is_runnable => {
                 elapsed.min(now.cpu.saturating_sub(before.cpu))
             }
-            (Some(before), Some(now)) if now.major_faults > before.major_faults => Duration::ZERO,
+            (Known::Yes(before), Known::Yes(now)) if now.major_faults > before.major_faults => {
+                Duration::ZERO
+            }
             _ => elapsed,
         };
         self.n_verdicts = if self.stuck >= limit { self.n_verdicts + 1 } else { 0 };
@@ -166,7 +185,7 @@ mod tests {
                 at,
                 heartbeat,
                 is_expected: tick.is_expected,
-                activity: Some(activity),
+                activity: Known::Yes(activity),
             };
             watchdog.observe(now, LIMIT, TICK)
         })

@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::domain::LoadFailure;
 use crate::runner::{Controller, Launch, Launched, LinkEnd, ProcessEnd, RunnerProcess};
-use crate::watchdog::{Observation, StallLimit, Watchdog};
+use crate::watchdog::{Known, Observation, StallLimit, Watchdog};
 
 use super::restart::{Restart, RestartPolicy};
 
@@ -220,7 +220,10 @@ async fn watch<P: RunnerProcess>(
             at: Instant::now(),
             heartbeat: progress.heartbeat,
             is_expected: is_loading || progress.has_work || progress.answered < polled,
-            activity: process.activity(),
+            activity: match watchdog.is_curious(progress.heartbeat) {
+                true => process.activity().map_or(Known::No, Known::Yes),
+                false => Known::NotAsked,
+            },
         };
         polled = controller.poll();
         if watchdog.observe(now, limit, INTERVAL) {

@@ -68,9 +68,11 @@ async fn hanging_step_ends_running_requests_and_keeps_waiting_ones() {
     let mut client = Client::connect(&server).await;
     client.send(infer("a", "hang")).await;
     client.send(infer("waiting", "fine")).await;
-    let error = client.expect_error("engine_stalled").await;
-    assert_eq!((&error["id"], &error["retry_after_ms"]), (&json!("a"), &json!(1000)));
-    assert_eq!(client.expect_answer(Some("waiting")).await.text, "fine");
+    let error = client.expect_terminal().await;
+    assert_eq!((&error["id"], &error["code"]), (&json!("a"), &json!("engine_stalled")));
+    assert_eq!(error["retry_after_ms"], 1000);
+    let end = client.expect_terminal().await;
+    assert_eq!((&end["id"], &end["finish_reason"]), (&json!("waiting"), &json!("stop")));
     let (_, page) = http_get(server.address, "/metrics").await;
     let restarts = "inference_core_runner_restarts_total{cause=\"stalled\"} 1\n";
     assert!(page.contains(restarts), "{page}");

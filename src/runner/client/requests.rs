@@ -51,8 +51,6 @@ struct Entry {
     settled: Option<oneshot::Sender<()>>,
     stage: RequestStage,
     is_cancelled: bool,
-    /// Number of runners that have ended while they tokenized or computed this request.
-    n_suspicions: u32,
     /// Number of runners that have ended with this request.
     n_ends: u32,
     /// Bytes that the client has taken since credit was sent last.
@@ -70,8 +68,6 @@ enum RequestStage {
     Sent {
         /// Whether the runner knows that it is cancelled.
         is_cancel_sent: bool,
-        /// Whether it is tokenized.
-        is_accepted: bool,
         /// Whether it has a slot.
         is_started: bool,
     },
@@ -124,7 +120,6 @@ impl Requests {
             settled: Some(settle),
             stage: RequestStage::Held,
             is_cancelled: false,
-            n_suspicions: 0,
             n_ends: 0,
             taken: 0,
             is_unsent: false,
@@ -169,14 +164,26 @@ impl Requests {
     }
 
     /// Takes the next frame to send to a runner that is ready; `None` if there is none.
+    ///
+    /// Requests that were there when a runner ended are suspects. They are sent one after another,
+    /// each once the one before it has text or has ended. So if a suspect ends its runner again, the
+    /// other ones are not there.
     pub(super) fn take_frame(&self, now: Instant) -> Option<ToRunner> {
         let mut contents = self.lock();
         if !contents.is_open {
             return None;
         }
-        loop {
+        let mut has_suspect = contents.entries.values().any(Entry::is_suspect_with_runner);
+        for _ in 0..contents.unsent.len() {
             let key = contents.unsent.pop_front()?;
             let Some(entry) = contents.entries.get_mut(&key) else { continue };
+            if entry.is_held_suspect() {
+                if has_suspect {
+                    contents.unsent.push_back(key);
+                    continue;
+                }
+                has_suspect = true;
+            }
             entry.is_unsent = false;
             if let Some(frame) = entry.take_frame(key, now) {
                 // It may have more to send: a request that was cancelled at once, for example.
@@ -185,14 +192,20 @@ impl Requests {
                 return Some(frame);
             }
         }
+        None
     }
 
     /// Adds what the runner has delivered. An end removes the request.
     pub(super) fn deliver(&self, key: RequestKey, delivery: Delivery) {
         let mut contents = self.lock();
         let Some(entry) = contents.entries.get_mut(&key) else { return };
+        let was_suspect = entry.is_suspect_with_runner();
         if !delivery.text.is_empty() || !delivery.logprobs.is_empty() {
             entry.request = None;
+        }
+        if was_suspect && (entry.request.is_none() || delivery.outcome.is_some()) {
+            // The next suspect may be sent.
+            self.changed.notify_one();
         }
         if let RequestStage::Sent { is_started, .. } = &mut entry.stage {
             *is_started |= delivery.is_started;
@@ -216,9 +229,6 @@ impl Requests {
     pub(super) fn accepted(&self, key: RequestKey) {
         let mut contents = self.lock();
         let Some(entry) = contents.entries.get_mut(&key) else { return };
-        if let RequestStage::Sent { is_accepted, .. } = &mut entry.stage {
-            *is_accepted = true;
-        }
         if let Some(settled) = entry.settled.take() {
             // Fails if nobody waits for it.
             let _ = settled.send(());
@@ -235,8 +245,8 @@ impl Requests {
         self.wake();
     }
 
-    /// The runner has ended. Requests with text end too, and those that were computed at two ends.
-    /// The others are held for the next runner.
+    /// The runner has ended. Requests with text end too, and those that were there at two ends. The
+    /// others are held for the next runner.
     pub(super) fn close(&self, end: &RunnerEnd) {
         let mut contents = self.lock();
         contents.is_open = false;
@@ -303,17 +313,24 @@ impl Requests {
 }
 
 impl Entry {
+    /// Whether the request waits for a runner, and another one has ended with it.
+    fn is_held_suspect(&self) -> bool {
+        self.n_ends > 0 && self.stage == RequestStage::Held
+    }
+
+    /// Whether a runner has the request, has said nothing about it, and another one has ended with
+    /// it.
+    fn is_suspect_with_runner(&self) -> bool {
+        self.n_ends > 0 && self.stage != RequestStage::Held && self.request.is_some()
+    }
+
     /// The next frame about this request; `None` if the runner knows everything.
     fn take_frame(&mut self, key: RequestKey, now: Instant) -> Option<ToRunner> {
         match &mut self.stage {
             RequestStage::Held => {
                 // An entry without its request has text, so it is never held.
                 let request = self.request.clone()?;
-                self.stage = RequestStage::Sent {
-                    is_cancel_sent: false,
-                    is_accepted: false,
-                    is_started: false,
-                };
+                self.stage = RequestStage::Sent { is_cancel_sent: false, is_started: false };
                 Some(ToRunner::Submit(Box::new(SubmitFrame {
                     key,
                     request,
@@ -333,9 +350,8 @@ impl Entry {
 
     /// How the request ends with its runner; `None` if the next runner gets it.
     fn runner_ended(&mut self, end: &RunnerEnd) -> Option<Outcome> {
-        let RequestStage::Sent { is_accepted, is_started, .. } = self.stage else { return None };
+        let RequestStage::Sent { is_started, .. } = self.stage else { return None };
         self.n_ends += 1;
-        self.n_suspicions += u32::from(is_started || !is_accepted);
         self.stage = RequestStage::Held;
         self.taken = 0;
         if self.is_cancelled {
@@ -349,7 +365,7 @@ impl Entry {
             RunnerEnd::Died(cause) if has_text => {
                 Failure::RunnerEnded { cause: cause.clone(), is_second: false }
             }
-            _ if self.n_suspicions >= MAX_SUSPICIONS || self.n_ends >= MAX_ENDS => {
+            _ if self.n_ends >= MAX_ENDS => {
                 let cause = match end {
                     RunnerEnd::Died(cause) => cause.clone(),
                     RunnerEnd::Stalled(_) => "no progress".to_owned(),
@@ -374,13 +390,9 @@ impl Entry {
     }
 }
 
-/// Runners that may end while they tokenize or compute a request. One end may be due to another
-/// request. At the second, this request is the most likely cause.
-const MAX_SUSPICIONS: u32 = 2;
-
-/// Runners that may end with a request that waits. The daemon learns a few milliseconds late that a
-/// request has a slot, so a request that ends its runner within that time seems to wait.
-const MAX_ENDS: u32 = 4;
+/// Runners that may end with a request. One end may be due to another request. At the second, this
+/// request was the only one with the runner that had been there before, so it is the cause.
+const MAX_ENDS: u32 = 2;
 
 #[cfg(test)]
 mod tests;

@@ -76,40 +76,43 @@ fn request_with_text_ends_with_its_runner_and_others_go_to_the_next() {
     assert!(matches!(failure(&answering), Some(Failure::RunnerEnded { is_second: false, .. })));
     assert_eq!(failure(&prefilling), None);
     requests.open();
-    assert_eq!(submitted(&requests), [prefilling.key, waiting.key]);
-}
-
-#[test]
-fn request_that_was_computed_at_two_ends_is_not_run_again() {
-    let requests = open();
-    let [tokenizing, computing, waiting] = [add(&requests), add(&requests), add(&requests)];
-    for n_runs in 1..=2 {
-        assert_eq!(submitted(&requests), [tokenizing.key, computing.key, waiting.key], "{n_runs}");
-        requests.accepted(computing.key);
-        requests.deliver(computing.key, started());
-        requests.accepted(waiting.key);
-        requests.close(&killed());
-        requests.open();
-    }
-    for request in [&tokenizing, &computing] {
-        assert!(matches!(failure(request), Some(Failure::RunnerEnded { is_second: true, .. })));
-    }
+    assert_eq!(submitted(&requests), [prefilling.key]);
+    requests.deliver(prefilling.key, text("Once"));
     assert_eq!(submitted(&requests), [waiting.key]);
 }
 
 #[test]
-fn waiting_request_is_not_run_again_for_ever() {
+fn request_that_was_there_at_two_ends_is_not_run_again() {
     let requests = open();
-    let waiting = add(&requests);
-    let mut n_runs = 0;
-    while !submitted(&requests).is_empty() {
-        n_runs += 1;
-        requests.accepted(waiting.key);
+    let request = add(&requests);
+    for _ in 0..2 {
+        assert_eq!(submitted(&requests), [request.key]);
         requests.close(&killed());
         requests.open();
     }
-    assert_eq!(n_runs, MAX_ENDS);
-    assert!(matches!(failure(&waiting), Some(Failure::RunnerEnded { is_second: true, .. })));
+    assert!(matches!(failure(&request), Some(Failure::RunnerEnded { is_second: true, .. })));
+    assert_eq!(frames(&requests), []);
+}
+
+#[test]
+fn suspects_are_sent_one_after_another_and_new_requests_at_once() {
+    let requests = open();
+    let [first, second, third] = [add(&requests), add(&requests), add(&requests)];
+    assert_eq!(submitted(&requests), [first.key, second.key, third.key]);
+    requests.close(&killed());
+    let new = add(&requests);
+    requests.open();
+    assert_eq!(submitted(&requests), [first.key, new.key]);
+    requests.deliver(first.key, text("Once"));
+    assert_eq!(submitted(&requests), [second.key]);
+    // The second request ends this runner too, and the third one has not noticed.
+    requests.close(&killed());
+    assert!(matches!(failure(&second), Some(Failure::RunnerEnded { is_second: true, .. })));
+    requests.open();
+    assert_eq!(submitted(&requests), [third.key]);
+    let outcome = Some(Outcome::Refused(Refusal::ShuttingDown));
+    requests.deliver(third.key, Delivery { outcome, ..Delivery::default() });
+    assert_eq!(submitted(&requests), [new.key]);
 }
 
 #[test]
