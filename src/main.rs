@@ -18,6 +18,10 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, error.exit_code()),
         },
+        Ok(Command::Devices) => match daemon::print_devices() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, error.exit_code()),
+        },
         Ok(Command::Plan(config, options)) => match daemon::plan(&config, &options) {
             Ok(text) => print(&Printable::Help(text)),
             Err(error) => fail(&error, error.exit_code()),

@@ -38,6 +38,8 @@ pub enum Command {
     Plan(Box<Config>, PlanOptions),
     /// Hold the model, as a child process of the daemon.
     Runner,
+    /// Write the machine's GPUs, as a child process of the daemon.
+    Devices,
     /// Print a text and exit.
     Print(Printable),
 }
@@ -58,10 +60,10 @@ impl Command {
     /// [`UsageError`] naming the value that cannot be used.
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, UsageError> {
         let arguments: Vec<OsString> = arguments.into_iter().collect();
-        if let [_, command] = &arguments[..]
-            && command == RUNNER
-        {
-            return Ok(Self::Runner);
+        match &arguments[..] {
+            [_, command] if command == RUNNER => return Ok(Self::Runner),
+            [_, command, what] if command == RUNNER && what == DEVICES => return Ok(Self::Devices),
+            _ => {}
         }
         let args = match parse_args(arguments) {
             Ok(args) => args,
@@ -89,6 +91,9 @@ impl Command {
 
 /// The command that the daemon gives to its child process. The help does not mention it.
 const RUNNER: &str = "runner";
+
+/// The argument of [`RUNNER`] for a child process that only looks for GPUs.
+const DEVICES: &str = "devices";
 
 /// Has clap parse the arguments and the environment.
 fn parse_args(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {

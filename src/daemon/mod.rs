@@ -11,6 +11,7 @@
 //! | `logging` | the log filter, and where log lines go |
 //! | `plan` | from the configuration and the model to the options of every module |
 //! | `listen` | the sockets |
+//! | `devices` | the GPUs, as a child process sees them |
 //! | `descriptors` | the limit on open files, and how many connections it allows |
 //! | `start_screen` | the lines and the progress bar on the terminal |
 //! | `contention` | a warning if other programs starve the engine of CPU time |
@@ -22,6 +23,7 @@
 
 mod contention;
 mod descriptors;
+mod devices;
 mod error;
 mod listen;
 mod logging;
@@ -53,10 +55,12 @@ use crate::runner::{ChildLauncher, Client, RequestLimits, RunnerPid};
 use crate::server::Server;
 use crate::watchdog::StallLimit;
 
+use self::devices::Devices;
 use self::plan::{PlanPage, ServePlan};
 use self::signals::Signals;
 use self::spec::RunnerSpec;
 
+pub use self::devices::print_devices;
 pub use self::error::DaemonError;
 pub use self::output::{flush_output, print_error};
 pub use self::runner::run_runner;
@@ -72,7 +76,9 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     llama::send_logs_to_tracing();
     let description = llama::describe(&model_source(config))?;
     let draft = describe_draft(config)?;
-    let plan = ServePlan::new(config, &description, draft.as_ref(), &llama::gpu_devices())?;
+    let Devices { gpus, bus_ids } = Devices::of_machine();
+    let mut plan = ServePlan::new(config, &description, draft.as_ref(), &gpus)?;
+    plan.gpu.computing = bus_ids;
     plan.check_memory(&description.source, llama::available_memory_and_swap())?;
     let runtime = server_runtime()?;
     let result = runtime.block_on(serve(config, description, draft, plan));
@@ -153,7 +159,7 @@ async fn serve(
     let held = HeldFiles::open(&description)?;
     let options = supervisor_options(config, &description, draft.as_ref(), &held, &plan)?;
     let runner_pid = RunnerPid::default();
-    let supervisor = Supervisor::new(launcher(runner_pid.clone()), controller, options);
+    let supervisor = Supervisor::new(launcher(runner_pid.clone())?, controller, options);
     let mut supervising = tokio::spawn(supervisor.run());
 
     let draft_info = draft.as_ref().map(|draft| &draft.info);
@@ -270,15 +276,12 @@ fn supervisor_options(
 
 /// Starts this program as a runner, with what computing needs in its environment. Variables that
 /// the user has set stay as they are. `pid` will tell the process of the runner.
-fn launcher(pid: RunnerPid) -> ChildLauncher {
+fn launcher(pid: RunnerPid) -> Result<ChildLauncher, DaemonError> {
     let is_unset = |name: &&(&str, &str)| std::env::var_os(name.0).is_none();
     let variables = RUNNER_VARIABLES.iter().filter(is_unset);
-    ChildLauncher {
-        program: own_program(),
-        args: vec!["runner".into()],
-        variables: variables.map(|&(name, value)| (name.into(), value.into())).collect(),
-        pid,
-    }
+    let variables = variables.map(|&(name, value)| (name.into(), value.into())).collect();
+    let launcher = ChildLauncher::new(own_program(), vec!["runner".into()], variables, pid);
+    Ok(launcher.context("cannot start the thread that starts runners")?)
 }
 
 /// The path of this program. On Linux it stays valid when the file is replaced by an update.

@@ -141,7 +141,7 @@ impl<L: Launch> Supervisor<L> {
     /// # Errors
     /// The error of the operating system, if the runner cannot be started.
     async fn live(&mut self) -> io::Result<Life> {
-        let Launched { reader, writer, mut process } = self.launcher.launch()?;
+        let Launched { reader, writer, mut process } = self.launcher.launch().await?;
         let Self { controller, options, was_ready, .. } = self;
         let link = controller.serve(reader, writer, &options.build, &options.spec);
         let watching = watch(controller, &mut process, options.stall_limit);

@@ -236,7 +236,7 @@ struct MemoryLauncher {
 impl Launch for MemoryLauncher {
     type Process = MemoryProcess;
 
-    fn launch(&mut self) -> io::Result<Launched<MemoryProcess>> {
+    async fn launch(&mut self) -> io::Result<Launched<MemoryProcess>> {
         self.n_launched.fetch_add(1, Ordering::Relaxed);
         let (daemon, runner) = tokio::io::duplex(PIPE_BYTES);
         let (reader, writer) = tokio::io::split(daemon);

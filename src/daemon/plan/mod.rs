@@ -174,7 +174,7 @@ fn server_options(config: &Config) -> server::Options {
 fn gpu_options(config: &Config) -> gpu::Options {
     gpu::Options {
         interval: config.metrics_interval,
-        computing: llama::gpu_bus_ids(),
+        computing: Vec::new(),
         visible: config.visible_gpus.clone(),
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::sizes::KvType;
 
 /// A GPU that layers can be offloaded to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GpuDevice {
     /// The name of the GPU model, for people.
     pub name: String,

@@ -166,8 +166,8 @@ impl Requests {
     /// Takes the next frame to send to a runner that is ready; `None` if there is none.
     ///
     /// Requests that were there when a runner ended are suspects. They are sent one after another,
-    /// each once the one before it has text or has ended. So if a suspect ends its runner again, the
-    /// other ones are not there.
+    /// each once the one before it has text or has ended. So if a suspect ends its runner again,
+    /// the other ones are not there.
     pub(super) fn take_frame(&self, now: Instant) -> Option<ToRunner> {
         let mut contents = self.lock();
         if !contents.is_open {

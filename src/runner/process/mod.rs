@@ -1,12 +1,14 @@
 //! The child process of a runner: how it starts, what it says, and how it ends.
 //!
 //! The child is the same program, in a process group of its own, so that Ctrl-C in a terminal
-//! reaches the daemon alone. Its standard input and output are the link, its standard error becomes
-//! log lines (`log`). `activity` reads what the system knows about its threads.
+//! reaches the daemon alone. `spawn` starts it. Its standard input and output are the link, its
+//! standard error becomes log lines (`log`). `activity` reads what the system knows about its
+//! threads, and `end` says how it ended.
 
 mod activity;
 mod end;
 mod log;
+mod spawn;
 
 use std::ffi::OsString;
 use std::io;
@@ -25,6 +27,7 @@ use crate::watchdog::Activity;
 pub use self::end::ProcessEnd;
 pub use self::log::LOG_MARK;
 use self::log::LogReader;
+use self::spawn::Spawner;
 
 /// Starts runners.
 pub trait Launch: Send {
@@ -35,7 +38,7 @@ pub trait Launch: Send {
     ///
     /// # Errors
     /// The error of the operating system.
-    fn launch(&mut self) -> io::Result<Launched<Self::Process>>;
+    fn launch(&mut self) -> impl Future<Output = io::Result<Launched<Self::Process>>> + Send;
 }
 
 /// A runner that has just started.
@@ -61,16 +64,30 @@ pub trait RunnerProcess: Send {
 }
 
 /// Starts a runner as a child process.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ChildLauncher {
-    /// The program.
-    pub program: PathBuf,
-    /// Its arguments.
-    pub args: Vec<OsString>,
-    /// Environment variables for it, in addition to those of this process.
-    pub variables: Vec<(OsString, OsString)>,
-    /// Tells others the process of the current runner.
-    pub pid: RunnerPid,
+    program: PathBuf,
+    args: Vec<OsString>,
+    variables: Vec<(OsString, OsString)>,
+    pid: RunnerPid,
+    spawner: Spawner,
+}
+
+impl ChildLauncher {
+    /// Starts `program` with `args`, and with `variables` in addition to the environment of this
+    /// process. `pid` will tell the process of the current runner. Must be called inside a tokio
+    /// runtime.
+    ///
+    /// # Errors
+    /// The operating system's error, if it cannot start a thread.
+    pub fn new(
+        program: PathBuf,
+        args: Vec<OsString>,
+        variables: Vec<(OsString, OsString)>,
+        pid: RunnerPid,
+    ) -> io::Result<Self> {
+        Ok(Self { program, args, variables, pid, spawner: Spawner::start()? })
+    }
 }
 
 /// The process of the current runner. Clones share it.
@@ -87,7 +104,7 @@ impl RunnerPid {
 impl Launch for ChildLauncher {
     type Process = ChildProcess;
 
-    fn launch(&mut self) -> io::Result<Launched<ChildProcess>> {
+    async fn launch(&mut self) -> io::Result<Launched<ChildProcess>> {
         let mut command = Command::new(&self.program);
         command
             .arg0("inference-core")
@@ -98,7 +115,7 @@ impl Launch for ChildLauncher {
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
-        let mut child = command.spawn()?;
+        let mut child = self.spawner.spawn(command).await?;
         let missing = || io::Error::other("a pipe of the child process is missing");
         let reader = child.stdout.take().ok_or_else(missing)?;
         let writer = child.stdin.take().ok_or_else(missing)?;

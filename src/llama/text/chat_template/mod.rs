@@ -6,9 +6,9 @@
 //! A template is code in a model file of unknown origin. It has no access to files, the network or
 //! other templates, and it runs within limits, so that a request that it cannot serve is refused
 //! with a reason (ADR-0017): fuel limits the steps of a rendering; [`bounds`] limits the size and
-//! depth of the values that it writes; a bounded writer limits its output; and [`thread`] provides a
-//! large stack and a deadline for the rest. A template that breaks through them ends the runner, not
-//! the daemon.
+//! depth of the values that it writes; a bounded writer limits its output; and [`thread`] provides
+//! a large stack and a deadline for the rest. A template that exceeds what these can stop ends the
+//! runner, not the daemon.
 
 mod bounds;
 mod thread;

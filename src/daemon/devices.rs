@@ -1,0 +1,71 @@
+//! The GPUs of the machine, as a child process sees them.
+//!
+//! A GPU's driver takes memory on the GPU for every process that asks about it, and keeps it until
+//! the process ends. So the daemon, which computes nothing, does not ask itself.
+
+use std::io::{self, Write};
+use std::process::{Command, Stdio};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::build_info::{BACKEND, CPU_BACKEND};
+use crate::llama::{self, GpuDevice};
+
+use super::error::DaemonError;
+use super::own_program;
+
+/// The GPUs that llama.cpp can use.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Devices {
+    pub(super) gpus: Vec<GpuDevice>,
+    /// PCI bus ids of the discrete ones, in the same order.
+    pub(super) bus_ids: Vec<String>,
+}
+
+impl Devices {
+    /// Asks a child process. A build for the CPU has no GPUs, and a machine on which the child
+    /// fails is used without any.
+    pub(super) fn of_machine() -> Self {
+        if BACKEND == CPU_BACKEND {
+            return Self::default();
+        }
+        Self::ask_child().unwrap_or_else(|error| {
+            tracing::warn!("running without GPUs: {error:#}");
+            Self::default()
+        })
+    }
+
+    fn ask_child() -> anyhow::Result<Self> {
+        let mut command = Command::new(own_program());
+        command.args(["runner", "devices"]).stdin(Stdio::null()).stderr(Stdio::null());
+        let output = command.output().context("the process that looks for GPUs did not start")?;
+        postcard::from_bytes(&output.stdout)
+            .with_context(|| format!("the process that looks for GPUs failed ({})", output.status))
+    }
+}
+
+/// Writes the GPUs for the daemon to standard output.
+///
+/// # Errors
+/// [`DaemonError::System`], if standard output cannot be written.
+pub fn print_devices() -> Result<(), DaemonError> {
+    let devices = Devices { gpus: llama::gpu_devices(), bus_ids: llama::gpu_bus_ids() };
+    let bytes = postcard::to_stdvec(&devices).context("the GPUs cannot be described")?;
+    let mut stdout = io::stdout();
+    stdout.write_all(&bytes).and_then(|()| stdout.flush()).context("the pipe is closed")?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_survive_the_pipe() {
+        let gpu = GpuDevice { name: "GTX 1060".into(), device: "CUDA0".into(), free: 3 << 30 };
+        let devices = Devices { gpus: vec![gpu], bus_ids: vec!["0000:01:00.0".into()] };
+        let bytes = postcard::to_stdvec(&devices).unwrap();
+        assert_eq!(postcard::from_bytes::<Devices>(&bytes).unwrap(), devices);
+    }
+}
