@@ -5,8 +5,8 @@
 //! answer has no heartbeat either. Time alone proves nothing: a laptop sleeps, a debugger stops
 //! everything, other programs take all CPUs. So the watchdog adds up only the time in which the
 //! runner could have made progress: time on a CPU if its threads want one, all time if they sleep
-//! or are stopped, and none while the system reads its memory from a disk. It judges twice before
-//! it calls a runner stalled.
+//! or are stopped, and none while the system reads its memory from a disk. Two observations in
+//! a row must agree before a runner is stalled.
 
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,14 @@ pub enum StallLimit {
 }
 
 impl StallLimit {
+    /// The limit for a load, whose parts take different times.
+    pub fn for_load(self) -> Duration {
+        match self {
+            Self::Fixed(limit) => limit.max(MIN_LOAD_LIMIT),
+            Self::Measured => LOAD_LIMIT,
+        }
+    }
+
     /// The limit for a model whose longest step so far took `longest_step`; zero before the first.
     pub fn for_step(self, longest_step: Duration) -> Duration {
         match self {
@@ -42,18 +50,18 @@ pub struct Observation {
     /// Whether progress is expected: the engine has work, or a question is not answered.
     pub is_expected: bool,
     /// What the system says about the process.
-    pub activity: Known<Activity>,
+    pub activity: ActivityReading,
 }
 
-/// Something that the system may know.
+/// What was read about the activity of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known<T> {
-    /// The system was not asked, because the runner makes progress.
-    NotAsked,
-    /// The system cannot tell.
-    No,
+pub enum ActivityReading {
+    /// Nothing was read, because the runner makes progress.
+    Skipped,
+    /// The system says nothing.
+    Unavailable,
     /// The system says this.
-    Yes(T),
+    Read(Activity),
 }
 
 /// What the operating system knows about the threads of a process.
@@ -72,44 +80,49 @@ pub struct Activity {
 pub struct Watchdog {
     last: Option<Observation>,
     /// Time without progress in which there could have been some.
-    stuck: Duration,
-    /// Number of observations in a row in which `stuck` exceeded the limit.
-    n_verdicts: u32,
+    without_progress: Duration,
+    /// Number of observations in a row in which `without_progress` has reached the limit.
+    n_over_limit: u32,
 }
 
 impl Watchdog {
     /// A watchdog for a runner that has just started.
     pub fn new() -> Self {
-        Self { last: None, stuck: Duration::ZERO, n_verdicts: 0 }
+        Self { last: None, without_progress: Duration::ZERO, n_over_limit: 0 }
     }
 
-    /// Whether the system is to be asked about a runner with this heartbeat: it has not changed.
-    pub fn is_curious(&self, heartbeat: u64) -> bool {
+    /// Whether [`Observation::activity`] is to be read: the heartbeat has not changed since the
+    /// last observation.
+    pub fn needs_activity(&self, heartbeat: u64) -> bool {
         self.last.is_some_and(|last| last.heartbeat == heartbeat)
     }
 
     /// Adds an observation. Returns whether the runner is stalled: it has made no progress for
-    /// `limit`. `interval` is the planned time between two observations; a daemon that
-    /// could not observe for longer than two of them counts no more than two.
+    /// `limit`. `interval` is the planned time since the last observation; a daemon that could
+    /// not observe for longer than two of them counts no more than two.
     pub fn observe(&mut self, now: Observation, limit: Duration, interval: Duration) -> bool {
         let Some(before) = self.last.replace(now) else { return false };
         if now.heartbeat != before.heartbeat || !now.is_expected || !before.is_expected {
-            (self.stuck, self.n_verdicts) = (Duration::ZERO, 0);
+            (self.without_progress, self.n_over_limit) = (Duration::ZERO, 0);
             return false;
         }
         let elapsed = now.at.saturating_duration_since(before.at).min(interval * 2);
-        self.stuck += match (before.activity, now.activity) {
-            (Known::NotAsked, _) => Duration::ZERO,
-            (Known::Yes(before), Known::Yes(now)) if now.is_runnable => {
+        self.without_progress += match (before.activity, now.activity) {
+            (ActivityReading::Skipped, ActivityReading::Read(now)) if now.is_runnable => {
+                Duration::ZERO
+            }
+            (ActivityReading::Read(before), ActivityReading::Read(now)) if now.is_runnable => {
                 elapsed.min(now.cpu.saturating_sub(before.cpu))
             }
-            (Known::Yes(before), Known::Yes(now)) if now.major_faults > before.major_faults => {
+            (ActivityReading::Read(before), ActivityReading::Read(now))
+                if now.major_faults > before.major_faults =>
+            {
                 Duration::ZERO
             }
             _ => elapsed,
         };
-        self.n_verdicts = if self.stuck >= limit { self.n_verdicts + 1 } else { 0 };
-        self.n_verdicts >= VERDICTS
+        self.n_over_limit = if self.without_progress >= limit { self.n_over_limit + 1 } else { 0 };
+        self.n_over_limit >= CONFIRMATIONS
     }
 }
 
@@ -123,6 +136,12 @@ impl Default for Watchdog {
 /// takes up to about ten times as long as the steps before it.
 const LONGEST_STEPS: u32 = 20;
 
+/// Limit for a load. A slow disk makes little progress, and so does a driver that compiles kernels.
+const LOAD_LIMIT: Duration = Duration::from_secs(300);
+
+/// Lower bound of a chosen limit for a load: some of its parts report no progress.
+const MIN_LOAD_LIMIT: Duration = Duration::from_secs(30);
+
 /// Limit before the first step, which may read the weights from a disk.
 const UNMEASURED_LIMIT: Duration = Duration::from_secs(60);
 
@@ -132,9 +151,9 @@ const MIN_LIMIT: Duration = Duration::from_secs(10);
 /// Upper bound of the measured limit.
 const MAX_LIMIT: Duration = Duration::from_secs(600);
 
-/// Number of verdicts in a row that make a stall. One may be due to a pause between a step and its
-/// observation.
-const VERDICTS: u32 = 2;
+/// Number of observations in a row that must find a stall. One may be due to a pause between a step
+/// and its observation.
+const CONFIRMATIONS: u32 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -185,7 +204,7 @@ mod tests {
                 at,
                 heartbeat,
                 is_expected: tick.is_expected,
-                activity: Known::Yes(activity),
+                activity: ActivityReading::Read(activity),
             };
             watchdog.observe(now, LIMIT, TICK)
         })
@@ -196,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn runner_without_progress_is_stalled_after_the_limit_and_a_second_verdict() {
+    fn runner_without_progress_is_stalled_after_the_limit_and_a_second_observation() {
         // The first observation starts the clock, 40 more reach the limit, and one confirms it.
         assert_eq!(always(SPINNING), Some(41));
         assert_eq!(always(SLEEPING), Some(41));
@@ -243,5 +262,8 @@ mod tests {
         for (limit, longest_step, expected) in table {
             assert_eq!(limit.for_step(longest_step), expected, "{limit:?} {longest_step:?}");
         }
+        assert_eq!(StallLimit::Measured.for_load(), seconds(300));
+        assert_eq!(StallLimit::Fixed(seconds(2)).for_load(), seconds(30));
+        assert_eq!(StallLimit::Fixed(seconds(40)).for_load(), seconds(40));
     }
 }

@@ -220,7 +220,8 @@ pub(super) struct Args {
     drain_timeout: u32,
 
     /// How long the model may make no progress before its process is replaced, in seconds
-    /// [default: 20 times the model's longest step, at least 10 and at most 600]
+    /// [default: 20 times the model's longest step, at least 10 and at most 600; before the first
+    /// step 60]
     #[arg(
         long,
         value_name = "SECONDS",

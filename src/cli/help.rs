@@ -34,7 +34,7 @@ Exit codes:
   65  the model file is broken or its model is not supported
   66  the model file does not exist or cannot be read
   69  the port is in use
-  70  the engine failed
+  70  the model's process ends again and again, or its load makes no progress
   71  the machine has too little memory or another resource
   74  the output cannot be written
   77  the port needs privileges that this user does not have

@@ -3,10 +3,16 @@
 //! A GPU's driver takes memory on the GPU for every process that asks about it, and keeps it until
 //! the process ends. So the daemon, which computes nothing, does not ask itself.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Context;
+use rustix::stdio::dup2_stdout;
 use serde::{Deserialize, Serialize};
 
 use crate::build_info::{BACKEND, CPU_BACKEND};
@@ -38,24 +44,42 @@ impl Devices {
 
     fn ask_child() -> anyhow::Result<Self> {
         let mut command = Command::new(own_program());
-        command.args(["runner", "devices"]).stdin(Stdio::null()).stderr(Stdio::null());
-        let output = command.output().context("the process that looks for GPUs did not start")?;
-        postcard::from_bytes(&output.stdout)
-            .with_context(|| format!("the process that looks for GPUs failed ({})", output.status))
+        command.args(["runner", "devices"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().context("the process that looks for GPUs did not start")?;
+        let mut pipe = child.stdout.take().context("the pipe is missing")?;
+        let (sender, answer) = sync_channel(1);
+        thread::Builder::new().name("devices".to_owned()).spawn(move || {
+            let mut bytes = Vec::new();
+            // Fails if the daemon does not wait any more.
+            let _ = sender.send(pipe.read_to_end(&mut bytes).map(|_| bytes));
+        })?;
+        let answer = answer.recv_timeout(DEADLINE);
+        if answer.is_err() {
+            child.kill()?;
+        }
+        let status = child.wait()?;
+        let bytes = answer.context("a driver of a GPU does not answer")??;
+        postcard::from_bytes(&bytes)
+            .with_context(|| format!("the process that looks for GPUs failed ({status})"))
     }
 }
 
-/// Writes the GPUs for the daemon to standard output.
+/// Writes the GPUs for the daemon to standard output. What a driver writes there goes to standard
+/// error.
 ///
 /// # Errors
 /// [`DaemonError::System`], if standard output cannot be written.
 pub fn print_devices() -> Result<(), DaemonError> {
+    let output = io::stdout().as_fd().try_clone_to_owned().context("the pipe is missing")?;
+    dup2_stdout(io::stderr()).context("standard output cannot be redirected")?;
     let devices = Devices { gpus: llama::gpu_devices(), bus_ids: llama::gpu_bus_ids() };
     let bytes = postcard::to_stdvec(&devices).context("the GPUs cannot be described")?;
-    let mut stdout = io::stdout();
-    stdout.write_all(&bytes).and_then(|()| stdout.flush()).context("the pipe is closed")?;
+    File::from(output).write_all(&bytes).context("the pipe is closed")?;
     Ok(())
 }
+
+/// How long the drivers may take. Some start a program first.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

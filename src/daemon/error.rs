@@ -2,6 +2,8 @@
 //!
 //! Each message is one line that says what to do. The exit codes are listed in `--help`.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use crate::domain::LoadFailure;
@@ -36,6 +38,14 @@ pub enum DaemonError {
         model: String,
         /// How the process ended.
         end: ProcessEnd,
+    },
+    /// Loading the model made no progress.
+    #[error("{model} could not be loaded: there was no progress for {} s", .limit.as_secs())]
+    LoadStalled {
+        /// The model's name.
+        model: String,
+        /// How long there was no progress.
+        limit: Duration,
     },
     /// The model cannot be served, and `--exit-on-failure` is given.
     #[error("the model's process ends again and again: {0}")]
@@ -80,7 +90,7 @@ impl DaemonError {
             Self::EndedWhileLoading { end, .. } if end.is_killed() => 71,
             Self::EndedWhileLoading { .. } => 65,
             Self::PortInUse { .. } => 69,
-            Self::GaveUp(_) => 70,
+            Self::GaveUp(_) | Self::LoadStalled { .. } => 70,
             Self::System(_) => 71,
             Self::PortForbidden { .. } => 77,
             Self::SecondSignal => 130,
@@ -97,6 +107,7 @@ impl DaemonError {
             }
             SupervisorError::Load(failure) => Self::NotLoaded(failure),
             SupervisorError::EndedWhileLoading(end) => Self::EndedWhileLoading { model, end },
+            SupervisorError::StalledWhileLoading(limit) => Self::LoadStalled { model, limit },
             SupervisorError::GaveUp(reason) => Self::GaveUp(reason),
         }
     }

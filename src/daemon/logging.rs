@@ -57,7 +57,7 @@ fn with_runner(text: &str, filter: EnvFilter) -> EnvFilter {
 /// them. The daemon filters them again. Errors of llama.cpp always pass this filter, because the
 /// report of a crash needs them.
 pub(super) fn init_runner(filter: &str) {
-    let is_silent = |directive: &str| directive.trim() == "llama_cpp=off";
+    let is_silent = |directive: &str| directive.trim().eq_ignore_ascii_case("llama_cpp=off");
     let mut directives: Vec<&str> = filter.split(',').filter(|text| !is_silent(text)).collect();
     if !directives.iter().any(|directive| directive.trim().starts_with("llama_cpp=")) {
         directives.push("llama_cpp=error");
@@ -87,9 +87,10 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let metadata = event.metadata();
-        write!(writer, "{LOG_MARK}{} {} ", metadata.level(), metadata.target())?;
-        context.format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+        let mut text = String::new();
+        context.format_fields(Writer::new(&mut text), event)?;
+        let text = text.replace('\n', "\\n");
+        writeln!(writer, "{LOG_MARK}{} {} {text}", metadata.level(), metadata.target())
     }
 }
 

@@ -3,9 +3,10 @@
 //! Its standard input and output are the link. Anything else that is written to standard output,
 //! by a driver for example, goes to standard error, which the daemon logs.
 
-use std::fs::File;
-use std::io::{self, IsTerminal};
+use std::fs::{self, File};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -29,7 +30,8 @@ use super::{BLOCKING_STACK_BYTES, MAX_BLOCKING_THREADS, build, contention, loggi
 /// # Errors
 /// [`DaemonError`], if this process was not started by a daemon.
 pub fn run_runner() -> Result<(), DaemonError> {
-    if io::stdin().is_terminal() {
+    let is_pipe = fs::metadata("/dev/stdin").is_ok_and(|input| input.file_type().is_fifo());
+    if !is_pipe {
         return Err(DaemonError::NotARunner);
     }
     die_with_parent();

@@ -34,7 +34,7 @@ codes! {
     Abort = "abort",
     /// The client did not read its text in time.
     SlowClient = "slow_client",
-    /// The model could not compute the request, or the engine has stopped.
+    /// The model could not compute the request, or its process ended.
     EngineFailed = "engine_failed",
     /// The engine made no progress for too long.
     EngineStalled = "engine_stalled",

@@ -25,7 +25,7 @@ pub struct Gpu {
     pub vram_used: Option<u64>,
     /// VRAM that no program uses, in bytes.
     pub vram_free: Option<u64>,
-    /// VRAM that this process uses, in bytes.
+    /// VRAM that the daemon and the model's process use, in bytes.
     pub process_vram: Option<u64>,
     /// Power draw in milliwatts.
     pub milliwatts: Option<u32>,

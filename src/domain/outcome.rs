@@ -25,6 +25,12 @@ pub enum Refusal {
     /// The server is shutting down.
     #[error("the server is shutting down and takes no new requests")]
     ShuttingDown,
+    /// The prompt could not be turned into tokens.
+    #[error("the prompt could not be tokenized: {reason}")]
+    NotTokenized {
+        /// Why.
+        reason: String,
+    },
     /// The model's process cannot be kept running.
     #[error("the model cannot be served at the moment: {reason}")]
     EngineFailed {
@@ -64,7 +70,7 @@ impl Refusal {
             Self::Loading => Code::Loading,
             Self::Busy { .. } => Code::Busy,
             Self::ShuttingDown => Code::ShuttingDown,
-            Self::EngineFailed { .. } => Code::EngineFailed,
+            Self::EngineFailed { .. } | Self::NotTokenized { .. } => Code::EngineFailed,
             Self::ContextOverflow { .. } => Code::ContextOverflow,
             Self::InvalidParams { .. } => Code::InvalidParams,
         }

@@ -23,8 +23,8 @@ impl EngineHandle {
     /// Submits a request. The engine notifies `notifier` whenever the returned ticket has a
     /// delivery.
     ///
-    /// `received` is when the request reached the server. `is_first` says that its connection has
-    /// no other request in flight: some queue positions are reserved for such requests.
+    /// `received` is when the request reached the server. `admission` says which limit on waiting
+    /// requests applies.
     ///
     /// The prompt is tokenized on the calling thread, which takes about a second for 4 MiB. If
     /// the engine begins to drain meanwhile, the request is refused.
@@ -39,7 +39,7 @@ impl EngineHandle {
     /// use std::time::Instant;
     ///
     /// use inference_core::domain::{ConnectionId, Params, Prompt, Request};
-    /// use inference_core::engine::{Engine, Limits, Loaded, Notifier, Options};
+    /// use inference_core::engine::{Admission, Engine, Limits, Loaded, Notifier, Options};
     /// use inference_core::scripted::{ScriptedModel, ScriptedVocabulary, StepControl};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -52,23 +52,13 @@ impl EngineHandle {
     /// })?;
     /// engine.loaded.await?;
     ///
-    /// let request = Request {
-    ///     connection: ConnectionId(1),
-    ///     prompt: Prompt::Text("The scripted model repeats its prompt.".to_owned()),
-    ///     params: Params::default(),
-    /// };
-    /// let notifier = Arc::<Notifier>::default();
-    /// let mut ticket = engine.handle.submit(request, Instant::now(), notifier.clone(), true)?;
-    /// let mut text = String::new();
-    /// loop {
-    ///     notifier.urgent().await;
-    ///     let delivery = ticket.take();
-    ///     text += &delivery.text;
-    ///     if delivery.outcome.is_some() {
-    ///         break;
-    ///     }
-    /// }
-    /// assert_eq!(text, "The scripted model repeats its prompt.");
+    /// let request = Request { connection: ConnectionId(1), prompt: Prompt::Text("The scripted
+    /// model repeats its prompt.".to_owned()), params: Params::default(), }; let notifier =
+    /// Arc::<Notifier>::default(); let mut ticket = engine.handle.submit(request, Instant::now(),
+    /// notifier.clone(), Admission::First)?; let mut text = String::new(); loop {
+    /// notifier.urgent().await; let delivery = ticket.take(); text += &delivery.text; if
+    /// delivery.outcome.is_some() { break; } } assert_eq!(text, "The scripted model repeats its
+    /// prompt.");
     /// # Ok(())
     /// # }
     /// ```
@@ -77,10 +67,10 @@ impl EngineHandle {
         request: Request,
         received: Instant,
         notifier: Arc<Notifier>,
-        is_first: bool,
+        admission: Admission,
     ) -> Result<JobTicket, Refusal> {
         let EngineShared { inbox, .. } = &*self.shared;
-        let tokens = self.accept(&request, is_first)?;
+        let tokens = self.accept(&request, admission)?;
         let outbox = Arc::new(Outbox::new(notifier, inbox.waker().clone()));
         let flag = CancelFlag::default();
         let ticket =
@@ -132,24 +122,14 @@ impl EngineHandle {
         self.shared.options.ctx_size
     }
 
-    /// [`Options::max_queue`](super::Options::max_queue) of this engine.
-    pub fn max_queue(&self) -> usize {
-        self.shared.options.max_queue
-    }
-
-    /// [`Options::cache_ram_bytes`](super::Options::cache_ram_bytes) of this engine.
-    pub fn cache_ram_bytes(&self) -> usize {
-        self.shared.options.cache_ram_bytes
-    }
-
     /// Accepts a request: checks and tokenizes it, and takes a queue position. Returns its tokens.
-    fn accept(&self, request: &Request, is_first: bool) -> Result<Vec<Token>, Refusal> {
+    fn accept(&self, request: &Request, admission: Admission) -> Result<Vec<Token>, Refusal> {
         let vocabulary = self.vocabulary()?;
         check_logit_bias(&request.params, vocabulary)?;
         let tokens = self.tokenize(&request.prompt, vocabulary)?;
         // Tokenizing may have taken long enough for the engine to begin draining.
         self.vocabulary()?;
-        self.take_queue_position(is_first)?;
+        self.take_queue_position(admission)?;
         Ok(tokens)
     }
 
@@ -203,15 +183,20 @@ impl EngineHandle {
     /// Counts one more waiting request, if the queue has space. Free slots add to that space,
     /// because a request waits for a moment even if a slot is free. The scheduler subtracts the
     /// request when it gets a slot or ends.
-    fn take_queue_position(&self, is_first: bool) -> Result<(), Refusal> {
+    fn take_queue_position(&self, admission: Admission) -> Result<(), Refusal> {
         let EngineShared { stats, options, .. } = &*self.shared;
         let free_slots = stats
             .numbers
             .slots
             .load(Ordering::Relaxed)
             .saturating_sub(stats.numbers.active.load(Ordering::Relaxed));
-        let reserved = if is_first { options.max_queue.div_ceil(RESERVED_DIVISOR) } else { 0 };
-        let limit = options.max_queue + reserved + free_slots;
+        let limit = match admission {
+            Admission::Further => options.max_queue + free_slots,
+            Admission::First => {
+                options.max_queue + options.max_queue.div_ceil(RESERVED_DIVISOR) + free_slots
+            }
+            Admission::Accepted => usize::MAX,
+        };
         stats
             .numbers
             .queued
@@ -219,6 +204,18 @@ impl EngineHandle {
             .map(|_| ())
             .map_err(|queued| Refusal::Busy { queued })
     }
+}
+
+/// Which limit on waiting requests applies to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Its connection has other requests in flight.
+    Further,
+    /// Its connection has no other request in flight: some queue positions are reserved for such
+    /// requests.
+    First,
+    /// It was accepted before, by an engine that has ended. There is no limit.
+    Accepted,
 }
 
 /// Checks that every token in `logit_bias` exists.

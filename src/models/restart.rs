@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Counts the runners that have ended without a finished request in between.
 #[derive(Debug, Clone)]
 pub(super) struct RestartPolicy {
-    n_in_vain: u32,
+    n_failures: u32,
     /// Delay before the second restart in a row.
     first_delay: Duration,
 }
@@ -21,28 +21,28 @@ pub(super) enum Restart {
 
 impl RestartPolicy {
     pub(super) fn new(first_delay: Duration) -> Self {
-        Self { n_in_vain: 0, first_delay }
+        Self { n_failures: 0, first_delay }
     }
 
     /// Decides after a runner has ended. `was_useful` says that a request has finished since the
     /// runner before ended, or that the runner served for a long time.
     pub(super) fn next(&mut self, was_useful: bool) -> Restart {
         if was_useful {
-            self.n_in_vain = 0;
+            self.n_failures = 0;
         }
-        self.n_in_vain += 1;
-        match self.n_in_vain {
+        self.n_failures += 1;
+        match self.n_failures {
             1 => Restart::After(Duration::ZERO),
-            n if n <= MAX_IN_VAIN => Restart::After(self.first_delay * (1 << (n - 2))),
+            n if n <= MAX_RESTARTS => Restart::After(self.first_delay * (1 << (n - 2))),
             _ => Restart::GiveUpFor(self.first_delay * GIVE_UP_DELAYS),
         }
     }
 }
 
-/// Restarts without a finished request after which the model cannot be served.
-const MAX_IN_VAIN: u32 = 5;
+/// Restarts in a row, without a finished request, after which the model is given up.
+const MAX_RESTARTS: u32 = 5;
 
-/// Time between two attempts once the model is given up, in first delays: 30 s.
+/// The delay once the model is given up, as a multiple of `first_delay`: 30 s for 1 s.
 const GIVE_UP_DELAYS: u32 = 30;
 
 #[cfg(test)]

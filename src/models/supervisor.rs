@@ -7,8 +7,10 @@ use thiserror::Error;
 use tokio::time::{sleep, timeout};
 
 use crate::domain::LoadFailure;
-use crate::runner::{Controller, Launch, Launched, LinkEnd, ProcessEnd, RunnerProcess};
-use crate::watchdog::{Known, Observation, StallLimit, Watchdog};
+use crate::runner::{
+    Controller, Launch, Launched, LinkEnd, ProcessEnd, ProcessThreads, RunnerProcess,
+};
+use crate::watchdog::{ActivityReading, Observation, StallLimit, Watchdog};
 
 use super::restart::{Restart, RestartPolicy};
 
@@ -39,6 +41,9 @@ pub enum SupervisorError {
     /// The first runner ended while it loaded the model.
     #[error("the model's process ended while it loaded the model: {0}")]
     EndedWhileLoading(ProcessEnd),
+    /// The first runner made no progress while it loaded the model.
+    #[error("loading the model made no progress for {} s", .0.as_secs())]
+    StalledWhileLoading(Duration),
     /// Runners end again and again, and the options say to end then.
     #[error("the model cannot be served: {0}")]
     GaveUp(String),
@@ -52,31 +57,63 @@ pub struct Supervisor<L> {
     policy: RestartPolicy,
     /// Whether any runner has loaded the model.
     was_ready: bool,
+    /// How long the last runner served the loaded model.
+    served_for: Duration,
     /// [`Controller::n_finished`] when the last runner ended.
     n_finished: u64,
 }
 
-/// How a runner's life ended.
-enum Life {
+/// How a runner ended.
+enum RunnerExit {
     /// As the client asked.
     Ended,
     /// The model was not loaded.
     LoadFailed(LoadFailure),
-    /// By itself, or because it made no progress.
-    Died {
-        /// How, for people.
-        cause: String,
-        /// How, for metrics.
-        label: String,
-        end: ProcessEnd,
-    },
+    /// It made no progress for this time.
+    Stalled(Duration),
+    /// Too many of its steps failed.
+    Failing,
+    /// By itself.
+    Died(ProcessEnd),
+}
+
+impl RunnerExit {
+    /// The cause for people, and its label in metrics.
+    fn cause(&self) -> (String, String) {
+        match self {
+            Self::Ended => ("it was asked to".to_owned(), "ended".to_owned()),
+            Self::LoadFailed(failure) => (failure.message.clone(), "load".to_owned()),
+            Self::Stalled(limit) => {
+                (format!("no progress for {} s", limit.as_secs()), "stalled".to_owned())
+            }
+            Self::Failing => {
+                ("too many steps in a row failed".to_owned(), "failed_steps".to_owned())
+            }
+            Self::Died(end) => (end.to_string(), end.how.clone()),
+        }
+    }
+}
+
+/// What ended first.
+enum FirstEnd {
+    Link(LinkEnd),
+    /// The runner made no progress for this time.
+    Stalled(Duration),
 }
 
 impl<L: Launch> Supervisor<L> {
     /// A supervisor that connects runners to the client of `controller`.
     pub fn new(launcher: L, controller: Controller, options: SupervisorOptions) -> Self {
         let policy = RestartPolicy::new(options.first_delay);
-        Self { launcher, controller, options, policy, was_ready: false, n_finished: 0 }
+        Self {
+            launcher,
+            controller,
+            options,
+            policy,
+            was_ready: false,
+            served_for: Duration::ZERO,
+            n_finished: 0,
+        }
     }
 
     /// Keeps a runner running until the client asks it to end. All requests have ended then.
@@ -92,46 +129,60 @@ impl<L: Launch> Supervisor<L> {
 
     async fn keep_running(&mut self) -> Result<(), SupervisorError> {
         loop {
-            let started = Instant::now();
-            let (reason, label) = match self.live().await {
-                _ if self.controller.is_ending() => return Ok(()),
-                Ok(Life::Ended) => return Ok(()),
-                Ok(Life::LoadFailed(failure)) if !self.was_ready => {
-                    return Err(SupervisorError::Load(failure));
-                }
-                Ok(Life::Died { end, .. }) if !self.was_ready => {
-                    return Err(SupervisorError::EndedWhileLoading(end));
-                }
+            let exit = match self.run_once().await {
                 Err(error) if !self.was_ready => return Err(SupervisorError::Launch(error)),
-                Ok(Life::LoadFailed(failure)) => (failure.message, "load".to_owned()),
-                Ok(Life::Died { cause, label, .. }) => (cause, label),
-                Err(error) => (error.to_string(), "launch".to_owned()),
+                Err(error) => RunnerExit::Died(ProcessEnd::of(error.to_string())),
+                Ok(exit) => exit,
             };
-            let n_finished = self.controller.n_finished();
-            let was_useful = n_finished > std::mem::replace(&mut self.n_finished, n_finished)
-                || started.elapsed() >= LONG_LIFE;
-            let delay = match self.policy.next(was_useful) {
-                Restart::After(delay) => {
-                    tracing::error!("the model's process ended: {reason}; it starts again");
-                    self.controller.restarting(&reason, &label);
-                    delay
-                }
-                Restart::GiveUpFor(delay) => {
-                    tracing::error!(
-                        "the model's process ends again and again: {reason}; next attempt in {} s",
-                        delay.as_secs()
-                    );
-                    self.controller.restarting(&reason, &label);
-                    self.controller.failed(&reason);
-                    if self.options.exit_on_failure {
-                        return Err(SupervisorError::GaveUp(reason));
-                    }
-                    delay
-                }
-            };
+            if self.controller.is_ending() || matches!(exit, RunnerExit::Ended) {
+                return Ok(());
+            }
+            if !self.was_ready {
+                return Err(SupervisorError::of_first(exit));
+            }
+            let delay = self.prepare_restart(&exit)?;
             tokio::select! {
                 () = sleep(delay) => {}
                 () = self.controller.ending() => return Ok(()),
+            }
+        }
+    }
+
+    /// Reports how a runner ended. Returns the delay until the next one.
+    ///
+    /// # Errors
+    /// [`SupervisorError::GaveUp`], if the options say to end when the model cannot be served.
+    fn prepare_restart(&mut self, exit: &RunnerExit) -> Result<Duration, SupervisorError> {
+        let (cause, label) = exit.cause();
+        let n_finished = self.controller.n_finished();
+        let was_useful = n_finished > std::mem::replace(&mut self.n_finished, n_finished)
+            || self.served_for >= USEFUL_SERVICE && !matches!(exit, RunnerExit::Stalled(_));
+        if let RunnerExit::Died(ProcessEnd { warnings, .. }) = exit {
+            for warning in warnings {
+                tracing::warn!("before its end llama.cpp logged: {warning}");
+            }
+        }
+        self.controller.restarting(&cause, &label);
+        match self.policy.next(was_useful) {
+            Restart::After(delay) => {
+                let what = match exit {
+                    RunnerExit::LoadFailed(_) => "the model was not loaded again",
+                    _ => "the model's process ended",
+                };
+                let seconds = delay.as_secs();
+                tracing::error!("{what}: {cause}; next attempt in {seconds} s");
+                Ok(delay)
+            }
+            Restart::GiveUpFor(delay) => {
+                self.controller.failed(&cause);
+                if self.options.exit_on_failure {
+                    return Err(SupervisorError::GaveUp(cause));
+                }
+                let seconds = delay.as_secs();
+                tracing::error!(
+                    "the model's process ends again and again: {cause}; next attempt in {seconds} s"
+                );
+                Ok(delay)
             }
         }
     }
@@ -140,50 +191,64 @@ impl<L: Launch> Supervisor<L> {
     ///
     /// # Errors
     /// The error of the operating system, if the runner cannot be started.
-    async fn live(&mut self) -> io::Result<Life> {
+    async fn run_once(&mut self) -> io::Result<RunnerExit> {
+        self.served_for = Duration::ZERO;
         let Launched { reader, writer, mut process } = self.launcher.launch().await?;
-        let Self { controller, options, was_ready, .. } = self;
+        let Self { controller, options, was_ready, served_for, .. } = self;
         let link = controller.serve(reader, writer, &options.build, &options.spec);
-        let watching = watch(controller, &mut process, options.stall_limit);
-        // What ended first decides. The link is closed before the process is waited for.
+        let watching = watch(controller, &process, options.stall_limit);
+        // The link is closed before the process is waited for.
         let first = tokio::select! {
-            end = link => Ok(end),
-            limit = watching => Err(limit),
+            end = link => FirstEnd::Link(end),
+            limit = watching => FirstEnd::Stalled(limit),
         };
         *was_ready |= controller.is_ready();
-        let mut stalled = None;
-        let grace = match &first {
-            Err(limit) => {
-                tracing::error!("the engine made no progress for {} s", limit.as_secs_f32());
-                stalled = Some(*limit);
-                controller.runner_stalled(*limit);
-                STALL_GRACE
-            }
-            Ok(LinkEnd::StopTimedOut) => Duration::ZERO,
-            Ok(_) => END_GRACE,
-        };
-        let end = end_process(&mut process, grace).await;
+        *served_for = controller.served_for();
         Ok(match first {
-            Ok(LinkEnd::Drained | LinkEnd::StopTimedOut) => Life::Ended,
-            Ok(LinkEnd::LoadFailed(failure)) => Life::LoadFailed(failure),
-            Ok(LinkEnd::Failing) => {
-                let cause = "too many steps in a row failed".to_owned();
-                controller.runner_died(&cause);
-                Life::Died { cause, label: "failed_steps".to_owned(), end }
+            FirstEnd::Stalled(limit) => {
+                controller.runner_stalled(limit);
+                end_process(&mut process, STALL_GRACE).await;
+                RunnerExit::Stalled(limit)
             }
-            Ok(LinkEnd::Lost(error)) => {
+            FirstEnd::Link(LinkEnd::StopTimedOut) => {
+                end_process(&mut process, Duration::ZERO).await;
+                RunnerExit::Ended
+            }
+            FirstEnd::Link(LinkEnd::Drained) => {
+                end_process(&mut process, END_GRACE).await;
+                RunnerExit::Ended
+            }
+            FirstEnd::Link(LinkEnd::LoadFailed(failure)) => {
+                end_process(&mut process, END_GRACE).await;
+                controller.runner_died(&failure.message);
+                RunnerExit::LoadFailed(failure)
+            }
+            FirstEnd::Link(LinkEnd::Failing) => {
+                end_process(&mut process, END_GRACE).await;
+                controller.runner_died(&RunnerExit::Failing.cause().0);
+                RunnerExit::Failing
+            }
+            FirstEnd::Link(LinkEnd::Lost(error)) => {
                 if let Some(error) = error {
                     tracing::debug!("the link to the model's process broke: {error}");
                 }
+                let end = end_process(&mut process, END_GRACE).await;
                 controller.runner_died(&end.how);
-                Life::Died { cause: end.to_string(), label: end.how.clone(), end }
-            }
-            Err(_) => {
-                let seconds = stalled.unwrap_or_default().as_secs();
-                let cause = format!("no progress for {seconds} s");
-                Life::Died { cause, label: "stalled".to_owned(), end }
+                RunnerExit::Died(end)
             }
         })
+    }
+}
+
+impl SupervisorError {
+    /// The error after the first runner has ended like this before the model was loaded.
+    fn of_first(exit: RunnerExit) -> Self {
+        match exit {
+            RunnerExit::LoadFailed(failure) => Self::Load(failure),
+            RunnerExit::Stalled(limit) => Self::StalledWhileLoading(limit),
+            RunnerExit::Died(end) => Self::EndedWhileLoading(end),
+            RunnerExit::Ended | RunnerExit::Failing => Self::GaveUp(exit.cause().0),
+        }
     }
 }
 
@@ -194,41 +259,51 @@ async fn end_process<P: RunnerProcess>(process: &mut P, grace: Duration) -> Proc
     }
     process.kill();
     let killed = timeout(KILL_GRACE, process.wait()).await;
-    killed.unwrap_or_else(|_| ProcessEnd { how: "unkillable".to_owned(), final_line: None })
+    killed.unwrap_or_else(|_| ProcessEnd::of("unkillable".to_owned()))
 }
 
 /// Watches a runner until it is stalled. Returns the limit that it exceeded.
 async fn watch<P: RunnerProcess>(
     controller: &Controller,
-    process: &mut P,
+    process: &P,
     stall_limit: StallLimit,
 ) -> Duration {
     let mut watchdog = Watchdog::new();
-    let (mut polled, mut n_idle) = (0, 0);
+    let (mut polled, mut interval) = (0, INTERVAL);
     loop {
-        sleep(INTERVAL).await;
-        let is_busy = controller.has_requests() || !controller.is_ready();
-        n_idle = if is_busy { 0 } else { n_idle + 1 };
-        if n_idle % IDLE_INTERVALS != 0 {
-            continue;
-        }
+        sleep(interval).await;
         let progress = controller.progress();
         let is_loading = !controller.is_ready();
-        let limit =
-            if is_loading { LOAD_LIMIT } else { stall_limit.for_step(progress.longest_step) };
+        let limit = match is_loading {
+            true => stall_limit.for_load(),
+            false => stall_limit.for_step(progress.longest_step),
+        };
+        let is_overdue = progress.answered < polled;
+        // If the engine has work, it is to make progress. If a poll is not answered, any thread may
+        // be to blame.
+        let threads = match progress.has_work && !is_overdue {
+            true => ProcessThreads::Engine,
+            false => ProcessThreads::All,
+        };
         let now = Observation {
             at: Instant::now(),
             heartbeat: progress.heartbeat,
-            is_expected: is_loading || progress.has_work || progress.answered < polled,
-            activity: match watchdog.is_curious(progress.heartbeat) {
-                true => process.activity().map_or(Known::No, Known::Yes),
-                false => Known::NotAsked,
+            is_expected: is_loading || progress.has_work || is_overdue,
+            activity: match watchdog.needs_activity(progress.heartbeat) {
+                true => process
+                    .activity(threads)
+                    .map_or(ActivityReading::Unavailable, ActivityReading::Read),
+                false => ActivityReading::Skipped,
             },
         };
         polled = controller.poll();
-        if watchdog.observe(now, limit, INTERVAL) {
+        if watchdog.observe(now, limit, interval) {
             return limit;
         }
+        interval = match is_loading || is_overdue || controller.has_requests() {
+            true => INTERVAL,
+            false => IDLE_INTERVAL,
+        };
     }
 }
 
@@ -236,17 +311,15 @@ async fn watch<P: RunnerProcess>(
 /// after the limit.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// An idle runner is observed once in this many intervals, so that it hardly wakes.
-const IDLE_INTERVALS: u32 = 5;
+/// Time between two observations of an idle runner, so that it hardly wakes. Not longer, because a
+/// request may come just after one.
+const IDLE_INTERVAL: Duration = Duration::from_millis(600);
 
-/// How long a load may make no progress. A slow disk makes little, and so does a driver that
-/// compiles kernels.
-const LOAD_LIMIT: Duration = Duration::from_secs(300);
+/// A runner that served the loaded model for this long was useful even if nobody asked for
+/// anything.
+const USEFUL_SERVICE: Duration = Duration::from_secs(60);
 
-/// A runner that served for this long was useful even if nobody asked for anything.
-const LONG_LIFE: Duration = Duration::from_secs(60);
-
-/// How long a runner may take to end after its link has closed. A core dump takes a while.
+/// How long a runner may take to end after its link has closed.
 const END_GRACE: Duration = Duration::from_secs(2);
 
 /// How long a stalled runner may take to end after its link has closed.

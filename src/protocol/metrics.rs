@@ -53,6 +53,9 @@ pub enum InferenceState {
 pub struct Inference {
     /// The state of the engine.
     pub state: InferenceState,
+    /// How the model's process ended, if the state is [`InferenceState::Restarting`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
     /// Tokens per second of the request that ended last. `None` is written as 0, because existing
     /// clients expect a number.
     #[serde(serialize_with = "rate")]

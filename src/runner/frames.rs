@@ -52,6 +52,9 @@ pub(super) struct SubmitFrame {
     pub(super) age: Duration,
     /// Whether the connection has no other request in flight.
     pub(super) is_first: bool,
+    /// Whether an earlier runner has accepted the request. The limit on waiting requests does not
+    /// apply to it then.
+    pub(super) was_accepted: bool,
 }
 
 /// What a runner sends.
@@ -151,6 +154,10 @@ const BUFFER_BYTES: usize = 4096;
 /// Bytes of deliveries that a runner may send for a request before its client has taken them. A
 /// client that reads needs none back before its answer is that long.
 pub(super) const CREDIT_BYTES: usize = 32 * 1024;
+
+/// Bytes that a client has taken after which credit for them is sent. Half of the credit, so that
+/// the runner hears in time and seldom.
+pub(super) const CREDIT_STEP_BYTES: usize = CREDIT_BYTES / 2;
 
 #[cfg(test)]
 mod tests {

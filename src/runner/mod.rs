@@ -15,7 +15,7 @@
 //! # Who may end, and what happens then
 //!
 //! - **The runner ends.** The daemon reads what is left in the pipe. Requests with text end with
-//!   `engine_failed`; the others are run again by the next runner, once.
+//!   `engine_failed`; the others are run again by the next runner, once, one after another.
 //! - **The daemon ends.** The runner finds its standard input closed and ends. On Linux the kernel
 //!   also kills it.
 //! - **A client is slow.** Its request gets no more credit, so the runner delivers no more for it,
@@ -32,6 +32,6 @@ pub use client::{
     Canceller, Client, Controller, Health, LinkEnd, Progress, RequestLimits, RunnerPhase, Ticket,
 };
 pub use process::{
-    ChildLauncher, LOG_MARK, Launch, Launched, ProcessEnd, RunnerPid, RunnerProcess,
+    ChildLauncher, LOG_MARK, Launch, Launched, ProcessEnd, ProcessThreads, RunnerPid, RunnerProcess,
 };
 pub use worker::{Load, serve};

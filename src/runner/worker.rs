@@ -17,9 +17,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::{Instant as TokioInstant, sleep_until};
 
-use crate::domain::{LoadFailure, Prompt, Refusal};
+use crate::domain::{Delivery, FinishReason, LoadFailure, Outcome, Prompt, Refusal, Usage};
 use crate::engine::{
-    Engine, EngineHandle, JobTicket, LoadProgress, Loaded, Model, Notifier, Options,
+    Admission, Engine, EngineHandle, JobTicket, LoadProgress, Loaded, Model, Notifier, Options,
 };
 
 use super::frames::{
@@ -58,7 +58,14 @@ where
         Ok(set_up) => set_up,
         Err(failure) => return writer.send(&FromRunner::LoadFailed(failure)).await,
     };
-    let engine = Engine::spawn(options, load)?;
+    let engine = match Engine::spawn(options, load) {
+        Ok(engine) => engine,
+        Err(error) => {
+            let message = format!("the engine's thread cannot be started: {error}");
+            let failure = LoadFailure { message, exit_code: EX_OSERR };
+            return writer.send(&FromRunner::LoadFailed(failure)).await;
+        }
+    };
     let (answers, answered) = mpsc::channel(MAX_ANSWERS);
     let worker = Worker {
         handle: engine.handle.clone(),
@@ -91,7 +98,7 @@ struct Worker<W> {
 /// A request of the daemon.
 enum Active {
     /// It is being tokenized.
-    Submitting { is_cancelled: bool },
+    Submitting { received: Instant },
     /// The engine has accepted it.
     Accepted { ticket: JobTicket, credit: usize },
 }
@@ -168,8 +175,12 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
             ToRunner::Start { .. } => Err(io::Error::other("the daemon has started twice")),
             ToRunner::Submit(submission) => self.submit(*submission).await,
             ToRunner::Cancel(key) => {
-                match self.requests.get_mut(&key) {
-                    Some(Active::Submitting { is_cancelled }) => *is_cancelled = true,
+                match self.requests.get(&key) {
+                    Some(Active::Submitting { received }) => {
+                        let waited = received.elapsed();
+                        self.requests.remove(&key);
+                        return self.abort(key, waited).await;
+                    }
                     Some(Active::Accepted { ticket, .. }) => ticket.canceller().cancel(),
                     None => {}
                 }
@@ -199,7 +210,7 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
     /// Submits a request: a short prompt at once, a long prompt or a chat on a blocking thread. The
     /// daemon limits how many of those it sends.
     async fn submit(&mut self, submission: SubmitFrame) -> io::Result<()> {
-        let SubmitFrame { key, request, age, is_first } = submission;
+        let SubmitFrame { key, request, age, is_first, was_accepted } = submission;
         let now = Instant::now();
         let received = now.checked_sub(age).unwrap_or(now);
         let (handle, notifier) = (self.handle.clone(), self.notifier.clone());
@@ -207,20 +218,23 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
             Prompt::Text(text) => text.len() <= SHORT_PROMPT_BYTES,
             Prompt::Messages(_) => false,
         };
-        self.requests.insert(key, Active::Submitting { is_cancelled: false });
-        let submit = move || handle.submit(request, received, notifier, is_first);
+        self.requests.insert(key, Active::Submitting { received });
+        let admission = match (was_accepted, is_first) {
+            (true, _) => Admission::Accepted,
+            (false, true) => Admission::First,
+            (false, false) => Admission::Further,
+        };
+        let submit = move || handle.submit(request, received, notifier, admission);
         if is_short {
             return self.answer(key, submit()).await;
         }
         let answers = self.answers.clone();
         tokio::spawn(async move {
-            let failed = |reason: &str| Err(Refusal::EngineFailed { reason: reason.to_owned() });
+            let failed = |reason: &str| Err(Refusal::NotTokenized { reason: reason.to_owned() });
             // Panics if the system cannot start a thread.
             let started = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(submit)));
             let result = match started {
-                Ok(thread) => {
-                    thread.await.unwrap_or_else(|_| failed("the prompt cannot be tokenized"))
-                }
+                Ok(thread) => thread.await.unwrap_or_else(|_| failed("its thread panicked")),
                 Err(_) => failed("the system has no more threads"),
             };
             // Fails if the link has ended. The ticket is then dropped, which cancels the request.
@@ -237,8 +251,9 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
     ) -> io::Result<()> {
         match result {
             Ok(ticket) => {
-                if let Some(Active::Submitting { is_cancelled: true }) = self.requests.get(&key) {
-                    ticket.canceller().cancel();
+                if !self.requests.contains_key(&key) {
+                    // It was cancelled. Dropping the ticket tells the engine.
+                    return Ok(());
                 }
                 self.requests.insert(key, Active::Accepted { ticket, credit: CREDIT_BYTES });
                 self.writer.feed(&FromRunner::Accepted(key)).await?;
@@ -246,10 +261,22 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
                 self.deliver(DeliveryScope::Urgent).await
             }
             Err(refusal) => {
-                self.requests.remove(&key);
-                self.writer.send(&FromRunner::Refused(key, refusal)).await
+                match self.requests.remove(&key) {
+                    Some(_) => self.writer.send(&FromRunner::Refused(key, refusal)).await,
+                    // It was cancelled.
+                    None => Ok(()),
+                }
             }
         }
+    }
+
+    /// Ends a request that was cancelled while it was tokenized. Its thread may take long, and what
+    /// it finds is dropped.
+    async fn abort(&mut self, key: RequestKey, waited: Duration) -> io::Result<()> {
+        let usage = Usage { queued: waited, total: waited, ..Usage::default() };
+        let outcome = Some(Outcome::Finished { reason: FinishReason::Abort, usage });
+        let delivery = Delivery { outcome, ..Delivery::default() };
+        self.writer.send(&FromRunner::Deliveries(vec![(key, delivery)])).await
     }
 
     /// Sends what the engine has delivered for requests that have credit, and the ends of all.
@@ -297,6 +324,9 @@ const SHORT_PROMPT_BYTES: usize = 16 * 1024;
 
 /// Results of blocking threads that wait for the link's task; more make their threads wait.
 const MAX_ANSWERS: usize = 16;
+
+/// Exit code of sysexits.h for something that the operating system refuses.
+const EX_OSERR: u8 = 71;
 
 /// Steps in a row that may fail. One may be due to its requests, three are due to the device or the
 /// state of llama.cpp.

@@ -19,7 +19,7 @@ use inference_core::domain::{Gpu, GpuReading, MemoryPart, ModelInfo, Snapshot, S
 use inference_core::engine::{self, Limits, Loaded};
 use inference_core::models::{Supervisor, SupervisorError, SupervisorOptions};
 use inference_core::runner::{
-    self, Health, Launch, Launched, Load, ProcessEnd, RunnerPhase, RunnerProcess,
+    self, Health, Launch, Launched, Load, ProcessEnd, ProcessThreads, RunnerPhase, RunnerProcess,
 };
 use inference_core::scripted::{ScriptedModel, ScriptedVocabulary, StepControl};
 use inference_core::server::{self, About, Server};
@@ -280,14 +280,14 @@ impl RunnerProcess for MemoryProcess {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "SIGKILL".to_owned(),
         };
-        ProcessEnd { how, final_line: None }
+        ProcessEnd::of(how)
     }
 
     fn kill(&mut self) {
         self.task.abort();
     }
 
-    fn activity(&self) -> Option<Activity> {
+    fn activity(&self, _: ProcessThreads) -> Option<Activity> {
         None
     }
 }

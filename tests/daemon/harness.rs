@@ -8,7 +8,7 @@ use inference_core::domain::{
     ConnectionId, FinishReason, Message, Outcome, Params, Prompt, Refusal, Request, Role,
     Speculation, TokenLogprobs, Usage,
 };
-use inference_core::engine::{self, Engine, EngineHandle, JobTicket, Notifier};
+use inference_core::engine::{self, Admission, Engine, EngineHandle, JobTicket, Notifier};
 use inference_core::llama::{self, LoadError, ModelSource};
 
 /// Limit of every wait, far above what a test needs.
@@ -133,7 +133,12 @@ impl Harness {
     ) -> Result<(JobTicket, Arc<Notifier>), Refusal> {
         let notifier = Arc::new(Notifier::default());
         let request = Request { connection: ConnectionId(1), prompt, params };
-        let ticket = self.engine.handle.submit(request, Instant::now(), notifier.clone(), true)?;
+        let ticket = self.engine.handle.submit(
+            request,
+            Instant::now(),
+            notifier.clone(),
+            Admission::First,
+        )?;
         Ok((ticket, notifier))
     }
 }

@@ -41,7 +41,8 @@ impl Distribution {
 
     /// The values of both histograms, which must have the same bounds.
     #[must_use]
-    pub fn after(&self, earlier: &Self) -> Self {
+    pub fn plus_totals(&self, earlier: &Self) -> Self {
+        debug_assert_eq!(self.buckets.len(), earlier.buckets.len(), "the bounds are the same");
         let pairs = self.buckets.iter().zip(&earlier.buckets);
         Self {
             buckets: pairs.map(|(&(bound, n), &(_, earlier))| (bound, n + earlier)).collect(),
@@ -96,7 +97,7 @@ mod tests {
         assert_eq!(durations.buckets[0], (0.0001, 1));
         assert_eq!(durations.buckets[1], (0.0002, 1));
         assert_eq!(durations.buckets.last(), Some(&(f64::INFINITY, 1)));
-        assert_eq!(durations.after(&durations).count(), 6);
-        assert!((durations.after(&durations).sum - 800.0005).abs() < 1e-9);
+        assert_eq!(durations.plus_totals(&durations).count(), 6);
+        assert!((durations.plus_totals(&durations).sum - 800.0005).abs() < 1e-9);
     }
 }

@@ -86,12 +86,12 @@ impl Snapshot {
 
     /// This snapshot with the totals of `earlier` added, an engine that has ended.
     #[must_use]
-    pub fn after(&self, earlier: &Self) -> Self {
+    pub fn plus_totals(&self, earlier: &Self) -> Self {
         let mut phases = self.phases;
         phases.iter_mut().zip(earlier.phases).for_each(|(own, earlier)| *own += earlier);
         Self {
-            numbers: self.numbers.after(&earlier.numbers),
-            histograms: self.histograms.after(&earlier.histograms),
+            numbers: self.numbers.plus_totals(&earlier.numbers),
+            histograms: self.histograms.plus_totals(&earlier.histograms),
             last_tps: self.last_tps.or(earlier.last_tps),
             phases,
             ..self.clone()

@@ -123,14 +123,14 @@ macro_rules! numbers {
 
             /// These numbers with the counters of `earlier` added, an engine that has ended.
             #[must_use]
-            pub fn after(&self, earlier: &Self) -> Self {
+            pub fn plus_totals(&self, earlier: &Self) -> Self {
                 Self { $( $field: numbers!(@after $kind, self.$field, earlier.$field), )* }
             }
 
             /// The counters alone; all gauges are zero.
             #[must_use]
             pub fn counters(&self) -> Self {
-                Self::default().after(self)
+                Self::default().plus_totals(self)
             }
         }
     };
@@ -161,8 +161,8 @@ macro_rules! histograms {
 
             /// These histograms with the values of `earlier` added, an engine that has ended.
             #[must_use]
-            pub fn after(&self, earlier: &Self) -> Self {
-                Self { $( $field: self.$field.after(&earlier.$field), )* }
+            pub fn plus_totals(&self, earlier: &Self) -> Self {
+                Self { $( $field: self.$field.plus_totals(&earlier.$field), )* }
             }
         }
 
@@ -188,7 +188,7 @@ mod tests {
         let earlier = Numbers { active: 4, tokens_total: 10, ..Numbers::default() };
         let now = Numbers { active: 1, tokens_total: 5, ..Numbers::default() };
         let expected = Numbers { active: 1, tokens_total: 15, ..Numbers::default() };
-        assert_eq!(now.after(&earlier), expected);
+        assert_eq!(now.plus_totals(&earlier), expected);
         assert_eq!(earlier.counters(), Numbers { tokens_total: 10, ..Numbers::default() });
     }
 }

@@ -85,7 +85,8 @@ impl ModelDescription {
 fn changed(path: &Path) -> LoadError {
     LoadError::Unusable {
         model: path.display().to_string(),
-        reason: "it was replaced or changed since its header was checked; start again".to_owned(),
+        reason: "it was replaced or changed since its header was checked; start the server again"
+            .to_owned(),
     }
 }
 

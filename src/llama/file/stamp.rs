@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// Identifies a file and its content.
+/// Identifies a file by device, inode, size and time of change. Its content is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::llama) struct FileStamp {
     device: u64,

@@ -250,6 +250,7 @@ fn hello_after_a_load_without_offloading_names_the_cpu() {
 #[test]
 fn metrics_frame_matches_the_contract() {
     let inference = Inference {
+        cause: None,
         state: InferenceState::Idle,
         last_tps: Some(45.249),
         last_ttft: Some(Duration::from_millis(120)),

@@ -65,8 +65,6 @@ impl Controller {
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
-        let status = Status { answered: 0, snapshot: Snapshot::loading() };
-        self.shared.status.send_replace(status);
         let start = ToRunner::Start { build: build.to_owned(), spec: spec.to_vec() };
         let mut writer = FrameWriter::new(writer);
         let writing = async {
@@ -120,6 +118,11 @@ impl Controller {
         self.shared.requests.end_all(&Failure::ShuttingDown);
     }
 
+    /// How long the runner has served the loaded model.
+    pub fn served_for(&self) -> Duration {
+        self.shared.facts().ready_at.map_or(Duration::ZERO, |ready_at| ready_at.elapsed())
+    }
+
     /// Whether the client has asked the runner to end.
     pub fn is_ending(&self) -> bool {
         self.shared.ending() != Ending::No
@@ -149,7 +152,7 @@ impl Controller {
 
     /// What the runner has answered last.
     pub fn progress(&self) -> Progress {
-        let Status { answered, snapshot } = &*self.shared.status.borrow();
+        let Status { answered, snapshot, .. } = &*self.shared.status.borrow();
         Progress {
             heartbeat: snapshot.heartbeat,
             longest_step: snapshot.longest_step,
@@ -165,12 +168,12 @@ impl Controller {
 
     fn runner_ended(&self, end: &RunnerEnd) {
         self.shared.requests.close(end);
-        let mut earlier = self.shared.earlier();
-        let last = self.shared.status.borrow().snapshot.clone();
-        *earlier = last.after(&earlier).totals();
-        drop(earlier);
-        let status = Status { answered: 0, snapshot: Snapshot::loading() };
-        self.shared.status.send_replace(status);
+        self.shared.facts().ready_at = None;
+        self.shared.status.send_modify(|status| {
+            let last = std::mem::replace(&mut status.snapshot, Snapshot::loading());
+            status.ended = last.plus_totals(&status.ended).totals();
+            status.answered = 0;
+        });
     }
 
     /// Waits until the runner is to end at least as urgently as this.
@@ -201,6 +204,7 @@ impl Controller {
                 FromRunner::Ready { memory, offloaded } => {
                     let mut facts = self.shared.facts();
                     (facts.memory, facts.offloaded) = (memory, offloaded);
+                    facts.ready_at = Some(Instant::now());
                     drop(facts);
                     self.shared.set_phase(RunnerPhase::Ready);
                     requests.open();
@@ -217,7 +221,9 @@ impl Controller {
                     }
                 }
                 FromRunner::Status(n, snapshot) => {
-                    self.shared.status.send_replace(Status { answered: n, snapshot: *snapshot });
+                    self.shared.status.send_modify(|status| {
+                        (status.answered, status.snapshot) = (n, *snapshot);
+                    });
                 }
                 FromRunner::Failing => return LinkEnd::Failing,
                 FromRunner::Ended => return LinkEnd::Drained,

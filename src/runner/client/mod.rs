@@ -23,7 +23,7 @@ use crate::domain::{MemoryPart, Refusal, Request, Snapshot};
 
 pub use self::controller::{Controller, LinkEnd, Progress};
 pub use self::phase::{Health, RunnerPhase};
-use self::shared::{ClientState, Status};
+use self::shared::ClientState;
 pub use self::ticket::{Canceller, Ticket};
 
 /// The limits of the model's requests, as the server shows them.
@@ -68,7 +68,9 @@ impl Client {
         is_first: bool,
     ) -> Result<Ticket, Refusal> {
         let ClientState { limits, requests, phase, .. } = &*self.shared;
-        match &*phase.borrow() {
+        // Held until the request is in the table, so that every change of the phase finds it there.
+        let phase = phase.borrow();
+        match &*phase {
             RunnerPhase::Loading => return Err(Refusal::Loading),
             RunnerPhase::Draining | RunnerPhase::Stopped => return Err(Refusal::ShuttingDown),
             RunnerPhase::Failed { reason } => {
@@ -113,8 +115,9 @@ impl Client {
 
     /// What the model was doing when its runner was asked last, with the totals of earlier runners.
     pub fn snapshot(&self) -> Snapshot {
-        let Status { snapshot, .. } = &*self.shared.status.borrow();
-        let mut snapshot = snapshot.after(&self.shared.earlier());
+        let status = self.shared.status.borrow();
+        let mut snapshot = status.snapshot.plus_totals(&status.ended);
+        drop(status);
         snapshot.numbers.queued += self.shared.requests.n_held();
         snapshot
     }
@@ -122,6 +125,15 @@ impl Client {
     /// The health of the model.
     pub fn health(&self) -> Health {
         Health::of(&self.shared.phase.borrow(), self.shared.requests.len() > 0)
+    }
+
+    /// How the last runner ended, as long as no other one has taken its place.
+    pub fn cause(&self) -> Option<String> {
+        match &*self.shared.phase.borrow() {
+            RunnerPhase::Restarting { cause } => Some(cause.clone()),
+            RunnerPhase::Failed { reason } => Some(reason.clone()),
+            _ => None,
+        }
     }
 
     /// The phase of the runner, and its changes.

@@ -7,16 +7,21 @@
 //! There is no queue of frames. What the link is to send follows from the entries, and a list names
 //! the entries that have something to send, each once.
 
+mod entry;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{Notify, oneshot};
 
-use crate::domain::{Delivery, Failure, FinishReason, Outcome, Refusal, Request, Usage};
-use crate::runner::frames::{CREDIT_BYTES, RequestKey, SubmitFrame, ToRunner};
+use crate::domain::{Delivery, Failure, FinishReason, Outcome, Refusal, Request};
+use crate::runner::frames::{CREDIT_STEP_BYTES, RequestKey, ToRunner};
 
+use self::entry::{Entry, RequestStage};
 use super::mailbox::Mailbox;
+
+pub(super) use self::entry::RunnerEnd;
 
 /// The requests that have not ended.
 #[derive(Debug, Default)]
@@ -39,55 +44,13 @@ struct Contents {
     n_finished: u64,
 }
 
-/// A request that has not ended.
-#[derive(Debug)]
-struct Entry {
-    /// What was asked; `None` once the client has text.
-    request: Option<Request>,
-    is_first: bool,
-    received: Instant,
-    mailbox: Arc<Mailbox>,
-    /// Resolves [`Submitted::settled`].
-    settled: Option<oneshot::Sender<()>>,
-    stage: RequestStage,
-    is_cancelled: bool,
-    /// Number of runners that have ended with this request.
-    n_ends: u32,
-    /// Bytes that the client has taken since credit was sent last.
-    taken: usize,
-    /// Whether the key is in [`Contents::unsent`].
-    is_unsent: bool,
-}
-
-/// How far a request has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum RequestStage {
-    /// No runner has it.
-    Held,
-    /// A runner has it.
-    Sent {
-        /// Whether the runner knows that it is cancelled.
-        is_cancel_sent: bool,
-        /// Whether it has a slot.
-        is_started: bool,
-    },
-}
-
 /// A request that was put into the table.
 pub(super) struct Submitted {
     pub(super) key: RequestKey,
     pub(super) mailbox: Arc<Mailbox>,
-    /// Resolves once the runner has accepted or refused the request, or it has ended.
+    /// Resolves once the runner has accepted or refused the request, or it has ended, or there is
+    /// no runner.
     pub(super) settled: oneshot::Receiver<()>,
-}
-
-/// Why a runner has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum RunnerEnd {
-    /// Its process ended in this way.
-    Died(String),
-    /// It made no progress for this time.
-    Stalled(Duration),
 }
 
 impl Requests {
@@ -106,7 +69,9 @@ impl Requests {
         let mut contents = self.lock();
         let n = contents.entries.len();
         if n >= limit {
-            return Err(Refusal::Busy { queued: n });
+            let is_waiting = |entry: &&Entry| !entry.is_started();
+            let queued = contents.entries.values().filter(is_waiting).count();
+            return Err(Refusal::Busy { queued });
         }
         let key = contents.next_key;
         contents.next_key += 1;
@@ -117,7 +82,8 @@ impl Requests {
             is_first,
             received,
             mailbox: mailbox.clone(),
-            settled: Some(settle),
+            settled: contents.is_open.then_some(settle),
+            is_accepted: false,
             stage: RequestStage::Held,
             is_cancelled: false,
             n_ends: 0,
@@ -135,6 +101,7 @@ impl Requests {
         let Some(entry) = contents.entries.get_mut(&key) else { return };
         entry.is_cancelled = true;
         if entry.stage == RequestStage::Held {
+            contents.unsent.retain(|&unsent| unsent != key);
             if let Some(entry) = contents.entries.remove(&key) {
                 entry.finish(entry.aborted());
             }
@@ -148,7 +115,7 @@ impl Requests {
         let mut contents = self.lock();
         let Some(entry) = contents.entries.get_mut(&key) else { return };
         entry.taken += bytes;
-        if entry.taken >= CREDIT_BYTES / 2 {
+        if entry.taken >= CREDIT_STEP_BYTES {
             self.mark(contents, key);
         }
     }
@@ -229,6 +196,7 @@ impl Requests {
     pub(super) fn accepted(&self, key: RequestKey) {
         let mut contents = self.lock();
         let Some(entry) = contents.entries.get_mut(&key) else { return };
+        entry.is_accepted = true;
         if let Some(settled) = entry.settled.take() {
             // Fails if nobody waits for it.
             let _ = settled.send(());
@@ -298,6 +266,10 @@ impl Requests {
     /// Notes that a request has something to send.
     fn mark(&self, mut contents: MutexGuard<'_, Contents>, key: RequestKey) {
         let contents = &mut *contents;
+        // A runner that gets ready is sent everything.
+        if !contents.is_open {
+            return;
+        }
         if let Some(entry) = contents.entries.get_mut(&key)
             && !std::mem::replace(&mut entry.is_unsent, true)
         {
@@ -311,88 +283,6 @@ impl Requests {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-impl Entry {
-    /// Whether the request waits for a runner, and another one has ended with it.
-    fn is_held_suspect(&self) -> bool {
-        self.n_ends > 0 && self.stage == RequestStage::Held
-    }
-
-    /// Whether a runner has the request, has said nothing about it, and another one has ended with
-    /// it.
-    fn is_suspect_with_runner(&self) -> bool {
-        self.n_ends > 0 && self.stage != RequestStage::Held && self.request.is_some()
-    }
-
-    /// The next frame about this request; `None` if the runner knows everything.
-    fn take_frame(&mut self, key: RequestKey, now: Instant) -> Option<ToRunner> {
-        match &mut self.stage {
-            RequestStage::Held => {
-                // An entry without its request has text, so it is never held.
-                let request = self.request.clone()?;
-                self.stage = RequestStage::Sent { is_cancel_sent: false, is_started: false };
-                Some(ToRunner::Submit(Box::new(SubmitFrame {
-                    key,
-                    request,
-                    age: now.saturating_duration_since(self.received),
-                    is_first: self.is_first,
-                })))
-            }
-            RequestStage::Sent { is_cancel_sent, .. } => {
-                if self.is_cancelled && !std::mem::replace(is_cancel_sent, true) {
-                    return Some(ToRunner::Cancel(key));
-                }
-                (self.taken >= CREDIT_BYTES / 2)
-                    .then(|| ToRunner::Credit(key, std::mem::take(&mut self.taken)))
-            }
-        }
-    }
-
-    /// How the request ends with its runner; `None` if the next runner gets it.
-    fn runner_ended(&mut self, end: &RunnerEnd) -> Option<Outcome> {
-        let RequestStage::Sent { is_started, .. } = self.stage else { return None };
-        self.n_ends += 1;
-        self.stage = RequestStage::Held;
-        self.taken = 0;
-        if self.is_cancelled {
-            return Some(self.aborted());
-        }
-        let has_text = self.request.is_none();
-        let failure = match end {
-            RunnerEnd::Stalled(limit) if has_text || is_started => {
-                Failure::EngineStalled { limit: *limit }
-            }
-            RunnerEnd::Died(cause) if has_text => {
-                Failure::RunnerEnded { cause: cause.clone(), is_second: false }
-            }
-            _ if self.n_ends >= MAX_ENDS => {
-                let cause = match end {
-                    RunnerEnd::Died(cause) => cause.clone(),
-                    RunnerEnd::Stalled(_) => "no progress".to_owned(),
-                };
-                Failure::RunnerEnded { cause, is_second: true }
-            }
-            _ => return None,
-        };
-        Some(Outcome::Failed(failure))
-    }
-
-    /// The outcome of a cancelled request.
-    fn aborted(&self) -> Outcome {
-        let waited = self.received.elapsed();
-        let usage = Usage { queued: waited, total: waited, ..Usage::default() };
-        Outcome::Finished { reason: FinishReason::Abort, usage }
-    }
-
-    /// Delivers the outcome.
-    fn finish(&self, outcome: Outcome) {
-        self.mailbox.push(Delivery { outcome: Some(outcome), ..Delivery::default() });
-    }
-}
-
-/// Runners that may end with a request. One end may be due to another request. At the second, this
-/// request was the only one with the runner that had been there before, so it is the cause.
-const MAX_ENDS: u32 = 2;
 
 #[cfg(test)]
 mod tests;

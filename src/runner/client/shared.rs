@@ -27,17 +27,17 @@ pub(super) struct ClientState {
     /// Notified when `ending` changes.
     pub(super) ending_changed: Notify,
     facts: Mutex<Facts>,
-    /// The totals of the runners that have ended.
-    earlier: Mutex<Snapshot>,
     pub(super) started: Instant,
 }
 
-/// The last answer to a poll.
+/// The last answer to a poll, and the totals of earlier runners.
 #[derive(Debug, Clone)]
 pub(super) struct Status {
     /// The number of the poll.
     pub(super) answered: u64,
     pub(super) snapshot: Snapshot,
+    /// The totals of the runners that have ended.
+    pub(super) ended: Snapshot,
 }
 
 /// What is known about the model and its runners.
@@ -45,6 +45,8 @@ pub(super) struct Status {
 pub(super) struct Facts {
     pub(super) memory: Vec<MemoryPart>,
     pub(super) offloaded: Option<u32>,
+    /// When the current runner had loaded the model.
+    pub(super) ready_at: Option<Instant>,
     /// Number of restarts, by cause.
     pub(super) restarts: BTreeMap<String, u64>,
 }
@@ -67,7 +69,11 @@ impl ClientState {
             limits,
             requests: Arc::default(),
             phase: watch::Sender::new(RunnerPhase::Loading),
-            status: watch::Sender::new(Status { answered: 0, snapshot: Snapshot::loading() }),
+            status: watch::Sender::new(Status {
+                answered: 0,
+                snapshot: Snapshot::loading(),
+                ended: Snapshot::loading(),
+            }),
             polls: AtomicU64::new(0),
             ending: AtomicU8::new(Ending::No as u8),
             ending_changed: Notify::new(),
@@ -75,7 +81,6 @@ impl ClientState {
                 restarts: COMMON_CAUSES.map(|cause| (cause.to_owned(), 0)).into(),
                 ..Facts::default()
             }),
-            earlier: Mutex::new(Snapshot::loading()),
             started: Instant::now(),
         }
     }
@@ -89,11 +94,12 @@ impl ClientState {
         }
     }
 
-    /// Asks the runner to end. A less urgent request than an earlier one has no effect. A load
-    /// cannot be drained, so it is stopped.
+    /// Asks the runner to end. A less urgent request than an earlier one has no effect. Without
+    /// requests, or without a ready runner, nothing runs that could finish, so the end is at once.
     pub(super) fn ask_to_end(&self, ending: Ending) {
-        let is_loading = *self.phase.borrow() == RunnerPhase::Loading;
-        let ending = if is_loading { Ending::Stop } else { ending };
+        let is_ready = *self.phase.borrow() == RunnerPhase::Ready && self.requests.len() > 0;
+        let can_finish = is_ready || self.ending() != Ending::No;
+        let ending = if can_finish { ending } else { Ending::Stop };
         self.ending.fetch_max(ending as u8, Ordering::AcqRel);
         self.set_phase(RunnerPhase::Draining);
         self.requests.wake();
@@ -102,8 +108,8 @@ impl ClientState {
 
     /// Changes the phase. Once the runner is to end, it changes to nothing but the end.
     pub(super) fn set_phase(&self, phase: RunnerPhase) {
-        let is_ending = self.ending() != Ending::No;
         self.phase.send_if_modified(|now| {
+            let is_ending = self.ending() != Ending::No;
             let is_allowed = !is_ending
                 || matches!(phase, RunnerPhase::Draining | RunnerPhase::Stopped)
                     && *now != RunnerPhase::Stopped;
@@ -118,11 +124,6 @@ impl ClientState {
     pub(super) fn facts(&self) -> MutexGuard<'_, Facts> {
         // The facts are valid after every statement, so a panic cannot have broken them.
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The totals of the runners that have ended.
-    pub(super) fn earlier(&self) -> MutexGuard<'_, Snapshot> {
-        self.earlier.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -36,7 +36,7 @@ impl Ticket {
     }
 
     /// Resolves once the prompt is tokenized: the runner has accepted or refused the request, or
-    /// it has ended. To be called once.
+    /// it has ended. If there is no runner, it resolves at once. To be called once.
     pub fn settled(&mut self) -> impl Future<Output = ()> + Send + use<> {
         let settled = self.settled.take();
         async move {

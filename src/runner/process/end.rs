@@ -13,9 +13,16 @@ pub struct ProcessEnd {
     pub how: String,
     /// The line that says why, if it wrote one.
     pub final_line: Option<String>,
+    /// The last warnings and errors of llama.cpp, which the log filter hides by default.
+    pub warnings: Vec<String>,
 }
 
 impl ProcessEnd {
+    /// An end of which only this is known.
+    pub fn of(how: String) -> Self {
+        Self { how, final_line: None, warnings: Vec::new() }
+    }
+
     /// Whether the system killed the process, most likely because memory ran out.
     pub fn is_killed(&self) -> bool {
         self.how == "SIGKILL"

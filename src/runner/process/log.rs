@@ -10,8 +10,8 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::task::JoinHandle;
 use tracing::Level;
 
-/// Begins a log line of the runner itself: `MARK LEVEL TARGET TEXT`. A unit separator occurs in no
-/// text.
+/// Begins a log line of the runner itself: `MARK LEVEL TARGET TEXT`. A text that contains the mark
+/// is only shown at another level.
 pub const LOG_MARK: char = '\u{1f}';
 
 /// Reads the standard error of a process until its end.
@@ -46,6 +46,13 @@ impl LogReader {
             // A panic while logging is none of the caller's business.
             let _ = (&mut self.task).await;
         }
+    }
+
+    /// The last warnings and errors of llama.cpp, among the last [`MAX_LINES`] lines.
+    pub(super) fn llama_warnings(&self) -> Vec<String> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_warning = |line: &&Line| line.is_llama && line.level <= Level::WARN;
+        lines.iter().filter(is_warning).map(|line| line.text.clone()).collect()
     }
 
     /// The line that most likely says why the process ended: the last one that was written
@@ -93,15 +100,20 @@ fn parse(line: &str) -> Option<Line> {
         && let Some((target, text)) = rest.split_once(' ')
     {
         let is_llama = target == "llama_cpp";
-        return Some(Line { level, is_llama, is_logged: true, text: text.to_owned() });
+        return Some(Line { level, is_llama, is_logged: true, text: printable(text) });
     }
-    let text: String = line.trim().chars().filter(|c| !c.is_control()).collect();
+    let text = printable(line.trim());
     (!text.is_empty()).then_some(Line {
         level: Level::WARN,
         is_llama: false,
         is_logged: false,
         text,
     })
+}
+
+/// `text` without control characters, which could change how a terminal shows other lines.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 /// Logs a line at its level, with a target of its own.

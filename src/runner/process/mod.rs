@@ -24,6 +24,7 @@ use tokio::time::timeout;
 
 use crate::watchdog::Activity;
 
+pub use self::activity::ProcessThreads;
 pub use self::end::ProcessEnd;
 pub use self::log::LOG_MARK;
 use self::log::LogReader;
@@ -59,8 +60,8 @@ pub trait RunnerProcess: Send {
     /// Kills the process, even if it is stopped or hangs.
     fn kill(&mut self);
 
-    /// What the system knows about the threads of the process; `None` if it says nothing.
-    fn activity(&self) -> Option<Activity>;
+    /// What the system knows about these threads of the process; `None` if it says nothing.
+    fn activity(&self, threads: ProcessThreads) -> Option<Activity>;
 }
 
 /// Starts a runner as a child process.
@@ -144,9 +145,10 @@ impl RunnerProcess for ChildProcess {
         let _ = timeout(LAST_LINES_DEADLINE, self.log.ended()).await;
         match status {
             Ok(status) => {
-                ProcessEnd { how: end::describe(status), final_line: self.log.final_line() }
+                let (final_line, warnings) = (self.log.final_line(), self.log.llama_warnings());
+                ProcessEnd { how: end::describe(status), final_line, warnings }
             }
-            Err(error) => ProcessEnd { how: error.to_string(), final_line: None },
+            Err(error) => ProcessEnd::of(error.to_string()),
         }
     }
 
@@ -156,8 +158,8 @@ impl RunnerProcess for ChildProcess {
         }
     }
 
-    fn activity(&self) -> Option<Activity> {
-        activity::of(self.child.id()?)
+    fn activity(&self, threads: ProcessThreads) -> Option<Activity> {
+        activity::of(self.child.id()?, threads)
     }
 }
 

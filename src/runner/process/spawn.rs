@@ -3,7 +3,7 @@
 //! Until a child runs its program, the thread that started it waits for it. If the child is stopped
 //! just then, the thread waits for ever, and the server must not be on that thread. On Linux a
 //! child can also ask to be killed when the thread that started it ends, so this thread lives as
-//! long as the daemon.
+//! long as the launcher.
 
 use std::io;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -18,11 +18,11 @@ use tokio::time::timeout;
 /// The thread that starts child processes.
 #[derive(Debug)]
 pub(super) struct Spawner {
-    orders: SyncSender<Order>,
+    requests: SyncSender<SpawnRequest>,
 }
 
 /// A command to start, and where the child goes.
-type Order = (Command, oneshot::Sender<io::Result<Child>>);
+type SpawnRequest = (Command, oneshot::Sender<io::Result<Child>>);
 
 impl Spawner {
     /// Starts the thread. Must be called inside a tokio runtime.
@@ -30,16 +30,19 @@ impl Spawner {
     /// # Errors
     /// The operating system's error, if it cannot start a thread.
     pub(super) fn start() -> io::Result<Self> {
-        let (orders, received) = sync_channel::<Order>(1);
+        let (requests, received) = sync_channel::<SpawnRequest>(MAX_WAITING);
         let runtime = Handle::current();
         thread::Builder::new().name("spawner".to_owned()).spawn(move || {
             let _context = runtime.enter();
             for (mut command, reply) in received {
-                // Fails if the order has timed out. The child is then killed when it is dropped.
+                if reply.is_closed() {
+                    continue;
+                }
+                // Fails if the request has timed out. The child is then killed when it is dropped.
                 let _ = reply.send(command.spawn());
             }
         })?;
-        Ok(Self { orders })
+        Ok(Self { requests })
     }
 
     /// Starts a child.
@@ -49,7 +52,7 @@ impl Spawner {
     /// to run its program; it is killed.
     pub(super) async fn spawn(&self, command: Command) -> io::Result<Child> {
         let (reply, child) = oneshot::channel();
-        self.orders
+        self.requests
             .try_send((command, reply))
             .map_err(|_| io::Error::other("another child process is still being started"))?;
         match timeout(SPAWN_DEADLINE, child).await {
@@ -62,7 +65,8 @@ impl Spawner {
     }
 }
 
-/// Kills all child processes of this process. There is at most one.
+/// Kills all child processes of this process: the one that does not start, and a runner that could
+/// not be killed before.
 fn kill_children() {
     #[cfg(target_os = "linux")]
     {
@@ -79,6 +83,9 @@ fn kill_children() {
         }
     }
 }
+
+/// Requests that may wait for the thread. One launcher starts one child at a time.
+const MAX_WAITING: usize = 1;
 
 /// How long a child may take until it runs its program. On a busy machine that is some 100 ms.
 const SPAWN_DEADLINE: Duration = Duration::from_secs(5);

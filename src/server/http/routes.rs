@@ -17,7 +17,6 @@ use serde::Serialize;
 use super::origin::{check_origin, own_host};
 use super::respond::{json, plain};
 use crate::domain::Authority;
-use crate::runner::RunnerPhase;
 use crate::server::connections::ConnectionPermit;
 use crate::server::metrics;
 use crate::server::shared::Shared;
@@ -76,7 +75,7 @@ fn open_websocket(shared: &Arc<Shared>, host: &Authority, mut request: Request) 
 async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
     let health = shared.model.health();
     let status = if health.is_alive() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = HealthBody { state: health.name(), cause: cause(&shared) };
+    let body = HealthBody { state: health.name(), cause: shared.model.cause() };
     json(status, to_json(&body))
 }
 
@@ -86,7 +85,7 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     if health.is_ready() {
         json(StatusCode::OK, r#"{"ready":true}"#.to_owned())
     } else {
-        let body = ReadyBody { ready: false, reason: health.name(), cause: cause(&shared) };
+        let body = ReadyBody { ready: false, reason: health.name(), cause: shared.model.cause() };
         json(StatusCode::SERVICE_UNAVAILABLE, to_json(&body))
     }
 }
@@ -106,15 +105,6 @@ struct ReadyBody {
     reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<String>,
-}
-
-/// How the last runner ended, if no other one has replaced it yet.
-fn cause(shared: &Shared) -> Option<String> {
-    match &*shared.model.phases().borrow() {
-        RunnerPhase::Restarting { cause } => Some(cause.clone()),
-        RunnerPhase::Failed { reason } => Some(reason.clone()),
-        _ => None,
-    }
 }
 
 fn to_json(body: &impl Serialize) -> String {

@@ -45,6 +45,7 @@ fn inference(shared: &Shared, last: (Instant, u64), now: Instant) -> (Inference,
         .then(|| tokens.saturating_sub(last.1) as f64 / elapsed.as_secs_f64());
     let inference = Inference {
         state: state(shared.model.health()),
+        cause: shared.model.cause(),
         last_tps: snapshot.last_tps,
         last_ttft: shared.counts.last_ttft(),
         total_tokens_generated: tokens,

@@ -125,7 +125,7 @@ impl Scrape {
         }
         let help = "From receipt to the first text handed to the socket";
         page.histogram("time_to_first_token", help, SECONDS, &self.ttft)?;
-        let help = "Ends of the model's process after which it was started again";
+        let help = "Ends of the model's process, by cause";
         let restarts = self.restarts.iter().map(|(cause, &n)| ([("cause", cause.as_str())], n));
         page.counters("runner_restarts", help, None, restarts)?;
         Ok(())
@@ -181,9 +181,13 @@ impl Scrape {
             gpu.vram_used.map(float)
         })?;
         self.gpu(page, "gpu_memory_free", "Free VRAM", BYTES, |gpu| gpu.vram_free.map(float))?;
-        self.gpu(page, "gpu_process_memory", "VRAM that this process uses", BYTES, |gpu| {
-            gpu.process_vram.map(float)
-        })?;
+        self.gpu(
+            page,
+            "gpu_process_memory",
+            "VRAM that the daemon and the model's process use",
+            BYTES,
+            |gpu| gpu.process_vram.map(float),
+        )?;
         self.gpu(page, "gpu_power_watts", "Power draw", None, |gpu| {
             gpu.milliwatts.map(|milliwatts| f64::from(milliwatts) / 1000.0)
         })?;

@@ -9,24 +9,23 @@
 //!
 //! **Reader.** `reader` takes frames one by one and never writes to the socket. What it has to send
 //! goes to the writer as a `reply`, through a bounded channel. It enters each `infer` in the table,
-//! and a `submission` hands the request to the engine. A short prompt is tokenized at once, a long
-//! prompt or a chat on a blocking thread, so that the reader still receives an `abort`. A
-//! connection has one long prompt or chat on a blocking thread at a time: if the next one arrives
-//! before that thread is done, the reader waits and receives no `abort` meanwhile. An `abort`
-//! cancels the request through the table.
+//! and a `submission` hands the request to the runner, which tokenizes the prompt. A connection has
+//! one long prompt or chat that is not tokenized: at the next one the reader waits and receives no
+//! `abort` meanwhile. An `abort` cancels the request through the table.
 //!
 //! **Writer.** `writer` is the only task that writes to the socket. It wakes for `events`: a reply,
 //! a delivery for a request, a new `metrics` frame, a due ping or the shutdown of the server. It
-//! then sends everything that is ready and flushes once. The engine notifies the writer through one
-//! notifier for all requests of the connection. A request (`request`) leaves the table just before
-//! its terminal frame is sent, so that the client can use the id again as soon as it has read that
-//! frame.
+//! then sends everything that is ready and flushes once. One `Notify` for all requests of the
+//! connection wakes the writer when the runner has delivered something. A request (`request`)
+//! leaves the table just before its terminal frame is sent, so that the client can use the id again
+//! as soon as it has read that frame.
 //!
 //! **Back-pressure.** While the socket is full, the writer waits and takes neither text nor
-//! replies. Text then stays with the engine, which pauses the request's slot and, after its grace
-//! for slow clients, ends the request with `slow_client`. Replies fill their channel, which stops
-//! the reader, so a client that sends without reading blocks itself. A frame that the socket does
-//! not take within the write grace ends the connection (`sink`). ADR-0013 has the reasons.
+//! replies. The requests then get no more credit, the text stays in the runner, and the engine
+//! pauses the slot and, after its grace for slow clients, ends the request with `slow_client`.
+//! Replies fill their channel, which stops the reader, so a client that sends without reading
+//! blocks itself. A frame that the socket does not take within the write grace ends the connection
+//! (`sink`). ADR-0013 has the reasons.
 //!
 //! **Close.** There are three ways:
 //! - The client closes or is lost. The writer is stopped at once. Its tickets are dropped, which
@@ -63,6 +62,6 @@ pub(super) use upgrade::{accept_upgrade, is_upgrade};
 /// Time between two pings. Short enough that routers on the way do not forget an idle connection.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Longest message that is parsed and tokenized on the reader's task, in bytes. It takes about 5 ms
-/// (ADR-0013).
+/// Longest message that is parsed on the reader's task, and submitted without waiting until it is
+/// tokenized, in bytes (ADR-0013).
 const SHORT_MESSAGE_BYTES: usize = 16 * 1024;

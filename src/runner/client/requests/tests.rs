@@ -1,5 +1,7 @@
 //! The table of requests, without a runner.
 
+use std::time::Duration;
+
 use super::*;
 use crate::domain::{ConnectionId, Params, Prompt};
 
@@ -116,6 +118,51 @@ fn suspects_are_sent_one_after_another_and_new_requests_at_once() {
 }
 
 #[test]
+fn request_that_was_accepted_keeps_its_place_in_the_next_runner() {
+    let requests = open();
+    let [accepted, unanswered] = [add(&requests), add(&requests)];
+    frames(&requests);
+    requests.accepted(accepted.key);
+    requests.close(&killed());
+    requests.open();
+    let was_accepted = |key| match &frames(&requests)[..] {
+        [ToRunner::Submit(frame)] if frame.key == key => frame.was_accepted,
+        other => panic!("{other:?}"),
+    };
+    assert!(was_accepted(accepted.key));
+    requests.deliver(accepted.key, text("Once"));
+    assert!(!was_accepted(unanswered.key));
+}
+
+#[test]
+fn waiting_request_is_not_blamed_for_stalls() {
+    let requests = open();
+    let waiting = add(&requests);
+    for _ in 0..5 {
+        assert_eq!(submitted(&requests), [waiting.key]);
+        requests.close(&RunnerEnd::Stalled(Duration::from_secs(10)));
+        requests.open();
+    }
+    assert_eq!(failure(&waiting), None);
+}
+
+#[test]
+fn cancelled_requests_leave_nothing_to_send() {
+    let requests = Requests::default();
+    for _ in 0..1000 {
+        requests.cancel(add(&requests).key);
+    }
+    let open = open();
+    for _ in 0..1000 {
+        open.cancel(add(&open).key);
+    }
+    for requests in [&requests, &open] {
+        let contents = requests.lock();
+        assert_eq!((contents.unsent.len(), contents.entries.len()), (0, 0));
+    }
+}
+
+#[test]
 fn stall_ends_running_requests_and_keeps_waiting_ones() {
     let requests = open();
     let [answering, prefilling, waiting] = [add(&requests), add(&requests), add(&requests)];
@@ -154,10 +201,10 @@ fn credit_is_given_back_in_large_parts() {
     let requests = open();
     let request = add(&requests);
     frames(&requests);
-    requests.taken(request.key, CREDIT_BYTES / 2 - 1);
+    requests.taken(request.key, CREDIT_STEP_BYTES - 1);
     assert_eq!(frames(&requests), []);
     requests.taken(request.key, 1);
-    assert_eq!(frames(&requests), [ToRunner::Credit(request.key, CREDIT_BYTES / 2)]);
+    assert_eq!(frames(&requests), [ToRunner::Credit(request.key, CREDIT_STEP_BYTES)]);
 }
 
 #[test]
