@@ -52,13 +52,24 @@ impl EngineHandle {
     /// })?;
     /// engine.loaded.await?;
     ///
-    /// let request = Request { connection: ConnectionId(1), prompt: Prompt::Text("The scripted
-    /// model repeats its prompt.".to_owned()), params: Params::default(), }; let notifier =
-    /// Arc::<Notifier>::default(); let mut ticket = engine.handle.submit(request, Instant::now(),
-    /// notifier.clone(), Admission::First)?; let mut text = String::new(); loop {
-    /// notifier.urgent().await; let delivery = ticket.take(); text += &delivery.text; if
-    /// delivery.outcome.is_some() { break; } } assert_eq!(text, "The scripted model repeats its
-    /// prompt.");
+    /// let request = Request {
+    ///     connection: ConnectionId(1),
+    ///     prompt: Prompt::Text("The scripted model repeats its prompt.".to_owned()),
+    ///     params: Params::default(),
+    /// };
+    /// let notifier = Arc::<Notifier>::default();
+    /// let mut ticket =
+    ///     engine.handle.submit(request, Instant::now(), notifier.clone(), Admission::First)?;
+    /// let mut text = String::new();
+    /// loop {
+    ///     notifier.urgent().await;
+    ///     let delivery = ticket.take();
+    ///     text += &delivery.text;
+    ///     if delivery.outcome.is_some() {
+    ///         break;
+    ///     }
+    /// }
+    /// assert_eq!(text, "The scripted model repeats its prompt.");
     /// # Ok(())
     /// # }
     /// ```

@@ -169,8 +169,10 @@ impl<L: Launch> Supervisor<L> {
                     RunnerExit::LoadFailed(_) => "the model was not loaded again",
                     _ => "the model's process ended",
                 };
-                let seconds = delay.as_secs();
-                tracing::error!("{what}: {cause}; next attempt in {seconds} s");
+                match delay.as_secs() {
+                    0 => tracing::error!("{what}: {cause}; starting another one"),
+                    seconds => tracing::error!("{what}: {cause}; next attempt in {seconds} s"),
+                }
                 Ok(delay)
             }
             Restart::GiveUpFor(delay) => {

@@ -206,6 +206,9 @@ impl Controller {
                     (facts.memory, facts.offloaded) = (memory, offloaded);
                     facts.ready_at = Some(Instant::now());
                     drop(facts);
+                    if *self.shared.phase.borrow() != RunnerPhase::Loading {
+                        tracing::warn!("the model is served again");
+                    }
                     self.shared.set_phase(RunnerPhase::Ready);
                     requests.open();
                 }

@@ -1,8 +1,9 @@
 //! Decides from CPU times how many threads compute.
 //!
 //! A thread that shares its CPU delays all others, so there are no more threads than CPUs that
-//! other programs leave. The number shrinks after one sample and grows after several, so that a
-//! short pause of another program does not change it.
+//! other programs leave. The number shrinks after one sample and grows after several. If a growth
+//! did not last, the next one needs twice as many, so that a program with short pauses does not
+//! change the number again and again.
 
 /// What the CPUs did between two readings of the counters.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,14 +25,24 @@ pub(super) struct ThreadPolicy {
     max: u32,
     /// The number of threads now.
     n_threads: u32,
-    /// Number of samples in a row after which there could be more threads.
-    n_growing: u32,
+    /// Number of samples in a row that agreed on more threads.
+    n_agreeing: u32,
+    /// Number of such samples that a growth needs.
+    n_needed: u32,
+    /// Number of samples since the last growth.
+    n_since_growth: u32,
 }
 
 impl ThreadPolicy {
     /// Starts with `max` threads, which is also the most.
     pub(super) fn new(max: u32) -> Self {
-        Self { max, n_threads: max, n_growing: 0 }
+        Self {
+            max,
+            n_threads: max,
+            n_agreeing: 0,
+            n_needed: MIN_AGREEING_SAMPLES,
+            n_since_growth: LASTING_SAMPLES,
+        }
     }
 
     /// The number of threads after `sample`, if it changes.
@@ -40,19 +51,26 @@ impl ThreadPolicy {
         let available = available(sample);
         let fitting = |tolerance: f64| ((available + tolerance) as u32).clamp(1, self.max);
         let (kept, wanted) = (fitting(TOLERATED_LOAD), fitting(UNUSED_LOAD));
-        if kept < self.n_threads {
-            self.n_threads = kept;
-            self.n_growing = 0;
-        } else if wanted > self.n_threads {
-            self.n_growing += 1;
-            if sample.was_idle || self.n_growing == GROWING_SAMPLES {
-                self.n_threads = wanted;
-                self.n_growing = 0;
-            }
-        } else {
-            self.n_growing = 0;
+        self.n_agreeing = if wanted > before { self.n_agreeing + 1 } else { 0 };
+        self.n_since_growth = self.n_since_growth.saturating_add(1);
+        if kept < before {
+            self.shrink(kept);
+        } else if self.n_agreeing >= self.n_needed || wanted > before && sample.was_idle {
+            self.n_threads = wanted;
+            self.n_agreeing = 0;
+            self.n_since_growth = 0;
         }
         (self.n_threads != before).then_some(self.n_threads)
+    }
+
+    fn shrink(&mut self, n_threads: u32) {
+        self.n_threads = n_threads;
+        let has_lasted = self.n_since_growth >= LASTING_SAMPLES;
+        self.n_needed = if has_lasted {
+            MIN_AGREEING_SAMPLES
+        } else {
+            (2 * self.n_needed).min(MAX_AGREEING_SAMPLES)
+        };
     }
 }
 
@@ -66,14 +84,21 @@ fn available(sample: CpuSample) -> f64 {
 
 /// CPUs that other programs may use without a thread less. A program that is always busy and shares
 /// a CPU with a thread uses half of the CPU or more (ADR-0031).
-const TOLERATED_LOAD: f64 = 0.4;
+const TOLERATED_LOAD: f64 = 0.45;
 
 /// CPUs that other programs may use if there is to be a thread more. Less than [`TOLERATED_LOAD`],
 /// so that a load around one of them does not change the number again and again.
-const UNUSED_LOAD: f64 = 0.25;
+const UNUSED_LOAD: f64 = 0.35;
 
-/// Samples in a row that must agree on more threads.
-const GROWING_SAMPLES: u32 = 2;
+/// Least number of samples in a row that must agree on more threads.
+const MIN_AGREEING_SAMPLES: u32 = 2;
+
+/// Most samples in a row that must agree on more threads: not more than two seconds after another
+/// program has ended, all threads compute again.
+const MAX_AGREEING_SAMPLES: u32 = 8;
+
+/// Number of samples after which a growth has lasted: about two seconds.
+const LASTING_SAMPLES: u32 = 10;
 
 #[cfg(test)]
 mod tests {
@@ -120,15 +145,34 @@ mod tests {
 
     #[test]
     fn threads_return_when_two_samples_agree() {
-        let comes_and_goes = [2.0, 1.4, 1.0, 1.3, 2.0, 2.0, 1.4, 2.0, 1.5, 2.0, 1.9];
-        let expected = [2, 1, 1, 1, 1, 2, 1, 1, 1, 1, 2];
+        let comes_and_goes = [2.0, 1.4, 1.0, 1.3, 2.0, 1.4, 2.0, 1.5, 2.0, 1.9];
+        let expected = [2, 1, 1, 1, 1, 1, 1, 1, 1, 2];
         assert_eq!(threads(2, comes_and_goes.map(two_cpus)), expected);
     }
 
     #[test]
     fn load_between_the_thresholds_changes_nothing() {
-        assert_eq!(threads(2, [1.65, 1.7, 1.62].map(two_cpus)), [2, 2, 2], "from two threads");
-        assert_eq!(threads(2, [1.5, 1.7, 1.74, 1.7].map(two_cpus)), [1, 1, 1, 1], "from one");
+        assert_eq!(threads(2, [1.6, 1.64, 1.56].map(two_cpus)), [2, 2, 2], "from two threads");
+        assert_eq!(threads(2, [1.5, 1.6, 1.64, 1.6].map(two_cpus)), [1, 1, 1, 1], "from one");
+    }
+
+    #[test]
+    fn growth_that_did_not_last_makes_the_next_one_slower() {
+        let samples = [1.4, 2.0, 2.0, 1.4, 2.0, 2.0, 2.0, 2.0, 1.4, 2.0, 2.0, 2.0, 2.0, 2.0];
+        let expected = [1, 1, 2, 1, 1, 1, 1, 2, 1, 1, 1, 1, 1, 1];
+        assert_eq!(threads(2, samples.map(two_cpus)), expected);
+    }
+
+    #[test]
+    fn growth_that_lasted_makes_the_next_one_fast_again() {
+        let mut policy = ThreadPolicy::new(2);
+        let mut after = |samples: &[f64]| {
+            samples.iter().for_each(|&available| _ = policy.change(two_cpus(available)));
+            policy.n_threads
+        };
+        assert_eq!(after(&[1.4, 2.0, 2.0, 1.4, 2.0, 2.0, 2.0]), 1, "four samples are needed");
+        assert_eq!(after(&[2.0; LASTING_SAMPLES as usize]), 2);
+        assert_eq!(after(&[1.4, 2.0, 2.0]), 2, "two samples are needed again");
     }
 
     #[test]
