@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 
 import websockets
@@ -36,6 +37,9 @@ DEADLINE_S = 60
 
 # Bytes of a prompt for which a runner needs more memory.
 LARGE_PROMPT = 2_000_000
+
+# Pause of a client that was told to try again later.
+RETRY_S = 0.2
 
 # Growth of the daemon's memory that is no leak, in MB.
 MEMORY_TOLERANCE_MB = 8
@@ -121,6 +125,12 @@ class Daemon:
             self.process.wait()
         self.process.stdout.close()
         self.log.close()
+
+    def is_ready(self):
+        try:
+            return "true" in self.page("/readyz")
+        except urllib.error.HTTPError:
+            return False
 
     def stop(self):
         """Ends the daemon and checks that its runner ends, too."""
@@ -251,6 +261,8 @@ async def client(daemon, generator, totals, until):
                         if frame.get("id") != name:
                             raise Broken(f"{frame} although {name} was asked")
                         totals[frame.get("code") or frame["finish_reason"]] += 1
+                        if "retry_after_ms" in frame:
+                            await asyncio.sleep(RETRY_S)
                         break
 
 
@@ -275,6 +287,8 @@ async def soak(binary, seconds, n_faults, seed):
             await asyncio.sleep(2 * generator.random() * (seconds - 10) / n_faults)
             if time.monotonic() > until - 2:
                 break
+            if not await asyncio.to_thread(daemon.is_ready):
+                continue  # A fault of a model that is down tells nothing.
             kind = generator.choice(kinds)
             counts[kind] += 1
             try:

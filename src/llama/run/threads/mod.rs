@@ -61,3 +61,19 @@ impl AdaptiveThreads {
 /// Least time between two readings. Linux counts in units of 10 ms, so a shorter time would not say
 /// enough.
 const INTERVAL: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_read_once_per_interval_at_most() {
+        let start = Instant::now();
+        let mut threads = AdaptiveThreads::new(2, start);
+        assert_eq!(threads.before_step(start + INTERVAL / 2), None);
+        assert_eq!(threads.last_reading.0, start, "too early");
+        threads.after_step(start + INTERVAL / 2);
+        threads.before_step(start + INTERVAL);
+        assert_eq!(threads.last_reading.0, start + INTERVAL);
+    }
+}
