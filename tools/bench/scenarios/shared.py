@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import gaps
+from journal import cpu_times
 from measures import OURS, Goal, Row
 from servers import Daemon, Server, die_with_parent
 
@@ -25,6 +26,10 @@ PERIODS, QUICK_PERIODS = 3, 1
 # Seconds after each change in which the daemon may adapt.
 ADAPTING_S = 1.0
 BUSY_LOOP = (sys.executable, "-c", "while True: pass")
+
+# The machine is idle if less than this fraction of its CPU time is used for a second. After this
+# number of seconds the scenario goes on in any case.
+IDLE_FRACTION, MAX_IDLE_CHECKS = 0.05, 60
 
 ALL, ONE, SPIN, LLAMA = "all threads", "one thread", "short spin", "llama-server"
 COMPANIES = {0: "alone", 1: "beside one busy loop", 2: "beside two busy loops"}
@@ -53,6 +58,7 @@ def shared_machine(bench: Any) -> list[Row]:
                 name: running.enter_context(server)
                 for name, server in servers_of(bench, model).items()
             }
+            wait_until_idle()
             for n_loops, company in COMPANIES.items():
                 programs = {
                     name: steady(bench, model, server, n_loops)
@@ -78,6 +84,17 @@ def servers_of(bench: Any, model: Path) -> dict[str, Server]:
         SPIN: Daemon(bench, every, SPIN, {"GOMP_SPINCOUNT": "1000"}),
         LLAMA: bench.serve_llama(model, 1, CONTEXT),
     }
+
+
+def wait_until_idle() -> None:
+    """Waits until the daemons have moved their weights to huge pages: each of them is a busy
+    program to the others."""
+    for _ in range(MAX_IDLE_CHECKS):
+        busy, total = cpu_times()
+        time.sleep(1)
+        busy_later, total_later = cpu_times()
+        if busy_later - busy < IDLE_FRACTION * (total_later - total):
+            return
 
 
 @contextmanager
