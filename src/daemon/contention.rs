@@ -7,12 +7,9 @@
 //! counts how long each thread was runnable without a CPU. On other systems there is no warning.
 
 use std::convert::Infallible;
-use std::fs;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
-
-use crate::engine::ENGINE_THREAD_NAME;
 
 /// Checks once per [`CHECK_INTERVAL`] how much of its time the engine waits for a CPU, and warns
 /// when that becomes too much. `can_lower_threads` says whether fewer threads would help: several
@@ -57,27 +54,32 @@ impl CpuTimes {
     /// The times of all threads of this process that are named as the engine thread is; zero if the
     /// system does not report them. llama.cpp's compute threads inherit the name from the engine
     /// thread, which starts them.
+    #[cfg(target_os = "linux")]
     fn of_engine_threads() -> Self {
+        use procfs::process::Process;
+
+        use crate::engine::ENGINE_THREAD_NAME;
+
         let mut times = Self::default();
-        let Ok(threads) = fs::read_dir("/proc/self/task") else { return times };
+        let Ok(threads) = Process::myself().and_then(|process| process.tasks()) else {
+            return times;
+        };
         for thread in threads.flatten() {
             // The thread may end between these calls.
-            let read = |name| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
-            if read("comm").trim_end() == ENGINE_THREAD_NAME {
-                times.add(&read("schedstat"));
+            if thread.stat().is_ok_and(|stat| stat.comm == ENGINE_THREAD_NAME)
+                && let Ok(thread) = thread.schedstat()
+            {
+                times.ran += Duration::from_nanos(thread.sum_exec_runtime);
+                times.waited += Duration::from_nanos(thread.run_delay);
             }
         }
         times
     }
 
-    /// Adds the times of a thread from its `schedstat`: nanoseconds on a CPU, nanoseconds in the
-    /// run queue, number of time slices (Documentation/scheduler/sched-stats.rst).
-    fn add(&mut self, schedstat: &str) {
-        let mut fields = schedstat.split_ascii_whitespace().map(str::parse);
-        if let (Some(Ok(ran)), Some(Ok(waited))) = (fields.next(), fields.next()) {
-            self.ran += Duration::from_nanos(ran);
-            self.waited += Duration::from_nanos(waited);
-        }
+    /// No times: this system does not report them.
+    #[cfg(not(target_os = "linux"))]
+    fn of_engine_threads() -> Self {
+        Self::default()
     }
 
     /// Waiting time as a fraction of all runnable time since `before`, 0 to 1. `None` if the
@@ -123,20 +125,16 @@ const CONTENTION_ENDS: f64 = 0.1;
 mod tests {
     use super::*;
 
-    fn times(schedstats: &[&str]) -> CpuTimes {
-        let mut times = CpuTimes::default();
-        schedstats.iter().for_each(|line| times.add(line));
-        times
+    fn times(ran: u64, waited: u64) -> CpuTimes {
+        CpuTimes { ran: Duration::from_secs(ran), waited: Duration::from_secs(waited) }
     }
 
     #[test]
     fn waiting_time_is_a_fraction_of_the_runnable_time() {
-        let before = times(&["1000000000 0 9\n", "1000000000 500000000 9\n", "", "no number\n"]);
-        let after = times(&["3000000000 2000000000 9\n", "3000000000 2500000000 9\n"]);
+        let (before, after) = (times(2, 1), times(6, 5));
         assert_eq!(after.waited_fraction_since(before), Some(0.5));
         assert_eq!(before.waited_fraction_since(after), None, "a thread has ended");
-        let idle = times(&["1000000000 500000000 9\n"]);
-        assert_eq!(idle.waited_fraction_since(CpuTimes::default()), None, "little to do");
+        assert_eq!(times(1, 1).waited_fraction_since(times(0, 0)), None, "little to do");
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub(crate) const LIBRARIES: [Row; 20] = [
     ("serde_json", &["protocol", "server", "daemon"]),
     ("postcard", &["runner", "daemon"]),
     ("rustix", &["runner", "daemon"]),
-    ("procfs", &["runner"]),
+    ("procfs", &["llama", "runner", "daemon"]),
     ("axum", &["server"]),
     ("hyper", &["server"]),
     ("tokio_tungstenite", &["server", "protocol"]),

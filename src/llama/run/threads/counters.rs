@@ -5,7 +5,6 @@
 //! the calling thread may use (proc(5)). What is neither idle nor used by these two processes
 //! belongs to other programs, or to other virtual machines.
 
-use std::fs;
 use std::time::Duration;
 
 use super::policy::CpuSample;
@@ -25,22 +24,29 @@ pub(super) struct CpuCounters {
 
 impl CpuCounters {
     /// The counters now; `None` if the system does not have them.
+    #[cfg(target_os = "linux")]
     pub(super) fn read() -> Option<Self> {
-        if !cfg!(target_os = "linux") {
-            return None;
-        }
-        let read = |path| fs::read_to_string(path).ok();
-        let process = read("/proc/self/stat")?;
-        let parent = parent_of(&process)
-            .and_then(|parent| fs::read_to_string(format!("/proc/{parent}/stat")).ok())
-            .unwrap_or_default();
-        let counters =
-            Self::parse(&read("/proc/stat")?, &process, &read("/proc/thread-self/status")?)?;
-        Some(Self { own: counters.own + process_ticks(&parent).unwrap_or(0), ..counters })
+        use procfs::FromRead;
+        use procfs::process::{Stat, Status};
+
+        let process = Stat::from_file("/proc/self/stat").ok()?;
+        let parent = Stat::from_file(format!("/proc/{}/stat", process.ppid)).ok();
+        let own = [Some(process), parent].into_iter().flatten();
+        let own = own.map(|process| process.utime + process.stime).sum();
+        let allowed = Status::from_file("/proc/thread-self/status").ok()?.cpus_allowed_list?;
+        Self::parse(&std::fs::read_to_string("/proc/stat").ok()?, &allowed, own)
     }
 
-    fn parse(cpus: &str, process: &str, status: &str) -> Option<Self> {
-        let allowed = allowed_cpus(status)?;
+    /// The counters now: this system has none.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn read() -> Option<Self> {
+        None
+    }
+
+    /// The counters from the text of `/proc/stat`, the ranges of allowed CPUs, and the time of this
+    /// process and its parent. (procfs drops the numbers of the CPUs.)
+    #[cfg(any(target_os = "linux", test))]
+    fn parse(cpus: &str, allowed: &[(u32, u32)], own: u64) -> Option<Self> {
         let (mut n_cpus, mut idle, mut n_runnable) = (0, 0, 0);
         for line in cpus.lines() {
             let (name, values) = line.split_once(' ')?;
@@ -53,7 +59,7 @@ impl CpuCounters {
                 n_runnable = values.trim().parse().ok()?;
             }
         }
-        (n_cpus > 0).then_some(Self { n_cpus, idle, own: process_ticks(process)?, n_runnable })
+        (n_cpus > 0).then_some(Self { n_cpus, idle, own, n_runnable })
     }
 
     /// What the CPUs did since `before`, which was read `elapsed` earlier. `None` if other CPUs
@@ -79,37 +85,13 @@ impl CpuCounters {
     }
 }
 
-/// The ranges of CPUs that a thread may use, from its `status`.
-fn allowed_cpus(status: &str) -> Option<Vec<(u32, u32)>> {
-    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
-    let range = |text: &str| {
-        let (first, last) = text.split_once('-').unwrap_or((text, text));
-        Some((first.parse().ok()?, last.parse().ok()?))
-    };
-    list.trim().split(',').map(range).collect()
-}
-
 /// The idle time of a CPU, from its line in `/proc/stat`: user, nice, system, idle, iowait, ….
 /// A CPU that waits for a disk is idle.
+#[cfg(any(target_os = "linux", test))]
 fn idle_ticks(values: &str) -> Option<u64> {
     let mut fields = values.split_ascii_whitespace().map(|field| field.parse::<u64>().ok());
     let idle = fields.nth(3)??;
     Some(idle + fields.next()??)
-}
-
-/// The CPU time of all threads of a process, ended ones included, from its `stat`. Its second
-/// field, the name in parentheses, may contain anything.
-fn process_ticks(stat: &str) -> Option<u64> {
-    let (_, after_name) = stat.rsplit_once(')')?;
-    let mut fields = after_name.split_ascii_whitespace().map(|field| field.parse::<u64>().ok());
-    let user = fields.nth(11)??;
-    Some(user + fields.next()??)
-}
-
-/// The number of the parent of a process, from the `stat` of the process.
-fn parent_of(stat: &str) -> Option<u32> {
-    let (_, after_name) = stat.rsplit_once(')')?;
-    after_name.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 /// Units of the counters per second. Linux has this value on all architectures that Rust's standard
@@ -125,26 +107,23 @@ mod tests {
         cpu1 100 5 20 2000 40 0 4 3 0 0\n\
         cpu12 100 5 20 4000 50 0 4 3 0 0\n\
         intr 12 0 3\nctxt 55\nprocs_running 3\nprocs_blocked 0\n";
-    const PROCESS: &str = "17 (a) b (c) S 1 1 1 0 -1 4194560 77 0 0 0 250 50 0 0 20 0 4 0 900 1 1";
-
-    fn counters(allowed: &str) -> Option<CpuCounters> {
-        CpuCounters::parse(CPUS, PROCESS, &format!("Name:\tx\nCpus_allowed_list:\t{allowed}\n"))
+    fn counters(allowed: &[(u32, u32)]) -> Option<CpuCounters> {
+        CpuCounters::parse(CPUS, allowed, 300)
     }
 
     #[test]
     fn idle_time_is_that_of_the_allowed_cpus() {
-        let all = counters("0-63").unwrap();
+        let all = counters(&[(0, 63)]).unwrap();
         assert_eq!(all, CpuCounters { n_cpus: 3, idle: 7120, own: 300, n_runnable: 3 });
-        let some = counters("1,8-12").unwrap();
+        let some = counters(&[(1, 1), (8, 12)]).unwrap();
         assert_eq!((some.n_cpus, some.idle), (2, 6090));
-        assert_eq!(counters("5"), None, "no such CPU");
-        assert_eq!(counters(""), None);
-        assert_eq!(CpuCounters::parse(CPUS, "", "Cpus_allowed_list: 0"), None);
+        assert_eq!(counters(&[(5, 5)]), None, "no such CPU");
+        assert_eq!(counters(&[]), None);
     }
 
     #[test]
     fn available_cpus_are_the_idle_and_the_own_ones() {
-        let before = counters("0-1").unwrap();
+        let before = counters(&[(0, 1)]).unwrap();
         let later =
             |idle: u64, own: u64| CpuCounters { idle: 3070 + idle, own: 300 + own, ..before };
         let available = |idle: u64, own: u64| {
@@ -159,14 +138,8 @@ mod tests {
     }
 
     #[test]
-    fn parent_is_found_whatever_the_name_of_the_process_contains() {
-        assert_eq!(parent_of(PROCESS), Some(1));
-        assert_eq!(parent_of(""), None);
-    }
-
-    #[test]
     fn calling_thread_is_no_other_program() {
-        let counters = counters("0-1").unwrap();
+        let counters = counters(&[(0, 1)]).unwrap();
         let sample = counters.sample_since(counters, Duration::from_secs(1), true).unwrap();
         assert_eq!((sample.n_others, sample.was_idle), (2, true));
     }
