@@ -140,17 +140,19 @@ impl Requests {
         if !contents.is_open {
             return None;
         }
-        let mut has_suspect = contents.entries.values().any(Entry::is_suspect_with_runner);
+        let mut has_suspect = None;
         for _ in 0..contents.unsent.len() {
             let key = contents.unsent.pop_front()?;
-            let Some(entry) = contents.entries.get_mut(&key) else { continue };
-            if entry.is_held_suspect() {
-                if has_suspect {
+            if contents.entries.get(&key).is_some_and(Entry::is_held_suspect) {
+                let has_suspect = has_suspect.get_or_insert_with(|| {
+                    contents.entries.values().any(Entry::is_suspect_with_runner)
+                });
+                if *has_suspect {
                     contents.unsent.push_back(key);
                     continue;
                 }
-                has_suspect = true;
             }
+            let Some(entry) = contents.entries.get_mut(&key) else { continue };
             entry.is_unsent = false;
             if let Some(frame) = entry.take_frame(key, now) {
                 // It may have more to send: a request that was cancelled at once, for example.
