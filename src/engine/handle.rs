@@ -203,9 +203,7 @@ impl EngineHandle {
             .saturating_sub(stats.numbers.active.load(Ordering::Relaxed));
         let limit = match admission {
             Admission::Further => options.max_queue + free_slots,
-            Admission::First => {
-                options.max_queue + options.max_queue.div_ceil(RESERVED_DIVISOR) + free_slots
-            }
+            Admission::First => max_waiting(options.max_queue) + free_slots,
             Admission::Accepted => usize::MAX,
         };
         stats
@@ -215,6 +213,13 @@ impl EngineHandle {
             .map(|_| ())
             .map_err(|queued| Refusal::Busy { queued })
     }
+}
+
+/// Most requests that wait for a slot, given [`Options::max_queue`](super::Options::max_queue):
+/// some positions are reserved for the first requests of connections. Connections that fill the
+/// queue thus cannot lock out others (ADR-0012).
+pub fn max_waiting(max_queue: usize) -> usize {
+    max_queue + max_queue.div_ceil(RESERVED_DIVISOR)
 }
 
 /// Which limit on waiting requests applies to a request.
@@ -250,6 +255,5 @@ fn invalid(field: &str, reason: String) -> Refusal {
 /// of tokens. A longer prompt that cannot fit is refused by its length (ADR-0019).
 const EXACT_COUNT_BYTES: usize = 256 * 1024;
 
-/// Divides `max_queue` to give the number of extra queue positions for the first requests of
-/// connections. Connections that fill the queue thus cannot lock out others (ADR-0012).
+/// Divides `max_queue` to give the number of reserved queue positions. (ADR-0012)
 const RESERVED_DIVISOR: usize = 4;

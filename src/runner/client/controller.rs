@@ -145,9 +145,7 @@ impl Controller {
 
     /// Asks the runner for its state. Returns the number of the poll.
     pub fn poll(&self) -> u64 {
-        let n = self.shared.polls.fetch_add(1, Ordering::Relaxed) + 1;
-        self.shared.requests.wake();
-        n
+        self.shared.poll()
     }
 
     /// What the runner has answered last.

@@ -13,13 +13,13 @@ mod ticket;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use crate::domain::{MemoryPart, Refusal, Request, Snapshot};
+use crate::engine::max_waiting;
 
 pub use self::controller::{Controller, LinkEnd, Progress};
 pub use self::phase::{Health, RunnerPhase};
@@ -78,8 +78,7 @@ impl Client {
             }
             RunnerPhase::Ready | RunnerPhase::Stalled | RunnerPhase::Restarting { .. } => {}
         }
-        let max_waiting = limits.max_queue + limits.max_queue.div_ceil(RESERVED_DIVISOR);
-        let limit = max_waiting + limits.slots + MAX_UNANSWERED;
+        let limit = max_waiting(limits.max_queue) + limits.slots + MAX_UNANSWERED;
         let submitted = requests.add(request, received, notify, is_first, limit)?;
         Ok(Ticket::new(submitted, requests.clone()))
     }
@@ -97,7 +96,7 @@ impl Client {
 
     /// Asks the runner for its state, and waits for the answer for a moment.
     pub async fn refresh(&self) {
-        let ClientState { phase, status, polls, requests, .. } = &*self.shared;
+        let ClientState { phase, status, .. } = &*self.shared;
         let is_connected = matches!(
             &*phase.borrow(),
             RunnerPhase::Loading | RunnerPhase::Ready | RunnerPhase::Draining
@@ -105,8 +104,7 @@ impl Client {
         if !is_connected {
             return;
         }
-        let asked = polls.fetch_add(1, Ordering::Relaxed) + 1;
-        requests.wake();
+        let asked = self.shared.poll();
         let mut status = status.subscribe();
         let answered = status.wait_for(|status| status.answered >= asked);
         // A runner that does not answer is the supervisor's business.
@@ -170,9 +168,6 @@ impl Client {
 
 /// How long a reader of metrics waits for a runner to answer.
 const REFRESH_DEADLINE: Duration = Duration::from_millis(200);
-
-/// Divides `max_queue` to give the number of extra queue positions, as in the engine (ADR-0012).
-const RESERVED_DIVISOR: usize = 4;
 
 /// Requests beyond slots and queue that may be on their way to the runner, which decides whether
 /// they are accepted. Bounds the table when a runner does not answer.

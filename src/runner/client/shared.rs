@@ -106,6 +106,13 @@ impl ClientState {
         self.ending_changed.notify_waiters();
     }
 
+    /// Asks the runner for its state. Returns the number of the poll.
+    pub(super) fn poll(&self) -> u64 {
+        let n = self.polls.fetch_add(1, Ordering::Relaxed) + 1;
+        self.requests.wake();
+        n
+    }
+
     /// Changes the phase. Once the runner is to end, it changes to nothing but the end.
     pub(super) fn set_phase(&self, phase: RunnerPhase) {
         self.phase.send_if_modified(|now| {
