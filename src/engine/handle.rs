@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::domain::{EngineState, MemoryPart, Params, Prompt, Refusal, Request, Snapshot, Token};
 
 use super::model::{CancelFlag, Vocabulary};
-use super::request::{Job, JobCanceller, JobTicket, Notifier, Outbox};
+use super::request::{Job, JobTicket, Notifier, Outbox};
 use super::shared::EngineShared;
 
 /// A handle to a running engine. Clones are cheap and refer to the same engine.
@@ -84,8 +84,7 @@ impl EngineHandle {
         let tokens = self.accept(&request, admission)?;
         let outbox = Arc::new(Outbox::new(notifier, inbox.waker().clone()));
         let flag = CancelFlag::default();
-        let ticket =
-            JobTicket::new(outbox.clone(), JobCanceller::new(flag.clone(), inbox.waker().clone()));
+        let ticket = JobTicket::new(outbox.clone(), flag.clone(), inbox.waker().clone());
         inbox.push(Job::new(request, tokens, received, outbox, flag));
         Ok(ticket)
     }

@@ -76,6 +76,6 @@ pub use model::{
     Interrupt, Limits, MAX_SLOT_GAP, Model, PrefillRecord, Sampled, SeqId, StopFlag, Vocabulary,
 };
 pub use options::Options;
-pub use request::{JobCanceller, JobTicket, Notifier};
+pub use request::{JobTicket, Notifier};
 pub use speculation::max_draft_tokens;
 pub use thread::{ENGINE_THREAD_NAME, Engine};

@@ -47,7 +47,6 @@ where
 {
     let mut reader = FrameReader::new(reader);
     let mut writer = FrameWriter::new(writer);
-    writer.send(&FromRunner::Hello(build.to_owned())).await?;
     let Some(ToRunner::Start { build: daemon, spec }) = reader.next().await? else {
         return Ok(());
     };
@@ -181,7 +180,7 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
                         self.requests.remove(&key);
                         return self.abort(key, waited).await;
                     }
-                    Some(Active::Accepted { ticket, .. }) => ticket.canceller().cancel(),
+                    Some(Active::Accepted { ticket, .. }) => ticket.cancel(),
                     None => {}
                 }
                 Ok(())

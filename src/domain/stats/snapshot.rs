@@ -60,8 +60,6 @@ pub struct Snapshot {
     pub heartbeat: u64,
     /// Duration of the longest iteration so far.
     pub longest_step: Duration,
-    /// Number of steps in a row that could not be computed.
-    pub failed_steps: u32,
     /// Whether requests have arrived that the engine has not looked at.
     pub has_unseen_requests: bool,
 }
@@ -79,7 +77,6 @@ impl Snapshot {
             step_age: None,
             heartbeat: 0,
             longest_step: Duration::ZERO,
-            failed_steps: 0,
             has_unseen_requests: false,
         }
     }

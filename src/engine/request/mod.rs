@@ -15,7 +15,7 @@ mod ticket;
 mod waker;
 
 pub use notifier::Notifier;
-pub use ticket::{JobCanceller, JobTicket};
+pub use ticket::JobTicket;
 
 pub(super) use inbox::Inbox;
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! The client's side of an accepted request: its deliveries and the means to cancel it.
+//! The submitter's side of an accepted request: its deliveries and the means to cancel it.
 //!
-//! Dropping the ticket cancels the request, so a connection that ends for any reason frees its
-//! slots. Cancelling only sets a flag; the scheduler reads it and ends the request.
+//! Dropping the ticket cancels the request, so a link that ends for any reason frees its slots.
+//! Cancelling only sets a flag; the scheduler reads it and ends the request.
 
 use std::sync::Arc;
 
@@ -15,12 +15,18 @@ use super::waker::EngineWaker;
 #[derive(Debug)]
 pub struct JobTicket {
     outbox: Arc<Outbox>,
-    canceller: JobCanceller,
+    /// [`Job::cancel`](super::Job::cancel) of the request.
+    cancel: CancelFlag,
+    waker: Arc<EngineWaker>,
 }
 
 impl JobTicket {
-    pub(in crate::engine) fn new(outbox: Arc<Outbox>, canceller: JobCanceller) -> Self {
-        Self { outbox, canceller }
+    pub(in crate::engine) fn new(
+        outbox: Arc<Outbox>,
+        cancel: CancelFlag,
+        waker: Arc<EngineWaker>,
+    ) -> Self {
+        Self { outbox, cancel, waker }
     }
 
     /// Takes the delivery since the last call; never waits. The [`Notifier`](super::Notifier) of
@@ -35,37 +41,18 @@ impl JobTicket {
         self.outbox.is_urgent()
     }
 
-    /// A handle that can cancel the request, for the task that reads the socket.
-    pub fn canceller(&self) -> JobCanceller {
-        self.canceller.clone()
+    /// Asks the engine to end the request, which it does within one step. Does nothing if the
+    /// request has ended.
+    pub fn cancel(&self) {
+        if !self.cancel.is_set() {
+            self.cancel.set();
+            self.waker.wake();
+        }
     }
 }
 
 impl Drop for JobTicket {
     fn drop(&mut self) {
-        self.canceller.cancel();
-    }
-}
-
-/// Cancels one request.
-#[derive(Debug, Clone)]
-pub struct JobCanceller {
-    /// [`Job::cancel`](super::Job::cancel) of the request.
-    flag: CancelFlag,
-    waker: Arc<EngineWaker>,
-}
-
-impl JobCanceller {
-    pub(in crate::engine) fn new(flag: CancelFlag, waker: Arc<EngineWaker>) -> Self {
-        Self { flag, waker }
-    }
-
-    /// Asks the engine to end the request, which it does within one step. Does nothing if the
-    /// request has ended.
-    pub fn cancel(&self) {
-        if !self.flag.is_set() {
-            self.flag.set();
-            self.waker.wake();
-        }
+        self.cancel();
     }
 }

@@ -111,7 +111,6 @@ impl Stats {
             step_age: began.map(|began| age.saturating_sub(Duration::from_nanos(began))),
             heartbeat: self.heartbeat.load(Relaxed).wrapping_add(n_polls),
             longest_step: Duration::from_nanos(self.longest_step_nanos.load(Relaxed)),
-            failed_steps: self.failed_steps(),
             has_unseen_requests: false,
         }
     }

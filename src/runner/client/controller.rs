@@ -197,8 +197,6 @@ impl Controller {
                 Err(error) => return LinkEnd::Lost(Some(error)),
             };
             match frame {
-                // The runner compares the builds.
-                FromRunner::Hello(_) => {}
                 FromRunner::Ready { memory, offloaded } => {
                     let mut facts = self.shared.facts();
                     (facts.memory, facts.offloaded) = (memory, offloaded);
