@@ -1,8 +1,8 @@
 //! The frames of the link between the daemon and a runner.
 //!
 //! Each frame is a length and a message in postcard's format. Both ends are the same program, so
-//! the format has no compatibility to keep: the daemon's first frame carries its build, and a runner
-//! of another build ends the link.
+//! the format has no compatibility to keep: the daemon's first frame carries its build, and a
+//! runner of another build ends the link.
 
 use std::io;
 use std::time::Duration;
