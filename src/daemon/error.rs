@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
 use thiserror::Error;
 
 use crate::domain::LoadFailure;
@@ -87,7 +88,7 @@ impl DaemonError {
             Self::Load(error) | Self::Draft(error) => error.exit_code(),
             Self::NotLoaded(failure) => failure.exit_code,
             Self::LogFilter { .. } | Self::NotARunner => 64,
-            Self::EndedWhileLoading { end, .. } if end.is_killed() => 71,
+            Self::EndedWhileLoading { end, .. } if end.cause.is_signal(Signal::KILL) => 71,
             Self::EndedWhileLoading { .. } => 65,
             Self::PortInUse { .. } => 69,
             Self::GaveUp(_) | Self::LoadStalled { .. } => 70,
@@ -115,11 +116,11 @@ impl DaemonError {
 
 /// What the end of a process during a load most likely means.
 fn hint(end: &ProcessEnd) -> &'static str {
-    match end.how.as_str() {
-        "SIGKILL" => {
-            "; most likely the system ran out of memory: use a smaller model or --ctx-size"
-        }
-        "SIGBUS" => "; most likely the file became shorter or its disk failed: check the file",
-        _ => "",
+    if end.cause.is_signal(Signal::KILL) {
+        "; most likely the system ran out of memory: use a smaller model or --ctx-size"
+    } else if end.cause.is_signal(Signal::BUS) {
+        "; most likely the file became shorter or its disk failed: check the file"
+    } else {
+        ""
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::domain::LoadFailure;
 use crate::runner::{
-    Controller, Launch, Launched, LinkEnd, ProcessEnd, ProcessThreads, RunnerProcess,
+    Controller, EndCause, Launch, Launched, LinkEnd, ProcessEnd, ProcessThreads, RunnerProcess,
 };
 use crate::watchdog::{ActivityReading, Observation, StallLimit, Watchdog};
 
@@ -67,6 +67,8 @@ pub struct Supervisor<L> {
 enum RunnerExit {
     /// As the client asked.
     Ended,
+    /// The operating system did not start it.
+    NotStarted(io::Error),
     /// The model was not loaded.
     LoadFailed(LoadFailure),
     /// It made no progress for this time.
@@ -82,6 +84,9 @@ impl RunnerExit {
     fn cause(&self) -> (String, String) {
         match self {
             Self::Ended => ("it was asked to".to_owned(), "ended".to_owned()),
+            Self::NotStarted(error) => {
+                (format!("its process did not start: {error}"), "launch".to_owned())
+            }
             Self::LoadFailed(failure) => (failure.message.clone(), "load".to_owned()),
             Self::Stalled(limit) => {
                 (format!("no progress for {} s", limit.as_secs()), "stalled".to_owned())
@@ -89,7 +94,7 @@ impl RunnerExit {
             Self::Failing => {
                 ("too many steps in a row failed".to_owned(), "failed_steps".to_owned())
             }
-            Self::Died(end) => (end.to_string(), end.how.clone()),
+            Self::Died(end) => (end.to_string(), end.cause.to_string()),
         }
     }
 }
@@ -129,11 +134,7 @@ impl<L: Launch> Supervisor<L> {
 
     async fn keep_running(&mut self) -> Result<(), SupervisorError> {
         loop {
-            let exit = match self.run_once().await {
-                Err(error) if !self.was_ready => return Err(SupervisorError::Launch(error)),
-                Err(error) => RunnerExit::Died(ProcessEnd::of(error.to_string())),
-                Ok(exit) => exit,
-            };
+            let exit = self.run_once().await.unwrap_or_else(RunnerExit::NotStarted);
             if self.controller.is_ending() || matches!(exit, RunnerExit::Ended) {
                 return Ok(());
             }
@@ -167,6 +168,7 @@ impl<L: Launch> Supervisor<L> {
             Restart::After(delay) => {
                 let what = match exit {
                     RunnerExit::LoadFailed(_) => "the model was not loaded again",
+                    RunnerExit::NotStarted(_) => "the model is not served",
                     _ => "the model's process ended",
                 };
                 match delay.as_secs() {
@@ -235,7 +237,7 @@ impl<L: Launch> Supervisor<L> {
                     tracing::debug!("the link to the model's process broke: {error}");
                 }
                 let end = end_process(&mut process, END_GRACE).await;
-                controller.runner_died(&end.how);
+                controller.runner_died(&end.cause.to_string());
                 RunnerExit::Died(end)
             }
         })
@@ -246,6 +248,7 @@ impl SupervisorError {
     /// The error after the first runner has ended like this before the model was loaded.
     fn of_first(exit: RunnerExit) -> Self {
         match exit {
+            RunnerExit::NotStarted(error) => Self::Launch(error),
             RunnerExit::LoadFailed(failure) => Self::Load(failure),
             RunnerExit::Stalled(limit) => Self::StalledWhileLoading(limit),
             RunnerExit::Died(end) => Self::EndedWhileLoading(end),
@@ -261,7 +264,7 @@ async fn end_process<P: RunnerProcess>(process: &mut P, grace: Duration) -> Proc
     }
     process.kill();
     let killed = timeout(KILL_GRACE, process.wait()).await;
-    killed.unwrap_or_else(|_| ProcessEnd::of("unkillable".to_owned()))
+    killed.unwrap_or_else(|_| ProcessEnd::of(EndCause::Unkillable))
 }
 
 /// Watches a runner until it is stalled. Returns the limit that it exceeded.

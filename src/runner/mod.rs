@@ -32,6 +32,7 @@ pub use client::{
     Canceller, Client, Controller, Health, LinkEnd, Progress, RequestLimits, RunnerPhase, Ticket,
 };
 pub use process::{
-    ChildLauncher, LOG_MARK, Launch, Launched, ProcessEnd, ProcessThreads, RunnerPid, RunnerProcess,
+    ChildLauncher, EndCause, LOG_MARK, Launch, Launched, ProcessEnd, ProcessThreads, RunnerPid,
+    RunnerProcess,
 };
 pub use worker::{Load, serve};

@@ -19,7 +19,8 @@ use inference_core::domain::{Gpu, GpuReading, MemoryPart, ModelInfo, Snapshot, S
 use inference_core::engine::{self, Limits, Loaded};
 use inference_core::models::{Supervisor, SupervisorError, SupervisorOptions};
 use inference_core::runner::{
-    self, Health, Launch, Launched, Load, ProcessEnd, ProcessThreads, RunnerPhase, RunnerProcess,
+    self, EndCause, Health, Launch, Launched, Load, ProcessEnd, ProcessThreads, RunnerPhase,
+    RunnerProcess,
 };
 use inference_core::scripted::{ScriptedModel, ScriptedVocabulary, StepControl};
 use inference_core::server::{self, About, Server};
@@ -48,6 +49,8 @@ pub struct Setup {
     pub offloaded: Option<u32>,
     /// The first GPU reading.
     pub gpus: Vec<Gpu>,
+    /// The number of the runner that does not start, counted from 1; 0 if all start.
+    pub failing_launch: usize,
 }
 
 impl Default for Setup {
@@ -75,6 +78,7 @@ impl Default for Setup {
             send_buffer: None,
             offloaded: None,
             gpus: Vec::new(),
+            failing_launch: 0,
         }
     }
 }
@@ -86,8 +90,8 @@ impl Setup {
     }
 
     pub async fn start(self) -> TestServer {
-        let Self { limits, engine, server, pace, stall_limit, load, send_buffer, offloaded, gpus } =
-            self;
+        let Self { limits, engine, server, pace, stall_limit, load, send_buffer, .. } = self;
+        let Self { offloaded, gpus, failing_launch, .. } = self;
         let load_waits = load.is_some();
         let model_limits = runner::RequestLimits {
             ctx_size: engine.ctx_size,
@@ -103,6 +107,7 @@ impl Setup {
             load,
             offloaded,
             n_launched: Arc::default(),
+            failing_launch,
         };
         let n_launched = launcher.n_launched.clone();
         let options = SupervisorOptions {
@@ -231,13 +236,17 @@ struct MemoryLauncher {
     load: Option<mpsc::Receiver<()>>,
     offloaded: Option<u32>,
     n_launched: Arc<AtomicUsize>,
+    failing_launch: usize,
 }
 
 impl Launch for MemoryLauncher {
     type Process = MemoryProcess;
 
     async fn launch(&mut self) -> io::Result<Launched<MemoryProcess>> {
-        self.n_launched.fetch_add(1, Ordering::Relaxed);
+        let n = self.n_launched.fetch_add(1, Ordering::Relaxed) + 1;
+        if n == self.failing_launch {
+            return Err(io::Error::other("no more processes"));
+        }
         let (daemon, runner) = tokio::io::duplex(PIPE_BYTES);
         let (reader, writer) = tokio::io::split(daemon);
         let (runner_reader, runner_writer) = tokio::io::split(runner);
@@ -275,12 +284,14 @@ struct MemoryProcess {
 
 impl RunnerProcess for MemoryProcess {
     async fn wait(&mut self) -> ProcessEnd {
-        let how = match (&mut self.task).await {
-            Ok(Ok(())) => "end of the task".to_owned(),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "SIGKILL".to_owned(),
-        };
-        ProcessEnd::of(how)
+        match (&mut self.task).await {
+            Ok(Ok(())) => ProcessEnd::of(EndCause::Exited(0)),
+            Ok(Err(error)) => ProcessEnd {
+                final_line: Some(error.to_string()),
+                ..ProcessEnd::of(EndCause::Exited(1))
+            },
+            Err(_) => ProcessEnd::of(EndCause::Unknown),
+        }
     }
 
     fn kill(&mut self) {

@@ -96,6 +96,20 @@ async fn third_failed_step_in_a_row_replaces_the_runner() {
 }
 
 #[tokio::test]
+async fn runner_that_does_not_start_is_counted_and_another_one_is_tried() {
+    let server = Setup { failing_launch: 2, ..Setup::default() }.start().await;
+    let mut client = Client::connect(&server).await;
+    client.send(infer("a", "crash")).await;
+    assert_eq!(client.expect_error("engine_failed").await["id"], "a");
+    server.until_health(Health::Idle).await;
+    assert_eq!(n_launched(&server), 4);
+    let (_, page) = http_get(server.address, "/metrics").await;
+    for restarts in ["cause=\"launch\"} 1\n", "cause=\"exit code 1\"} 2\n"] {
+        assert!(page.contains(restarts), "{restarts}: {page}");
+    }
+}
+
+#[tokio::test]
 async fn model_whose_runners_end_again_and_again_is_given_up_and_tried_again() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;
@@ -106,7 +120,10 @@ async fn model_whose_runners_end_again_and_again_is_given_up_and_tried_again() {
     server.until_health(Health::Failed).await;
     let (status, text) = http_get(server.address, "/healthz").await;
     assert_eq!(status, 503);
-    assert!(text.contains("\"state\":\"failed\",\"cause\":\"the engine thread panicked"), "{text}");
+    assert!(
+        text.contains("\"state\":\"failed\",\"cause\":\"exit code 1: the engine thread panicked"),
+        "{text}"
+    );
     client.send(infer("refused", "fine")).await;
     let error = client.expect_error("engine_failed").await;
     assert_eq!(error["retry_after_ms"], 30_000);

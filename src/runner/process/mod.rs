@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use crate::watchdog::Activity;
 
 pub use self::activity::ProcessThreads;
-pub use self::end::ProcessEnd;
+pub use self::end::{EndCause, ProcessEnd};
 pub use self::log::LOG_MARK;
 use self::log::LogReader;
 use self::spawn::Spawner;
@@ -146,9 +146,12 @@ impl RunnerProcess for ChildProcess {
         match status {
             Ok(status) => {
                 let (final_line, warnings) = (self.log.final_line(), self.log.llama_warnings());
-                ProcessEnd { how: end::describe(status), final_line, warnings }
+                ProcessEnd { cause: status.into(), final_line, warnings }
             }
-            Err(error) => ProcessEnd::of(error.to_string()),
+            Err(error) => {
+                tracing::warn!("the end of the model's process cannot be read: {error}");
+                ProcessEnd::of(EndCause::Unknown)
+            }
         }
     }
 
