@@ -181,8 +181,7 @@ async fn serve(
         never = loading => match never {},
         signal = signals.next() => {
             tracing::info!(signal, "shutting down");
-            let drained = drain(&model, &mut supervising, &mut signals, config.drain_timeout).await;
-            drained.and_then(|supervised| ended(supervised, name))
+            drain(&model, &mut supervising, &mut signals, config.drain_timeout, name).await
         }
     };
     if matches!(result, Err(DaemonError::SecondSignal)) {
@@ -211,13 +210,14 @@ fn ended(
 }
 
 /// Lets running requests finish for `drain_timeout`, then ends them and the runner. A load is
-/// stopped at once. Returns how the supervisor ended.
+/// stopped at once. Returns how the supervisor of the model called `name` ended.
 async fn drain(
     model: &Client,
     supervising: &mut JoinHandle<Result<(), SupervisorError>>,
     signals: &mut Signals,
     drain_timeout: Duration,
-) -> Result<Result<Result<(), SupervisorError>, JoinError>, DaemonError> {
+    name: String,
+) -> Result<(), DaemonError> {
     model.refresh().await;
     start_screen::print_draining(model, drain_timeout);
     model.drain();
@@ -232,7 +232,7 @@ async fn drain(
         }
     };
     tokio::select! {
-        ended = drained => Ok(ended),
+        supervised = drained => ended(supervised, name),
         _ = signals.next() => Err(DaemonError::SecondSignal),
     }
 }
@@ -258,7 +258,7 @@ fn supervisor_options(
     let spec = RunnerSpec {
         description: description.clone(),
         draft: draft.cloned(),
-        held: held.paths().into_iter().map(PathBuf::into_os_string).collect(),
+        held: held.paths(),
         llama: plan.llama,
         offload_plan: plan.offload_plan.clone(),
         engine: plan.engine,

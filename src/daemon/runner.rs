@@ -7,7 +7,6 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
-use std::path::PathBuf;
 
 use anyhow::Context;
 use rustix::process::{Signal, getpid, kill_process};
@@ -82,10 +81,9 @@ fn take_link() -> io::Result<(OwnedFd, OwnedFd)> {
 fn set_up(spec: &[u8]) -> Result<(engine::Options, Load<LlamaCpp>), LoadFailure> {
     let spec: RunnerSpec = postcard::from_bytes(spec).map_err(|error| LoadFailure {
         message: format!("the daemon's description of the work cannot be read: {error}"),
-        exit_code: 70,
+        exit_code: EX_SOFTWARE,
     })?;
     let RunnerSpec { description, draft, held, llama, offload_plan, engine, log } = spec;
-    let held: Vec<PathBuf> = held.into_iter().map(PathBuf::from).collect();
     logging::init_runner(&log);
     llama::send_logs_to_tracing();
     tokio::spawn(contention::watch(llama.threads > 1 && !llama.has_adaptive_threads));
@@ -96,3 +94,6 @@ fn set_up(spec: &[u8]) -> Result<(engine::Options, Load<LlamaCpp>), LoadFailure>
     });
     Ok((engine, load))
 }
+
+/// Exit code of sysexits.h for an error in this program.
+const EX_SOFTWARE: u8 = 70;

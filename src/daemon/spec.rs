@@ -1,6 +1,6 @@
 //! What the daemon tells a runner to do.
 
-use std::ffi::OsString;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ pub(super) struct RunnerSpec {
     pub(super) description: ModelDescription,
     pub(super) draft: Option<ModelDescription>,
     /// Where the daemon holds the files of the model.
-    pub(super) held: Vec<OsString>,
+    pub(super) held: Vec<PathBuf>,
     pub(super) llama: llama::Options,
     pub(super) offload_plan: OffloadPlan,
     pub(super) engine: engine::Options,
