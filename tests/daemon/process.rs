@@ -33,7 +33,8 @@ pub fn child_of(pid: u32) -> u32 {
     all.split_whitespace().next().expect("there is a child").parse().unwrap()
 }
 
-/// The log once it contains `words`. The daemon logs what its runner writes a little later.
+/// The log once it contains `words`. The daemon logs what its runner writes a little
+/// later, and nothing tells that a file has grown.
 pub fn until_logged(log: &Path, words: &str) -> String {
     let started = std::time::Instant::now();
     loop {

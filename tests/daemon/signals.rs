@@ -1,9 +1,7 @@
 //! Signals that end the daemon, which drains first and reports by its exit code how that went, and
 //! signals that it ignores.
 
-use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use inference_core::daemon::is_hangup_ignored;
 #[cfg(target_os = "linux")]
@@ -11,7 +9,7 @@ use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 
 use crate::client::{endless_request, is_op, metrics, read_until, send};
 use crate::fixture::Gguf;
-use crate::process::{DEADLINE, Daemon};
+use crate::process::{Daemon, until_logged};
 
 #[tokio::test]
 async fn signal_lets_a_running_request_finish_and_exits_with_0() {
@@ -29,33 +27,27 @@ async fn signal_lets_a_running_request_finish_and_exits_with_0() {
     }
 }
 
-/// Waits until the file at `log` contains `text`.
-async fn wait_for_line(log: &Path, text: &str) {
-    let polling = async {
-        while !std::fs::read_to_string(log).unwrap().contains(text) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let found = tokio::time::timeout(DEADLINE, polling).await;
-    assert!(found.is_ok(), "no {text:?} in {}", std::fs::read_to_string(log).unwrap());
+/// Checks that the daemon still serves, and shuts it down.
+async fn is_served_until_shutdown(mut daemon: Daemon) {
+    let mut socket = daemon.connect().await;
+    metrics(&mut socket, |frame| frame["inference"]["state"] == "idle").await;
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait().await, Some(0));
 }
 
 #[tokio::test]
 async fn signal_without_a_meaning_is_logged_and_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
-    let mut daemon = Daemon::start_with_log(&["--log", "info"], &[], &log);
+    let daemon = Daemon::start_with_log(&["--log", "info"], &[], &log);
     for signal in ["USR1", "USR2", "ALRM", "VTALRM", "PROF"] {
         daemon.signal(signal);
-        wait_for_line(&log, &format!("ignored SIG{signal}")).await;
+        until_logged(&log, &format!("ignored SIG{signal}"));
     }
     daemon.signal("POLL");
-    wait_for_line(&log, "ignored SIGIO").await;
+    until_logged(&log, "ignored SIGIO");
     daemon.signal("XFSZ");
-    let mut socket = daemon.connect().await;
-    metrics(&mut socket, |frame| frame["inference"]["state"] == "idle").await;
-    daemon.signal("TERM");
-    assert_eq!(daemon.wait().await, Some(0));
+    is_served_until_shutdown(daemon).await;
 }
 
 #[cfg(target_os = "linux")]
@@ -64,16 +56,13 @@ async fn hangup_without_a_terminal_is_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
     // A new session has no terminal.
-    let mut daemon = Daemon::start_through(&["setsid"], Stdio::null(), &log);
+    let daemon = Daemon::start_through(&["setsid"], Stdio::null(), &log);
     daemon.signal("HUP");
     // Under `nohup` this test ignores SIGHUP, and the daemon inherits that.
     if !is_hangup_ignored() {
-        wait_for_line(&log, "ignored SIGHUP").await;
+        until_logged(&log, "ignored SIGHUP");
     }
-    let mut socket = daemon.connect().await;
-    metrics(&mut socket, |frame| frame["inference"]["state"] == "idle").await;
-    daemon.signal("TERM");
-    assert_eq!(daemon.wait().await, Some(0));
+    is_served_until_shutdown(daemon).await;
 }
 
 #[cfg(target_os = "linux")]
