@@ -19,8 +19,9 @@ pub struct ModelInfo {
     pub n_ctx_train: u32,
     /// Number of transformer layers.
     pub n_layers: u32,
-    /// Whether the model has a chat template, which requests with `messages` need.
-    pub has_chat_template: bool,
+    /// Why requests with `messages` are refused, as far as the header tells: the model has no chat
+    /// template. `None` if it has one.
+    pub chat_problem: Option<String>,
     /// Whether this is the built-in demo model.
     pub is_demo: bool,
 }

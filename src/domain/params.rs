@@ -50,6 +50,9 @@ pub struct Params {
     /// The drafters to use; `None` leaves the choice to the server. Speculation changes when
     /// tokens arrive, and by rounding which token wins where two are almost equally likely.
     pub speculative: Option<Speculation>,
+    /// Whether the answer contains special tokens that separate its parts, such as `</think>`;
+    /// `None` is yes for a conversation and no for a raw prompt.
+    pub special: Option<bool>,
 }
 
 impl Params {
@@ -103,6 +106,7 @@ impl Default for Params {
             progress: false,
             logprobs: 0,
             speculative: None,
+            special: None,
         }
     }
 }

@@ -35,6 +35,15 @@ pub struct Message {
     pub role: Role,
     /// The text.
     pub content: String,
+    /// What the model thought before it wrote the text, if that is known apart from the text.
+    pub reasoning: Option<String>,
+}
+
+impl Message {
+    /// Bytes of its texts.
+    pub fn n_bytes(&self) -> usize {
+        self.content.len() + self.reasoning.as_ref().map_or(0, String::len)
+    }
 }
 
 /// The author of a message.

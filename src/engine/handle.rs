@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::domain::{EngineState, MemoryPart, Params, Prompt, Refusal, Request, Snapshot, Token};
+use crate::domain::{
+    EngineState, MemoryPart, Message, Params, Prompt, Refusal, Request, Snapshot, Token,
+};
 
 use super::model::{CancelFlag, Vocabulary};
 use super::request::{Job, JobTicket, Notifier, Outbox};
@@ -127,6 +129,11 @@ impl EngineHandle {
         self.shared.offloaded.get().copied()
     }
 
+    /// Why conversations are refused; `None` if they are not, or until the model is loaded.
+    pub fn chat_problem(&self) -> Option<&str> {
+        self.shared.vocabulary.get()?.chat_problem()
+    }
+
     /// [`Options::ctx_size`](super::Options::ctx_size) of this engine.
     pub fn ctx_size(&self) -> usize {
         self.shared.options.ctx_size
@@ -169,7 +176,7 @@ impl EngineHandle {
         };
         let bytes = match prompt {
             Prompt::Text(text) => text.len(),
-            Prompt::Messages(messages) => messages.iter().map(|m| m.content.len()).sum(),
+            Prompt::Messages(messages) => messages.iter().map(Message::n_bytes).sum(),
         };
         let min_tokens = bytes / vocabulary.longest_piece().max(1);
         if bytes > EXACT_COUNT_BYTES && min_tokens >= ctx_size {

@@ -73,7 +73,8 @@ pub use handle::{Admission, EngineHandle, max_waiting};
 pub use load::{LoadProgress, Loaded};
 pub use model::{
     Batch, BatchToken, CancelFlag, ChunkRules, DRAFT_PREFILL_TOKENS, DecodeOutcome, DraftRequest,
-    Interrupt, Limits, MAX_SLOT_GAP, Model, PrefillRecord, Sampled, SeqId, StopFlag, Vocabulary,
+    Interrupt, Limits, MAX_SLOT_GAP, Model, Piece, PrefillRecord, Sampled, SeqId, StopFlag,
+    Visibility, Vocabulary,
 };
 pub use options::Options;
 pub use request::{JobTicket, Notifier};

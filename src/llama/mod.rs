@@ -42,6 +42,7 @@ pub use fit::{
 pub use load::{Options, check, check_draft, load, plan_draft};
 pub use logs::send_logs_to_tracing;
 pub use run::LlamaCpp;
+pub use text::{BUILTIN_CHAT_TEMPLATES, builtin_chat_template};
 
 /// The version of the linked llama.cpp.
 pub fn version() -> String {

@@ -4,6 +4,8 @@
 //! a known `op`, fields of the right types. Unknown fields are ignored. An error carries the
 //! frame's `id` if that is usable.
 
+use std::borrow::Cow;
+
 use crate::domain::{Message, Params, Prompt, Refusal, Role};
 
 use super::error::{Code, ErrorFrame};
@@ -137,7 +139,7 @@ fn messages(array: &JsonArray<'_>) -> Result<Vec<Message>, Refusal> {
 /// Reads the message at `index` of a conversation.
 fn message(index: usize, sent: JsonSlice<'_>) -> Result<Message, Refusal> {
     let field = |name: &str| format!("messages[{index}]{name}");
-    let fields = Fields::of(sent, &["role", "content"])
+    let fields = Fields::of(sent, &["role", "content", "reasoning_content"])
         .ok_or_else(|| expected(&field(""), "an object with role and content", sent))?;
     let Some(role) = fields.raw("role") else {
         let reason = "is missing: send \"system\", \"user\" or \"assistant\"";
@@ -154,6 +156,13 @@ fn message(index: usize, sent: JsonSlice<'_>) -> Result<Message, Refusal> {
             .text()
             .ok_or_else(|| expected(&field(".content"), "a string", content))?
             .into_owned(),
+        reasoning: fields
+            .get("reasoning_content")
+            .map(|sent| {
+                let text = sent.text().map(Cow::into_owned);
+                text.ok_or_else(|| expected(&field(".reasoning_content"), "a string", sent))
+            })
+            .transpose()?,
     })
 }
 

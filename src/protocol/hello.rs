@@ -1,7 +1,8 @@
 //! The `hello` frame: the first frame of every connection describes the server and its model.
 //!
-//! Until the model is loaded, it shows the planned number of GPU layers; afterwards
-//! [`Hello::offloaded`] replaces that by the actual number.
+//! Until the model is loaded, it shows the planned number of GPU layers, and whether the file has a
+//! chat template. Afterwards [`Hello::offloaded`] and [`Hello::without_chat`] replace that by what
+//! the load has found.
 
 use serde::Serialize;
 
@@ -57,6 +58,9 @@ struct ModelFields {
     size_bytes: u64,
     n_ctx_train: u32,
     chat: bool,
+    /// Why `chat` is false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chat_problem: Option<String>,
     demo: bool,
 }
 
@@ -77,7 +81,7 @@ impl Hello {
             size_bytes,
             n_ctx_train,
             n_layers,
-            has_chat_template: chat,
+            chat_problem,
             is_demo: demo,
         } = model;
         let ServingInfo { backend, gpu_layers, parallel, ctx_size } = serving;
@@ -85,7 +89,16 @@ impl Hello {
             protocol: PROTOCOL_VERSION,
             server: format!("inference-core {}", build.version),
             build,
-            model: ModelFields { name, arch, params, size_bytes, n_ctx_train, chat, demo },
+            model: ModelFields {
+                name,
+                arch,
+                params,
+                size_bytes,
+                n_ctx_train,
+                chat: chat_problem.is_none(),
+                chat_problem,
+                demo,
+            },
             ctx_size,
             parallel,
             backend,
@@ -113,6 +126,14 @@ impl Hello {
     /// The number of transformer layers on GPUs and on the CPU. Neither counts the output matrix.
     pub fn layers(&self) -> (u32, u32) {
         (self.gpu_layers, self.n_layers.saturating_sub(self.gpu_layers))
+    }
+
+    /// The same content for a model that refuses conversations, and why it does.
+    #[must_use]
+    pub fn without_chat(mut self, problem: String) -> Self {
+        self.model.chat = false;
+        self.model.chat_problem = Some(problem);
+        self
     }
 
     /// The same content for a load that offloaded `layers` to GPUs. `layers` counts the output

@@ -49,6 +49,7 @@ fn from_fields(fields: &Fields<'_>) -> Result<Params, Refusal> {
         progress: fields.flag("progress")?.unwrap_or(default.progress),
         logprobs: count(fields.integer("logprobs", Params::LOGPROBS)?, default.logprobs),
         speculative: fields.get("speculative").map(speculation).transpose()?,
+        special: fields.flag("special")?,
     })
 }
 
@@ -176,7 +177,7 @@ fn invalid_token_id(sent: impl Display) -> Refusal {
 }
 
 /// The known fields of `params`.
-const PARAM_FIELDS: [&str; 19] = [
+const PARAM_FIELDS: [&str; 20] = [
     "temp",
     "temperature",
     "top_k",
@@ -196,6 +197,7 @@ const PARAM_FIELDS: [&str; 19] = [
     "progress",
     "logprobs",
     "speculative",
+    "special",
 ];
 
 /// The field's name in error messages.

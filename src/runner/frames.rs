@@ -66,6 +66,8 @@ pub(super) enum FromRunner {
         memory: Vec<MemoryPart>,
         /// Number of layers on GPUs, the output matrix counted as one; `None` if not known.
         offloaded: Option<u32>,
+        /// Why conversations are refused; `None` if they are not.
+        chat_problem: Option<String>,
     },
     /// The model was not loaded. The runner ends.
     LoadFailed(LoadFailure),

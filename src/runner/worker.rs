@@ -146,7 +146,9 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
                     if loaded.is_ok() {
                         let memory = self.handle.memory().to_vec();
                         let offloaded = self.handle.offloaded();
-                        self.writer.send(&FromRunner::Ready { memory, offloaded }).await?;
+                        let chat_problem = self.handle.chat_problem().map(str::to_owned);
+                        let ready = FromRunner::Ready { memory, offloaded, chat_problem };
+                        self.writer.send(&ready).await?;
                     }
                 }
                 ended = &mut engine.ended => {

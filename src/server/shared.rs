@@ -83,9 +83,13 @@ impl Shared {
     }
 
     /// The content of a `hello` frame sent now. Until the model is loaded it tells the planned
-    /// number of GPU layers; a load that ran out of GPU memory may have offloaded fewer.
+    /// number of GPU layers; a load that ran out of GPU memory may have offloaded fewer. Whether
+    /// the chat template can be used is also known after the load only.
     pub(super) fn hello(&self) -> Hello {
-        let hello = self.hello.clone();
+        let mut hello = self.hello.clone();
+        if let Some(problem) = self.model.chat_problem() {
+            hello = hello.without_chat(problem);
+        }
         match self.model.offloaded() {
             Some(layers) => hello.offloaded(layers),
             None => hello,

@@ -318,7 +318,7 @@ fn about() -> About {
             size_bytes: 0,
             n_ctx_train: 1000,
             n_layers: 1,
-            has_chat_template: true,
+            chat_problem: None,
             is_demo: true,
         },
         backend: "cpu".to_owned(),

@@ -121,7 +121,7 @@ impl Harness {
 
     /// Generates the answer to a chat message.
     pub fn chat(&self, content: &str, params: Params) -> Result<Answer, Refusal> {
-        let message = Message { role: Role::User, content: content.to_owned() };
+        let message = Message { role: Role::User, content: content.to_owned(), reasoning: None };
         let (ticket, notifier) = self.submit(Prompt::Messages(vec![message]), params)?;
         Ok(collect(ticket, &notifier))
     }

@@ -17,7 +17,7 @@ mod vocabulary;
 pub use batch::{Batch, BatchToken, DecodeOutcome, DraftRequest, Sampled, SeqId};
 pub use chunk_rules::{ChunkRules, PrefillRecord};
 pub use interrupt::{CancelFlag, Interrupt, StopFlag};
-pub use vocabulary::Vocabulary;
+pub use vocabulary::{Piece, Visibility, Vocabulary};
 
 use crate::domain::{Params, Token};
 
@@ -78,7 +78,7 @@ use crate::domain::{Params, Token};
 /// assert_eq!(model.decode(&batch, &interrupt), DecodeOutcome::Done);
 ///
 /// let sampled = model.sample(last, &mut sampler)?;
-/// assert_eq!(ScriptedVocabulary.piece(sampled.token), b"h");
+/// assert_eq!(ScriptedVocabulary.piece(sampled.token).bytes, b"h");
 /// # Ok::<(), String>(())
 /// ```
 pub trait Model {

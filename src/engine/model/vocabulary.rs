@@ -15,9 +15,11 @@ pub trait Vocabulary: Send + Sync {
     /// conversation.
     fn tokenize_chat(&self, messages: &[Message]) -> Result<Vec<Token>, Refusal>;
 
-    /// The bytes that `token` adds to the text: empty for control tokens, and not necessarily
-    /// whole characters.
-    fn piece(&self, token: Token) -> &[u8];
+    /// Why conversations cannot be tokenized; `None` if they can.
+    fn chat_problem(&self) -> Option<&str>;
+
+    /// What `token` is written as.
+    fn piece(&self, token: Token) -> Piece<'_>;
 
     /// Whether `token` ends an answer.
     fn is_end(&self, token: Token) -> bool;
@@ -28,4 +30,36 @@ pub trait Vocabulary: Send + Sync {
     /// Most bytes of text that one token can stand for, in a prompt or in an answer. A text thus
     /// has at least its length divided by this number of tokens.
     fn longest_piece(&self) -> usize;
+}
+
+/// What a token is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece<'v> {
+    /// The bytes, which are not necessarily whole characters.
+    pub bytes: &'v [u8],
+    /// Which answers contain them.
+    pub visibility: Visibility,
+}
+
+/// Which answers contain the bytes of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visibility {
+    /// All: it is text.
+    Always,
+    /// Those that show marks: a special token that separates parts of an answer, such as thinking
+    /// from what follows it.
+    Mark,
+    /// None: a special token that begins, ends or fills texts.
+    Never,
+}
+
+impl<'v> Piece<'v> {
+    /// The bytes that the token adds to an answer.
+    pub fn shown(self, shows_marks: bool) -> &'v [u8] {
+        match self.visibility {
+            Visibility::Always => self.bytes,
+            Visibility::Mark if shows_marks => self.bytes,
+            Visibility::Mark | Visibility::Never => &[],
+        }
+    }
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use crate::domain::{ConnectionId, Failure, FinishReason, Outcome, Params, Request, Token, Usage};
+use crate::domain::{
+    ConnectionId, Failure, FinishReason, Outcome, Params, Prompt, Request, Token, Usage,
+};
 use crate::engine::model::CancelFlag;
 
 use super::outbox::Outbox;
@@ -20,6 +22,8 @@ pub(in crate::engine) struct Job {
     pub(in crate::engine) connection: ConnectionId,
     /// How to generate the answer.
     pub(in crate::engine) params: Params,
+    /// Whether the answer contains special tokens that separate its parts.
+    pub(in crate::engine) shows_marks: bool,
     /// The prompt; moves to the slot once the request has one.
     pub(in crate::engine) tokens: Vec<Token>,
     /// When the server received the request.
@@ -40,8 +44,19 @@ impl Job {
         outbox: Arc<Outbox>,
         cancel: CancelFlag,
     ) -> Self {
-        let Request { connection, params, prompt: _ } = request;
-        Self { connection, params, tokens, received, outbox, cancel, has_outcome: false }
+        let Request { connection, params, prompt } = request;
+        let is_chat = matches!(prompt, Prompt::Messages(_));
+        let shows_marks = params.special.unwrap_or(is_chat);
+        Self {
+            connection,
+            params,
+            shows_marks,
+            tokens,
+            received,
+            outbox,
+            cancel,
+            has_outcome: false,
+        }
     }
 
     /// Ends a job that never got a slot.
@@ -96,7 +111,6 @@ impl End {
 #[cfg(test)]
 pub(in crate::engine) mod tests {
     use super::*;
-    use crate::domain::Prompt;
 
     /// A job of `connection` with a prompt of `n` tokens.
     pub(in crate::engine) fn job(connection: u64, n: usize) -> Job {

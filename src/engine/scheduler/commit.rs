@@ -179,7 +179,13 @@ impl<M: Model> Scheduler<M> {
         }
         slot.tokens.push(token);
         self.metrics.token_generated();
-        match slot.text.push(self.vocabulary.piece(token)) {
+        let piece = self.vocabulary.piece(token);
+        let shown = piece.shown(slot.job.shows_marks);
+        if shown.is_empty() && slot.job.params.stop.iter().any(|s| s.as_bytes() == piece.bytes) {
+            slot.job.outbox.push("", logprobs);
+            return Some(FinishReason::Stop);
+        }
+        match slot.text.push(shown) {
             Released::Stopped(text) => {
                 slot.job.outbox.push(&text, logprobs);
                 return Some(FinishReason::Stop);

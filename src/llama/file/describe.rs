@@ -53,6 +53,8 @@ pub struct ModelDescription {
     pub(in crate::llama) n_tokens: u64,
     /// Sizes of the model's parts, for the memory plan.
     pub(in crate::llama) sizes: ModelSizes,
+    /// The chat template that the user chose instead of the file's.
+    pub(in crate::llama) chat_template: Option<String>,
     /// The model's files in order; empty for the demo model.
     #[serde(with = "path_bytes::many")]
     pub(in crate::llama) files: Vec<PathBuf>,
@@ -62,6 +64,16 @@ pub struct ModelDescription {
     pub(in crate::llama) load_method: LoadMethod,
     /// Whether ggml may repack weights; llama.cpp aborts on some models if it does.
     pub(in crate::llama) allows_repacking: bool,
+}
+
+impl ModelDescription {
+    /// The same model with another chat template: the source of a Jinja template.
+    #[must_use]
+    pub fn with_chat_template(mut self, source: String) -> Self {
+        self.info.chat_problem = None;
+        self.chat_template = Some(source);
+        self
+    }
 }
 
 /// Describes the model at `source` from its header alone.
@@ -114,6 +126,7 @@ fn describe_as(
         extent: header.extent,
         n_tokens: header.tokens.as_ref().map_or(0, |tokens| tokens.n),
         sizes,
+        chat_template: None,
         files,
         stamps,
         load_method,
@@ -139,7 +152,7 @@ fn model_info(source: &ModelSource, header: &Header) -> Result<ModelInfo, String
         size_bytes: header.tensors.iter().filter_map(|tensor| tensor.bytes).sum(),
         n_ctx_train: meta.required("context_length")?,
         n_layers: meta.required("block_count")?,
-        has_chat_template: header.has("tokenizer.chat_template"),
+        chat_problem: (!header.has("tokenizer.chat_template")).then(|| NO_CHAT_TEMPLATE.to_owned()),
         is_demo: *source == ModelSource::Demo,
         arch: one_line(meta.arch()),
     })
@@ -153,6 +166,11 @@ fn drop_prediction_layers(header: &mut Header, arch: &str, n_layers: u32) {
         TensorRole::Embedding | TensorRole::Input | TensorRole::Output | TensorRole::Other => true,
     });
 }
+
+/// Why a model without a chat template refuses conversations.
+pub(in crate::llama) const NO_CHAT_TEMPLATE: &str = "this model has no chat template: send `prompt` \
+     instead of `messages`, use an instruction-tuned model, or choose a template with \
+     --chat-template";
 
 /// The GGUF file of the demo model.
 pub(in crate::llama) static DEMO: &[u8] = include_bytes!("../../../tools/demo-model/demo.gguf");

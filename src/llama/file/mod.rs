@@ -20,7 +20,7 @@ mod split;
 mod stamp;
 
 pub(super) use self::arch_metadata::ArchMetadata;
-pub(super) use self::describe::DEMO;
+pub(super) use self::describe::{DEMO, NO_CHAT_TEMPLATE};
 pub use self::describe::{ModelDescription, ModelSource, describe, describe_partial};
 pub use self::gguf::FileExtent;
 pub(super) use self::gguf::{Tensor, TensorRole};

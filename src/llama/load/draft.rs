@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::engine::{LoadProgress, Vocabulary};
 use crate::llama::error::LoadError;
-use crate::llama::file::ModelDescription;
+use crate::llama::file::{ModelDescription, NO_CHAT_TEMPLATE};
 use crate::llama::fit::{DevicePlan, choose_flash_attention, plan_offload};
 use crate::llama::logs::take_errors;
 use crate::llama::run::DraftModel;
@@ -63,8 +63,11 @@ pub(super) fn load_draft(
              model without recurrent layers, or none"
         )));
     }
-    let n_shared = shared_tokens(vocabulary, &LlamaVocabulary::new(model.clone()))
-        .ok_or_else(|| vocabulary_differs(&name))?;
+    let n_shared = shared_tokens(
+        vocabulary,
+        &LlamaVocabulary::new(model.clone(), Err(NO_CHAT_TEMPLATE.to_owned())),
+    )
+    .ok_or_else(|| vocabulary_differs(&name))?;
     let flash_attention = choose_flash_attention(description, &options, false);
     let context_options = options.for_context(false, flash_attention, false);
     DraftModel::new(model, n_shared, context_options).ok_or_else(|| LoadError::Resources {
@@ -78,7 +81,7 @@ pub(super) fn load_draft(
 fn shared_tokens(a: &LlamaVocabulary, b: &LlamaVocabulary) -> Option<usize> {
     let (size_a, size_b) = (a.n_tokens(), b.n_tokens());
     let n = size_a.min(size_b);
-    let is_same = (0..).take(n).all(|id| a.piece(id) == b.piece(id));
+    let is_same = (0..).take(n).all(|id| a.piece(id).shown(false) == b.piece(id).shown(false));
     (is_same && differ_by_padding(size_a as u64, size_b as u64)).then_some(n)
 }
 

@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
-use crate::engine::LoadProgress;
+use llama_cpp_2::model::LlamaModel;
+
+use crate::engine::{LoadProgress, Vocabulary};
 use crate::llama::error::LoadError;
-use crate::llama::file::ModelDescription;
+use crate::llama::file::{ModelDescription, NO_CHAT_TEMPLATE};
 use crate::llama::fit::{OffloadPlan, choose_flash_attention};
 use crate::llama::logs::{take_buffers, take_errors};
 use crate::llama::run::{Context, SequenceReuse};
@@ -44,7 +46,9 @@ pub(super) fn load_with_plan(
         .ok_or_else(|| weights_error(&name, progress))?;
     let model = Arc::new(model);
     check_generates(&model, &name)?;
-    let vocabulary = Arc::new(LlamaVocabulary::new(model.clone()));
+    let vocabulary =
+        Arc::new(LlamaVocabulary::new(model.clone(), chat_template(description, &model)));
+    check_chat(&vocabulary, description)?;
     let is_offloaded = offload_plan.gpu_layers > 0;
     let flash_attention = choose_flash_attention(description, &options, is_offloaded);
     let has_tiles = !is_offloaded && flash_attention != Some(false);
@@ -63,4 +67,34 @@ pub(super) fn load_with_plan(
     progress.memory(compare_with_plan(offload_plan, &take_buffers(), released_bytes));
     progress.offloaded(offload_plan.gpu_layers);
     Ok(MainModel { context, vocabulary, reuse })
+}
+
+/// Reports a chat template that cannot be used.
+///
+/// # Errors
+/// [`LoadError::Options`], if the user chose the template.
+fn check_chat(
+    vocabulary: &LlamaVocabulary,
+    description: &ModelDescription,
+) -> Result<(), LoadError> {
+    let Some(problem) = vocabulary.chat_problem() else { return Ok(()) };
+    if description.chat_template.is_some() {
+        return Err(LoadError::Options(format!("--chat-template: {problem}")));
+    }
+    if problem != NO_CHAT_TEMPLATE {
+        tracing::warn!(
+            "requests with `messages` will be refused, unless --chat-template names another \
+             template: {problem}"
+        );
+    }
+    Ok(())
+}
+
+/// The source of the chat template: the one that the user chose, or the one in the file.
+///
+/// # Errors
+/// Why there is none.
+fn chat_template(description: &ModelDescription, model: &LlamaModel) -> Result<String, String> {
+    let of_file = || model.meta_val_str("tokenizer.chat_template").ok();
+    description.chat_template.clone().or_else(of_file).ok_or_else(|| NO_CHAT_TEMPLATE.to_owned())
 }

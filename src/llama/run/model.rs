@@ -101,7 +101,7 @@ impl Model for LlamaCpp {
 
     fn sample(&mut self, index: usize, sampler: &mut Sampler) -> Result<Sampled, String> {
         let logits = self.context.logits(index).ok_or("llama.cpp returned no logits")?;
-        sampler.draw(logits, |token| self.vocabulary.piece(token))
+        sampler.draw(logits, |token| self.vocabulary.piece(token).bytes)
     }
 
     fn resumable(&self, seq: SeqId, n: usize) -> usize {

@@ -1,12 +1,15 @@
 //! How text becomes tokens, how a conversation becomes text, and how tokens become text again.
 //!
-//! [`LlamaVocabulary`] is what the engine uses. A conversation is rendered by the model's chat
-//! template ([`chat_template`]), the special tokens in the text are found in Rust ([`special`]),
-//! and llama.cpp tokenizes the text between them, in chunks that bound its stack ([`chunks`]).
+//! [`LlamaVocabulary`] is what the engine uses. A conversation ([`chat`]) is rendered by the
+//! model's chat template ([`chat_template`]), the special tokens in the text are found in Rust
+//! ([`special`]), and llama.cpp tokenizes the text between them, in chunks that bound its stack
+//! ([`chunks`]).
 
+mod chat;
 mod chat_template;
 mod chunks;
 mod special;
 mod vocabulary;
 
+pub use self::chat::{BUILTIN_CHAT_TEMPLATES, builtin_chat_template};
 pub(super) use self::vocabulary::LlamaVocabulary;

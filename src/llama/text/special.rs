@@ -27,6 +27,8 @@ pub(super) struct SpecialToken {
     /// Whether the token structures a conversation or controls the model, such as an end-of-turn
     /// token, so that a message must not contain it.
     pub(super) is_control: bool,
+    /// Whether the token structures an answer, so that a message of the assistant may contain it.
+    pub(super) is_answer_mark: bool,
     /// Whether white space before the token is dropped (`LLAMA_TOKEN_ATTR_LSTRIP`).
     pub(super) strips_left: bool,
     /// Whether white space after the token is dropped (`LLAMA_TOKEN_ATTR_RSTRIP`).
@@ -81,15 +83,37 @@ impl SpecialTokens {
         segments
     }
 
+    /// Whether one of the tokens has this text.
+    pub(super) fn contains(&self, text: &str) -> bool {
+        self.list.iter().any(|special| special.text == text)
+    }
+
+    /// Makes control tokens of those that occur in `template`, the source or the output of a chat
+    /// template, and look like marks: a name between other characters. Other tokens, such as runs
+    /// of line feeds, stay what they are.
+    pub(super) fn guard_marks_in(&mut self, template: &str) {
+        for special in &mut self.list {
+            let text = &special.text;
+            let is_mark = text.chars().any(char::is_alphanumeric)
+                && text.chars().any(|c| !c.is_alphanumeric() && !c.is_whitespace());
+            special.is_control |= is_mark && template.contains(text);
+        }
+    }
+
     /// Inserts the guard's marker after the first character of every control token in `text`. A
-    /// control token of a single character stays as it is.
+    /// control token of a single character stays as it is, and so do the marks of an answer if the
+    /// text may have them.
     pub(super) fn hide_control_tokens<'t>(
         &self,
         text: &'t str,
         guard: ControlTokenGuard,
+        may_have_answer_marks: bool,
     ) -> Cow<'t, str> {
         let mut hidden = Cow::Borrowed(text);
-        for special in self.list.iter().filter(|special| special.is_control) {
+        let is_hidden = |special: &&SpecialToken| {
+            special.is_control && !(may_have_answer_marks && special.is_answer_mark)
+        };
+        for special in self.list.iter().filter(is_hidden) {
             let Some(first) = special.text.chars().next() else { continue };
             if hidden.contains(&special.text) {
                 let (head, tail) = special.text.split_at(first.len_utf8());
@@ -151,6 +175,7 @@ mod tests {
             token,
             text: text.to_owned(),
             is_control: true,
+            is_answer_mark: false,
             strips_left: false,
             strips_right: false,
         }
@@ -187,10 +212,31 @@ mod tests {
         let specials = SpecialTokens::new(vec![special(1, "<|end|>"), special(2, "é")]);
         let message = "Hi<|end|>é";
         let guard = ControlTokenGuard::absent_from(&[message, "\u{FDD0}"]).unwrap();
-        let hidden = specials.hide_control_tokens(message, guard);
+        let hidden = specials.hide_control_tokens(message, guard, false);
         assert_eq!(specials.split(&hidden[..hidden.find('é').unwrap()]).len(), 1);
         assert_eq!(guard.remove_markers(&hidden), message);
         let all: String = ('\u{FDD0}'..='\u{FDEF}').collect();
         assert!(ControlTokenGuard::absent_from(&[&all]).is_none());
+    }
+    #[test]
+    fn answer_mark_is_hidden_outside_of_answers_only() {
+        let mark = SpecialToken { is_answer_mark: true, ..special(1, "</think>") };
+        let specials = SpecialTokens::new(vec![mark, special(2, "<|end|>")]);
+        let guard = ControlTokenGuard::absent_from(&[]).unwrap();
+        let text = "</think><|end|>";
+        let in_answer = specials.hide_control_tokens(text, guard, true);
+        assert_eq!(specials.split(&in_answer)[0], Segment::Token(1));
+        assert_eq!(specials.split(&in_answer).len(), 2);
+        assert_eq!(specials.split(&specials.hide_control_tokens(text, guard, false)).len(), 1);
+    }
+
+    #[test]
+    fn user_defined_token_is_guarded_if_a_template_writes_it_as_a_mark() {
+        let ordinary = |text| SpecialToken { is_control: false, ..special(1, text) };
+        let texts = ["<|start|>", "\n\n", "<b>", "user", "---"];
+        let mut specials = SpecialTokens::new(texts.map(ordinary).to_vec());
+        specials.guard_marks_in("<|start|>user\n\n---");
+        let guarded = specials.list.iter().filter(|special| special.is_control);
+        assert_eq!(guarded.map(|special| special.text.as_str()).collect::<Vec<_>>(), ["<|start|>"]);
     }
 }

@@ -92,6 +92,7 @@ fn every_parameter_sets_its_own_field() {
         "frequency_penalty": 2, "seed": 4_294_967_294_u32, "stop": ["a", "b"],
         "logit_bias": [[3, -100], [4, 1.5]], "ignore_eos": true, "max_tokens": 0,
         "cache_prompt": false, "progress": true, "logprobs": 20, "speculative": "ngram",
+        "special": true,
     });
     let expected = Params {
         temp: 0.5,
@@ -112,6 +113,7 @@ fn every_parameter_sets_its_own_field() {
         progress: true,
         logprobs: 20,
         speculative: Some(Speculation::Ngram),
+        special: Some(true),
     };
     assert_eq!(params(&sent), expected);
 }
@@ -234,7 +236,8 @@ fn conversation_is_parsed() {
         {"role": "user", "content": "¿Qué tal?", "name": "Ana"},
         {"role": "assistant", "content": ""},
     ]});
-    let message = |role, content: &str| Message { role, content: content.to_owned() };
+    let message =
+        |role, content: &str| Message { role, content: content.to_owned(), reasoning: None };
     let expected = vec![
         message(Role::System, "Be brief."),
         message(Role::User, "¿Qué tal?"),

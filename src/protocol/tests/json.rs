@@ -19,7 +19,11 @@ fn last_of_repeated_keys_counts_at_every_level() {
         "logit_bias":{"3":5000,"3":1}}}"#;
     let expected = Infer {
         id: RequestId::new("a"),
-        prompt: Prompt::Messages(vec![Message { role: Role::User, content: "c".to_owned() }]),
+        prompt: Prompt::Messages(vec![Message {
+            role: Role::User,
+            content: "c".to_owned(),
+            reasoning: None,
+        }]),
         params: Params { seed: Some(1), logit_bias: vec![(3, 1.0)], ..Params::default() },
     };
     assert_eq!(ClientFrame::parse(text), Ok(ClientFrame::Infer(expected)));

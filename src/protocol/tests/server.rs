@@ -217,7 +217,7 @@ fn hello_for(backend: &str) -> Hello {
         size_bytes: 6,
         n_ctx_train: 7,
         n_layers: 16,
-        has_chat_template: true,
+        chat_problem: None,
         is_demo: false,
     };
     let serving =
@@ -237,6 +237,13 @@ fn hello_frame_matches_the_contract() {
         "auth": "ok",
     });
     assert_eq!(json_of(&ServerFrame::Hello(&hello)), expected);
+}
+
+#[test]
+fn hello_of_a_model_that_cannot_chat_says_why() {
+    let frame = json_of(&ServerFrame::Hello(&hello_for("cpu").without_chat("broken".into())));
+    assert_eq!(frame["model"]["chat"], false);
+    assert_eq!(frame["model"]["chat_problem"], "broken");
 }
 
 #[test]

@@ -155,6 +155,11 @@ impl Client {
         self.shared.facts().offloaded
     }
 
+    /// Why conversations are refused; `None` if they are not, or until the model is loaded.
+    pub fn chat_problem(&self) -> Option<String> {
+        self.shared.facts().chat_problem.clone()
+    }
+
     /// The limits of the model's requests.
     pub fn limits(&self) -> RequestLimits {
         self.shared.limits

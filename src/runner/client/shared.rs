@@ -45,6 +45,8 @@ pub(super) struct Status {
 pub(super) struct Facts {
     pub(super) memory: Vec<MemoryPart>,
     pub(super) offloaded: Option<u32>,
+    /// Why conversations are refused.
+    pub(super) chat_problem: Option<String>,
     /// When the current runner had loaded the model.
     pub(super) ready_at: Option<Instant>,
     /// Number of restarts, by cause.

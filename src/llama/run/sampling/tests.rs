@@ -144,7 +144,7 @@ proptest! {
             array.apply_sampler(&mut theirs);
             let expected = array.selected_token().unwrap();
             theirs.accept(expected);
-            let piece = |token| ScriptedVocabulary.piece(token);
+            let piece = |token| ScriptedVocabulary.piece(token).bytes;
             let drawn = ours.draw(&mut row.clone(), piece).unwrap();
             if drawn.token != expected.0 {
                 // Sums are rounded, so a random number near the border of two candidates may select
@@ -165,7 +165,10 @@ fn zero_temperature_draws_the_likeliest_token_whatever_else_is_set() {
     let mut sampler = Sampler::new(&params, &[], &ScriptedVocabulary, std::iter::empty());
     let mut row = vec![0.0; ScriptedVocabulary.n_tokens()];
     row[42] = 1.0;
-    assert_eq!(sampler.draw(&mut row, |token| ScriptedVocabulary.piece(token)).unwrap().token, 42);
+    assert_eq!(
+        sampler.draw(&mut row, |token| ScriptedVocabulary.piece(token).bytes).unwrap().token,
+        42
+    );
 }
 
 #[test]
@@ -176,7 +179,7 @@ fn tiny_temperature_is_greedy_and_does_not_overflow() {
         let mut row: Vec<f32> =
             (0..ScriptedVocabulary.n_tokens()).map(|i| i as f32 / 100.0).collect();
         row[42] = 30.0;
-        let drawn = sampler.draw(&mut row, |token| ScriptedVocabulary.piece(token)).unwrap();
+        let drawn = sampler.draw(&mut row, |token| ScriptedVocabulary.piece(token).bytes).unwrap();
         assert_eq!(drawn.token, 42, "{temp}");
     }
 }
@@ -196,7 +199,10 @@ fn typical_sampling_ignores_tokens_of_zero_probability() {
                 ..Params::default()
             };
             let mut sampler = Sampler::new(&params, &[], &ScriptedVocabulary, std::iter::empty());
-            sampler.draw(&mut row.to_vec(), |token| ScriptedVocabulary.piece(token)).unwrap().token
+            sampler
+                .draw(&mut row.to_vec(), |token| ScriptedVocabulary.piece(token).bytes)
+                .unwrap()
+                .token
         };
         (0..100).map(draw).collect()
     };
@@ -217,7 +223,7 @@ fn logits_without_finite_value_are_an_error() {
             let mut sampler = Sampler::new(&params, &[], &ScriptedVocabulary, std::iter::empty());
             let mut row = vec![invalid; ScriptedVocabulary.n_tokens()];
             assert!(
-                sampler.draw(&mut row, |token| ScriptedVocabulary.piece(token)).is_err(),
+                sampler.draw(&mut row, |token| ScriptedVocabulary.piece(token).bytes).is_err(),
                 "{temp} {invalid}"
             );
         }
@@ -231,7 +237,7 @@ fn bias_excludes_a_token_but_does_not_change_logprobs() {
     let mut sampler = Sampler::new(&params, &[], &ScriptedVocabulary, std::iter::empty());
     let mut row = vec![-100.0; ScriptedVocabulary.n_tokens()];
     (row[5], row[6]) = (2.0, 1.0);
-    let drawn = sampler.draw(&mut row, |token| ScriptedVocabulary.piece(token)).unwrap();
+    let drawn = sampler.draw(&mut row, |token| ScriptedVocabulary.piece(token).bytes).unwrap();
     assert_eq!(drawn.token, 6);
     let logprobs = drawn.logprobs.unwrap();
     let top: Vec<_> = logprobs.top.iter().map(|logprob| logprob.token).collect();

@@ -11,9 +11,9 @@
 //! runner, not the daemon.
 
 mod bounds;
+mod message;
 mod thread;
 
-use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +21,9 @@ use std::time::Duration;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, context};
 
-use crate::domain::Role;
-
 use self::thread::DeadlineRunner;
+
+pub(super) use self::message::{TemplateContent, TemplateMessage};
 
 /// A model's chat template.
 pub(super) struct ChatTemplate {
@@ -49,10 +49,8 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// The template's own message if it raises an error, or which limit it exceeds.
-    pub(super) fn render(&self, messages: &[(Role, Cow<'_, str>)]) -> Result<String, String> {
+    pub(super) fn render(&self, messages: Vec<TemplateMessage>) -> Result<String, String> {
         let compiled = self.compiled.clone();
-        let messages: Vec<_> =
-            messages.iter().map(|(role, content)| (*role, content.as_ref().to_owned())).collect();
         let rendered = self.runner.run(move || compiled.render(&messages));
         rendered.and_then(|text| text).map_err(|reason| {
             format!("the model's chat template refuses this conversation: {reason}")
@@ -89,12 +87,9 @@ impl CompiledTemplate {
     }
 
     /// Renders a conversation within the limits on fuel and output.
-    fn render(&self, messages: &[(Role, String)]) -> Result<String, String> {
-        let n_bytes: usize = messages.iter().map(|(_, content)| content.len()).sum();
-        let messages: Vec<_> = messages
-            .iter()
-            .map(|(role, content)| context! { role => role.name(), content => content })
-            .collect();
+    fn render(&self, messages: &[TemplateMessage]) -> Result<String, String> {
+        let n_bytes: usize = messages.iter().map(TemplateMessage::n_bytes).sum();
+        let messages: Vec<_> = messages.iter().map(TemplateMessage::to_value).collect();
         let template = self.environment.get_template(NAME).map_err(|error| error.to_string())?;
         let mut output =
             BoundedWriter { bytes: Vec::new(), remaining: MAX_OUTPUT_BYTES + MAX_COPIES * n_bytes };

@@ -1,13 +1,18 @@
 //! Templates in the style of several model families, and hostile templates.
 
 use super::*;
+use crate::domain::Role;
 
 fn template(source: &str) -> ChatTemplate {
     ChatTemplate::new(source.to_owned(), "<s>".to_owned(), "</s>".to_owned()).unwrap()
 }
 
-fn short() -> [(Role, Cow<'static, str>); 2] {
-    [(Role::System, "Be kind.".into()), (Role::User, "  ¿Qué tal? 🦊 ".into())]
+fn message(role: Role, content: &str) -> TemplateMessage {
+    TemplateMessage { role, content: TemplateContent::Text(content.to_owned()), reasoning: None }
+}
+
+fn short() -> Vec<TemplateMessage> {
+    vec![message(Role::System, "Be kind."), message(Role::User, "  ¿Qué tal? 🦊 ")]
 }
 
 #[test]
@@ -20,7 +25,7 @@ fn blocks_are_trimmed_as_in_transformers() {
                   {% if add_generation_prompt %}\n<|im_start|>assistant\n{% endif %}";
     let expected = "<|im_start|>system Be kind.<|im_end|>\n<|im_start|>user ¿Qué tal? 🦊<|im_end|>\n\
                     <|im_start|>assistant\n";
-    assert_eq!(template(source).render(&short()).unwrap(), expected);
+    assert_eq!(template(source).render(short()).unwrap(), expected);
 }
 
 #[test]
@@ -37,7 +42,7 @@ fn string_methods_slices_and_namespaces_work_as_in_python() {
                   {%- if message.content is string and not message.content.startswith('x') -%}\
                   {{ loop.index0 }}:{{ message.content.split('?')[0].lstrip() }}\
                   {%- endif -%}{%- endfor -%}|{{ ns.n }}{{ eos_token }}";
-    let text = template(source).render(&short()).unwrap();
+    let text = template(source).render(short()).unwrap();
     assert_eq!(text, "<s>BE KIND.|26 Jul 2024|0:¿Qué tal|1</s>");
 }
 
@@ -46,24 +51,24 @@ fn exception_raised_by_a_template_is_reported_in_its_own_words() {
     // Gemma and Mistral style, without a system role.
     let source = "{{ bos_token }}{% if messages[0]['role'] == 'system' %}\
                   {{ raise_exception('System role not supported') }}{% endif %}ok";
-    let error = template(source).render(&short()).unwrap_err();
+    let error = template(source).render(short()).unwrap_err();
     assert!(error.contains("System role not supported"), "{error}");
     let one_line = !error.contains('\n');
     assert!(one_line, "{error}");
-    assert_eq!(template(source).render(&[(Role::User, "x".into())]).unwrap(), "<s>ok");
+    assert_eq!(template(source).render(vec![message(Role::User, "x")]).unwrap(), "<s>ok");
 }
 
 #[test]
 fn strftime_now_writes_the_current_date_in_the_given_format() {
     // gpt-oss and Mistral Small style.
     let source = "{%- set today = strftime_now('%Y-%m-%d') -%}Current date: {{ today }}.";
-    let text = template(source).render(&short()).unwrap();
+    let text = template(source).render(short()).unwrap();
     let date = text.strip_prefix("Current date: ").unwrap().strip_suffix('.').unwrap();
     let parts: Vec<u32> = date.split('-').map(|part| part.parse().unwrap()).collect();
     assert!(matches!(parts[..], [1970..=9999, 1..=12, 1..=31]), "{date}");
-    assert_eq!(template("{{ strftime_now('100%% %n') }}").render(&short()).unwrap(), "100% \n");
+    assert_eq!(template("{{ strftime_now('100%% %n') }}").render(short()).unwrap(), "100% \n");
     for form in ["%", "%Ä", &"%255Y".repeat(100)] {
-        let error = template(&format!("{{{{ strftime_now('{form}') }}}}")).render(&short());
+        let error = template(&format!("{{{{ strftime_now('{form}') }}}}")).render(short());
         assert!(error.unwrap_err().contains("strftime_now"), "{form}");
     }
 }
@@ -74,7 +79,7 @@ fn generation_blocks_are_written_like_other_text() {
     let source = "{% for message in messages %}\n  {% generation %}\n\
                   {{ message.content | trim }}\n  \
                   {%- endgeneration -%}\n{% endfor %}";
-    assert_eq!(template(source).render(&short()).unwrap(), "Be kind.¿Qué tal? 🦊");
+    assert_eq!(template(source).render(short()).unwrap(), "Be kind.¿Qué tal? 🦊");
 }
 
 #[test]
@@ -86,21 +91,21 @@ fn template_that_is_not_jinja_is_an_error() {
 #[test]
 fn template_with_an_endless_loop_runs_out_of_fuel() {
     let source = "{% for a in range(10000) %}{% for b in range(10000) %}{% endfor %}{% endfor %}";
-    assert!(template(source).render(&short()).is_err());
+    assert!(template(source).render(short()).is_err());
 }
 
 #[test]
 fn template_with_endless_output_is_stopped() {
     let source = "{% for a in range(90000) %}{{ messages[0].content }}{% endfor %}";
     let long = "x".repeat(10_000);
-    let error = template(source).render(&[(Role::User, long.into())]).unwrap_err();
+    let error = template(source).render(vec![message(Role::User, &long)]).unwrap_err();
     assert!(!error.is_empty());
 }
 
 #[test]
 fn template_has_access_to_nothing_but_its_variables() {
     for source in ["{% include 'other' %}", "{{ cycler.__init__ }}", "{{ undefined_function() }}"] {
-        let writes_something = template(source).render(&short()).is_ok_and(|text| !text.is_empty());
+        let writes_something = template(source).render(short()).is_ok_and(|text| !text.is_empty());
         assert!(!writes_something, "{source}");
     }
 }
@@ -108,7 +113,7 @@ fn template_has_access_to_nothing_but_its_variables() {
 /// The result of compiling and rendering.
 fn outcome(source: &str) -> Result<String, String> {
     let template = ChatTemplate::new(source.to_owned(), String::new(), String::new())?;
-    template.render(&short())
+    template.render(short())
 }
 
 #[test]
@@ -156,9 +161,9 @@ fn template_that_misses_the_deadline_blocks_later_renderings() {
     let source = format!("{}{}{{{{ a59 == b59 }}}}", doubled("a"), doubled("b"));
     let mut template = template(&source);
     template.runner = DeadlineRunner::new(Duration::from_millis(50));
-    let error = template.render(&short()).unwrap_err();
+    let error = template.render(short()).unwrap_err();
     assert!(error.contains("takes more than"), "{error}");
     // Nothing else is started while the first rendering runs.
-    let error = template.render(&short()).unwrap_err();
+    let error = template.render(short()).unwrap_err();
     assert!(error.contains("still busy"), "{error}");
 }

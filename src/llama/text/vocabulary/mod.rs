@@ -9,16 +9,17 @@ use std::sync::Arc;
 
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
+use llama_cpp_2::token_type::LlamaTokenAttr;
 use llama_cpp_2::vocab::LlamaVocab;
 use llama_cpp_sys_2 as sys;
 
 use crate::domain::{Message, Refusal, Token};
-use crate::engine::Vocabulary;
+use crate::engine::{Piece, Visibility, Vocabulary};
 use crate::llama::model_ptr::model_ptr;
 
-use super::chat_template::ChatTemplate;
+use super::chat::{Chat, RenderedChat, is_answer_mark};
 use super::chunks::tokenize_in_chunks;
-use super::special::{ControlTokenGuard, Segment, SpecialToken, SpecialTokens};
+use super::special::{Segment, SpecialToken, SpecialTokens};
 
 /// The vocabulary of a loaded model.
 pub(in crate::llama) struct LlamaVocabulary {
@@ -35,16 +36,18 @@ pub(in crate::llama) struct LlamaVocabulary {
     prefix: Vec<Token>,
     /// Tokens that the model wants after every text.
     suffix: Vec<Token>,
-    /// The compiled chat template, or why the model has no usable one.
-    template: Result<ChatTemplate, String>,
+    /// The chat format, or why the model has no usable one.
+    chat: Result<Chat, String>,
 }
 
-/// The bytes of every token, and which tokens end a generation.
+/// What every token is written as, and which tokens end a generation.
 struct PieceTable {
     /// The bytes of all tokens, one after the other.
     bytes: Vec<u8>,
     /// Where the bytes of each token end in `bytes`.
     ends: Vec<u32>,
+    /// For each token, which answers contain its bytes.
+    visibility: Vec<Visibility>,
     /// For each token, whether it ends a generation.
     is_end_of_generation: Vec<bool>,
     /// Length in bytes of the longest token text, written in a prompt or generated.
@@ -52,8 +55,12 @@ struct PieceTable {
 }
 
 impl LlamaVocabulary {
-    /// Reads the vocabulary of `model` and compiles its chat template.
-    pub(in crate::llama) fn new(model: Arc<LlamaModel>) -> Self {
+    /// Reads the vocabulary of `model`, and compiles and probes `chat_template`: the source of a
+    /// template, or why there is none.
+    pub(in crate::llama) fn new(
+        model: Arc<LlamaModel>,
+        chat_template: Result<String, String>,
+    ) -> Self {
         let vocab = model.vocab();
         let n_tokens = usize::try_from(vocab.n_tokens()).unwrap_or(0);
         let pieces = PieceTable::read(&vocab, n_tokens);
@@ -61,11 +68,14 @@ impl LlamaVocabulary {
             vocab.tokenize(b"", true, false).iter().map(|token| token.0).collect();
         let n_before = added.len().min(usize::from(vocab.should_add_bos()));
         let (prefix, suffix) = (added[..n_before].to_vec(), added[n_before..].to_vec());
-        let template = chat_template(&model, n_tokens);
-        let specials = special_tokens(&model, n_tokens);
+        let mut specials = special_tokens(&model, n_tokens);
+        let text = |token| text_of(&vocab, token, n_tokens);
+        let chat = chat_template.and_then(|source| {
+            Chat::new(&source, text(vocab.bos()), text(vocab.eos()), &mut specials)
+        });
         let has_regexes = has_regexes(&model);
         let suppressed = suppressed_tokens(&model);
-        Self { model, pieces, suppressed, specials, has_regexes, prefix, suffix, template }
+        Self { model, pieces, suppressed, specials, has_regexes, prefix, suffix, chat }
     }
 
     /// Tokens that must not be generated: the suppressed tokens, and with `ignore_eos` all tokens
@@ -114,18 +124,9 @@ impl Vocabulary for LlamaVocabulary {
             field: "messages".to_owned(),
             reason: reason.to_owned(),
         };
-        let template = self.template.as_ref().map_err(|reason| invalid(reason))?;
-        let contents: Vec<_> = messages.iter().map(|message| message.content.as_str()).collect();
-        let guard = ControlTokenGuard::absent_from(&contents).ok_or_else(|| {
-            invalid("must not contain all of the Unicode noncharacters U+FDD0 to U+FDEF")
-        })?;
-        let hidden: Vec<_> = messages
-            .iter()
-            .map(|message| {
-                (message.role, self.specials.hide_control_tokens(&message.content, guard))
-            })
-            .collect();
-        let text = template.render(&hidden).map_err(|reason| invalid(&reason))?;
+        let chat = self.chat.as_ref().map_err(|reason| invalid(reason))?;
+        let rendered = chat.render(messages, &self.specials).map_err(|reason| invalid(&reason))?;
+        let RenderedChat { text, guard } = rendered;
         let tokens = self.tokens(&text, |text| guard.remove_markers(text));
         // Most templates write the begin-of-text token; a second one would degrade the answer. The
         // suffix is left out, since the assistant's answer follows.
@@ -133,7 +134,11 @@ impl Vocabulary for LlamaVocabulary {
         Ok(if has_prefix { tokens } else { [self.prefix.as_slice(), &tokens].concat() })
     }
 
-    fn piece(&self, token: Token) -> &[u8] {
+    fn chat_problem(&self) -> Option<&str> {
+        self.chat.as_ref().err().map(String::as_str)
+    }
+
+    fn piece(&self, token: Token) -> Piece<'_> {
         self.pieces.get(token)
     }
 
@@ -157,47 +162,57 @@ impl PieceTable {
         let mut table = Self {
             bytes: Vec::new(),
             ends: Vec::with_capacity(n_tokens),
+            visibility: Vec::with_capacity(n_tokens),
             is_end_of_generation: Vec::with_capacity(n_tokens),
             longest: 1,
         };
         for id in (0..).map(LlamaToken).take(n_tokens) {
-            let piece = vocab.token_to_piece(id, false, None);
-            // A generated control token has no bytes, but a prompt contains it as text.
+            let piece = vocab.token_to_piece(id, true, None);
+            // llama.cpp writes some tokens as nothing, but finds their texts in prompts.
             let written = vocab.text(id).map_or(0, |text| text.to_bytes().len());
             table.longest = table.longest.max(piece.len()).max(written);
             table.bytes.extend_from_slice(&piece);
             // Saturation does not occur: a vocabulary with 4 GiB of text does not load.
             table.ends.push(u32::try_from(table.bytes.len()).unwrap_or(u32::MAX));
+            table.visibility.push(visibility(vocab, id));
             table.is_end_of_generation.push(vocab.is_eog(id));
         }
         table
     }
 
-    /// The bytes of `token`; empty for an id out of range.
-    fn get(&self, token: Token) -> &[u8] {
-        let Ok(id) = usize::try_from(token) else { return &[] };
-        let Some(&end) = self.ends.get(id) else { return &[] };
+    /// What `token` is written as; nothing for an id out of range.
+    fn get(&self, token: Token) -> Piece<'_> {
+        let id = usize::try_from(token).ok().filter(|&id| id < self.ends.len());
+        let Some(id) = id else {
+            return Piece { bytes: &[], visibility: Visibility::Never };
+        };
         let start = if id == 0 { 0 } else { self.ends[id - 1] };
-        &self.bytes[start as usize..end as usize]
+        let bytes = &self.bytes[start as usize..self.ends[id] as usize];
+        Piece { bytes, visibility: self.visibility[id] }
     }
 }
 
-/// The model's chat template, compiled.
-///
-/// # Errors
-/// Why the model has no usable template.
-fn chat_template(model: &LlamaModel, n_tokens: usize) -> Result<ChatTemplate, String> {
-    let vocab = model.vocab();
-    let text = |token: LlamaToken| {
-        let is_known = usize::try_from(token.0).is_ok_and(|id| id < n_tokens);
-        let text = is_known.then(|| vocab.text(token)).flatten();
-        text.map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
-    };
-    match model.meta_val_str("tokenizer.chat_template") {
-        Ok(source) => ChatTemplate::new(source, text(vocab.bos()), text(vocab.eos())),
-        Err(_) => Err("this model has no chat template: send `prompt` instead of `messages`, or \
-                       use an instruction-tuned model"
-            .to_owned()),
+/// The text of `token`; empty if the vocabulary has no such token.
+fn text_of(vocab: &LlamaVocab<'_>, token: LlamaToken, n_tokens: usize) -> String {
+    let is_known = usize::try_from(token.0).is_ok_and(|id| id < n_tokens);
+    let text = is_known.then(|| vocab.text(token)).flatten();
+    text.map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Which answers contain the bytes of `token`.
+fn visibility(vocab: &LlamaVocab<'_>, token: LlamaToken) -> Visibility {
+    let attributes = vocab.attr(token);
+    if attributes.contains(LlamaTokenAttr::Unknown) {
+        return Visibility::Never;
+    }
+    if !attributes.contains(LlamaTokenAttr::Control) {
+        return Visibility::Always;
+    }
+    let structure = [vocab.bos(), vocab.eos(), vocab.pad(), vocab.sep(), vocab.mask()];
+    if vocab.is_eog(token) || structure.contains(&token) {
+        Visibility::Never
+    } else {
+        Visibility::Mark
     }
 }
 
@@ -248,14 +263,20 @@ fn special_tokens(model: &LlamaModel, n_tokens: usize) -> SpecialTokens {
         let text = vocab.text(token)?.to_str().ok()?.to_owned();
         Some(SpecialToken {
             token: token.0,
-            text,
-            is_control: attributes & CONTROL != 0,
+            is_control: attributes & CONTROL != 0 || HARMONY_MARKS.contains(&text.as_str()),
+            is_answer_mark: is_answer_mark(&text),
             strips_left: attributes & sys::LLAMA_TOKEN_ATTR_LSTRIP != 0,
             strips_right: attributes & sys::LLAMA_TOKEN_ATTR_RSTRIP != 0,
+            text,
         })
     };
     SpecialTokens::new((0..).map(LlamaToken).take(n_tokens).filter_map(special).collect())
 }
+
+/// Marks that llama.cpp makes user-defined tokens after it has read the file, so that answers of
+/// gpt-oss show them (`llama-vocab.cpp`). Its files type them as control tokens.
+const HARMONY_MARKS: [&str; 5] =
+    ["<|start|>", "<|message|>", "<|channel|>", "<|constrain|>", "<|end|>"];
 
 #[cfg(test)]
 mod tests;

@@ -8,15 +8,19 @@
 //! [`Model`], such as by a position out of order. So every test of the engine also tests its
 //! bookkeeping.
 
+mod vocabulary;
+
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::domain::{Logprob, Message, Params, Refusal, Token, TokenLogprobs};
+use crate::domain::{Logprob, Params, Token, TokenLogprobs};
 use crate::engine::{
     Batch, BatchToken, ChunkRules, DecodeOutcome, DraftRequest, Interrupt, Limits, Model, Sampled,
     SeqId, Vocabulary,
 };
+
+pub use self::vocabulary::{END_TOKEN, ScriptedVocabulary};
 
 /// The scripted model. The first word of a prompt is its script:
 ///
@@ -157,7 +161,7 @@ impl Model for ScriptedModel {
         let has_ended = sampler.n_sampled >= n && !sampler.is_endless;
         let token = if has_ended { END_TOKEN } else { sampler.token(n + sampler.n_sampled) };
         sampler.n_sampled += 1;
-        let bytes = ScriptedVocabulary.piece(token).to_vec();
+        let bytes = ScriptedVocabulary.piece(token).bytes.to_vec();
         let logprob = Logprob { token, bytes, logprob: 0.0 };
         let logprobs = (sampler.logprobs > 0)
             .then(|| TokenLogprobs { chosen: logprob.clone(), top: vec![logprob] });
@@ -263,49 +267,6 @@ pub enum ScriptedDraft {
     Wrong,
     /// Drafts correctly and knows no token beyond ASCII.
     AsciiOnly,
-}
-
-/// The vocabulary: the 256 bytes and [`END_TOKEN`].
-#[derive(Debug, Clone, Copy)]
-pub struct ScriptedVocabulary;
-
-/// The token that ends an answer.
-pub const END_TOKEN: Token = 256;
-
-impl Vocabulary for ScriptedVocabulary {
-    fn tokenize(&self, text: &str) -> Vec<Token> {
-        text.bytes().map(Token::from).collect()
-    }
-
-    fn tokenize_chat(&self, messages: &[Message]) -> Result<Vec<Token>, Refusal> {
-        let lines = messages.iter().map(|m| format!("{}: {}\n", m.role.name(), m.content));
-        Ok(self.tokenize(&lines.collect::<String>()))
-    }
-
-    fn piece(&self, token: Token) -> &[u8] {
-        const BYTES: [u8; 256] = {
-            let mut bytes = [0; 256];
-            let mut i = 0;
-            while i < 256 {
-                bytes[i] = i as u8;
-                i += 1;
-            }
-            bytes
-        };
-        usize::try_from(token).ok().and_then(|i| BYTES.get(i..=i)).unwrap_or_default()
-    }
-
-    fn is_end(&self, token: Token) -> bool {
-        token == END_TOKEN
-    }
-
-    fn n_tokens(&self) -> usize {
-        257
-    }
-
-    fn longest_piece(&self) -> usize {
-        1
-    }
 }
 
 /// Controls when a [`ScriptedModel`] computes its steps: at once, or one by one as a test allows.

@@ -1,0 +1,190 @@
+//! Tries a chat template on conversations of marker words.
+
+use std::borrow::Cow;
+
+use crate::domain::Role;
+
+use super::super::chat_template::{ChatTemplate, TemplateContent, TemplateMessage};
+use super::answer::{MarkPair, RESPONSES, THINKING};
+
+/// What is known about a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Probed {
+    system: RoleSupport,
+    user: RoleSupport,
+    assistant: RoleSupport,
+    /// Whether only one of several user messages in a row is written.
+    pub(super) loses_repeated_roles: bool,
+    /// Whether an answer with marks gets them a second time from the template.
+    pub(super) doubles_marks: bool,
+    /// What the template writes at the end, where the assistant answers, if that opens a part of
+    /// the answer, and the mark that closes the part.
+    opening: Option<(String, &'static str)>,
+}
+
+/// What a template makes of messages of a role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RoleSupport {
+    /// It writes content that is a string.
+    Text,
+    /// It writes content that is a list of parts, and no strings.
+    Parts,
+    /// It leaves their text out.
+    Lost,
+    /// It raises an error. What it says is for the client.
+    Refused,
+}
+
+impl Probed {
+    /// What the template makes of messages of `role`.
+    pub(super) fn support(&self, role: Role) -> RoleSupport {
+        match role {
+            Role::System => self.system,
+            Role::User => self.user,
+            Role::Assistant => self.assistant,
+        }
+    }
+
+    /// The whole of an answer, of which the template may have written the first mark.
+    pub(super) fn with_opening<'t>(&self, answer: &'t str) -> Cow<'t, str> {
+        match &self.opening {
+            Some((opening, end))
+                if answer.contains(end) && !answer.contains(opening.trim_end()) =>
+            {
+                Cow::Owned(format!("{opening}{answer}"))
+            }
+            _ => Cow::Borrowed(answer),
+        }
+    }
+}
+
+/// Tries a template. Also returns the texts that it has written.
+///
+/// # Errors
+/// One line that says why the template is of no use: it writes no question of a user.
+pub(super) fn probe(template: &ChatTemplate) -> Result<(Probed, Vec<String>), String> {
+    let mut prober = Prober { template, written: Vec::new(), error: None };
+    let mut user = prober.support(&[], Role::User, &[]);
+    let mut first = Vec::new();
+    if !user.is_written() {
+        // Some templates want a system message first.
+        for form in [TemplateContent::Text, TemplateContent::Parts] {
+            let system = message(Role::System, form(SYSTEM.to_owned()));
+            let support = prober.support(std::slice::from_ref(&system), Role::User, &[]);
+            if support.is_written() {
+                (user, first) = (support, vec![system]);
+                break;
+            }
+        }
+    }
+    if !user.is_written() {
+        return Err(match prober.error {
+            Some(error) if user == RoleSupport::Refused => error,
+            _ => "the model's chat template leaves out what the user writes".to_owned(),
+        });
+    }
+    let question = |word: &str| message(Role::User, user.content(word));
+    let questions = [&first[..], &[question(FIRST)]].concat();
+    let assistant = prober.support(&questions, Role::Assistant, &[question(SECOND)]);
+    let system = prober.support(&[], Role::System, &[question(FIRST)]);
+    let twice = [&questions[..], &[question(SECOND)]].concat();
+    let loses_repeated_roles =
+        prober.render(twice).is_some_and(|text| !(text.contains(FIRST) && text.contains(SECOND)));
+    let mut answered = |answer: &str| {
+        let answer = message(Role::Assistant, assistant.content(answer));
+        let text = prober.render([&questions[..], &[answer, question(SECOND)]].concat())?;
+        // What comes after the second question is the same for every answer.
+        Some(text.split_once(FIRST)?.1.split_once(SECOND)?.0.to_owned())
+    };
+    let doubles_marks = doubles_marks(&mut answered);
+    let opening = prober.render(questions).and_then(|text| opening(&text));
+    let probed = Probed { system, user, assistant, loses_repeated_roles, doubles_marks, opening };
+    Ok((probed, prober.written))
+}
+
+/// Whether a template writes marks around an answer that has none, and writes them again around an
+/// answer that has some. `answered` renders an answer between two questions, and returns the text
+/// between these.
+fn doubles_marks(mut answered: impl FnMut(&str) -> Option<String>) -> bool {
+    let Some(plain) = answered(PROBE) else { return false };
+    [THINKING, RESPONSES].into_iter().flatten().any(|MarkPair { start, end }| {
+        let n = plain.matches(end).count();
+        let marked = format!("{start}\n{PROBE}\n{end}\n\n{PROBE}");
+        n > 0 && answered(&marked).is_some_and(|text| text.matches(end).count() > n)
+    })
+}
+
+/// The mark at the end of a rendered conversation that opens a part of the answer, with the white
+/// space after it, and the mark that closes the part.
+fn opening(text: &str) -> Option<(String, &'static str)> {
+    let pair = THINKING.iter().find(|pair| text.trim_end().ends_with(pair.start))?;
+    let at = text.rfind(pair.start)?;
+    Some((text[at..].to_owned(), pair.end))
+}
+
+/// Renders conversations, and keeps what was written.
+struct Prober<'t> {
+    template: &'t ChatTemplate,
+    written: Vec<String>,
+    /// The first error.
+    error: Option<String>,
+}
+
+impl Prober<'_> {
+    /// What the template makes of a message of `role` between other messages.
+    fn support(
+        &mut self,
+        before: &[TemplateMessage],
+        role: Role,
+        after: &[TemplateMessage],
+    ) -> RoleSupport {
+        let mut is_refused = false;
+        for support in [RoleSupport::Text, RoleSupport::Parts] {
+            let probe = message(role, support.content(PROBE));
+            match self.render([before, &[probe], after].concat()) {
+                Some(text) if text.contains(PROBE) => return support,
+                Some(_) => {}
+                None => is_refused |= support == RoleSupport::Text,
+            }
+        }
+        if is_refused { RoleSupport::Refused } else { RoleSupport::Lost }
+    }
+
+    fn render(&mut self, messages: Vec<TemplateMessage>) -> Option<String> {
+        match self.template.render(messages) {
+            Ok(text) => {
+                self.written.push(text.clone());
+                Some(text)
+            }
+            Err(error) => {
+                self.error.get_or_insert(error);
+                None
+            }
+        }
+    }
+}
+
+impl RoleSupport {
+    /// Whether messages of the role are written.
+    fn is_written(self) -> bool {
+        matches!(self, Self::Text | Self::Parts)
+    }
+
+    /// `text` in the form that the template reads.
+    pub(super) fn content(self, text: &str) -> TemplateContent {
+        match self {
+            Self::Parts => TemplateContent::Parts(text.to_owned()),
+            Self::Text | Self::Lost | Self::Refused => TemplateContent::Text(text.to_owned()),
+        }
+    }
+}
+
+fn message(role: Role, content: TemplateContent) -> TemplateMessage {
+    TemplateMessage { role, content, reasoning: None }
+}
+
+// Words that no template contains, without characters that a filter would change.
+const PROBE: &str = "Qrobezx";
+const FIRST: &str = "Qfirstzx";
+const SECOND: &str = "Qsecondzx";
+const SYSTEM: &str = "Qsystemzx";

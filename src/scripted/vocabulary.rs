@@ -1,0 +1,52 @@
+//! The vocabulary of the scripted model.
+
+use crate::domain::{Message, Refusal, Token};
+use crate::engine::{Piece, Visibility, Vocabulary};
+
+/// The vocabulary: the 256 bytes and [`END_TOKEN`].
+#[derive(Debug, Clone, Copy)]
+pub struct ScriptedVocabulary;
+
+/// The token that ends an answer.
+pub const END_TOKEN: Token = 256;
+
+impl Vocabulary for ScriptedVocabulary {
+    fn tokenize(&self, text: &str) -> Vec<Token> {
+        text.bytes().map(Token::from).collect()
+    }
+
+    fn tokenize_chat(&self, messages: &[Message]) -> Result<Vec<Token>, Refusal> {
+        let lines = messages.iter().map(|m| format!("{}: {}\n", m.role.name(), m.content));
+        Ok(self.tokenize(&lines.collect::<String>()))
+    }
+
+    fn chat_problem(&self) -> Option<&str> {
+        None
+    }
+
+    fn piece(&self, token: Token) -> Piece<'_> {
+        const BYTES: [u8; 256] = {
+            let mut bytes = [0; 256];
+            let mut i = 0;
+            while i < 256 {
+                bytes[i] = i as u8;
+                i += 1;
+            }
+            bytes
+        };
+        let bytes = usize::try_from(token).ok().and_then(|i| BYTES.get(i..=i)).unwrap_or_default();
+        Piece { bytes, visibility: Visibility::Always }
+    }
+
+    fn is_end(&self, token: Token) -> bool {
+        token == END_TOKEN
+    }
+
+    fn n_tokens(&self) -> usize {
+        257
+    }
+
+    fn longest_piece(&self) -> usize {
+        1
+    }
+}
