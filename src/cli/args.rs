@@ -151,6 +151,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", env = "INFERENCE_CORE_DRAFT")]
     draft: Option<PathBuf>,
 
+    /// Chat template to use instead of the one in the model's file: a file with a Jinja template,
+    /// or the name of a built-in one (chatml, llama3, gemma; a wrong name lists them)
+    #[arg(long, value_name = "FILE|NAME", env = "INFERENCE_CORE_CHAT_TEMPLATE")]
+    chat_template: Option<String>,
+
     /// Target duration of a step while answers are being streamed, in milliseconds
     #[arg(
         long,
@@ -291,6 +296,7 @@ impl Args {
             flash_attention: self.flash_attn.decision(),
             speculative: self.speculative,
             draft: self.draft,
+            chat_template: self.chat_template,
             step_target: milliseconds(self.step_target),
             max_queue: self.max_queue as usize,
             max_connections: self.max_connections as usize,

@@ -45,6 +45,9 @@ pub struct Config {
     pub speculative: Speculation,
     /// The draft model's file.
     pub draft: Option<PathBuf>,
+    /// The chat template to use instead of the one in the model's file: the path of a file, or the
+    /// name of a built-in template.
+    pub chat_template: Option<String>,
     /// Target duration of a step while answers are being streamed.
     pub step_target: Duration,
     /// Maximum number of waiting requests. A quarter more is reserved for connections without

@@ -17,10 +17,12 @@
 //! | `contention` | a warning if other programs starve the engine of CPU time |
 //! | `runner` | what the child process does |
 //! | `spec` | what the daemon tells it |
+//! | `chat_template` | the chat template that the user chose |
 //! | `signals` | what each signal does |
 //! | `error` | why the daemon stopped, and the exit codes |
 //! | `units` | sizes as people read them |
 
+mod chat_template;
 mod contention;
 mod descriptors;
 mod devices;
@@ -55,6 +57,7 @@ use crate::runner::{ChildLauncher, Client, RequestLimits, RunnerPid};
 use crate::server::Server;
 use crate::watchdog::StallLimit;
 
+use self::chat_template::chosen_template;
 use self::devices::Devices;
 use self::plan::{PlanPage, ServePlan};
 use self::signals::Signals;
@@ -74,7 +77,10 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     logging::init(&config.log)?;
     descriptors::raise_limit();
     llama::send_logs_to_tracing();
-    let description = llama::describe(&model_source(config))?;
+    let mut description = llama::describe(&model_source(config))?;
+    if let Some(choice) = &config.chat_template {
+        description = description.with_chat_template(chosen_template(choice)?);
+    }
     let draft = describe_draft(config)?;
     let Devices { gpus, bus_ids } = Devices::of_machine();
     let mut plan = ServePlan::new(config, &description, draft.as_ref(), &gpus)?;
