@@ -27,6 +27,8 @@ pub(super) struct SpecialToken {
     /// Whether the token structures a conversation or controls the model, such as an end-of-turn
     /// token, so that a message must not contain it.
     pub(super) is_control: bool,
+    /// Whether llama.cpp finds the token in plain text too, as it does with user-defined tokens.
+    pub(super) is_user_defined: bool,
     /// Whether the token structures an answer, so that a message of the assistant may contain it.
     pub(super) is_answer_mark: bool,
     /// Whether white space before the token is dropped (`LLAMA_TOKEN_ATTR_LSTRIP`).
@@ -100,6 +102,12 @@ impl SpecialTokens {
         }
     }
 
+    /// Whether llama.cpp would find a guarded token in `text`, although that is plain text.
+    pub(super) fn are_found_in_plain(&self, text: &str) -> bool {
+        let guarded = |special: &&SpecialToken| special.is_control && special.is_user_defined;
+        self.list.iter().filter(guarded).any(|special| text.contains(&special.text))
+    }
+
     /// Inserts the guard's marker after the first character of every control token in `text`. A
     /// control token of a single character stays as it is, and so do the marks of an answer if the
     /// text may have them.
@@ -156,6 +164,11 @@ impl ControlTokenGuard {
         Some(Self { marker })
     }
 
+    /// The marker.
+    pub(super) fn marker(self) -> char {
+        self.marker
+    }
+
     /// `text` without markers.
     pub(super) fn remove_markers<'t>(self, text: &'t str) -> Cow<'t, str> {
         if text.contains(self.marker) {
@@ -175,6 +188,7 @@ mod tests {
             token,
             text: text.to_owned(),
             is_control: true,
+            is_user_defined: false,
             is_answer_mark: false,
             strips_left: false,
             strips_right: false,

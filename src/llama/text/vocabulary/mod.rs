@@ -3,7 +3,6 @@
 //! The table is built once, so that converting a token to text costs no call into C. llama.cpp's
 //! tokenizer can be used by several threads at once (`llama.h`, "Tokenization").
 
-use std::borrow::Cow;
 use std::slice;
 use std::sync::Arc;
 
@@ -19,7 +18,7 @@ use crate::llama::model_ptr::model_ptr;
 
 use super::chat::{Chat, RenderedChat, is_answer_mark};
 use super::chunks::tokenize_in_chunks;
-use super::special::{Segment, SpecialToken, SpecialTokens};
+use super::special::{ControlTokenGuard, Segment, SpecialToken, SpecialTokens};
 
 /// The vocabulary of a loaded model.
 pub(in crate::llama) struct LlamaVocabulary {
@@ -86,36 +85,69 @@ impl LlamaVocabulary {
         self.suppressed.iter().copied().chain(ends)
     }
 
-    /// The tokens of `text`, in which special tokens may be written out. `restore` is applied to
-    /// the text between them before it is tokenized.
-    fn tokens(&self, text: &str, restore: impl Fn(&str) -> Cow<'_, str>) -> Vec<Token> {
-        let vocab = self.model.vocab();
+    /// The tokens of `text`, in which special tokens may be written out. Those that `guard` hides
+    /// are plain text.
+    fn tokens(&self, text: &str, guard: Option<ControlTokenGuard>) -> Vec<Token> {
         let mut tokens = Vec::new();
         for segment in self.specials.split(text) {
-            match segment {
-                Segment::Token(token) => tokens.push(token),
-                Segment::Text(text) => {
-                    let tokenize = |text: &str| {
-                        let tokens = vocab.tokenize(text.as_bytes(), false, false);
-                        tokens.into_iter().map(|token| token.0).collect()
-                    };
-                    let text = restore(text);
-                    // Other tokenizers may add a space before each text, so they get it whole.
-                    tokens.extend(if self.has_regexes {
-                        tokenize_in_chunks(&text, tokenize)
+            match (segment, guard) {
+                (Segment::Token(token), _) => tokens.push(token),
+                (Segment::Text(text), None) => tokens.extend(self.plain_tokens(text)),
+                (Segment::Text(text), Some(guard)) => {
+                    let plain = guard.remove_markers(text);
+                    tokens.extend(if self.specials.are_found_in_plain(&plain) {
+                        self.guarded_tokens(text, guard)
                     } else {
-                        tokenize(&text)
+                        self.plain_tokens(&plain)
                     });
                 }
             }
         }
         tokens
     }
+
+    /// The tokens of plain text. llama.cpp finds user-defined tokens in it.
+    fn plain_tokens(&self, text: &str) -> Vec<Token> {
+        let vocab = self.model.vocab();
+        let tokenize = |text: &str| {
+            let tokens = vocab.tokenize(text.as_bytes(), false, false);
+            tokens.into_iter().map(|token| token.0).collect()
+        };
+        // Other tokenizers may add a space before each text, so they get it whole.
+        if self.has_regexes { tokenize_in_chunks(text, tokenize) } else { tokenize(text) }
+    }
+
+    /// The tokens of plain text in which `guard` hides user-defined tokens. Its markers are
+    /// tokenized too, so that llama.cpp does not find the tokens, and then left out.
+    fn guarded_tokens(&self, text: &str, guard: ControlTokenGuard) -> Vec<Token> {
+        let marked = self.plain_tokens(text);
+        let mut buffer = [0; 4];
+        let marker = guard.marker().encode_utf8(&mut buffer).as_bytes();
+        let is_marker = |tokens: &[Token]| {
+            tokens.iter().flat_map(|&token| self.pieces.get(token).bytes).eq(marker)
+        };
+        let (mut tokens, mut n_markers, mut at) = (Vec::with_capacity(marked.len()), 0, 0);
+        while at < marked.len() {
+            let lengths = 1..=marker.len().min(marked.len() - at);
+            match lengths.into_iter().find(|n| is_marker(&marked[at..at + n])) {
+                Some(n) => (n_markers, at) = (n_markers + 1, at + n),
+                None => {
+                    tokens.push(marked[at]);
+                    at += 1;
+                }
+            }
+        }
+        if n_markers == text.matches(guard.marker()).count() {
+            return tokens;
+        }
+        // A token has a part of a marker and other text.
+        text.split(guard.marker()).flat_map(|text| self.plain_tokens(text)).collect()
+    }
 }
 
 impl Vocabulary for LlamaVocabulary {
     fn tokenize(&self, text: &str) -> Vec<Token> {
-        let tokens = self.tokens(text, |text| Cow::Borrowed(text));
+        let tokens = self.tokens(text, None);
         [self.prefix.as_slice(), &tokens, &self.suffix].concat()
     }
 
@@ -127,7 +159,7 @@ impl Vocabulary for LlamaVocabulary {
         let chat = self.chat.as_ref().map_err(|reason| invalid(reason))?;
         let rendered = chat.render(messages, &self.specials).map_err(|reason| invalid(&reason))?;
         let RenderedChat { text, guard } = rendered;
-        let tokens = self.tokens(&text, |text| guard.remove_markers(text));
+        let tokens = self.tokens(&text, Some(guard));
         // Most templates write the begin-of-text token; a second one would degrade the answer. The
         // suffix is left out, since the assistant's answer follows.
         let has_prefix = !self.prefix.is_empty() && tokens.starts_with(&self.prefix);
@@ -264,6 +296,7 @@ fn special_tokens(model: &LlamaModel, n_tokens: usize) -> SpecialTokens {
         Some(SpecialToken {
             token: token.0,
             is_control: attributes & CONTROL != 0 || HARMONY_MARKS.contains(&text.as_str()),
+            is_user_defined: attributes & sys::LLAMA_TOKEN_ATTR_USER_DEFINED != 0,
             is_answer_mark: is_answer_mark(&text),
             strips_left: attributes & sys::LLAMA_TOKEN_ATTR_LSTRIP != 0,
             strips_right: attributes & sys::LLAMA_TOKEN_ATTR_RSTRIP != 0,
