@@ -3,11 +3,12 @@
 //! [`LlamaVocabulary`] is what the engine uses. A conversation ([`chat`]) is rendered by the
 //! model's chat template ([`chat_template`]), the special tokens in the text are found in Rust
 //! ([`special`]), and llama.cpp tokenizes the text between them, in chunks that bound its stack
-//! ([`chunks`]).
+//! ([`chunks`]) or its time ([`sentencepiece`]).
 
 mod chat;
 mod chat_template;
 mod chunks;
+mod sentencepiece;
 mod special;
 mod vocabulary;
 

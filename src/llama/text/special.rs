@@ -14,6 +14,10 @@
 //! plain text.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use aho_corasick::{AhoCorasick, Match};
 
 use crate::domain::Token;
 
@@ -51,6 +55,16 @@ pub(super) enum Segment<'t> {
 pub(super) struct SpecialTokens {
     /// Sorted by the length of their texts, the longest first.
     list: Vec<SpecialToken>,
+    /// Finds all of them at once; `None` if there are none.
+    finder: Option<AhoCorasick>,
+}
+
+/// Overlapping special tokens in a text.
+#[derive(Debug)]
+struct Cluster {
+    range: Range<usize>,
+    /// Their indices in [`SpecialTokens::list`], each once.
+    specials: Vec<usize>,
 }
 
 impl SpecialTokens {
@@ -58,31 +72,88 @@ impl SpecialTokens {
     pub(super) fn new(mut list: Vec<SpecialToken>) -> Self {
         list.retain(|special| !special.text.is_empty());
         list.sort_by_key(|special| std::cmp::Reverse(special.text.len()));
-        Self { list }
+        let finder = AhoCorasick::new(list.iter().map(|special| &special.text))
+            .expect("the texts of a vocabulary are shorter than 4 GiB together");
+        Self { finder: (!list.is_empty()).then_some(finder), list }
     }
 
     /// Splits `text` at the special tokens in it, without empty segments. Longer tokens are
     /// searched for first, as llama.cpp does.
     pub(super) fn split<'t>(&self, text: &'t str) -> Vec<Segment<'t>> {
-        let mut segments = vec![Segment::Text(text)];
-        for special in &self.list {
-            // Most tokens do not occur, and the segments stay as they are.
-            let contains_token = |segment: &Segment<'_>| match segment {
-                Segment::Text(text) => text.contains(&special.text),
-                Segment::Token(_) => false,
-            };
-            if segments.iter().any(contains_token) {
-                segments = segments.into_iter().fold(Vec::new(), |mut split, segment| {
-                    match segment {
-                        Segment::Text(text) => special.split(text, &mut split),
-                        Segment::Token(_) => split.push(segment),
-                    }
-                    split
-                });
+        let clusters = self.clusters(text);
+        let has_strips = clusters.iter().flat_map(|cluster| &cluster.specials).any(|&i| {
+            let special = &self.list[i];
+            special.strips_left || special.strips_right
+        });
+        let mut segments = if has_strips {
+            // What one token drops can be a part of another one elsewhere.
+            let mut all: Vec<_> =
+                clusters.into_iter().flat_map(|cluster| cluster.specials).collect();
+            all.sort_unstable();
+            all.dedup();
+            self.split_at(text, &all)
+        } else {
+            let mut segments = Vec::new();
+            let mut end = 0;
+            for Cluster { range, specials } in clusters {
+                segments.push(Segment::Text(&text[end..range.start]));
+                segments.append(&mut self.split_at(&text[range.clone()], &specials));
+                end = range.end;
             }
-        }
+            segments.push(Segment::Text(&text[end..]));
+            joined(text, segments)
+        };
         segments.retain(|segment| *segment != Segment::Text(""));
         segments
+    }
+
+    /// Splits `text` at some of the special tokens, the longest first.
+    fn split_at<'t>(&self, text: &'t str, specials: &[usize]) -> Vec<Segment<'t>> {
+        let mut segments = vec![Segment::Text(text)];
+        for &i in specials {
+            segments = segments.into_iter().fold(Vec::new(), |mut split, segment| {
+                match segment {
+                    Segment::Text(text) => self.list[i].split(text, &mut split),
+                    Segment::Token(_) => split.push(segment),
+                }
+                split
+            });
+        }
+        segments
+    }
+
+    /// The places of special tokens in `text`, from first to last.
+    fn clusters(&self, text: &str) -> Vec<Cluster> {
+        let mut clusters: Vec<Cluster> = Vec::new();
+        // For each special token, where the last cluster with it begins.
+        let mut last_start = vec![usize::MAX; self.list.len()];
+        for found in self.occurrences(text) {
+            let special = found.pattern().as_usize();
+            let mut cluster = Cluster { range: found.range(), specials: Vec::new() };
+            while let Some(mut last) = clusters.pop_if(|last| last.range.end > cluster.range.start)
+            {
+                cluster.range.start = cluster.range.start.min(last.range.start);
+                // Nearly always one of them is empty.
+                last.specials.append(&mut cluster.specials);
+                cluster.specials = last.specials;
+            }
+            if last_start[special] != cluster.range.start {
+                last_start[special] = cluster.range.start;
+                cluster.specials.push(special);
+            }
+            clusters.push(cluster);
+        }
+        for cluster in &mut clusters {
+            cluster.specials.sort_unstable();
+            cluster.specials.dedup();
+        }
+        clusters
+    }
+
+    /// All occurrences of special tokens in `text`, overlapping ones too, in the order of their
+    /// ends.
+    fn occurrences<'t>(&self, text: &'t str) -> impl Iterator<Item = Match> + use<'_, 't> {
+        self.finder.iter().flat_map(move |finder| finder.find_overlapping_iter(text))
     }
 
     /// Whether one of the tokens has this text.
@@ -94,18 +165,22 @@ impl SpecialTokens {
     /// template, and look like marks: a name between other characters. Other tokens, such as runs
     /// of line feeds, stay what they are.
     pub(super) fn guard_marks_in(&mut self, template: &str) {
-        for special in &mut self.list {
+        let found: BTreeSet<usize> =
+            self.occurrences(template).map(|found| found.pattern().as_usize()).collect();
+        for i in found {
+            let special = &mut self.list[i];
             let text = &special.text;
-            let is_mark = text.chars().any(char::is_alphanumeric)
+            special.is_control |= text.chars().any(char::is_alphanumeric)
                 && text.chars().any(|c| !c.is_alphanumeric() && !c.is_whitespace());
-            special.is_control |= is_mark && template.contains(text);
         }
     }
 
     /// Whether llama.cpp would find a guarded token in `text`, although that is plain text.
     pub(super) fn are_found_in_plain(&self, text: &str) -> bool {
-        let guarded = |special: &&SpecialToken| special.is_control && special.is_user_defined;
-        self.list.iter().filter(guarded).any(|special| text.contains(&special.text))
+        self.occurrences(text).any(|found| {
+            let special = &self.list[found.pattern()];
+            special.is_control && special.is_user_defined
+        })
     }
 
     /// Inserts the guard's marker after the first character of every control token in `text`. A
@@ -117,20 +192,43 @@ impl SpecialTokens {
         guard: ControlTokenGuard,
         may_have_answer_marks: bool,
     ) -> Cow<'t, str> {
-        let mut hidden = Cow::Borrowed(text);
-        let is_hidden = |special: &&SpecialToken| {
+        let is_hidden = |found: &Match| {
+            let special = &self.list[found.pattern()];
             special.is_control && !(may_have_answer_marks && special.is_answer_mark)
         };
-        for special in self.list.iter().filter(is_hidden) {
-            let Some(first) = special.text.chars().next() else { continue };
-            if hidden.contains(&special.text) {
-                let (head, tail) = special.text.split_at(first.len_utf8());
-                let marked = format!("{head}{}{tail}", guard.marker);
-                hidden = Cow::Owned(hidden.replace(&special.text, &marked));
-            }
+        let hidden = self.occurrences(text).filter(is_hidden).map(|found| {
+            let first = text[found.start()..].chars().next().map_or(0, char::len_utf8);
+            found.start() + first
+        });
+        let positions: BTreeSet<usize> = hidden.collect();
+        if positions.is_empty() {
+            return Cow::Borrowed(text);
         }
-        hidden
+        let mut marked =
+            String::with_capacity(text.len() + positions.len() * guard.marker.len_utf8());
+        let mut end = 0;
+        for at in positions {
+            marked.push_str(&text[end..at]);
+            marked.push(guard.marker);
+            end = at;
+        }
+        marked.push_str(&text[end..]);
+        Cow::Owned(marked)
     }
+}
+
+/// Joins segments of `text` that follow each other and are no tokens.
+fn joined<'t>(text: &'t str, segments: Vec<Segment<'t>>) -> Vec<Segment<'t>> {
+    let offset = |part: &str| part.as_ptr().addr() - text.as_ptr().addr();
+    segments.into_iter().fold(Vec::new(), |mut joined, segment| {
+        match (joined.last_mut(), segment) {
+            (Some(Segment::Text(before)), Segment::Text(after)) => {
+                *before = &text[offset(before)..offset(after) + after.len()];
+            }
+            _ => joined.push(segment),
+        }
+        joined
+    })
 }
 
 impl SpecialToken {

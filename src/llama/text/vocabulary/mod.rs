@@ -9,7 +9,7 @@ use std::sync::Arc;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token_type::LlamaTokenAttr;
-use llama_cpp_2::vocab::LlamaVocab;
+use llama_cpp_2::vocab::{LlamaVocab, VocabType};
 use llama_cpp_sys_2 as sys;
 
 use crate::domain::{Message, Refusal, Token};
@@ -18,6 +18,7 @@ use crate::llama::model_ptr::model_ptr;
 
 use super::chat::{Chat, RenderedChat, is_answer_mark};
 use super::chunks::tokenize_in_chunks;
+use super::sentencepiece::SentencePieceCuts;
 use super::special::{ControlTokenGuard, Segment, SpecialToken, SpecialTokens};
 
 /// The vocabulary of a loaded model.
@@ -29,14 +30,24 @@ pub(in crate::llama) struct LlamaVocabulary {
     suppressed: Vec<Token>,
     /// The special tokens that texts are split at.
     specials: SpecialTokens,
-    /// Whether llama.cpp splits texts with regular expressions before it tokenizes them.
-    has_regexes: bool,
+    /// How long texts are divided before llama.cpp tokenizes them.
+    division: Division,
     /// Tokens that the model wants before every text (begin-of-text).
     prefix: Vec<Token>,
     /// Tokens that the model wants after every text.
     suffix: Vec<Token>,
     /// The chat format, or why the model has no usable one.
     chat: Result<Chat, String>,
+}
+
+/// How long texts are divided before llama.cpp tokenizes them.
+enum Division {
+    /// Into chunks, because llama.cpp splits them with regular expressions.
+    Chunks,
+    /// Where no token of the vocabulary reaches across.
+    SentencePiece(SentencePieceCuts),
+    /// Not at all.
+    None,
 }
 
 /// What every token is written as, and which tokens end a generation.
@@ -72,9 +83,9 @@ impl LlamaVocabulary {
         let chat = chat_template.and_then(|source| {
             Chat::new(&source, text(vocab.bos()), text(vocab.eos()), &mut specials)
         });
-        let has_regexes = has_regexes(&model);
+        let division = division(&model, n_tokens);
         let suppressed = suppressed_tokens(&model);
-        Self { model, pieces, suppressed, specials, has_regexes, prefix, suffix, chat }
+        Self { model, pieces, suppressed, specials, division, prefix, suffix, chat }
     }
 
     /// Tokens that must not be generated: the suppressed tokens, and with `ignore_eos` all tokens
@@ -109,12 +120,13 @@ impl LlamaVocabulary {
     /// The tokens of plain text. llama.cpp finds user-defined tokens in it.
     fn plain_tokens(&self, text: &str) -> Vec<Token> {
         let vocab = self.model.vocab();
-        let tokenize = |text: &str| {
-            let tokens = vocab.tokenize(text.as_bytes(), false, false);
-            tokens.into_iter().map(|token| token.0).collect()
-        };
-        // Other tokenizers may add a space before each text, so they get it whole.
-        if self.has_regexes { tokenize_in_chunks(text, tokenize) } else { tokenize(text) }
+        let tokenize = |text: &str| tokens_of(&vocab, text);
+        match &self.division {
+            Division::Chunks => tokenize_in_chunks(text, tokenize),
+            Division::SentencePiece(cuts) => cuts.tokenize(text, tokenize),
+            // llama.cpp may add a space before each text.
+            Division::None => tokenize(text),
+        }
     }
 
     /// The tokens of plain text in which `guard` hides user-defined tokens. Its markers are
@@ -248,11 +260,32 @@ fn visibility(vocab: &LlamaVocab<'_>, token: LlamaToken) -> Visibility {
     }
 }
 
-/// Whether llama.cpp splits texts with regular expressions, as it does for byte-pair vocabularies.
-fn has_regexes(model: &LlamaModel) -> bool {
-    // SAFETY: the model is loaded, and its vocabulary lives as long as it.
-    let kind = unsafe { sys::llama_vocab_type(sys::llama_model_get_vocab(model_ptr(model))) };
-    kind == sys::LLAMA_VOCAB_TYPE_BPE
+/// How texts for this model are divided.
+fn division(model: &LlamaModel, n_tokens: usize) -> Division {
+    let vocab = model.vocab();
+    match vocab.vocab_type() {
+        VocabType::BPE => Division::Chunks,
+        VocabType::SPM => {
+            let tokens = (0..).map(LlamaToken).take(n_tokens);
+            let texts = tokens.filter_map(|token| {
+                let is_text =
+                    !vocab.is_control(token) && !vocab.attr(token).contains(LlamaTokenAttr::Byte);
+                is_text.then(|| vocab.text(token)?.to_str().ok()).flatten()
+            });
+            // No vocabulary has this character: it becomes its bytes, after what is added.
+            let n_prefix = tokens_of(&vocab, NONCHARACTER).len() - NONCHARACTER.len();
+            Division::SentencePiece(SentencePieceCuts::new(texts, n_prefix))
+        }
+        _ => Division::None,
+    }
+}
+
+/// The tokens of `text`, in which llama.cpp finds user-defined tokens only.
+fn tokens_of(vocab: &LlamaVocab<'_>, text: &str) -> Vec<Token> {
+    // llama.cpp would tokenize the text again if there were too little space.
+    let mut tokens = Vec::with_capacity(text.len() + MAX_ADDED_TOKENS);
+    vocab.tokenize_into(text.as_bytes(), &mut tokens, false, false);
+    tokens.into_iter().map(|token| token.0).collect()
 }
 
 /// The tokens that the model must never generate. llama.cpp's server excludes them, but its library
@@ -305,6 +338,12 @@ fn special_tokens(model: &LlamaModel, n_tokens: usize) -> SpecialTokens {
     };
     SpecialTokens::new((0..).map(LlamaToken).take(n_tokens).filter_map(special).collect())
 }
+
+/// A character that is not meant for text.
+const NONCHARACTER: &str = "\u{FDD0}";
+
+/// Tokens that llama.cpp may add to a text: for a space before it.
+const MAX_ADDED_TOKENS: usize = 4;
 
 /// Marks that llama.cpp makes user-defined tokens after it has read the file, so that answers of
 /// gpt-oss show them (`llama-vocab.cpp`). Its files type them as control tokens.

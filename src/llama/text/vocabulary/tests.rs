@@ -65,6 +65,17 @@ proptest! {
 }
 
 #[test]
+fn long_text_is_tokenized_as_by_llama_cpp() {
+    for part in ["Once upon a time ", "\u{1}", "x\u{1}\u{2} ", "é🦊 ", "  ", "a", "日本語 \u{FDD1}"]
+    {
+        for end in ["", " ", " <s> a", "\u{1} "] {
+            let text = part.repeat(20_000 / part.len()) + end;
+            assert!(VOCABULARY.tokenize(&text) == llama_cpp(&text), "{part:?}, {end:?}");
+        }
+    }
+}
+
+#[test]
 fn megabyte_of_special_tokens_is_tokenized_one_by_one() {
     let n = 350_000;
     let tokens = VOCABULARY.tokenize(&"<s>".repeat(n));
