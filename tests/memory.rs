@@ -194,6 +194,27 @@ fn long_string_stays_within_the_memory_bound() {
 }
 
 #[test]
+fn faulty_strings_stay_within_the_memory_bound() {
+    for surrogate in [r"\ud83e", r"\udd8a"] {
+        let text = filled(r#"{"op":"infer","prompt":""#, surrogate, r#""}"#);
+        assert_eq!(parse_bounded("a prompt of lone surrogates", &text), None);
+        let head = r#"{"op":"infer","messages":[{"role":"user","content":""#;
+        let text = filled(head, surrogate, r#""}]}"#);
+        assert_eq!(parse_bounded("a message of lone surrogates", &text), None);
+        let text = filled(r#"{"op":"infer","prompt":"x",""#, surrogate, r#"":0}"#);
+        assert_eq!(parse_bounded("a name of lone surrogates", &text), None);
+        let text = filled(r#"{"op":"infer","id":""#, surrogate, r#""}"#);
+        assert_eq!(parse_bounded("an id of lone surrogates", &text), Some(Code::BadFrame));
+    }
+    for fault in [r"\x", "\n", r"\u12", r"\ud83e"] {
+        for head in [r#"{"op":"infer","prompt":"x",""#, r#"{"op":"infer","id":"q","id":""#, "\""] {
+            let text = filled(head, fault, r#"\n\x","id":"x"}"#);
+            assert_eq!(parse_bounded("faults", &text), Some(Code::BadJson), "{head}{fault}");
+        }
+    }
+}
+
+#[test]
 fn many_chat_messages_stay_within_the_memory_bound() {
     let head = r#"{"op":"infer","messages":["#;
     let text = filled(head, r#"{"role":"user","content":""}"#, "]}");

@@ -2,7 +2,7 @@
 //!
 //! [`ClientFrame::parse`] checks in this order and reports the first error: valid JSON, an object,
 //! a known `op`, fields of the right types. Unknown fields are ignored. An error carries the
-//! frame's `id` if that is usable.
+//! frame's `id` if it can be read.
 
 use std::borrow::Cow;
 
@@ -50,7 +50,9 @@ impl ClientFrame {
     /// The `error` frame to reply with.
     pub fn parse(text: &str) -> Result<Self, ErrorFrame> {
         let sent = JsonSlice::validate(text).map_err(|error| {
-            ErrorFrame::new(Code::BadJson, format!("the frame is not valid JSON: {error}"))
+            let message = format!("the frame is not valid JSON: {error}");
+            let id = JsonSlice::text_in_broken(text, "id").and_then(|id| RequestId::new(&id));
+            ErrorFrame::new(Code::BadJson, message).for_request(id)
         })?;
         let fields = Fields::of(sent, &FRAME_FIELDS)
             .ok_or_else(|| bad_frame(format!("a frame is a JSON object, not {sent}")))?;

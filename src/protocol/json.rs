@@ -4,6 +4,7 @@
 //! is built. [`JsonSlice::validate`] checks the whole message once. After that, each access parses
 //! one slice of the message and builds only what it returns. Parsing a message therefore holds
 //! at most about three times its size at once, which `tests/memory.rs` measures (ADR-0022).
+//! `escapes` decodes strings.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Number, Value};
+
+use super::escapes::{FAULT, unescape, with_marked_faults, without_lone_surrogates};
 
 /// A valid JSON value, as a slice of the client's message. Its `Display` form is short for every
 /// value, so that error messages can quote it.
@@ -38,11 +41,31 @@ impl<'a> JsonSlice<'a> {
     /// Checks a whole message, so that no later access finds malformed JSON.
     ///
     /// # Errors
-    /// The same as `serde_json::from_str::<Value>`, which also refuses nesting beyond 127 levels,
-    /// numbers beyond `f64` and unpaired surrogates.
+    /// The same as `serde_json::from_str::<Value>`, which also refuses nesting beyond 127 levels
+    /// and numbers beyond `f64`, except that lone surrogates are accepted.
     pub(super) fn validate(text: &'a str) -> serde_json::Result<Self> {
-        serde_json::from_str::<Validated>(text)?;
+        serde_json::from_str::<Validated>(&without_lone_surrogates(text))?;
+        // Does not decode strings, so it accepts lone surrogates.
         serde_json::from_str(text)
+    }
+
+    /// Reads the string `name` of an object in a message that is not valid JSON; `None` if it
+    /// stands behind the fault, is not a string or has the fault. Faults inside of other strings do
+    /// not matter. Of equal keys the last one counts.
+    pub(super) fn text_in_broken(message: &str, name: &str) -> Option<String> {
+        if !message.trim_ascii_start().starts_with('{') {
+            return None;
+        }
+        let message = with_marked_faults(message);
+        let mut found = None;
+        let visit = |key: Cow<'_, str>, value: JsonSlice<'_>| {
+            if key == name {
+                found = value.text().map(Cow::into_owned);
+            }
+        };
+        // The result is the fault.
+        let _ = serde_json::Deserializer::from_str(&message).deserialize_any(ForEach(visit));
+        found.filter(|text| !text.contains(FAULT))
     }
 
     /// Whether the value is `null`.
@@ -70,7 +93,7 @@ impl<'a> JsonSlice<'a> {
     /// The value as a string, copied only if it has escapes; `None` if it has another type.
     pub(super) fn text(self) -> Option<Cow<'a, str>> {
         match self.first_byte() {
-            b'"' => serde_json::from_str(self.0.get()).ok().map(|BorrowedText(text)| text),
+            b'"' => self.0.get().get(1..self.0.get().len() - 1).map(unescape),
             _ => None,
         }
     }
@@ -157,10 +180,6 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// A string that borrows from the message if it has no escapes.
-#[derive(Deserialize)]
-struct BorrowedText<'a>(#[serde(borrow)] Cow<'a, str>);
-
 /// Calls its function with every key and value; see [`JsonSlice::for_each`].
 struct ForEach<F>(F);
 
@@ -179,15 +198,15 @@ impl<'de, F: FnMut(Cow<'de, str>, JsonSlice<'de>)> Visitor<'de> for ForEach<F> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut object: A) -> Result<(), A::Error> {
-        while let Some((BorrowedText(key), value)) = object.next_entry()? {
-            (self.0)(key, value);
+        while let Some((key, value)) = object.next_entry::<JsonSlice<'de>, _>()? {
+            (self.0)(key.text().unwrap_or_default(), value);
         }
         Ok(())
     }
 }
 
 /// Deserializes from every valid JSON value and stores nothing. `serde::de::IgnoredAny` is too
-/// lenient: it accepts numbers beyond `f64`, unpaired surrogates and any depth of nesting.
+/// lenient: it accepts numbers beyond `f64` and any depth of nesting.
 struct Validated;
 
 impl<'de> Deserialize<'de> for Validated {

@@ -6,6 +6,7 @@
 //! sockets, of the engine or of the order of frames: the server decides who may send what when.
 
 mod client;
+mod escapes;
 mod fields;
 mod id;
 mod json;

@@ -56,9 +56,25 @@ async fn error_about_a_request_carries_its_id() {
         client.send(frame).await;
         assert_eq!(client.expect("error").await["id"], "a");
     }
+    for text in [
+        r#"{"op":"infer","prompt":"C:\dir","id":"a"}"#,
+        r#"{"op":"infer","id":"a","prompt":"cut o"#,
+    ] {
+        client.send_text(text.to_owned()).await;
+        assert_eq!(client.expect_error("bad_json").await["id"], "a");
+    }
     // The refused frames did not occupy the id.
     client.send(json!({"op": "infer", "id": "a", "prompt": "x"})).await;
     client.expect_answer(Some("a")).await;
+}
+
+#[tokio::test]
+async fn half_an_emoji_is_answered_as_the_replacement_character() {
+    let server = TestServer::start().await;
+    let mut client = Client::connect(&server).await;
+    let text = r#"{"op":"infer","id":"q\ud83e","prompt":"fox \ud83e"}"#;
+    client.send_text(text.to_owned()).await;
+    assert_eq!(client.expect_answer(Some("q\u{fffd}")).await.text, "fox \u{fffd}");
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ fn deep_nesting_and_invalid_literals_are_bad_json_in_every_field() {
     let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
     for field in ["x", "op", "id", "prompt", "messages", "params"] {
         let frame = |value: &str| format!(r#"{{"op":"infer","{field}":{value}}}"#);
-        for value in [deep(127), deep(100_000), "1e999".to_owned(), r#""\udc00""#.to_owned()] {
+        for value in [deep(127), deep(100_000), "1e999".to_owned()] {
             assert_eq!(code(&frame(&value)), Code::BadJson, "{field}");
         }
         assert_ne!(code(&frame(&deep(126))), Code::BadJson, "{field}");
@@ -75,5 +75,92 @@ fn deep_nesting_and_invalid_literals_are_bad_json_in_every_field() {
             |value: &str| format!(r#"{{"op":"infer","prompt":"x","params":{{"{name}":{value}}}}}"#);
         assert_eq!(code(&frame(&deep(100_000))), Code::BadJson, "{name}");
         assert_eq!(code(&frame("1e999")), Code::BadJson, "{name}");
+    }
+}
+
+/// The `id` of the error for a message that is not a valid frame.
+fn id_of_error(text: &str) -> Option<String> {
+    let error = ClientFrame::parse(text).unwrap_err();
+    error.id().map(|id| id.as_str().to_owned())
+}
+
+#[test]
+fn lone_surrogate_in_any_string_becomes_the_replacement_character() {
+    let text = r#"{"op":"infer","id":"\ud83eq","pro\u006dpt":"fox \ud83e","x\udd8a":"\udd8a",
+        "params":{"stop":["a\ude00\ud83d"],"\udc00":1}}"#;
+    let Ok(ClientFrame::Infer(infer)) = ClientFrame::parse(text) else { panic!("refused") };
+    assert_eq!(infer.id, RequestId::new("\u{fffd}q"));
+    assert_eq!(infer.prompt, Prompt::Text("fox \u{fffd}".to_owned()));
+    assert_eq!(infer.params.stop, ["a\u{fffd}\u{fffd}"]);
+    let text = r#"{"op":"infer","messages":[{"role":"user","content":"\ud83e","\ud83e":0}]}"#;
+    let Ok(ClientFrame::Infer(infer)) = ClientFrame::parse(text) else { panic!("refused") };
+    let content = "\u{fffd}".to_owned();
+    assert_eq!(infer.prompt, Prompt::Messages(vec![Message { role: Role::User, content }]));
+    let text = r#"{"op":"infer","id":"q","messages":[{"role":"\ud83e","content":""}]}"#;
+    assert_eq!((code(text), id_of_error(text)), (Code::InvalidParams, Some("q".to_owned())));
+    let text = r#"{"op":"\ud83e","id":"q"}"#;
+    assert_eq!((code(text), id_of_error(text)), (Code::UnknownOp, Some("q".to_owned())));
+}
+
+#[test]
+fn fault_inside_a_string_keeps_the_id_wherever_it_stands() {
+    for text in [
+        r#"{"op":"infer","id":"q","prompt":"a\x"}"#,
+        r#"{"op":"infer","prompt":"a\x","id":"q"}"#,
+        r#"{"op":"infer","prompt":"a\u12\"b","id":"q"}"#,
+        r#"{"op":"infer","prompt":"\uD83E\uZZZZ","id":"q"}"#,
+        "{\"op\":\"infer\",\"prompt\":\"two\nlines\",\"id\":\"q\"}",
+        "{\"op\":\"infer\",\"prompt\":\"a\u{0}b\",\n\"id\":\"q\"}",
+        r#"{"op":"infer","messages":[{"role":"user","content":"C:\dir"}],"id":"q"}"#,
+        r#"{"k\ey":{"id":"other"},"id":"q"}"#,
+        r#"{"id":"first","prompt":"\'","id":"q"}"#,
+    ] {
+        assert_eq!(
+            (code(text), id_of_error(text).as_deref()),
+            (Code::BadJson, Some("q")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn fault_outside_of_strings_keeps_an_id_that_stands_before_it() {
+    let deep = format!(r#"{{"id":"q","x":{}"#, "[".repeat(1000));
+    for text in [
+        r#"{"op":"infer","id":"q","prompt":"cut o"#,
+        r#"{"op":"infer","id":"q","prompt":"cut off\"#,
+        r#"{"op":"infer","id":"q","prompt":"cut off\ud83"#,
+        r#"{"op":"infer","id":"q","prompt":"#,
+        r#"{"op":"infer","id":"q","params":{"temp":NaN}}"#,
+        r#"{"op":"infer","id":"q",}"#,
+        r#"{"op":"infer","id":"q"}}"#,
+        r#"{"op":"infer","id":"q"} {"op":"ping","id":"r"}"#,
+        r#" {"params":{"temp":1e999},"id":"q"}"#,
+        &deep,
+    ] {
+        assert_eq!(
+            (code(text), id_of_error(text).as_deref()),
+            (Code::BadJson, Some("q")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn id_that_is_in_doubt_is_not_repeated() {
+    let long = format!(r#"{{"id":"{}","x":NaN}}"#, "x".repeat(65));
+    for text in [
+        r#"{"op":"infer","id":"a\qb"}"#,
+        "{\"op\":\"infer\",\"id\":\"a\nb\"}",
+        r#"{"op":"infer","id":"cut o"#,
+        r#"{"op":"infer","id":7,"prompt":"\x"}"#,
+        r#"{"op":"infer","id":"a","id":7,"prompt":"\x"}"#,
+        r#"{"op":"infer","params":{"id":"a"},"x":NaN}"#,
+        r#"{"op":"infer","x":[}],"id":"a"}"#,
+        r#"{'id':"a"}"#,
+        r#"["id","a",NaN]"#,
+        &long,
+    ] {
+        assert_eq!((code(text), id_of_error(text)), (Code::BadJson, None), "{text}");
     }
 }

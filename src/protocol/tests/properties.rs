@@ -128,6 +128,12 @@ proptest! {
     fn malformed_json_is_refused_with_the_error_of_serde_json(text in mutated_frame()) {
         let refused = ClientFrame::parse(&text).err().filter(|error| error.code() == Code::BadJson);
         let expected = serde_json::from_str::<Value>(&text).err();
+        // serde_json refuses lone surrogates as well, in two ways.
+        let surrogate = ["lone leading surrogate", "unexpected end of hex escape"];
+        let is_of_surrogate = |error: &serde_json::Error| {
+            surrogate.iter().any(|reason| error.to_string().starts_with(reason))
+        };
+        prop_assume!(!expected.as_ref().is_some_and(is_of_surrogate));
         prop_assert_eq!(
             refused.map(|error| error.message().to_owned()),
             expected.map(|error| format!("the frame is not valid JSON: {error}"))
