@@ -1,8 +1,8 @@
 //! The frames that a client may send.
 //!
 //! [`ClientFrame::parse`] checks in this order and reports the first error: valid JSON, an object,
-//! a known `op`, fields of the right types. Unknown fields are ignored. An error carries the
-//! frame's `id` if it can be read.
+//! a known `op`, fields of the right types. Unknown fields are ignored; the warnings of an `infer`
+//! name them. An error carries the frame's `id` if it can be read.
 
 use std::borrow::Cow;
 
@@ -13,6 +13,7 @@ use super::fields::{Fields, expected, invalid};
 use super::id::RequestId;
 use super::json::{JsonArray, JsonSlice, Quoted};
 use super::params;
+use super::warnings::{Place, Warnings};
 
 /// One frame of a client.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +42,8 @@ pub struct Infer {
     pub prompt: Prompt,
     /// Sampling and output parameters.
     pub params: Params,
+    /// What the frame has that is ignored, for the `end` frame.
+    pub warnings: Vec<String>,
 }
 
 impl ClientFrame {
@@ -54,31 +57,25 @@ impl ClientFrame {
             let id = JsonSlice::text_in_broken(text, "id").and_then(|id| RequestId::new(&id));
             ErrorFrame::new(Code::BadJson, message).for_request(id)
         })?;
-        let fields = Fields::of(sent, &FRAME_FIELDS)
+        let mut warnings = Warnings::default();
+        let fields = Fields::of(sent, Place::Frame, &mut warnings)
             .ok_or_else(|| bad_frame(format!("a frame is a JSON object, not {sent}")))?;
         let id = fields.raw("id").and_then(RequestId::from_json);
-        Self::from_fields(&fields, id.clone()).map_err(|error| error.for_request(id))
+        Self::from_fields(&fields, id.clone(), warnings).map_err(|error| error.for_request(id))
     }
 
     /// Reads a frame whose `id` has been parsed, from its fields.
-    fn from_fields(fields: &Fields<'_>, id: Option<RequestId>) -> Result<Self, ErrorFrame> {
+    fn from_fields(
+        fields: &Fields<'_>,
+        id: Option<RequestId>,
+        warnings: Warnings,
+    ) -> Result<Self, ErrorFrame> {
         let sent = fields.raw("op").ok_or_else(|| bad_frame("a frame needs an op"))?;
         let op = sent.text().ok_or_else(|| wrong_type("op", "a string", sent))?;
-        Self::from_op(&op, fields, id)
-    }
-
-    /// Reads a frame of the given `op` from its fields.
-    fn from_op(op: &str, fields: &Fields<'_>, id: Option<RequestId>) -> Result<Self, ErrorFrame> {
-        match op {
+        match op.as_ref() {
             "infer" => {
                 check_id(fields, id.as_ref())?;
-                let prompt = prompt(fields)?;
-                let params = match fields.get("params") {
-                    None => Params::default(),
-                    Some(sent) => params::parse(sent)
-                        .ok_or_else(|| wrong_type("params", "an object", sent))??,
-                };
-                Ok(Self::Infer(Infer { id, prompt, params }))
+                Infer::from_fields(fields, id, warnings).map(Self::Infer)
             }
             "abort" => {
                 check_id(fields, id.as_ref())?;
@@ -99,6 +96,23 @@ impl ClientFrame {
     }
 }
 
+impl Infer {
+    /// Reads a request whose `id` has been checked. `warnings` has those about the frame.
+    fn from_fields(
+        fields: &Fields<'_>,
+        id: Option<RequestId>,
+        mut warnings: Warnings,
+    ) -> Result<Self, ErrorFrame> {
+        let prompt = prompt(fields, &mut warnings)?;
+        let params = match fields.get("params") {
+            None => Params::default(),
+            Some(sent) => params::parse(sent, &mut warnings)
+                .ok_or_else(|| wrong_type("params", "an object", sent))??,
+        };
+        Ok(Self { id, prompt, params, warnings: warnings.into_texts() })
+    }
+}
+
 /// Refuses a frame whose `id` field is not a valid id. `id` is the parsed field.
 fn check_id(fields: &Fields<'_>, id: Option<&RequestId>) -> Result<(), ErrorFrame> {
     match (fields.get("id"), id) {
@@ -111,14 +125,14 @@ fn check_id(fields: &Fields<'_>, id: Option<&RequestId>) -> Result<(), ErrorFram
 }
 
 /// Reads `prompt` or `messages`. A frame must have exactly one of them.
-fn prompt(fields: &Fields<'_>) -> Result<Prompt, ErrorFrame> {
+fn prompt(fields: &Fields<'_>, warnings: &mut Warnings) -> Result<Prompt, ErrorFrame> {
     match (fields.get("prompt"), fields.get("messages")) {
         (Some(sent), None) => match sent.text() {
             Some(text) => Ok(Prompt::Text(text.into_owned())),
             None => Err(wrong_type("prompt", "a string", sent)),
         },
         (None, Some(sent)) => match sent.array(MAX_MESSAGES) {
-            Some(array) => Ok(Prompt::Messages(messages(&array)?)),
+            Some(array) => Ok(Prompt::Messages(messages(&array, warnings)?)),
             None => Err(wrong_type("messages", "a list", sent)),
         },
         (Some(_), Some(_)) => Err(bad_frame("send prompt or messages, not both")),
@@ -127,7 +141,7 @@ fn prompt(fields: &Fields<'_>) -> Result<Prompt, ErrorFrame> {
 }
 
 /// Reads a conversation of 1 to [`MAX_MESSAGES`] messages.
-fn messages(array: &JsonArray<'_>) -> Result<Vec<Message>, Refusal> {
+fn messages(array: &JsonArray<'_>, warnings: &mut Warnings) -> Result<Vec<Message>, Refusal> {
     if array.len == 0 {
         return Err(invalid("messages", "must not be empty: send at least one"));
     }
@@ -135,13 +149,13 @@ fn messages(array: &JsonArray<'_>) -> Result<Vec<Message>, Refusal> {
         let reason = format!("must have at most {MAX_MESSAGES} messages, not {}", array.len);
         return Err(invalid("messages", reason));
     }
-    array.items.iter().enumerate().map(|(index, &item)| message(index, item)).collect()
+    array.items.iter().enumerate().map(|(i, &item)| message(i, item, warnings)).collect()
 }
 
 /// Reads the message at `index` of a conversation.
-fn message(index: usize, sent: JsonSlice<'_>) -> Result<Message, Refusal> {
+fn message(index: usize, sent: JsonSlice<'_>, warnings: &mut Warnings) -> Result<Message, Refusal> {
     let field = |name: &str| format!("messages[{index}]{name}");
-    let fields = Fields::of(sent, &["role", "content", "reasoning_content"])
+    let fields = Fields::of(sent, Place::Message(index), warnings)
         .ok_or_else(|| expected(&field(""), "an object with role and content", sent))?;
     let Some(role) = fields.raw("role") else {
         let reason = "is missing: send \"system\", \"user\" or \"assistant\"";
@@ -182,9 +196,6 @@ fn wrong_type(field: &str, allowed: &str, sent: JsonSlice<'_>) -> ErrorFrame {
 fn bad_frame(message: impl Into<String>) -> ErrorFrame {
     ErrorFrame::new(Code::BadFrame, message)
 }
-
-/// The known fields of a frame.
-const FRAME_FIELDS: [&str; 5] = ["op", "id", "prompt", "messages", "params"];
 
 /// Maximum number of messages of a conversation. At 64 tokens per message it fills a context of a
 /// million tokens. Rendering a chat template takes far more memory per message than its text has.

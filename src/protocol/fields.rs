@@ -11,14 +11,21 @@ use serde_json::Number;
 use crate::domain::{Range, Refusal};
 
 use super::json::JsonSlice;
+use super::warnings::{Place, Warnings};
 
 /// The known fields of a JSON object.
 pub(super) struct Fields<'a>(BTreeMap<&'static str, JsonSlice<'a>>);
 
 impl<'a> Fields<'a> {
-    /// The fields of `sent` whose names are among `names`; `None` if `sent` is not an object.
-    pub(super) fn of(sent: JsonSlice<'a>, names: &[&'static str]) -> Option<Self> {
-        sent.fields(names).map(Self)
+    /// The known fields of `sent`, which is at `place` in a frame; `None` if `sent` is not an
+    /// object. `warnings` gets the unknown fields.
+    pub(super) fn of(sent: JsonSlice<'a>, place: Place, warnings: &mut Warnings) -> Option<Self> {
+        let unknown = |name: &str, sent: JsonSlice<'_>| {
+            if !sent.is_null() {
+                warnings.add_unknown(place, name);
+            }
+        };
+        sent.fields(place.fields(), unknown).map(Self)
     }
 
     /// A field as it was sent, which may be `null`.

@@ -126,13 +126,16 @@ impl<'a> JsonSlice<'a> {
     }
 
     /// The members of an object whose keys are among `names`; `None` if the value has another
-    /// type. Of equal keys the last one counts.
-    pub(super) fn fields(self, names: &[&'static str]) -> Option<BTreeMap<&'static str, Self>> {
+    /// type. Of equal keys the last one counts. `unknown` is called with all other members.
+    pub(super) fn fields(
+        self,
+        names: &[&'static str],
+        mut unknown: impl FnMut(&str, Self),
+    ) -> Option<BTreeMap<&'static str, Self>> {
         let mut fields = BTreeMap::new();
-        self.for_each(b'{', |key, value| {
-            if let Some(name) = names.iter().find(|&&name| name == key) {
-                fields.insert(*name, value);
-            }
+        self.for_each(b'{', |key, value| match names.iter().find(|&&name| name == key) {
+            Some(name) => drop(fields.insert(*name, value)),
+            None => unknown(&key, value),
         })?;
         Some(fields)
     }

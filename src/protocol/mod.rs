@@ -10,7 +10,9 @@ mod escapes;
 mod fields;
 mod id;
 mod json;
+mod names;
 mod params;
+mod warnings;
 
 mod error;
 mod gpu;

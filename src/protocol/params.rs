@@ -1,7 +1,7 @@
 //! The `params` object: its fields, their types and the meaning of -1.
 //!
 //! The resulting [`Params`] are within their ranges; a value outside its range is refused, never
-//! clamped. Unknown fields are ignored. Whether a token id exists is checked by the engine, which
+//! clamped. Whether a token id exists is checked by the engine, which
 //! knows the vocabulary.
 
 use std::borrow::Cow;
@@ -11,10 +11,14 @@ use crate::domain::{Params, Range, Refusal, Speculation, Token};
 
 use super::fields::{Fields, expected, integer, invalid, number, whole_number};
 use super::json::{JsonSlice, Quoted};
+use super::warnings::{Place, Warnings};
 
 /// Reads `params`; `None` if `sent` is not an object.
-pub(super) fn parse(sent: JsonSlice<'_>) -> Option<Result<Params, Refusal>> {
-    Fields::of(sent, &PARAM_FIELDS).map(|fields| from_fields(&fields))
+pub(super) fn parse(
+    sent: JsonSlice<'_>,
+    warnings: &mut Warnings,
+) -> Option<Result<Params, Refusal>> {
+    Fields::of(sent, Place::Params, warnings).map(|fields| from_fields(&fields))
 }
 
 /// Reads the fields; the default stands for a missing field.
@@ -175,30 +179,6 @@ fn invalid_token_id(sent: impl Display) -> Refusal {
     let allowed = whole_number(TOKEN_IDS);
     invalid(LOGIT_BIAS_FIELD, format!("a token's id must be {allowed}, not {sent}"))
 }
-
-/// The known fields of `params`.
-const PARAM_FIELDS: [&str; 20] = [
-    "temp",
-    "temperature",
-    "top_k",
-    "top_p",
-    "min_p",
-    "typical_p",
-    "repeat_penalty",
-    "repeat_last_n",
-    "presence_penalty",
-    "frequency_penalty",
-    "seed",
-    "stop",
-    "logit_bias",
-    "ignore_eos",
-    "max_tokens",
-    "cache_prompt",
-    "progress",
-    "logprobs",
-    "speculative",
-    "special",
-];
 
 /// The field's name in error messages.
 const LOGIT_BIAS_FIELD: &str = "logit_bias";

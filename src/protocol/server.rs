@@ -59,6 +59,9 @@ pub enum ServerFrame<'a> {
         finish_reason: FinishReason,
         /// Times and token counts of the request.
         stats: EndStats,
+        /// What the request had that was ignored; absent if there was nothing.
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        warnings: &'a [String],
     },
     /// A frame or request was refused, or a request failed.
     Error(&'a ErrorFrame),

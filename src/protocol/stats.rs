@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::domain::Usage;
 
 /// The content of `stats`. A throughput is `null` if no time has passed or no token was computed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct EndStats {
     ttft_ms: Option<u64>,
     total_ms: u64,

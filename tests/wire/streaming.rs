@@ -86,6 +86,34 @@ async fn max_tokens_and_stop_strings_end_an_answer() {
 }
 
 #[tokio::test]
+async fn ignored_fields_are_named_in_the_end_frame_only() {
+    let server = TestServer::start().await;
+    let mut client = Client::connect(&server).await;
+    let params = json!({"max_tokens": 1, "top_kk": 4});
+    client.send(json!({"op": "infer", "prompt": "a", "max_tokens": 3, "params": params})).await;
+    let answer = client.expect_answer(None).await;
+    assert_eq!(
+        answer.end["warnings"],
+        json!([
+            "max_tokens is ignored: send it in params",
+            "params.top_kk is ignored: there is no such field; did you mean params.top_k?",
+        ])
+    );
+    assert!(answer.frames.iter().all(|frame| frame.get("warnings").is_none()));
+
+    let long = "x".repeat(20_000);
+    client.send(json!({"op": "infer", "id": "long", "prompt": long, "n_predict": 3})).await;
+    client.send(json!({"op": "abort", "id": "long", "n_predict": 3})).await;
+    let end = client.expect_terminal().await;
+    assert_eq!(end["warnings"], json!(["n_predict is ignored: send params.max_tokens instead"]));
+
+    client.send(json!({"op": "ping", "max_tokens": 3})).await;
+    assert_eq!(client.expect("pong").await, json!({"op": "pong"}));
+    client.send(json!({"op": "infer", "prompt": "a"})).await;
+    assert_eq!(client.expect_answer(None).await.end.get("warnings"), None);
+}
+
+#[tokio::test]
 async fn requests_sharing_a_connection_get_frames_with_their_id() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;

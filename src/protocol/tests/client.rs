@@ -43,6 +43,7 @@ fn infer_frame_of_the_core_contract_is_parsed() {
         id: None,
         prompt: Prompt::Text("Explica la teoría de la relatividad".to_owned()),
         params: Params { temp: 0.7, max_tokens: Some(500), ..Params::default() },
+        warnings: Vec::new(),
     };
     assert_eq!(ClientFrame::parse(text), Ok(ClientFrame::Infer(expected)));
 }
@@ -81,7 +82,13 @@ fn unknown_fields_are_ignored_everywhere() {
         "params": {"temp": 0, "mood": ["good"], "grammar": {}},
     });
     assert_eq!(infer(&frame).params, Params { temp: 0.0, ..Params::default() });
-    assert_eq!(parse(&json!({"op": "ping", "id": 5, "extra": {}})), Ok(ClientFrame::Ping));
+    let others = [
+        (json!({"op": "ping", "id": 5, "extra": {}}), ClientFrame::Ping),
+        (json!({"op": "abort", "max_tokens": 5}), ClientFrame::Abort { id: None }),
+    ];
+    for (frame, expected) in others {
+        assert_eq!(parse(&frame), Ok(expected));
+    }
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn last_of_repeated_keys_counts_at_every_level() {
             reasoning: None,
         }]),
         params: Params { seed: Some(1), logit_bias: vec![(3, 1.0)], ..Params::default() },
+        warnings: Vec::new(),
     };
     assert_eq!(ClientFrame::parse(text), Ok(ClientFrame::Infer(expected)));
 }
@@ -42,6 +43,7 @@ fn escapes_in_keys_and_values_are_decoded() {
             logit_bias: vec![(1, 2.0)],
             ..Params::default()
         },
+        warnings: Vec::new(),
     };
     assert_eq!(ClientFrame::parse(text), Ok(ClientFrame::Infer(expected)));
 }

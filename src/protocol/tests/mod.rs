@@ -4,3 +4,4 @@ mod client;
 mod json;
 mod properties;
 mod server;
+mod warnings;

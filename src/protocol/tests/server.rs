@@ -63,7 +63,8 @@ fn token_frame_carries_logprobs_if_requested() {
 #[test]
 fn end_frame_has_core_and_additional_stats() {
     let stats = EndStats::new(&usage(), Some(Duration::from_millis(45)));
-    let frame = ServerFrame::End { id: None, finish_reason: FinishReason::Stop, stats };
+    let frame =
+        ServerFrame::End { id: None, finish_reason: FinishReason::Stop, stats, warnings: &[] };
     let expected = json!({
         "op": "end", "finish_reason": "stop",
         "stats": {"ttft_ms": 45, "total_ms": 1201, "tokens": 87, "tps": 72.51,
@@ -95,6 +96,16 @@ fn total_time_is_at_least_the_time_to_first_token() {
 }
 
 #[test]
+fn end_frame_has_the_warnings_if_there_are_any() {
+    let stats = EndStats::new(&Usage::default(), None);
+    let warnings = ["x is ignored".to_owned()];
+    let reason = FinishReason::Stop;
+    let frame = ServerFrame::End { id: None, finish_reason: reason, stats, warnings: &warnings };
+    let frame: Value = serde_json::from_str(&frame.text()).unwrap();
+    assert_eq!(frame["warnings"], json!(warnings));
+}
+
+#[test]
 fn finish_reasons_have_their_wire_names() {
     for (reason, word) in [
         (FinishReason::Stop, "stop"),
@@ -102,7 +113,7 @@ fn finish_reasons_have_their_wire_names() {
         (FinishReason::Abort, "abort"),
     ] {
         let stats = EndStats::new(&usage(), None);
-        let frame = ServerFrame::End { id: None, finish_reason: reason, stats };
+        let frame = ServerFrame::End { id: None, finish_reason: reason, stats, warnings: &[] };
         assert_eq!(json_of(&frame)["finish_reason"], word);
     }
 }

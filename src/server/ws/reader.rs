@@ -128,13 +128,14 @@ impl<S: Socket> Reader<S> {
         n_bytes: usize,
         received: Instant,
     ) -> Result<(), ReadEnd> {
-        let Infer { id, prompt, params } = infer;
+        let Infer { id, prompt, params, warnings } = infer;
         if let Err(error) = self.in_flight.insert(id.clone()) {
             return self.reply(self.refused(&error)).await;
         }
         let submission = Submission {
             request: Request { connection: self.connection, prompt, params },
             id,
+            warnings,
             received,
             deliveries: self.deliveries.clone(),
             in_flight: self.in_flight.clone(),

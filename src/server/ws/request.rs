@@ -23,6 +23,8 @@ use super::socket::Socket;
 #[derive(Debug)]
 pub(super) struct ActiveRequest {
     id: Option<RequestId>,
+    /// What the `infer` frame had that is ignored.
+    warnings: Vec<String>,
     ticket: Ticket,
     /// When the server received the request.
     received: Instant,
@@ -38,11 +40,12 @@ pub(super) struct ActiveRequest {
 impl ActiveRequest {
     pub(super) fn new(
         id: Option<RequestId>,
+        warnings: Vec<String>,
         ticket: Ticket,
         received: Instant,
         counts: Arc<RequestCounts>,
     ) -> Self {
-        Self { id, ticket, received, ttft: None, counts, outcome: None, has_ended: false }
+        Self { id, warnings, ticket, received, ttft: None, counts, outcome: None, has_ended: false }
     }
 
     /// Sends what the runner has delivered since the last call. Returns true if this included the
@@ -94,9 +97,11 @@ impl ActiveRequest {
             Outcome::Finished { reason, usage } => {
                 let stats = EndStats::new(&usage, self.ttft);
                 let id = self.id.as_ref();
-                let text = ServerFrame::End { id, finish_reason: reason, stats }.text();
-                log_ended(&text);
-                text
+                // The warnings may quote the client, so the log gets the frame without them.
+                let frame =
+                    |warnings| ServerFrame::End { id, finish_reason: reason, stats, warnings };
+                log_ended(&frame(&[]).text());
+                frame(&self.warnings).text()
             }
             Outcome::Failed(failure) => {
                 let error = ErrorFrame::from(failure).for_request(self.id.clone());

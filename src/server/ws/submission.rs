@@ -25,6 +25,8 @@ use super::request::ActiveRequest;
 pub(super) struct Submission {
     pub(super) request: Request,
     pub(super) id: Option<RequestId>,
+    /// For the request's `end` frame.
+    pub(super) warnings: Vec<String>,
     /// When its frame was read.
     pub(super) received: Instant,
     /// Wakes the writer when the runner has delivered something.
@@ -67,12 +69,13 @@ impl Submission {
         self,
         shared: &Shared,
     ) -> (Reply, Option<impl Future<Output = ()> + Send + use<>>) {
-        let Self { request, id, received, deliveries, in_flight } = self;
+        let Self { request, id, warnings, received, deliveries, in_flight } = self;
         match shared.model.submit(request, received, deliveries, in_flight.is_single()) {
             Ok(mut ticket) => {
                 let settled = ticket.settled();
                 in_flight.set_submitted(&id, ticket.canceller());
-                let request = ActiveRequest::new(id, ticket, received, shared.counts.clone());
+                let counts = shared.counts.clone();
+                let request = ActiveRequest::new(id, warnings, ticket, received, counts);
                 (Reply::Submitted(Box::new(request)), Some(settled))
             }
             Err(refusal) => {
