@@ -2,7 +2,8 @@
 //!
 //! A character that is split over several tokens is held back until it is complete. Text that may
 //! be the start of a stop string is held back until it is decided. All released text, joined, is
-//! exactly the lossy UTF-8 decoding of the bytes up to the first stop string.
+//! exactly the lossy UTF-8 decoding of the bytes up to the first stop string, so a character that
+//! the end of the answer cuts is one U+FFFD (docs/PROTOCOL.md).
 
 /// Assembles the text of one answer.
 #[derive(Debug)]

@@ -86,6 +86,22 @@ async fn max_tokens_and_stop_strings_end_an_answer() {
 }
 
 #[tokio::test]
+async fn cut_character_is_one_replacement_character_and_its_own_bytes_in_logprobs() {
+    let server = TestServer::start().await;
+    let mut client = Client::connect(&server).await;
+    let params = json!({"max_tokens": 4, "logprobs": 1});
+    client.send(json!({"op": "infer", "prompt": "a🐶", "params": params})).await;
+    let answer = client.expect_answer(None).await;
+    assert_eq!(
+        (answer.text.as_str(), &answer.end["finish_reason"]),
+        ("a\u{fffd}", &json!("length"))
+    );
+    let tokens = answer.frames.iter().filter_map(|frame| frame["logprobs"].as_array());
+    let bytes: Vec<&Value> = tokens.flatten().map(|token| &token["bytes"]).collect();
+    assert_eq!(bytes, [&json!([0x61]), &json!([0xf0]), &json!([0x9f]), &json!([0x90])]);
+}
+
+#[tokio::test]
 async fn ignored_fields_are_named_in_the_end_frame_only() {
     let server = TestServer::start().await;
     let mut client = Client::connect(&server).await;

@@ -105,3 +105,69 @@ fn waiting_request_is_admitted_before_the_last_outcome_is_read() {
     assert_eq!(waiting.text, "l");
     assert_eq!(rig.wait_limit(), WaitLimit::Unlimited);
 }
+
+/// The answer to a prompt of `bytes`, which the model repeats, and why it ended.
+fn answer(bytes: &[u8], params: Params) -> (String, FinishReason) {
+    let mut rig = Rig::with_slots(1);
+    let tokens = bytes.iter().copied().map(Token::from).collect();
+    let mut client = rig.submit_tokens(1, tokens, params);
+    rig.drive(&mut [&mut client]);
+    match client.outcomes[..] {
+        [Outcome::Finished { reason, .. }] => (client.text, reason),
+        ref other => panic!("not finished once: {other:?}"),
+    }
+}
+
+#[test]
+fn cut_character_becomes_one_replacement_character_however_the_answer_finishes() {
+    use FinishReason::{Length, Stop};
+    let stop = |text: &str| Params { stop: vec![text.to_owned()], ..Params::default() };
+    let mut dog = "a🐶".as_bytes().to_vec();
+    for n in 2..5 {
+        assert_eq!(answer(&dog, at_most(n)), ("a\u{fffd}".to_owned(), Length), "{n} tokens");
+    }
+    assert_eq!(answer(&dog, at_most(5)), ("a🐶".to_owned(), Length));
+
+    // The context of 100 tokens is full after 41 tokens of the answer.
+    let prompt = format!("{}é{}", "a".repeat(40), "a".repeat(17));
+    let expected = "a".repeat(40) + "\u{fffd}";
+    assert_eq!(answer(prompt.as_bytes(), Params::default()), (expected, Length));
+
+    dog.truncate(4);
+    assert_eq!(answer(&dog, Params::default()), ("a\u{fffd}".to_owned(), Stop), "end of the model");
+    let before_stop = [&dog, b"END".as_slice()].concat();
+    assert_eq!(answer(&before_stop, stop("END")), ("a\u{fffd}".to_owned(), Stop));
+    // Text that may be the start of a stop string is released with it.
+    assert_eq!(answer(b"aEN\xc3", stop("END")), ("aEN\u{fffd}".to_owned(), Stop));
+}
+
+#[test]
+fn cut_character_of_an_aborted_answer_becomes_one_replacement_character() {
+    let mut rig = Rig::with_slots(1);
+    let mut client = rig.submit("🐶 loop", Params { ignore_eos: true, ..Params::default() });
+    rig.iterate();
+    rig.iterate();
+    client.read();
+    assert_eq!(client.text, "", "an incomplete character is held back");
+    client.cancel.set();
+    rig.drive(&mut [&mut client]);
+    assert_eq!((client.text.as_str(), client.usage().tokens), ("\u{fffd}", 2));
+}
+
+#[test]
+fn failed_answer_ends_without_the_text_that_was_held_back() {
+    let limits = Limits { n_ubatch: 16, n_slots: 1, slot_tokens: 100, n_draft: 0 };
+    let mut rig = Rig::new(limits, 100);
+    let params = Params { stop: vec!["bX".to_owned()], ..Params::default() };
+    let tokens = b"ab\xf0\x9f".iter().copied().map(Token::from).collect();
+    let mut client = rig.submit_tokens(1, tokens, params);
+    for _ in 0..4 {
+        rig.iterate();
+    }
+    let step = rig.scheduler.plan(&StopFlag::default()).unwrap();
+    let reason = "no memory".to_owned();
+    rig.scheduler.commit(&step, DecodeOutcome::Failed(reason.clone()), rig.now, rig.now);
+    client.read();
+    assert_eq!(client.text, "a");
+    assert_eq!(client.outcomes, [Outcome::Failed(Failure::EngineFailed { reason })]);
+}

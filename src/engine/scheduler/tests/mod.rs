@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::*;
 use crate::domain::{
     ConnectionId, Delivery, Failure, FinishReason, Histograms, Outcome, Params, Prompt, Request,
-    Speculation, Usage,
+    Speculation, Token, Usage,
 };
 use crate::engine::model::CancelFlag;
 use crate::engine::request::{Notifier, Outbox};

@@ -81,15 +81,21 @@ impl Rig {
 
     /// Submits a request of the given connection.
     pub(super) fn submit_as(&mut self, connection: u64, prompt: &str, params: Params) -> Client {
+        self.submit_tokens(connection, ScriptedVocabulary.tokenize(prompt), params)
+    }
+
+    /// Submits a request of the given connection for a prompt of `tokens`.
+    pub(super) fn submit_tokens(
+        &mut self,
+        connection: u64,
+        tokens: Vec<Token>,
+        params: Params,
+    ) -> Client {
         let notifier = Arc::<Notifier>::default();
         let outbox = Arc::new(Outbox::new(notifier.clone(), Arc::default()));
         let cancel = CancelFlag::default();
-        let tokens = ScriptedVocabulary.tokenize(prompt);
-        let request = Request {
-            connection: ConnectionId(connection),
-            prompt: Prompt::Text(prompt.to_owned()),
-            params,
-        };
+        let prompt = Prompt::Text(String::new());
+        let request = Request { connection: ConnectionId(connection), prompt, params };
         self.stats.numbers.queued.fetch_add(1, Relaxed);
         let job = Job::new(request, tokens, self.now, outbox.clone(), cancel.clone());
         self.scheduler.enqueue(vec![job]);
