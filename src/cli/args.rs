@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Parser;
 use clap::builder::BoolishValueParser;
 
-use crate::domain::{Origin, Speculation};
+use crate::domain::{AllowedOrigin, Speculation};
 
 use super::byte_size::{ByteSize, ByteSizes};
 use super::choice::Switch;
@@ -197,10 +197,12 @@ pub(super) struct Args {
     )]
     max_message: u32,
 
-    /// Origin of a web page that may use the server (https://example.org); may be repeated.
-    /// Pages from localhost on the server's port are always allowed
+    /// Origin of a web page or an app that may use the server (https://example.org,
+    /// app://obsidian.md, vscode-webview://*); may be repeated. Pages from localhost on the
+    /// server's port are always allowed. null allows files and sandboxed frames, which every web
+    /// page can contain
     #[arg(long, value_name = "ORIGIN", env = "INFERENCE_CORE_ALLOW_ORIGIN", value_delimiter = ',')]
-    allow_origin: Vec<Origin>,
+    allow_origin: Vec<AllowedOrigin>,
 
     /// How long a client may leave its answer unread before its request fails with slow_client, in
     /// seconds

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::{Origin, Speculation};
+use crate::domain::{AllowedOrigin, Speculation};
 
 /// How to serve a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub struct Config {
     /// Maximum size of a client's message, in bytes.
     pub max_message_bytes: usize,
     /// Origins of web pages that may use the server, besides pages from localhost on its port.
-    pub allowed_origins: Vec<Origin>,
+    pub allowed_origins: Vec<AllowedOrigin>,
     /// How long a client may leave its answer unread before its request fails with `slow_client`.
     pub slow_client_grace: Duration,
     /// How long running requests may continue after a signal to shut down.

@@ -20,7 +20,7 @@ pub use code::Code;
 pub use delivery::Delivery;
 pub use gpu::{Gpu, GpuReading, Throttle};
 pub use model::{LoadFailure, MemoryPart, ModelInfo};
-pub use origin::{Authority, InvalidOrigin, Origin};
+pub use origin::{AllowedOrigin, Authority, InvalidOrigin, Origin};
 pub use outcome::{Failure, FinishReason, Outcome, Refusal, Usage};
 pub use params::{Params, Range, Speculation};
 pub use request::{ConnectionId, Message, Prompt, Request, Role};

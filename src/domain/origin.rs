@@ -1,69 +1,185 @@
 //! Origins of web pages (RFC 6454) and hosts of HTTP requests (RFC 3986), parsed.
 //!
-//! Both are compared part by part, never as text. The server decides which of them it accepts
-//! (ADR-0020).
+//! Both are compared part by part, never as text. An [`Origin`] is what a browser or an app with a
+//! built-in browser sends, an [`AllowedOrigin`] what the operator of the server writes. The server
+//! decides which of them it accepts (ADR-0020).
 
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// The origin of a web page: scheme, host and port.
+/// The origin of a page, as an `Origin` header names it. Its `Display` form is that of the header,
+/// and an [`AllowedOrigin`] as well.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub struct Origin(
+    /// `None` is `null`: the browser keeps the origin to itself, as for sandboxed frames and files.
+    Option<PageOrigin>,
+);
+
+/// Scheme, host and port of a page: `https://host:port`, or `app://host` for a page of an app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct PageOrigin {
     scheme: Scheme,
-    host: Host,
-    port: u16,
-}
-
-/// A text that is not an origin.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0:?} is not an origin: write http://host or https://host, with :port if not the default")]
-pub struct InvalidOrigin(String);
-
-impl FromStr for Origin {
-    type Err = InvalidOrigin;
-
-    fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
-        Self::parse(text).ok_or_else(|| InvalidOrigin(text.to_owned()))
-    }
+    /// `None` as in `file://`.
+    host: Option<Host>,
+    /// `None` if the scheme has no default port and none is given.
+    port: Option<u16>,
 }
 
 impl Origin {
-    /// Parses an origin; `None` if `text` is none, or if its scheme is not HTTP or HTTPS.
-    fn parse(text: &str) -> Option<Self> {
+    /// Parses the value of an `Origin` header; `None` if `text` is not an origin.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == NULL {
+            return Some(Self(None));
+        }
         let (scheme, authority) = text.split_once("://")?;
-        let scheme = match scheme.to_ascii_lowercase().as_str() {
-            "http" => Scheme::Http,
-            "https" => Scheme::Https,
-            _ => return None,
-        };
+        let scheme = Scheme::parse(scheme)?;
+        if authority.is_empty() && !scheme.is_web() {
+            return Some(Self(Some(PageOrigin { scheme, host: None, port: None })));
+        }
         let Authority { host, port } = Authority::parse(authority)?;
-        Some(Self { scheme, host, port: port.unwrap_or_else(|| scheme.default_port()) })
+        let port = port.or_else(|| scheme.default_port());
+        Some(Self(Some(PageOrigin { scheme, host: Some(host), port })))
     }
 
     /// Whether pages of this origin come from this machine and from the port of `server`. The host
     /// must be that of `server` or name the loopback interface.
     pub fn is_page_of(&self, server: &Authority) -> bool {
-        let server_port = server.port.unwrap_or_else(|| self.scheme.default_port());
-        self.port == server_port && (self.host == server.host || self.host.is_loopback())
+        let Some(PageOrigin { scheme, host: Some(host), port }) = &self.0 else { return false };
+        let server_port = server.port.or_else(|| scheme.default_port());
+        scheme.is_web() && *port == server_port && (*host == server.host || host.is_loopback())
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scheme {
-    Http,
-    Https,
-}
-
-impl Scheme {
-    fn default_port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(PageOrigin { scheme, host, port }) = &self.0 else { return f.write_str(NULL) };
+        write!(f, "{}://", scheme.name())?;
+        if let Some(host) = host {
+            write!(f, "{host}")?;
+        }
+        match port {
+            Some(port) if Some(*port) != scheme.default_port() => write!(f, ":{port}"),
+            _ => Ok(()),
         }
     }
 }
+
+/// An origin, or all origins of one app's scheme, whose pages may connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllowedOrigin(Pattern);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Pattern {
+    /// Exactly this origin.
+    Origin(Origin),
+    /// All hosts of a scheme that is not of the web, such as `vscode-webview://*`.
+    Scheme(Scheme),
+}
+
+impl AllowedOrigin {
+    /// Whether pages of `origin` may connect.
+    pub fn allows(&self, origin: &Origin) -> bool {
+        match &self.0 {
+            Pattern::Origin(allowed) => allowed == origin,
+            Pattern::Scheme(allowed) => {
+                origin.0.as_ref().is_some_and(|page| page.scheme == *allowed)
+            }
+        }
+    }
+}
+
+/// A text that is not an origin to allow.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{text:?} is not an origin: {advice}")]
+pub struct InvalidOrigin {
+    text: String,
+    advice: &'static str,
+}
+
+impl FromStr for AllowedOrigin {
+    type Err = InvalidOrigin;
+
+    /// Parses an origin as a person writes it, with at most one slash at its end.
+    fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
+        let invalid = |advice| InvalidOrigin { text: text.to_owned(), advice };
+        // The slashes of `file://` belong to the origin.
+        let origin = text.strip_suffix('/').filter(|text| !text.ends_with(":/")).unwrap_or(text);
+        if let Some(scheme) = origin.strip_suffix("://*").and_then(Scheme::parse)
+            && !scheme.is_web()
+        {
+            return Ok(Self(Pattern::Scheme(scheme)));
+        }
+        if let Some(origin) = Origin::parse(origin) {
+            return Ok(Self(Pattern::Origin(origin)));
+        }
+        Err(invalid(match origin.split_once("://") {
+            _ if text.contains('*') => {
+                "every page of the web would match: name each origin, such as https://example.org; \
+                 only the hosts of an app's scheme can be a *, as in vscode-webview://*"
+            }
+            Some((scheme, _)) if NOT_OF_PAGES.contains(&scheme.to_ascii_lowercase().as_str()) => {
+                "it is the address of a server, not of a page: write http://host or https://host"
+            }
+            Some(_) => "write only scheme and host, and :port if not the default: https://host",
+            None => "begin with its scheme: https://host, http://host or app://host; or write null",
+        }))
+    }
+}
+
+/// The scheme of an origin, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
+    /// A scheme of pages that are not from the web: `file`, or that of an app.
+    Other(String),
+}
+
+impl Scheme {
+    /// Parses the name of a scheme; `None` if pages have no origin with it.
+    fn parse(text: &str) -> Option<Self> {
+        let is_scheme_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+        let is_scheme = text.starts_with(|char: char| char.is_ascii_alphabetic())
+            && text.bytes().all(is_scheme_byte);
+        match text.to_ascii_lowercase() {
+            _ if !is_scheme => None,
+            name if name == "http" => Some(Self::Http),
+            name if name == "https" => Some(Self::Https),
+            name if NOT_OF_PAGES.contains(&name.as_str()) => None,
+            name => Some(Self::Other(name)),
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Other(name) => name,
+        }
+    }
+
+    /// Whether pages with this scheme can be of any author.
+    fn is_web(&self) -> bool {
+        matches!(self, Self::Http | Self::Https)
+    }
+
+    fn default_port(&self) -> Option<u16> {
+        match self {
+            Self::Http => Some(80),
+            Self::Https => Some(443),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+/// The origin of pages that have none to compare.
+const NULL: &str = "null";
+
+/// Schemes of the URL standard that no page has.
+const NOT_OF_PAGES: [&str; 3] = ["ws", "wss", "ftp"];
 
 /// A host and an optional port, as in a `Host` header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +229,16 @@ enum Host {
     V6(Ipv6Addr),
 }
 
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::V4(address) => address.fmt(f),
+            Self::V6(address) => write!(f, "[{address}]"),
+        }
+    }
+}
+
 impl Host {
     /// Parses an IPv4 address or a host name; `None` if `text` is empty or has a character that
     /// occurs in neither.
@@ -142,12 +268,91 @@ impl Host {
 mod tests {
     use super::*;
 
+    fn allows(allowed: &str, origin: &str) -> bool {
+        let allowed: AllowedOrigin = allowed.parse().unwrap();
+        Origin::parse(origin).is_some_and(|origin| allowed.allows(&origin))
+    }
+
     #[test]
-    fn text_that_is_not_an_origin_is_not_parsed() {
-        for text in ["*", "null", "chat.example", "https://chat.example/", "https://a b", "ftp://a"]
-        {
-            let error = text.parse::<Origin>().unwrap_err();
-            assert!(error.to_string().contains(text), "{error}");
+    fn origins_of_apps_and_files_can_be_allowed() {
+        for origin in [
+            "app://obsidian.md",
+            "capacitor://localhost",
+            "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+            "file://",
+            "ionic://localhost",
+            "moz-extension://2c127fa4-62c7-7e4f-90e5-472b45eecfdc",
+            "null",
+            "tauri://localhost",
+            "vscode-webview://1q2w3e4r5t6y",
+            "x-app+1.0://host:3000",
+            "https://[::1]:8443",
+        ] {
+            assert!(allows(origin, origin), "{origin}");
+            assert_eq!(Origin::parse(origin).unwrap().to_string(), origin);
+            for other in ["https://evil.com", "app://evil.com", "http://obsidian.md", "other://"] {
+                assert!(!allows(origin, other), "{origin} allows {other}");
+            }
+            assert!(!allows("https://example.org", origin), "{origin}");
+        }
+    }
+
+    #[test]
+    fn one_slash_at_the_end_is_ignored_in_the_option_only() {
+        for (allowed, origin) in [
+            ("https://example.org/", "https://example.org"),
+            ("https://example.org:443/", "https://EXAMPLE.org"),
+            ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
+            ("app://obsidian.md/", "app://obsidian.md"),
+            ("file:///", "file://"),
+        ] {
+            assert!(allows(allowed, origin), "{allowed}");
+            assert!(!allows(origin, &format!("{origin}/")), "{origin}");
+        }
+    }
+
+    #[test]
+    fn all_hosts_of_an_app_scheme_can_be_allowed() {
+        for origin in ["vscode-webview://1q2w3e", "VSCODE-WEBVIEW://x:1", "vscode-webview://"] {
+            assert!(allows("vscode-webview://*", origin), "{origin}");
+            assert!(allows("vscode-webview://*/", origin), "{origin}");
+        }
+        for origin in ["null", "https://x", "vscode-file://x", "vscode-webview://a/b"] {
+            assert!(!allows("vscode-webview://*", origin), "{origin}");
+        }
+    }
+
+    #[test]
+    fn text_that_is_not_an_origin_is_refused_with_advice() {
+        for (text, advice) in [
+            ("*", "name each origin"),
+            ("https://*", "name each origin"),
+            ("http://*/", "name each origin"),
+            ("https://*.example.org", "name each origin"),
+            ("app://*.md", "name each origin"),
+            ("*://x", "name each origin"),
+            ("", "begin with its scheme"),
+            ("chat.example", "begin with its scheme"),
+            ("localhost:3000", "begin with its scheme"),
+            ("NULL", "begin with its scheme"),
+            ("https://a b", "only scheme and host"),
+            ("https://", "only scheme and host"),
+            ("https:///", "only scheme and host"),
+            ("https://chat.example//", "only scheme and host"),
+            ("https://chat.example/app", "only scheme and host"),
+            ("https://user@chat.example", "only scheme and host"),
+            ("https://chat.example#x", "only scheme and host"),
+            ("file:///home/me/page.html", "only scheme and host"),
+            ("https://a,https://b", "only scheme and host"),
+            ("blob:https://a", "only scheme and host"),
+            ("1app://a", "only scheme and host"),
+            ("ws://localhost:3000", "the address of a server"),
+            ("WSS://a", "the address of a server"),
+            ("ftp://a", "the address of a server"),
+        ] {
+            let error = text.parse::<AllowedOrigin>().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{text:?} is not an origin: ")), "{error}");
+            assert!(error.contains(advice), "{error}");
         }
     }
 }

@@ -12,6 +12,7 @@
 
 mod connections;
 mod options;
+mod refusals;
 #[allow(clippy::module_inception, reason = "it holds the type `Server`")]
 mod server;
 mod shared;

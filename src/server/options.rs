@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{ModelInfo, Origin};
+use crate::domain::{AllowedOrigin, ModelInfo};
 
 /// Limits and intervals of the server.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ pub struct Options {
     /// use, a new connection replaces the one that has been without a request for the longest time.
     pub spare_connections: usize,
     /// Origins of web pages that may connect, besides pages from localhost on the server's port.
-    pub allowed_origins: Vec<Origin>,
+    pub allowed_origins: Vec<AllowedOrigin>,
     /// Time between two `metrics` frames.
     pub metrics_interval: Duration,
     /// How long a frame may wait for its socket before the connection is dropped. Must be longer

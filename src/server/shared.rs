@@ -19,6 +19,7 @@ use crate::runner::Client;
 use super::connections::{ConnectionPermit, Connections};
 use super::metrics::RequestCounts;
 use super::options::Options;
+use super::refusals::Refusals;
 
 /// The state of the server that every connection uses.
 pub(super) struct Shared {
@@ -42,6 +43,8 @@ pub(super) struct Shared {
     websocket_permits: Arc<Semaphore>,
     next_connection: AtomicU64,
     dropped_frames: Arc<AtomicU64>,
+    /// Requests that came from a foreign page or named a foreign host.
+    pub(super) refusals: Refusals,
     pub(super) counts: Arc<RequestCounts>,
 }
 
@@ -78,6 +81,7 @@ impl Shared {
             websocket_permits: Arc::new(Semaphore::new(max)),
             next_connection: AtomicU64::new(1),
             dropped_frames: Arc::default(),
+            refusals: Refusals::default(),
             counts: Arc::default(),
         }
     }

@@ -68,6 +68,54 @@ async fn origin_header_must_be_this_server_or_allowed() {
 }
 
 #[tokio::test]
+async fn origins_of_apps_are_accepted_if_they_are_allowed() {
+    let mut setup = Setup::default();
+    let allowed = ["app://obsidian.md", "null", "https://chat.example/", "vscode-webview://*"];
+    setup.server.allowed_origins = allowed.iter().map(|text| text.parse().unwrap()).collect();
+    let server = setup.start().await;
+    let host = format!("Host: {}\r\n", server.address);
+    for (origin, expected) in [
+        ("app://obsidian.md", 101),
+        ("null", 101),
+        ("https://chat.example", 101),
+        ("vscode-webview://1q2w3e", 101),
+        ("app://evil.md", 403),
+        ("file://", 403),
+        ("https://chat.example/", 403),
+        ("https://evil.com", 403),
+    ] {
+        let fields = format!("{host}Origin: {origin}\r\n");
+        assert_eq!(status(&server, "/", &fields).await, expected, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn refusal_is_plain_text_with_its_reason_and_counted() {
+    let server = TestServer::start().await;
+    let counts = async |server: &TestServer| {
+        let (_, page) = http_get(server.address, "/metrics").await;
+        ["host", "origin"].map(|header| {
+            let name = format!("inference_core_http_refused_total{{header=\"{header}\"}} ");
+            let value = page.lines().find_map(|line| line.strip_prefix(&name)).unwrap();
+            value.parse::<f64>().unwrap()
+        })
+    };
+    assert_eq!(counts(&server).await, [0.0, 0.0]);
+    let host = format!("Host: {}\r\n", server.address);
+    let fields = format!("{host}Origin: https://chat.example\r\n");
+    let (status, text) = http(server.address, &upgrade_request("/", &fields)).await;
+    assert_eq!(status, 403);
+    assert!(text.contains("--allow-origin https://chat.example"), "{text}");
+    assert!(text.to_lowercase().contains("content-type: text/plain"), "{text}");
+    assert_eq!(counts(&server).await, [0.0, 1.0]);
+    let request = "GET /metrics HTTP/1.1\r\nHost: gpu-box:3000\r\nConnection: close\r\n\r\n";
+    let (status, text) = http(server.address, request).await;
+    assert_eq!(status, 403);
+    assert!(text.contains("\"gpu-box:3000\"") && text.contains("localhost"), "{text}");
+    assert_eq!(counts(&server).await, [1.0, 1.0]);
+}
+
+#[tokio::test]
 async fn pages_check_the_host_header() {
     let server = TestServer::start().await;
     let request = "GET /healthz HTTP/1.1\r\nHost: evil.com\r\nConnection: close\r\n\r\n";

@@ -19,6 +19,7 @@ use super::respond::{json, plain};
 use crate::domain::Authority;
 use crate::server::connections::ConnectionPermit;
 use crate::server::metrics;
+use crate::server::refusals::ForeignHeader;
 use crate::server::shared::Shared;
 use crate::server::ws;
 
@@ -42,7 +43,7 @@ async fn check_request(
 ) -> Response {
     let host = match own_host(request.headers()) {
         Ok(host) => host,
-        Err(reason) => return plain(StatusCode::FORBIDDEN, reason),
+        Err(foreign) => return forbidden(&shared, &foreign),
     };
     if ws::is_upgrade(&request) {
         return open_websocket(&shared, &host, request);
@@ -53,8 +54,8 @@ async fn check_request(
 /// Checks the request's origin and handshake and starts a task that serves the WebSocket. The task
 /// waits until the returned response has been sent. It ends early if the connection is replaced.
 fn open_websocket(shared: &Arc<Shared>, host: &Authority, mut request: Request) -> Response {
-    if let Err(reason) = check_origin(request.headers(), host, &shared.options.allowed_origins) {
-        return plain(StatusCode::FORBIDDEN, reason);
+    if let Err(foreign) = check_origin(request.headers(), host, &shared.options.allowed_origins) {
+        return forbidden(shared, &foreign);
     }
     let response = match ws::accept_upgrade(&request) {
         Ok(response) => response,
@@ -68,6 +69,13 @@ fn open_websocket(shared: &Arc<Shared>, host: &Authority, mut request: Request) 
     let serving = ws::serve(upgraded, permit, shared.clone());
     shared.tasks.spawn(replaced.run_until_cancelled_owned(serving));
     response
+}
+
+/// Refuses a request because of a header. A browser hides the response from its page, so the reason
+/// is also in the log and in the metrics.
+fn forbidden(shared: &Shared, foreign: &ForeignHeader) -> Response {
+    shared.refusals.record(foreign);
+    plain(StatusCode::FORBIDDEN, foreign.reason())
 }
 
 /// Whether requests can be expected to finish. Routers send none if not, and a supervisor restarts

@@ -40,6 +40,7 @@ pub(in crate::server) async fn page(shared: &Shared) -> Result<Response, fmt::Er
         ttft: shared.counts.ttft(),
         connections: shared.n_websockets(),
         dropped_frames: shared.dropped_frames(),
+        refusals: shared.refusals.counts(),
         memory: shared.model.memory(),
         gpus: shared.gpus(Instant::now()),
         limits: shared.model.limits(),
@@ -65,6 +66,8 @@ struct Scrape {
     ttft: Distribution,
     connections: usize,
     dropped_frames: u64,
+    /// HTTP requests refused because of a header, by its name.
+    refusals: [(&'static str, u64); 2],
     memory: Vec<MemoryPart>,
     gpus: Vec<Gpu>,
     limits: RequestLimits,
@@ -96,6 +99,9 @@ impl Scrape {
         page.gauge("connections", "Open WebSockets", None, n(self.connections))?;
         let dropped = "Metrics frames replaced by newer ones before a slow connection took them";
         page.counter("dropped_frames", dropped, self.dropped_frames)?;
+        let refused = "HTTP requests refused because of a foreign Host or Origin";
+        let refusals = self.refusals.map(|(header, n)| ([("header", header)], n));
+        page.counters("http_refused", refused, None, refusals)?;
         let limit =
             "Requests that may wait; a quarter more for connections without another request";
         page.gauge("requests_queued_limit", limit, None, n(self.limits.max_queue))?;

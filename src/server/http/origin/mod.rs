@@ -8,17 +8,21 @@
 use axum::http::HeaderMap;
 use axum::http::header::{HOST, HeaderName, ORIGIN};
 
-use crate::domain::{Authority, Origin};
+use crate::domain::{AllowedOrigin, Authority, Origin};
+use crate::server::refusals::ForeignHeader;
 
 /// The host and port that the request was sent to, which must name this machine.
 ///
 /// # Errors
 /// The reason to refuse the request, if the `Host` header is missing, repeated or foreign.
-pub(super) fn own_host(headers: &HeaderMap) -> Result<Authority, &'static str> {
-    single(headers, &HOST)?
-        .and_then(Authority::parse)
-        .filter(Authority::is_loopback)
-        .ok_or("Host must name the loopback interface, for example localhost")
+pub(super) fn own_host(headers: &HeaderMap) -> Result<Authority, ForeignHeader> {
+    let text = single(headers, &HOST).map_err(ForeignHeader::Host)?.unwrap_or_default();
+    Authority::parse(text).filter(Authority::is_loopback).ok_or_else(|| {
+        let text = shortened(text);
+        ForeignHeader::Host(format!(
+            "Host must name the loopback interface, not {text:?}: connect to localhost"
+        ))
+    })
 }
 
 /// Accepts a request without an `Origin`, from a page of this server, or from an `allowed` origin.
@@ -29,26 +33,52 @@ pub(super) fn own_host(headers: &HeaderMap) -> Result<Authority, &'static str> {
 pub(super) fn check_origin(
     headers: &HeaderMap,
     own: &Authority,
-    allowed: &[Origin],
-) -> Result<(), &'static str> {
-    let Some(text) = single(headers, &ORIGIN)? else { return Ok(()) };
-    let is_allowed = |origin: &Origin| origin.is_page_of(own) || allowed.contains(origin);
-    let origin = text.parse().ok().filter(is_allowed);
-    origin.map(|_| ()).ok_or("this web page's Origin is not allowed to connect")
+    allowed: &[AllowedOrigin],
+) -> Result<(), ForeignHeader> {
+    let Some(text) = single(headers, &ORIGIN).map_err(ForeignHeader::Origin)? else {
+        return Ok(());
+    };
+    match Origin::parse(text) {
+        Some(origin) if origin.is_page_of(own) => Ok(()),
+        Some(origin) if allowed.iter().any(|allowed| allowed.allows(&origin)) => Ok(()),
+        origin => Err(ForeignHeader::Origin(refusal_of_page(origin.as_ref(), text))),
+    }
+}
+
+/// The reason to refuse a page whose `Origin` header is `text`, which is `origin` if that is one.
+fn refusal_of_page(origin: Option<&Origin>, text: &str) -> String {
+    match origin {
+        Some(_) if text == "null" => "pages of Origin null are not allowed to connect: \
+             --allow-origin null would allow them, but every web page can become one of them"
+            .to_owned(),
+        Some(origin) if text.len() <= MAX_QUOTED_CHARS => format!(
+            "pages of Origin {origin} are not allowed to connect: \
+             to allow them, start the server with --allow-origin {origin}"
+        ),
+        _ => format!("Origin {:?} is not allowed to connect", shortened(text)),
+    }
 }
 
 /// The only value of a header; `None` if the header is absent.
 ///
 /// # Errors
 /// The reason to refuse the request, if the header is repeated or not ASCII.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, &'static str> {
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, String> {
     let mut values = headers.get_all(name).iter();
     let Some(first) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err("Host and Origin must not be repeated");
+        return Err("Host and Origin must not be repeated".to_owned());
     }
-    first.to_str().map(Some).map_err(|_| "Host and Origin must be ASCII")
+    first.to_str().map(Some).map_err(|_| "Host and Origin must be ASCII".to_owned())
 }
+
+/// The first characters of a header, which is ASCII.
+fn shortened(text: &str) -> &str {
+    &text[..text.len().min(MAX_QUOTED_CHARS)]
+}
+
+/// Most characters of a header in a message. Names of hosts have at most 253.
+const MAX_QUOTED_CHARS: usize = 300;
 
 #[cfg(test)]
 mod tests;

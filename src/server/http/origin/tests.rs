@@ -137,6 +137,37 @@ fn foreign_origin_is_refused_in_every_disguise() {
 }
 
 #[test]
+fn refused_page_is_told_the_option_that_allows_it() {
+    let headers = headers(&[(HOST, "localhost:3000"), (ORIGIN, "HTTPS://Chat.Example:443")]);
+    let refused = check_origin(&headers, &own_host(&headers).unwrap(), &[]).unwrap_err();
+    let (_, option) = refused.reason().split_once("--allow-origin ").unwrap();
+    assert_eq!(option, "https://chat.example");
+    assert!(is_allowed("localhost:3000", "HTTPS://Chat.Example:443", &[option]));
+}
+
+#[test]
+fn reason_of_a_refusal_is_one_short_line() {
+    let long = "x".repeat(10_000);
+    for origin in ["null", "", "\"a\\", "app://a/b", &long, &format!("https://{long}")] {
+        let headers = headers(&[(HOST, "localhost:3000"), (ORIGIN, origin)]);
+        let refused = check_origin(&headers, &own_host(&headers).unwrap(), &[]).unwrap_err();
+        assert!(refused.reason().len() < 500 && refused.reason().lines().count() == 1);
+    }
+    let refused = own_host(&headers(&[(HOST, &long)])).unwrap_err();
+    assert!(refused.reason().len() < 500, "{refused:?}");
+}
+
+#[test]
+fn page_of_an_app_is_never_a_page_of_this_server() {
+    for origin in ["app://localhost:3000", "file://", "tauri://localhost", "capacitor://localhost"]
+    {
+        assert!(!is_allowed("localhost:3000", origin, &[]), "{origin}");
+        assert!(!is_allowed("localhost", origin, &["app://obsidian.md"]), "{origin}");
+        assert!(is_allowed("localhost:3000", origin, &[origin]), "{origin}");
+    }
+}
+
+#[test]
 fn repeated_origin_is_refused() {
     let own = "http://localhost:3000";
     let headers = headers(&[(HOST, "localhost:3000"), (ORIGIN, own), (ORIGIN, own)]);
