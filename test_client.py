@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import select
 import shutil
 import signal
 import sys
@@ -19,14 +20,18 @@ from typing import Any, Iterator, Optional
 from urllib.parse import urlsplit
 
 try:
-    from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+    from websockets.exceptions import (
+        ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI)
     from websockets.sync.client import ClientConnection, connect
 except ImportError:
     print("test_client.py needs the websockets package: pip install websockets", file=sys.stderr)
     sys.exit(2)
 
 with suppress(ImportError):
-    import readline  # noqa: F401  (line editing and history for input())
+    import readline  # line editing and history for input()
+
+    # The terminal then marks pasted text, and its line breaks do not end the message.
+    readline.parse_and_bind("set enable-bracketed-paste on")
 
 Frame = dict[str, Any]
 
@@ -40,6 +45,12 @@ EXIT_CODES = """exit codes:
 
 Ctrl-C during an answer stops it, on the server as well. A second Ctrl-C quits
 without waiting."""
+# Lines that come within this time of each other, in seconds, were pasted and are one message.
+PASTE_GAP_S = 0.05
+# Longest part of a server's reason that is shown, in characters.
+MAX_REASON = 500
+# Part of the context that a shortened conversation may take. The rest is for the answer.
+MAX_PROMPT = 0.75
 
 
 class ClientError(Exception):
@@ -55,6 +66,7 @@ class ServerError(ClientError):
 
     def __init__(self, frame: Frame) -> None:
         super().__init__(f"{frame.get('message', 'no message')} ({frame.get('code', 'no code')})")
+        self.frame = frame
         self.code = frame.get("code")
         self.retry_after = (frame.get("retry_after_ms") or 1000) / 1000
 
@@ -133,6 +145,8 @@ def connection(url: str) -> Iterator[ClientConnection]:
         port = urlsplit(url).port or 80
         start = f"start the server with `make run PORT={port}` or `inference-core --demo {port}`"
         raise ClientError(f"nothing listens on {url}; {start}") from None
+    except InvalidStatus as error:
+        raise ClientError(f"{url} refuses the connection: {refusal(error)}") from None
     except (InvalidURI, ValueError):
         raise ClientError(f"{url} is not a WebSocket address such as ws://localhost:3000") from None
     except (InvalidHandshake, OSError, EOFError) as error:
@@ -151,6 +165,14 @@ def connection(url: str) -> Iterator[ClientConnection]:
         raise ClientError(reason) from None
 
 
+def refusal(error: InvalidStatus) -> str:
+    """The HTTP status of a server that opens no WebSocket, and the first line of its reason."""
+    response = error.response
+    lines = (response.body or b"").decode(errors="replace").strip().splitlines() or [""]
+    reason = "".join(char for char in lines[0][:MAX_REASON] if char.isprintable())
+    return f"HTTP {response.status_code}" + (f", {reason}" if reason else "")
+
+
 def frames(socket: ClientConnection, presses: list[int]) -> Iterator[Optional[Frame]]:
     """Yields the server's frames, and `None` after 0.1 s without one.
 
@@ -167,26 +189,31 @@ def frames(socket: ClientConnection, presses: list[int]) -> Iterator[Optional[Fr
 def generate(args: argparse.Namespace, request: Frame) -> tuple[str, Frame]:
     """Sends one request and prints its answer. Returns the text and the `end` frame."""
     text, end, aborted = "", None, False
-    with connection(args.url) as socket, interrupts() as presses:
-        socket.send(json.dumps(request))
-        stream = frames(socket, presses)
-        while end is None:
-            frame = next(stream) or {}
-            if presses and not aborted:
-                aborted = True
-                socket.send(json.dumps({"op": "abort"}))
-                note("\nstopping (Ctrl-C again quits at once)")
-            if frame and args.json:
-                say(json.dumps(frame, ensure_ascii=False) + "\n")
-            if frame.get("op") == "token":
-                text += frame["content"]
-                say("" if args.json else frame["content"])
-            elif frame.get("op") == "queued":
-                note(f"queued, position {frame.get('position')}")
-            elif frame.get("op") in ("end", "error"):
-                end = frame
-    if not args.json and not text.endswith("\n") and (text or end["op"] == "end"):
-        say("\n")
+    try:
+        with connection(args.url) as socket, interrupts() as presses:
+            socket.send(json.dumps(request))
+            stream = frames(socket, presses)
+            while end is None:
+                frame = next(stream) or {}
+                if presses and not aborted:
+                    aborted = True
+                    socket.send(json.dumps({"op": "abort"}))
+                    note("\nstopping (Ctrl-C again quits at once)")
+                if frame and args.json:
+                    say(json.dumps(frame, ensure_ascii=False) + "\n")
+                if frame.get("op") == "token":
+                    text += frame["content"]
+                    say("" if args.json else frame["content"])
+                elif frame.get("op") == "queued":
+                    note(f"queued, position {frame.get('position')}")
+                elif frame.get("op") in ("end", "error"):
+                    end = frame
+    finally:
+        # What follows, such as an error or the statistics, starts on a new line. An empty answer
+        # is an empty line.
+        is_empty_answer = not text and end is not None and end["op"] == "end"
+        if not args.json and not text.endswith("\n") and (text or is_empty_answer):
+            say("\n")
     if end["op"] == "error":
         raise ServerError(end)
     return text, end
@@ -213,6 +240,8 @@ def ask(args: argparse.Namespace, request: Frame) -> tuple[str, Frame]:
     if stats.get("ttft_ms") is not None:
         parts.append(f"first token after {stats['ttft_ms']:.0f} ms")
     note(" · ".join([*parts, end.get("finish_reason", "end")]))
+    for warning in end.get("warnings") or []:
+        note(f"warning: {warning}")
     return text, end
 
 
@@ -222,22 +251,77 @@ def converse(args: argparse.Namespace) -> int:
     note("Ctrl-C stops an answer, Ctrl-D quits")
     while True:
         try:
-            line = input("> ").strip()
+            message = read_message()
         except EOFError:
             say("\n")
             return OK
         except KeyboardInterrupt:
             say("\n")
-            line = ""
+            message = ""
         try:
-            if line:
-                text, _ = ask(args, build(args, line, history))
-                new = [("user", line), ("assistant", text)]
-                history += [{"role": role, "content": content} for role, content in new]
+            if message.strip():
+                answer(args, message, history)
         except ClientError as error:
             print(f"error: {error}", file=sys.stderr)
         except KeyboardInterrupt:
-            note("\nanswer abandoned")
+            note("answer abandoned")
+
+
+def read_message() -> str:
+    """Reads a line from the terminal, or several if they were pasted."""
+    lines = [input("> ")]
+    with suppress(EOFError):
+        while has_input():
+            lines.append(input())
+    return "\n".join(lines).strip("\n")
+
+
+def has_input() -> bool:
+    """Whether the terminal has more input already."""
+    # Windows cannot wait for a console in this way.
+    with suppress(OSError, ValueError):
+        return bool(select.select([sys.stdin], [], [], PASTE_GAP_S)[0])
+    return False
+
+
+def answer(args: argparse.Namespace, message: str, history: list[Frame]) -> None:
+    """Asks for the answer to a message and adds both to `history`.
+
+    If the conversation does not fit into the server's context, drops its oldest turns.
+    """
+    text = None
+    while text is None:
+        request = build(args, message, history)
+        try:
+            text, _ = ask(args, request)
+        except ServerError as error:
+            if error.code != "context_overflow" or not history:
+                raise
+            count = drop_oldest_turns(history, request, error.frame)
+            turns = "oldest turn" if count == 1 else f"{count} oldest turns"
+            note(f"the conversation does not fit into the context: dropped its {turns}")
+    if args.chat:
+        # The answer goes back exactly as it came.
+        history += [{"role": "user", "content": message}, {"role": "assistant", "content": text}]
+
+
+def drop_oldest_turns(history: list[Frame], request: Frame, overflow: Frame) -> int:
+    """Removes turns until the rest is likely to fit, at least one. Returns their number.
+
+    `overflow` is the server's error for `request`, which had the whole history.
+    """
+    prompt_tokens, ctx_size = overflow.get("prompt_tokens"), overflow.get("ctx_size")
+    excess = 0.0
+    if prompt_tokens and ctx_size:
+        # Characters, as if all tokens had equally many.
+        size = sum(len(message["content"]) for message in request["messages"])
+        excess = size * (1 - MAX_PROMPT * ctx_size / prompt_tokens)
+    count = 0
+    while history and (count == 0 or excess > 0):
+        excess -= sum(len(message["content"]) for message in history[:2])
+        del history[:2]
+        count += 1
+    return count
 
 
 def build(args: argparse.Namespace, prompt: str, history: list[Frame]) -> Frame:

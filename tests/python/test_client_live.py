@@ -191,6 +191,28 @@ def test_server_error_is_one_line_with_exit_code_1(daemon: Daemon) -> None:
     assert re.fullmatch(r"error: .*temp.* \(invalid_params\)\n", done.stderr)
 
 
+def test_requests_of_the_client_get_no_warnings(daemon: Daemon) -> None:
+    options = ("--max-tokens", "1", "--temp", "0", "--seed", "1", "--stop", "x", "--json",
+               "--param", "top_k=20", "--param", "ignore_eos=true")
+    for mode in ((), ("--chat",), ("--system", "Be brief.")):
+        end = frames(run(daemon, "Once", *options, *mode).stdout)[-1]
+        assert end["op"] == "end" and "warnings" not in end, end
+
+
+def test_unknown_parameter_is_a_warning_below_the_statistics(daemon: Daemon) -> None:
+    done = run(daemon, "Once", "--max-tokens", "1", "--param", "top_kk=20")
+    assert done.returncode == 0
+    assert re.search(r"\nwarning: params\.top_kk is ignored: .*params\.top_k\?\n$", done.stderr)
+
+
+def test_refused_host_is_one_line_with_the_reason_and_exit_code_3(daemon: Daemon) -> None:
+    url = f"ws://0.0.0.0:{daemon.port}"
+    client = [sys.executable, str(ROOT / "test_client.py"), "Once", "--url", url]
+    done = subprocess.run(client, capture_output=True, timeout=TIMEOUT_S, text=True)
+    assert done.returncode == 3
+    assert re.fullmatch(r"error: .* HTTP 403, Host must name .* localhost\n", done.stderr)
+
+
 def test_missing_server_is_one_line_with_exit_code_3(daemon: Daemon) -> None:
     client = [sys.executable, str(ROOT / "test_client.py"), "Once", "--url", "ws://127.0.0.1:1"]
     done = subprocess.run(client, capture_output=True, timeout=TIMEOUT_S, text=True)
