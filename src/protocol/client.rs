@@ -43,7 +43,7 @@ pub struct Infer {
     /// Sampling and output parameters.
     pub params: Params,
     /// What the frame has that is ignored, for the `end` frame.
-    pub warnings: Vec<String>,
+    pub warnings: Warnings,
 }
 
 impl ClientFrame {
@@ -109,7 +109,7 @@ impl Infer {
             Some(sent) => params::parse(sent, &mut warnings)
                 .ok_or_else(|| wrong_type("params", "an object", sent))??,
         };
-        Ok(Self { id, prompt, params, warnings: warnings.into_texts() })
+        Ok(Self { id, prompt, params, warnings })
     }
 }
 

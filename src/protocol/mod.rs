@@ -2,7 +2,8 @@
 //!
 //! [`ClientFrame::parse`] turns a message into a fully validated frame or into the [`ErrorFrame`]
 //! to reply with. [`ServerFrame::text`] is the only way to write a frame. This module owns field
-//! names, nesting, types and ranges; `docs/PROTOCOL.md` is its contract. It knows nothing of
+//! names, nesting, types and ranges; `docs/PROTOCOL.md` is its contract. `names` lists the fields
+//! of requests, and `warnings` says what is wrong with others. This module knows nothing of
 //! sockets, of the engine or of the order of frames: the server decides who may send what when.
 
 mod client;
@@ -30,6 +31,7 @@ pub use id::RequestId;
 pub use metrics::{Inference, InferenceState, Metrics};
 pub use server::ServerFrame;
 pub use stats::EndStats;
+pub use warnings::Warnings;
 
 #[cfg(test)]
 mod tests;

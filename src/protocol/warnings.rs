@@ -1,7 +1,8 @@
 //! The warnings of a request: what it has that the server ignores.
 //!
 //! Each warning names a field and says what to do: send it in another place, under another name,
-//! or not at all. The number of warnings and their length are bounded, whatever was sent.
+//! or not at all. The number of warnings and their length are bounded, whatever was sent. While a
+//! frame is parsed only names are collected, since most of the work is finding similar ones.
 
 use strsim::damerau_levenshtein;
 
@@ -20,10 +21,9 @@ pub(super) enum Place {
 }
 
 /// The warnings of one request.
-#[derive(Debug, Default)]
-pub(super) struct Warnings {
-    texts: Vec<String>,
-    /// What the texts are about: the place and the shortened name of a field.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Warnings {
+    /// The place and the shortened name of each ignored field.
     named: Vec<(Place, String)>,
     /// Whether there were more than [`MAX_FIELDS`].
     has_more: bool,
@@ -43,15 +43,18 @@ impl Warnings {
         }
         if self.named.len() == MAX_FIELDS {
             self.has_more = true;
-            return self.texts.push("more unknown fields are ignored".to_owned());
+        } else {
+            self.named.push((place, name.to_owned()));
         }
-        self.texts.push(format!("{} is ignored: {}", place.path_of(name), reason(place, name)));
-        self.named.push((place, name.to_owned()));
     }
 
     /// The texts for the `end` frame.
-    pub(super) fn into_texts(self) -> Vec<String> {
-        self.texts
+    pub fn texts(&self) -> Vec<String> {
+        let text = |(place, name): &(Place, String)| {
+            format!("{} is ignored: {}", place.path_of(name), reason(*place, name))
+        };
+        let more = self.has_more.then(|| "more unknown fields are ignored".to_owned());
+        self.named.iter().map(text).chain(more).collect()
     }
 }
 
@@ -102,16 +105,15 @@ fn reason(place: Place, name: &str) -> String {
     if let Some(other) = others.clone().find(|other| other.fields().contains(&name)) {
         return format!("send it {}", other.direction(place));
     }
-    let letters = letters(name);
-    let is_meant = |known: &str| self::letters(known) == letters;
-    match FOREIGN_FIELDS.iter().find(|(foreign, _)| is_meant(foreign)) {
+    match FOREIGN_FIELDS.iter().find(|(foreign, _)| letters(foreign).eq(letters(name))) {
         Some((_, FieldAdvice::Send(field))) => return format!("send {field} instead"),
         Some((_, FieldAdvice::Note(note))) => return (*note).to_owned(),
         Some((_, FieldAdvice::Unsupported)) => return "it is not supported".to_owned(),
         None => {}
     }
-    let similar = nearest(place, &letters).or_else(|| others.find_map(|p| nearest(p, &letters)));
-    match similar {
+    let letters: String = letters(name).collect();
+    let similar = nearest(place, &letters);
+    match similar.or_else(|| others.find_map(|place| nearest(place, &letters))) {
         Some(path) => format!("there is no such field; did you mean {path}?"),
         None => "there is no such field".to_owned(),
     }
@@ -121,7 +123,7 @@ fn reason(place: Place, name: &str) -> String {
 fn nearest(place: Place, letters: &str) -> Option<String> {
     let n_letters = letters.chars().count();
     let distances = place.fields().iter().map(|field| {
-        let distance = damerau_levenshtein(letters, &self::letters(field));
+        let distance = damerau_levenshtein(letters, &self::letters(field).collect::<String>());
         (distance, field)
     });
     let (distance, field) = distances.min_by_key(|&(distance, _)| distance)?;
@@ -133,8 +135,8 @@ fn nearest(place: Place, letters: &str) -> Option<String> {
 }
 
 /// The letters and digits of a name in lower case, so that `maxTokens` and `max-tokens` are alike.
-fn letters(name: &str) -> String {
-    name.chars().filter(|char| char.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+fn letters(name: &str) -> impl Iterator<Item = char> {
+    name.chars().filter(|char| char.is_alphanumeric()).flat_map(char::to_lowercase)
 }
 
 /// The first characters of a client's text.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::domain::{Message, Params, Prompt, Range, Role, Speculation};
-use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer, RequestId};
+use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer, RequestId, Warnings};
 
 fn parse(frame: &Value) -> Result<ClientFrame, ErrorFrame> {
     ClientFrame::parse(&frame.to_string())
@@ -43,7 +43,7 @@ fn infer_frame_of_the_core_contract_is_parsed() {
         id: None,
         prompt: Prompt::Text("Explica la teoría de la relatividad".to_owned()),
         params: Params { temp: 0.7, max_tokens: Some(500), ..Params::default() },
-        warnings: Vec::new(),
+        warnings: Warnings::default(),
     };
     assert_eq!(ClientFrame::parse(text), Ok(ClientFrame::Infer(expected)));
 }

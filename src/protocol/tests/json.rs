@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::domain::{Message, Params, Prompt, Role};
-use crate::protocol::{ClientFrame, Code, Infer, RequestId};
+use crate::protocol::{ClientFrame, Code, Infer, RequestId, Warnings};
 
 fn code(text: &str) -> Code {
     ClientFrame::parse(text).unwrap_err().code()
@@ -25,7 +25,7 @@ fn last_of_repeated_keys_counts_at_every_level() {
             reasoning: None,
         }]),
         params: Params { seed: Some(1), logit_bias: vec![(3, 1.0)], ..Params::default() },
-        warnings: Vec::new(),
+        warnings: Warnings::default(),
     };
     assert_eq!(ClientFrame::parse(text), Ok(ClientFrame::Infer(expected)));
 }
@@ -43,7 +43,7 @@ fn escapes_in_keys_and_values_are_decoded() {
             logit_bias: vec![(1, 2.0)],
             ..Params::default()
         },
-        warnings: Vec::new(),
+        warnings: Warnings::default(),
     };
     assert_eq!(ClientFrame::parse(text), Ok(ClientFrame::Infer(expected)));
 }

@@ -12,7 +12,7 @@ use crate::protocol::{ClientFrame, Infer};
 
 fn warnings_of(text: &str) -> Vec<String> {
     match ClientFrame::parse(text) {
-        Ok(ClientFrame::Infer(Infer { warnings, .. })) => warnings,
+        Ok(ClientFrame::Infer(Infer { warnings, .. })) => warnings.texts(),
         other => panic!("{text:.200} became {other:?}"),
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio_tungstenite::tungstenite::Error;
 
 use crate::domain::{Code, Delivery, Outcome};
-use crate::protocol::{EndStats, ErrorFrame, RequestId, ServerFrame};
+use crate::protocol::{EndStats, ErrorFrame, RequestId, ServerFrame, Warnings};
 use crate::runner::Ticket;
 use crate::server::metrics::RequestCounts;
 
@@ -24,7 +24,7 @@ use super::socket::Socket;
 pub(super) struct ActiveRequest {
     id: Option<RequestId>,
     /// What the `infer` frame had that is ignored.
-    warnings: Vec<String>,
+    warnings: Warnings,
     ticket: Ticket,
     /// When the server received the request.
     received: Instant,
@@ -40,7 +40,7 @@ pub(super) struct ActiveRequest {
 impl ActiveRequest {
     pub(super) fn new(
         id: Option<RequestId>,
-        warnings: Vec<String>,
+        warnings: Warnings,
         ticket: Ticket,
         received: Instant,
         counts: Arc<RequestCounts>,
@@ -101,7 +101,7 @@ impl ActiveRequest {
                 let frame =
                     |warnings| ServerFrame::End { id, finish_reason: reason, stats, warnings };
                 log_ended(&frame(&[]).text());
-                frame(&self.warnings).text()
+                frame(&self.warnings.texts()).text()
             }
             Outcome::Failed(failure) => {
                 let error = ErrorFrame::from(failure).for_request(self.id.clone());

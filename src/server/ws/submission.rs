@@ -13,7 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::Request;
-use crate::protocol::{ErrorFrame, RequestId};
+use crate::protocol::{ErrorFrame, RequestId, Warnings};
 use crate::server::shared::Shared;
 
 use super::in_flight::InFlight;
@@ -26,7 +26,7 @@ pub(super) struct Submission {
     pub(super) request: Request,
     pub(super) id: Option<RequestId>,
     /// For the request's `end` frame.
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: Warnings,
     /// When its frame was read.
     pub(super) received: Instant,
     /// Wakes the writer when the runner has delivered something.
