@@ -2,8 +2,8 @@
 //!
 //! [`Server`] accepts TCP connections. Each starts as HTTP: `http` checks the `Host` and `Origin`
 //! of every request, serves `/metrics`, `/healthz` and `/readyz`, and hands requests for a
-//! WebSocket to `ws`, which serves the connection from then on. `metrics` produces the `/metrics`
-//! page and the `metrics` frames.
+//! WebSocket to `ws`, which serves the connection from then on. `refusals` counts and logs foreign
+//! pages and hosts. `metrics` produces the `/metrics` page and the `metrics` frames.
 //!
 //! This module promises that the memory a client can occupy is bounded, that every wait for a
 //! client has a deadline, that HTTP pages are served however many connections there are

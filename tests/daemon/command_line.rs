@@ -27,6 +27,12 @@ fn unusable_options_are_refused() {
     assert_refused(&huge, 71, &["2000000000 tokens", "are free"]);
     assert_refused(&["--demo", "0", "--log", "=x=y="], 64, &["--log", "=x=y="]);
     assert_refused(&["--fnord"], 64, &["--fnord", "--help"]);
+    let origin = |origin: &str, advice: &str| {
+        assert_refused(&["--demo", "0", "--allow-origin", origin], 64, &["--allow-origin", advice]);
+    };
+    origin("*", "https://example.org");
+    origin("ws://localhost:3000", "https://host");
+    origin("https://example.org,chat.example", "https://host");
 }
 
 #[test]

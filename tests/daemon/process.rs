@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Child;
 use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use crate::client::Socket;
 
@@ -181,6 +182,14 @@ impl Daemon {
             response
         };
         tokio::time::timeout(DEADLINE, exchange).await.expect("the page comes in time")
+    }
+
+    /// Whether a page of `origin` may open a WebSocket.
+    pub async fn accepts_page(&self, origin: &str) -> bool {
+        let mut request = self.url.as_str().into_client_request().unwrap();
+        request.headers_mut().insert("Origin", origin.parse().unwrap());
+        let opened = tokio::time::timeout(DEADLINE, connect_async(request)).await;
+        opened.expect("the server answers in time").is_ok()
     }
 
     /// Connects a single client. The daemon is returned too, because dropping it kills the process.

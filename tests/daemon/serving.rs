@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::client::{endless_request, is_op, metrics, read_until, send};
-use crate::process::Daemon;
+use crate::process::{Daemon, until_logged};
 
 #[tokio::test]
 async fn disconnected_client_frees_its_slot() {
@@ -30,15 +30,35 @@ async fn number_of_slots_may_equal_the_tokens_of_the_smallest_step() {
 }
 
 #[tokio::test]
+async fn refused_page_is_logged_once_with_the_option_that_allows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let daemon = Daemon::start_with_log(&["--allow-origin", "app://obsidian.md/"], &[], &log);
+    for (origin, is_accepted) in [
+        ("app://obsidian.md", true),
+        ("app://evil.md", false),
+        ("app://evil.md", false),
+        ("null", false),
+    ] {
+        assert_eq!(daemon.accepts_page(origin).await, is_accepted, "{origin}");
+    }
+    let log = until_logged(&log, "--allow-origin null");
+    assert_eq!(log.matches("--allow-origin app://evil.md").count(), 1, "{log}");
+    assert!(!log.contains("obsidian"), "{log}");
+}
+
+#[tokio::test]
 async fn log_has_the_outcome_of_each_request_and_none_of_its_text() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
     let mut daemon = Daemon::start_with_log(&["--log", "info"], &[], &log);
     let mut socket = daemon.connect().await;
     let params = json!({"max_tokens": 3, "ignore_eos": true});
-    send(&mut socket, json!({"op": "infer", "id": "a", "prompt": "Abrakadabra", "params": params}))
-        .await;
-    let end = read_until(&mut socket, is_op("end")).await.unwrap();
+    let frame = json!({"op": "infer", "id": "a", "prompt": "Abrakadabra", "params": params,
+        "Abrakadabra": 1});
+    send(&mut socket, frame).await;
+    let mut end = read_until(&mut socket, is_op("end")).await.unwrap();
+    end.as_object_mut().unwrap().remove("warnings").expect("it has a warning");
     let long = "word ".repeat(10_000);
     send(&mut socket, json!({"op": "infer", "id": "b", "prompt": long})).await;
     read_until(&mut socket, is_op("error")).await.unwrap();
