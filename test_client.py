@@ -287,26 +287,29 @@ def has_input() -> bool:
 def answer(args: argparse.Namespace, message: str, history: list[Frame]) -> None:
     """Asks for the answer to a message and adds both to `history`.
 
-    If the conversation does not fit into the server's context, drops its oldest turns.
+    If the conversation does not fit into the server's context, drops its oldest turns. They stay
+    if the message does not even fit alone.
     """
-    text = None
+    kept, text = history[:], None
     while text is None:
-        request = build(args, message, history)
+        request = build(args, message, kept)
         try:
             text, _ = ask(args, request)
         except ServerError as error:
-            if error.code != "context_overflow" or not history:
+            if error.code != "context_overflow" or not kept:
                 raise
-            count = drop_oldest_turns(history, request, error.frame)
+            drop_oldest_turns(kept, request, error.frame)
+            count = (len(history) - len(kept)) // 2
             turns = "oldest turn" if count == 1 else f"{count} oldest turns"
-            note(f"the conversation does not fit into the context: dropped its {turns}")
+            note(f"the conversation does not fit into the context: sent without its {turns}")
     if args.chat:
         # The answer goes back exactly as it came.
-        history += [{"role": "user", "content": message}, {"role": "assistant", "content": text}]
+        new = [{"role": "user", "content": message}, {"role": "assistant", "content": text}]
+        history[:] = kept + new
 
 
-def drop_oldest_turns(history: list[Frame], request: Frame, overflow: Frame) -> int:
-    """Removes turns until the rest is likely to fit, at least one. Returns their number.
+def drop_oldest_turns(history: list[Frame], request: Frame, overflow: Frame) -> None:
+    """Removes turns until the rest is likely to fit, at least one.
 
     `overflow` is the server's error for `request`, which had the whole history.
     """
@@ -316,12 +319,11 @@ def drop_oldest_turns(history: list[Frame], request: Frame, overflow: Frame) -> 
         # Characters, as if all tokens had equally many.
         size = sum(len(message["content"]) for message in request["messages"])
         excess = size * (1 - MAX_PROMPT * ctx_size / prompt_tokens)
-    count = 0
-    while history and (count == 0 or excess > 0):
+    while history:
         excess -= sum(len(message["content"]) for message in history[:2])
         del history[:2]
-        count += 1
-    return count
+        if excess <= 0:
+            break
 
 
 def build(args: argparse.Namespace, prompt: str, history: list[Frame]) -> Frame:

@@ -231,13 +231,13 @@ def test_conversation_drops_its_oldest_turns_when_it_overflows(
         client.type(f"{n} " + "x" * 98 + "\r")
         output += client.expect("7 tokens")
         client.expect("> ")
-    assert output.count("dropped its 2 oldest turns") == 1
+    assert output.count("sent without its 2 oldest turns") == 1
     sent = ["".join(message["content"][:1] for message in request["messages"])
             for request in server.requests]
     assert sent == ["s1", "s12", "s123", "s1234", "s34", "s345"]
 
 
-def test_single_message_that_overflows_is_an_error(
+def test_message_that_does_not_fit_alone_is_an_error_and_keeps_the_conversation(
     server: ScriptedServer, converse: Callable[..., Conversation]
 ) -> None:
     server.script = lambda socket, request: send(socket, overflow(request, 10) or END)
@@ -246,7 +246,9 @@ def test_single_message_that_overflows_is_an_error(
     client.expect("· stop")
     client.expect("> ")
     client.type("much too long\r")
-    client.expect("dropped its oldest turn")
+    client.expect("sent without its oldest turn")
     client.expect("error: too long (context_overflow)")
     client.expect("> ")
-    assert [len(request["messages"]) for request in server.requests] == [1, 3, 1]
+    client.type("tiny\r")
+    client.expect("· stop")
+    assert [len(request["messages"]) for request in server.requests] == [1, 3, 1, 3]
