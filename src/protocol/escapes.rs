@@ -15,11 +15,11 @@ pub(super) fn unescape(text: &str) -> Cow<'_, str> {
     }
     // No escape is shorter than its character, so the buffer never grows.
     let mut decoded = String::with_capacity(text.len());
-    for piece in Pieces(text) {
-        match piece {
-            Piece::Plain(plain) => decoded.push_str(plain),
-            Piece::Escape(_, Escape::Char(char)) => decoded.push(char),
-            Piece::Escape(_, Escape::LoneSurrogate | Escape::Invalid) => {
+    for fragment in Fragments(text) {
+        match fragment {
+            Fragment::Plain(plain) => decoded.push_str(plain),
+            Fragment::Escape(_, Escape::Char(char)) => decoded.push(char),
+            Fragment::Escape(_, Escape::LoneSurrogate | Escape::Invalid) => {
                 decoded.push(REPLACEMENT_CHARACTER);
             }
         }
@@ -30,15 +30,15 @@ pub(super) fn unescape(text: &str) -> Cow<'_, str> {
 /// A message with the escapes of lone surrogates replaced by that of U+FFFD. Every byte keeps its
 /// position, so a parser reports faults where the client's message has them.
 pub(super) fn without_lone_surrogates(message: &str) -> Cow<'_, str> {
-    let is_lone = |piece| matches!(piece, Piece::Escape(_, Escape::LoneSurrogate));
-    if !Pieces(message).any(is_lone) {
+    let is_lone = |fragment| matches!(fragment, Fragment::Escape(_, Escape::LoneSurrogate));
+    if !Fragments(message).any(is_lone) {
         return Cow::Borrowed(message);
     }
     let mut repaired = String::with_capacity(message.len());
-    for piece in Pieces(message) {
-        repaired.push_str(match piece {
-            Piece::Escape(_, Escape::LoneSurrogate) => r"\ufffd",
-            Piece::Plain(text) | Piece::Escape(text, _) => text,
+    for fragment in Fragments(message) {
+        repaired.push_str(match fragment {
+            Fragment::Escape(_, Escape::LoneSurrogate) => r"\ufffd",
+            Fragment::Plain(text) | Fragment::Escape(text, _) => text,
         });
     }
     Cow::Owned(repaired)
@@ -49,11 +49,11 @@ pub(super) fn without_lone_surrogates(message: &str) -> Cow<'_, str> {
 pub(super) fn with_marked_faults(message: &str) -> String {
     let mut marked = String::with_capacity(message.len());
     let mut is_in_string = false;
-    for piece in Pieces(message) {
-        match piece {
-            Piece::Escape(_, Escape::Invalid) => marked.push(FAULT),
-            Piece::Escape(escape, _) => marked.push_str(escape),
-            Piece::Plain(plain) => marked.extend(plain.chars().map(|char| {
+    for fragment in Fragments(message) {
+        match fragment {
+            Fragment::Escape(_, Escape::Invalid) => marked.push(FAULT),
+            Fragment::Escape(escape, _) => marked.push_str(escape),
+            Fragment::Plain(plain) => marked.extend(plain.chars().map(|char| {
                 is_in_string ^= char == '"';
                 if is_in_string && char < ' ' { FAULT } else { char }
             })),
@@ -66,9 +66,9 @@ pub(super) fn with_marked_faults(message: &str) -> String {
 pub(super) const FAULT: char = '\u{7f}';
 
 /// A text, divided into escapes and what is between them.
-struct Pieces<'a>(&'a str);
+struct Fragments<'a>(&'a str);
 
-enum Piece<'a> {
+enum Fragment<'a> {
     Plain(&'a str),
     /// An escape as it is written, and what it means.
     Escape(&'a str, Escape),
@@ -84,23 +84,23 @@ enum Escape {
     Invalid,
 }
 
-impl<'a> Iterator for Pieces<'a> {
-    type Item = Piece<'a>;
+impl<'a> Iterator for Fragments<'a> {
+    type Item = Fragment<'a>;
 
-    fn next(&mut self) -> Option<Piece<'a>> {
+    fn next(&mut self) -> Option<Fragment<'a>> {
         if self.0.is_empty() {
             return None;
         }
         let plain = self.0.find('\\').unwrap_or(self.0.len());
         if plain > 0 {
-            return Some(Piece::Plain(self.take(plain)));
+            return Some(Fragment::Plain(self.take(plain)));
         }
         let (escape, n) = Escape::at_start_of(self.0);
-        Some(Piece::Escape(self.take(n), escape))
+        Some(Fragment::Escape(self.take(n), escape))
     }
 }
 
-impl<'a> Pieces<'a> {
+impl<'a> Fragments<'a> {
     /// Removes and returns the first `n` bytes.
     fn take(&mut self, n: usize) -> &'a str {
         let (taken, rest) = self.0.split_at(n);

@@ -97,7 +97,10 @@ fn lone_surrogate_in_any_string_becomes_the_replacement_character() {
     let text = r#"{"op":"infer","messages":[{"role":"user","content":"\ud83e","\ud83e":0}]}"#;
     let Ok(ClientFrame::Infer(infer)) = ClientFrame::parse(text) else { panic!("refused") };
     let content = "\u{fffd}".to_owned();
-    assert_eq!(infer.prompt, Prompt::Messages(vec![Message { role: Role::User, content }]));
+    assert_eq!(
+        infer.prompt,
+        Prompt::Messages(vec![Message { role: Role::User, content, reasoning: None }])
+    );
     let text = r#"{"op":"infer","id":"q","messages":[{"role":"\ud83e","content":""}]}"#;
     assert_eq!((code(text), id_of_error(text)), (Code::InvalidParams, Some("q".to_owned())));
     let text = r#"{"op":"\ud83e","id":"q"}"#;
