@@ -107,11 +107,11 @@ impl Chat {
                     i + 1
                 ));
             }
-            if before == Some(*role) && self.probed.loses_repeated_roles {
+            let is_repeated = *role == Role::User && before == Some(Role::User);
+            if is_repeated && self.probed.loses_repeated_questions {
                 return Err(format!(
-                    "the model's chat template leaves out one of the {} messages {i} and {}: \
-                     join messages of the same role",
-                    role.name(),
+                    "the model's chat template leaves out one of the user messages {i} and {}: \
+                     join them",
                     i + 1
                 ));
             }

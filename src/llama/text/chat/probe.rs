@@ -14,7 +14,7 @@ pub(super) struct Probed {
     user: RoleSupport,
     assistant: RoleSupport,
     /// Whether only one of several user messages in a row is written.
-    pub(super) loses_repeated_roles: bool,
+    pub(super) loses_repeated_questions: bool,
     /// Whether an answer with marks gets them a second time from the template.
     pub(super) doubles_marks: bool,
     /// What the template writes at the end, where the assistant answers, if that opens a part of
@@ -88,7 +88,7 @@ pub(super) fn probe(template: &ChatTemplate) -> Result<(Probed, Vec<String>), St
     let assistant = prober.support(&questions, Role::Assistant, &[question(SECOND)]);
     let system = prober.support(&[], Role::System, &[question(FIRST)]);
     let twice = [&questions[..], &[question(SECOND)]].concat();
-    let loses_repeated_roles =
+    let loses_repeated_questions =
         prober.render(twice).is_some_and(|text| !(text.contains(FIRST) && text.contains(SECOND)));
     let mut answered = |answer: &str| {
         let answer = message(Role::Assistant, assistant.content(answer));
@@ -98,7 +98,8 @@ pub(super) fn probe(template: &ChatTemplate) -> Result<(Probed, Vec<String>), St
     };
     let doubles_marks = doubles_marks(&mut answered);
     let opening = prober.render(questions).and_then(|text| opening(&text));
-    let probed = Probed { system, user, assistant, loses_repeated_roles, doubles_marks, opening };
+    let probed =
+        Probed { system, user, assistant, loses_repeated_questions, doubles_marks, opening };
     Ok((probed, prober.written))
 }
 
