@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`domain`] | the shared vocabulary: requests, parameters, outcomes, model and GPU facts |
 //! | [`engine`] | queue, scheduler and prefix cache; one thread that computes |
+//! | [`machine`] | the memory and the CPUs that this process may use |
 //! | [`scripted`] | a deterministic fake model for tests |
 //! | `llama` | the real model on llama.cpp; the only `unsafe` code |
 //! | [`protocol`] | the WebSocket wire format |
@@ -28,6 +29,7 @@ pub mod engine;
 pub mod gpu;
 #[cfg(feature = "llama")]
 pub mod llama;
+pub mod machine;
 pub mod models;
 pub mod protocol;
 pub mod runner;

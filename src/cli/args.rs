@@ -11,12 +11,13 @@ use clap::Parser;
 use clap::builder::BoolishValueParser;
 
 use crate::domain::{AllowedOrigin, Speculation};
+use crate::machine::usable_cores;
 
 use super::byte_size::{ByteSize, ByteSizes};
 use super::choice::Switch;
 use super::config::{Config, GpuLayers, KvTypeChoice, PlanOptions};
+use super::environment::visible_gpus;
 use super::help::{ABOUT, AFTER_OPTIONS, USAGE};
-use super::machine::{physical_cores, visible_gpus};
 use super::number::{tokens, whole_number};
 
 // clap prints the documentation of the fields as it is.
@@ -67,14 +68,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "SIZE", env = "INFERENCE_CORE_CACHE_RAM", allow_hyphen_values = true)]
     cache_ram: Option<ByteSize>,
 
-    /// Number of compute threads [default: one per physical core; on Linux fewer while other
-    /// programs use the CPUs]
+    /// Number of compute threads [default: one per physical core that this process may use, within
+    /// the quota of its cgroup; on Linux fewer while other programs use the CPUs]
     #[arg(
         long,
         short,
         value_name = "N",
         env = "INFERENCE_CORE_THREADS",
-        value_parser = whole_number(1..=512)
+        value_parser = whole_number(1..=MAX_THREADS)
     )]
     threads: Option<u32>,
 
@@ -289,7 +290,7 @@ impl Args {
             parallel: self.parallel,
             kv_size: self.kv_size,
             cache_ram: self.cache_ram.map(|size| size.0),
-            threads: self.threads.unwrap_or_else(physical_cores),
+            threads: self.threads.unwrap_or_else(|| usable_cores().min(MAX_THREADS)),
             has_adaptive_threads: self.threads.is_none(),
             ubatch: self.ubatch,
             gpu_layers: self.gpu_layers,
@@ -314,3 +315,6 @@ impl Args {
         }
     }
 }
+
+/// Maximum number of compute threads: what ggml supports (`GGML_MAX_N_THREADS`).
+const MAX_THREADS: u32 = 512;

@@ -9,9 +9,9 @@ mod args;
 mod byte_size;
 mod choice;
 mod config;
+mod environment;
 mod error;
 mod help;
-mod machine;
 mod number;
 mod positional;
 

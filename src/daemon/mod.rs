@@ -52,6 +52,7 @@ use crate::build_info;
 use crate::cli::{Config, PlanOptions};
 use crate::gpu::Monitor;
 use crate::llama::{self, HeldFiles, ModelDescription, ModelSource};
+use crate::machine;
 use crate::models::{Supervisor, SupervisorError, SupervisorOptions};
 use crate::runner::{ChildLauncher, Client, RequestLimits, RunnerPid};
 use crate::server::Server;
@@ -85,7 +86,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     let Devices { gpus, bus_ids } = Devices::of_machine();
     let mut plan = ServePlan::new(config, &description, draft.as_ref(), &gpus)?;
     plan.gpu.computing = bus_ids;
-    plan.check_memory(&description.source, llama::available_memory_and_swap())?;
+    plan.check_memory(&description, draft.as_ref(), machine::available_memory())?;
     let runtime = server_runtime()?;
     let result = runtime.block_on(serve(config, description, draft, plan));
     runtime.shutdown_background();

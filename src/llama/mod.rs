@@ -36,10 +36,10 @@ use llama_cpp_sys_2 as sys;
 pub use error::LoadError;
 pub use file::{FileExtent, HeldFiles, ModelDescription, ModelSource, describe, describe_partial};
 pub use fit::{
-    DevicePlan, GpuDevice, KvType, OffloadPlan, OffloadTarget, available_memory,
-    available_memory_and_swap, gpu_bus_ids, gpu_devices, plan_offload,
+    DevicePlan, GpuDevice, KvType, OffloadPlan, OffloadTarget, gpu_bus_ids, gpu_devices,
+    plan_offload,
 };
-pub use load::{Options, check, check_draft, load, plan_draft};
+pub use load::{Options, check, check_draft, load, plan_draft, private_weights};
 pub use logs::send_logs_to_tracing;
 pub use run::LlamaCpp;
 pub use text::{BUILTIN_CHAT_TEMPLATES, builtin_chat_template};

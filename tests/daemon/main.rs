@@ -18,6 +18,8 @@ mod runner_process;
 
 // Generated text.
 mod batching;
+#[cfg(target_os = "linux")]
+mod cgroups;
 mod chat_template;
 mod long_texts;
 mod mapped_weights;

@@ -11,19 +11,20 @@ use super::tree::{File, Tree};
 pub(crate) type Row = (&'static str, &'static [&'static str]);
 
 /// Each top-level module and the modules that it may use, as in `docs/ARCHITECTURE.md`.
-pub(crate) const MODULES: [Row; 14] = [
+pub(crate) const MODULES: [Row; 15] = [
     ("domain", &[]),
     ("build_info", &[]),
+    ("machine", &[]),
     ("engine", &["domain"]),
     ("protocol", &["domain"]),
     ("scripted", &["domain", "engine"]),
-    ("llama", &["domain", "engine"]),
+    ("llama", &["domain", "engine", "machine"]),
     ("watchdog", &[]),
     ("runner", &["domain", "engine", "watchdog"]),
     ("models", &["domain", "runner", "watchdog"]),
     ("gpu", &["domain"]),
     ("server", &["domain", "protocol", "runner"]),
-    ("cli", &["domain"]),
+    ("cli", &["domain", "machine"]),
     (
         "daemon",
         &[
@@ -33,6 +34,7 @@ pub(crate) const MODULES: [Row; 14] = [
             "engine",
             "gpu",
             "llama",
+            "machine",
             "models",
             "runner",
             "server",
@@ -49,14 +51,14 @@ pub(crate) const LIBRARIES: [Row; 20] = [
     ("minijinja", &["llama"]),
     ("jiff", &["llama"]),
     ("libc", &["llama"]),
-    ("sysinfo", &["llama"]),
+    ("sysinfo", &["machine"]),
     ("nvml_wrapper", &["gpu"]),
     ("prometheus_client", &["server"]),
     ("serde", &["domain", "engine", "llama", "runner", "protocol", "server", "daemon"]),
     ("serde_json", &["protocol", "server", "daemon"]),
     ("postcard", &["runner", "daemon"]),
-    ("rustix", &["runner", "daemon"]),
-    ("procfs", &["llama", "runner", "daemon"]),
+    ("rustix", &["machine", "runner", "daemon"]),
+    ("procfs", &["machine", "llama", "runner", "daemon"]),
     ("axum", &["server"]),
     ("hyper", &["server"]),
     ("tokio_tungstenite", &["server", "protocol"]),

@@ -2,12 +2,12 @@
 
 use crate::llama::{DevicePlan, OffloadPlan};
 
-/// Bytes of host RAM for cached sequences, if the machine has `spare` bytes before the model is
-/// loaded; `spare` is 0 if that is not known.
+/// Bytes of host RAM for cached sequences, if `spare` bytes can be taken before the model is
+/// loaded; `None` if that is not known.
 pub(super) fn default_cache_ram(
     offload_plan: &OffloadPlan,
     draft: Option<&DevicePlan>,
-    spare: u64,
+    spare: Option<u64>,
 ) -> u64 {
     let in_host_ram = [Some(&offload_plan.cpu), draft].into_iter().flatten();
     let model_bytes = in_host_ram.map(|plan| plan.weights + plan.kv + plan.compute).sum();
@@ -17,12 +17,12 @@ pub(super) fn default_cache_ram(
 
 /// The size of the KV cache and a sixteenth, but at most a quarter of the `spare` bytes that the
 /// model leaves.
-fn cache_ram(kv_bytes: u64, model_bytes: u64, spare: u64) -> u64 {
+fn cache_ram(kv_bytes: u64, model_bytes: u64, spare: Option<u64>) -> u64 {
     // A sequence that fills the KV cache is a little larger when exported.
     let whole_cache = kv_bytes + kv_bytes / 16;
     match spare {
-        0 => whole_cache,
-        spare => whole_cache.min(spare.saturating_sub(model_bytes) / SPARE_MEMORY_DIVISOR),
+        None => whole_cache,
+        Some(spare) => whole_cache.min(spare.saturating_sub(model_bytes) / SPARE_MEMORY_DIVISOR),
     }
 }
 
@@ -35,9 +35,9 @@ mod tests {
 
     #[test]
     fn cache_ram_is_the_kv_cache_and_at_most_a_quarter_of_free_memory() {
-        assert_eq!(cache_ram(160, 1_000, 9_000), 170);
-        assert_eq!(cache_ram(1_600, 1_000, 3_000), 500);
-        assert_eq!(cache_ram(160, 1_000, 900), 0);
-        assert_eq!(cache_ram(160, 1_000, 0), 170, "spare memory is not known");
+        assert_eq!(cache_ram(160, 1_000, Some(9_000)), 170);
+        assert_eq!(cache_ram(1_600, 1_000, Some(3_000)), 500);
+        assert_eq!(cache_ram(160, 1_000, Some(900)), 0);
+        assert_eq!(cache_ram(160, 1_000, None), 170, "spare memory is not known");
     }
 }

@@ -8,6 +8,7 @@
 mod advice;
 mod arrange;
 mod cache_ram;
+mod host_ram;
 mod no_gpu;
 mod page;
 
@@ -18,9 +19,8 @@ use crate::cli::Config;
 use crate::domain::ModelInfo;
 use crate::engine;
 use crate::gpu;
-use crate::llama::{
-    self, DevicePlan, GpuDevice, LoadError, ModelDescription, ModelSource, OffloadPlan,
-};
+use crate::llama::{self, DevicePlan, GpuDevice, LoadError, ModelDescription, OffloadPlan};
+use crate::machine::{self, AvailableMemory};
 use crate::server;
 
 use self::arrange::Arrangement;
@@ -73,7 +73,8 @@ impl ServePlan {
             .and_then(|draft| draft_warning(draft.info.size_bytes, description.info.size_bytes));
         let draft = draft.map(|draft| llama::plan_draft(draft, &llama));
         let cache_ram_bytes = config.cache_ram.unwrap_or_else(|| {
-            cache_ram::default_cache_ram(&offload_plan, draft.as_ref(), llama::available_memory())
+            let spare = machine::available_memory().map(|memory| memory.bytes);
+            cache_ram::default_cache_ram(&offload_plan, draft.as_ref(), spare)
         });
         Ok(Self {
             llama,
@@ -88,30 +89,17 @@ impl ServePlan {
         })
     }
 
-    /// Refuses a KV cache in host RAM that is larger than `free` bytes; 0 if that is not known.
-    ///
-    /// llama.cpp clears the KV cache, which takes all of it at once, and the system would kill this
-    /// process or others. Weights do not count, since the system can drop them and read them from
-    /// the file again. Compute buffers do not count, since only the used part is taken.
+    /// Refuses a plan that needs more host RAM than is `available`; `None` if that is not known.
     ///
     /// # Errors
     /// [`LoadError::Resources`].
-    pub(super) fn check_memory(&self, source: &ModelSource, free: u64) -> Result<(), LoadError> {
-        let draft = self.draft.as_ref().map_or(0, |draft| draft.kv);
-        let taken = self.offload_plan.cpu.kv.saturating_add(draft);
-        if free == 0 || taken <= free {
-            return Ok(());
-        }
-        Err(LoadError::Resources {
-            model: source.name(),
-            reason: format!(
-                "a KV cache of {} tokens needs {}, but only {} are free: lower --ctx-size, \
-                 --parallel or --kv-size",
-                self.llama.kv_tokens(),
-                bytes(taken as f64),
-                bytes(free as f64)
-            ),
-        })
+    pub(super) fn check_memory(
+        &self,
+        description: &ModelDescription,
+        draft: Option<&ModelDescription>,
+        available: Option<AvailableMemory>,
+    ) -> Result<(), LoadError> {
+        host_ram::check(self, description, draft, available)
     }
 
     /// What the server tells every client about itself and the model.

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::llama::fit::available_memory;
 use crate::llama::load::{InPlaceRanges, can_replace_mappings};
+use crate::machine::available_memory;
 
 use super::gguf::Tensor;
 
@@ -35,9 +35,10 @@ impl LoadMethod {
         weight_bytes: u64,
         copies: &RepackedCopies,
     ) -> Self {
+        let available = available_memory().map_or(0, |memory| memory.bytes);
         if files.is_empty() {
             Self::Read
-        } else if is_better_mapped(weight_bytes, copies.bytes, available_memory()) {
+        } else if is_better_mapped(weight_bytes, copies.bytes, available) {
             Self::Mapped
         } else if can_replace_mappings()
             && is_mostly_repacked(total_size(files), copies.replaced_bytes)

@@ -13,14 +13,12 @@ mod arrange;
 mod attention;
 mod compute;
 mod devices;
-mod host_memory;
 mod offload;
 mod plan;
 pub(super) mod report;
 mod sizes;
 
 pub use self::devices::{gpu_bus_ids, gpu_devices};
-pub use self::host_memory::{available_memory, available_memory_and_swap};
 pub(super) use self::offload::choose_flash_attention;
 pub use self::offload::plan_offload;
 pub use self::plan::{DevicePlan, GpuDevice, OffloadPlan, OffloadTarget};

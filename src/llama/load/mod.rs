@@ -36,6 +36,7 @@ pub use self::draft::{check_draft, plan_draft};
 pub(super) use self::huge_pages::PageWorker;
 pub(super) use self::mapped::{InPlaceRanges, can_replace_mappings};
 pub use self::options::{Options, check};
+pub use self::weights::private_weights;
 
 /// llama.cpp's backend. It is started once and stays for the life of the process, which may load
 /// several models.

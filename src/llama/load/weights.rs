@@ -12,9 +12,9 @@ use llama_cpp_sys_2 as sys;
 
 use crate::engine::LoadProgress;
 use crate::llama::file::{DEMO, LoadMethod, ModelDescription, ModelSource};
-use crate::llama::fit::OffloadPlan;
-use crate::llama::fit::available_memory;
+use crate::llama::fit::{DevicePlan, OffloadPlan};
 use crate::llama::logs::{take_buffers, take_errors};
+use crate::machine::available_memory;
 
 use super::huge_pages::PageWorker;
 use super::mapped::{InPlaceRanges, MappingReplacer};
@@ -35,7 +35,7 @@ pub(super) fn load_weights(
     offload_plan: &OffloadPlan,
     progress: &LoadProgress,
 ) -> Option<LoadedWeights> {
-    let mode = LoadMode::of(description, offload_plan);
+    let mode = LoadMode::of(description, offload_plan.gpu_layers > 0);
     let loaded = load_in_mode(description, offload_plan, progress, mode);
     if loaded.is_some() || !matches!(mode, LoadMode::MapAndReplace(_)) || !progress.report(0.0) {
         return loaded;
@@ -45,6 +45,21 @@ pub(super) fn load_weights(
     take_errors();
     take_buffers();
     load_in_mode(description, offload_plan, progress, LoadMode::Read)
+}
+
+/// Bytes of host RAM that the weights take for good. Of mapped files only the repacked weights
+/// count, because the system can drop the other pages and read them again. `cpu` is what the plan
+/// puts on the CPU.
+pub fn private_weights(
+    description: &ModelDescription,
+    cpu: &DevicePlan,
+    is_offloaded: bool,
+) -> u64 {
+    match LoadMode::of(description, is_offloaded) {
+        LoadMode::Read | LoadMode::MapAndReplace(_) => cpu.weights,
+        LoadMode::Map if is_offloaded => 0,
+        LoadMode::Map => description.sizes.repacked,
+    }
 }
 
 /// How llama.cpp accesses the files of a model.
@@ -59,9 +74,8 @@ enum LoadMode<'a> {
 }
 
 impl<'a> LoadMode<'a> {
-    /// The mode for this plan: with offloaded layers the files are always mapped.
-    fn of(description: &'a ModelDescription, offload_plan: &OffloadPlan) -> Self {
-        let is_offloaded = offload_plan.gpu_layers > 0;
+    /// The mode for this model: with offloaded layers the files are always mapped.
+    fn of(description: &'a ModelDescription, is_offloaded: bool) -> Self {
         match &description.load_method {
             // llama.cpp repacks no weights if layers are offloaded.
             LoadMethod::Repacked(ranges) if !is_offloaded => Self::MapAndReplace(ranges),
@@ -88,7 +102,8 @@ fn load_in_mode(
         LoadMode::Read => 0.0,
         // Files larger than the free memory would be read twice.
         LoadMode::Map | LoadMode::MapAndReplace(_) => {
-            prefetch(&description.files, available_memory(), progress)?
+            let available = available_memory().map_or(0, |memory| memory.bytes);
+            prefetch(&description.files, available, progress)?
         }
     };
     let mut observer = LoadObserver {

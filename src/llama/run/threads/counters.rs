@@ -1,9 +1,8 @@
 //! Reads the CPU times that Linux counts.
 //!
-//! The times of the CPUs are in `/proc/stat`, those of this process in `/proc/self/stat`, those of
-//! its parent, the daemon, in `/proc/PID/stat`, and `/proc/thread-self/status` lists the CPUs that
-//! the calling thread may use (proc(5)). What is neither idle nor used by these two processes
-//! belongs to other programs, or to other virtual machines.
+//! The times of the CPUs are in `/proc/stat`, those of this process in `/proc/self/stat`, and those
+//! of its parent, the daemon, in `/proc/PID/stat` (proc(5)). What is neither idle nor used by these
+//! two processes belongs to other programs, or to other virtual machines.
 
 use std::time::Duration;
 
@@ -27,14 +26,15 @@ impl CpuCounters {
     #[cfg(target_os = "linux")]
     pub(super) fn read() -> Option<Self> {
         use procfs::FromRead;
-        use procfs::process::{Stat, Status};
+        use procfs::process::Stat;
+
+        use crate::machine::allowed_cpus;
 
         let process = Stat::from_file("/proc/self/stat").ok()?;
         let parent = Stat::from_file(format!("/proc/{}/stat", process.ppid)).ok();
         let own = [Some(process), parent].into_iter().flatten();
         let own = own.map(|process| process.utime + process.stime).sum();
-        let allowed = Status::from_file("/proc/thread-self/status").ok()?.cpus_allowed_list?;
-        Self::parse(&std::fs::read_to_string("/proc/stat").ok()?, &allowed, own)
+        Self::parse(&std::fs::read_to_string("/proc/stat").ok()?, &allowed_cpus(), own)
     }
 
     /// The counters now: this system has none.
@@ -43,23 +43,29 @@ impl CpuCounters {
         None
     }
 
-    /// The counters from the text of `/proc/stat`, the ranges of allowed CPUs, and the time of this
-    /// process and its parent. (procfs drops the numbers of the CPUs.)
+    /// The counters from the text of `/proc/stat`, the numbers of the allowed CPUs, and the time of
+    /// this process and its parent. (procfs drops the numbers of the CPUs.)
+    ///
+    /// In a system container, lxcfs lists only the CPUs of the container and counts them from 0. So
+    /// if an allowed CPU is not listed, all that are listed count.
     #[cfg(any(target_os = "linux", test))]
-    fn parse(cpus: &str, allowed: &[(u32, u32)], own: u64) -> Option<Self> {
-        let (mut n_cpus, mut idle, mut n_runnable) = (0, 0, 0);
+    fn parse(cpus: &str, allowed: &[u32], own: u64) -> Option<Self> {
+        let mut n_runnable = 0;
+        let mut listed: Vec<(u32, u64)> = Vec::new();
         for line in cpus.lines() {
             let (name, values) = line.split_once(' ')?;
             if let Some(Ok(cpu)) = name.strip_prefix("cpu").map(str::parse) {
-                if allowed.iter().any(|&(first, last)| (first..=last).contains(&cpu)) {
-                    n_cpus += 1;
-                    idle += idle_ticks(values)?;
-                }
+                listed.push((cpu, idle_ticks(values)?));
             } else if name == "procs_running" {
                 n_runnable = values.trim().parse().ok()?;
             }
         }
-        (n_cpus > 0).then_some(Self { n_cpus, idle, own, n_runnable })
+        let are_listed = allowed.iter().all(|cpu| listed.iter().any(|(other, _)| other == cpu));
+        let counts = |cpu: &u32| !are_listed || allowed.contains(cpu);
+        let idle: Vec<u64> =
+            listed.iter().filter(|(cpu, _)| counts(cpu)).map(|&(_, idle)| idle).collect();
+        let n_cpus = idle.len() as u32;
+        (n_cpus > 0).then_some(Self { n_cpus, idle: idle.iter().sum(), own, n_runnable })
     }
 
     /// What the CPUs did since `before`, which was read `elapsed` earlier. `None` if other CPUs
@@ -107,23 +113,27 @@ mod tests {
         cpu1 100 5 20 2000 40 0 4 3 0 0\n\
         cpu12 100 5 20 4000 50 0 4 3 0 0\n\
         intr 12 0 3\nctxt 55\nprocs_running 3\nprocs_blocked 0\n";
-    fn counters(allowed: &[(u32, u32)]) -> Option<CpuCounters> {
+    fn counters(allowed: &[u32]) -> Option<CpuCounters> {
         CpuCounters::parse(CPUS, allowed, 300)
     }
 
     #[test]
     fn idle_time_is_that_of_the_allowed_cpus() {
-        let all = counters(&[(0, 63)]).unwrap();
+        let all = counters(&[0, 1, 12]).unwrap();
         assert_eq!(all, CpuCounters { n_cpus: 3, idle: 7120, own: 300, n_runnable: 3 });
-        let some = counters(&[(1, 1), (8, 12)]).unwrap();
+        let some = counters(&[1, 12]).unwrap();
         assert_eq!((some.n_cpus, some.idle), (2, 6090));
-        assert_eq!(counters(&[(5, 5)]), None, "no such CPU");
         assert_eq!(counters(&[]), None);
     }
 
     #[test]
+    fn renumbered_cpus_of_a_container_all_count() {
+        assert_eq!(counters(&[12, 13, 14]), counters(&[0, 1, 12]));
+    }
+
+    #[test]
     fn available_cpus_are_the_idle_and_the_own_ones() {
-        let before = counters(&[(0, 1)]).unwrap();
+        let before = counters(&[0, 1]).unwrap();
         let later =
             |idle: u64, own: u64| CpuCounters { idle: 3070 + idle, own: 300 + own, ..before };
         let available = |idle: u64, own: u64| {
@@ -139,7 +149,7 @@ mod tests {
 
     #[test]
     fn calling_thread_is_no_other_program() {
-        let counters = counters(&[(0, 1)]).unwrap();
+        let counters = counters(&[0, 1]).unwrap();
         let sample = counters.sample_since(counters, Duration::from_secs(1), true).unwrap();
         assert_eq!((sample.n_others, sample.was_idle), (2, true));
     }
