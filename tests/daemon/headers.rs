@@ -47,12 +47,15 @@ fn floats_that_ggml_cannot_compute_with_are_refused() {
         ("attention.layer_norm_rms_epsilon", &[f32::NAN, -1.0, f32::NEG_INFINITY][..]),
         ("attention.layer_norm_epsilon", &[f32::NAN, -1.0, f32::INFINITY]),
         ("attention.group_norm_epsilon", &[f32::NAN]),
-        ("rope.freq_base", &[f32::NAN, 0.0, -1.0, f32::INFINITY]),
-        ("rope.scaling.factor", &[f32::NAN]),
+        ("rope.freq_base", &[f32::NAN, 0.0, -1.0, 1e-45, 0.5, f32::INFINITY]),
+        ("rope.scaling.factor", &[f32::NAN, 1e-45, -1e-45, f32::INFINITY]),
+        ("attn_logit_softcapping", &[1e-45, f32::INFINITY]),
+        ("logit_scale", &[1e-45, f32::NEG_INFINITY]),
+        ("attention.scale", &[f32::INFINITY]),
     ] {
         for &value in values {
             let change = |gguf: &mut Gguf| gguf.set_f32(&format!("llama.{key}"), value);
-            assert_header_refused(change, &[key, &value.to_string()]);
+            assert_header_refused(change, &[key, &format!("{value:?}")]);
         }
     }
 }

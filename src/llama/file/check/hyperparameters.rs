@@ -218,24 +218,35 @@ fn check_rotated(meta: ArchMetadata<'_>, key: &str, head: u64) -> Result<(), Str
     }
 }
 
-/// Checks that all floats are numbers, and that epsilons and RoPE bases are in their ranges.
+/// Checks that all floats are finite numbers, and that epsilons, RoPE bases and divisors are in
+/// their ranges. Outside of them, all logits would be no numbers, and every request would fail.
 fn check_floats(meta: ArchMetadata<'_>) -> Result<(), String> {
     for (key, value) in meta.floats() {
         let (is_right, rule) = if key.ends_with("epsilon") {
             // ggml asserts this in the first step.
             (value.is_finite() && value >= 0.0, "it must be a finite number, zero or above")
         } else if key.ends_with("rope.freq_base") || key.ends_with("rope.freq_base_swa") {
-            (value.is_finite() && value > 0.0, "it must be a finite number above zero")
+            // Angles grow by a negative power of the base; far below 1 they overflow.
+            (value.is_finite() && value >= 1.0, "it must be a finite number, 1 or above")
+        } else if DIVISORS.iter().any(|divisor| key.ends_with(divisor)) {
+            let is_right = value == 0.0 || value.is_finite() && value.abs() >= MIN_DIVISOR;
+            (is_right, "it must be 0 or a finite number that is not almost 0")
         } else {
-            (!value.is_nan(), "it must be a number")
+            (value.is_finite(), "it must be a finite number")
         };
         if !is_right {
-            return Err(wrong(meta, key, value, rule));
+            // With an exponent: some of these values have 45 digits.
+            return Err(wrong(meta, key, format!("{:?}", value as f32), rule));
         }
     }
     Ok(())
 }
 
+/// The ends of keys of floats that llama.cpp divides by, unless they are 0.
+const DIVISORS: [&str; 4] =
+    ["attn_logit_softcapping", "final_logit_softcapping", "logit_scale", "rope.scaling.factor"];
+/// Least magnitude of such a float. Models have 0.01 and above.
+const MIN_DIVISOR: f64 = 1e-6;
 /// Maximum number of layers that llama.cpp supports (`LLAMA_MAX_LAYERS`).
 const MAX_LAYERS: u64 = 512;
 /// Maximum number of experts that llama.cpp supports (`LLAMA_MAX_EXPERTS`).
