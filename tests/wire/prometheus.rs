@@ -8,7 +8,7 @@ use inference_core::domain::{Gpu, GpuReading, Throttle};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::common::{Client, Setup, TestServer, http_get};
+use crate::common::{Client, Setup, TestServer, http, http_get};
 
 /// Samples by their name and labels, `# TYPE` lines by their name.
 struct Page {
@@ -18,7 +18,12 @@ struct Page {
 
 impl Page {
     async fn get(server: &TestServer) -> Self {
-        let (status, answer) = http_get(server.address, "/metrics").await;
+        let accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2";
+        let request = format!(
+            "GET /metrics HTTP/1.1\r\nHost: {}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n",
+            server.address
+        );
+        let (status, answer) = http(server.address, &request).await;
         assert_eq!(status, 200, "{answer}");
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.contains("application/openmetrics-text; version=1.0.0"), "{head}");
@@ -149,6 +154,35 @@ async fn refusal_is_counted_under_its_code() {
     }
     let not_found = r#"inference_core_requests_total{outcome="not_found"}"#;
     assert!(!page.samples.contains_key(not_found), "an abort is not a request");
+}
+
+/// What `promtool check metrics` reads: the format that a client without an `Accept` field gets.
+#[tokio::test]
+async fn every_sample_of_the_plain_page_has_help_and_type() {
+    let full = Gpu { fan_percent: Some(1), ..gpu() };
+    let server = Setup { gpus: vec![full], ..Setup::default() }.start().await;
+    let (status, answer) = http_get(server.address, "/metrics").await;
+    assert_eq!(status, 200, "{answer}");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("text/plain; version=0.0.4"), "{head}");
+    let described = |kind: &str| -> BTreeMap<&str, &str> {
+        let lines = body.lines().filter_map(|line| line.strip_prefix(kind));
+        lines.filter_map(|line| line.split_once(' ')).collect()
+    };
+    let (help, types) = (described("# HELP "), described("# TYPE "));
+    let samples = body.lines().filter(|line| !line.starts_with('#'));
+    let names: BTreeSet<&str> =
+        samples.map(|line| line.split(['{', ' ']).next().unwrap()).collect();
+    assert!(names.len() > 40, "{names:?}");
+    for name in names {
+        let parts = ["_bucket", "_sum", "_count"];
+        let histogram = parts.iter().find_map(|part| name.strip_suffix(part));
+        let family = histogram.filter(|family| types.get(family) == Some(&"histogram"));
+        let family = family.unwrap_or(name);
+        assert!(help.get(family).is_some_and(|help| help.len() > 5), "{name} has no help text");
+        assert_eq!(types.get(family) == Some(&"counter"), name.ends_with("_total"), "{name}");
+        assert!(types.contains_key(family), "{name} has no type");
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -120,8 +121,10 @@ fn to_json(body: &impl Serialize) -> String {
 }
 
 /// All metrics, for Prometheus.
-async fn metrics_page(State(shared): State<Arc<Shared>>) -> Response {
-    metrics::page(&shared)
+async fn metrics_page(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    let accept = headers.get_all(ACCEPT).iter().filter_map(|field| field.to_str().ok());
+    let accept = accept.collect::<Vec<_>>().join(",");
+    metrics::page(&shared, &accept)
         .await
         .unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, "cannot write the metrics"))
 }

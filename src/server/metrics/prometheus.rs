@@ -25,11 +25,14 @@ use crate::protocol::{Hello, throttle_name};
 use crate::runner::{Health, RequestLimits};
 use crate::server::shared::Shared;
 
-/// The response to `GET /metrics`.
+use super::plain_text::plain_text;
+
+/// The response to `GET /metrics`: in the format OpenMetrics if `accept`, the header field, asks
+/// for it, else in the older text format.
 ///
 /// # Errors
 /// The error of the encoder, which writes to a string and does not fail.
-pub(in crate::server) async fn page(shared: &Shared) -> Result<Response, fmt::Error> {
+pub(in crate::server) async fn page(shared: &Shared, accept: &str) -> Result<Response, fmt::Error> {
     shared.model.refresh().await;
     let scrape = Scrape {
         health: shared.model.health(),
@@ -50,7 +53,10 @@ pub(in crate::server) async fn page(shared: &Shared) -> Result<Response, fmt::Er
     registry.register_collector(Box::new(scrape));
     let mut text = String::new();
     encode(&mut text, &registry)?;
-    Ok(([(CONTENT_TYPE, OPENMETRICS)], text).into_response())
+    if accept.contains("application/openmetrics-text") {
+        return Ok(([(CONTENT_TYPE, OPENMETRICS)], text).into_response());
+    }
+    Ok(([(CONTENT_TYPE, PLAIN_TEXT)], plain_text(&text)).into_response())
 }
 
 /// All values of one scrape.
@@ -309,6 +315,9 @@ impl Page<'_> {
             .encode_histogram::<NoLabelSet>(values.sum, values.count(), &values.buckets, None)
     }
 }
+
+/// Content type of the older text format.
+const PLAIN_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Content type of the text that the encoder writes.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
