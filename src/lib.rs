@@ -9,7 +9,7 @@
 //! | [`engine`] | queue, scheduler and prefix cache; one thread that computes |
 //! | [`machine`] | the memory and the CPUs that this process may use |
 //! | [`scripted`] | a deterministic fake model for tests |
-//! | `llama` | the real model on llama.cpp; the only `unsafe` code |
+//! | `llama` | the real model on llama.cpp; almost all `unsafe` code |
 //! | [`protocol`] | the WebSocket wire format |
 //! | [`watchdog`] | judges whether a runner makes progress |
 //! | [`runner`] | the process that holds the model, and the link to it |

@@ -12,6 +12,7 @@
 //!
 //! See ADR-0021.
 
+mod fallback;
 mod monitor;
 mod nvml;
 mod options;

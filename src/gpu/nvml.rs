@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
 use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
-use nvml_wrapper::enums::device::UsedGpuMemory;
 use nvml_wrapper::error::NvmlError;
-use nvml_wrapper::struct_wrappers::device::ProcessInfo;
 use nvml_wrapper::{Device, Nvml};
 
 use crate::domain::{Gpu, Throttle};
 
+use super::fallback::{self, GpuProcess, Vram};
 use super::options::Options;
 use super::selection::{GpuIdentity, select};
 
@@ -47,9 +46,10 @@ pub(super) fn discover(options: &Options) -> Discovery {
     let monitored = |identity: &GpuIdentity| {
         let GpuIdentity { index, name, bus_id, .. } = identity;
         tracing::info!(index, name, bus_id, "monitoring GPU");
-        let shares_bus_id = selected.iter().filter(|other| other.bus_id == *bus_id).count() > 1;
+        let n_with_bus_id = selected.iter().filter(|other| other.bus_id == *bus_id).count();
+        let has_own_bus_id = !bus_id.is_empty() && n_with_bus_id == 1;
         let nvml = nvml.clone();
-        MonitoredGpu { nvml, identity: identity.clone(), shares_bus_id, is_present: true }
+        MonitoredGpu { nvml, identity: identity.clone(), has_own_bus_id, is_present: true }
     };
     Discovery::Selected(selected.iter().map(monitored).collect())
 }
@@ -58,8 +58,9 @@ pub(super) fn discover(options: &Options) -> Discovery {
 pub(super) struct MonitoredGpu {
     nvml: Arc<SharedNvml>,
     identity: GpuIdentity,
-    /// Whether another monitored GPU has the same bus id, which then does not identify this one.
-    shares_bus_id: bool,
+    /// Whether the GPU has a bus id that no other monitored GPU has. Otherwise its index identifies
+    /// it.
+    has_own_bus_id: bool,
     /// Whether the driver returned values at the last reading.
     is_present: bool,
 }
@@ -90,21 +91,21 @@ impl MonitoredGpu {
         gpu.unwrap_or_else(|| self.without_values())
     }
 
-    /// Reads the GPU with the monitored bus id, or with the monitored index if the bus id is
-    /// shared; `None` if there is no such GPU or it is lost. If a different GPU is in the PCI slot,
-    /// it is monitored from now on.
+    /// Reads the GPU with the monitored bus id, or with the monitored index if it has no bus id of
+    /// its own; `None` if there is no such GPU or it is lost. If a different GPU is in the PCI
+    /// slot, it is monitored from now on.
     fn query(&mut self, nvml: &Nvml, runner: Option<u32>) -> Option<Gpu> {
-        let device = if self.shares_bus_id {
-            nvml.device_by_index(self.identity.index)
+        let device = if self.has_own_bus_id {
+            fallback::device_by_bus_id(nvml, &self.identity.bus_id)
         } else {
-            nvml.device_by_pci_bus_id(self.identity.bus_id.as_str())
+            fallback::device_by_index(nvml, self.identity.index)
         }
         .ok()?;
         if let Some(uuid) =
             unless_lost(device.uuid()).ok()?.filter(|uuid| *uuid != self.identity.uuid)
         {
             // Indices may have shifted, so a different GPU at this index is not a replacement.
-            if self.shares_bus_id {
+            if !self.has_own_bus_id {
                 return None;
             }
             let index = self.identity.index;
@@ -170,17 +171,18 @@ fn start_nvml() -> Option<Nvml> {
     None
 }
 
-/// The GPUs of the machine. GPUs whose bus id cannot be read are left out.
+/// The GPUs of the machine.
 fn identities(nvml: &Nvml) -> Vec<GpuIdentity> {
-    let count = nvml.device_count().unwrap_or(0);
+    let count = fallback::device_count(nvml).unwrap_or(0);
     (0..count)
         .filter_map(|index| {
-            let device = nvml.device_by_index(index).ok()?;
+            let device = fallback::device_by_index(nvml, index).ok()?;
             Some(GpuIdentity {
                 index,
                 name: name_of(&device),
                 uuid: device.uuid().unwrap_or_default(),
-                bus_id: device.pci_info().ok()?.bus_id,
+                // The GPU of a Jetson is not on a PCI bus.
+                bus_id: fallback::bus_id(&device).unwrap_or_default(),
             })
         })
         .collect()
@@ -196,7 +198,7 @@ fn name_of(device: &Device<'_>) -> String {
 /// # Errors
 /// [`GpuLost`].
 fn read_values(device: &Device<'_>, gpu: Gpu, runner: Option<u32>) -> Result<Gpu, GpuLost> {
-    let memory = unless_lost(device.memory_info())?;
+    let memory: Option<Vram> = unless_lost(fallback::vram(device))?;
     Ok(Gpu {
         is_present: true,
         celsius: unless_lost(device.temperature(TemperatureSensor::Gpu))?,
@@ -205,9 +207,9 @@ fn read_values(device: &Device<'_>, gpu: Gpu, runner: Option<u32>) -> Result<Gpu
         vram_free: memory.as_ref().map(|memory| memory.free),
         process_vram: unless_lost(process_memory(device, runner))?.flatten(),
         milliwatts: unless_lost(device.power_usage())?,
-        fan_percent: unless_lost(device.fan_speed(0))?,
+        fan_percent: unless_lost(fallback::fan_percent(device))?,
         utilization_percent: unless_lost(device.utilization_rates())?.map(|rates| rates.gpu),
-        throttle: unless_lost(device.current_throttle_reasons())?.map(throttle_reasons),
+        throttle: unless_lost(fallback::throttle_reasons(device))?.map(throttle_reasons),
         ..gpu
     })
 }
@@ -229,27 +231,14 @@ fn unless_lost<T>(value: Result<T, NvmlError>) -> Result<Option<T>, GpuLost> {
     }
 }
 
-/// Bytes of VRAM that this process and the process `runner` use for compute or for graphics; NVML
-/// reports Vulkan compute as graphics. `None` if the driver does not report it.
+/// Bytes of VRAM that this process and the process `runner` use for compute or for graphics. `None`
+/// if the driver does not report it.
 fn process_memory(device: &Device<'_>, runner: Option<u32>) -> Result<Option<u64>, NvmlError> {
-    let is_missing = |error: &NvmlError| matches!(error, NvmlError::FailedToLoadSymbol(_));
-    let compute = match device.running_compute_processes() {
-        Err(error) if is_missing(&error) => device.running_compute_processes_v2(),
-        other => other,
-    }?;
-    let graphics = match device.running_graphics_processes() {
-        Err(error) if is_missing(&error) => device.running_graphics_processes_v2(),
-        other => other,
-    }
-    .unwrap_or_default();
-    let is_own = |info: &ProcessInfo| info.pid == process::id() || Some(info.pid) == runner;
-    let own = |processes: Vec<ProcessInfo>| -> Option<u64> {
-        let own = processes.into_iter().filter(is_own);
-        own.map(|info| match info.used_gpu_memory {
-            UsedGpuMemory::Used(bytes) => Some(bytes),
-            UsedGpuMemory::Unavailable => None,
-        })
-        .sum()
+    let compute = fallback::compute_processes(device)?;
+    let graphics = fallback::graphics_processes(device).unwrap_or_default();
+    let is_own = |process: &GpuProcess| process.pid == process::id() || Some(process.pid) == runner;
+    let own = |processes: Vec<GpuProcess>| -> Option<u64> {
+        processes.into_iter().filter(is_own).map(|process| process.bytes).sum()
     };
     // A process that does both appears in both lists, each time with its total memory.
     Ok(own(compute).max(own(graphics)))

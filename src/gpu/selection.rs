@@ -14,7 +14,7 @@ pub(super) struct GpuIdentity {
     pub(super) name: String,
     /// The UUID; empty if NVML does not report it.
     pub(super) uuid: String,
-    /// The PCI bus id in NVML's format, `00000000:01:00.0`.
+    /// The PCI bus id in NVML's format, `00000000:01:00.0`; empty if the GPU has none.
     pub(super) bus_id: String,
 }
 
@@ -27,8 +27,13 @@ pub(super) fn select(
     visible: Option<&str>,
 ) -> Vec<GpuIdentity> {
     if !computing.is_empty() {
-        let at = |bus_id: &String| gpus.iter().find(|gpu| is_same_device(&gpu.bus_id, bus_id));
-        return computing.iter().filter_map(at).cloned().collect();
+        // A GPU without a bus id cannot be told apart, so it may be the one that computes.
+        let mut without_bus_id = gpus.iter().filter(|gpu| gpu.bus_id.is_empty());
+        let mut at = |bus_id: &String| {
+            let found = gpus.iter().find(|gpu| is_same_device(&gpu.bus_id, bus_id));
+            found.or_else(|| without_bus_id.next())
+        };
+        return computing.iter().filter_map(&mut at).cloned().collect();
     }
     let Some(visible) = visible else { return gpus };
     let mut selected: Vec<GpuIdentity> = Vec::new();
@@ -94,6 +99,16 @@ mod tests {
     fn computing_gpus_are_matched_by_pci_bus_id() {
         assert_eq!(selected(&["0000:03:00.0", "0000:01:00.0"], Some("1")), [2, 0]);
         assert_eq!(selected(&["0000:0a:00.0"], None), [0; 0]);
+    }
+
+    #[test]
+    fn gpu_without_bus_id_may_compute() {
+        let mut gpus = gpus();
+        gpus[1].bus_id.clear();
+        let computing = ["0000:00:00.0", "0000:01:00.0"].map(str::to_owned);
+        let selected: Vec<u32> =
+            select(gpus, &computing, None).iter().map(|gpu| gpu.index).collect();
+        assert_eq!(selected, [1, 0]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The llama.cpp backend: everything from a GGUF file to generated tokens.
 //!
-//! This is the only module that calls llama.cpp and the only one with `unsafe` code. llama.cpp
+//! This is the only module that calls llama.cpp, which needs `unsafe` code. llama.cpp
 //! aborts the process on many invalid inputs, so nothing reaches it without validation. The
 //! scheduling of requests and the streaming of their text are left to [`crate::engine`], whose
 //! traits `Model` and `Vocabulary` this module implements.

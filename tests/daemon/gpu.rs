@@ -139,6 +139,35 @@ async fn value_that_gpu_or_driver_does_not_support_is_null() {
 }
 
 #[tokio::test]
+async fn driver_with_first_versions_only_reports_every_value() {
+    let gpu = "temp=50 total=3072 used=300 power=12400 fan=30 util=7 throttle=8 own=250";
+    let flags = ["--cfg", "first_versions"];
+    let machine = Machine::with_library("libnvidia-ml.so.1", &flags, &format!("{gpu}\n{COOL}"));
+    let (_daemon, mut socket) = machine.daemon(&[]).with_client().await;
+    let frame = metrics(&mut socket, |frame| frame["gpu"]["temp"] == 50).await;
+    assert_eq!(
+        frame["gpu"],
+        json!({
+            "temp": 50, "vram_total_mb": 3072, "vram_used_mb": 300, "vram_free_mb": 2772,
+            "power_watts": 12, "fan_percent": 30, "throttling": true,
+        })
+    );
+    assert_eq!(frame["gpus"][0]["throttle_reasons"], json!(["hardware"]));
+    assert_eq!(frame["gpus"][0]["process_vram_mb"], 250);
+    assert_eq!(frame["gpus"][1]["temp"], 41, "the second GPU is found by its bus id");
+}
+
+#[tokio::test]
+async fn gpus_without_bus_id_are_reported() {
+    let warm = COOL.replace("temp=41", "temp=77");
+    let machine = Machine::new(&format!("{COOL} bus=none name=Orin\n{warm} bus=none"));
+    let (_daemon, mut socket) = machine.daemon(&[]).with_client().await;
+    let frame = metrics(&mut socket, |frame| frame["gpus"][1]["present"] == true).await;
+    assert_eq!((&frame["gpus"][0]["temp"], &frame["gpus"][1]["temp"]), (&json!(41), &json!(77)));
+    assert_eq!(frame["gpus"][0]["name"], "Orin");
+}
+
+#[tokio::test]
 async fn lost_gpu_is_absent_until_it_returns() {
     let machine = Machine::new(&format!("{COOL}\n{COOL}"));
     let (_daemon, mut socket) = machine.daemon(&[]).with_client().await;

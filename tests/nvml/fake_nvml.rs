@@ -10,10 +10,11 @@
 //! - `throttle`: the bits of the throttle reasons
 //! - `lost=1`: the GPU has fallen off the bus
 //! - `hang=FILE`: calls hang while the file is locked
-//! - `uuid`, `name` and `bus` (the PCI bus id) are texts
+//! - `uuid`, `name` and `bus` (the PCI bus id; `none` for a GPU without one) are texts
 //!
 //! Signatures and numbers are those of NVIDIA's `nvml.h`. With `--cfg old_driver` some functions
-//! are missing.
+//! are missing. With `--cfg first_versions` each function exists in its first version only, and
+//! the throttle reasons under their new name.
 
 #![allow(non_snake_case, unsafe_code)]
 
@@ -85,24 +86,28 @@ pub extern "C" fn nvmlShutdown() -> c_uint {
     SUCCESS
 }
 
+#[cfg(not(first_versions))]
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceGetCount_v2(count: *mut c_uint) -> c_uint {
     respond(count, Ok(lines().len() as c_uint))
 }
 
+#[cfg(not(first_versions))]
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceGetHandleByIndex_v2(index: c_uint, gpu: *mut Handle) -> c_uint {
     let exists = (index as usize) < lines().len();
     respond(gpu, if exists { Ok(index as usize + 1) } else { Err(INVALID_ARGUMENT) })
 }
 
+#[cfg(not(first_versions))]
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceGetHandleByPciBusId_v2(
     bus_id: *const c_char,
     gpu: *mut Handle,
 ) -> c_uint {
     let bus_id = unsafe { CStr::from_ptr(bus_id) }.to_string_lossy();
-    let found = (1..=lines().len()).find(|&gpu| bus_id == bus_id_of(gpu)).ok_or(NOT_FOUND);
+    let found = (1..=lines().len()).find(|&gpu| bus_id_of(gpu).ends_with(&*bus_id));
+    let found = found.ok_or(NOT_FOUND);
     let found = found.and_then(|gpu| match word(gpu, "lost")? {
         Some(_) => Err(GPU_IS_LOST),
         None => Ok(gpu),
@@ -138,8 +143,17 @@ pub struct PciInfo {
     bus_id: [c_char; 32],
 }
 
+#[cfg(not(first_versions))]
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceGetPciInfo_v3(gpu: Handle, out: *mut PciInfo) -> c_uint {
+    respond(out, pci_info(gpu))
+}
+
+fn pci_info(gpu: Handle) -> Result<PciInfo, c_uint> {
+    let bus_id = bus_id_of(gpu);
+    if bus_id == "none" {
+        return Err(NOT_SUPPORTED);
+    }
     let mut info = PciInfo {
         bus_id_legacy: [0; 16],
         domain: 0,
@@ -149,8 +163,10 @@ pub extern "C" fn nvmlDeviceGetPciInfo_v3(gpu: Handle, out: *mut PciInfo) -> c_u
         pci_subsystem_id: 0,
         bus_id: [0; 32],
     };
-    write_text(info.bus_id.as_mut_ptr(), 32, &bus_id_of(gpu));
-    respond(out, Ok(info))
+    write_text(info.bus_id.as_mut_ptr(), 32, &bus_id);
+    // The domain has four digits.
+    write_text(info.bus_id_legacy.as_mut_ptr(), 16, &bus_id[4..]);
+    Ok(info)
 }
 
 #[unsafe(no_mangle)]
@@ -167,6 +183,7 @@ pub extern "C" fn nvmlDeviceGetPowerUsage(gpu: Handle, out: *mut c_uint) -> c_ui
     respond(out, value(gpu, "power").map(|n| n as c_uint))
 }
 
+#[cfg(not(first_versions))]
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceGetFanSpeed_v2(gpu: Handle, _fan: c_uint, out: *mut c_uint) -> c_uint {
     respond(out, value(gpu, "fan").map(|n| n as c_uint))
@@ -181,7 +198,7 @@ pub struct Memory {
     used: c_ulonglong,
 }
 
-#[cfg(not(old_driver))]
+#[cfg(not(any(old_driver, first_versions)))]
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceGetMemoryInfo_v2(gpu: Handle, out: *mut Memory) -> c_uint {
     let memory = value(gpu, "total").and_then(|total| {
@@ -203,7 +220,7 @@ pub extern "C" fn nvmlDeviceGetUtilizationRates(gpu: Handle, out: *mut Utilizati
     respond(out, value(gpu, "util").map(|n| Utilization { gpu: n as c_uint, memory: 0 }))
 }
 
-#[cfg(not(old_driver))]
+#[cfg(not(any(old_driver, first_versions)))]
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceGetCurrentClocksThrottleReasons(
     gpu: Handle,
@@ -212,6 +229,7 @@ pub extern "C" fn nvmlDeviceGetCurrentClocksThrottleReasons(
     respond(out, value(gpu, "throttle"))
 }
 
+#[cfg(not(first_versions))]
 #[repr(C)]
 pub struct Process {
     pid: c_uint,
@@ -222,6 +240,7 @@ pub struct Process {
 
 /// Writes this process as the only one on the GPU. Like NVML, writes only the number of processes
 /// if the caller's array is too short.
+#[cfg(not(first_versions))]
 fn own_process(gpu: Handle, count: *mut c_uint, out: *mut Process) -> c_uint {
     const INSUFFICIENT_SIZE: c_uint = 7;
     let memory = match value(gpu, "own") {
@@ -238,7 +257,7 @@ fn own_process(gpu: Handle, count: *mut c_uint, out: *mut Process) -> c_uint {
     respond(out, Ok(Process { pid, memory, gpu_instance: 0, compute_instance: 0 }))
 }
 
-#[cfg(not(old_driver))]
+#[cfg(not(any(old_driver, first_versions)))]
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
     gpu: Handle,
@@ -248,6 +267,7 @@ pub extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
     own_process(gpu, count, out)
 }
 
+#[cfg(not(first_versions))]
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceGetComputeRunningProcesses_v2(
     gpu: Handle,
@@ -257,6 +277,7 @@ pub extern "C" fn nvmlDeviceGetComputeRunningProcesses_v2(
     own_process(gpu, count, out)
 }
 
+#[cfg(not(first_versions))]
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceGetGraphicsRunningProcesses_v3(
     _gpu: Handle,
@@ -264,4 +285,98 @@ pub extern "C" fn nvmlDeviceGetGraphicsRunningProcesses_v3(
     _out: *mut Process,
 ) -> c_uint {
     respond(count, Ok(0))
+}
+
+/// The first versions of functions.
+#[cfg(first_versions)]
+mod first_versions {
+    use super::*;
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn nvmlDeviceGetCount(count: *mut c_uint) -> c_uint {
+        respond(count, Ok(lines().len() as c_uint))
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn nvmlDeviceGetHandleByIndex(index: c_uint, gpu: *mut Handle) -> c_uint {
+        let exists = (index as usize) < lines().len();
+        respond(gpu, if exists { Ok(index as usize + 1) } else { Err(INVALID_ARGUMENT) })
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn nvmlDeviceGetHandleByPciBusId(
+        bus_id: *const c_char,
+        gpu: *mut Handle,
+    ) -> c_uint {
+        let bus_id = unsafe { CStr::from_ptr(bus_id) }.to_string_lossy();
+        let found = (1..=lines().len()).find(|&gpu| bus_id_of(gpu).ends_with(&*bus_id));
+        respond(gpu, found.ok_or(NOT_FOUND))
+    }
+
+    /// Does not write the last field, which its struct does not have.
+    #[unsafe(no_mangle)]
+    pub extern "C" fn nvmlDeviceGetPciInfo(gpu: Handle, out: *mut PciInfo) -> c_uint {
+        respond(out, pci_info(gpu).map(|info| PciInfo { bus_id: [0; 32], ..info }))
+    }
+
+    #[repr(C)]
+    pub struct FirstMemory {
+        total: c_ulonglong,
+        free: c_ulonglong,
+        used: c_ulonglong,
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn nvmlDeviceGetMemoryInfo(gpu: Handle, out: *mut FirstMemory) -> c_uint {
+        let memory = value(gpu, "total").and_then(|total| {
+            let used = value(gpu, "used")? * MIB;
+            Ok(FirstMemory { total: total * MIB, free: total * MIB - used, used })
+        });
+        respond(out, memory)
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn nvmlDeviceGetFanSpeed(gpu: Handle, out: *mut c_uint) -> c_uint {
+        respond(out, value(gpu, "fan").map(|n| n as c_uint))
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn nvmlDeviceGetCurrentClocksEventReasons(
+        gpu: Handle,
+        out: *mut c_ulonglong,
+    ) -> c_uint {
+        respond(out, value(gpu, "throttle"))
+    }
+
+    #[repr(C)]
+    pub struct FirstProcess {
+        pid: c_uint,
+        memory: c_ulonglong,
+    }
+
+    /// Lists another process, and then this one.
+    #[unsafe(no_mangle)]
+    pub extern "C" fn nvmlDeviceGetComputeRunningProcesses(
+        gpu: Handle,
+        count: *mut c_uint,
+        out: *mut FirstProcess,
+    ) -> c_uint {
+        let memory = match value(gpu, "own") {
+            Ok(mib) => mib * MIB,
+            Err(code) => return code,
+        };
+        assert!(unsafe { count.read() } >= 2);
+        unsafe { out.write(FirstProcess { pid: 1, memory: u64::MAX }) };
+        unsafe { out.add(1).write(FirstProcess { pid: std::process::id(), memory }) };
+        respond(count, Ok(2))
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn nvmlDeviceGetGraphicsRunningProcesses(
+        _gpu: Handle,
+        count: *mut c_uint,
+        _out: *mut FirstProcess,
+    ) -> c_uint {
+        respond(count, Ok(0))
+    }
 }

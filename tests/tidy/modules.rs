@@ -45,7 +45,7 @@ pub(crate) const MODULES: [Row; 15] = [
 ];
 
 /// Libraries, and the top-level modules that may use them.
-pub(crate) const LIBRARIES: [Row; 20] = [
+pub(crate) const LIBRARIES: [Row; 21] = [
     ("llama_cpp_2", &["llama"]),
     ("llama_cpp_sys_2", &["llama"]),
     ("minijinja", &["llama"]),
@@ -53,6 +53,7 @@ pub(crate) const LIBRARIES: [Row; 20] = [
     ("libc", &["llama"]),
     ("sysinfo", &["machine"]),
     ("nvml_wrapper", &["gpu"]),
+    ("nvml_wrapper_sys", &["gpu"]),
     ("prometheus_client", &["server"]),
     ("serde", &["domain", "engine", "llama", "runner", "protocol", "server", "daemon"]),
     ("serde_json", &["protocol", "server", "daemon"]),
