@@ -20,9 +20,10 @@
 //! | `chat_template` | the chat template that the user chose |
 //! | `signals` | what each signal does |
 //! | `error` | why the daemon stopped, and the exit codes |
-//! | `units` | sizes as people read them |
+//! | `units`, `columns` | sizes as people read them; lines of 80 columns |
 
 mod chat_template;
+mod columns;
 mod contention;
 mod descriptors;
 mod devices;
@@ -179,7 +180,7 @@ async fn serve(
 
     let loading = async {
         if start_screen::show_loading(&model).await {
-            start_screen::print_ready(started.elapsed());
+            start_screen::print_ready(&model, started.elapsed());
         }
         pending::<Infallible>().await
     };

@@ -18,6 +18,7 @@ use crate::domain::{ModelInfo, Speculation};
 use crate::llama::{self, ModelDescription};
 use crate::runner::{Client, RunnerPhase};
 
+use super::columns::wrap;
 use super::output::{STDERR, STDOUT, StderrWriter};
 use super::plan::{PlanPage, ServePlan, flash_attention_note};
 use super::units::{bytes, count, scaled};
@@ -30,8 +31,8 @@ pub(super) fn print(
     listeners: &[TcpListener],
 ) {
     print_summary(&description.info, draft, plan, listeners);
-    if let Some(warning) = &plan.draft_warning {
-        say(&format!("  warning: {warning}"));
+    for warning in plan.warnings.iter().chain(&plan.draft_warning) {
+        warn(warning);
     }
     let has_gpu = !plan.offload_plan.gpus.is_empty();
     if has_gpu {
@@ -39,7 +40,7 @@ pub(super) fn print(
         say(page.devices().trim_end());
     }
     if let Some(warning) = &plan.ignored {
-        say(&format!("  warning: {warning}"));
+        warn(warning);
     } else if !has_gpu && build_info::BACKEND != build_info::CPU_BACKEND {
         say("  no GPU was found, or its driver is missing: running on the CPU");
     }
@@ -56,33 +57,36 @@ fn print_summary(
     listeners: &[TcpListener],
 ) {
     let (engine, llama) = (&plan.engine, &plan.llama);
-    say(&format!(
-        "inference-core {version} · llama.cpp {llama_cpp} · {backend}\n\
-         {model}\n\
-         {draft}\
-         \x20 context  {ctx} tokens per request · {slots} · KV cache of {kv} tokens\n\
-         \x20 cache    {cache}\n\
-         \x20 compute  {threads} · at most {ubatch} tokens per step{flash}\n\
-         \x20 CPU      built for {flags}\n\
-         listening on ws://{address}",
-        draft = draft.map_or_else(String::new, |draft| draft_line(draft, engine.speculative)),
-        version = build_info::VERSION,
-        llama_cpp = llama::version(),
-        backend = build_info::BACKEND,
-        flags = build_info::CPU_FLAGS,
-        model = model_line(model),
-        ctx = engine.ctx_size,
-        slots = count(llama.parallel as usize, "slot"),
-        kv = llama.kv_tokens(),
-        cache = match engine.cache_ram_bytes {
-            0 => "finished conversations stay in their slots".to_owned(),
-            max => format!("up to {} of host RAM for finished conversations", bytes(max as f64)),
-        },
-        threads = threads(llama),
-        ubatch = llama.ubatch,
-        flash = flash_attention_note(plan.offload_plan.flash_attention),
-        address = address(listeners),
-    ));
+    let version = build_info::VERSION;
+    let (llama_cpp, backend) = (llama::version(), build_info::BACKEND);
+    say(&facts("", &format!("inference-core {version} · llama.cpp {llama_cpp} · {backend}")));
+    say(&model_lines(model));
+    if let Some(draft) = draft {
+        say(&facts("  draft    ", &draft_facts(draft, engine.speculative)));
+    }
+    let context = format!(
+        "{} tokens per request · {} · KV cache of {} tokens",
+        engine.ctx_size,
+        count(llama.parallel as usize, "slot"),
+        llama.kv_tokens()
+    );
+    say(&facts("  context  ", &context));
+    let cache = match engine.cache_ram_bytes {
+        0 => "finished conversations stay in their slots".to_owned(),
+        max => format!("up to {} of host RAM for finished conversations", bytes(max as f64)),
+    };
+    say(&facts("  cache    ", &cache));
+    let flash = flash_attention_note(plan.offload_plan.flash_attention);
+    let compute = format!("{} · at most {} tokens per step{flash}", threads(llama), llama.ubatch);
+    say(&facts("  compute  ", &compute));
+    let flags = format!("built for {}", build_info::CPU_FLAGS);
+    say(&wrap("  CPU      ", &flags, " "));
+    say(&format!("listening on ws://{}", address(listeners)));
+}
+
+/// A line of facts, on as many lines as a terminal of 80 columns needs.
+fn facts(label: &str, facts: &str) -> String {
+    wrap(label, facts, " · ")
 }
 
 /// The number of compute threads: the most if other programs can make it smaller.
@@ -91,28 +95,28 @@ fn threads(llama: &llama::Options) -> String {
     if llama.has_adaptive_threads { format!("up to {threads}") } else { threads }
 }
 
-/// The model, on two lines if one would be longer than a terminal of 80 columns.
-fn model_line(model: &ModelInfo) -> String {
+/// Name, architecture and size of the model: the name on a line of its own if all do not fit on
+/// one.
+fn model_lines(model: &ModelInfo) -> String {
     let ModelInfo { name, arch, params, size_bytes, .. } = model;
     let params = scaled(*params as f64, 1000.0, ["", " K", " M", " B"]);
-    let facts = format!("{arch} · {params} parameters · {}", bytes(*size_bytes as f64));
-    let line = format!("  model    {name} · {facts}");
-    if line.chars().count() <= COLUMNS {
-        line
-    } else {
-        format!("  model    {name}\n           {facts}")
+    let size = format!("{arch} · {params} parameters · {}", bytes(*size_bytes as f64));
+    let lines = facts("  model    ", &format!("{name} · {size}"));
+    if lines.contains('\n') {
+        return format!("{}\n{}", facts("  model    ", name), facts("           ", &size));
     }
+    lines
 }
 
-/// The line about the draft model. `default` is the speculation of requests that do not say.
-fn draft_line(draft: &ModelInfo, default: Speculation) -> String {
+/// The draft model. `default` is the speculation of requests that do not say.
+fn draft_facts(draft: &ModelInfo, default: Speculation) -> String {
     let note = match default {
         Speculation::Auto => "",
         Speculation::Off | Speculation::Ngram => {
             " · only for requests with \"speculative\":\"auto\""
         }
     };
-    format!("  draft    {}{note}\n", draft.name)
+    format!("{}{note}", draft.name)
 }
 
 /// The first address that the daemon listens on.
@@ -156,10 +160,14 @@ pub(super) async fn show_loading(model: &Client) -> bool {
     }
 }
 
-/// Prints that requests are served from now on, after what was logged about the load. Standard
-/// error may be the same terminal, and must have cleared the progress bar.
-pub(super) fn print_ready(elapsed: Duration) {
+/// Prints that requests are served from now on, after what was logged about the load and what the
+/// load has found out about the model. Standard error may be the same terminal, and must have
+/// cleared the progress bar.
+pub(super) fn print_ready(model: &Client, elapsed: Duration) {
     STDERR.flush(LOG_DEADLINE);
+    for warning in model.warnings() {
+        warn(&warning);
+    }
     say(&format!("ready after {:.1} s", elapsed.as_secs_f64()));
 }
 
@@ -173,6 +181,12 @@ pub(super) fn print_draining(model: &Client, drain_timeout: Duration) {
             seconds = drain_timeout.as_secs(),
         ));
     }
+}
+
+/// Prints and logs a warning.
+fn warn(text: &str) {
+    tracing::info!("warning: {text}");
+    say(&wrap("  warning: ", text, " "));
 }
 
 /// Prints a line to standard output, without waiting for it.
@@ -192,6 +206,3 @@ const LOG_DEADLINE: Duration = Duration::from_millis(500);
 
 /// Resolution of the progress bar.
 const BAR_STEPS: u64 = 1000;
-
-/// Columns of a narrow terminal.
-const COLUMNS: usize = 80;

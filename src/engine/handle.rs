@@ -134,6 +134,11 @@ impl EngineHandle {
         self.shared.vocabulary.get()?.chat_problem()
     }
 
+    /// What makes the model's answers worse, one sentence each; empty until it is loaded.
+    pub fn warnings(&self) -> &[String] {
+        self.shared.warnings.get().map_or(&[], Vec::as_slice)
+    }
+
     /// [`Options::ctx_size`](super::Options::ctx_size) of this engine.
     pub fn ctx_size(&self) -> usize {
         self.shared.options.ctx_size

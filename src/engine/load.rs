@@ -50,6 +50,12 @@ impl LoadProgress {
         let _ = self.shared.memory.set(parts);
     }
 
+    /// Reports what makes the answers of the loaded model worse, one sentence each. Only the first
+    /// call counts.
+    pub fn warnings(&self, warnings: Vec<String>) {
+        let _ = self.shared.warnings.set(warnings);
+    }
+
     /// Reports how many layers of the loaded model are on GPUs, the output matrix counted as one
     /// layer. Only the first call counts.
     pub fn offloaded(&self, layers: u32) {

@@ -24,6 +24,8 @@ pub(super) struct EngineShared {
     pub(super) memory: OnceLock<Vec<MemoryPart>>,
     /// Number of layers on GPUs. Set during the load, if the backend reports it.
     pub(super) offloaded: OnceLock<u32>,
+    /// What makes the model's answers worse. Set during the load, if the backend reports it.
+    pub(super) warnings: OnceLock<Vec<String>>,
     /// Set to refuse new and waiting requests. Running requests may finish.
     pub(super) draining: AtomicBool,
     /// Set to end the running requests as well, and then the thread.
@@ -39,6 +41,7 @@ impl EngineShared {
             vocabulary: OnceLock::new(),
             memory: OnceLock::new(),
             offloaded: OnceLock::new(),
+            warnings: OnceLock::new(),
             draining: AtomicBool::new(false),
             stopping: StopFlag::default(),
         }

@@ -68,6 +68,8 @@ pub(super) enum FromRunner {
         offloaded: Option<u32>,
         /// Why conversations are refused; `None` if they are not.
         chat_problem: Option<String>,
+        /// What makes its answers worse, one sentence each.
+        warnings: Vec<String>,
     },
     /// The model was not loaded. The runner ends.
     LoadFailed(LoadFailure),

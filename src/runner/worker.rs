@@ -147,7 +147,8 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
                         let memory = self.handle.memory().to_vec();
                         let offloaded = self.handle.offloaded();
                         let chat_problem = self.handle.chat_problem().map(str::to_owned);
-                        let ready = FromRunner::Ready { memory, offloaded, chat_problem };
+                        let warnings = self.handle.warnings().to_vec();
+                        let ready = FromRunner::Ready { memory, offloaded, chat_problem, warnings };
                         self.writer.send(&ready).await?;
                     }
                 }

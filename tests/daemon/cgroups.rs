@@ -6,13 +6,12 @@
 #![allow(clippy::print_stderr, reason = "a skipped test says why")]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::process::{DEADLINE, command};
+use crate::process::{DEADLINE, command, start_screen};
 
 /// A new cgroup for one test. Everything in it is killed, and it is removed, when it is dropped.
 struct Cgroup {
@@ -108,30 +107,6 @@ fn parents(controller: &str) -> Vec<PathBuf> {
 fn with_memory(mib: u64) -> Option<Cgroup> {
     let bytes = (mib << 20).to_string();
     Cgroup::new("memory", &[("memory.limit_in_bytes", "memory.max", &bytes)])
-}
-
-/// Runs a daemon until it is ready and returns its start screen.
-fn start_screen(mut daemon: Command) -> (Started, String) {
-    let mut process = daemon.stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let mut screen = String::new();
-    for line in lines {
-        screen += &format!("{line}\n");
-        if line.starts_with("ready") {
-            break;
-        }
-    }
-    (Started(process), screen)
-}
-
-/// A running daemon, killed on drop.
-struct Started(Child);
-
-impl Drop for Started {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod long_texts;
 mod mapped_weights;
 mod params;
 mod prefix_cache;
+mod quality;
 mod reference;
 mod speculation;
 

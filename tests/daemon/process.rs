@@ -48,6 +48,30 @@ pub fn until_logged(log: &Path, words: &str) -> String {
     }
 }
 
+/// Runs a daemon until it is ready, and returns its start screen.
+pub fn start_screen(mut daemon: Command) -> (Started, String) {
+    let mut process = daemon.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut screen = String::new();
+    for line in lines {
+        screen += &format!("{line}\n");
+        if line.starts_with("ready") {
+            break;
+        }
+    }
+    (Started(process), screen)
+}
+
+/// A daemon that has printed its start screen, killed on drop.
+pub struct Started(std::process::Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
 /// A running daemon, killed on drop. Only a test with a tokio runtime can start one.
 pub struct Daemon {
     process: Child,

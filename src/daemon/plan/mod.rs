@@ -39,6 +39,8 @@ pub(super) struct ServePlan {
     pub(super) offload_plan: OffloadPlan,
     /// What the draft model takes. It stays on the CPU.
     pub(super) draft: Option<DevicePlan>,
+    /// What makes the model's answers worse, one sentence each.
+    pub(super) warnings: Vec<String>,
     /// A warning about the draft model, one line.
     pub(super) draft_warning: Option<String>,
     /// A warning about GPU options that have no effect, one line.
@@ -77,6 +79,7 @@ impl ServePlan {
             cache_ram::default_cache_ram(&offload_plan, draft.as_ref(), spare)
         });
         Ok(Self {
+            warnings: description.warnings(ctx_size as usize, offload_plan.flash_attention),
             llama,
             engine: engine_options(config, ctx_size, cache_ram_bytes),
             server: server_options(config),

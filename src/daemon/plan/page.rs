@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::llama::{DevicePlan, FileExtent, GpuDevice, ModelDescription};
 
 use super::ServePlan;
+use crate::daemon::columns::wrap;
 use crate::daemon::units::{bytes, count};
 
 /// What `inference-core plan` prints. The fields are also the fields of the JSON; sizes are in
@@ -49,6 +50,8 @@ pub(in crate::daemon) struct PlanPage {
     places: Vec<DeviceRow>,
     /// The draft model, which stays on the CPU.
     draft: Option<DeviceRow>,
+    /// What makes the model's answers worse, one sentence each.
+    warnings: Vec<String>,
     /// A warning about the draft model, one line.
     #[serde(rename = "doubtful_draft")]
     draft_warning: Option<String>,
@@ -102,6 +105,7 @@ impl PlanPage {
             file_bytes_needed: needed,
             places: devices.map(DeviceRow::from).collect(),
             draft: draft.map(|cpu| DeviceRow { name: DRAFT_ROW.to_owned(), ..cpu.into() }),
+            warnings: plan.warnings.clone(),
             draft_warning: plan.draft_warning.clone(),
         }
     }
@@ -126,7 +130,8 @@ impl PlanPage {
             host_ram = bytes(self.host_ram() as f64),
             incomplete = self.incomplete_file(),
         );
-        let warning = self.draft_warning.iter().map(|line| format!("\nwarning: {line}\n"));
+        let warning = self.warnings.iter().chain(&self.draft_warning);
+        let warning = warning.map(|line| format!("\n{}\n", wrap("warning: ", line, " ")));
         page + &self.devices() + &warning.collect::<String>()
     }
 

@@ -18,6 +18,7 @@ use super::gguf::{FileExtent, Header, TensorRole, Truncation};
 use super::layers::n_computed;
 use super::load_method::{LoadMethod, RepackedCopies};
 use super::path_bytes;
+use super::quality::QualityFacts;
 use super::split;
 use super::stamp::FileStamp;
 
@@ -62,6 +63,8 @@ pub struct ModelDescription {
     pub(in crate::llama) stamps: Vec<FileStamp>,
     /// How the weights get into host RAM.
     pub(in crate::llama) load_method: LoadMethod,
+    /// What the header says about the quality of answers.
+    pub(in crate::llama) quality: QualityFacts,
     /// Whether ggml may repack weights; llama.cpp aborts on some models if it does.
     pub(in crate::llama) allows_repacking: bool,
 }
@@ -111,6 +114,7 @@ fn describe_as(
     let info = model_info(source, &header).map_err(unusable)?;
     drop_prediction_layers(&mut header, &info.arch, info.n_layers);
     let meta = ArchMetadata::new(&header, &info.arch);
+    let quality = QualityFacts::read(meta);
     let mut sizes = ModelSizes::read(meta, &header.tensors, info.n_layers);
     let allows_repacking = !header.tensors.iter().any(|tensor| tensor.forbids_repacking);
     let copies = if allows_repacking {
@@ -130,8 +134,17 @@ fn describe_as(
         files,
         stamps,
         load_method,
+        quality,
         allows_repacking,
     })
+}
+
+impl ModelDescription {
+    /// What makes the answers of this model worse, one sentence each, for requests of up to
+    /// `ctx_size` tokens.
+    pub fn warnings(&self, ctx_size: usize, flash_attention: bool) -> Vec<String> {
+        self.quality.warnings(ctx_size as u64, flash_attention)
+    }
 }
 
 /// Checks the header and extracts what people and clients see.

@@ -16,6 +16,7 @@ mod held;
 mod layers;
 mod load_method;
 pub(super) mod path_bytes;
+mod quality;
 mod split;
 mod stamp;
 

@@ -13,7 +13,7 @@ use crate::llama::file::{ModelDescription, NO_CHAT_TEMPLATE};
 use crate::llama::fit::{OffloadPlan, choose_flash_attention};
 use crate::llama::logs::{take_buffers, take_errors};
 use crate::llama::run::{Context, SequenceReuse};
-use crate::llama::text::LlamaVocabulary;
+use crate::llama::text::{LlamaVocabulary, vocabulary_warnings};
 
 use super::errors::{check_generates, logged, weights_error};
 use super::memory::compare_with_plan;
@@ -28,7 +28,7 @@ pub(super) struct MainModel {
 }
 
 /// Loads the weights and creates the context according to `offload_plan`. Reports to `progress`
-/// what they take on each device and how many layers are offloaded.
+/// what they take on each device, how many layers are offloaded, and what makes answers worse.
 ///
 /// # Errors
 /// [`LoadError`]. [`LoadError::Resources`] means that memory ran out.
@@ -48,7 +48,9 @@ pub(super) fn load_with_plan(
     check_generates(&model, &name)?;
     let vocabulary =
         Arc::new(LlamaVocabulary::new(model.clone(), chat_template(description, &model)));
-    check_chat(&vocabulary, description)?;
+    let mut warnings = vocabulary_warnings(&model);
+    warnings.extend(chat_warning(&vocabulary, description)?);
+    progress.warnings(warnings);
     let is_offloaded = offload_plan.gpu_layers > 0;
     let flash_attention = choose_flash_attention(description, &options, is_offloaded);
     let has_tiles = !is_offloaded && flash_attention != Some(false);
@@ -69,25 +71,24 @@ pub(super) fn load_with_plan(
     Ok(MainModel { context, vocabulary, reuse })
 }
 
-/// Reports a chat template that cannot be used.
+/// What to warn of if the chat template in the file cannot be used.
 ///
 /// # Errors
-/// [`LoadError::Options`], if the user chose the template.
-fn check_chat(
+/// [`LoadError::Options`], if the user chose a template that cannot be used.
+fn chat_warning(
     vocabulary: &LlamaVocabulary,
     description: &ModelDescription,
-) -> Result<(), LoadError> {
-    let Some(problem) = vocabulary.chat_problem() else { return Ok(()) };
+) -> Result<Option<String>, LoadError> {
+    let Some(problem) = vocabulary.chat_problem() else { return Ok(None) };
     if description.chat_template.is_some() {
         return Err(LoadError::Options(format!("--chat-template: {problem}")));
     }
-    if problem != NO_CHAT_TEMPLATE {
-        tracing::warn!(
-            "requests with `messages` will be refused, unless --chat-template names another \
-             template: {problem}"
-        );
-    }
-    Ok(())
+    Ok((problem != NO_CHAT_TEMPLATE).then(|| {
+        format!(
+            "{problem}; requests with `messages` will be refused, unless --chat-template names \
+             another template"
+        )
+    }))
 }
 
 /// The source of the chat template: the one that the user chose, or the one in the file.

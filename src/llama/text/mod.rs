@@ -8,9 +8,11 @@
 mod chat;
 mod chat_template;
 mod chunks;
+mod quality;
 mod sentencepiece;
 mod special;
 mod vocabulary;
 
 pub use self::chat::{BUILTIN_CHAT_TEMPLATES, builtin_chat_template};
+pub(super) use self::quality::vocabulary_warnings;
 pub(super) use self::vocabulary::LlamaVocabulary;

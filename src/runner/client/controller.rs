@@ -197,10 +197,10 @@ impl Controller {
                 Err(error) => return LinkEnd::Lost(Some(error)),
             };
             match frame {
-                FromRunner::Ready { memory, offloaded, chat_problem } => {
+                FromRunner::Ready { memory, offloaded, chat_problem, warnings } => {
                     let mut facts = self.shared.facts();
                     (facts.memory, facts.offloaded) = (memory, offloaded);
-                    facts.chat_problem = chat_problem;
+                    (facts.chat_problem, facts.warnings) = (chat_problem, warnings);
                     facts.ready_at = Some(Instant::now());
                     drop(facts);
                     if *self.shared.phase.borrow() != RunnerPhase::Loading {

@@ -160,6 +160,11 @@ impl Client {
         self.shared.facts().chat_problem.clone()
     }
 
+    /// What makes the model's answers worse, one sentence each; empty until it is loaded.
+    pub fn warnings(&self) -> Vec<String> {
+        self.shared.facts().warnings.clone()
+    }
+
     /// The limits of the model's requests.
     pub fn limits(&self) -> RequestLimits {
         self.shared.limits

@@ -47,6 +47,7 @@ pub(super) struct Facts {
     pub(super) offloaded: Option<u32>,
     /// Why conversations are refused.
     pub(super) chat_problem: Option<String>,
+    pub(super) warnings: Vec<String>,
     /// When the current runner had loaded the model.
     pub(super) ready_at: Option<Instant>,
     /// Number of restarts, by cause.

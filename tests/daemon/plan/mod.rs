@@ -8,12 +8,9 @@ mod shapes;
 #[cfg(feature = "vulkan")]
 mod vulkan;
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-
 use serde_json::Value;
 
-use crate::process::command;
+use crate::process::{self, command};
 
 /// The page that `plan` prints.
 fn plan(args: &[&str]) -> String {
@@ -30,11 +27,6 @@ fn plan_json(args: &[&str]) -> Value {
 /// The lines that the daemon with the demo model prints until it is ready.
 fn start_screen(args: &[&str]) -> String {
     let mut command = command();
-    command.args(["--demo", "0", "--threads", "1"]).args(args).stdout(Stdio::piped());
-    let mut process = command.spawn().unwrap();
-    let lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let screen: Vec<String> = lines.take_while(|line| !line.starts_with("ready")).collect();
-    process.kill().unwrap();
-    process.wait().unwrap();
-    screen.join("\n")
+    command.args(["--demo", "0", "--threads", "1"]).args(args);
+    process::start_screen(command).1
 }
