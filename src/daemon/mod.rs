@@ -108,7 +108,11 @@ pub fn plan(config: &Config, options: &PlanOptions) -> Result<String, DaemonErro
         sizes => plan::hypothetical_gpus(sizes),
     };
     let plan = ServePlan::new(config, &description, draft.as_ref(), &gpus)?;
-    let page = PlanPage::new(&description, &plan);
+    // Imagined GPUs belong to another machine, whose host RAM is not known.
+    let available = machine::available_memory().filter(|_| options.vram.is_empty());
+    let refusal = plan.check_memory(&description, draft.as_ref(), available).err();
+    let page =
+        PlanPage::new(&description, &plan).with_warning(refusal.map(|error| error.to_string()));
     Ok(if options.json { page.json() } else { page.table() })
 }
 

@@ -11,6 +11,7 @@ mod cache_ram;
 mod host_ram;
 mod no_gpu;
 mod page;
+mod table;
 
 use std::time::Duration;
 

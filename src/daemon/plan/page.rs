@@ -3,13 +3,12 @@
 //! The names of the fields are the wire format of `inference-core plan --json` (docs/GPU.md). The
 //! start screen shows the part about the devices.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
-use crate::llama::{DevicePlan, FileExtent, GpuDevice, ModelDescription};
+use crate::llama::{FileExtent, GpuDevice, ModelDescription};
 
 use super::ServePlan;
+use super::table::{DeviceRow, mib, table};
 use crate::daemon::columns::wrap;
 use crate::daemon::units::{bytes, count};
 
@@ -19,6 +18,8 @@ use crate::daemon::units::{bytes, count};
 pub(in crate::daemon) struct PlanPage {
     model: String,
     arch: String,
+    /// Size of the weights in the file or files.
+    weights_bytes: u64,
     /// Maximum number of tokens of a request.
     ctx_size: usize,
     /// Number of slots.
@@ -50,32 +51,11 @@ pub(in crate::daemon) struct PlanPage {
     places: Vec<DeviceRow>,
     /// The draft model, which stays on the CPU.
     draft: Option<DeviceRow>,
-    /// What makes the model's answers worse, one sentence each.
+    /// What makes the model's answers worse, and why this machine cannot serve it.
     warnings: Vec<String>,
     /// A warning about the draft model, one line.
     #[serde(rename = "doubtful_draft")]
     draft_warning: Option<String>,
-}
-
-/// What a device holds, in bytes.
-#[derive(Debug, Serialize)]
-struct DeviceRow {
-    name: String,
-    layers: u32,
-    weights: u64,
-    kv: u64,
-    compute: u64,
-    context: u64,
-    total: u64,
-    /// Maximum for this device, its free memory less the reserve; `None` for the CPU.
-    budget: Option<u64>,
-}
-
-impl From<&DevicePlan> for DeviceRow {
-    fn from(plan: &DevicePlan) -> Self {
-        let DevicePlan { name, budget, layers, weights, kv, compute, context, .. } = plan.clone();
-        Self { name, layers, weights, kv, compute, context, total: plan.total(), budget }
-    }
 }
 
 impl PlanPage {
@@ -88,6 +68,7 @@ impl PlanPage {
         Self {
             model: model.name.clone(),
             arch: model.arch.clone(),
+            weights_bytes: model.size_bytes,
             ctx_size: plan.engine.ctx_size,
             parallel: plan.llama.parallel,
             kv_tokens: plan.llama.kv_tokens(),
@@ -104,7 +85,7 @@ impl PlanPage {
             file_bytes: present,
             file_bytes_needed: needed,
             places: devices.map(DeviceRow::from).collect(),
-            draft: draft.map(|cpu| DeviceRow { name: DRAFT_ROW.to_owned(), ..cpu.into() }),
+            draft: draft.map(DeviceRow::of_draft),
             warnings: plan.warnings.clone(),
             draft_warning: plan.draft_warning.clone(),
         }
@@ -115,24 +96,34 @@ impl PlanPage {
         serde_json::to_string_pretty(self).expect("numbers and text have a JSON form")
     }
 
-    /// The whole page as text.
+    /// Adds a warning.
+    pub(in crate::daemon) fn with_warning(mut self, warning: Option<String>) -> Self {
+        self.warnings.extend(warning);
+        self
+    }
+
+    /// The whole page as text, at most 80 columns wide.
     pub(in crate::daemon) fn table(&self) -> String {
         let Self { model, arch, ctx_size, kv_tokens, kv_type, .. } = self;
-        let page = format!(
-            "{model} · {arch}\n\
-             {ctx_size} tokens per request · {slots} · KV cache of {kv_tokens} tokens in \
-             {kv_type}{flash}\n\
-             {host_ram} of host RAM{cache_ram}\n\
-             {incomplete}",
-            slots = count(self.parallel as usize, "slot"),
-            flash = flash_attention_note(self.flash_attention),
-            cache_ram = self.cache_ram_note(),
-            host_ram = bytes(self.host_ram() as f64),
-            incomplete = self.incomplete_file(),
-        );
-        let warning = self.warnings.iter().chain(&self.draft_warning);
-        let warning = warning.map(|line| format!("\n{}\n", wrap("warning: ", line, " ")));
-        page + &self.devices() + &warning.collect::<String>()
+        let facts = [
+            format!("{model} · {arch} · {} of weights", bytes(self.weights_bytes as f64)),
+            format!(
+                "{ctx_size} tokens per request · {slots} · KV cache of {kv_tokens} tokens in \
+                 {kv_type}{flash}",
+                slots = count(self.parallel as usize, "slot"),
+                flash = flash_attention_note(self.flash_attention),
+            ),
+        ];
+        let mut page: String = facts.iter().map(|line| wrap("", line, " · ") + "\n").collect();
+        let host_ram = bytes(self.host_ram() as f64);
+        page +=
+            &(wrap("", &format!("{host_ram} of host RAM{}", self.cache_ram_note()), " ") + "\n");
+        page += &self.incomplete_file();
+        page += &self.devices();
+        for warning in self.warnings.iter().chain(&self.draft_warning) {
+            page += &format!("\n{}\n", wrap("warning: ", warning, " "));
+        }
+        page
     }
 
     /// How much of the host RAM is for cached sequences; empty if none is.
@@ -159,43 +150,31 @@ impl PlanPage {
         if self.file_bytes >= self.file_bytes_needed {
             return String::new();
         }
-        format!(
-            "the file is incomplete ({} of {} MiB): enough for a plan, but it cannot be served\n",
+        let line = format!(
+            "the file is incomplete ({} of {} MiB): enough for a plan, but it cannot be served",
             mib(self.file_bytes),
             mib(self.file_bytes_needed),
-        )
+        );
+        wrap("", &line, " ") + "\n"
     }
 
     /// What each device holds, and what would put more on the GPUs.
     pub(in crate::daemon) fn devices(&self) -> String {
         let Self { gpu_layers, n_layers, why, .. } = self;
-        let mut page = format!("{gpu_layers} of {n_layers} layers on the GPU: {why}\n\n");
-        let width = self.rows().map(|row| row.name.chars().count()).max().unwrap_or(0);
-        let _ = writeln!(
-            page,
-            "{:width$}  {:>6}  {:>8}  {:>8}  {:>8}  {:>8}  {:>8}  {:>8}",
-            "MiB", "layers", "weights", "KV", "compute", "driver", "total", "budget"
-        );
-        for row in self.rows() {
-            let DeviceRow { name, layers, weights, kv, compute, context, total, budget } = row;
-            let _ = writeln!(
-                page,
-                "{name:width$}  {layers:>6}  {:>8}  {:>8}  {:>8}  {:>8}  {:>8}  {:>8}",
-                mib(*weights),
-                mib(*kv),
-                mib(*compute),
-                mib(*context),
-                mib(*total),
-                budget.map_or_else(|| "-".to_owned(), mib),
-            );
-        }
-        let excess = self.places.iter().filter_map(|DeviceRow { name, total, budget, .. }| {
-            let excess = budget.map_or(0, |budget| total.saturating_sub(budget));
-            (excess > 0).then(|| format!("{name} exceeds its budget by {} MiB", mib(excess)))
-        });
-        let notes: Vec<_> = excess.chain(self.advice.iter().cloned()).collect();
+        let mut page =
+            wrap("", &format!("{gpu_layers} of {n_layers} layers on the GPU: {why}"), " ");
+        page += "\n\n";
+        page += &table(&self.rows().collect::<Vec<_>>());
+        let excess =
+            self.places.iter().filter(|row| row.excess() > 0).map(|row| {
+                format!("{} exceeds its budget by {} MiB", row.label(), mib(row.excess()))
+            });
+        let notes: Vec<String> = excess.chain(self.advice.iter().cloned()).collect();
         if !notes.is_empty() {
-            let _ = writeln!(page, "\n{}", notes.join("\n"));
+            page += "\n";
+        }
+        for note in notes {
+            page += &(wrap("", &note, " ") + "\n");
         }
         page
     }
@@ -215,11 +194,3 @@ pub(in crate::daemon) fn hypothetical_gpus(free: &[u64]) -> Vec<GpuDevice> {
 pub(in crate::daemon) fn flash_attention_note(flash_attention: bool) -> &'static str {
     if flash_attention { "" } else { " · no flash attention" }
 }
-
-/// `bytes` in MiB with one decimal.
-fn mib(bytes: u64) -> String {
-    format!("{:.1}", bytes as f64 / f64::from(1 << 20))
-}
-
-/// The name of the draft model's row.
-const DRAFT_ROW: &str = "draft, cpu";

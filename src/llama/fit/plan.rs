@@ -41,6 +41,9 @@ pub struct DevicePlan {
     pub layers: u32,
     /// Bytes of weights.
     pub weights: u64,
+    /// The part of `weights` that is stored a second time: repacked weights on the CPU, and the
+    /// matrix of token embeddings that also serves as the output matrix on a GPU.
+    pub copies: u64,
     /// Bytes of the KV cache and of recurrent states.
     pub kv: u64,
     /// Bytes of the compute buffer, which holds the intermediate results of a step.

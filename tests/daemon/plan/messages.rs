@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use crate::fixture::{Shape, demo_path};
+use console::measure_text_width;
+use serde_json::Value;
+
+use crate::fixture::{Experts, Gguf, Shape, demo_path};
 use crate::refusals::refusal;
 
 use super::{plan, plan_json};
@@ -81,9 +84,14 @@ fn plan_for_an_imagined_gpu_lists_its_devices() {
     assert!(page.contains("0 of 7 layers on the GPU"), "{page}");
 }
 
+/// A plan without a reserve for one GPU with this much free memory.
+fn without_reserve<'a>(vram: &'a str, args: &[&'a str]) -> Vec<&'a str> {
+    [&["--demo", "--vram-reserve", "0MB", "--vram", vram], args].concat()
+}
+
 #[test]
-fn plan_names_small_changes_that_offload_more_layers() {
-    let tight = ["--demo", "--vram-reserve", "0MB", "--vram", "175MB"];
+fn plan_names_changes_that_offload_everything() {
+    let tight = without_reserve("175MB", &[]);
     let page = plan(&tight);
     assert!(page.contains("of 7 layers on the GPU: more do not fit"), "{page}");
     for options in ["--parallel 2", "--kv-type q8_0"] {
@@ -99,16 +107,115 @@ fn plan_names_small_changes_that_offload_more_layers() {
 }
 
 #[test]
+fn plan_suggests_no_change_that_offloads_few_layers() {
+    for mib in (120..=180).step_by(2) {
+        let vram = format!("{mib}MB");
+        for args in [&[][..], &["--gpu-layers", "all"]] {
+            let json = plan_json(&without_reserve(&vram, args));
+            let now = match json["fits"].as_bool().unwrap() {
+                true => json["gpu_layers"].as_u64().unwrap(),
+                false => 0,
+            };
+            for line in json["advice"].as_array().unwrap() {
+                let line = line.as_str().unwrap();
+                let Some((before, _)) = line.split_once(" of 7 layers fit") else { continue };
+                let n: u64 = before.rsplit(' ').next().unwrap().parse().unwrap();
+                assert!(n == 7 || n >= now + 2, "{vram} {args:?}: {line}, and now {now}");
+            }
+        }
+    }
+}
+
+#[test]
+fn plan_says_how_much_vram_is_needed_if_no_change_is_enough() {
+    let page = plan(&without_reserve("100MB", &[]));
+    let needed = page.lines().find(|line| line.starts_with("all 7 layers need ")).unwrap();
+    let size = needed.split(' ').nth(4).unwrap();
+    // The size is rounded to a tenth.
+    let enough = format!("{}MB", size.parse::<f64>().unwrap() + 0.1);
+    let page = plan(&without_reserve(&enough, &[]));
+    assert!(page.contains("7 of 7 layers on the GPU: everything fits"), "{enough}: {page}");
+}
+
+#[test]
+fn reserve_is_named_if_it_is_in_the_way() {
+    for vram in ["300MB", "600MB"] {
+        let page = plan(&["--demo", "--vram", vram]);
+        let unwrapped = page.split_whitespace().collect::<Vec<_>>().join(" ");
+        let advice = format!(
+            "--vram-reserve leaves 500.0 MiB of each GPU unused ({}.0 MiB free): with \
+             --vram-reserve 0MB, 7 of 7 layers fit on the GPU",
+            vram.trim_end_matches("MB")
+        );
+        assert!(unwrapped.contains(&advice), "{page}");
+        let page = plan(&["--demo", "--vram", vram, "--vram-reserve", "0MB"]);
+        assert!(page.contains("7 of 7 layers on the GPU: everything fits"), "{page}");
+    }
+    let page = plan(&["--demo", "--vram", "3GB"]);
+    assert!(!page.contains("--vram-reserve"), "{page}");
+    // Too small with and without the reserve.
+    let page = plan(&["--demo", "--vram", "100MB"]);
+    assert!(!page.contains("--vram-reserve"), "{page}");
+}
+
+#[test]
 fn plan_says_by_how_much_a_gpu_exceeds_its_budget() {
-    let tight = ["--demo", "--vram-reserve", "0MB", "--vram", "160MB", "--gpu-layers", "all"];
+    let tight = without_reserve("160MB", &["--gpu-layers", "all"]);
     let page = plan(&tight);
-    assert!(page.contains("more than fit according to this plan"), "{page}");
+    let unwrapped = page.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(unwrapped.contains("more than fit according to this plan"), "{page}");
     assert!(page.contains("GPU 0 exceeds its budget by 16.6 MiB"), "{page}");
-    assert!(page.contains("with --gpu-layers auto, 1 of 7 layers fit on the GPU"), "{page}");
+    assert!(page.contains("too few layers fit to make it faster: use --gpu-layers 0"), "{page}");
     assert_eq!(plan_json(&tight)["fits"], false);
+    let page = plan(&without_reserve("172MB", &["--gpu-layers", "all"]));
+    assert!(page.contains("with --gpu-layers auto, "), "{page}");
     let fitting = plan_json(&["--demo", "--vram", "3GB"]);
     assert_eq!(fitting["fits"], true);
     assert_eq!(fitting["advice"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn weights_have_one_size_in_plan_and_start_screen() {
+    let json = plan_json(&["--demo"]);
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+    let size = mib(json["weights_bytes"].as_u64().unwrap());
+    assert!(super::start_screen(&[]).contains(&format!(" · {size}\n")), "{size}");
+    assert!(plan(&["--demo"]).contains(&format!(" · {size} of weights\n")), "{size}");
+    for args in [&["--demo"][..], &["--demo", "--vram", "3GB"], &["--demo", "--vram", "660MB"]] {
+        let json = plan_json(args);
+        let of = |row: &Value, part: &str| row[part].as_u64().unwrap();
+        let places = json["places"].as_array().unwrap().iter();
+        let sum: u64 = places.map(|row| of(row, "weights") - of(row, "copies")).sum();
+        assert_eq!(sum, json["weights_bytes"].as_u64().unwrap(), "{args:?}: {json}");
+    }
+}
+
+#[test]
+fn page_fits_80_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut gguf = Gguf::random("llama", 1);
+    gguf.set_string("general.name", &"A model whose name says everything ".repeat(8));
+    let model = gguf.write(folder.path(), "model.gguf");
+    let experts = Experts { n: 8, n_used: 2, n_ff: 64 };
+    let mut mixture = Shape { experts: Some(experts), ..Shape::small("qwen2moe") }.gguf(1);
+    mixture.set_string("general.name", &"\u{6a21}\u{578b}".repeat(60));
+    let mixture = mixture.write(folder.path(), "mixture.gguf");
+    for model in [model.to_str().unwrap(), mixture.to_str().unwrap(), "--demo"] {
+        for args in [
+            &[][..],
+            &["--vram", "3GB,8GB,1TB"],
+            &["--vram", "600MB"],
+            &["--vram", "670MB", "--gpu-layers", "all"],
+            &["--vram", "152MB,153MB", "--vram-reserve", "0MB"],
+            &["--parallel", "64", "--kv-size", "1048576", "--vram", "1GB"],
+            &["--flash-attn", "off", "--draft", demo_path().to_str().unwrap()],
+        ] {
+            // Draft models need the same vocabulary, which these have.
+            for line in plan(&[&[model], args].concat()).lines() {
+                assert!(measure_text_width(line) <= 80, "{model} {args:?}: {line}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -98,6 +98,9 @@ impl Attempt<'_> {
             gpu.compute = compute.gpu;
             gpu.context = DRIVER_CONTEXT_BYTES;
             gpu.weights += bytes.weights;
+            if i == n && self.sizes.is_tied {
+                gpu.copies += self.sizes.embedding;
+            }
             gpu.kv += bytes.kv;
             gpu.layers += 1;
         }
@@ -148,6 +151,7 @@ impl Attempt<'_> {
             name: CPU_NAME.to_owned(),
             device: CPU_NAME.to_owned(),
             weights: self.sizes.embedding + self.sizes.input + repacked,
+            copies: repacked,
             compute: compute.cpu,
             ..DevicePlan::default()
         }
