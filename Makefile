@@ -4,6 +4,10 @@
 PORT  ?= 3000
 MODEL ?=
 ARGS  ?=
+# The GPU backend of the release that exists, so that `make run` does not replace it by a build for
+# the CPU. `make run FEATURES=` builds for the CPU, `make run FEATURES=cuda` for NVIDIA GPUs.
+FEATURES ?= $(shell "$(TARGET)/release/inference-core" --version 2>/dev/null | \
+	awk '$$1 == "backend" && $$2 != "cpu" { print $$2 }')
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
@@ -14,10 +18,11 @@ help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  make run MODEL=model.gguf PORT=4000 ARGS="--ctx-size 4096"   choose a model, a port and options'
+	@echo '  make run FEATURES=cuda                       build for NVIDIA GPUs; later runs keep that'
 	@echo '  make bench QUICK=1 ONLY="one-stream ttft"   a short run of two scenarios; see tools/bench/README.md'
 
 run: setup ## Install missing tools, build a release and serve the demo model on port 3000
-	cargo build --release
+	cargo build --release$(if $(FEATURES), --features $(FEATURES))
 	@exec "$(TARGET)/release/inference-core" $(if $(MODEL),"$(MODEL)",--demo) $(PORT) $(ARGS)
 
 # Fast checks come first. The Python tests come last because they use the binary of the Rust tests.

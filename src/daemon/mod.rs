@@ -41,10 +41,12 @@ mod units;
 use std::convert::Infallible;
 use std::future::pending;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use futures_util::FutureExt;
 use tokio::runtime::{self, Runtime};
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -179,12 +181,19 @@ async fn serve(
     let closing = CancellationToken::new();
     let monitor = Monitor::spawn(plan.gpu, Arc::new(move || runner_pid.get()))
         .context("cannot start the GPU monitor's thread")?;
+    let gpu_readings = monitor.readings();
     let server = Server::new(plan.server, model.clone(), about, monitor.readings());
     let mut serving = tokio::spawn(server.serve(listeners, closing.clone()));
 
     let loading = async {
         if start_screen::show_loading(&model).await {
+            let mut note = pin!(start_screen::note_unused_gpus(gpu_readings));
+            // Mostly the driver has answered during the load.
+            let is_printed = note.as_mut().now_or_never().is_some();
             start_screen::print_ready(&model, started.elapsed());
+            if !is_printed {
+                note.await;
+            }
         }
         pending::<Infallible>().await
     };

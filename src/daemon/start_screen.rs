@@ -11,10 +11,11 @@ use std::time::Duration;
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::build_info;
-use crate::domain::{ModelInfo, Speculation};
+use crate::domain::{GpuReading, ModelInfo, Speculation};
 use crate::llama::{self, ModelDescription};
 use crate::runner::{Client, RunnerPhase};
 
@@ -169,6 +170,22 @@ pub(super) fn print_ready(model: &Client, elapsed: Duration) {
         warn(&warning);
     }
     say(&format!("ready after {:.1} s", elapsed.as_secs_f64()));
+}
+
+/// In a build for the CPU, prints which NVIDIA GPUs are not used as soon as the driver has found
+/// them. Never returns before that.
+pub(super) async fn note_unused_gpus(mut readings: watch::Receiver<GpuReading>) {
+    if build_info::BACKEND != build_info::CPU_BACKEND {
+        return;
+    }
+    let Ok(reading) = readings.wait_for(|reading| !reading.gpus.is_empty()).await else { return };
+    let names: Vec<String> = reading.gpus.iter().map(|gpu| gpu.name.clone()).collect();
+    drop(reading);
+    warn(&format!(
+        "this build computes on the CPU and does not use the {}: docs/BUILD.md says how to build \
+         for it (make run FEATURES=cuda)",
+        names.join(" and the ")
+    ));
 }
 
 /// Prints, after the first signal, how many requests the shutdown waits for and how long at most.

@@ -15,8 +15,11 @@ pub struct Gpu {
     pub name: String,
     /// Identifier that no other GPU has.
     pub uuid: String,
-    /// Whether the GPU responds. If not, only `index`, `name` and `uuid` are known.
+    /// Whether the GPU responds. If not, only `index`, `name`, `uuid` and `is_in_use` are
+    /// known.
     pub is_present: bool,
+    /// Whether layers of the model are on the GPU.
+    pub is_in_use: bool,
     /// Temperature of the chip in degrees Celsius.
     pub celsius: Option<u32>,
     /// Size of the VRAM in bytes.
@@ -45,7 +48,8 @@ impl Gpu {
 
     /// The GPU without its readings, as it is shown when these are too old.
     pub fn stale(&self) -> Self {
-        Self::without_values(self.index, self.name.clone(), self.uuid.clone())
+        let identity = Self::without_values(self.index, self.name.clone(), self.uuid.clone());
+        Self { is_in_use: self.is_in_use, ..identity }
     }
 }
 

@@ -49,7 +49,13 @@ pub(super) fn discover(options: &Options) -> Discovery {
         let n_with_bus_id = selected.iter().filter(|other| other.bus_id == *bus_id).count();
         let has_own_bus_id = !bus_id.is_empty() && n_with_bus_id == 1;
         let nvml = nvml.clone();
-        MonitoredGpu { nvml, identity: identity.clone(), has_own_bus_id, is_present: true }
+        MonitoredGpu {
+            nvml,
+            identity: identity.clone(),
+            has_own_bus_id,
+            is_in_use: options.are_in_use,
+            is_present: true,
+        }
     };
     Discovery::Selected(selected.iter().map(monitored).collect())
 }
@@ -61,6 +67,8 @@ pub(super) struct MonitoredGpu {
     /// Whether the GPU has a bus id that no other monitored GPU has. Otherwise its index identifies
     /// it.
     has_own_bus_id: bool,
+    /// Whether layers of the model are on it.
+    is_in_use: bool,
     /// Whether the driver returned values at the last reading.
     is_present: bool,
 }
@@ -69,7 +77,7 @@ impl MonitoredGpu {
     /// The GPU's identity without any value, which needs no call to the driver.
     pub(super) fn without_values(&self) -> Gpu {
         let GpuIdentity { index, name, uuid, .. } = self.identity.clone();
-        Gpu::without_values(index, name, uuid)
+        Gpu { is_in_use: self.is_in_use, ..Gpu::without_values(index, name, uuid) }
     }
 
     /// Reads the GPU; without values if it is lost. Blocks until the driver returns, without limit.

@@ -10,6 +10,8 @@ pub struct Options {
     /// PCI bus ids of the GPUs that llama.cpp computes on, in llama.cpp's order. If empty,
     /// `visible` selects the GPUs.
     pub computing: Vec<String>,
+    /// Whether layers of the model are on the monitored GPUs.
+    pub are_in_use: bool,
     /// The value of `CUDA_VISIBLE_DEVICES`, if it is set.
     pub visible: Option<String>,
 }

@@ -26,6 +26,7 @@ pub(super) struct GpuDetails {
     name: String,
     uuid: String,
     present: bool,
+    in_use: bool,
     #[serde(flatten)]
     values: GpuValues,
     utilization_percent: Option<u32>,
@@ -55,6 +56,7 @@ impl GpuDetails {
             name: gpu.name.clone(),
             uuid: gpu.uuid.clone(),
             present: gpu.is_present,
+            in_use: gpu.is_in_use,
             values: GpuValues::new(gpu),
             utilization_percent: gpu.utilization_percent,
             throttle_reasons: gpu

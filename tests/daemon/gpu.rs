@@ -95,7 +95,7 @@ async fn metrics_frame_has_every_field_of_a_gpu() {
         frame["gpus"],
         json!([{
             "index": 0, "name": "NVIDIA GeForce GTX 1060 3GB", "uuid": "GPU-00000001-fake",
-            "present": true, "temp": 41, "vram_total_mb": 3072, "vram_used_mb": 300,
+            "present": true, "in_use": false, "temp": 41, "vram_total_mb": 3072, "vram_used_mb": 300,
             "vram_free_mb": 2772, "power_watts": 12, "fan_percent": 30, "throttling": false,
             "utilization_percent": 0, "throttle_reasons": [], "process_vram_mb": 0,
         }])
@@ -260,4 +260,33 @@ async fn failing_driver_means_no_gpus_until_it_starts() {
     assert_eq!((&frame["gpu"], &frame["gpus"]), (&Value::Null, &json!([])));
     machine.set(COOL);
     metrics(&mut socket, |frame| frame["gpu"]["temp"] == 41).await;
+}
+
+/// A build for GPUs may use an NVIDIA GPU.
+#[cfg(not(any(feature = "cuda", feature = "vulkan", feature = "rocm", feature = "metal")))]
+#[test]
+fn cpu_build_names_the_gpu_that_it_does_not_use() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+
+    let machine = Machine::new(&format!("{COOL} name=Fermi-1\n{COOL} name=Fermi-2"));
+    let gpus = machine.gpus();
+    let mut daemon = crate::process::command();
+    daemon.args(["--demo", "0", "--threads", "1"]).args(INTERVAL).envs(machine.variables(&gpus));
+    let mut process = daemon.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+    // Until the last line of the warning. The driver may answer after the model is loaded.
+    let mut screen = String::new();
+    for line in lines {
+        screen += &format!("{line}\n");
+        if line.contains("FEATURES=cuda") {
+            break;
+        }
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let warning = screen.split("warning: ").nth(1).unwrap();
+    let warning: String = warning.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(warning.contains("does not use the Fermi-1 and the Fermi-2"), "{screen}");
+    assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
 }

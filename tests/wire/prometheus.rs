@@ -58,6 +58,7 @@ fn gpu() -> Gpu {
         name: "test GPU".to_owned(),
         uuid: "GPU-1".to_owned(),
         is_present: true,
+        is_in_use: true,
         celsius: Some(65),
         vram_total: Some(3 << 30),
         vram_used: Some(1 << 30),
@@ -192,6 +193,7 @@ async fn gpu_is_reported_in_base_units_without_missing_values() {
     let labels = r#"{gpu="1",uuid="GPU-1"}"#;
     for (name, value) in [
         ("gpu_up", 1.0),
+        ("gpu_in_use", 1.0),
         ("gpu_temperature_celsius", 65.0),
         ("gpu_memory_total_bytes", f64::from(3 << 20) * 1024.0),
         ("gpu_memory_used_bytes", f64::from(1 << 30)),

@@ -84,7 +84,7 @@ impl ServePlan {
             llama,
             engine: engine_options(config, ctx_size, cache_ram_bytes),
             server: server_options(config),
-            gpu: gpu_options(config),
+            gpu: gpu_options(config, offload_plan.gpu_layers > 0),
             offload_plan,
             draft,
             draft_warning,
@@ -162,11 +162,12 @@ fn server_options(config: &Config) -> server::Options {
     }
 }
 
-/// The options of the GPU monitor.
-fn gpu_options(config: &Config) -> gpu::Options {
+/// The options of the GPU monitor. `are_in_use` says that layers of the model are on GPUs.
+fn gpu_options(config: &Config, are_in_use: bool) -> gpu::Options {
     gpu::Options {
         interval: config.metrics_interval,
         computing: Vec::new(),
+        are_in_use,
         visible: config.visible_gpus.clone(),
     }
 }
