@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
+use std::process;
 
 use procfs::process::MountInfo;
 
@@ -82,7 +83,10 @@ impl Membership {
         }
         let mounts = || mounts.iter().filter(|mount| mount.version == self.version);
         let below_mount = |mount: &Mount| {
-            let path = self.path.strip_prefix(&mount.root).ok()?;
+            let path = match self.path.strip_prefix(&mount.root) {
+                Ok(path) => path.to_owned(),
+                Err(_) => mount.path_of_this_process(&self.path)?,
+            };
             Some(path.ancestors().map(|path| mount.point.join(path)).collect::<Vec<_>>())
         };
         let mut folders: Vec<PathBuf> = mounts().filter_map(below_mount).flatten().collect();
@@ -124,6 +128,35 @@ impl Mount {
         let point = root.join(Path::new(&point).strip_prefix("/").ok()?);
         Some(Self { version, root: unescape(&mount.root).into(), point })
     }
+
+    /// The path, below the mount point, of the cgroup of this process, if the mount shows cgroups
+    /// above the cgroup namespace: its root is then `/..` or higher, and `path` begins at the root
+    /// of the namespace, whose name is not known. The list of processes identifies the cgroup.
+    fn path_of_this_process(&self, path: &Path) -> Option<PathBuf> {
+        let above: Vec<Component<'_>> =
+            self.root.components().filter(|part| *part != Component::RootDir).collect();
+        let is_above = !above.is_empty() && above.iter().all(|part| *part == Component::ParentDir);
+        let path = path.strip_prefix("/").ok().filter(|_| is_above)?;
+        let mut roots = vec![self.point.clone()];
+        for _ in above {
+            roots = roots.iter().flat_map(|folder| subfolders(folder)).collect();
+        }
+        let found = roots.into_iter().map(|root| root.join(path)).find(|folder| is_in(folder))?;
+        found.strip_prefix(&self.point).map(Path::to_owned).ok()
+    }
+}
+
+/// The cgroups directly below a cgroup.
+fn subfolders(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    folders.map(|entry| entry.path()).collect()
+}
+
+/// Whether this process is in the cgroup at `folder`.
+fn is_in(folder: &Path) -> bool {
+    let processes = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    processes.lines().any(|pid| pid.parse() == Ok(process::id()))
 }
 
 /// `text` with the characters that mountinfo writes as three octal digits (`\040` for a space).

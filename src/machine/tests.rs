@@ -187,6 +187,20 @@ fn process_outside_of_its_namespace_is_not_limited_by_what_it_sees() {
 }
 
 #[test]
+fn own_cgroup_is_found_in_a_mount_from_outside_of_the_namespace() {
+    let mount = "32 23 0:28 /../.. /cg rw shared:9 - cgroup2 cgroup2 rw\n";
+    let machine = Machine::with_mount("0::/leaf\n", mount);
+    machine.write("/cg/sandboxes/other/leaf/cgroup.procs", "1\n");
+    machine.write("/cg/sandboxes/other/leaf/memory.max", "1048576\n");
+    machine.write("/cg/sandboxes/own/leaf/cgroup.procs", &format!("1\n{}\n", std::process::id()));
+    assert_eq!(machine.mib(), (1000, false));
+    machine.write("/cg/sandboxes/own/memory.max", "209715200\n");
+    assert_eq!(machine.mib(), (200, true));
+    machine.write("/cg/sandboxes/memory.max", "104857600\n");
+    assert_eq!(machine.mib(), (100, true));
+}
+
+#[test]
 fn mount_point_counts_if_the_path_is_not_below_its_root() {
     let mount = "38 32 0:33 /garden/bad/1 /cg rw - cgroup cgroup rw,memory\n";
     let machine = Machine::with_mount("9:memory:/garden/good/1\n", mount);
