@@ -1,5 +1,6 @@
-//! The default of `--cache-ram`: host RAM for cached sequences outside the KV cache.
+//! Host RAM for cached sequences outside the KV cache (`--cache-ram`).
 
+use crate::daemon::units::bytes;
 use crate::llama::{DevicePlan, OffloadPlan};
 
 /// Bytes of host RAM for cached sequences, if `spare` bytes can be taken before the model is
@@ -9,10 +10,32 @@ pub(super) fn default_cache_ram(
     draft: Option<&DevicePlan>,
     spare: Option<u64>,
 ) -> u64 {
-    let in_host_ram = [Some(&offload_plan.cpu), draft].into_iter().flatten();
-    let model_bytes = in_host_ram.map(|plan| plan.weights + plan.kv + plan.compute).sum();
     let kv_bytes = offload_plan.gpus.iter().chain([&offload_plan.cpu]).map(|plan| plan.kv).sum();
-    cache_ram(kv_bytes, model_bytes, spare)
+    cache_ram(kv_bytes, model_bytes(offload_plan, draft), spare)
+}
+
+/// A warning if the user's `--cache-ram` is more than `spare` leaves beside the model.
+pub(super) fn warning(
+    requested: u64,
+    offload_plan: &OffloadPlan,
+    draft: Option<&DevicePlan>,
+    spare: Option<u64>,
+) -> Option<String> {
+    let left = spare?.saturating_sub(model_bytes(offload_plan, draft));
+    (requested > left).then(|| {
+        format!(
+            "--cache-ram of {} is more than the {} of host RAM that the model leaves: lower it, or \
+             the system may kill the model's process",
+            bytes(requested as f64),
+            bytes(left as f64)
+        )
+    })
+}
+
+/// Bytes of host RAM that the model and its draft model take.
+fn model_bytes(offload_plan: &OffloadPlan, draft: Option<&DevicePlan>) -> u64 {
+    let in_host_ram = [Some(&offload_plan.cpu), draft].into_iter().flatten();
+    in_host_ram.map(DevicePlan::total).sum()
 }
 
 /// The size of the KV cache and a sixteenth, but at most a quarter of the `spare` bytes that the

@@ -40,7 +40,7 @@ pub(super) struct ServePlan {
     pub(super) offload_plan: OffloadPlan,
     /// What the draft model takes. It stays on the CPU.
     pub(super) draft: Option<DevicePlan>,
-    /// What makes the model's answers worse, one sentence each.
+    /// What makes the model's answers worse, and a cache that is too large, one sentence each.
     pub(super) warnings: Vec<String>,
     /// A warning about the draft model, one line.
     pub(super) draft_warning: Option<String>,
@@ -75,12 +75,17 @@ impl ServePlan {
         let draft_warning = draft
             .and_then(|draft| draft_warning(draft.info.size_bytes, description.info.size_bytes));
         let draft = draft.map(|draft| llama::plan_draft(draft, &llama));
-        let cache_ram_bytes = config.cache_ram.unwrap_or_else(|| {
-            let spare = machine::available_memory().map(|memory| memory.bytes);
-            cache_ram::default_cache_ram(&offload_plan, draft.as_ref(), spare)
-        });
+        let mut warnings = description.warnings(ctx_size as usize, offload_plan.flash_attention);
+        let spare = machine::available_memory().map(|memory| memory.bytes);
+        let cache_ram_bytes = match config.cache_ram {
+            None => cache_ram::default_cache_ram(&offload_plan, draft.as_ref(), spare),
+            Some(n) => {
+                warnings.extend(cache_ram::warning(n, &offload_plan, draft.as_ref(), spare));
+                n
+            }
+        };
         Ok(Self {
-            warnings: description.warnings(ctx_size as usize, offload_plan.flash_attention),
+            warnings,
             llama,
             engine: engine_options(config, ctx_size, cache_ram_bytes),
             server: server_options(config),

@@ -51,7 +51,7 @@ pub(in crate::daemon) struct PlanPage {
     places: Vec<DeviceRow>,
     /// The draft model, which stays on the CPU.
     draft: Option<DeviceRow>,
-    /// What makes the model's answers worse, and why this machine cannot serve it.
+    /// What makes the model's answers worse, and what this machine has too little memory for.
     warnings: Vec<String>,
     /// A warning about the draft model, one line.
     #[serde(rename = "doubtful_draft")]

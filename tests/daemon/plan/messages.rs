@@ -6,6 +6,7 @@ use console::measure_text_width;
 use serde_json::Value;
 
 use crate::fixture::{Experts, Gguf, Shape, demo_path};
+use crate::process::{self, command};
 use crate::refusals::refusal;
 
 use super::{plan, plan_json};
@@ -187,6 +188,31 @@ fn weights_have_one_size_in_plan_and_start_screen() {
         let places = json["places"].as_array().unwrap().iter();
         let sum: u64 = places.map(|row| of(row, "weights") - of(row, "copies")).sum();
         assert_eq!(sum, json["weights_bytes"].as_u64().unwrap(), "{args:?}: {json}");
+    }
+}
+
+#[test]
+fn cache_ram_beyond_the_free_memory_is_a_warning() {
+    let page = plan(&["--demo", "--cache-ram", "16TB"]);
+    assert!(page.contains("warning: --cache-ram of 16384.0 GiB is more than the "), "{page}");
+    let page = plan(&["--demo", "--cache-ram", "1MB"]);
+    assert!(!page.contains("warning"), "{page}");
+}
+
+#[test]
+fn start_screen_fits_80_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["words ".repeat(40), "x".repeat(300), "\u{6a21}".repeat(60)] {
+        let mut gguf = Gguf::random("llama", 1);
+        gguf.set_string("general.name", &name);
+        let model = gguf.write(folder.path(), "model.gguf");
+        let mut daemon = command();
+        daemon.arg(&model).args(["0", "--threads", "1", "--draft"]).arg(&model);
+        daemon.args(["--flash-attn", "off", "--speculative", "off", "--gpu-layers", "all"]);
+        let (_daemon, screen) = process::start_screen(daemon);
+        for line in screen.lines() {
+            assert!(measure_text_width(line) <= 80, "{line}");
+        }
     }
 }
 
