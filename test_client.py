@@ -370,6 +370,8 @@ def summary(frame: Frame, width: float = float("inf")) -> str:
     inference = frame.get("inference") or {}
     parts = [(inference, "{state}"), (inference, "{tps_now:.1f} tokens/s")]
     gpus = frame.get("gpus") or [frame.get("gpu") or {}]
+    # The others are GPUs of other programs: a build for the CPU does not use them.
+    gpus = [gpu for gpu in gpus if gpu.get("in_use") is not False]
     for gpu in gpus:
         name = f"GPU {gpu.get('index')}" if len(gpus) > 1 else "GPU"
         if gpu.get("present") is False:

@@ -55,6 +55,11 @@ def test_lost_gpu_is_reported_as_lost() -> None:
     assert "GPU 0 lost · GPU 1 94 °C" in line(79, LOST_GPU, GPU | {"index": 1})
 
 
+def test_gpu_that_is_not_in_use_is_left_out() -> None:
+    assert line(79, GPU | {"in_use": False}) == line(79)
+    assert "GPU 94 °C" in line(79, GPU | {"in_use": True})
+
+
 def test_without_a_gpu_more_of_the_other_values_fit() -> None:
     assert "GPU" not in line(79)
     assert line(79).endswith("· 1 of 4 slots · 0 queued · last 1153.2 tokens/s")
