@@ -123,6 +123,22 @@ fn plan_above_the_memory_limit_is_refused_before_the_load() {
     }
 }
 
+/// As in a sandbox that keeps the mounts of its host.
+#[test]
+fn memory_limit_is_seen_in_a_cgroup_namespace() {
+    let is_allowed = Command::new("unshare").args(["--cgroup", "true"]).status();
+    if !is_allowed.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: this machine does not let tests make a cgroup namespace");
+        return;
+    }
+    let Some(group) = with_memory(200) else { return };
+    let args = ["--parallel", "64", "--kv-size", "262144"];
+    let output = group.daemon("exec unshare --cgroup \"$@\"", &args).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(71), "{error}");
+    assert!(error.contains("within the memory limit of its cgroup"), "{error}");
+}
+
 #[test]
 fn model_within_the_memory_limit_is_served() {
     let Some(group) = with_memory(200) else { return };
