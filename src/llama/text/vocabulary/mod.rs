@@ -9,7 +9,7 @@ use std::sync::Arc;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token_type::LlamaTokenAttr;
-use llama_cpp_2::vocab::{LlamaVocab, VocabType};
+use llama_cpp_2::vocab::LlamaVocab;
 use llama_cpp_sys_2 as sys;
 
 use crate::domain::{Message, Refusal, Token};
@@ -263,9 +263,11 @@ fn visibility(vocab: &LlamaVocab<'_>, token: LlamaToken) -> Visibility {
 /// How texts for this model are divided.
 fn division(model: &LlamaModel, n_tokens: usize) -> Division {
     let vocab = model.vocab();
-    match vocab.vocab_type() {
-        VocabType::BPE => Division::Chunks,
-        VocabType::SPM => {
+    // SAFETY: the model is loaded, and its vocabulary lives as long as it.
+    let kind = unsafe { sys::llama_vocab_type(sys::llama_model_get_vocab(model_ptr(model))) };
+    match kind {
+        sys::LLAMA_VOCAB_TYPE_BPE => Division::Chunks,
+        sys::LLAMA_VOCAB_TYPE_SPM => {
             let tokens = (0..).map(LlamaToken).take(n_tokens);
             let texts = tokens.filter_map(|token| {
                 let is_text =
