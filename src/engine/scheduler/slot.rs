@@ -83,6 +83,10 @@ impl<S> Slot<S> {
         self.n_computed = reused.n_tokens;
         self.n_cached = reused.n_tokens;
         self.record.n_tiled = reused.record.n_tiled;
+        // A conversation goes on: what follows its first prompt was generated.
+        if reused.n_tokens > reused.record.n_prompt {
+            self.record.n_prompt = reused.record.n_prompt;
+        }
     }
 
     /// Notes that a chunk of `n` pending tokens is computed.

@@ -254,3 +254,17 @@ fn repeated_prompt_is_divided_as_before() {
     assert_eq!(steps(&mut rig), (vec![6], 24), "the tail is computed again");
     assert_eq!(rig.ask("a prompt of thirty tokens here and more").cached_tokens, 24);
 }
+
+#[test]
+fn conversation_that_went_on_gives_another_one_only_what_was_computed_alike() {
+    let rules = ChunkRules { align: 2, min_tokens: 4, tile_tokens: Some(16) };
+    let limits = Limits { n_ubatch: 32, n_slots: 2, slot_tokens: 100, n_draft: 0 };
+    let mut rig = Rig::with_cache(4000, limits, 100).with_chunk_rules(rules);
+    // A prompt of 13 tokens has no body, and its answer repeats it.
+    let mut first = rig.submit("be friendly: ", at_most(14));
+    rig.drive(&mut [&mut first]);
+    assert_eq!(rig.ask("be friendly: be friendly: go on, please").cached_tokens, 26);
+    let other = rig.ask("be friendly: to somebody else in a new text");
+    assert_eq!(other.cached_tokens, 0, "its first tokens are part of a body");
+    assert_eq!(rig.ask("be friendly: be friendly: go on, please").cached_tokens, 34);
+}
