@@ -44,7 +44,8 @@ class Bench:
         self.turns: int = arguments.turns or (2 if self.quick else 5)
         self.soak_s: int = arguments.soak
         self.threads: int = arguments.threads
-        self.work: Path = arguments.target / "bench"
+        self.target: Path = arguments.target
+        self.work = self.target / "bench"
         self.work.mkdir(parents=True, exist_ok=True)
         release = arguments.target / "release"
         self.daemon: Path = arguments.daemon or release / "inference-core"
@@ -75,7 +76,7 @@ class Bench:
 
     def real_models(self) -> list[Path]:
         """Real models, smallest first. They are downloaded on the first call."""
-        return real_models.get(self.work / "models")
+        return real_models.get(self.target)
 
     def is_light(self, model: Path) -> bool:
         """Whether it generates hundreds of tokens/s, so that it needs longer runs."""

@@ -11,11 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Iterator, Optional
 
 import gguf
 import numpy as np
 from gguf import GGMLQuantizationType as Kind
+from packages import written
 
 NORMAL_TOKEN = 1
 SEED = 20_240_601
@@ -95,16 +96,6 @@ def get(folder: Path, demo: Path, vocabulary: Optional[str]) -> list[Path]:
         path = folder / (f"{name}-{source.stem}.gguf" if vocabulary else f"{name}.gguf")
         paths.append(written(path, partial(write, name, shape, source, not vocabulary)))
     return paths
-
-
-def written(path: Path, write_to: Callable[[Path], None]) -> Path:
-    """Writes the file if it is missing, under another name until it is complete."""
-    if not path.exists():
-        print(f"bench: writing {path.name}", flush=True)
-        unfinished = path.with_suffix(".part")
-        write_to(unfinished)
-        unfinished.rename(path)
-    return path
 
 
 def write(name: str, shape: Shape, source: Path, pad: bool, path: Path) -> None:

