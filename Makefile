@@ -9,9 +9,14 @@ ARGS  ?=
 FEATURES ?= $(shell "$(TARGET)/release/inference-core" --version 2>/dev/null | \
 	awk '$$1 == "backend" && $$2 != "cpu" { print $$2 }')
 
+# With 0, `make test` downloads no models and skips the tests that need them.
+REAL_MODELS ?= 1
+export REAL_MODELS
+
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
-.PHONY: help run test test-faults fmt lint doc rust-tests deny python-tests bench setup setup-test
+.PHONY: help run test test-faults fmt lint doc rust-tests deny real-models \
+	python-tests bench setup setup-test
 .DEFAULT_GOAL := help
 
 help: ## Show this help
@@ -31,6 +36,7 @@ test: setup-test ## Install missing tools, then run all checks: format, lints, d
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory doc
 	@$(MAKE) --no-print-directory deny
+	@$(MAKE) --no-print-directory real-models
 	@$(MAKE) --no-print-directory rust-tests
 	@$(MAKE) --no-print-directory python-tests
 
@@ -43,6 +49,13 @@ lint: ## Lint, with and without llama.cpp
 
 doc: ## Build the documentation and fail on broken links
 	RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --document-private-items
+
+real-models: setup-test ## Download two models and llama-server for the tests (400 MB, once)
+	@if [ "$(REAL_MODELS)" = 0 ]; then \
+		echo 'skipped: the tests of real models (REAL_MODELS=0)'; \
+	else \
+		.venv/bin/python tools/bench/fetch.py "$(TARGET)"; \
+	fi
 
 rust-tests: ## Run the Rust tests
 	@if cargo nextest --version >/dev/null 2>&1; then \
@@ -63,9 +76,9 @@ deny: ## Check the licences and sources of the dependencies
 		echo 'skipped: cargo-deny is not installed (it checks the licences and sources of dependencies)'; \
 	fi
 
-python-tests: setup-test ## Test test_client.py against the daemon that `make rust-tests` built
+python-tests: setup-test ## Test test_client.py, and real models with the binary of `make rust-tests`
 	INFERENCE_CORE_BIN="$(TARGET)/debug/inference-core" \
-		.venv/bin/python -m pytest -p no:cacheprovider tests/python
+		.venv/bin/python -m pytest -p no:cacheprovider -rs tests/python
 
 # Each variable that is set becomes the option of the same name.
 BENCH_OPTIONS = $(if $(filter-out 0,$(QUICK)),--quick) \

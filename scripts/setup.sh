@@ -110,7 +110,7 @@ has_libclang ||
         libclang-dev clang-devel clang-devel clang clang-dev llvm
 if [ "${1:-}" = test ]; then
     has_venv ||
-        want "Python with venv (runs the tests of test_client.py)" \
+        want "Python with venv (runs the tests in tests/python)" \
             "python3 python3-venv" python3 python3 python python3 python
 fi
 if [ -n "$wanted" ]; then install_packages; fi

@@ -64,6 +64,19 @@ fn assert_same_as_llama_cpp(path: &Path, source: ModelSource) {
     }
 }
 
+/// Compares with a model that `make real-models` has downloaded. Passes without it.
+#[allow(clippy::print_stderr, reason = "says why nothing is compared")]
+fn assert_same_as_llama_cpp_if_downloaded(name: &str) {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("models").join(name);
+    if std::env::var("REAL_MODELS").is_ok_and(|value| value == "0") {
+        eprintln!("skipped: REAL_MODELS=0");
+    } else if !path.exists() {
+        eprintln!("skipped: {} is missing: `make real-models` downloads it", path.display());
+    } else {
+        assert_same_as_llama_cpp(&path, ModelSource::File(path.clone()));
+    }
+}
+
 #[test]
 fn greedy_text_of_the_demo_model_is_that_of_llama_cpp() {
     assert_same_as_llama_cpp(&demo_path(), ModelSource::Demo);
@@ -76,4 +89,14 @@ fn greedy_text_of_other_models_is_that_of_llama_cpp() {
         let path = Gguf::random(arch, seed).write(folder.path(), "random.gguf");
         assert_same_as_llama_cpp(&path, ModelSource::File(path.clone()));
     }
+}
+
+#[test]
+fn greedy_text_of_smollm2_is_that_of_llama_cpp() {
+    assert_same_as_llama_cpp_if_downloaded("smollm2-135m.gguf");
+}
+
+#[test]
+fn greedy_text_of_gemma_is_that_of_llama_cpp() {
+    assert_same_as_llama_cpp_if_downloaded("gemma-3-270m.gguf");
 }
