@@ -1,6 +1,8 @@
-"""Fixtures that start the real daemon with its built-in demo model.
+"""Fixtures that start the real daemon, with its built-in demo model or with a real model.
 
-INFERENCE_CORE_BIN names the binary; the default is `target/debug/inference-core`.
+INFERENCE_CORE_BIN names the binary; the default is `target/debug/inference-core`. The real models
+are in `target/models`, where `make real-models` stores them. A test whose model is missing is
+skipped; REAL_MODELS=0 skips all of these tests.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Iterator, Optional, TypeVar
 
@@ -23,6 +26,7 @@ from websockets.sync.client import ClientConnection, connect
 ROOT = Path(__file__).resolve().parents[2]
 # Longest wait of a test for a frame, a line of output or the end of a process.
 TIMEOUT_S = 120.0
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 T = TypeVar("T")
 
 
@@ -40,13 +44,13 @@ def eventually(check: Callable[[], Optional[T]], what: str, seconds: float = TIM
 class Daemon:
     """A running daemon on a free port, in a process group of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *arguments: str) -> None:
         binary = ROOT / os.environ.get("INFERENCE_CORE_BIN", "target/debug/inference-core")
         if not binary.exists():
             pytest.fail(f"{binary} is missing: build it, or set INFERENCE_CORE_BIN to another one")
         self.output: list[str] = []
         self.process = subprocess.Popen(
-            [str(binary), "--demo", "0"],
+            [str(binary), *arguments, "0"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -146,7 +150,7 @@ class Client:
 @pytest.fixture(scope="session")
 def daemon() -> Iterator[Daemon]:
     """A daemon that several tests share. Tests do not change its state."""
-    daemon = Daemon()
+    daemon = Daemon("--demo")
     yield daemon
     daemon.kill()
 
@@ -154,6 +158,44 @@ def daemon() -> Iterator[Daemon]:
 @pytest.fixture
 def own_daemon() -> Iterator[Daemon]:
     """A daemon for one test, which may suspend or stop it."""
-    daemon = Daemon()
+    daemon = Daemon("--demo")
     yield daemon
     daemon.kill()
+
+
+@contextmanager
+def real_model(name: str) -> Iterator[Daemon]:
+    """A daemon that serves a real model. Skips the test if there is no such file.
+
+    With a fixed number of threads an answer does not depend on what other programs do (ADR-0031). A
+    single thread never waits for other threads, however busy the machine is.
+    """
+    daemon = Daemon(str(model_path(name)), "--threads", "1")
+    try:
+        yield daemon
+    finally:
+        daemon.kill()
+
+
+def model_path(name: str) -> Path:
+    """The file of a real model. Skips the test if there is none."""
+    path = TARGET / "models" / f"{name}.gguf"
+    if os.environ.get("REAL_MODELS") == "0":
+        pytest.skip("REAL_MODELS=0")
+    if not path.exists():
+        pytest.skip(f"{path} is missing: `make real-models` downloads it")
+    return path
+
+
+@pytest.fixture(scope="module")
+def smollm2() -> Iterator[Daemon]:
+    """SmolLM2-135M-Instruct, which the tests of a module share: a chat model."""
+    with real_model("smollm2-135m") as daemon:
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def gemma() -> Iterator[Daemon]:
+    """Gemma 3 270M, which the tests of a module share: a base model with sliding windows."""
+    with real_model("gemma-3-270m") as daemon:
+        yield daemon
