@@ -56,7 +56,7 @@ pub(crate) const LIBRARIES: [Row; 21] = [
     ("nvml_wrapper_sys", &["gpu"]),
     ("prometheus_client", &["server"]),
     ("serde", &["domain", "engine", "llama", "runner", "protocol", "server", "daemon"]),
-    ("serde_json", &["protocol", "server", "daemon"]),
+    ("serde_json", &["llama", "protocol", "server", "daemon"]),
     ("postcard", &["runner", "daemon"]),
     ("rustix", &["machine", "runner", "daemon"]),
     ("procfs", &["machine", "llama", "runner", "daemon"]),
