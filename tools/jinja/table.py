@@ -1,5 +1,7 @@
 """The snippets of the table: templates of a line or two, by kind, and the values that they see."""
 
+import families
+
 VALUES = {
     "messages": [
         {"role": "system", "content": "Be kind."},
@@ -840,4 +842,5 @@ SNIPPETS = {
         "{% set roles = {'user': 'Human', 'assistant': 'AI'} %}{% for m in messages %}{{ roles.get(m.role, m.role) }} {% endfor %}",
         "{% set roles = {'user': 'Human'} %}{% for m in messages %}{{ roles[m.role] | default(m.role | title) }} {% endfor %}",
     ],
+    "in the manner of families": families.TEMPLATES,
 }

@@ -9,6 +9,7 @@
 //! large stack and a deadline for the rest. A template that exceeds what these can stop ends the
 //! runner, not the daemon.
 
+mod fuel;
 mod jinja;
 mod message;
 mod thread;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use minijinja::{ErrorKind, context};
 
+use self::fuel::fuel_for;
 use self::jinja::JinjaTemplate;
 use self::thread::DeadlineRunner;
 
@@ -89,21 +91,12 @@ impl CompiledTemplate {
     }
 }
 
-/// Fuel for a conversation with a number of messages, and of bytes in them.
-fn fuel_for(n_messages: usize, n_bytes: usize) -> u64 {
-    BASE_FUEL + FUEL_PER_MESSAGE * n_messages as u64 + n_bytes as u64 / BYTES_PER_FUEL
-}
-
-/// Fuel for every conversation (ADR-0017).
-const BASE_FUEL: u64 = 1_000_000;
-/// Fuel for every message of a conversation (ADR-0017).
-const FUEL_PER_MESSAGE: u64 = 10_000;
-/// Bytes of messages for one more unit of fuel (ADR-0017).
-const BYTES_PER_FUEL: u64 = 1;
 /// Why a conversation is refused that takes too much fuel.
 const TOO_LONG: &str =
     "it is too long for this template, which takes more steps than its length allows";
+
 /// Longest time for compiling or rendering; it stops work that uses no fuel (ADR-0017).
 const DEADLINE: Duration = Duration::from_secs(10);
+
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! Templates in the style of several model families, and hostile templates.
 
+use std::sync::mpsc;
+
 use super::*;
 use crate::domain::Role;
 
@@ -88,10 +90,92 @@ fn template_that_is_not_jinja_is_an_error() {
     assert!(broken.is_err());
 }
 
+/// A conversation of short messages.
+fn long(n_messages: usize) -> Vec<TemplateMessage> {
+    let role = |index| if index % 2 == 0 { Role::User } else { Role::Assistant };
+    (0..n_messages).map(|index| message(role(index), &format!("{index}."))).collect()
+}
+
 #[test]
-fn template_with_an_endless_loop_runs_out_of_fuel() {
-    let source = "{% for a in range(10000) %}{% for b in range(10000) %}{% endfor %}{% endfor %}";
-    assert!(template(source).render(short()).is_err());
+fn longest_conversation_is_rendered_if_work_grows_with_its_length() {
+    let source = "{%- set ns = namespace(last=-1) -%}{%- for m in messages -%}\
+                  {%- if m.role == 'user' -%}{%- set ns.last = loop.index0 -%}{%- endif -%}\
+                  {%- endfor -%}{%- for m in messages[::-1] -%}\
+                  {%- if loop.first or m['content'].split('.')[0] == '0' -%}\
+                  {{ ns.last }}:{{ m.content | trim }};{%- endif -%}{%- endfor -%}";
+    let text = template(source).render(long(16_384)).unwrap();
+    assert_eq!(text, "16382:16383.;16382:0.;");
+}
+
+#[test]
+fn conversation_is_refused_as_too_long_if_each_message_visits_all_others() {
+    let source = "{%- for m in messages -%}{%- set found = namespace(it=false) -%}\
+                  {%- for j in range(loop.index0, -1, -1) -%}{%- if not found.it -%}\
+                  {%- set found.it = true -%}{%- endif -%}{%- endfor -%}{{ m.content }}\
+                  {%- endfor -%}";
+    let template = template(source);
+    assert_eq!(template.render(long(3)).unwrap(), "0.1.2.");
+    assert!(template.render(long(1_500)).is_ok());
+    let error = template.render(long(16_384)).unwrap_err();
+    assert!(error.contains("too long for this template"), "{error}");
+}
+
+#[test]
+fn hostile_template_is_refused() {
+    let doubled = "{% set n = namespace(a=[1]) %}{% for i in range(60) %}\
+                   {% set n.a = [n.a, n.a] %}{% endfor %}";
+    let ends = [
+        "{{ n.a }}",
+        "{{ n.a|tojson }}",
+        "{{ n.a|upper }}",
+        "{{ n.a == [n.a] }}",
+        "{{ [n.a]|unique|list }}",
+        "{{ [n.a]|select('equalto', n.a)|list }}",
+        "{{ messages|map(attribute=n.a)|list }}",
+        "{{ messages|selectattr(n.a)|list }}",
+        "{% for x in [n.a, n.a] %}{{ loop.changed(x) }}{% endfor %}",
+        "{{ raise_exception(n.a) }}",
+        "{{ '%s' % n.a }}",
+        "{{ '{}'.format(n.a) }}",
+    ];
+    let doubled = ends.map(|end| format!("{doubled}{end}"));
+    let others = [
+        "{% set n = namespace(a=[1]) %}{% for i in range(60) %}{% set n.a = n.a + n.a %}\
+         {% endfor %}{{ n.a|length }}",
+        "{% set n = namespace(a='x') %}{% for i in range(60) %}{% set n.a = n.a ~ n.a %}\
+         {% endfor %}{{ n.a|length }}",
+        "{{ 'x' * 10**9 }}",
+        "{{ ([0] * 10**8)|list|length }}",
+        "{{ '%999999999d' % 1 }}",
+        "{{ '%*d' % (10**9, 1) }}",
+        "{{ '%.999999999f' % 1.5 }}",
+        "{{ '{:999999999}'.format(1) }}",
+        "{{ '{:{}}'.format('x', 10**9) }}",
+        "{{ 'x'|center(10**9) }}",
+        "{{ 'x'.rjust(10**12) }}",
+        "{{ 'x'.zfill(10**9) }}",
+        "{{ '\\t'.expandtabs(10**9) }}",
+        "{{ 'x'|indent(10**9, true) }}",
+        "{{ ('a '*1000000)|wordwrap(1, wrapstring='x'*1000) }}",
+        "{{ [1]|batch(10**9, 0)|list }}",
+        "{{ [1]|slice(10**9)|list|length }}",
+        "{{ messages|tojson(indent=10**9) }}",
+        "{{ range(10**9) }}",
+        "{{ range(100000)|join('x'*10000) }}",
+        "{{ ('a'*1000000).replace('a', 'b'*1000000) }}",
+        "{{ 2 ** (10**9) }}",
+        "{% macro f(x) %}{{ f(x) }}{{ f(x) }}{% endmacro %}{{ f(1) }}",
+        "{% macro f(n) %}{% if n %}{{ f(n-1) }}{{ f(n-1) }}{% endif %}{% endmacro %}{{ f(40) }}",
+        "{% for x in [[1]] recursive %}{{ loop([x]) }}{% endfor %}",
+        "{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}",
+    ];
+    let joined = format!("{{{{ 'a'{} }}}}", "~'a'".repeat(20_000));
+    let all =
+        others.iter().copied().chain(doubled.iter().map(|source| &**source)).chain([&*joined]);
+    for source in all {
+        let source = source.to_owned();
+        assert!(outcome(&source).is_err(), "{source}");
+    }
 }
 
 #[test]
@@ -154,17 +238,12 @@ fn ordinary_values_in_namespaces_stay_unchanged() {
 }
 
 #[test]
-fn template_that_misses_the_deadline_blocks_later_renderings() {
-    let doubled = |name: &str| {
-        let double = |i: usize| format!("{{% set {name}{i} = [{name}{0}, {name}{0}] %}}", i - 1);
-        format!("{{% set {name}0 = [1] %}}{}", (1..60).map(double).collect::<String>())
-    };
-    let source = format!("{}{}{{{{ a59 == b59 }}}}", doubled("a"), doubled("b"));
-    let mut template = template(&source);
-    template.runner = DeadlineRunner::new(Duration::from_millis(50));
-    let error = template.render(short()).unwrap_err();
+fn work_that_misses_the_deadline_blocks_later_work() {
+    let runner = DeadlineRunner::new(Duration::from_millis(1));
+    let (release, held) = mpsc::channel::<()>();
+    let error = runner.run(move || held.recv().is_ok()).unwrap_err();
     assert!(error.contains("takes more than"), "{error}");
-    // Nothing else is started while the first rendering runs.
-    let error = template.render(short()).unwrap_err();
+    let error = runner.run(|| ()).unwrap_err();
     assert!(error.contains("still busy"), "{error}");
+    drop(release);
 }

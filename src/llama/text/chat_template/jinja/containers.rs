@@ -5,6 +5,7 @@ use minijinja::{Error, ErrorKind, State};
 
 use super::arguments::{Arguments, refused};
 use super::bounds;
+use super::keys::check_key;
 use super::views::MapView;
 
 /// Calls a method of a list, tuple or map.
@@ -25,7 +26,9 @@ pub(super) fn method(
         }
         (ValueKind::Map, "get") => {
             let arguments = Arguments::bind(arguments, &["key", "default"])?;
-            let found = value.get_item(arguments.required("key")?)?;
+            let key = arguments.required("key")?;
+            check_key(state, key)?;
+            let found = value.get_item(key)?;
             let default = || arguments.get("default").cloned().unwrap_or(Value::from(()));
             Ok(if found.is_undefined() { default() } else { found })
         }

@@ -1,9 +1,11 @@
 //! The filters of Jinja2 that take a list or a map.
 
-use minijinja::value::{Kwargs, Value, ValueKind};
+use std::borrow::Cow;
+
+use minijinja::value::{Kwargs, Rest, Value, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, State, filters};
 
-use super::arguments::{Arguments, Given, refused};
+use super::arguments::{Arguments, Given, expect_text, refused};
 use super::order::check_order;
 use super::text_filters::text_of;
 use super::{bounds, print};
@@ -38,9 +40,52 @@ pub(super) fn install(environment: &mut Environment<'_>) {
         bounds::check(state, &list)?;
         filters::groupby(list, None, arguments.keywords())
     });
+    environment.add_filter("map", |state: &mut State<'_, '_>, list: Value, rest: Given| {
+        check_given(state, &rest)?;
+        filters::map(state, list, rest)
+    });
+    for (name, is_attribute) in
+        [("select", false), ("reject", false), ("selectattr", true), ("rejectattr", true)]
+    {
+        environment.add_filter(name, move |state: &mut State<'_, '_>, list: Value, rest: Given| {
+            check_given(state, &rest)?;
+            choose(state, list, rest.into_values(), name.starts_with("reject"), is_attribute)
+        });
+    }
     environment.add_filter("dictsort", dictsort);
     environment.add_filter("join", join);
     environment.add_filter("list", list);
+}
+
+/// Checks what a function of minijinja is given.
+fn check_given(state: &State<'_, '_>, given: &Given) -> Result<(), Error> {
+    given.iter().try_for_each(|value| bounds::check(state, value))
+}
+
+/// The items of a list for which a test holds, or does not.
+fn choose(
+    state: &mut State<'_, '_>,
+    list: Value,
+    mut given: Vec<Value>,
+    is_rejected: bool,
+    is_attribute: bool,
+) -> Result<Vec<Value>, Error> {
+    let n_names = given.len().min(if is_attribute { 2 } else { 1 });
+    let rest: Given = Rest(given.split_off(n_names).into_iter().map(ValueOrKwargs::from).collect());
+    let mut names = given.iter().map(|name| expect_text(name).map(Cow::Borrowed));
+    if !is_attribute {
+        let test = names.next().transpose()?;
+        return match is_rejected {
+            true => filters::reject(state, list, test, rest),
+            false => filters::select(state, list, test, rest),
+        };
+    }
+    let attribute = names.next().ok_or_else(|| refused("an attribute is missing"))??;
+    let test = names.next().transpose()?;
+    match is_rejected {
+        true => filters::rejectattr(state, list, attribute, test, rest),
+        false => filters::selectattr(state, list, attribute, test, rest),
+    }
 }
 
 /// Fails if Python cannot put the items of a list, or their attributes, in an order.

@@ -20,6 +20,7 @@ mod characters;
 mod containers;
 mod globals;
 mod json;
+mod keys;
 mod list_filters;
 mod literals;
 mod macros;
@@ -59,7 +60,7 @@ impl JinjaTemplate {
     pub(super) fn compile(source: &str) -> Result<Self, Error> {
         let mut syntax = SyntaxConfig::builder();
         let syntax_config = syntax.trim_blocks(true).lstrip_blocks(true).build()?;
-        let source: &'static str = Box::leak(source::adapted(source, &syntax_config).into());
+        let source: &'static str = Box::leak(source::adapted(source, &syntax_config)?.into());
         let config = TemplateConfig {
             syntax_config,
             default_auto_escape: Arc::new(|_: &str| AutoEscape::None),

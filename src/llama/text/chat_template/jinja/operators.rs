@@ -10,6 +10,7 @@ use minijinja::value::{Rest, Value, ValueKind};
 use minijinja::{Environment, Error, State};
 
 use super::arguments::refused;
+use super::keys::check_key;
 use super::macros::{self, MacroPlan};
 use super::numbers::integer;
 use super::order::check_order;
@@ -22,7 +23,8 @@ pub(super) fn install(environment: &mut Environment<'_>) {
     environment.add_function("%", remainder);
     environment.add_function("~", concatenate);
     environment.add_function("-", negate);
-    environment.add_function("+", escape_for_markup);
+    environment.add_function("+", addends);
+    environment.add_function(".changed()", changed);
     environment.add_function("==", |state: &State<'_, '_>, a: &Value, b: &Value| {
         visited(state, (a, b)).map(|(a, b): Operands<'_>| a == b)
     });
@@ -61,30 +63,19 @@ pub(super) fn install(environment: &mut Environment<'_>) {
 pub(super) fn rewrite<'a>(old: &Instructions<'a>) -> Instructions<'a> {
     let mut new = Instructions::new(old.name(), old.source());
     let mut plan = MacroPlan::new(old);
-    let has_markup = (0..).map_while(|index| old.get(index)).any(makes_markup);
     let mut addresses = Vec::new();
     let mut n_new = 0;
-    let mut follows_constant = false;
+    let mut follows_name = false;
     for index in 0.. {
         addresses.push(n_new);
         let Some(instruction) = old.get(index) else { break };
         let line = old.get_line(index).and_then(|line| u16::try_from(line).ok()).unwrap_or(0);
-        let usual = match instruction {
-            Instruction::Add if has_markup => vec![
-                Instruction::CallFunction("+", Some(2)),
-                Instruction::UnpackList(2),
-                instruction.clone(),
-            ],
-            _ => replacement(instruction, follows_constant),
-        };
-        for part in plan.replace(index, usual) {
+        for part in plan.replace(index, replacement(instruction, follows_name)) {
             new.add_with_line(part, line);
             n_new += 1;
         }
-        follows_constant = matches!(
-            instruction,
-            Instruction::LoadConst(value) if value.as_str().is_some() || value.is_integer()
-        );
+        follows_name =
+            matches!(instruction, Instruction::LoadConst(value) if value.as_str().is_some());
     }
     for index in 0..n_new {
         if let Some(
@@ -102,29 +93,21 @@ pub(super) fn rewrite<'a>(old: &Instructions<'a>) -> Instructions<'a> {
     new
 }
 
-/// Whether an instruction can make a string that Python calls `Markup`.
-fn makes_markup(instruction: &Instruction<'_>) -> bool {
-    match instruction {
-        Instruction::ApplyFilter(name, ..) => {
-            matches!(*name, "safe" | "escape" | "e" | "forceescape")
-        }
-        _ => false,
-    }
-}
-
-/// What stands for one instruction. `follows_constant` says that its last operand is a string
-/// or an integer that is written in the template.
-fn replacement<'a>(old: &Instruction<'a>, follows_constant: bool) -> Vec<Instruction<'a>> {
+/// What stands for one instruction. `follows_name` says that its last operand is a string that is
+/// written in the template.
+fn replacement<'a>(old: &Instruction<'a>, follows_name: bool) -> Vec<Instruction<'a>> {
     use Instruction as I;
     let call = |name, n| vec![I::CallFunction(name, Some(n))];
     match old {
         I::Rem => call("%", 2),
         I::StringConcat => call("~", 2),
         I::Neg => call("-", 1),
-        // Comparing with a constant visits no parts, and a constant can be a key.
-        I::Eq if !follows_constant => call("==", 2),
-        I::Ne if !follows_constant => call("!=", 2),
-        I::GetItem if !follows_constant => call("[]", 2),
+        I::Add => vec![I::CallFunction("+", Some(2)), I::UnpackList(2), old.clone()],
+        I::CallMethod("changed", Some(2)) => call(".changed()", 2),
+        // Comparing with such a string visits no parts, and it can be a key.
+        I::Eq if !follows_name => call("==", 2),
+        I::Ne if !follows_name => call("!=", 2),
+        I::GetItem if !follows_name => call("[]", 2),
         I::Lt => call("<", 2),
         I::Lte => call("<=", 2),
         I::Gt => call(">", 2),
@@ -152,6 +135,9 @@ fn visited<'a>(
 ) -> Result<(&'a Value, &'a Value), Error> {
     bounds::check(state, a)?;
     bounds::check(state, b)?;
+    if let (Some(a), Some(b)) = (a.as_str(), b.as_str()) {
+        bounds::pay(state, a.len().min(b.len()) / BYTES_PER_COMPARED_BYTE)?;
+    }
     Ok((a, b))
 }
 
@@ -191,13 +177,31 @@ fn remainder(state: &State<'_, '_>, a: &Value, b: &Value) -> Result<Value, Error
 }
 
 /// The operands of `a + b` in reverse. What is added to a safe string is escaped.
-fn escape_for_markup(state: &State<'_, '_>, a: Value, b: Value) -> Result<Vec<Value>, Error> {
-    let are_texts = a.as_str().is_some() && b.as_str().is_some();
-    if !are_texts || a.is_safe() == b.is_safe() {
-        return Ok(vec![b, a]);
+fn addends(state: &State<'_, '_>, a: Value, b: Value) -> Result<Vec<Value>, Error> {
+    if a.is_safe() != b.is_safe() && a.as_str().is_some() && b.as_str().is_some() {
+        let escaped = |value: Value| match value.is_safe() {
+            true => Ok(value),
+            false => escape(state, &value),
+        };
+        return Ok(vec![escaped(b)?, escaped(a)?]);
     }
-    let escaped = |value: Value| if value.is_safe() { Ok(value) } else { escape(state, &value) };
-    Ok(vec![escaped(b)?, escaped(a)?])
+    if a.kind() == ValueKind::Iterable {
+        state.consume_fuel(LIST_SUM_FUEL)?;
+    }
+    if b.kind() == ValueKind::Iterable && b.len().is_some() {
+        // minijinja makes a tree of sums of lists. Only its left side may be a sum, or going through
+        // it would take exponential time.
+        bounds::pay(state, b.len().unwrap_or(0).saturating_mul(size_of::<Value>()))?;
+        let items: Vec<Value> = b.try_iter()?.collect();
+        return Ok(vec![Value::from(items), a]);
+    }
+    Ok(vec![b, a])
+}
+
+/// `loop.changed(value)`, which compares the value with the one before.
+fn changed(state: &mut State<'_, '_>, object: &Value, value: Value) -> Result<Value, Error> {
+    bounds::check(state, &value)?;
+    object.call_method(state, "changed", &[value])
 }
 
 /// `-a`
@@ -260,7 +264,10 @@ pub(super) fn contains(
     match container.kind() {
         ValueKind::Undefined => Ok(false),
         ValueKind::String => match (value.as_str(), container.as_str()) {
-            (Some(part), Some(text)) => Ok(text.contains(part)),
+            (Some(part), Some(text)) => {
+                bounds::pay(state, text.len())?;
+                Ok(text.contains(part))
+            }
             _ => Err(refused(format!("{} cannot be in a string", value.kind()))),
         },
         ValueKind::Map => {
@@ -272,19 +279,14 @@ pub(super) fn contains(
     }
 }
 
-/// Fails if Python cannot use `key` in a map.
-fn check_key(state: &State<'_, '_>, key: &Value) -> Result<(), Error> {
-    match key.kind() {
-        ValueKind::Map | ValueKind::Iterable => Err(refused("a key cannot be a list or map")),
-        ValueKind::Seq if !key.is_tuple() => Err(refused("a key cannot be a list")),
-        _ => bounds::check(state, key),
-    }
-}
-
 /// `value[key]`
 fn item(state: &State<'_, '_>, value: &Value, key: &Value) -> Result<Value, Error> {
     let is_usable = match value.kind() {
-        ValueKind::Map => check_key(state, key).is_ok(),
+        ValueKind::Map if key.is_tuple() || key.as_object().is_none() => {
+            check_key(state, key)?;
+            true
+        }
+        ValueKind::Map => false,
         ValueKind::Undefined => true,
         _ => key.is_integer() || matches!(key.kind(), ValueKind::String | ValueKind::Bool),
     };
@@ -294,6 +296,9 @@ fn item(state: &State<'_, '_>, value: &Value, key: &Value) -> Result<Value, Erro
     if value.kind() == ValueKind::Iterable {
         // The items before it are visited.
         state.consume_fuel(value.len().unwrap_or(MAX_VISITED) as u64 / 2)?;
+    }
+    if let Some(text) = value.as_str() {
+        bounds::pay(state, text.len())?;
     }
     if key.kind() == ValueKind::Bool {
         return value.get_item(&Value::from(i64::from(key.is_true())));
@@ -322,5 +327,9 @@ fn iterable(value: &Value) -> Result<Value, Error> {
 
 /// Largest map literal that is built by a call, whose number of operands has 16 bits.
 const MAX_LITERAL_PAIRS: usize = 1000;
+/// Fuel for adding to a sum of lists, which visits its parts (ADR-0017).
+const LIST_SUM_FUEL: u64 = 200;
+/// Comparing texts is faster than making them by this factor.
+const BYTES_PER_COMPARED_BYTE: usize = 4;
 /// Items of a list without a length that are paid for.
 const MAX_VISITED: usize = 100_000;

@@ -5,27 +5,38 @@
 
 use std::ops::Range;
 
+use minijinja::Error;
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
+use super::arguments::refused;
 use super::literals;
 
 /// The source as minijinja has to get it.
-pub(super) fn adapted(source: &str, syntax: &SyntaxConfig) -> String {
+///
+/// # Errors
+/// An expression joins more constants than minijinja computes in a short time.
+pub(super) fn adapted(source: &str, syntax: &SyntaxConfig) -> Result<String, Error> {
     // Jinja2 makes every line end a line feed.
     let source = source.replace("\r\n", "\n").replace('\r', "\n");
     let source = edited(&source, syntax, single_tokens);
-    edited(&source, syntax, |source, tokens| {
+    let mut n_constants = 0;
+    let source = edited(&source, syntax, |source, tokens| {
+        n_constants = n_constants.max(longest_constant(tokens));
         let edits = |block| bare_tuple(block).into_iter().chain(with_assignments(source, block));
         blocks(tokens).flat_map(edits).collect()
-    })
+    });
+    if n_constants > MAX_CONSTANTS {
+        return Err(refused(format!("an expression joins more than {MAX_CONSTANTS} constants")));
+    }
+    Ok(source)
 }
 
 /// The source after the edits that `find` finds, which are in order.
 fn edited(
     source: &str,
     syntax: &SyntaxConfig,
-    find: impl Fn(&str, &[Lexed<'_>]) -> Vec<Edit>,
+    mut find: impl FnMut(&str, &[Lexed<'_>]) -> Vec<Edit>,
 ) -> String {
     // Behind a broken token nothing is changed; compiling reports it.
     let tokens = tokenize(source, false, syntax.clone()).map_while(Result::ok);
@@ -78,6 +89,23 @@ fn single_tokens(source: &str, tokens: &[Lexed<'_>]) -> Vec<Edit> {
         }
     }
     edits
+}
+
+/// The largest number of constants that are joined by operators.
+fn longest_constant(tokens: &[Lexed<'_>]) -> usize {
+    let is_part = |(token, _): &Lexed<'_>| match token {
+        Token::Str(_) | Token::String(_) | Token::Int(_) | Token::Int128(_) | Token::Float(_) => {
+            true
+        }
+        Token::Tilde | Token::Plus | Token::Minus | Token::Mul | Token::Div | Token::FloorDiv => {
+            true
+        }
+        Token::Mod | Token::Pow | Token::ParenOpen | Token::ParenClose => true,
+        Token::Eq | Token::Ne | Token::Gt | Token::Gte | Token::Lt | Token::Lte => true,
+        Token::Ident(name) => matches!(*name, "and" | "or" | "not" | "in"),
+        _ => false,
+    };
+    tokens.split(|token| !is_part(token)).map(|run| run.len() / 2).max().unwrap_or(0)
 }
 
 /// Whether an operator can follow a token.
@@ -178,3 +206,6 @@ fn with_assignments(source: &str, block: &[Lexed<'_>]) -> Option<Edit> {
     let whole = block[2].1.start..block[block.len() - 2].1.end;
     Some((whole, format!("({}) = ({})", names.join(", "), values.join(", "))))
 }
+
+/// Most constants that operators join. minijinja computes them again for each operator.
+const MAX_CONSTANTS: usize = 1000;
