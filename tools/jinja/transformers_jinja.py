@@ -1,6 +1,7 @@
 """Jinja2 as the Python library transformers sets it up for chat templates."""
 
 import contextlib
+import copy
 import datetime
 import json
 
@@ -58,5 +59,6 @@ def environment():
 def render(template, values):
     """The rendered text, or None where Jinja2 raises an error."""
     with contextlib.suppress(Exception):
-        return environment().from_string(template).render(**values)
+        # Some filters change their arguments.
+        return environment().from_string(template).render(**copy.deepcopy(values))
     return None

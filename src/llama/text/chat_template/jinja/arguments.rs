@@ -45,6 +45,13 @@ impl Arguments {
         self.values[slot].as_ref()
     }
 
+    /// Replaces the argument of a parameter.
+    pub(super) fn set(&mut self, name: &str, value: Value) {
+        if let Some(slot) = self.names.iter().position(|known| *known == name) {
+            self.values[slot] = Some(value);
+        }
+    }
+
     /// A required argument.
     pub(super) fn required(&self, name: &str) -> Result<&Value, Error> {
         self.get(name).ok_or_else(|| {

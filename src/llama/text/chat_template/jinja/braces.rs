@@ -1,10 +1,10 @@
 //! Python's `str.format` and `str.format_map`.
 
-use minijinja::formatting::{FormatStyle, format as format_number};
-use minijinja::value::{Kwargs, Value, ValueKind};
+use minijinja::value::{Kwargs, Value};
 use minijinja::{Error, State};
 
 use super::arguments::refused;
+use super::layout::Layout;
 use super::percent::ascii_of;
 use super::{bounds, print};
 
@@ -126,37 +126,10 @@ impl BraceFormatter<'_, '_, '_> {
         if spec.is_empty() {
             return Ok(print::text_of(value));
         }
-        let n_wanted = spec
-            .split(|c: char| !c.is_ascii_digit())
-            .map(|digits| if digits.is_empty() { Ok(0) } else { digits.parse::<usize>() })
-            .try_fold(0_usize, |sum, n| n.map(|n| sum.saturating_add(n)));
-        bounds::pay(self.state, n_wanted.unwrap_or(usize::MAX))?;
-        let number = match value.kind() {
-            ValueKind::String | ValueKind::Number => value.clone(),
-            ValueKind::Bool => Value::from(i64::from(value.is_true())),
-            kind => return Err(refused(format!("a format of {kind} cannot have a width"))),
-        };
-        match spec.strip_suffix('%') {
-            Some(start) => percentage(&number, start),
-            None => format_number(FormatStyle::StrFormat, &format!("{{:{spec}}}"), &[number]),
-        }
+        let layout = Layout::parse(spec)?;
+        bounds::pay(self.state, layout.width.max(layout.precision.unwrap_or(0)))?;
+        layout.write(value)
     }
-}
-
-/// Formats a number as a percentage.
-fn percentage(number: &Value, spec: &str) -> Result<String, Error> {
-    let scaled = Value::from(f64::try_from(number.clone())? * 100.0);
-    let (layout, precision) = spec.split_once('.').unwrap_or((spec, "6"));
-    let digits_start = layout.trim_end_matches(|c: char| c.is_ascii_digit()).len();
-    let (flags, width) = layout.split_at(digits_start);
-    let width: usize = width.parse().unwrap_or(0);
-    let width = width.saturating_sub(1);
-    let pattern = if width == 0 {
-        format!("{{:{flags}.{precision}f}}")
-    } else {
-        format!("{{:{flags}{width}.{precision}f}}")
-    };
-    Ok(format_number(FormatStyle::StrFormat, &pattern, &[scaled])? + "%")
 }
 
 /// Where the field that `text` begins with ends.

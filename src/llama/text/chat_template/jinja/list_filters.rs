@@ -17,17 +17,17 @@ pub(super) fn install(environment: &mut Environment<'_>) {
     }
     environment.add_filter("sort", |state: &mut State<'_, '_>, list: Value, rest: Given| {
         let arguments = Arguments::of(rest, &["reverse", "case_sensitive", "attribute"])?;
-        check_keys(state, &list, &arguments)?;
+        check_keys(state, &list, &arguments, true)?;
         filters::sort(state, list, arguments.keywords())
     });
     environment.add_filter("min", |state: &mut State<'_, '_>, list: Value, rest: Given| {
         let arguments = Arguments::of(rest, &["case_sensitive", "attribute"])?;
-        check_keys(state, &list, &arguments)?;
+        check_keys(state, &list, &arguments, false)?;
         filters::min(state, list, arguments.keywords())
     });
     environment.add_filter("max", |state: &mut State<'_, '_>, list: Value, rest: Given| {
         let arguments = Arguments::of(rest, &["case_sensitive", "attribute"])?;
-        check_keys(state, &list, &arguments)?;
+        check_keys(state, &list, &arguments, false)?;
         filters::max(state, list, arguments.keywords())
     });
     environment.add_filter("unique", |state: &State<'_, '_>, list: Value, rest: Given| {
@@ -35,9 +35,15 @@ pub(super) fn install(environment: &mut Environment<'_>) {
         bounds::check(state, &list)?;
         filters::unique(state, list, arguments.keywords())
     });
-    environment.add_filter("groupby", |state: &State<'_, '_>, list: Value, rest: Given| {
-        let arguments = Arguments::of(rest, &["attribute", "default", "case_sensitive"])?;
+    environment.add_filter("groupby", |state: &mut State<'_, '_>, list: Value, rest: Given| {
+        let mut arguments = Arguments::of(rest, &["attribute", "default", "case_sensitive"])?;
+        if arguments.get("default").is_none() {
+            check_keys(state, &list, &arguments, false)?;
+        }
         bounds::check(state, &list)?;
+        // The index of an item is an attribute as well.
+        let attribute = print::text_of(arguments.required("attribute")?);
+        arguments.set("attribute", Value::from(attribute));
         filters::groupby(list, None, arguments.keywords())
     });
     environment.add_filter("map", |state: &mut State<'_, '_>, list: Value, rest: Given| {
@@ -88,8 +94,14 @@ fn choose(
     }
 }
 
-/// Fails if Python cannot put the items of a list, or their attributes, in an order.
-fn check_keys(state: &mut State<'_, '_>, list: &Value, arguments: &Arguments) -> Result<(), Error> {
+/// Fails if Python cannot put the items of a list, or their attributes, in an order. With
+/// `allows_equal` it does not have to order equal ones.
+fn check_keys(
+    state: &mut State<'_, '_>,
+    list: &Value,
+    arguments: &Arguments,
+    allows_equal: bool,
+) -> Result<(), Error> {
     bounds::check(state, list)?;
     let keys = match arguments.get("attribute").filter(|name| !name.is_none()) {
         // Several attributes are compared one by one.
@@ -103,7 +115,7 @@ fn check_keys(state: &mut State<'_, '_>, list: &Value, arguments: &Arguments) ->
     let mut keys = keys.try_iter()?;
     let Some(mut previous) = keys.next() else { return Ok(()) };
     for key in keys {
-        if previous != key {
+        if !allows_equal || previous != key {
             check_order(&previous, &key)?;
         }
         previous = key;

@@ -159,7 +159,8 @@ impl<'a> Spec<'a> {
         }
         let is_integral = matches!(self.conversion, 'd' | 'i' | 'u' | 'o' | 'x' | 'X');
         let number = match value.kind() {
-            ValueKind::Bool => Value::from(i64::from(value.is_true())),
+            ValueKind::Bool if is_integral => Value::from(i64::from(value.is_true())),
+            ValueKind::Bool => Value::from(if value.is_true() { 1.0 } else { 0.0 }),
             _ if is_integral && !value.is_integer() => {
                 if !matches!(self.conversion, 'd' | 'i' | 'u') {
                     return Err(refused(format!("%{} needs an integer", self.conversion)));
@@ -170,6 +171,7 @@ impl<'a> Spec<'a> {
                 }
                 Value::from(float.trunc() as i128)
             }
+            _ if !is_integral => Value::from(f64::try_from(value.clone())?),
             _ => value.clone(),
         };
         let conversion = if matches!(self.conversion, 'i' | 'u') { 'd' } else { self.conversion };
@@ -192,12 +194,18 @@ impl<'a> Spec<'a> {
         flags: &str,
         n_digits: usize,
     ) -> Result<String, Error> {
+        let has_zeros = flags.contains('0') && !self.is_left;
         let flags: String = flags.chars().filter(|c| *c != '0').collect();
         let pattern = format!("%{flags}{conversion}");
         let text = format_number(FormatStyle::Printf, &pattern, std::slice::from_ref(number))?;
-        let start = text.find(|c: char| c.is_ascii_hexdigit()).unwrap_or(0);
-        let zeros = "0".repeat(n_digits.saturating_sub(text.len() - start));
-        let text = format!("{}{zeros}{}", &text[..start], &text[start..]);
+        let unsigned = text.trim_start_matches(['+', '-', ' ']);
+        let has_prefix = flags.contains('#') && matches!(conversion, 'x' | 'X' | 'o');
+        let start = text.len() - unsigned.len() + if has_prefix { 2 } else { 0 };
+        let (start, digits) = text.split_at(start);
+        let n_zeros =
+            n_digits.max(if has_zeros { self.width.saturating_sub(start.len()) } else { 0 });
+        let zeros = "0".repeat(n_zeros.saturating_sub(digits.len()));
+        let text = format!("{start}{zeros}{digits}");
         let padding = " ".repeat(self.width.saturating_sub(text.len()));
         Ok(if self.is_left { text + &padding } else { padding + &text })
     }

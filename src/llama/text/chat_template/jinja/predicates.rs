@@ -40,6 +40,12 @@ pub(super) fn install(environment: &mut Environment<'_>) {
         let rest = parity(value)?;
         Ok::<_, Error>(rest == 0.0)
     });
+    environment.add_test("divisibleby", |value: &Value, divisor: &Value| {
+        parity(value)?;
+        minijinja::tests::is_divisibleby(value, divisor)
+            .then_some(true)
+            .map_or_else(|| zero_divisor(divisor), Ok)
+    });
     for name in ["eq", "equalto", "=="] {
         environment.add_test(name, |state: &State<'_, '_>, values: Rest<Value>| {
             compare(state, &values, false, |a, b| a == b)
@@ -87,6 +93,14 @@ fn compare(
     Ok(holds(a, b))
 }
 
+/// False, unless a number was divided by zero.
+fn zero_divisor(divisor: &Value) -> Result<bool, Error> {
+    match parity(divisor) {
+        Ok(_) if divisor.is_true() => Ok(false),
+        _ => Err(refused("divisibleby needs a number that is not zero")),
+    }
+}
+
 /// The remainder of a number divided by two.
 fn parity(value: &Value) -> Result<f64, Error> {
     match value.kind() {
@@ -96,7 +110,7 @@ fn parity(value: &Value) -> Result<f64, Error> {
         }
         ValueKind::Number => Ok(f64::try_from(value.clone())?.rem_euclid(2.0)),
         ValueKind::Bool => Ok(if value.is_true() { 1.0 } else { 0.0 }),
-        kind => Err(refused(format!("{kind} is neither odd nor even"))),
+        kind => Err(refused(format!("{kind} is no number"))),
     }
 }
 

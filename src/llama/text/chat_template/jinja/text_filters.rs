@@ -124,8 +124,7 @@ fn center(state: &State<'_, '_>, value: &Value, arguments: Given) -> Filtered {
 
 fn indent(state: &State<'_, '_>, value: &Value, arguments: Given) -> Result<String, Error> {
     let arguments = Arguments::of(arguments, &["width", "first", "blank"])?;
-    let mut text = text_of(state, value)?;
-    text.push('\n');
+    let text = expect_text(value)?.to_owned() + "\n";
     let lines = texts::lines(&text, false);
     let indent = match arguments.get("width") {
         Some(width) if width.as_str().is_some() => expect_text(width)?.to_owned(),
@@ -240,9 +239,10 @@ fn urlencode(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
             pairs.collect::<Result<Vec<_>, Error>>()?.join("&")
         }
         ValueKind::Seq | ValueKind::Iterable => {
-            let pairs = value
-                .try_iter()?
-                .map(|item| Ok(pair(&item.get_item_by_index(0)?, &item.get_item_by_index(1)?)));
+            let pairs = value.try_iter()?.map(|item| match item.len() {
+                Some(2) => Ok(pair(&item.get_item_by_index(0)?, &item.get_item_by_index(1)?)),
+                _ => Err(refused("urlencode needs pairs")),
+            });
             pairs.collect::<Result<Vec<_>, Error>>()?.join("&")
         }
         _ => quoted(value, false),
@@ -254,6 +254,9 @@ fn urlencode(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
 fn xmlattr(state: &State<'_, '_>, value: &Value, arguments: Given) -> Result<String, Error> {
     let arguments = Arguments::of(arguments, &["autospace"])?;
     bounds::check(state, value)?;
+    if value.kind() != ValueKind::Map {
+        return Err(refused("xmlattr needs a map"));
+    }
     let mut parts = Vec::new();
     for key in value.try_iter()? {
         let attribute = value.get_item(&key)?;
