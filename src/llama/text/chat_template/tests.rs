@@ -240,7 +240,7 @@ fn ordinary_values_in_namespaces_stay_unchanged() {
 #[test]
 fn work_that_misses_the_deadline_blocks_later_work() {
     let runner = DeadlineRunner::new(Duration::from_millis(1));
-    let (release, held) = mpsc::channel::<()>();
+    let (release, held) = mpsc::sync_channel::<()>(0);
     let error = runner.run(move || held.recv().is_ok()).unwrap_err();
     assert!(error.contains("takes more than"), "{error}");
     let error = runner.run(|| ()).unwrap_err();

@@ -29,14 +29,14 @@ pub(super) fn method(
             let key = arguments.required("key")?;
             check_key(state, key)?;
             let found = value.get_item(key)?;
-            let default = || arguments.get("default").cloned().unwrap_or(Value::from(()));
+            let default = || arguments.get("default").cloned().unwrap_or_else(|| Value::from(()));
             Ok(if found.is_undefined() { default() } else { found })
         }
         (ValueKind::Map, "copy") => Ok(value.clone()),
         (ValueKind::Map, "fromkeys") => {
             let arguments = Arguments::bind(arguments, &["iterable", "value"])?;
             let keys = arguments.required("iterable")?.try_iter()?;
-            let value = arguments.get("value").cloned().unwrap_or(Value::from(()));
+            let value = arguments.get("value").cloned().unwrap_or_else(|| Value::from(()));
             bounds::pay(state, arguments.required("iterable")?.len().unwrap_or(0) * ITEM_BYTES)?;
             Ok(Value::from_pairs(keys.map(|key| (key, value.clone()))))
         }

@@ -88,7 +88,7 @@ fn cycler(items: Rest<Value>) -> Result<Value, Error> {
     if items.is_empty() {
         return Err(refused("cycler needs at least one value"));
     }
-    Ok(Value::from_object(Cycler { items: items.to_vec(), index: AtomicUsize::new(0) }))
+    Ok(Value::from_object(Cycler { items: items.0, index: AtomicUsize::new(0) }))
 }
 
 /// Goes through its items again and again.
@@ -131,7 +131,8 @@ impl Object for Cycler {
 }
 
 fn range(arguments: Rest<Value>) -> Result<Value, Error> {
-    let numbers: Vec<i64> = arguments.iter().map(expect_integer).collect::<Result<_, _>>()?;
+    let numbers = arguments.0.into_iter().map(|number| expect_integer(&number));
+    let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
     let (start, stop, step) = match numbers[..] {
         [stop] => (0, stop, 1),
         [start, stop] => (start, stop, 1),

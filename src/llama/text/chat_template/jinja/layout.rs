@@ -87,7 +87,7 @@ impl Layout {
         };
         let pads_groups = self.has_zeros && self.align.is_none() && self.grouping.is_some();
         let body = if kind.is_none() && !is_integer && self.precision.is_none() {
-            self.signed(print::text_of(&number))
+            self.signed(&print::text_of(&number))
         } else {
             let suffix_width = usize::from(kind == Some('%'));
             let width = self.width.saturating_sub(suffix_width);
@@ -115,8 +115,8 @@ impl Layout {
     }
 
     /// A float as Python prints it, with the sign of the layout and groups of three digits.
-    fn signed(&self, text: String) -> String {
-        let (minus, digits) = text.strip_prefix('-').map_or(("", &*text), |rest| ("-", rest));
+    fn signed(&self, text: &str) -> String {
+        let (minus, digits) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
         let sign = match self.sign {
             Some(sign @ ('+' | ' ')) if minus.is_empty() => String::from(sign),
             _ => minus.to_owned(),

@@ -4,8 +4,8 @@
 //! compares some hundred snippets with what Jinja2 makes of them (`tests/jinja`), and
 //! docs/TEMPLATES.md lists the differences that are left.
 //!
-//! - [`source`] and [`literals`] adapt the syntax before compiling, [`operators`] and [`macros`] the
-//!   compiled instructions;
+//! - [`source`] and [`literals`] adapt the syntax before compiling, [`operators`] and [`macros`]
+//!   the compiled instructions;
 //! - [`print`], [`json`], [`percent`], [`braces`] and [`layout`] write values;
 //! - [`texts`], [`search`], [`containers`] and [`bound_methods`] are the methods of Python's types;
 //! - [`text_filters`], [`list_filters`], [`numbers`], [`predicates`] and [`globals`] are Jinja2's

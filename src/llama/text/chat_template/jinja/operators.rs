@@ -189,8 +189,8 @@ fn addends(state: &State<'_, '_>, a: Value, b: Value) -> Result<Vec<Value>, Erro
         state.consume_fuel(LIST_SUM_FUEL)?;
     }
     if b.kind() == ValueKind::Iterable && b.len().is_some() {
-        // minijinja makes a tree of sums of lists. Only its left side may be a sum, or going through
-        // it would take exponential time.
+        // minijinja makes a tree of sums of lists. Only its left side may be a sum, or going
+        // through it would take exponential time.
         bounds::pay(state, b.len().unwrap_or(0).saturating_mul(size_of::<Value>()))?;
         let items: Vec<Value> = b.try_iter()?.collect();
         return Ok(vec![Value::from(items), a]);
@@ -308,11 +308,13 @@ fn item(state: &State<'_, '_>, value: &Value, key: &Value) -> Result<Value, Erro
 
 /// `{key: value, …}`
 fn map(state: &State<'_, '_>, parts: Rest<Value>) -> Result<Value, Error> {
-    let pairs = parts.chunks_exact(2).map(|pair| {
-        check_key(state, &pair[0])?;
-        Ok((pair[0].clone(), pair[1].clone()))
-    });
-    Ok(Value::from_pairs(pairs.collect::<Result<Vec<_>, Error>>()?))
+    let mut parts = parts.0.into_iter();
+    let mut pairs = Vec::with_capacity(parts.len() / 2);
+    while let (Some(key), Some(value)) = (parts.next(), parts.next()) {
+        check_key(state, &key)?;
+        pairs.push((key, value));
+    }
+    Ok(Value::from_pairs(pairs))
 }
 
 /// What a loop goes through.

@@ -93,30 +93,42 @@ fn single_tokens(source: &str, tokens: &[Lexed<'_>]) -> Vec<Edit> {
 
 /// The largest number of constants that are joined by operators.
 fn longest_constant(tokens: &[Lexed<'_>]) -> usize {
-    let is_part = |(token, _): &Lexed<'_>| match token {
-        Token::Str(_) | Token::String(_) | Token::Int(_) | Token::Int128(_) | Token::Float(_) => {
-            true
-        }
+    let is_operator = |token: &Token<'_>| match token {
         Token::Tilde | Token::Plus | Token::Minus | Token::Mul | Token::Div | Token::FloorDiv => {
             true
         }
-        Token::Mod | Token::Pow | Token::ParenOpen | Token::ParenClose => true,
-        Token::Eq | Token::Ne | Token::Gt | Token::Gte | Token::Lt | Token::Lte => true,
         Token::Ident(name) => matches!(*name, "and" | "or" | "not" | "in"),
-        _ => false,
+        _ => matches!(
+            token,
+            Token::Mod
+                | Token::Pow
+                | Token::ParenOpen
+                | Token::ParenClose
+                | Token::Eq
+                | Token::Ne
+                | Token::Gt
+                | Token::Gte
+                | Token::Lt
+                | Token::Lte
+        ),
     };
+    let is_part = |(token, _): &Lexed<'_>| is_constant(token) || is_operator(token);
     tokens.split(|token| !is_part(token)).map(|run| run.len() / 2).max().unwrap_or(0)
+}
+
+fn is_constant(token: &Token<'_>) -> bool {
+    matches!(
+        token,
+        Token::Str(_) | Token::String(_) | Token::Int(_) | Token::Int128(_) | Token::Float(_)
+    )
 }
 
 /// Whether an operator can follow a token.
 fn ends_operand(token: &Token<'_>) -> bool {
     match token {
         Token::Ident(name) => !matches!(*name, "and" | "or" | "not" | "in" | "is" | "if" | "else"),
-        Token::Str(_) | Token::String(_) | Token::Int(_) | Token::Int128(_) | Token::Float(_) => {
-            true
-        }
         Token::ParenClose | Token::BracketClose | Token::BraceClose => true,
-        _ => false,
+        _ => is_constant(token),
     }
 }
 
