@@ -59,6 +59,7 @@ pub(super) fn install(environment: &mut Environment<'_>) {
         });
     }
     environment.add_filter("dictsort", dictsort);
+    environment.add_filter("sum", sum);
     environment.add_filter("join", join);
     environment.add_filter("list", list);
 }
@@ -130,6 +131,23 @@ fn dictsort(state: &State<'_, '_>, map: &Value, rest: Given) -> Result<Value, Er
     }
     bounds::check(state, map)?;
     filters::dictsort(map, arguments.keywords())
+}
+
+fn sum(state: &mut State<'_, '_>, list: &Value, rest: Given) -> Result<Value, Error> {
+    let arguments = Arguments::of(rest, &["attribute", "start"])?;
+    bounds::check(state, list)?;
+    let parts = match arguments.get("attribute").filter(|name| !name.is_none()) {
+        Some(name) => {
+            let keywords = Kwargs::from_iter([("attribute", name.clone())]);
+            state.apply_filter("map", &[list.clone(), Value::from(keywords)])?
+        }
+        None => list.clone(),
+    };
+    if parts.try_iter()?.any(|part| part.is_undefined()) {
+        return Err(refused("an undefined value cannot be added"));
+    }
+    let start = arguments.get("start").cloned();
+    filters::sum(state, parts, None, start, Kwargs::from_iter(Vec::<(String, Value)>::new()))
 }
 
 fn join(state: &mut State<'_, '_>, list: &Value, rest: Given) -> Result<String, Error> {

@@ -10,6 +10,7 @@ use super::characters::is_space;
 pub(super) fn install(environment: &mut Environment<'_>) {
     environment.add_filter("int", int);
     environment.add_filter("float", float);
+    environment.add_filter("round", round);
     environment.add_filter("filesizeformat", filesizeformat);
     environment.add_filter("abs", |value: &Value| match value.kind() {
         ValueKind::Bool => Ok(Value::from(i64::from(value.is_true()))),
@@ -46,6 +47,20 @@ fn float(value: &Value, arguments: Given) -> Result<Value, Error> {
     };
     let default = || arguments.get("default").cloned().unwrap_or_else(|| Value::from(0.0));
     Ok(number.map_or_else(default, Value::from))
+}
+
+fn round(value: &Value, arguments: Given) -> Result<Value, Error> {
+    let arguments = Arguments::of(arguments, &["precision", "method"])?;
+    let is_common = arguments.text_or("method", "common")? == "common";
+    let number = match value.kind() {
+        // Python makes a float of an integer that is not rounded to the nearest.
+        ValueKind::Number if value.is_integer() && !is_common => {
+            Value::from(f64::try_from(value.clone())?)
+        }
+        ValueKind::Bool => Value::from(i64::from(value.is_true())),
+        _ => value.clone(),
+    };
+    filters::round(number, None, None, arguments.keywords())
 }
 
 /// An integer as a value, in the smallest type that has it.
