@@ -27,6 +27,7 @@ DIFFERENCES = {
     "{{ '\\N{BULLET}' }}": "not provided: names of characters",
     "{{ n.real }}": "not provided: attributes of numbers",
     "{{ n.bit_length() }} {{ f.is_integer() }} {{ n.conjugate() }}": "not provided: methods of numbers",
+    "{{ map|pprint }}": "printed in one line, in the order of the map",
     "{{ self is defined }}": UNUSED,
     "{% macro f() %}{{ self is defined }}{% endmacro %}{{ f() }}": UNUSED,
     "{{ 'abc'.maketrans('a', 'x') }}": UNUSED,

@@ -24,13 +24,10 @@ impl NumberRange {
         usize::try_from(n).unwrap_or(usize::MAX)
     }
 
-    /// `n` of its integers from index `first`, `step` indexes apart.
-    pub(super) fn part(&self, first: usize, n: usize, step: i64) -> Self {
+    /// Its integers from index `start` to `stop`, `step` indexes apart.
+    pub(super) fn part(&self, start: i64, stop: i64, step: i64) -> Self {
         let at = |index: i64| self.start.saturating_add(self.step.saturating_mul(index));
-        let first = i64::try_from(first).unwrap_or(i64::MAX);
-        let n = i64::try_from(n).unwrap_or(i64::MAX);
-        let end = first.saturating_add(n.saturating_mul(step));
-        Self { start: at(first), stop: at(end), step: self.step.saturating_mul(step) }
+        Self { start: at(start), stop: at(stop), step: self.step.saturating_mul(step) }
     }
 }
 

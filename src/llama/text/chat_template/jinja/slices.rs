@@ -28,8 +28,8 @@ pub(super) fn slice(
         return slice_text(state, text, &bounds).map(Value::from);
     }
     if let Some(range) = value.downcast_object_ref::<NumberRange>() {
-        let (first, n) = bounds.first_and_len(range.len());
-        return Ok(Value::from_object(range.part(first, n, bounds.step)));
+        let (start, stop) = bounds.start_and_stop(range.len());
+        return Ok(Value::from_object(range.part(start, stop, bounds.step)));
     }
     if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
         return Err(refused(format!("{} has no slices", value.kind())));
@@ -73,8 +73,8 @@ struct SliceBounds {
 }
 
 impl SliceBounds {
-    /// The first index and the number of items that a slice takes from `n_items`.
-    fn first_and_len(&self, n_items: usize) -> (usize, usize) {
+    /// The first index and the index behind the last one, in a list of `n_items`.
+    fn start_and_stop(&self, n_items: usize) -> (i64, i64) {
         let n_items = i64::try_from(n_items).unwrap_or(i64::MAX);
         // The lowest and highest place where a bound can be.
         let (low, high) = if self.step > 0 { (0, n_items) } else { (-1, n_items - 1) };
@@ -82,11 +82,16 @@ impl SliceBounds {
             let index = if index < 0 { index.saturating_add(n_items) } else { index };
             index.clamp(low, high)
         };
-        let (start, stop) = if self.step > 0 {
+        if self.step > 0 {
             (self.start.map_or(low, clamp), self.stop.map_or(high, clamp))
         } else {
             (self.start.map_or(high, clamp), self.stop.map_or(low, clamp))
-        };
+        }
+    }
+
+    /// The first index and the number of items that a slice takes from `n_items`.
+    fn first_and_len(&self, n_items: usize) -> (usize, usize) {
+        let (start, stop) = self.start_and_stop(n_items);
         let distance = if self.step > 0 { stop - start } else { start - stop };
         if distance <= 0 {
             return (0, 0);
