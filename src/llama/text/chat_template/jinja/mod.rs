@@ -6,7 +6,7 @@
 //!
 //! - [`source`] and [`literals`] adapt the syntax before compiling, [`operators`] and [`macros`]
 //!   the compiled instructions;
-//! - [`print`], [`json`], [`percent`], [`braces`] and [`layout`] write values;
+//! - [`mod@print`], [`json`], [`percent`], [`braces`] and [`layout`] write values;
 //! - [`texts`], [`search`], [`containers`] and [`bound_methods`] are the methods of Python's types;
 //! - [`text_filters`], [`list_filters`], [`numbers`], [`predicates`] and [`globals`] are Jinja2's
 //!   names;
