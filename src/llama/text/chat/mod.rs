@@ -55,8 +55,15 @@ impl Chat {
         eos: String,
         specials: &mut SpecialTokens,
     ) -> Result<Self, String> {
-        let template = ChatTemplate::new(source.to_owned(), bos, eos).map_err(|e| one_line(&e))?;
-        let (probed, written) = probe::probe(&template).map_err(|e| one_line(&e))?;
+        let line = |error: String| one_line(&error);
+        let mut template = ChatTemplate::new(source.to_owned(), bos, eos).map_err(line)?;
+        let (probed, written) = match probe::probe(&template) {
+            Ok(found) => found,
+            Err(problem) => {
+                template = template.with_tool_list();
+                probe::probe(&template).map_err(|_| line(problem))?
+            }
+        };
         specials.guard_marks_in(source);
         for text in written {
             specials.guard_marks_in(&text);

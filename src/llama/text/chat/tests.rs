@@ -61,6 +61,16 @@ fn roles_may_have_different_forms_of_content() {
 }
 
 #[test]
+fn template_that_goes_through_the_tools_gets_an_empty_list() {
+    let source = "{% for tool in tools %}{{ tool }}{% endfor %}\
+                  {% for m in messages %}<{{ m.content }}>{% endfor %}";
+    assert_eq!(render(source, &turns(&["one"])).unwrap(), "<one>");
+    let asks = "{% if tools is not none %}tools{% endif %}\
+                {% for m in messages %}<{{ m.content }}>{% endfor %}";
+    assert_eq!(render(asks, &turns(&["one"])).unwrap(), "<one>");
+}
+
+#[test]
 fn template_that_writes_no_question_is_a_problem() {
     for source in [
         "",

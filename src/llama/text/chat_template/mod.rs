@@ -17,6 +17,7 @@ mod thread;
 use std::sync::Arc;
 use std::time::Duration;
 
+use minijinja::value::Value;
 use minijinja::{ErrorKind, context};
 
 use self::fuel::fuel_for;
@@ -29,6 +30,8 @@ pub(super) use self::message::{TemplateContent, TemplateMessage};
 pub(super) struct ChatTemplate {
     compiled: Arc<CompiledTemplate>,
     runner: DeadlineRunner,
+    /// Whether the template gets an empty list of tools, and not `none`.
+    has_tool_list: bool,
 }
 
 impl ChatTemplate {
@@ -42,7 +45,13 @@ impl ChatTemplate {
         let runner = DeadlineRunner::new(DEADLINE);
         let compiled =
             runner.run(move || CompiledTemplate::new(&source, bos, eos)).map_err(broken)?;
-        Ok(Self { compiled: Arc::new(compiled.map_err(broken)?), runner })
+        Ok(Self { compiled: Arc::new(compiled.map_err(broken)?), runner, has_tool_list: false })
+    }
+
+    /// The same template for conversations with an empty list of tools. Some templates go through
+    /// the tools without asking whether there are any.
+    pub(super) fn with_tool_list(self) -> Self {
+        Self { has_tool_list: true, ..self }
     }
 
     /// Renders a conversation up to the point where the assistant answers.
@@ -50,8 +59,8 @@ impl ChatTemplate {
     /// # Errors
     /// The template's own message if it raises an error, or which limit it exceeds.
     pub(super) fn render(&self, messages: Vec<TemplateMessage>) -> Result<String, String> {
-        let compiled = self.compiled.clone();
-        let rendered = self.runner.run(move || compiled.render(&messages));
+        let (compiled, has_tool_list) = (self.compiled.clone(), self.has_tool_list);
+        let rendered = self.runner.run(move || compiled.render(&messages, has_tool_list));
         rendered.and_then(|text| text).map_err(|reason| {
             format!("the model's chat template refuses this conversation: {reason}")
         })
@@ -72,13 +81,13 @@ impl CompiledTemplate {
     }
 
     /// Renders a conversation with fuel for its size.
-    fn render(&self, messages: &[TemplateMessage]) -> Result<String, String> {
+    fn render(&self, messages: &[TemplateMessage], has_tool_list: bool) -> Result<String, String> {
         let n_bytes: usize = messages.iter().map(TemplateMessage::n_bytes).sum();
         let fuel = fuel_for(messages.len(), n_bytes);
         let messages: Vec<_> = messages.iter().map(TemplateMessage::to_value).collect();
         let variables = context! {
             messages,
-            tools => (),
+            tools => has_tool_list.then(Vec::<Value>::new),
             documents => (),
             bos_token => self.bos.as_str(),
             eos_token => self.eos.as_str(),
