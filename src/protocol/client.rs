@@ -164,16 +164,22 @@ fn message(index: usize, sent: JsonSlice<'_>, warnings: &mut Warnings) -> Result
     let Some(content) = fields.raw("content") else {
         return Err(invalid(&field(".content"), "is missing: send a string"));
     };
+    let role = role
+        .text()
+        .and_then(|name| role_named(&name))
+        .ok_or_else(|| expected(&field(".role"), "\"system\", \"user\" or \"assistant\"", role))?;
+    let reasoning = fields.get("reasoning_content");
+    if reasoning.is_some() && role != Role::Assistant {
+        let reason = "belongs to messages of the assistant: leave it out";
+        return Err(invalid(&field(".reasoning_content"), reason));
+    }
     Ok(Message {
-        role: role.text().and_then(|name| role_named(&name)).ok_or_else(|| {
-            expected(&field(".role"), "\"system\", \"user\" or \"assistant\"", role)
-        })?,
+        role,
         content: content
             .text()
             .ok_or_else(|| expected(&field(".content"), "a string", content))?
             .into_owned(),
-        reasoning: fields
-            .get("reasoning_content")
+        reasoning: reasoning
             .map(|sent| {
                 let text = sent.text().map(Cow::into_owned);
                 text.ok_or_else(|| expected(&field(".reasoning_content"), "a string", sent))

@@ -140,6 +140,8 @@ pub(super) const FOREIGN_FIELDS: &[(&str, FieldAdvice)] = &[
     ("prediction", Unsupported),
     ("verbosity", Unsupported),
     ("reasoning_effort", Unsupported),
+    ("reasoning", Note("send the thinking of an answer as reasoning_content of its message")),
+    ("thinking", Note("send the thinking of an answer as reasoning_content of its message")),
     ("enable_thinking", Unsupported),
     ("chat_template_kwargs", Unsupported),
     ("add_generation_prompt", Unsupported),

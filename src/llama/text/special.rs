@@ -14,7 +14,7 @@
 //! plain text.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, Match};
@@ -57,6 +57,8 @@ pub(super) struct SpecialTokens {
     list: Vec<SpecialToken>,
     /// Finds all of them at once; `None` if there are none.
     finder: Option<AhoCorasick>,
+    /// The characters that control tokens begin with.
+    control_starts: HashSet<char>,
 }
 
 /// Overlapping special tokens in a text.
@@ -74,7 +76,8 @@ impl SpecialTokens {
         list.sort_by_key(|special| std::cmp::Reverse(special.text.len()));
         let finder = AhoCorasick::new(list.iter().map(|special| &special.text))
             .expect("the texts of a vocabulary are shorter than 4 GiB together");
-        Self { finder: (!list.is_empty()).then_some(finder), list }
+        let control_starts = control_starts(&list);
+        Self { finder: (!list.is_empty()).then_some(finder), list, control_starts }
     }
 
     /// Splits `text` at the special tokens in it, without empty segments. Longer tokens are
@@ -161,18 +164,33 @@ impl SpecialTokens {
         self.list.iter().any(|special| special.text == text)
     }
 
-    /// Makes control tokens of those that occur in `template`, the source or the output of a chat
-    /// template, and look like marks: a name between other characters. Other tokens, such as runs
-    /// of line feeds, stay what they are.
-    pub(super) fn guard_marks_in(&mut self, template: &str) {
+    /// Makes control tokens of those that occur in the source of a template, outside of comments,
+    /// and look like marks: a name between other characters. Other tokens, such as runs of line
+    /// feeds, stay what they are.
+    pub(super) fn guard_marks_of_source(&mut self, source: &str) {
+        self.guard_where(source, |text| {
+            text.chars().any(char::is_alphanumeric)
+                && text.chars().any(|c| !c.is_alphanumeric() && !c.is_whitespace())
+        });
+    }
+
+    /// Makes control tokens of those that a template has written, except for white space, single
+    /// characters and the names of roles.
+    pub(super) fn guard_marks_of_output(&mut self, written: &str) {
+        self.guard_where(written, |text| {
+            text.chars().nth(1).is_some()
+                && !text.trim().is_empty()
+                && !ROLE_NAMES.contains(&text.trim())
+        });
+    }
+
+    fn guard_where(&mut self, template: &str, is_mark: impl Fn(&str) -> bool) {
         let found: BTreeSet<usize> =
             self.occurrences(template).map(|found| found.pattern().as_usize()).collect();
         for i in found {
-            let special = &mut self.list[i];
-            let text = &special.text;
-            special.is_control |= text.chars().any(char::is_alphanumeric)
-                && text.chars().any(|c| !c.is_alphanumeric() && !c.is_whitespace());
+            self.list[i].is_control |= is_mark(&self.list[i].text);
         }
+        self.control_starts = control_starts(&self.list);
     }
 
     /// Whether llama.cpp would find a guarded token in `text`, although that is plain text.
@@ -196,25 +214,72 @@ impl SpecialTokens {
             let special = &self.list[found.pattern()];
             special.is_control && !(may_have_answer_marks && special.is_answer_mark)
         };
-        let hidden = self.occurrences(text).filter(is_hidden).map(|found| {
-            let first = text[found.start()..].chars().next().map_or(0, char::len_utf8);
-            found.start() + first
-        });
-        let positions: BTreeSet<usize> = hidden.collect();
-        if positions.is_empty() {
-            return Cow::Borrowed(text);
-        }
-        let mut marked =
-            String::with_capacity(text.len() + positions.len() * guard.marker.len_utf8());
-        let mut end = 0;
-        for at in positions {
-            marked.push_str(&text[end..at]);
-            marked.push(guard.marker);
-            end = at;
-        }
-        marked.push_str(&text[end..]);
-        Cow::Owned(marked)
+        let starts = self.occurrences(text).filter(is_hidden).map(|found| found.start());
+        with_markers(text, guard, starts)
     }
+
+    /// Inserts the guard's marker after every character that a control token begins with, so that
+    /// none can come from parts of `text`, unless a mark of an answer begins there and the text may
+    /// have those.
+    pub(super) fn hide_starts<'t>(
+        &self,
+        text: &'t str,
+        guard: ControlTokenGuard,
+        may_have_answer_marks: bool,
+    ) -> Cow<'t, str> {
+        let kept: BTreeSet<usize> = self
+            .occurrences(text)
+            .filter(|found| may_have_answer_marks && self.list[found.pattern()].is_answer_mark)
+            .map(|found| found.start())
+            .collect();
+        let is_start =
+            |&(at, c): &(usize, char)| self.control_starts.contains(&c) && !kept.contains(&at);
+        let starts = text.char_indices().filter(is_start);
+        with_markers(text, guard, starts.map(|(at, _)| at))
+    }
+
+    /// Whether `text` has a character that a control token begins with.
+    pub(super) fn has_start(&self, text: &str) -> bool {
+        text.chars().any(|c| self.control_starts.contains(&c))
+    }
+
+    /// How many control tokens a rendered conversation has.
+    pub(super) fn n_control_tokens(&self, text: &str) -> usize {
+        let control: HashSet<Token> =
+            self.list.iter().filter(|special| special.is_control).map(|s| s.token).collect();
+        let is_control = |segment: &Segment<'_>| match segment {
+            Segment::Token(token) => control.contains(token),
+            Segment::Text(_) => false,
+        };
+        self.split(text).iter().filter(|segment| is_control(segment)).count()
+    }
+}
+
+fn control_starts(list: &[SpecialToken]) -> HashSet<char> {
+    let control = list.iter().filter(|special| special.is_control);
+    control.filter_map(|special| special.text.chars().next()).collect()
+}
+
+/// `text` with the guard's marker after the characters at `starts`.
+fn with_markers(
+    text: &str,
+    guard: ControlTokenGuard,
+    starts: impl Iterator<Item = usize>,
+) -> Cow<'_, str> {
+    let length = |at: usize| text[at..].chars().next().map_or(0, char::len_utf8);
+    let positions: BTreeSet<usize> = starts.map(|at| at + length(at)).collect();
+    if positions.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    let mut marked = String::with_capacity(text.len() + positions.len() * guard.marker.len_utf8());
+    let mut end = 0;
+    for at in positions {
+        marked.push_str(&text[end..at]);
+        marked.push(guard.marker);
+        end = at;
+    }
+    marked.push_str(&text[end..]);
+    Cow::Owned(marked)
 }
 
 /// Joins segments of `text` that follow each other and are no tokens.
@@ -276,6 +341,9 @@ impl ControlTokenGuard {
         }
     }
 }
+
+/// What templates write as the names of roles.
+const ROLE_NAMES: [&str; 4] = ["system", "user", "assistant", "model"];
 
 #[cfg(test)]
 mod tests {
@@ -347,8 +415,13 @@ mod tests {
         let ordinary = |text| SpecialToken { is_control: false, ..special(1, text) };
         let texts = ["<|start|>", "\n\n", "<b>", "user", "---"];
         let mut specials = SpecialTokens::new(texts.map(ordinary).to_vec());
-        specials.guard_marks_in("<|start|>user\n\n---");
-        let guarded = specials.list.iter().filter(|special| special.is_control);
-        assert_eq!(guarded.map(|special| special.text.as_str()).collect::<Vec<_>>(), ["<|start|>"]);
+        let guarded = |specials: &SpecialTokens| {
+            let control = specials.list.iter().filter(|special| special.is_control);
+            control.map(|special| special.text.clone()).collect::<Vec<_>>()
+        };
+        specials.guard_marks_of_source("<|start|>user\n\n---");
+        assert_eq!(guarded(&specials), ["<|start|>"]);
+        specials.guard_marks_of_output("user\n\n--- x");
+        assert_eq!(guarded(&specials), ["<|start|>", "---"]);
     }
 }

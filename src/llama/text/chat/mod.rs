@@ -64,9 +64,9 @@ impl Chat {
                 probe::probe(&template).map_err(|_| line(problem))?
             }
         };
-        specials.guard_marks_in(source);
+        specials.guard_marks_of_source(&without_comments(source));
         for text in written {
-            specials.guard_marks_in(&text);
+            specials.guard_marks_of_output(&text);
         }
         let format = AnswerFormat::of(|mark| specials.contains(mark));
         Ok(Self { template, probed, format })
@@ -88,27 +88,67 @@ impl Chat {
         });
         let guard = ControlTokenGuard::absent_from(&texts.collect::<Vec<_>>())
             .ok_or("messages must not contain all of the Unicode noncharacters U+FDD0 to U+FDEF")?;
+        let whole = |text: &str, is_answer| {
+            specials.hide_control_tokens(text, guard, is_answer).into_owned()
+        };
+        let starts =
+            |text: &str, is_answer| specials.hide_starts(text, guard, is_answer).into_owned();
+        let text = self.render_hidden(messages, &whole)?;
+        // The template may have joined or changed texts so that they became a token.
+        let has_starts = |message: &Message| {
+            specials.has_start(&message.content)
+                || message.reasoning.as_ref().is_some_and(|text| specials.has_start(text))
+        };
+        if messages.iter().any(has_starts) {
+            let safe = self.render_hidden(messages, &starts)?;
+            if specials.n_control_tokens(&safe) != specials.n_control_tokens(&text) {
+                return Ok(RenderedChat { text: safe, guard });
+            }
+        }
+        Ok(RenderedChat { text, guard })
+    }
+
+    /// Renders a conversation. `hide` hides control tokens in a text, and is told whether it is an
+    /// answer.
+    fn render_hidden(
+        &self,
+        messages: &[Message],
+        hide: &dyn Fn(&str, bool) -> String,
+    ) -> Result<String, String> {
         let render = |splits: bool| {
-            let messages = messages.iter();
             let messages =
-                messages.map(|message| self.template_message(message, splits, specials, guard));
+                messages.iter().map(|message| self.template_message(message, splits, hide));
             self.template.render(messages.collect())
         };
         let is_always_split = self.format != AnswerFormat::Marks || self.probed.doubles_marks;
-        let text = match render(is_always_split) {
-            Err(_) if !is_always_split && self.has_marked_answers(messages) => render(true)?,
-            rendered => rendered?,
-        };
-        Ok(RenderedChat { text, guard })
+        match render(is_always_split) {
+            Err(_) if !is_always_split && self.has_marked_answers(messages) => render(true),
+            rendered => rendered,
+        }
     }
 
     /// Refuses a conversation of which the template would lose messages.
     fn check(&self, messages: &[Message]) -> Result<(), String> {
+        let is_system = |message: &Message| message.role == Role::System;
+        if self.probed.loses_lone_system && messages.iter().all(is_system) {
+            return Err("the chat template leaves out a system message without a user message: \
+                        add one"
+                .to_owned());
+        }
+        if self.probed.loses_later_system
+            && let Some(i) = messages.iter().skip(1).position(is_system)
+        {
+            return Err(format!(
+                "the chat template may leave out system messages after the first message, such as \
+                 number {}: put their text into other messages",
+                i + 2
+            ));
+        }
         let mut before = None;
         for (i, Message { role, .. }) in messages.iter().enumerate() {
             if self.probed.support(*role) == RoleSupport::Lost {
                 return Err(format!(
-                    "the model's chat template leaves out {} messages, such as number {}: put \
+                    "the chat template leaves out {} messages, such as number {}: put \
                      their text into a message that it writes",
                     role.name(),
                     i + 1
@@ -117,7 +157,7 @@ impl Chat {
             let is_repeated = *role == Role::User && before == Some(Role::User);
             if is_repeated && self.probed.loses_repeated_questions {
                 return Err(format!(
-                    "the model's chat template leaves out one of the user messages {i} and {}: \
+                    "the chat template leaves out one of the user messages {i} and {}: \
                      join them",
                     i + 1
                 ));
@@ -138,8 +178,7 @@ impl Chat {
         &self,
         message: &Message,
         splits: bool,
-        specials: &SpecialTokens,
-        guard: ControlTokenGuard,
+        hide: &dyn Fn(&str, bool) -> String,
     ) -> TemplateMessage {
         let Message { role, content, reasoning } = message;
         let is_answer = *role == Role::Assistant;
@@ -151,11 +190,7 @@ impl Chat {
             Some(parts) => (&*parts.content, parts.reasoning.as_deref()),
             None => (&*whole, reasoning.as_deref()),
         };
-        // The parts of a divided answer have no marks of their own.
-        let is_marked = is_answer && parts.is_none();
-        let hide =
-            |text, is_marked| Cow::into_owned(specials.hide_control_tokens(text, guard, is_marked));
-        let content = hide(content, is_marked);
+        let content = hide(content, is_answer);
         TemplateMessage {
             role: *role,
             content: match self.probed.support(*role) {
@@ -167,6 +202,16 @@ impl Chat {
             reasoning: reasoning.map(|text| hide(text, false)),
         }
     }
+}
+
+/// The source of a template without its comments.
+fn without_comments(source: &str) -> String {
+    let mut parts = source.split("{#");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        kept.push_str(part.split_once("#}").map_or("", |(_, after)| after));
+    }
+    kept
 }
 
 #[cfg(test)]

@@ -15,6 +15,10 @@ pub(super) struct Probed {
     assistant: RoleSupport,
     /// Whether only one of several user messages in a row is written.
     pub(super) loses_repeated_questions: bool,
+    /// Whether a system message is lost if the conversation has no other message.
+    pub(super) loses_lone_system: bool,
+    /// Whether system messages after the first message are lost.
+    pub(super) loses_later_system: bool,
     /// Whether an answer with marks gets them a second time from the template.
     pub(super) doubles_marks: bool,
     /// What the template writes at the end, where the assistant answers, if that opens a part of
@@ -80,16 +84,19 @@ pub(super) fn probe(template: &ChatTemplate) -> Result<(Probed, Vec<String>), St
     if !user.is_written() {
         return Err(match prober.error {
             Some(error) if user == RoleSupport::Refused => error,
-            _ => "the model's chat template leaves out what the user writes".to_owned(),
+            _ => "the chat template leaves out what the user writes".to_owned(),
         });
     }
     let question = |word: &str| message(Role::User, user.content(word));
     let questions = [&first[..], &[question(FIRST)]].concat();
     let assistant = prober.support(&questions, Role::Assistant, &[question(SECOND)]);
     let system = prober.support(&[], Role::System, &[question(FIRST)]);
-    let twice = [&questions[..], &[question(SECOND)]].concat();
-    let loses_repeated_questions =
-        prober.render(twice).is_some_and(|text| !(text.contains(FIRST) && text.contains(SECOND)));
+    let instruction = |word: &str| message(Role::System, system.content(word));
+    let loses_repeated_questions = prober.loses(&[&questions[..], &[question(SECOND)]].concat());
+    let loses_lone_system = prober.loses(&[instruction(SYSTEM)]);
+    let loses_later_system =
+        prober.loses(&[instruction(SYSTEM), instruction(PROBE), question(FIRST)])
+            || prober.loses(&[question(FIRST), instruction(SYSTEM), question(SECOND)]);
     let mut answered = |answer: &str| {
         let answer = message(Role::Assistant, assistant.content(answer));
         let text = prober.render([&questions[..], &[answer, question(SECOND)]].concat())?;
@@ -98,8 +105,16 @@ pub(super) fn probe(template: &ChatTemplate) -> Result<(Probed, Vec<String>), St
     };
     let doubles_marks = doubles_marks(&mut answered);
     let opening = prober.render(questions).and_then(|text| opening(&text));
-    let probed =
-        Probed { system, user, assistant, loses_repeated_questions, doubles_marks, opening };
+    let probed = Probed {
+        system,
+        user,
+        assistant,
+        loses_repeated_questions,
+        loses_lone_system,
+        loses_later_system,
+        doubles_marks,
+        opening,
+    };
     Ok((probed, prober.written))
 }
 
@@ -142,13 +157,19 @@ impl Prober<'_> {
         let mut is_refused = false;
         for support in [RoleSupport::Text, RoleSupport::Parts] {
             let probe = message(role, support.content(PROBE));
-            match self.render([before, &[probe], after].concat()) {
-                Some(text) if text.contains(PROBE) => return support,
+            let conversation = [before, &[probe], after].concat();
+            match self.render(conversation.clone()) {
+                Some(text) if has_all(&text, &conversation) => return support,
                 Some(_) => {}
                 None => is_refused |= support == RoleSupport::Text,
             }
         }
         if is_refused { RoleSupport::Refused } else { RoleSupport::Lost }
+    }
+
+    /// Whether the template renders a conversation without one of its messages.
+    fn loses(&mut self, conversation: &[TemplateMessage]) -> bool {
+        self.render(conversation.to_vec()).is_some_and(|text| !has_all(&text, conversation))
     }
 
     fn render(&mut self, messages: Vec<TemplateMessage>) -> Option<String> {
@@ -180,11 +201,17 @@ impl RoleSupport {
     }
 }
 
+/// Whether `text` has the words of all messages, in any case: a template may change that.
+fn has_all(text: &str, conversation: &[TemplateMessage]) -> bool {
+    let text = text.to_lowercase();
+    conversation.iter().all(|message| text.contains(&message.text().to_lowercase()))
+}
+
 fn message(role: Role, content: TemplateContent) -> TemplateMessage {
     TemplateMessage { role, content, reasoning: None }
 }
 
-// Words that no template contains, without characters that a filter would change.
+// Words that no template contains.
 const PROBE: &str = "Qrobezx";
 const FIRST: &str = "Qfirstzx";
 const SECOND: &str = "Qsecondzx";

@@ -84,7 +84,7 @@ fn template_that_writes_no_question_is_a_problem() {
     }
     for source in ["{{ .System }} {{ .Prompt }}", "{% for %}", "{{ messages | nothing }}"] {
         let problem = chat(source, &mut control_tokens(&[])).err().unwrap();
-        assert!(problem.starts_with("the model's chat template"), "{source}: {problem}");
+        assert!(problem.starts_with("the chat template"), "{source}: {problem}");
         assert!(!problem.contains('\n'), "{problem}");
     }
     let raises = "{{ raise_exception('not today') }}";
@@ -98,6 +98,52 @@ fn system_message_that_would_be_lost_is_refused() {
     let messages = [message(Role::System, "be"), message(Role::User, "one")];
     let error = render(source, &messages).unwrap_err();
     assert!(error.contains("leaves out system messages, such as number 1"), "{error}");
+}
+
+#[test]
+fn system_message_that_displaces_the_question_is_refused() {
+    let source = "<{{ messages[0].content }}>";
+    assert_eq!(render(source, &turns(&["one"])).unwrap(), "<one>");
+    let messages = [message(Role::System, "be"), message(Role::User, "one")];
+    let error = render(source, &messages).unwrap_err();
+    assert!(error.contains("leaves out system messages"), "{error}");
+}
+
+#[test]
+fn later_system_message_that_may_be_lost_is_refused() {
+    // In the manner of gpt-oss: only the first message can be a system message.
+    let source = "{% if messages[0].role == 'system' %}<s:{{ messages[0].content }}>{% endif %}\
+                  {% for m in messages if m.role != 'system' %}<{{ m.content }}>{% endfor %}";
+    let system = || message(Role::System, "be");
+    let user = || message(Role::User, "one");
+    assert_eq!(render(source, &[system(), user()]).unwrap(), "<s:be><one>");
+    for messages in [[system(), system(), user()], [user(), system(), user()]] {
+        let error = render(source, &messages).unwrap_err();
+        assert!(error.contains("such as number 2"), "{error}");
+        assert!(render(SIMPLE, &messages).is_ok());
+    }
+}
+
+#[test]
+fn system_message_that_is_lost_without_a_question_is_refused() {
+    let gemma = builtin_chat_template("gemma").unwrap();
+    let error = render(gemma, &[message(Role::System, "be")]).unwrap_err();
+    assert!(error.contains("add one"), "{error}");
+    let chatml = builtin_chat_template("chatml").unwrap();
+    assert!(render(chatml, &[message(Role::System, "be")]).unwrap().contains("be"));
+}
+
+#[test]
+fn conversation_of_which_only_the_end_is_written_is_refused() {
+    let source = "{% for m in messages[-2:] %}<{{ m.content }}>{% endfor %}";
+    assert_eq!(render(source, &turns(&["one"])).unwrap(), "<one>");
+    assert!(render(source, &turns(&["one", "two", "three"])).is_err());
+}
+
+#[test]
+fn template_may_change_the_case_of_messages() {
+    let source = "{% for m in messages %}<{{ m.content | upper }}>{% endfor %}";
+    assert_eq!(render(source, &turns(&["one"])).unwrap(), "<ONE>");
 }
 
 #[test]
@@ -144,6 +190,37 @@ fn typed_mark_of_the_template_is_no_token() {
     let tokens = tokens.iter().filter(|segment| matches!(segment, Segment::Token(_)));
     let expected = [&Segment::Token(1), &Segment::Token(2), &Segment::Token(3)];
     assert_eq!(tokens.collect::<Vec<_>>(), expected);
+}
+
+/// The number of control tokens in a rendered conversation.
+fn n_tokens(source: &str, marks: &[&str], contents: &[&str]) -> usize {
+    let mut specials = control_tokens(marks);
+    let chat = chat(source, &mut specials).unwrap();
+    let rendered = chat.render(&turns(contents), &specials).unwrap();
+    let segments = specials.split(&rendered.text);
+    segments.iter().filter(|segment| matches!(segment, Segment::Token(_))).count()
+}
+
+#[test]
+fn token_that_a_filter_would_put_together_is_none() {
+    // In the manner of Nemotron Nano: switches in questions are removed.
+    let source = "{% for m in messages %}<|u|>{{ m.content.replace('/think', '') }}{% endfor %}";
+    assert_eq!(n_tokens(source, &["<|u|>"], &["<|/thinku|>"]), 1);
+    assert_eq!(n_tokens(source, &["<|u|>"], &["a < b"]), 1);
+}
+
+#[test]
+fn token_in_two_messages_is_none() {
+    let source = "{% for m in messages %}{{ m.content }}{% endfor %}<|u|>";
+    assert_eq!(n_tokens(source, &["<|u|>"], &["<|", "u|>", "x"]), 1);
+}
+
+#[test]
+fn divided_answer_keeps_the_marks_of_its_response() {
+    let source = "{% for m in messages %}<{{ m.role[0] }}:{% if m.role == 'assistant' %}<think>\
+                  {{ m.reasoning_content or '' }}</think>{% endif %}{{ m.content }}>{% endfor %}";
+    let marks = ["<think>", "</think>", "<tool_call>"];
+    assert_eq!(n_tokens(source, &marks, &["one", "<think>hm</think>yes <tool_call>", "two"]), 3);
 }
 
 #[test]

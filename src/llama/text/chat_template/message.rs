@@ -24,10 +24,15 @@ pub(in crate::llama::text) enum TemplateContent {
 }
 
 impl TemplateMessage {
+    /// The text of its content.
+    pub(in crate::llama::text) fn text(&self) -> &str {
+        let (TemplateContent::Text(text) | TemplateContent::Parts(text)) = &self.content;
+        text
+    }
+
     /// Bytes of its texts.
     pub(super) fn n_bytes(&self) -> usize {
-        let (TemplateContent::Text(text) | TemplateContent::Parts(text)) = &self.content;
-        text.len() + self.reasoning.as_ref().map_or(0, String::len)
+        self.text().len() + self.reasoning.as_ref().map_or(0, String::len)
     }
 
     /// The dictionary that a template reads. Templates know three names for what the model thought.

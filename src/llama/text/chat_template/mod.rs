@@ -41,7 +41,7 @@ impl ChatTemplate {
     /// # Errors
     /// One line that says why the template cannot be used.
     pub(super) fn new(source: String, bos: String, eos: String) -> Result<Self, String> {
-        let broken = |reason| format!("the model's chat template is broken: {reason}");
+        let broken = |reason| format!("the chat template is broken: {reason}");
         let runner = DeadlineRunner::new(DEADLINE);
         let compiled =
             runner.run(move || CompiledTemplate::new(&source, bos, eos)).map_err(broken)?;
@@ -61,9 +61,9 @@ impl ChatTemplate {
     pub(super) fn render(&self, messages: Vec<TemplateMessage>) -> Result<String, String> {
         let (compiled, has_tool_list) = (self.compiled.clone(), self.has_tool_list);
         let rendered = self.runner.run(move || compiled.render(&messages, has_tool_list));
-        rendered.and_then(|text| text).map_err(|reason| {
-            format!("the model's chat template refuses this conversation: {reason}")
-        })
+        rendered
+            .and_then(|text| text)
+            .map_err(|reason| format!("the chat template refuses this conversation: {reason}"))
     }
 }
 

@@ -210,7 +210,7 @@ fn value_that_grows_without_end_is_refused() {
         "{{ range(90000)|join('x' * 100000)|length }}",
     ] {
         let error = outcome(source).unwrap_err();
-        assert!(error.starts_with("the model's chat template refuses this"), "{source}: {error}");
+        assert!(error.starts_with("the chat template refuses this"), "{source}: {error}");
     }
     // Lists nested without a namespace, as deep as the size of a source allows.
     let deep = format!("{{% set a = [] %}}{}", "{%set a=[a]%}".repeat(9_000));

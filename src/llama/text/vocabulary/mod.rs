@@ -249,8 +249,13 @@ fn visibility(vocab: &LlamaVocab<'_>, token: LlamaToken) -> Visibility {
     if attributes.contains(LlamaTokenAttr::Unknown) {
         return Visibility::Never;
     }
+    let is_harmony_mark = || {
+        let text = vocab.text(token).and_then(|text| text.to_str().ok());
+        text.is_some_and(|text| HARMONY_MARKS.contains(&text))
+    };
     if !attributes.contains(LlamaTokenAttr::Control) {
-        return Visibility::Always;
+        let is_mark = attributes.contains(LlamaTokenAttr::UserDefined) && is_harmony_mark();
+        return if is_mark { Visibility::Mark } else { Visibility::Always };
     }
     let structure = [vocab.bos(), vocab.eos(), vocab.pad(), vocab.sep(), vocab.mask()];
     if vocab.is_eog(token) || structure.contains(&token) {

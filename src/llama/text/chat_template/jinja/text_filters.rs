@@ -192,6 +192,10 @@ fn wordwrap(state: &State<'_, '_>, value: &Value, arguments: Given) -> Result<St
     };
     // Each character can be a line of its own.
     bounds::pay(state, text.len().saturating_mul(newline.len() + PIECE_BYTES))?;
+    // Breaking a word copies what is left of it for every line.
+    let longest = text.split_whitespace().map(str::len).max().unwrap_or(0);
+    let n_copied = longest.saturating_mul(longest) / width;
+    bounds::pay(state, n_copied.saturating_mul(size_of::<char>()))?;
     let lines: Vec<String> = texts::lines(text, false)
         .into_iter()
         .map(|line| options.wrap(line).join(newline))

@@ -2,6 +2,8 @@
 //!
 //! [`super::search`] has those that look for a part of it.
 
+use std::collections::HashSet;
+
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 
@@ -179,7 +181,9 @@ pub(super) fn trimmed<'a>(
     at_start: bool,
     at_end: bool,
 ) -> &'a str {
-    let is_removed = |c: char| chars.map_or_else(|| is_space(c), |chars| chars.contains(c));
+    let chars: Option<HashSet<char>> = chars.map(|chars| chars.chars().collect());
+    let is_removed =
+        |c: char| chars.as_ref().map_or_else(|| is_space(c), |chars| chars.contains(&c));
     let text = if at_start { text.trim_start_matches(is_removed) } else { text };
     if at_end { text.trim_end_matches(is_removed) } else { text }
 }
