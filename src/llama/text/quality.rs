@@ -5,11 +5,10 @@
 
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
+use llama_cpp_2::token_type::LlamaTokenAttr;
 use llama_cpp_2::vocab::LlamaVocab;
-use llama_cpp_sys_2 as sys;
 
 use crate::llama::error::one_line;
-use crate::llama::model_ptr::model_ptr;
 
 /// A sentence for each fault of the vocabulary of `model`.
 pub(in crate::llama) fn vocabulary_warnings(model: &LlamaModel) -> Vec<String> {
@@ -23,7 +22,7 @@ pub(in crate::llama) fn vocabulary_warnings(model: &LlamaModel) -> Vec<String> {
                 .to_owned(),
         );
     }
-    let ordinary = |token| ordinary_text(model, &vocab, token);
+    let ordinary = |token| ordinary_text(&vocab, token);
     let ends = [vocab.eos(), vocab.eot()].into_iter().filter(|&token| vocab.is_eog(token));
     if let Some(text) = ends.into_iter().find_map(ordinary) {
         warnings.push(format!(
@@ -44,17 +43,11 @@ pub(in crate::llama) fn vocabulary_warnings(model: &LlamaModel) -> Vec<String> {
 
 /// The quoted text of `token`, if a person could have written it. Tokens that structure a text have
 /// a type of their own, or their text is in brackets.
-fn ordinary_text(model: &LlamaModel, vocab: &LlamaVocab<'_>, token: LlamaToken) -> Option<String> {
-    const MARKED: u32 = sys::LLAMA_TOKEN_ATTR_CONTROL
-        | sys::LLAMA_TOKEN_ATTR_USER_DEFINED
-        | sys::LLAMA_TOKEN_ATTR_UNKNOWN;
-    if !(0..vocab.n_tokens()).contains(&token.0) {
-        return None;
-    }
-    // SAFETY: the model is loaded and owns its vocabulary, and the token is one of it.
-    let attributes =
-        unsafe { sys::llama_vocab_get_attr(sys::llama_model_get_vocab(model_ptr(model)), token.0) };
-    if attributes & MARKED != 0 {
+fn ordinary_text(vocab: &LlamaVocab<'_>, token: LlamaToken) -> Option<String> {
+    use LlamaTokenAttr::{Control, Unknown, UserDefined};
+    if !(0..vocab.n_tokens()).contains(&token.0)
+        || vocab.attr(token).intersects(Control | UserDefined | Unknown)
+    {
         return None;
     }
     let text = vocab.text(token)?.to_string_lossy().into_owned();

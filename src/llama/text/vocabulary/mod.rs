@@ -3,7 +3,6 @@
 //! The table is built once, so that converting a token to text costs no call into C. llama.cpp's
 //! tokenizer can be used by several threads at once (`llama.h`, "Tokenization").
 
-use std::slice;
 use std::sync::Arc;
 
 use llama_cpp_2::model::LlamaModel;
@@ -78,13 +77,13 @@ impl LlamaVocabulary {
             vocab.tokenize(b"", true, false).iter().map(|token| token.0).collect();
         let n_before = added.len().min(usize::from(vocab.should_add_bos()));
         let (prefix, suffix) = (added[..n_before].to_vec(), added[n_before..].to_vec());
-        let mut specials = special_tokens(&model, n_tokens);
+        let mut specials = special_tokens(&vocab, n_tokens);
         let text = |token| text_of(&vocab, token, n_tokens);
         let chat = chat_template.and_then(|source| {
             Chat::new(&source, text(vocab.bos()), text(vocab.eos()), &mut specials)
         });
         let division = division(&model, n_tokens);
-        let suppressed = suppressed_tokens(&model);
+        let suppressed = suppressed_tokens(&vocab);
         Self { model, pieces, suppressed, specials, division, prefix, suffix, chat }
     }
 
@@ -297,21 +296,8 @@ fn tokens_of(vocab: &LlamaVocab<'_>, text: &str) -> Vec<Token> {
 
 /// The tokens that the model must never generate. llama.cpp's server excludes them, but its library
 /// does not.
-fn suppressed_tokens(model: &LlamaModel) -> Vec<Token> {
-    let mut n = 0;
-    // SAFETY: the model is loaded, and its vocabulary lives as long as it; `n` lives for the call.
-    let first = unsafe {
-        sys::llama_vocab_get_suppress_tokens(
-            sys::llama_model_get_vocab(model_ptr(model)),
-            &raw mut n,
-        )
-    };
-    let mut tokens = match usize::try_from(n) {
-        // SAFETY: llama.cpp points to `n` tokens of the vocabulary, which live as long as the
-        // model.
-        Ok(n @ 1..) if !first.is_null() => unsafe { slice::from_raw_parts(first, n) }.to_vec(),
-        _ => Vec::new(),
-    };
+fn suppressed_tokens(vocab: &LlamaVocab<'_>) -> Vec<Token> {
+    let mut tokens: Vec<Token> = vocab.suppress_tokens().iter().map(|token| token.0).collect();
     // A file may repeat a token, and sampling looks at each of them for every generated token.
     tokens.sort_unstable();
     tokens.dedup();
@@ -319,27 +305,23 @@ fn suppressed_tokens(model: &LlamaModel) -> Vec<Token> {
 }
 
 /// The tokens that llama.cpp searches for in a text, with their attributes.
-fn special_tokens(model: &LlamaModel, n_tokens: usize) -> SpecialTokens {
-    const SPECIAL: u32 = CONTROL | sys::LLAMA_TOKEN_ATTR_USER_DEFINED;
-    const CONTROL: u32 = sys::LLAMA_TOKEN_ATTR_CONTROL | sys::LLAMA_TOKEN_ATTR_UNKNOWN;
-    // SAFETY: the model is loaded, and its vocabulary lives as long as it.
-    let raw = unsafe { sys::llama_model_get_vocab(model_ptr(model)) };
-    let vocab = model.vocab();
+fn special_tokens(vocab: &LlamaVocab<'_>, n_tokens: usize) -> SpecialTokens {
+    use LlamaTokenAttr::{Control, LStrip, RStrip, Unknown, UserDefined};
     let special = |token: LlamaToken| {
-        // SAFETY: llama.cpp asserts that the token is one of the vocabulary, and it is.
-        let attributes = unsafe { sys::llama_vocab_get_attr(raw, token.0) };
-        if attributes & SPECIAL == 0 {
+        let attributes = vocab.attr(token);
+        if !attributes.intersects(Control | Unknown | UserDefined) {
             return None;
         }
         // A text that is not UTF-8 cannot occur in a prompt.
         let text = vocab.text(token)?.to_str().ok()?.to_owned();
         Some(SpecialToken {
             token: token.0,
-            is_control: attributes & CONTROL != 0 || HARMONY_MARKS.contains(&text.as_str()),
-            is_user_defined: attributes & sys::LLAMA_TOKEN_ATTR_USER_DEFINED != 0,
+            is_control: attributes.intersects(Control | Unknown)
+                || HARMONY_MARKS.contains(&text.as_str()),
+            is_user_defined: attributes.contains(UserDefined),
             is_answer_mark: is_answer_mark(&text),
-            strips_left: attributes & sys::LLAMA_TOKEN_ATTR_LSTRIP != 0,
-            strips_right: attributes & sys::LLAMA_TOKEN_ATTR_RSTRIP != 0,
+            strips_left: attributes.contains(LStrip),
+            strips_right: attributes.contains(RStrip),
             text,
         })
     };
