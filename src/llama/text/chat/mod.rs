@@ -64,7 +64,9 @@ impl Chat {
                 probe::probe(&template).map_err(|_| line(problem))?
             }
         };
-        specials.guard_marks_of_source(&without_comments(source));
+        for literal in template.literals() {
+            specials.guard_marks_of_literal(&literal);
+        }
         for text in written {
             specials.guard_marks_of_output(&text);
         }
@@ -101,7 +103,7 @@ impl Chat {
         };
         if messages.iter().any(has_starts) {
             let safe = self.render_hidden(messages, &starts)?;
-            if specials.n_control_tokens(&safe) != specials.n_control_tokens(&text) {
+            if specials.control_tokens(&safe) != specials.control_tokens(&text) {
                 return Ok(RenderedChat { text: safe, guard });
             }
         }
@@ -202,16 +204,6 @@ impl Chat {
             reasoning: reasoning.map(|text| hide(text, false)),
         }
     }
-}
-
-/// The source of a template without its comments.
-fn without_comments(source: &str) -> String {
-    let mut parts = source.split("{#");
-    let mut kept = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        kept.push_str(part.split_once("#}").map_or("", |(_, after)| after));
-    }
-    kept
 }
 
 #[cfg(test)]

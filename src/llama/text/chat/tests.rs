@@ -192,6 +192,31 @@ fn typed_mark_of_the_template_is_no_token() {
     assert_eq!(tokens.collect::<Vec<_>>(), expected);
 }
 
+#[test]
+fn comment_and_name_of_a_template_make_no_mark() {
+    let texts = ["<td>", "<|u|>", "<|e|>"];
+    let mut specials = SpecialTokens::new(
+        (0..)
+            .zip(texts)
+            .map(|(token, text)| SpecialToken {
+                token,
+                text: text.to_owned(),
+                is_control: false,
+                is_user_defined: true,
+                is_answer_mark: false,
+                strips_left: false,
+                strips_right: false,
+            })
+            .collect(),
+    );
+    let source = "{# a <td> #}{% for m in messages %}<|u|>{{ m.content }}\
+                  {% if m.role == 'never' %}{{ '{# <|e|>' }}{% endif %}{% endfor %}";
+    let chat = chat(source, &mut specials).unwrap();
+    let rendered = chat.render(&turns(&["<td><|u|><|e|>"]), &specials).unwrap();
+    assert_eq!(specials.control_tokens(&rendered.text), [1]);
+    assert_eq!(specials.split(&rendered.text)[1], Segment::Token(0));
+}
+
 /// The number of control tokens in a rendered conversation.
 fn n_tokens(source: &str, marks: &[&str], contents: &[&str]) -> usize {
     let mut specials = control_tokens(marks);
@@ -207,6 +232,16 @@ fn token_that_a_filter_would_put_together_is_none() {
     let source = "{% for m in messages %}<|u|>{{ m.content.replace('/think', '') }}{% endfor %}";
     assert_eq!(n_tokens(source, &["<|u|>"], &["<|/thinku|>"]), 1);
     assert_eq!(n_tokens(source, &["<|u|>"], &["a < b"]), 1);
+}
+
+#[test]
+fn token_that_displaces_another_is_none() {
+    let source = "{% for m in messages %}{% set c = m.content.replace('/x', '') %}{{ c }}\
+                  {{ '' if '<|s|>' in c else '<|u|>' }}{% endfor %}";
+    let mut specials = control_tokens(&["<|u|>", "<|s|>"]);
+    let chat = chat(source, &mut specials).unwrap();
+    let rendered = chat.render(&turns(&["<|s/x|>"]), &specials).unwrap();
+    assert_eq!(specials.control_tokens(&rendered.text), [0]);
 }
 
 #[test]

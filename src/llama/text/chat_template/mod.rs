@@ -54,6 +54,12 @@ impl ChatTemplate {
         Self { has_tool_list: true, ..self }
     }
 
+    /// The texts in the source that the template can write: those outside of tags, and string
+    /// literals.
+    pub(super) fn literals(&self) -> Vec<String> {
+        self.compiled.jinja.literals()
+    }
+
     /// Renders a conversation up to the point where the assistant answers.
     ///
     /// # Errors

@@ -55,10 +55,17 @@ pub(super) enum Segment<'t> {
 pub(super) struct SpecialTokens {
     /// Sorted by the length of their texts, the longest first.
     list: Vec<SpecialToken>,
-    /// Finds all of them at once; `None` if there are none.
-    finder: Option<AhoCorasick>,
-    /// The characters that control tokens begin with.
-    control_starts: HashSet<char>,
+    /// Finds all of them at once.
+    finder: AhoCorasick,
+    control: ControlTokens,
+}
+
+/// The control tokens of a vocabulary.
+#[derive(Debug)]
+struct ControlTokens {
+    ids: HashSet<Token>,
+    /// The characters that their texts begin with.
+    starts: HashSet<char>,
 }
 
 /// Overlapping special tokens in a text.
@@ -76,8 +83,7 @@ impl SpecialTokens {
         list.sort_by_key(|special| std::cmp::Reverse(special.text.len()));
         let finder = AhoCorasick::new(list.iter().map(|special| &special.text))
             .expect("the texts of a vocabulary are shorter than 4 GiB together");
-        let control_starts = control_starts(&list);
-        Self { finder: (!list.is_empty()).then_some(finder), list, control_starts }
+        Self { finder, control: ControlTokens::of(&list), list }
     }
 
     /// Splits `text` at the special tokens in it, without empty segments. Longer tokens are
@@ -156,7 +162,7 @@ impl SpecialTokens {
     /// All occurrences of special tokens in `text`, overlapping ones too, in the order of their
     /// ends.
     fn occurrences<'t>(&self, text: &'t str) -> impl Iterator<Item = Match> + use<'_, 't> {
-        self.finder.iter().flat_map(move |finder| finder.find_overlapping_iter(text))
+        self.finder.find_overlapping_iter(text)
     }
 
     /// Whether one of the tokens has this text.
@@ -164,11 +170,11 @@ impl SpecialTokens {
         self.list.iter().any(|special| special.text == text)
     }
 
-    /// Makes control tokens of those that occur in the source of a template, outside of comments,
-    /// and look like marks: a name between other characters. Other tokens, such as runs of line
-    /// feeds, stay what they are.
-    pub(super) fn guard_marks_of_source(&mut self, source: &str) {
-        self.guard_where(source, |text| {
+    /// Makes control tokens of those that occur in a text of a template's source and look like
+    /// marks: a name between other characters. Other tokens, such as runs of line feeds, stay what
+    /// they are.
+    pub(super) fn guard_marks_of_literal(&mut self, literal: &str) {
+        self.guard_where(literal, |text| {
             text.chars().any(char::is_alphanumeric)
                 && text.chars().any(|c| !c.is_alphanumeric() && !c.is_whitespace())
         });
@@ -190,7 +196,7 @@ impl SpecialTokens {
         for i in found {
             self.list[i].is_control |= is_mark(&self.list[i].text);
         }
-        self.control_starts = control_starts(&self.list);
+        self.control = ControlTokens::of(&self.list);
     }
 
     /// Whether llama.cpp would find a guarded token in `text`, although that is plain text.
@@ -233,31 +239,35 @@ impl SpecialTokens {
             .map(|found| found.start())
             .collect();
         let is_start =
-            |&(at, c): &(usize, char)| self.control_starts.contains(&c) && !kept.contains(&at);
+            |&(at, c): &(usize, char)| self.control.starts.contains(&c) && !kept.contains(&at);
         let starts = text.char_indices().filter(is_start);
         with_markers(text, guard, starts.map(|(at, _)| at))
     }
 
     /// Whether `text` has a character that a control token begins with.
     pub(super) fn has_start(&self, text: &str) -> bool {
-        text.chars().any(|c| self.control_starts.contains(&c))
+        text.chars().any(|c| self.control.starts.contains(&c))
     }
 
-    /// How many control tokens a rendered conversation has.
-    pub(super) fn n_control_tokens(&self, text: &str) -> usize {
-        let control: HashSet<Token> =
-            self.list.iter().filter(|special| special.is_control).map(|s| s.token).collect();
-        let is_control = |segment: &Segment<'_>| match segment {
-            Segment::Token(token) => control.contains(token),
-            Segment::Text(_) => false,
-        };
-        self.split(text).iter().filter(|segment| is_control(segment)).count()
+    /// The control tokens of a rendered conversation, from first to last.
+    pub(super) fn control_tokens(&self, text: &str) -> Vec<Token> {
+        let segments = self.split(text).into_iter();
+        let tokens = segments.filter_map(|segment| match segment {
+            Segment::Token(token) => Some(token),
+            Segment::Text(_) => None,
+        });
+        tokens.filter(|token| self.control.ids.contains(token)).collect()
     }
 }
 
-fn control_starts(list: &[SpecialToken]) -> HashSet<char> {
-    let control = list.iter().filter(|special| special.is_control);
-    control.filter_map(|special| special.text.chars().next()).collect()
+impl ControlTokens {
+    fn of(list: &[SpecialToken]) -> Self {
+        let control = || list.iter().filter(|special| special.is_control);
+        Self {
+            ids: control().map(|special| special.token).collect(),
+            starts: control().filter_map(|special| special.text.chars().next()).collect(),
+        }
+    }
 }
 
 /// `text` with the guard's marker after the characters at `starts`.

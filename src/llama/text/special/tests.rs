@@ -72,7 +72,7 @@ fn user_defined_token_is_guarded_if_a_template_writes_it_as_a_mark() {
         let control = specials.list.iter().filter(|special| special.is_control);
         control.map(|special| special.text.clone()).collect::<Vec<_>>()
     };
-    specials.guard_marks_of_source("<|start|>user\n\n---");
+    specials.guard_marks_of_literal("<|start|>user\n\n---");
     assert_eq!(guarded(&specials), ["<|start|>"]);
     specials.guard_marks_of_output("user\n\n--- x");
     assert_eq!(guarded(&specials), ["<|start|>", "---"]);

@@ -51,6 +51,9 @@ use minijinja::{AutoEscape, Environment, Error, State};
 pub(super) struct JinjaTemplate {
     environment: Environment<'static>,
     compiled: CompiledTemplate<'static>,
+    /// As minijinja compiled it.
+    source: &'static str,
+    syntax: SyntaxConfig,
 }
 
 impl JinjaTemplate {
@@ -60,10 +63,10 @@ impl JinjaTemplate {
     /// The template is not Jinja2.
     pub(super) fn compile(source: &str) -> Result<Self, Error> {
         let mut syntax = SyntaxConfig::builder();
-        let syntax_config = syntax.trim_blocks(true).lstrip_blocks(true).build()?;
-        let source: &'static str = Box::leak(source::adapted(source, &syntax_config)?.into());
+        let syntax = syntax.trim_blocks(true).lstrip_blocks(true).build()?;
+        let source: &'static str = Box::leak(source::adapted(source, &syntax)?.into());
         let config = TemplateConfig {
-            syntax_config,
+            syntax_config: syntax.clone(),
             default_auto_escape: Arc::new(|_: &str| AutoEscape::None),
         };
         let mut compiled = CompiledTemplate::new(NAME, source, &config)?;
@@ -71,7 +74,12 @@ impl JinjaTemplate {
         for block in compiled.blocks.values_mut() {
             *block = operators::rewrite(block);
         }
-        Ok(Self { environment: environment(), compiled })
+        Ok(Self { environment: environment(), compiled, source, syntax })
+    }
+
+    /// The texts in the source that the template can write.
+    pub(super) fn literals(&self) -> Vec<String> {
+        source::literals(self.source, &self.syntax)
     }
 
     /// Renders the template with at most `fuel` units of fuel: one for an instruction or 64 bytes.

@@ -32,6 +32,17 @@ pub(super) fn adapted(source: &str, syntax: &SyntaxConfig) -> Result<String, Err
     Ok(source)
 }
 
+/// The texts outside of tags, and the string literals.
+pub(super) fn literals(source: &str, syntax: &SyntaxConfig) -> Vec<String> {
+    let tokens = tokenize(source, false, syntax.clone()).map_while(Result::ok);
+    let literal = |(token, _)| match token {
+        Token::TemplateData(text) | Token::Str(text) => Some(text.to_owned()),
+        Token::String(text) => Some(text.into()),
+        _ => None,
+    };
+    tokens.filter_map(literal).collect()
+}
+
 /// The source after the edits that `find` finds, which are in order.
 fn edited(
     source: &str,
