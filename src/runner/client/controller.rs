@@ -79,6 +79,7 @@ impl Controller {
         };
         let stopping = async {
             self.until(Ending::Stop).await;
+            // The deadline of the select below, which ends it when the runner does.
             sleep(STOP_GRACE).await;
         };
         tokio::select! {
