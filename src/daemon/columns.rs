@@ -21,7 +21,7 @@ pub(super) fn wrap(label: &str, text: &str, separator: &str) -> String {
 }
 
 /// Columns of a narrow terminal.
-pub(super) const COLUMNS: usize = 80;
+const COLUMNS: usize = 80;
 
 #[cfg(test)]
 mod tests {

@@ -41,12 +41,10 @@ mod units;
 use std::convert::Infallible;
 use std::future::pending;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use futures_util::FutureExt;
 use tokio::runtime::{self, Runtime};
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -87,9 +85,10 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     }
     let draft = describe_draft(config)?;
     let Devices { gpus, bus_ids } = Devices::of_machine();
-    let mut plan = ServePlan::new(config, &description, draft.as_ref(), &gpus)?;
+    let available = machine::available_memory();
+    let mut plan = ServePlan::new(config, &description, draft.as_ref(), &gpus, available)?;
     plan.gpu.computing = bus_ids;
-    plan.check_memory(&description, draft.as_ref(), machine::available_memory())?;
+    plan.check_memory(&description, available)?;
     let runtime = server_runtime()?;
     let result = runtime.block_on(serve(config, description, draft, plan));
     runtime.shutdown_background();
@@ -109,10 +108,10 @@ pub fn plan(config: &Config, options: &PlanOptions) -> Result<String, DaemonErro
         [] => llama::gpu_devices(),
         sizes => plan::hypothetical_gpus(sizes),
     };
-    let plan = ServePlan::new(config, &description, draft.as_ref(), &gpus)?;
     // Imagined GPUs belong to another machine, whose host RAM is not known.
     let available = machine::available_memory().filter(|_| options.vram.is_empty());
-    let refusal = plan.check_memory(&description, draft.as_ref(), available).err();
+    let plan = ServePlan::new(config, &description, draft.as_ref(), &gpus, available)?;
+    let refusal = plan.check_memory(&description, available).err();
     let page =
         PlanPage::new(&description, &plan).with_warning(refusal.map(|error| error.to_string()));
     Ok(if options.json { page.json() } else { page.table() })
@@ -187,13 +186,8 @@ async fn serve(
 
     let loading = async {
         if start_screen::show_loading(&model).await {
-            let mut note = pin!(start_screen::note_unused_gpus(gpu_readings));
-            // Mostly the driver has answered during the load.
-            let is_printed = note.as_mut().now_or_never().is_some();
             start_screen::print_ready(&model, started.elapsed());
-            if !is_printed {
-                note.await;
-            }
+            start_screen::note_unused_gpus(gpu_readings).await;
         }
         pending::<Infallible>().await
     };

@@ -173,7 +173,7 @@ pub(super) fn print_ready(model: &Client, elapsed: Duration) {
 }
 
 /// In a build for the CPU, prints which NVIDIA GPUs are not used as soon as the driver has found
-/// them. Never returns before that.
+/// them. Returns at once in a build for GPUs.
 pub(super) async fn note_unused_gpus(mut readings: watch::Receiver<GpuReading>) {
     if build_info::BACKEND != build_info::CPU_BACKEND {
         return;
@@ -200,7 +200,8 @@ pub(super) fn print_draining(model: &Client, drain_timeout: Duration) {
     }
 }
 
-/// Prints and logs a warning.
+/// Prints and logs a warning. It is logged as `info`, because the default level would show it on
+/// the terminal a second time.
 fn warn(text: &str) {
     tracing::info!("warning: {text}");
     say(&wrap("  warning: ", text, " "));

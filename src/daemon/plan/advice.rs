@@ -1,8 +1,9 @@
 //! Suggests changes of the options that would put more of the model on GPUs.
 //!
 //! Every suggestion is planned by the same code as the real plan, so that it is as reliable. It has
-//! to be worth it: a change that offloads only a few layers more is not suggested. If no change of
-//! the options is enough, the last line says how much VRAM would be.
+//! to be worth it: a change that offloads only a few layers more is not suggested. If no smaller
+//! `--parallel`, `--ctx-size` or `--kv-type` is enough, the last line says how much VRAM all layers
+//! need.
 
 use crate::build_info::{BACKEND, CPU_BACKEND};
 use crate::cli::{Config, GpuLayers, KvTypeChoice};
@@ -59,10 +60,10 @@ impl Advisor<'_> {
     }
 
     /// Whether `plan` offloads a noticeable part of the model more than the current one: everything
-    /// that was asked for, or one in [`MIN_GAIN`] of the layers or of their experts.
+    /// that was asked for, or one in [`MIN_GAIN_DIVISOR`] of the layers or of their experts.
     fn is_worth_it(&self, plan: &OffloadPlan) -> bool {
         let now = &self.now.offload_plan;
-        let least = plan.n_layers.div_ceil(MIN_GAIN);
+        let least = plan.n_layers.div_ceil(MIN_GAIN_DIVISOR);
         // A plan that does not fit cannot be served.
         let before = if now.fits() { now.gpu_layers } else { 0 };
         let more_layers = plan.gpu_layers.saturating_sub(before);
@@ -116,7 +117,7 @@ impl Advisor<'_> {
     fn fitting_layers_line(&self) -> Option<String> {
         let auto = Config { gpu_layers: GpuLayers::Auto, ..self.config.clone() };
         let plan = self.plan(&auto)?;
-        Some(if plan.gpu_layers >= plan.n_layers.div_ceil(MIN_GAIN) {
+        Some(if plan.gpu_layers >= plan.n_layers.div_ceil(MIN_GAIN_DIVISOR) {
             line("--gpu-layers auto", &plan)
         } else {
             "too few layers fit to make it faster: use --gpu-layers 0".to_owned()
@@ -213,7 +214,7 @@ const MAX_CHANGES: usize = 2;
 
 /// A suggestion has to offload at least this part of the layers more, as a divisor. Fewer layers
 /// hardly make a model faster, because every token still waits for those on the CPU.
-const MIN_GAIN: u32 = 4;
+const MIN_GAIN_DIVISOR: u32 = 4;
 
 /// Shortest context that is suggested; a shorter one does not hold a conversation.
 const MIN_CTX_SIZE: u32 = 512;

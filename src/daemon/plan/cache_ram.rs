@@ -14,14 +14,10 @@ pub(super) fn default_cache_ram(
     cache_ram(kv_bytes, model_bytes(offload_plan, draft), spare)
 }
 
-/// A warning if the user's `--cache-ram` is more than `spare` leaves beside the model.
-pub(super) fn warning(
-    requested: u64,
-    offload_plan: &OffloadPlan,
-    draft: Option<&DevicePlan>,
-    spare: Option<u64>,
-) -> Option<String> {
-    let left = spare?.saturating_sub(model_bytes(offload_plan, draft));
+/// A warning if the user's `--cache-ram` is more than `spare` leaves beside the `demand` of the
+/// models in bytes.
+pub(super) fn warning(requested: u64, demand: u64, spare: Option<u64>) -> Option<String> {
+    let left = spare?.saturating_sub(demand);
     (requested > left).then(|| {
         format!(
             "--cache-ram of {} is more than the {} of host RAM that the model leaves: lower it, or \
@@ -32,7 +28,8 @@ pub(super) fn warning(
     })
 }
 
-/// Bytes of host RAM that the model and its draft model take.
+/// Bytes that the model and its draft model have in host RAM, with pages of mapped files: they are
+/// worth sparing, although the system could drop them.
 fn model_bytes(offload_plan: &OffloadPlan, draft: Option<&DevicePlan>) -> u64 {
     let in_host_ram = [Some(&offload_plan.cpu), draft].into_iter().flatten();
     in_host_ram.map(DevicePlan::total).sum()

@@ -3,22 +3,32 @@
 //! Otherwise the system would kill this process, or others, while the model is loaded or at the
 //! first long prompt.
 
-use crate::llama::{self, DevicePlan, LoadError, ModelDescription};
+use crate::llama::{self, DevicePlan, ModelDescription, OffloadPlan};
 use crate::machine::AvailableMemory;
 
-use super::ServePlan;
 use crate::daemon::units::bytes;
 
 /// The host RAM that a model takes for good, in bytes. Pages of mapped files are left out: the
 /// system can drop them and read them again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct HostDemand {
+pub(super) struct HostDemand {
     weights: u64,
     kv: u64,
     compute: u64,
 }
 
 impl HostDemand {
+    /// The demand of a model, and of its draft model with the plan for it.
+    pub(super) fn of_models(
+        description: &ModelDescription,
+        offload_plan: &OffloadPlan,
+        draft: Option<(&ModelDescription, &DevicePlan)>,
+    ) -> Self {
+        let is_offloaded = offload_plan.gpu_layers > 0;
+        let model = Self::of(description, &offload_plan.cpu, is_offloaded);
+        draft.map_or(model, |(draft, cpu)| model.plus(Self::of(draft, cpu, false)))
+    }
+
     /// The demand of a model of which `cpu` is planned for the CPU.
     fn of(description: &ModelDescription, cpu: &DevicePlan, is_offloaded: bool) -> Self {
         Self {
@@ -26,6 +36,11 @@ impl HostDemand {
             kv: cpu.kv,
             compute: cpu.compute,
         }
+    }
+
+    /// With what the processes take beside the model's buffers.
+    pub(super) fn total(self) -> u64 {
+        self.fixed().saturating_add(self.kv)
     }
 
     fn plus(self, other: Self) -> Self {
@@ -36,22 +51,21 @@ impl HostDemand {
         }
     }
 
-    /// Without the KV cache.
+    /// [`Self::total`] without the KV cache.
     fn fixed(self) -> u64 {
-        self.weights.saturating_add(self.compute)
+        self.weights.saturating_add(self.compute).saturating_add(PROCESS_BYTES)
     }
 
     /// Why the demand of a model with a KV cache of `kv_tokens` cannot be met, and what to do;
     /// `None` if it can.
-    fn refusal(self, kv_tokens: u32, available: AvailableMemory) -> Option<String> {
-        let needed = self.fixed().saturating_add(self.kv).saturating_add(PROCESS_BYTES);
+    pub(super) fn refusal(self, kv_tokens: u32, available: AvailableMemory) -> Option<String> {
+        let needed = self.total();
         let AvailableMemory { bytes: free, is_limited } = available;
         if needed <= free {
             return None;
         }
         let size = |n: u64| bytes(n as f64);
-        let fixed = self.fixed().saturating_add(PROCESS_BYTES);
-        let help = match (fixed < free, is_limited) {
+        let help = match (self.fixed() < free, is_limited) {
             (true, _) => "lower --ctx-size, --parallel or --kv-size",
             (false, true) => "use a smaller model, or raise that limit",
             (false, false) => "use a smaller model, or end other programs",
@@ -66,28 +80,6 @@ impl HostDemand {
             size(free),
             if is_limited { " within the memory limit of its cgroup" } else { "" },
         ))
-    }
-}
-
-/// Refuses a plan that needs more host RAM than is `available`; `None` if that is not known.
-///
-/// # Errors
-/// [`LoadError::Resources`].
-pub(super) fn check(
-    plan: &ServePlan,
-    description: &ModelDescription,
-    draft: Option<&ModelDescription>,
-    available: Option<AvailableMemory>,
-) -> Result<(), LoadError> {
-    let Some(available) = available else { return Ok(()) };
-    let is_offloaded = plan.offload_plan.gpu_layers > 0;
-    let model = HostDemand::of(description, &plan.offload_plan.cpu, is_offloaded);
-    let draft = draft
-        .zip(plan.draft.as_ref())
-        .map_or_else(HostDemand::default, |(draft, cpu)| HostDemand::of(draft, cpu, false));
-    match model.plus(draft).refusal(plan.llama.kv_tokens(), available) {
-        Some(reason) => Err(LoadError::Resources { model: description.source.name(), reason }),
-        None => Ok(()),
     }
 }
 

@@ -21,10 +21,11 @@ use crate::domain::ModelInfo;
 use crate::engine;
 use crate::gpu;
 use crate::llama::{self, DevicePlan, GpuDevice, LoadError, ModelDescription, OffloadPlan};
-use crate::machine::{self, AvailableMemory};
+use crate::machine::AvailableMemory;
 use crate::server;
 
 use self::arrange::Arrangement;
+use self::host_ram::HostDemand;
 use super::units::bytes;
 
 pub(super) use self::page::{PlanPage, flash_attention_note, hypothetical_gpus};
@@ -38,6 +39,8 @@ pub(super) struct ServePlan {
     pub(super) gpu: gpu::Options,
     /// Which layers go to which device, and what they take there.
     pub(super) offload_plan: OffloadPlan,
+    /// The host RAM that the model and the draft model take for good.
+    host_demand: HostDemand,
     /// What the draft model takes. It stays on the CPU.
     pub(super) draft: Option<DevicePlan>,
     /// What makes the model's answers worse, and a cache that is too large, one sentence each.
@@ -51,7 +54,8 @@ pub(super) struct ServePlan {
 }
 
 impl ServePlan {
-    /// Plans the model and its draft model for `gpus`.
+    /// Plans the model and its draft model for `gpus`, and for `available` host RAM; `None` if that
+    /// is not known.
     ///
     /// # Errors
     /// [`LoadError::Options`], if the configuration or the draft model does not fit the model.
@@ -60,6 +64,7 @@ impl ServePlan {
         description: &ModelDescription,
         draft: Option<&ModelDescription>,
         gpus: &[GpuDevice],
+        available: Option<AvailableMemory>,
     ) -> Result<Self, LoadError> {
         if let Some(draft) = draft {
             llama::check_draft(description, draft)?;
@@ -74,13 +79,15 @@ impl ServePlan {
         }
         let draft_warning = draft
             .and_then(|draft| draft_warning(draft.info.size_bytes, description.info.size_bytes));
-        let draft = draft.map(|draft| llama::plan_draft(draft, &llama));
+        let draft_plan = draft.map(|draft| llama::plan_draft(draft, &llama));
+        let draft_parts = draft.zip(draft_plan.as_ref());
+        let host_demand = HostDemand::of_models(description, &offload_plan, draft_parts);
         let mut warnings = description.warnings(ctx_size as usize, offload_plan.flash_attention);
-        let spare = machine::available_memory().map(|memory| memory.bytes);
+        let spare = available.map(|memory| memory.bytes);
         let cache_ram_bytes = match config.cache_ram {
-            None => cache_ram::default_cache_ram(&offload_plan, draft.as_ref(), spare),
+            None => cache_ram::default_cache_ram(&offload_plan, draft_plan.as_ref(), spare),
             Some(n) => {
-                warnings.extend(cache_ram::warning(n, &offload_plan, draft.as_ref(), spare));
+                warnings.extend(cache_ram::warning(n, host_demand.total(), spare));
                 n
             }
         };
@@ -91,7 +98,8 @@ impl ServePlan {
             server: server_options(config),
             gpu: gpu_options(config, offload_plan.gpu_layers > 0),
             offload_plan,
-            draft,
+            host_demand,
+            draft: draft_plan,
             draft_warning,
             ignored,
             advice,
@@ -105,10 +113,13 @@ impl ServePlan {
     pub(super) fn check_memory(
         &self,
         description: &ModelDescription,
-        draft: Option<&ModelDescription>,
         available: Option<AvailableMemory>,
     ) -> Result<(), LoadError> {
-        host_ram::check(self, description, draft, available)
+        let refusal = |available| self.host_demand.refusal(self.llama.kv_tokens(), available);
+        match available.and_then(refusal) {
+            Some(reason) => Err(LoadError::Resources { model: description.source.name(), reason }),
+            None => Ok(()),
+        }
     }
 
     /// What the server tells every client about itself and the model.

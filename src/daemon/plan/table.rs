@@ -68,7 +68,7 @@ struct Column {
     size: fn(&DeviceRow) -> Option<u64>,
 }
 
-const COLUMNS: [Column; 7] = [
+const SIZES: [Column; 7] = [
     Column { title: "weights", size: |row| Some(row.weights.saturating_sub(row.copies)) },
     Column { title: "copies", size: |row| (row.copies > 0).then_some(row.copies) },
     Column { title: "KV", size: |row| Some(row.kv) },
@@ -81,7 +81,7 @@ const COLUMNS: [Column; 7] = [
 /// The table of these rows, in MiB, and what the names in it mean.
 pub(super) fn table(rows: &[&DeviceRow]) -> String {
     let is_shown = |column: &&Column| rows.iter().any(|row| (column.size)(row).is_some());
-    let columns: Vec<&Column> = COLUMNS.iter().filter(is_shown).collect();
+    let columns: Vec<&Column> = SIZES.iter().filter(is_shown).collect();
     let width = rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0).max(UNIT.len());
     let header: String = columns.iter().map(|column| format!(" {:>8}", column.title)).collect();
     let mut lines = vec![format!("{UNIT:width$} {:>6}{header}", "layers")];

@@ -57,8 +57,7 @@ pub fn private_weights(
 ) -> u64 {
     match LoadMode::of(description, is_offloaded) {
         LoadMode::Read | LoadMode::MapAndReplace(_) => cpu.weights,
-        LoadMode::Map if is_offloaded => 0,
-        LoadMode::Map => description.sizes.repacked,
+        LoadMode::Map => cpu.copies,
     }
 }
 

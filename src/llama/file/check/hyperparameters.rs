@@ -219,7 +219,7 @@ fn check_rotated(meta: ArchMetadata<'_>, key: &str, head: u64) -> Result<(), Str
 }
 
 /// Checks that all floats are finite numbers, and that epsilons, RoPE bases and divisors are in
-/// their ranges. Outside of them, all logits would be no numbers, and every request would fail.
+/// their ranges. Outside of them, all logits would be NaN, and every request would fail.
 fn check_floats(meta: ArchMetadata<'_>) -> Result<(), String> {
     for (key, value) in meta.floats() {
         let (is_right, rule) = if key.ends_with("epsilon") {
