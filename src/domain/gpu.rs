@@ -18,7 +18,7 @@ pub struct Gpu {
     /// Whether the GPU responds. If not, only `index`, `name`, `uuid` and `is_in_use` are
     /// known.
     pub is_present: bool,
-    /// Whether layers of the model are on the GPU.
+    /// Whether layers of the model are planned for GPUs: the same for all of them.
     pub is_in_use: bool,
     /// Temperature of the chip in degrees Celsius.
     pub celsius: Option<u32>,

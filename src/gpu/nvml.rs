@@ -67,7 +67,7 @@ pub(super) struct MonitoredGpu {
     /// Whether the GPU has a bus id that no other monitored GPU has. Otherwise its index identifies
     /// it.
     has_own_bus_id: bool,
-    /// Whether layers of the model are on it.
+    /// [`Options::are_in_use`].
     is_in_use: bool,
     /// Whether the driver returned values at the last reading.
     is_present: bool,

@@ -10,7 +10,7 @@ pub struct Options {
     /// PCI bus ids of the GPUs that llama.cpp computes on, in llama.cpp's order. If empty,
     /// `visible` selects the GPUs.
     pub computing: Vec<String>,
-    /// Whether layers of the model are on the monitored GPUs.
+    /// Whether the plan puts layers of the model on GPUs. It is one answer for all of them.
     pub are_in_use: bool,
     /// The value of `CUDA_VISIBLE_DEVICES`, if it is set.
     pub visible: Option<String>,

@@ -183,7 +183,7 @@ impl Scrape {
         self.gpu(page, "gpu_up", "Whether the GPU answers", None, |gpu| {
             Some(f64::from(u8::from(gpu.is_present)))
         })?;
-        let help = "Whether layers of the model are on the GPU";
+        let help = "Whether layers of the model are planned for GPUs";
         self.gpu(page, "gpu_in_use", help, None, |gpu| Some(f64::from(u8::from(gpu.is_in_use))))?;
         self.gpu(page, "gpu_temperature", "Temperature of the GPU", celsius, |gpu| {
             gpu.celsius.map(f64::from)
