@@ -201,27 +201,27 @@ fn own_cgroup_is_found_in_a_mount_from_outside_of_the_namespace() {
 }
 
 #[test]
-fn mount_point_counts_if_the_path_is_not_below_its_root() {
-    let mount = "38 32 0:33 /garden/bad/1 /cg rw - cgroup cgroup rw,memory\n";
-    let machine = Machine::with_mount("9:memory:/garden/good/1\n", mount);
-    machine.write("/cg/memory.limit_in_bytes", "104857600\n");
-    assert_eq!(machine.mib(), (100, true));
-}
-
-#[test]
-fn mount_point_may_contain_spaces() {
-    let mount = "32 23 0:28 / /my\\040groups rw - cgroup2 none rw\n";
-    let machine = Machine::with_mount("0::/a:b\n", mount);
-    machine.write("/my groups/a:b/memory.max", "104857600\n");
-    assert_eq!(machine.mib(), (100, true));
-}
-
-#[test]
-fn removed_cgroup_is_limited_by_those_above() {
-    let machine = Machine::unified();
-    machine.write("/proc/self/cgroup", "0::/a/b (deleted)\n");
-    machine.write("/cg/a/memory.max", "104857600\n");
-    assert_eq!(machine.mib(), (100, true));
+fn limit_is_found_below_an_odd_mount_point_or_path() {
+    let table = [
+        // The path is not below the root of the mount.
+        (
+            "9:memory:/garden/good/1\n",
+            "38 32 0:33 /garden/bad/1 /cg rw - cgroup cgroup rw,memory\n",
+            "/cg/memory.limit_in_bytes",
+        ),
+        (
+            "0::/a:b\n",
+            "32 23 0:28 / /my\\040groups rw - cgroup2 none rw\n",
+            "/my groups/a:b/memory.max",
+        ),
+        // The own cgroup was removed.
+        ("0::/a/b (deleted)\n", "32 23 0:28 / /cg rw - cgroup2 none rw\n", "/cg/a/memory.max"),
+    ];
+    for (membership, mount, limit) in table {
+        let machine = Machine::with_mount(membership, mount);
+        machine.write(limit, "104857600\n");
+        assert_eq!(machine.mib(), (100, true), "{membership}");
+    }
 }
 
 #[test]

@@ -266,27 +266,15 @@ async fn failing_driver_means_no_gpus_until_it_starts() {
 #[cfg(not(any(feature = "cuda", feature = "vulkan", feature = "rocm", feature = "metal")))]
 #[test]
 fn cpu_build_names_the_gpu_that_it_does_not_use() {
-    use std::io::{BufRead, BufReader};
-    use std::process::Stdio;
+    use crate::process::{start_until, unwrapped};
 
     let machine = Machine::new(&format!("{COOL} name=Fermi-1\n{COOL} name=Fermi-2"));
     let gpus = machine.gpus();
     let mut daemon = crate::process::command();
     daemon.args(["--demo", "0", "--threads", "1"]).args(INTERVAL).envs(machine.variables(&gpus));
-    let mut process = daemon.stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
-    // Until the last line of the warning. The driver may answer after the model is loaded.
-    let mut screen = String::new();
-    for line in lines {
-        screen += &format!("{line}\n");
-        if line.contains("FEATURES=cuda") {
-            break;
-        }
-    }
-    process.kill().unwrap();
-    process.wait().unwrap();
-    let warning = screen.split("warning: ").nth(1).unwrap();
-    let warning: String = warning.split_whitespace().collect::<Vec<_>>().join(" ");
+    // The driver may answer after the model is loaded.
+    let (_daemon, screen) = start_until(daemon, |line| line.contains("FEATURES=cuda"));
+    let warning = unwrapped(screen.split("warning: ").nth(1).unwrap());
     assert!(warning.contains("does not use the Fermi-1 and the Fermi-2"), "{screen}");
     assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
 }

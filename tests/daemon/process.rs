@@ -34,8 +34,8 @@ pub fn child_of(pid: u32) -> u32 {
     all.split_whitespace().next().expect("there is a child").parse().unwrap()
 }
 
-/// The log once it contains `words`. The daemon logs what its runner writes a little
-/// later, and nothing tells that a file has grown.
+/// The log once it contains `words`. It is a file, because the daemon and its runner both write it,
+/// and polling it needs no library that watches files.
 pub fn until_logged(log: &Path, words: &str) -> String {
     let started = std::time::Instant::now();
     loop {
@@ -49,17 +49,27 @@ pub fn until_logged(log: &Path, words: &str) -> String {
 }
 
 /// Runs a daemon until it is ready, and returns its start screen.
-pub fn start_screen(mut daemon: Command) -> (Started, String) {
-    let mut process = daemon.stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+pub fn start_screen(daemon: Command) -> (Started, String) {
+    start_until(daemon, |line| line.starts_with("ready"))
+}
+
+/// Runs a daemon until it prints a line that `is_last` accepts, and returns what it has printed.
+pub fn start_until(mut daemon: Command, is_last: impl Fn(&str) -> bool) -> (Started, String) {
+    let mut process = Started(daemon.stdout(Stdio::piped()).spawn().unwrap());
+    let lines = BufReader::new(process.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut screen = String::new();
     for line in lines {
         screen += &format!("{line}\n");
-        if line.starts_with("ready") {
+        if is_last(&line) {
             break;
         }
     }
-    (Started(process), screen)
+    (process, screen)
+}
+
+/// `text` on one line.
+pub fn unwrapped(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A daemon that has printed its start screen, killed on drop.
@@ -176,7 +186,8 @@ impl Daemon {
         connect_async(&self.url).await.unwrap().0
     }
 
-    /// Connects as soon as the daemon listens.
+    /// Connects as soon as the daemon listens. Its output is not read, so only an attempt shows
+    /// that.
     pub async fn connect_when_it_listens(&self) -> Socket {
         let connecting = async {
             loop {

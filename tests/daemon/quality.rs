@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::fixture::Gguf;
-use crate::process::{command, start_screen};
+use crate::process::{command, start_screen, unwrapped};
 
 /// The start screen of a model, and what `plan` prints about it.
 fn pages(gguf: &Gguf, args: &[&str]) -> (String, String) {
@@ -35,11 +35,6 @@ fn byte_pair_model() -> Gguf {
         tokens[11] = b",".to_vec();
     });
     gguf
-}
-
-/// Text that was wrapped, on one line.
-fn unwrapped(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[test]
@@ -74,7 +69,7 @@ fn ordinary_text_before_every_prompt_is_on_the_start_screen() {
 }
 
 #[test]
-fn window_that_llama_cpp_does_not_use_is_on_the_start_screen() {
+fn window_that_llama_cpp_does_not_use_is_in_the_plan() {
     let mut gguf = Gguf::random("phi3", 1);
     gguf.set_u32("phi3.attention.sliding_window", 64);
     let folder = tempfile::tempdir().unwrap();

@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use rustix::event::{PollFd, PollFlags, poll};
+#[cfg(target_os = "linux")]
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::{Value, json};
 
 use crate::client::{Socket, endless_request, is_op, read_until, send};
@@ -94,25 +97,22 @@ async fn failed_step_costs_its_requests_and_keeps_the_runner() {
     assert_eq!(disturb(Fault::Step("fail")).await, ["engine_failed"; 4]);
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn runner_ends_with_a_daemon_that_is_killed_even_if_it_is_stopped() {
     for is_stopped in [false, true] {
         let mut daemon = Daemon::start(&[]);
-        let runner = daemon.runner();
+        let runner = Pid::from_raw(daemon.runner().cast_signed()).unwrap();
+        let runner = pidfd_open(runner, PidfdFlags::empty()).unwrap();
         if is_stopped {
             daemon.signal_runner("STOP");
         }
         daemon.signal("KILL");
         daemon.wait().await;
-        let ended = async {
-            // A process that has ended stays until it is waited for.
-            while fs::read_to_string(format!("/proc/{runner}/stat"))
-                .is_ok_and(|stat| !stat.contains(") Z "))
-            {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(DEADLINE, ended).await.expect("the runner ends");
+        // Readable when the process has ended.
+        let deadline = DEADLINE.try_into().unwrap();
+        let n_ended = poll(&mut [PollFd::new(&runner, PollFlags::IN)], Some(&deadline)).unwrap();
+        assert_eq!(n_ended, 1, "the runner has ended");
     }
 }
 

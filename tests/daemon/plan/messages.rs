@@ -6,7 +6,7 @@ use console::measure_text_width;
 use serde_json::Value;
 
 use crate::fixture::{Experts, Gguf, Shape, demo_path};
-use crate::process::{self, command};
+use crate::process::{self, command, unwrapped};
 use crate::refusals::refusal;
 
 use super::{plan, plan_json};
@@ -142,13 +142,13 @@ fn plan_says_how_much_vram_is_needed_if_no_change_is_enough() {
 fn reserve_is_named_if_it_is_in_the_way() {
     for vram in ["300MB", "600MB"] {
         let page = plan(&["--demo", "--vram", vram]);
-        let unwrapped = page.split_whitespace().collect::<Vec<_>>().join(" ");
+        let page_text = unwrapped(&page);
         let advice = format!(
             "--vram-reserve leaves 500.0 MiB of each GPU unused ({}.0 MiB free): with \
              --vram-reserve 0MB, 7 of 7 layers fit on the GPU",
             vram.trim_end_matches("MB")
         );
-        assert!(unwrapped.contains(&advice), "{page}");
+        assert!(page_text.contains(&advice), "{page}");
         let page = plan(&["--demo", "--vram", vram, "--vram-reserve", "0MB"]);
         assert!(page.contains("7 of 7 layers on the GPU: everything fits"), "{page}");
     }
@@ -163,8 +163,8 @@ fn reserve_is_named_if_it_is_in_the_way() {
 fn plan_says_by_how_much_a_gpu_exceeds_its_budget() {
     let tight = without_reserve("160MB", &["--gpu-layers", "all"]);
     let page = plan(&tight);
-    let unwrapped = page.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(unwrapped.contains("more than fit according to this plan"), "{page}");
+    let page_text = unwrapped(&page);
+    assert!(page_text.contains("more than fit according to this plan"), "{page}");
     assert!(page.contains("GPU 0 exceeds its budget by 16.6 MiB"), "{page}");
     assert!(page.contains("too few layers fit to make it faster: use --gpu-layers 0"), "{page}");
     assert_eq!(plan_json(&tight)["fits"], false);
