@@ -95,6 +95,17 @@ fn choose(
     }
 }
 
+/// The items of a list, or those of their attributes that the argument `attribute` names.
+fn items(state: &mut State<'_, '_>, list: &Value, arguments: &Arguments) -> Result<Value, Error> {
+    match arguments.get("attribute").filter(|name| !name.is_none()) {
+        Some(name) => {
+            let keywords = Kwargs::from_iter([("attribute", name.clone())]);
+            state.apply_filter("map", &[list.clone(), Value::from(keywords)])
+        }
+        None => Ok(list.clone()),
+    }
+}
+
 /// Fails if Python cannot put the items of a list, or their attributes, in an order. With
 /// `allows_equal` it does not have to order equal ones.
 fn check_keys(
@@ -104,16 +115,12 @@ fn check_keys(
     allows_equal: bool,
 ) -> Result<(), Error> {
     bounds::check(state, list)?;
-    let keys = match arguments.get("attribute").filter(|name| !name.is_none()) {
-        // Several attributes are compared one by one.
-        Some(names) if names.as_str().is_some_and(|names| names.contains(',')) => return Ok(()),
-        Some(name) => {
-            let keywords = Kwargs::from_iter([("attribute", name.clone())]);
-            state.apply_filter("map", &[list.clone(), Value::from(keywords)])?
-        }
-        None => list.clone(),
-    };
-    let mut keys = keys.try_iter()?;
+    // Several attributes are compared one by one.
+    let names = arguments.get("attribute").and_then(Value::as_str);
+    if names.is_some_and(|names| names.contains(',')) {
+        return Ok(());
+    }
+    let mut keys = items(state, list, arguments)?.try_iter()?;
     let Some(mut previous) = keys.next() else { return Ok(()) };
     for key in keys {
         if !allows_equal || previous != key {
@@ -136,13 +143,7 @@ fn dictsort(state: &State<'_, '_>, map: &Value, rest: Given) -> Result<Value, Er
 fn sum(state: &mut State<'_, '_>, list: &Value, rest: Given) -> Result<Value, Error> {
     let arguments = Arguments::of(rest, &["attribute", "start"])?;
     bounds::check(state, list)?;
-    let parts = match arguments.get("attribute").filter(|name| !name.is_none()) {
-        Some(name) => {
-            let keywords = Kwargs::from_iter([("attribute", name.clone())]);
-            state.apply_filter("map", &[list.clone(), Value::from(keywords)])?
-        }
-        None => list.clone(),
-    };
+    let parts = items(state, list, &arguments)?;
     if parts.try_iter()?.any(|part| part.is_undefined()) {
         return Err(refused("an undefined value cannot be added"));
     }
@@ -154,13 +155,7 @@ fn join(state: &mut State<'_, '_>, list: &Value, rest: Given) -> Result<String, 
     let arguments = Arguments::of(rest, &["d", "attribute"])?;
     bounds::check(state, list)?;
     let separator = arguments.get("d").map_or(Ok(String::new()), |d| text_of(state, d))?;
-    let parts = match arguments.get("attribute").filter(|name| !name.is_none()) {
-        Some(name) => {
-            let keywords = Kwargs::from_iter([("attribute", name.clone())]);
-            state.apply_filter("map", &[list.clone(), Value::from(keywords)])?
-        }
-        None => list.clone(),
-    };
+    let parts = items(state, list, &arguments)?;
     if matches!(parts.kind(), ValueKind::None) {
         return Err(refused("none cannot be joined"));
     }

@@ -46,35 +46,12 @@ pub(super) fn install(environment: &mut Environment<'_>) {
             .then_some(true)
             .map_or_else(|| zero_divisor(divisor), Ok)
     });
-    for name in ["eq", "equalto", "=="] {
-        environment.add_test(name, |state: &State<'_, '_>, values: Rest<Value>| {
-            compare(state, &values, false, |a, b| a == b)
-        });
-    }
-    for name in ["ne", "!="] {
-        environment.add_test(name, |state: &State<'_, '_>, values: Rest<Value>| {
-            compare(state, &values, false, |a, b| a != b)
-        });
-    }
-    for name in ["lt", "lessthan", "<"] {
-        environment.add_test(name, |state: &State<'_, '_>, values: Rest<Value>| {
-            compare(state, &values, true, |a, b| a < b)
-        });
-    }
-    for name in ["le", "<="] {
-        environment.add_test(name, |state: &State<'_, '_>, values: Rest<Value>| {
-            compare(state, &values, true, |a, b| a <= b)
-        });
-    }
-    for name in ["gt", "greaterthan", ">"] {
-        environment.add_test(name, |state: &State<'_, '_>, values: Rest<Value>| {
-            compare(state, &values, true, |a, b| a > b)
-        });
-    }
-    for name in ["ge", ">="] {
-        environment.add_test(name, |state: &State<'_, '_>, values: Rest<Value>| {
-            compare(state, &values, true, |a, b| a >= b)
-        });
+    for (names, is_order, holds) in COMPARISONS {
+        for name in names {
+            environment.add_test(*name, move |state: &State<'_, '_>, values: Rest<Value>| {
+                compare(state, &values, is_order, holds)
+            });
+        }
     }
     environment.add_test("in", operators::contains);
 }
@@ -118,3 +95,15 @@ fn is_callable(value: &Value) -> bool {
     let type_name = value.as_object().map(|object| object.type_name()).unwrap_or_default();
     value.kind() == ValueKind::Plain || type_name.contains("::vm::") && type_name.ends_with("Macro")
 }
+
+/// Names of a comparison, whether it needs an order of its two values, and whether it holds.
+type Comparison = (&'static [&'static str], bool, fn(&Value, &Value) -> bool);
+
+const COMPARISONS: [Comparison; 6] = [
+    (&["eq", "equalto", "=="], false, |a, b| a == b),
+    (&["ne", "!="], false, |a, b| a != b),
+    (&["lt", "lessthan", "<"], true, |a, b| a < b),
+    (&["le", "<="], true, |a, b| a <= b),
+    (&["gt", "greaterthan", ">"], true, |a, b| a > b),
+    (&["ge", ">="], true, |a, b| a >= b),
+];
