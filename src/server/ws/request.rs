@@ -100,8 +100,10 @@ impl ActiveRequest {
                 // The warnings may quote the client, so the log gets the frame without them.
                 let frame =
                     |warnings| ServerFrame::End { id, finish_reason: reason, stats, warnings };
-                log_ended(&frame(&[]).text());
-                frame(&self.warnings.texts()).text()
+                let text = frame(&[]).text();
+                log_ended(&text);
+                let warnings = self.warnings.texts();
+                if warnings.is_empty() { text } else { frame(&warnings).text() }
             }
             Outcome::Failed(failure) => {
                 let error = ErrorFrame::from(failure).for_request(self.id.clone());
