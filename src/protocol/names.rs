@@ -101,7 +101,7 @@ pub(super) const FOREIGN_FIELDS: &[(&str, FieldAdvice)] = &[
     ("keep_alive", Note("the model stays loaded")),
     ("id_slot", Note("the server chooses the slot")),
     ("api_key", Note("there are no API keys")),
-    ("chat_template", Note("the model's own template is used")),
+    ("chat_template", Note("--chat-template of the server decides")),
     // What there is not.
     ("response_format", Unsupported),
     ("json_schema", Unsupported),
@@ -152,7 +152,7 @@ pub(super) const FOREIGN_FIELDS: &[(&str, FieldAdvice)] = &[
     ("min_tokens", Unsupported),
     ("stop_token_ids", Unsupported),
     ("bad_words", Unsupported),
-    ("skip_special_tokens", Unsupported),
+    ("skip_special_tokens", Note("params.special shows special tokens")),
     ("penalize_nl", Unsupported),
     ("dynatemp_range", Unsupported),
     ("dynatemp_exponent", Unsupported),

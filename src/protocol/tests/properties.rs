@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::domain::Params;
+use crate::protocol::names::PARAM_FIELDS;
 use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer};
 
 fn parse(frame: &Value) -> Result<ClientFrame, ErrorFrame> {
@@ -28,26 +29,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 fn any_params() -> impl Strategy<Value = Value> {
-    let names = prop::sample::select(vec![
-        "temp",
-        "temperature",
-        "top_k",
-        "top_p",
-        "min_p",
-        "typical_p",
-        "repeat_penalty",
-        "repeat_last_n",
-        "presence_penalty",
-        "frequency_penalty",
-        "seed",
-        "stop",
-        "logit_bias",
-        "ignore_eos",
-        "max_tokens",
-        "cache_prompt",
-        "progress",
-        "logprobs",
-    ]);
+    let names = prop::sample::select(PARAM_FIELDS);
     let values =
         prop_oneof![any_json(), (-2..30).prop_map(Value::from), (0.0..1.5).prop_map(Value::from)];
     prop::collection::hash_map(names, values, 0..4)
