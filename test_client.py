@@ -301,7 +301,7 @@ def answer(args: argparse.Namespace, message: str, history: list[Frame]) -> None
             drop_oldest_turns(kept, request, error.frame)
             count = (len(history) - len(kept)) // 2
             turns = "oldest turn" if count == 1 else f"{count} oldest turns"
-            note(f"the conversation does not fit into the context: sent without its {turns}")
+            note(f"the conversation does not fit into the context: trying without its {turns}")
     if args.chat:
         # The answer goes back exactly as it came.
         new = [{"role": "user", "content": message}, {"role": "assistant", "content": text}]

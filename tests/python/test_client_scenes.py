@@ -231,7 +231,7 @@ def test_conversation_drops_its_oldest_turns_when_it_overflows(
         client.type(f"{n} " + "x" * 98 + "\r")
         output += client.expect("7 tokens")
         client.expect("> ")
-    assert output.count("sent without its 2 oldest turns") == 1
+    assert output.count("trying without its 2 oldest turns") == 1
     sent = ["".join(message["content"][:1] for message in request["messages"])
             for request in server.requests]
     assert sent == ["s1", "s12", "s123", "s1234", "s34", "s345"]
@@ -246,7 +246,7 @@ def test_message_that_does_not_fit_alone_is_an_error_and_keeps_the_conversation(
     client.expect("· stop")
     client.expect("> ")
     client.type("much too long\r")
-    client.expect("sent without its oldest turn")
+    client.expect("trying without its oldest turn")
     client.expect("error: too long (context_overflow)")
     client.expect("> ")
     client.type("tiny\r")
