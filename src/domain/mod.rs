@@ -23,7 +23,7 @@ pub use model::{LoadFailure, MemoryPart, ModelInfo};
 pub use origin::{AllowedOrigin, Authority, InvalidOrigin, Origin};
 pub use outcome::{Failure, FinishReason, Outcome, Refusal, Usage};
 pub use params::{Params, Range, Speculation};
-pub use request::{ConnectionId, Message, Prompt, Request, Role};
+pub use request::{AccountId, ConnectionId, Message, Prompt, Request, Role};
 pub use stats::{
     BATCH_BOUNDS, DURATION_BOUNDS, Distribution, EngineState, Histograms, Metric, MetricKind,
     MetricUnit, Numbers, Phase, Snapshot,

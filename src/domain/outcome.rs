@@ -209,4 +209,6 @@ pub struct Usage {
     pub generation: Duration,
     /// From receipt to the end.
     pub total: Duration,
+    /// The request's share of the time of the steps that computed it.
+    pub computing: Duration,
 }

@@ -9,6 +9,8 @@ use super::params::Params;
 pub struct Request {
     /// The connection that the request came from.
     pub connection: ConnectionId,
+    /// Whom the work counts for.
+    pub account: AccountId,
     /// The text to continue.
     pub prompt: Prompt,
     /// How to continue it.
@@ -18,6 +20,11 @@ pub struct Request {
 /// Identifies a connection for the life of the process. The queue is fair between connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ConnectionId(pub u64);
+
+/// Identifies whom requests count for, for the life of the process: the owner of a key, or a
+/// client's address where there are no keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AccountId(pub u64);
 
 /// The text to continue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -40,7 +40,7 @@ impl EngineHandle {
     /// use std::sync::Arc;
     /// use std::time::Instant;
     ///
-    /// use inference_core::domain::{ConnectionId, Params, Prompt, Request};
+    /// use inference_core::domain::{AccountId, ConnectionId, Params, Prompt, Request};
     /// use inference_core::engine::{Admission, Engine, Limits, Loaded, Notifier, Options};
     /// use inference_core::scripted::{ScriptedModel, ScriptedVocabulary, StepControl};
     ///
@@ -56,6 +56,7 @@ impl EngineHandle {
     ///
     /// let request = Request {
     ///     connection: ConnectionId(1),
+    ///     account: AccountId(1),
     ///     prompt: Prompt::Text("The scripted model repeats its prompt.".to_owned()),
     ///     params: Params::default(),
     /// };

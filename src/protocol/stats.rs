@@ -39,6 +39,7 @@ impl EndStats {
             prompt,
             generation,
             total,
+            computing: _,
         } = *usage;
         Self {
             ttft_ms: ttft.map(millis),

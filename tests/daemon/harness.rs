@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use inference_core::domain::{
-    ConnectionId, FinishReason, Message, Outcome, Params, Prompt, Refusal, Request, Role,
-    Speculation, TokenLogprobs, Usage,
+    AccountId, ConnectionId, FinishReason, Message, Outcome, Params, Prompt, Refusal, Request,
+    Role, Speculation, TokenLogprobs, Usage,
 };
 use inference_core::engine::{self, Admission, Engine, EngineHandle, JobTicket, Notifier};
 use inference_core::llama::{self, LoadError, ModelSource};
@@ -132,7 +132,8 @@ impl Harness {
         params: Params,
     ) -> Result<(JobTicket, Arc<Notifier>), Refusal> {
         let notifier = Arc::new(Notifier::default());
-        let request = Request { connection: ConnectionId(1), prompt, params };
+        let request =
+            Request { connection: ConnectionId(1), account: AccountId(1), prompt, params };
         let ticket = self.engine.handle.submit(
             request,
             Instant::now(),

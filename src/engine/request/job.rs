@@ -44,7 +44,7 @@ impl Job {
         outbox: Arc<Outbox>,
         cancel: CancelFlag,
     ) -> Self {
-        let Request { connection, params, prompt } = request;
+        let Request { connection, account: _, params, prompt } = request;
         let is_chat = matches!(prompt, Prompt::Messages(_));
         let shows_marks = params.special.unwrap_or(is_chat);
         Self {
@@ -111,11 +111,13 @@ impl End {
 #[cfg(test)]
 pub(in crate::engine) mod tests {
     use super::*;
+    use crate::domain::AccountId;
 
     /// A job of `connection` with a prompt of `n` tokens.
     pub(in crate::engine) fn job(connection: u64, n: usize) -> Job {
         let request = Request {
             connection: ConnectionId(connection),
+            account: AccountId(connection),
             prompt: Prompt::Text(String::new()),
             params: Params::default(),
         };

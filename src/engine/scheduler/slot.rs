@@ -169,6 +169,7 @@ impl<S> Slot<S> {
             prompt: between(Some(started), Some(self.prefilled_at.unwrap_or(now))),
             generation: between(self.prefilled_at, self.last_token),
             total: between(Some(self.job.received), Some(now)),
+            computing: Duration::ZERO,
         };
         self.job.finish(end.outcome(usage));
     }

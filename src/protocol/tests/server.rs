@@ -30,6 +30,7 @@ fn usage() -> Usage {
         prompt: Duration::from_millis(40),
         generation: Duration::from_millis(1_186),
         total: Duration::from_micros(1_200_500),
+        computing: Duration::ZERO,
     }
 }
 

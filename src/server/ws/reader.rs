@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::domain::{ConnectionId, Prompt, Request};
+use crate::domain::{AccountId, ConnectionId, Prompt, Request};
 use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer, RequestId, ServerFrame};
 use crate::server::shared::Shared;
 
@@ -132,8 +132,9 @@ impl<S: Socket> Reader<S> {
         if let Err(error) = self.in_flight.insert(id.clone()) {
             return self.reply(self.refused(&error)).await;
         }
+        let account = AccountId(self.connection.0);
         let submission = Submission {
-            request: Request { connection: self.connection, prompt, params },
+            request: Request { connection: self.connection, account, prompt, params },
             id,
             warnings,
             received,

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::*;
 use crate::domain::{
-    ConnectionId, Delivery, Failure, FinishReason, Histograms, Outcome, Params, Prompt, Request,
-    Speculation, Token, Usage,
+    AccountId, ConnectionId, Delivery, Failure, FinishReason, Histograms, Outcome, Params, Prompt,
+    Request, Speculation, Token, Usage,
 };
 use crate::engine::model::CancelFlag;
 use crate::engine::request::{Notifier, Outbox};

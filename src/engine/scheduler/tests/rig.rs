@@ -95,7 +95,12 @@ impl Rig {
         let outbox = Arc::new(Outbox::new(notifier.clone(), Arc::default()));
         let cancel = CancelFlag::default();
         let prompt = Prompt::Text(String::new());
-        let request = Request { connection: ConnectionId(connection), prompt, params };
+        let request = Request {
+            connection: ConnectionId(connection),
+            account: AccountId(connection),
+            prompt,
+            params,
+        };
         self.stats.numbers.queued.fetch_add(1, Relaxed);
         let job = Job::new(request, tokens, self.now, outbox.clone(), cancel.clone());
         self.scheduler.enqueue(vec![job]);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::domain::{ConnectionId, Params, Prompt};
+use crate::domain::{AccountId, ConnectionId, Params, Prompt};
 
 /// A table whose runner is ready.
 fn open() -> Requests {
@@ -15,6 +15,7 @@ fn open() -> Requests {
 fn add(requests: &Requests) -> Submitted {
     let request = Request {
         connection: ConnectionId(1),
+        account: AccountId(1),
         prompt: Prompt::Text("x".to_owned()),
         params: Params::default(),
     };
@@ -213,6 +214,7 @@ fn full_table_refuses_requests() {
     add(&requests);
     let request = Request {
         connection: ConnectionId(1),
+        account: AccountId(1),
         prompt: Prompt::Text("x".to_owned()),
         params: Params::default(),
     };
