@@ -16,7 +16,7 @@ export REAL_MODELS
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
 .PHONY: help run test test-faults fmt lint doc rust-tests deny real-models \
-	python-tests bench setup setup-test
+	python-tests autobahn bench setup setup-test
 .DEFAULT_GOAL := help
 
 help: ## Show this help
@@ -68,6 +68,14 @@ rust-tests: ## Run the Rust tests
 test-faults: setup-test ## Disturb the model's process in many ways (15 minutes), see docs/RELIABILITY.md
 	cargo build
 	.venv/bin/python tools/faults/faults.py "$(TARGET)/debug/inference-core"
+
+# The suite needs a Python 2.7 with pip: `make autobahn PYTHON2=/path/to/python2.7`.
+PYTHON2 ?= python2.7
+
+autobahn: ## Run the Autobahn suite of WebSocket cases (needs Python 2.7 as PYTHON2)
+	cargo build --no-default-features --features echo --example echo
+	python3 tools/autobahn/autobahn.py --python2 "$(PYTHON2)" \
+		"$(TARGET)/debug/examples/echo" "$(TARGET)/autobahn"
 
 deny: ## Check the licences and sources of the dependencies
 	@if cargo deny --version >/dev/null 2>&1; then \

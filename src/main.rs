@@ -1,5 +1,8 @@
 //! The command `inference-core`: parses the arguments, serves, and exits with the right code.
 
+#[cfg(feature = "echo")]
+compile_error!("the feature `echo` is for conformance tests only: build without it");
+
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;

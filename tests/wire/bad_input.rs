@@ -144,28 +144,6 @@ async fn fragmented_message_is_joined_and_limited_like_any_other() {
 }
 
 #[tokio::test]
-async fn text_that_is_not_utf8_is_closed_with_1007() {
-    let server = TestServer::start().await;
-    let mut client = Client::connect(&server).await;
-    let frame = [0x81, 0x82, 0, 0, 0, 0, 0xC3, 0x28];
-    client.socket.get_mut().write_all(&frame).await.unwrap();
-    client.expect_close(1007).await;
-}
-
-#[tokio::test]
-async fn websocket_protocol_violation_is_closed_with_1002() {
-    let unmasked = [0x81, 0x02, b'{', b'}'];
-    let reserved_opcode = [0x83, 0x80, 0, 0, 0, 0];
-    let reserved_bit = [0xC1, 0x80, 0, 0, 0, 0];
-    let server = TestServer::start().await;
-    for frame in [&unmasked[..], &reserved_opcode, &reserved_bit] {
-        let mut client = Client::connect(&server).await;
-        client.socket.get_mut().write_all(frame).await.unwrap();
-        client.expect_close(1002).await;
-    }
-}
-
-#[tokio::test]
 async fn client_that_violates_the_protocol_does_not_disturb_others() {
     let server = Setup::by_hand().start().await;
     let mut valid = Client::connect(&server).await;

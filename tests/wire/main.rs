@@ -13,6 +13,7 @@ mod bad_input;
 mod cancellation;
 mod connections;
 mod documentation;
+mod frames;
 mod http_routes;
 mod liveness;
 mod metrics_frames;

@@ -67,7 +67,8 @@ fn open_websocket(shared: &Arc<Shared>, host: &Authority, mut request: Request) 
     };
     let upgraded = upgrade::on(&mut request);
     let replaced = permit.replaced();
-    let serving = ws::serve(upgraded, permit, shared.clone());
+    let kind = ws::ConnectionKind::on_path(request.uri().path());
+    let serving = ws::serve(upgraded, permit, kind, shared.clone());
     shared.tasks.spawn(replaced.run_until_cancelled_owned(serving));
     response
 }

@@ -33,6 +33,7 @@ use super::writer::Writer;
 pub(in crate::server) async fn serve(
     upgrade: OnUpgrade,
     permit: ConnectionPermit,
+    kind: ConnectionKind,
     shared: Arc<Shared>,
 ) {
     let peer = permit.peer;
@@ -48,11 +49,37 @@ pub(in crate::server) async fn serve(
     };
     let id = shared.next_connection();
     let span = tracing::info_span!("connection", id = id.0, %peer);
-    run(socket, id, shared).instrument(span).await;
+    run(socket, id, kind, shared).instrument(span).await;
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) enum ConnectionKind {
+    /// Frames of the protocol.
+    Protocol,
+    /// Every message is sent back, for conformance tests.
+    #[cfg(feature = "echo")]
+    Echo,
+}
+
+impl ConnectionKind {
+    /// The kind of the connections on `path`.
+    pub(in crate::server) fn on_path(path: &str) -> Self {
+        match path {
+            #[cfg(feature = "echo")]
+            "/echo" => Self::Echo,
+            _ => Self::Protocol,
+        }
+    }
 }
 
 /// Runs the reader and the writer until both have ended, then closes the socket.
-async fn run<S: Socket>(socket: WebSocketStream<S>, id: ConnectionId, shared: Arc<Shared>) {
+async fn run<S: Socket>(
+    socket: WebSocketStream<S>,
+    id: ConnectionId,
+    kind: ConnectionKind,
+    shared: Arc<Shared>,
+) {
     tracing::debug!("open");
     let (sink, stream) = socket.split();
     let (replies, reply_queue) = mpsc::channel(REPLY_QUEUE);
@@ -62,10 +89,14 @@ async fn run<S: Socket>(socket: WebSocketStream<S>, id: ConnectionId, shared: Ar
     // Stops the writer however this function ends, also by a panic.
     let _stop_writer = closed.clone().drop_guard();
 
-    let hello = ServerFrame::Hello(&shared.hello()).text();
+    let first = match kind {
+        ConnectionKind::Protocol => Reply::Frame(ServerFrame::Hello(&shared.hello()).text()),
+        #[cfg(feature = "echo")]
+        ConnectionKind::Echo => Reply::BeginEcho,
+    };
     let events = EventSources::new(reply_queue, deliveries.clone(), &shared);
     let writer = Writer::new(sink, in_flight.clone(), &shared);
-    let writing = writer.run(hello, events, closed.clone()).in_current_span();
+    let writing = writer.run(first, events, closed.clone()).in_current_span();
     let mut writing = shared.tasks.spawn(writing);
     let mut reader = Reader {
         stream,
@@ -76,6 +107,8 @@ async fn run<S: Socket>(socket: WebSocketStream<S>, id: ConnectionId, shared: Ar
         in_flight,
         closed: closed.clone(),
         long_prompt: Arc::new(Semaphore::new(1)),
+        #[cfg(feature = "echo")]
+        is_echo: kind == ConnectionKind::Echo,
     };
 
     let (written, read_end) = tokio::select! {

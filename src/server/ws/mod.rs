@@ -56,7 +56,7 @@ mod log;
 
 use std::time::Duration;
 
-pub(super) use connection::serve;
+pub(super) use connection::{ConnectionKind, serve};
 pub(super) use upgrade::{accept_upgrade, is_upgrade};
 
 /// Time between two pings. Short enough that routers on the way do not forget an idle connection.

@@ -40,6 +40,9 @@ pub(super) struct Reader<S> {
     pub(super) closed: CancellationToken,
     /// The connection's only permit to submit a long prompt or a chat.
     pub(super) long_prompt: Arc<Semaphore>,
+    /// Whether messages are sent back instead of being handled.
+    #[cfg(feature = "echo")]
+    pub(super) is_echo: bool,
 }
 
 /// Why the reader ended.
@@ -85,6 +88,10 @@ impl<S: Socket> Reader<S> {
             .ok_or(ReadEnd::Closed)?
             .map_err(|error| self.read_end(&error))?;
         let received = Instant::now();
+        #[cfg(feature = "echo")]
+        if self.is_echo && (message.is_text() || message.is_binary()) {
+            return self.reply(Reply::Echo(Box::new(message))).await;
+        }
         match message {
             Message::Text(text) => self.handle_text(text, received).await,
             Message::Binary(_) => {

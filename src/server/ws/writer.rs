@@ -63,22 +63,22 @@ impl<S: Socket> Writer<S> {
         }
     }
 
-    /// Sends `hello` and handles events until the close frame has been sent, the socket fails, or
-    /// `closed` is cancelled. Requests that are still running then are cancelled.
-    /// Returns the sink for the closing handshake.
+    /// Handles `first`, which sends `hello`, and then events, until the close frame has been sent,
+    /// the socket fails, or `closed` is cancelled. Requests that are still running then are
+    /// cancelled. Returns the sink for the closing handshake.
     pub(super) async fn run(
         mut self,
-        hello: String,
+        first: Reply,
         mut events: EventSources,
         closed: CancellationToken,
     ) -> (SocketSink<S>, WriteEnd) {
-        let end = closed.run_until_cancelled(self.write(hello, &mut events)).await;
+        let end = closed.run_until_cancelled(self.write(first, &mut events)).await;
         (self.sink.into_inner(), end.unwrap_or(WriteEnd::Aborted))
     }
 
-    /// Sends `hello` and handles events until the close frame has been sent or the socket fails.
-    async fn write(&mut self, hello: String, events: &mut EventSources) -> WriteEnd {
-        let mut event = Event::Reply(Reply::Frame(hello));
+    /// Handles `first` and events until the close frame has been sent or the socket fails.
+    async fn write(&mut self, first: Reply, events: &mut EventSources) -> WriteEnd {
+        let mut event = Event::Reply(first);
         loop {
             match self.handle(event, events).await {
                 Ok(true) => return WriteEnd::CloseSent,
@@ -156,6 +156,10 @@ impl<S: Socket> Writer<S> {
                 self.in_flight.abort(&None);
                 self.close_with(code);
             }
+            #[cfg(feature = "echo")]
+            Reply::BeginEcho => self.is_subscribed = false,
+            #[cfg(feature = "echo")]
+            Reply::Echo(message) => self.sink.feed(*message).await?,
         }
         Ok(())
     }
