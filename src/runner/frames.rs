@@ -11,8 +11,8 @@ use futures_util::{SinkExt, StreamExt};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_util::bytes::Bytes;
-use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
+use tokio_util::bytes::{Buf, Bytes, BytesMut};
+use tokio_util::codec::{Decoder, FramedRead, FramedWrite, LengthDelimitedCodec};
 
 use crate::domain::{Delivery, LoadFailure, MemoryPart, Refusal, Request, Snapshot};
 
@@ -88,11 +88,11 @@ pub(super) enum FromRunner {
 }
 
 /// Reads frames of type `T`.
-pub(super) struct FrameReader<R>(FramedRead<R, LengthDelimitedCodec>);
+pub(super) struct FrameReader<R>(FramedRead<R, FrameDecoder>);
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     pub(super) fn new(reader: R) -> Self {
-        Self(FramedRead::with_capacity(reader, codec(), BUFFER_BYTES))
+        Self(FramedRead::with_capacity(reader, FrameDecoder, BUFFER_BYTES))
     }
 
     /// Reads the next frame; `None` once the other end has closed the link.
@@ -112,7 +112,8 @@ pub(super) struct FrameWriter<W>(FramedWrite<W, LengthDelimitedCodec>);
 
 impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     pub(super) fn new(writer: W) -> Self {
-        Self(FramedWrite::new(writer, codec()))
+        let codec = LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME_BYTES).new_codec();
+        Self(FramedWrite::new(writer, codec))
     }
 
     /// Queues a frame. Waits while much is queued.
@@ -143,8 +144,28 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     }
 }
 
-fn codec() -> LengthDelimitedCodec {
-    LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME_BYTES).new_codec()
+/// Takes frames off the bytes that have arrived. [`LengthDelimitedCodec`] would allocate what the
+/// length of a frame claims before its bytes arrive, and a runner may be under the control of a
+/// model file.
+struct FrameDecoder;
+
+impl Decoder for FrameDecoder {
+    type Item = Bytes;
+    type Error = io::Error;
+
+    fn decode(&mut self, buffer: &mut BytesMut) -> io::Result<Option<Bytes>> {
+        let Some(&head) = buffer.first_chunk() else { return Ok(None) };
+        let n_bytes = u32::from_be_bytes(head) as usize;
+        if n_bytes > MAX_FRAME_BYTES {
+            let message = format!("a frame of {n_bytes} bytes is too long");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        if buffer.len() - head.len() < n_bytes {
+            return Ok(None);
+        }
+        buffer.advance(head.len());
+        Ok(Some(buffer.split_to(n_bytes).freeze()))
+    }
 }
 
 /// Longest frame. The largest `--max-message` is 1 GiB, and a request adds little to its message.
@@ -175,6 +196,22 @@ mod tests {
         assert_eq!(read.unwrap(), Some(start));
         drop(writer);
         assert_eq!(reader.next::<ToRunner>().await.unwrap(), None);
+    }
+
+    #[test]
+    fn length_of_a_frame_allocates_nothing_before_its_bytes() {
+        let mut buffer = BytesMut::from(&[0x3f, 0xff, 0xff, 0xff, 1, 2][..]);
+        assert_eq!(FrameDecoder.decode(&mut buffer).unwrap(), None);
+        assert!(buffer.capacity() < 100, "{} bytes", buffer.capacity());
+        let mut buffer = BytesMut::from(&[0xff; 4][..]);
+        assert!(FrameDecoder.decode(&mut buffer).unwrap_err().to_string().contains("4294967295"));
+    }
+
+    #[tokio::test]
+    async fn frame_that_ends_early_is_an_error() {
+        for bytes in [&[0, 0][..], &[0, 0, 0, 2, 0]] {
+            assert!(FrameReader::new(bytes).next::<ToRunner>().await.is_err(), "{bytes:?}");
+        }
     }
 
     #[tokio::test]
