@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write};
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
@@ -171,15 +171,23 @@ impl fmt::Display for JsonSlice<'_> {
     }
 }
 
-/// Displays a string in quotes, cut to [`EXCERPT_CHARS`].
+/// Displays a string in quotes, cut to [`EXCERPT_CHARS`]. Control characters are escaped.
 pub(super) struct Quoted<'a>(pub(super) &'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.char_indices().nth(EXCERPT_CHARS) {
-            None => Value::from(self.0).fmt(f),
-            Some((end, _)) => write!(f, "{} (shortened)", Value::from(&self.0[..end])),
+        let end = self.0.char_indices().nth(EXCERPT_CHARS).map(|(end, _)| end);
+        let excerpt = Value::from(&self.0[..end.unwrap_or(self.0.len())]);
+        for c in excerpt.to_string().chars() {
+            match c {
+                // JSON allows them in strings. Terminals act on some, others break the line.
+                '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
+                    write!(f, "\\u{:04x}", u32::from(c))?;
+                }
+                _ => f.write_char(c)?,
+            }
         }
+        f.write_str(if end.is_some() { " (shortened)" } else { "" })
     }
 }
 

@@ -337,6 +337,19 @@ fn unknown_op_is_quoted_and_shortened() {
 }
 
 #[test]
+fn control_characters_are_escaped_in_what_is_quoted() {
+    let name = "a\n\u{7f}\u{9b}1m\u{2028}é";
+    let escaped = r#""a\n\u007f\u009b1m\u2028é""#;
+    let error = parse(&json!({"op": name})).unwrap_err();
+    assert!(error.message().contains(escaped), "{}", error.message());
+    let error = parse(&json!(name)).unwrap_err();
+    assert!(error.message().contains(escaped), "{}", error.message());
+    let mut frame = json!({"op": "infer", "prompt": ""});
+    frame[name] = json!(1);
+    assert!(infer(&frame).warnings.texts()[0].starts_with(escaped));
+}
+
+#[test]
 fn error_carries_the_id_if_it_is_usable() {
     let longest = "x".repeat(RequestId::MAX_BYTES);
     for frame in [
