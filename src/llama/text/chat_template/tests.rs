@@ -224,6 +224,16 @@ fn value_that_grows_without_end_is_refused() {
 }
 
 #[test]
+fn template_that_ends_within_a_tag_is_refused() {
+    for source in ["{% with a = 2, ", "{% with a = 2, b", "{% for x in 1, ", "{{ 1, ", "{% set a, "]
+    {
+        let error = outcome(source).unwrap_err();
+        assert!(error.starts_with("the chat template is broken"), "{source}: {error}");
+        assert!(!error.contains("panicked"), "{source}: {error}");
+    }
+}
+
+#[test]
 fn ordinary_values_in_namespaces_stay_unchanged() {
     let source = "{%- set ns = namespace(all=[], first=true, last={}) -%}\
                   {%- for m in messages -%}{%- set ns.all = ns.all + [m] -%}\

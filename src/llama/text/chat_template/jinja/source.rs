@@ -207,9 +207,11 @@ fn bare_tuple(block: &[Lexed<'_>]) -> Vec<Edit> {
 
 /// `{% with a = 1, b = a %}` as one assignment: no value sees the names before it.
 fn with_assignments(source: &str, block: &[Lexed<'_>]) -> Option<Edit> {
-    if !matches!(block, [(Token::BlockStart, _), (Token::Ident("with"), _), ..]) {
+    // The last tag of a source may have no end.
+    let [(Token::BlockStart, _), (Token::Ident("with"), _), .., (Token::BlockEnd, _)] = block
+    else {
         return None;
-    }
+    };
     let commas = outer(block).filter(|(_, token)| matches!(token, Token::Comma));
     let commas: Vec<usize> = commas.map(|(index, _)| index).collect();
     if commas.is_empty() {
