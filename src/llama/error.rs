@@ -60,11 +60,16 @@ impl From<LoadError> for LoadFailure {
     }
 }
 
-/// `text` with its control characters escaped. Strings from a file may contain line breaks and
-/// terminal escape sequences, while every message must be one harmless line.
+/// `text` with its control characters escaped, cut to [`MAX_LINE_BYTES`]. Strings from a file may
+/// contain line breaks, terminal escape sequences and megabytes, while every message must be one
+/// harmless line.
 pub(super) fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
+    let mut line = String::with_capacity(text.len().min(MAX_LINE_BYTES));
     for c in text.chars() {
+        if line.len() >= MAX_LINE_BYTES {
+            line.push_str(" (shortened)");
+            break;
+        }
         match c {
             // Some programs treat U+2028 and U+2029 as line breaks.
             _ if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
@@ -74,4 +79,20 @@ pub(super) fn one_line(text: &str) -> String {
         }
     }
     line
+}
+
+/// Length in bytes after which a line is cut. No message of ours is that long.
+const MAX_LINE_BYTES: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped_and_long_texts_are_cut() {
+        assert_eq!(one_line("é\u{1b}\n\u{2028}"), "é\\u{1b}\\n\\u{2028}");
+        let line = one_line(&"\u{85}é".repeat(1 << 20));
+        assert!(line.len() < MAX_LINE_BYTES + 30, "{} bytes", line.len());
+        assert!(line.ends_with(" (shortened)"), "{line}");
+    }
 }

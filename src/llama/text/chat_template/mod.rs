@@ -20,6 +20,8 @@ use std::time::Duration;
 use minijinja::value::Value;
 use minijinja::{ErrorKind, context};
 
+use crate::llama::error::one_line;
+
 use self::fuel::fuel_for;
 use self::jinja::JinjaTemplate;
 use self::thread::DeadlineRunner;
@@ -41,7 +43,7 @@ impl ChatTemplate {
     /// # Errors
     /// One line that says why the template cannot be used.
     pub(super) fn new(source: String, bos: String, eos: String) -> Result<Self, String> {
-        let broken = |reason| format!("the chat template is broken: {reason}");
+        let broken = |reason| one_line(&format!("the chat template is broken: {reason}"));
         let runner = DeadlineRunner::new(DEADLINE);
         let compiled =
             runner.run(move || CompiledTemplate::new(&source, bos, eos)).map_err(broken)?;
@@ -63,13 +65,13 @@ impl ChatTemplate {
     /// Renders a conversation up to the point where the assistant answers.
     ///
     /// # Errors
-    /// The template's own message if it raises an error, or which limit it exceeds.
+    /// One line: the template's own message if it raises an error, or which limit it exceeds.
     pub(super) fn render(&self, messages: Vec<TemplateMessage>) -> Result<String, String> {
         let (compiled, has_tool_list) = (self.compiled.clone(), self.has_tool_list);
         let rendered = self.runner.run(move || compiled.render(&messages, has_tool_list));
-        rendered
-            .and_then(|text| text)
-            .map_err(|reason| format!("the chat template refuses this conversation: {reason}"))
+        rendered.and_then(|text| text).map_err(|reason| {
+            one_line(&format!("the chat template refuses this conversation: {reason}"))
+        })
     }
 }
 
