@@ -16,7 +16,7 @@ export REAL_MODELS
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
 .PHONY: help run test test-faults fmt lint doc rust-tests deny real-models \
-	python-tests autobahn bench setup setup-test
+	python-tests autobahn fuzz mutants bench setup setup-test
 .DEFAULT_GOAL := help
 
 help: ## Show this help
@@ -43,9 +43,10 @@ test: setup-test ## Install missing tools, then run all checks: format, lints, d
 fmt: ## Check the formatting
 	cargo fmt --all --check
 
-lint: ## Lint, with and without llama.cpp
+lint: ## Lint, with and without llama.cpp, and the fuzz targets
 	cargo clippy --all-targets --no-default-features -- -D warnings
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy --package inference-core-fuzz --features llama -- -D warnings
 
 doc: ## Build the documentation and fail on broken links
 	RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --document-private-items
@@ -65,9 +66,25 @@ rust-tests: ## Run the Rust tests
 		echo 'cargo test' && cargo test; \
 	fi
 
-test-faults: setup-test ## Disturb the model's process in many ways (15 minutes), see docs/RELIABILITY.md
+test-faults: setup-test ## Disturb the model's process, change files, run fuzz targets (25 minutes)
 	cargo build
 	.venv/bin/python tools/faults/faults.py "$(TARGET)/debug/inference-core"
+	.venv/bin/python tools/fuzz/mutants.py "$(TARGET)/debug/inference-core"
+	@$(MAKE) --no-print-directory fuzz TIME=60
+
+mutants: setup-test ## Serve 1,000 model files that were changed in many ways (three minutes)
+	cargo build
+	.venv/bin/python tools/fuzz/mutants.py "$(TARGET)/debug/inference-core"
+
+# The compiler adds what libFuzzer needs to the crates of this workspace only, so that the build of
+# llama.cpp is shared with all other targets.
+TIME ?= 60
+
+# ONLY names some of the targets.
+fuzz: setup-test ## Run the fuzz targets for TIME seconds each (60), see docs/adr/0044-fuzzing.md
+	RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/fuzz/instrument.sh" \
+		cargo build --package inference-core-fuzz --features llama --bins
+	.venv/bin/python tools/fuzz/fuzz.py "$(TARGET)" --time $(TIME) $(if $(ONLY),--only $(ONLY))
 
 # The suite needs a Python 2.7 with pip: `make autobahn PYTHON2=/path/to/python2.7`.
 PYTHON2 ?= python2.7

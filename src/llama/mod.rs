@@ -43,6 +43,9 @@ pub use load::{Options, check, check_draft, load, plan_draft, private_weights};
 pub use logs::send_logs_to_tracing;
 pub use run::LlamaCpp;
 pub use text::{BUILTIN_CHAT_TEMPLATES, builtin_chat_template};
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use text::{FuzzedTokenizer, render_with};
 
 /// The version of the linked llama.cpp.
 pub fn version() -> String {

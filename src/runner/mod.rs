@@ -25,12 +25,17 @@
 
 mod client;
 mod frames;
+#[cfg(feature = "fuzzing")]
+mod fuzzing;
 mod process;
 mod worker;
 
 pub use client::{
     Canceller, Client, Controller, Health, LinkEnd, Progress, RequestLimits, RunnerPhase, Ticket,
 };
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use fuzzing::{LinkDirection, rewrite_frames};
 pub use process::{
     ChildLauncher, EndCause, LOG_MARK, Launch, Launched, ProcessEnd, ProcessThreads, RunnerPid,
     RunnerProcess,

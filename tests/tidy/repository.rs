@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 use super::tree::Tree;
 
 /// Folders with Rust code that is not `src`.
-const OTHER_RUST: [&str; 2] = ["tests", "examples"];
+const OTHER_RUST: [&str; 3] = ["tests", "examples", "fuzz"];
 
 /// Files and folders with text, in which private words are looked for.
-const TEXTS: [&str; 20] = [
+const TEXTS: [&str; 21] = [
     ".cargo",
     ".ci",
     "BUILD.md",
@@ -24,6 +24,7 @@ const TEXTS: [&str; 20] = [
     "deny.toml",
     "docs",
     "examples",
+    "fuzz",
     "packaging",
     "scripts",
     "src",
@@ -65,7 +66,7 @@ pub(crate) static SOURCES: LazyLock<Tree> = LazyLock::new(|| {
 
 /// Path and text of every Rust file, wherever it is.
 pub(crate) fn all_rust_files() -> Vec<(String, String)> {
-    rust_files(&["src", OTHER_RUST[0], OTHER_RUST[1], "build.rs"])
+    rust_files(&[&["src", "build.rs"][..], &OTHER_RUST].concat())
 }
 
 /// Path and text of the Rust files outside `src` that use the crate as a library.

@@ -8,11 +8,15 @@
 mod chat;
 mod chat_template;
 mod chunks;
+#[cfg(feature = "fuzzing")]
+mod fuzzing;
 mod quality;
 mod sentencepiece;
 mod special;
 mod vocabulary;
 
 pub use self::chat::{BUILTIN_CHAT_TEMPLATES, builtin_chat_template};
+#[cfg(feature = "fuzzing")]
+pub use self::fuzzing::{FuzzedTokenizer, render_with};
 pub(super) use self::quality::vocabulary_warnings;
 pub(super) use self::vocabulary::LlamaVocabulary;
