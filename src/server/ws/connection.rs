@@ -23,6 +23,7 @@ use crate::server::shared::Shared;
 use super::closing;
 use super::events::EventSources;
 use super::in_flight::InFlight;
+use super::kind::ConnectionKind;
 use super::reader::{ReadEnd, Reader};
 use super::reply::{REPLY_QUEUE, Reply};
 use super::socket::{self, Socket};
@@ -52,27 +53,6 @@ pub(in crate::server) async fn serve(
     run(socket, id, kind, shared).instrument(span).await;
 }
 
-/// What a connection is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::server) enum ConnectionKind {
-    /// Frames of the protocol.
-    Protocol,
-    /// Every message is sent back, for conformance tests.
-    #[cfg(feature = "echo")]
-    Echo,
-}
-
-impl ConnectionKind {
-    /// The kind of the connections on `path`.
-    pub(in crate::server) fn on_path(path: &str) -> Self {
-        match path {
-            #[cfg(feature = "echo")]
-            "/echo" => Self::Echo,
-            _ => Self::Protocol,
-        }
-    }
-}
-
 /// Runs the reader and the writer until both have ended, then closes the socket.
 async fn run<S: Socket>(
     socket: WebSocketStream<S>,
@@ -89,14 +69,11 @@ async fn run<S: Socket>(
     // Stops the writer however this function ends, also by a panic.
     let _stop_writer = closed.clone().drop_guard();
 
-    let first = match kind {
-        ConnectionKind::Protocol => Reply::Frame(ServerFrame::Hello(&shared.hello()).text()),
-        #[cfg(feature = "echo")]
-        ConnectionKind::Echo => Reply::BeginEcho,
-    };
+    let hello = ServerFrame::Hello(&shared.hello()).text();
+    let hello = kind.greeting(hello);
     let events = EventSources::new(reply_queue, deliveries.clone(), &shared);
     let writer = Writer::new(sink, in_flight.clone(), &shared);
-    let writing = writer.run(first, events, closed.clone()).in_current_span();
+    let writing = writer.run(hello, events, closed.clone()).in_current_span();
     let mut writing = shared.tasks.spawn(writing);
     let mut reader = Reader {
         stream,
@@ -108,7 +85,7 @@ async fn run<S: Socket>(
         closed: closed.clone(),
         long_prompt: Arc::new(Semaphore::new(1)),
         #[cfg(feature = "echo")]
-        is_echo: kind == ConnectionKind::Echo,
+        is_echo: kind.is_echo(),
     };
 
     let (written, read_end) = tokio::select! {

@@ -38,6 +38,7 @@
 //! `closing` then completes the closing handshake within a deadline.
 
 mod connection;
+mod kind;
 mod socket;
 mod upgrade;
 
@@ -56,7 +57,8 @@ mod log;
 
 use std::time::Duration;
 
-pub(super) use connection::{ConnectionKind, serve};
+pub(super) use connection::serve;
+pub(super) use kind::ConnectionKind;
 pub(super) use upgrade::{accept_upgrade, is_upgrade};
 
 /// Time between two pings. Short enough that routers on the way do not forget an idle connection.

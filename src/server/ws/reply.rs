@@ -23,9 +23,6 @@ pub(super) enum Reply {
     Flush,
     /// Abort all requests, wait for their terminal frames and close with this code.
     Close(CloseCode),
-    /// Send no `metrics` frames, and nothing in place of `hello`.
-    #[cfg(feature = "echo")]
-    BeginEcho,
     /// Send this message back.
     #[cfg(feature = "echo")]
     Echo(Box<tokio_tungstenite::tungstenite::Message>),

@@ -63,22 +63,22 @@ impl<S: Socket> Writer<S> {
         }
     }
 
-    /// Handles `first`, which sends `hello`, and then events, until the close frame has been sent,
-    /// the socket fails, or `closed` is cancelled. Requests that are still running then are
-    /// cancelled. Returns the sink for the closing handshake.
+    /// Sends `hello` and handles events until the close frame has been sent, the socket fails, or
+    /// `closed` is cancelled. Requests that are still running then are cancelled.
+    /// Returns the sink for the closing handshake.
     pub(super) async fn run(
         mut self,
-        first: Reply,
+        hello: String,
         mut events: EventSources,
         closed: CancellationToken,
     ) -> (SocketSink<S>, WriteEnd) {
-        let end = closed.run_until_cancelled(self.write(first, &mut events)).await;
+        let end = closed.run_until_cancelled(self.write(hello, &mut events)).await;
         (self.sink.into_inner(), end.unwrap_or(WriteEnd::Aborted))
     }
 
-    /// Handles `first` and events until the close frame has been sent or the socket fails.
-    async fn write(&mut self, first: Reply, events: &mut EventSources) -> WriteEnd {
-        let mut event = Event::Reply(first);
+    /// Sends `hello` and handles events until the close frame has been sent or the socket fails.
+    async fn write(&mut self, hello: String, events: &mut EventSources) -> WriteEnd {
+        let mut event = Event::Reply(Reply::Frame(hello));
         loop {
             match self.handle(event, events).await {
                 Ok(true) => return WriteEnd::CloseSent,
@@ -134,6 +134,8 @@ impl<S: Socket> Writer<S> {
     /// Carries out an instruction of the reader or of a submission.
     async fn handle_reply(&mut self, reply: Reply) -> Result<(), Error> {
         match reply {
+            #[cfg(feature = "echo")]
+            Reply::Frame(hello) if hello.is_empty() => self.is_subscribed = false,
             Reply::Frame(text) => self.sink.text(text).await?,
             Reply::Submitted(request) => self.requests.push(*request),
             Reply::Refused(refused) => {
@@ -156,8 +158,6 @@ impl<S: Socket> Writer<S> {
                 self.in_flight.abort(&None);
                 self.close_with(code);
             }
-            #[cfg(feature = "echo")]
-            Reply::BeginEcho => self.is_subscribed = false,
             #[cfg(feature = "echo")]
             Reply::Echo(message) => self.sink.feed(*message).await?,
         }
