@@ -9,7 +9,10 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use inference_core::llama::{ModelSource, describe, describe_partial};
+use inference_core::llama::{
+    GpuDevice, KvType, ModelDescription, ModelSource, OffloadTarget, Options, check, describe,
+    describe_partial, plan_offload,
+};
 use inference_core_fuzz::{Budget, assert_plain_line, bounded};
 use libfuzzer_sys::fuzz_target;
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -42,6 +45,7 @@ fuzz_target!(|bytes: &[u8]| {
             for warning in whole.warnings(4096, true) {
                 assert_plain_line(&warning);
             }
+            bounded(BUDGET, bytes.len(), || plan(&whole));
         }
         (Err(error), Ok(partial)) => {
             assert!(!partial.extent.is_whole(), "{error}");
@@ -51,3 +55,30 @@ fuzz_target!(|bytes: &[u8]| {
         (Ok(_), Err(error)) => panic!("a whole file is refused as a part: {error}"),
     }
 });
+
+/// Plans the model for the CPU alone and for GPUs of different sizes.
+fn plan(model: &ModelDescription) {
+    let gpu = |free| GpuDevice { name: "GPU".to_owned(), device: String::new(), free };
+    let two = [gpu(1 << 20), gpu(8 << 30)];
+    for (kv_type, parallel) in [(KvType::F16, 4), (KvType::Q8, 256)] {
+        let options = Options {
+            kv_type,
+            gpu_layers: OffloadTarget::Auto,
+            vram_reserve: 1 << 19,
+            slot_tokens: u32::MAX / 512,
+            parallel,
+            ubatch: 512,
+            n_draft: 15,
+            threads: 2,
+            has_adaptive_threads: true,
+            flash_attention: None,
+        };
+        if let Err(error) = check(model, &options) {
+            assert_plain_line(&error.to_string());
+        }
+        for gpus in [&[][..], &two[..1], &two] {
+            let offload_plan = plan_offload(model, &options, gpus);
+            assert_plain_line(&offload_plan.why);
+        }
+    }
+}

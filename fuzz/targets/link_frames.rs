@@ -11,10 +11,10 @@ use inference_core::runner::{LinkDirection, rewrite_frames};
 use inference_core_fuzz::{Budget, bounded};
 use libfuzzer_sys::fuzz_target;
 
-/// A value in a frame takes one byte at least, and in memory up to some hundred.
+/// A delivery takes some bytes in a frame, and in memory up to some hundred.
 const BUDGET: Budget = Budget {
     bytes: 64 * 1024,
-    bytes_per_byte: 1024,
+    bytes_per_byte: 128,
     time: Duration::from_millis(50),
     time_per_byte: Duration::from_micros(10),
 };

@@ -62,8 +62,9 @@ def metadata(architecture):
     entries = [(key, gguf.STRING, gguf.string(text)) for key, text in strings.items()]
     entries += [(f"{architecture}.{key}", gguf.U32, struct.pack("<I", number))
                 for key, number in numbers.items()]
-    entries += [(f"{architecture}.{key}", gguf.F32, struct.pack("<f", 1e-5))
-                for key in ("attention.layer_norm_rms_epsilon", "rope.freq_base")]
+    floats = {"attention.layer_norm_rms_epsilon": 1e-5, "rope.freq_base": 10_000}
+    entries += [(f"{architecture}.{key}", gguf.F32, struct.pack("<f", number))
+                for key, number in floats.items()]
     entries.append(("general.alignment", gguf.U32, struct.pack("<I", 32)))
     entries += [(key, gguf.ARRAY, gguf.value(gguf.ARRAY, array)) for key, array in arrays.items()]
     return entries
