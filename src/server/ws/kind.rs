@@ -1,7 +1,7 @@
 //! What a WebSocket connection is for: the protocol or, in builds for conformance tests, an echo.
 //!
-//! The feature `echo` adds the path `/echo`. Its connections are opened, read, written and closed as
-//! all others are, but every message is sent back, and the server says nothing by itself. The
+//! The feature `echo` adds the path `/echo`. Its connections are opened, read, written and closed
+//! as all others are, but every message is sent back, and the server says nothing by itself. The
 //! daemon does not build with the feature.
 
 /// What a connection is for.
