@@ -178,7 +178,8 @@ pub(super) struct Args {
     )]
     max_queue: u32,
 
-    /// Maximum number of open WebSockets; the limit on open files can lower it
+    /// Maximum number of open WebSockets; the limit on open files can lower it. A new client
+    /// replaces one that has no request
     #[arg(
         long,
         value_name = "N",
@@ -197,6 +198,17 @@ pub(super) struct Args {
         value_parser = whole_number(1..=1024 * 1024)
     )]
     max_message: u32,
+
+    /// Memory for messages of all clients: those that are being received or wait, and answers that
+    /// are not read. If it is used up, the client that uses most is disconnected (code 1013)
+    /// [default: 256MB, or 16 times --max-message if that is more]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "INFERENCE_CORE_MESSAGE_MEMORY",
+        allow_hyphen_values = true
+    )]
+    message_memory: Option<ByteSize>,
 
     /// Origin of a web page or an app that may use the server (https://example.org,
     /// app://obsidian.md, vscode-webview://*); may be repeated. Pages from localhost on the
@@ -304,6 +316,7 @@ impl Args {
             max_queue: self.max_queue as usize,
             max_connections: self.max_connections as usize,
             max_message_bytes: self.max_message as usize * 1024,
+            message_memory: self.message_memory.map(|size| size.0),
             allowed_origins: self.allow_origin,
             slow_client_grace: seconds(self.slow_client_grace),
             drain_timeout: seconds(self.drain_timeout),

@@ -57,6 +57,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Maximum size of a client's message, in bytes.
     pub max_message_bytes: usize,
+    /// Bytes that messages of all clients may take; `None` derives them from the maximum size.
+    pub message_memory: Option<u64>,
     /// Origins of web pages that may use the server, besides pages from localhost on its port.
     pub allowed_origins: Vec<AllowedOrigin>,
     /// How long a client may leave its answer unread before its request fails with `slow_client`.

@@ -33,6 +33,11 @@ pub fn flush_output() {
     STDOUT.flush(FLUSH_DEADLINE);
 }
 
+/// Number of lines that were lost since the start, by stream.
+pub(super) fn lost_lines() -> [(&'static str, u64); 2] {
+    [&STDERR, &STDOUT].map(|stream| (stream.thread_name, stream.queue.lock().n_lost_ever))
+}
+
 /// A stream of the process, with its queue and its thread.
 #[derive(Debug)]
 pub(super) struct OutputStream {
@@ -131,6 +136,8 @@ struct Lines {
     text: Vec<u8>,
     /// Number of lines that did not fit since text was last taken.
     n_lost: u64,
+    /// Number of lines that did not fit since the start.
+    n_lost_ever: u64,
     /// Whether the thread is writing text that it has taken.
     is_writing: bool,
 }
@@ -147,7 +154,7 @@ impl Lines {
 
 impl LineQueue {
     const fn new(stream: &'static str) -> Self {
-        let lines = Lines { text: Vec::new(), n_lost: 0, is_writing: false };
+        let lines = Lines { text: Vec::new(), n_lost: 0, n_lost_ever: 0, is_writing: false };
         Self { stream, lines: Mutex::new(lines), changed: Condvar::new() }
     }
 
@@ -160,6 +167,7 @@ impl LineQueue {
         let mut lines = self.lock();
         if lines.text.len() + line.len() > MAX_QUEUED_BYTES {
             lines.n_lost += 1;
+            lines.n_lost_ever += 1;
         } else {
             lines.text.extend_from_slice(line);
         }
@@ -224,6 +232,7 @@ mod tests {
         queue.finish();
         queue.push(b"b\n");
         assert_eq!(queue.take(), b"b\n");
+        assert_eq!(queue.lock().n_lost_ever, 3);
     }
 
     #[test]

@@ -102,6 +102,13 @@ impl ConnectionPermit {
     pub(super) fn keep(&self) -> bool {
         self.held.connections.lock().by_activity.remove(&self.held.number()).is_some()
     }
+
+    /// Makes a connection replaceable again that is about to be closed. A client that delays that
+    /// loses the connection once a new one needs its permit.
+    pub(super) fn give_back(&self) {
+        let number = self.held.connections.lock().add(self.held.replaced.clone());
+        self.held.number.store(number, Ordering::Relaxed);
+    }
 }
 
 /// What the clones of a permit share.
@@ -152,6 +159,9 @@ mod tests {
         assert!(connections.replace_oldest());
         assert_eq!(is_replaced(), [true, true, false]);
         assert!(!connections.replace_oldest());
+        third.give_back();
+        assert!(connections.replace_oldest());
+        assert_eq!(is_replaced(), [true, true, true]);
         second.touch();
         assert!(!second.keep() && !connections.replace_oldest(), "it is being closed");
     }

@@ -5,17 +5,20 @@
 //! WebSocket to `ws`, which serves the connection from then on. `refusals` counts and logs foreign
 //! pages and hosts. `metrics` produces the `/metrics` page and the `metrics` frames.
 //!
-//! This module promises that the memory a client can occupy is bounded, that every wait for a
-//! client has a deadline, that HTTP pages are served however many connections there are
-//! (`connections`), and that a connection's requests are cancelled however the connection ends. It
-//! leaves the wire format to `protocol` and inference to `engine`.
+//! This module promises that the memory that all clients can occupy is bounded (`budget`), that
+//! every wait for a client has a deadline, that HTTP pages are served however many connections
+//! there are (`connections`), that connections without requests keep no client out (`websockets`),
+//! and that a connection's requests are cancelled however the connection ends. It leaves the wire
+//! format to `protocol` and inference to `engine`.
 
+mod budget;
 mod connections;
 mod options;
 mod refusals;
 #[allow(clippy::module_inception, reason = "it holds the type `Server`")]
 mod server;
 mod shared;
+mod websockets;
 
 mod http;
 mod metrics;

@@ -9,8 +9,15 @@ use crate::domain::{AllowedOrigin, ModelInfo};
 pub struct Options {
     /// Longest message of a client, in bytes. A longer message closes its connection.
     pub max_message_bytes: usize,
-    /// Maximum number of open WebSockets. Further WebSockets are closed with code 1013 (try again
-    /// later).
+    /// Bytes that messages of all clients may take, at least
+    /// [`min_message_memory`](Self::min_message_memory). If they are used up, the connection that
+    /// holds most is closed with code 1013.
+    pub message_memory_bytes: usize,
+    /// How long the server waits for the parts of a message, plus a second for each 64 KiB. A
+    /// client that takes longer is closed with code 1008.
+    pub message_deadline: Duration,
+    /// Maximum number of open WebSockets. A further one replaces an idle one; if all are busy, it
+    /// is closed with code 1013 (try again later).
     pub max_connections: usize,
     /// TCP connections beyond [`max_connections`](Self::max_connections), at least 1: for HTTP
     /// pages, for upgrades in progress and for WebSockets that are being refused. If all are in
@@ -24,20 +31,55 @@ pub struct Options {
     /// than the engine's grace for slow clients: a client that resumes reading in between then
     /// still receives the `slow_client` error.
     pub write_grace: Duration,
+    /// Number of lines of the daemon's output that were lost, by stream. Called for `/metrics`.
+    pub lost_lines: fn() -> [(&'static str, u64); 2],
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             max_message_bytes: 8 * 1024 * 1024,
+            message_memory_bytes: DEFAULT_MESSAGE_MEMORY_BYTES,
+            message_deadline: Duration::from_secs(30),
             max_connections: 1024,
             spare_connections: 64,
             allowed_origins: Vec::new(),
             metrics_interval: Duration::from_secs(1),
             write_grace: Duration::from_secs(30),
+            lost_lines: || [("stderr", 0), ("stdout", 0)],
         }
     }
 }
+
+impl Options {
+    /// Bytes that parsing messages of the largest size may take.
+    pub(super) fn parsing_bytes(&self) -> usize {
+        MAX_PARSERS * PARSE_FACTOR * self.max_message_bytes
+    }
+
+    /// The least `message_memory_bytes` with which a message of `max_message_bytes` is accepted
+    /// while nobody else sends one.
+    pub fn min_message_memory(max_message_bytes: usize) -> usize {
+        MIN_MEMORY_MESSAGES * max_message_bytes
+    }
+
+    /// `message_memory_bytes` for this `max_message_bytes`, if the user does not choose it.
+    pub fn default_message_memory(max_message_bytes: usize) -> usize {
+        DEFAULT_MESSAGE_MEMORY_BYTES.max(2 * Self::min_message_memory(max_message_bytes))
+    }
+}
+
+/// Bytes that messages may take in most cases (ADR-0040).
+const DEFAULT_MESSAGE_MEMORY_BYTES: usize = 256 * 1024 * 1024;
+
+/// Long messages that are parsed at the same time.
+pub(super) const MAX_PARSERS: usize = 2;
+
+/// Most memory that parsing holds, as a multiple of the message (ADR-0022).
+const PARSE_FACTOR: usize = 3;
+
+/// Messages of the largest size that must fit: what parsing takes, and one that is complete.
+const MIN_MEMORY_MESSAGES: usize = MAX_PARSERS * PARSE_FACTOR + 2;
 
 /// What `hello` frames tell a client about the daemon.
 #[derive(Debug, Clone)]

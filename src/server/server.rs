@@ -65,7 +65,7 @@ impl Server {
         closing.cancelled().await;
         shared.tasks.close();
         if timeout(SHUTDOWN_DEADLINE, shared.tasks.wait()).await.is_err() {
-            tracing::info!("{} connections did not close in time", shared.n_websockets());
+            tracing::info!("{} connections did not close in time", shared.websockets.n_open());
         }
     }
 }

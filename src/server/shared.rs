@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,10 +16,12 @@ use crate::domain::{ConnectionId, Gpu, GpuReading};
 use crate::protocol::Hello;
 use crate::runner::Client;
 
+use super::budget::MessageBudget;
 use super::connections::{ConnectionPermit, Connections};
 use super::metrics::RequestCounts;
-use super::options::Options;
+use super::options::{MAX_PARSERS, Options};
 use super::refusals::Refusals;
+use super::websockets::{WebSocketPermit, WebSockets};
 
 /// The state of the server that every connection uses.
 pub(super) struct Shared {
@@ -34,18 +36,24 @@ pub(super) struct Shared {
     readings: watch::Receiver<GpuReading>,
     /// Permits to tokenize a long prompt.
     pub(super) long_prompts: Arc<Semaphore>,
+    /// Permits to parse a long message.
+    pub(super) parsing: Arc<Semaphore>,
+    /// The memory for messages.
+    pub(super) budget: Arc<MessageBudget>,
     /// All tasks of this server.
     pub(super) tasks: TaskTracker,
     /// Cancelled when the server closes its connections.
     pub(super) closing: CancellationToken,
     /// The TCP connections.
     pub(super) connections: Arc<Connections>,
-    websocket_permits: Arc<Semaphore>,
+    pub(super) websockets: Arc<WebSockets>,
     next_connection: AtomicU64,
     dropped_frames: Arc<AtomicU64>,
     /// Requests that came from a foreign page or named a foreign host.
     pub(super) refusals: Refusals,
     pub(super) counts: Arc<RequestCounts>,
+    /// Connections that were closed because a message was not complete in time.
+    pub(super) n_overdue: AtomicU64,
 }
 
 /// One `metrics` frame, as all connections send it.
@@ -68,7 +76,11 @@ impl Shared {
     ) -> Self {
         let max = options.max_connections;
         let max_tcp = max + options.spare_connections;
+        let budget = options.message_memory_bytes.saturating_sub(options.parsing_bytes());
         Self {
+            parsing: Arc::new(Semaphore::new(MAX_PARSERS)),
+            budget: MessageBudget::new(budget),
+            n_overdue: AtomicU64::new(0),
             options,
             model,
             hello,
@@ -78,7 +90,7 @@ impl Shared {
             tasks: TaskTracker::new(),
             closing,
             connections: Arc::new(Connections::new(max_tcp)),
-            websocket_permits: Arc::new(Semaphore::new(max)),
+            websockets: Arc::new(WebSockets::new(max)),
             next_connection: AtomicU64::new(1),
             dropped_frames: Arc::default(),
             refusals: Refusals::default(),
@@ -101,18 +113,30 @@ impl Shared {
     }
 
     /// A permit to use `connection` as a WebSocket, after which it is no longer replaceable; `None`
-    /// if too many WebSockets are open.
+    /// if too many WebSockets are open and all are busy, or if the connection is being closed.
     pub(super) fn websocket_permit(
         &self,
         connection: &ConnectionPermit,
-    ) -> Option<OwnedSemaphorePermit> {
-        let permit = self.websocket_permits.clone().try_acquire_owned().ok()?;
-        connection.keep().then_some(permit)
+    ) -> Option<WebSocketPermit> {
+        if !connection.keep() {
+            return None;
+        }
+        let permit = self.websockets.permit();
+        if permit.is_none() {
+            connection.give_back();
+        }
+        permit
     }
 
-    /// Number of open WebSockets.
-    pub(super) fn n_websockets(&self) -> usize {
-        self.options.max_connections - self.websocket_permits.available_permits()
+    /// Number of WebSockets that were refused or closed to protect others, by reason.
+    pub(super) fn closed_connections(&self) -> [(&'static str, u64); 4] {
+        let (idle, refused) = self.websockets.counts();
+        [
+            ("idle", idle),
+            ("limit", refused),
+            ("message_deadline", self.n_overdue.load(Ordering::Relaxed)),
+            ("message_memory", self.budget.n_evicted()),
+        ]
     }
 
     /// Number of `metrics` frames that a later one replaced before a slow connection sent them.

@@ -54,18 +54,21 @@ async fn soft_limit_on_open_files_is_raised() {
 }
 
 #[tokio::test]
-async fn pages_are_served_however_many_websockets_are_open() {
+async fn pages_and_a_new_client_are_served_however_many_websockets_are_idle() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start_through(&FEW_FILES, Stdio::null(), &folder.path().join("log"));
     let mut open = Vec::new();
     for _ in 0..N_CONNECTIONS {
-        // Those over the limit do not answer the close frame.
+        // Those that have to close do not answer the close frame.
         open.push(daemon.connect().await);
     }
     for path in ["/healthz", "/metrics"] {
         let page = daemon.page(path).await;
         assert!(page.starts_with("HTTP/1.1 200"), "{page:?}");
     }
-    assert!(read_until(&mut open[0], is_op("metrics")).await.is_ok());
-    assert_eq!(read_until(&mut open[N_CONNECTIONS - 1], |_| false).await, Err(1013));
+    assert_eq!(read_until(&mut open[0], |_| false).await, Err(1013));
+    let mut client = daemon.connect().await;
+    let params = serde_json::json!({"max_tokens": 3});
+    send(&mut client, serde_json::json!({"op": "infer", "prompt": "Once", "params": params})).await;
+    assert!(read_until(&mut client, is_op("end")).await.is_ok());
 }

@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use serde_json::json;
 
-use crate::common::{Client, GUARD, Setup, TestServer};
+use crate::common::{Client, Setup, TestServer};
 
 #[tokio::test]
 async fn second_request_without_id_is_refused() {
@@ -148,32 +148,4 @@ async fn failed_step_ends_its_requests_with_an_error() {
     }
     client.send(json!({"op": "infer", "prompt": "x"})).await;
     assert_eq!(client.expect_answer(None).await.text, "x");
-}
-
-#[tokio::test]
-async fn connection_over_the_limit_is_closed_with_1013() {
-    let mut setup = Setup::default();
-    setup.server.max_connections = 1;
-    let server = setup.start().await;
-    let mut first = Client::connect(&server).await;
-    for _ in 0..3 {
-        let socket = Client::handshake(&server).await;
-        let mut refused = Client { socket, hello: json!(null) };
-        refused.expect_close(1013).await;
-    }
-    first.send(json!({"op": "infer", "prompt": "x"})).await;
-    assert_eq!(first.expect_answer(None).await.text, "x");
-
-    drop(first);
-    // The connection is free once the server has noticed the disconnect.
-    let reconnect = async {
-        loop {
-            let socket = Client::handshake(&server).await;
-            let mut client = Client { socket, hello: json!(null) };
-            if client.message().await.is_text() {
-                return;
-            }
-        }
-    };
-    tokio::time::timeout(GUARD, reconnect).await.expect("the connection becomes free");
 }

@@ -16,6 +16,7 @@ mod documentation;
 mod frames;
 mod http_routes;
 mod liveness;
+mod message_memory;
 mod metrics_frames;
 mod origin_host;
 mod prometheus;

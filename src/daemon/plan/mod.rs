@@ -26,6 +26,7 @@ use crate::server;
 
 use self::arrange::Arrangement;
 use self::host_ram::HostDemand;
+use super::output;
 use super::units::bytes;
 
 pub(super) use self::page::{PlanPage, flash_attention_note, hypothetical_gpus};
@@ -95,7 +96,7 @@ impl ServePlan {
             warnings,
             llama,
             engine: engine_options(config, ctx_size, cache_ram_bytes),
-            server: server_options(config),
+            server: server_options(config)?,
             gpu: gpu_options(config, offload_plan.gpu_layers > 0),
             offload_plan,
             host_demand,
@@ -167,15 +168,34 @@ fn engine_options(config: &Config, ctx_size: u32, cache_ram_bytes: u64) -> engin
 }
 
 /// The options of the server.
-fn server_options(config: &Config) -> server::Options {
-    server::Options {
-        max_message_bytes: config.max_message_bytes,
+///
+/// # Errors
+/// [`LoadError::Options`], if `--message-memory` has no space for a message of the largest size.
+fn server_options(config: &Config) -> Result<server::Options, LoadError> {
+    let max_message_bytes = config.max_message_bytes;
+    let least = server::Options::min_message_memory(max_message_bytes);
+    let message_memory_bytes = match config.message_memory {
+        None => server::Options::default_message_memory(max_message_bytes),
+        Some(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
+    };
+    if message_memory_bytes < least {
+        return Err(LoadError::Options(format!(
+            "--message-memory of {message_memory_bytes} bytes is too little for a message of \
+             --max-message {}: use at least {}KB, or a smaller --max-message",
+            max_message_bytes / 1024,
+            least / 1024
+        )));
+    }
+    Ok(server::Options {
+        max_message_bytes,
+        message_memory_bytes,
         max_connections: config.max_connections,
         allowed_origins: config.allowed_origins.clone(),
         write_grace: config.slow_client_grace + EXTRA_WRITE_GRACE,
         metrics_interval: config.metrics_interval,
+        lost_lines: output::lost_lines,
         ..server::Options::default()
-    }
+    })
 }
 
 /// The options of the GPU monitor. `are_in_use` says that layers of the model are on GPUs.

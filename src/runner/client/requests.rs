@@ -106,6 +106,10 @@ impl Requests {
                 entry.finish(entry.aborted());
             }
         } else {
+            // Nobody computes it again. A suspect is one only as long as its request is there.
+            if entry.n_ends == 0 {
+                entry.request = None;
+            }
             self.mark(contents, key);
         }
     }

@@ -41,7 +41,10 @@ pub(in crate::server) async fn page(shared: &Shared, accept: &str) -> Result<Res
         restarts: shared.model.restarts(),
         ends: shared.counts.ends(),
         ttft: shared.counts.ttft(),
-        connections: shared.n_websockets(),
+        connections: shared.websockets.n_open(),
+        closed: shared.closed_connections(),
+        message_memory: [shared.budget.used(), shared.budget.limit()],
+        lost_lines: (shared.options.lost_lines)(),
         dropped_frames: shared.dropped_frames(),
         refusals: shared.refusals.counts(),
         memory: shared.model.memory(),
@@ -71,6 +74,12 @@ struct Scrape {
     ends: Vec<(Code, u64)>,
     ttft: Distribution,
     connections: usize,
+    /// WebSockets that were closed to protect others, by reason.
+    closed: [(&'static str, u64); 4],
+    /// Bytes of messages that are charged, and how many may be.
+    message_memory: [usize; 2],
+    /// Lines lost because nobody read the daemon's output, by stream.
+    lost_lines: [(&'static str, u64); 2],
     dropped_frames: u64,
     /// HTTP requests refused because of a header, by its name.
     refusals: [(&'static str, u64); 2],
@@ -103,6 +112,16 @@ impl Scrape {
         page.gauges("build_info", "Version, backend and model; always 1", None, [(labels, 1_i64)])?;
         page.gauge("uptime", "Time since the start", SECONDS, self.uptime.as_secs_f64())?;
         page.gauge("connections", "Open WebSockets", None, n(self.connections))?;
+        let closed = "WebSockets that were refused or closed to protect others";
+        let counts = self.closed.map(|(reason, n)| ([("reason", reason)], n));
+        page.counters("connections_closed", closed, None, counts)?;
+        let [used, limit] = self.message_memory.map(n);
+        page.gauge("message_memory", "Memory charged for messages of clients", BYTES, used)?;
+        let help = "Memory that messages of clients may take";
+        page.gauge("message_memory_limit", help, BYTES, limit)?;
+        let lost = "Lines of output lost because nobody read the stream in time";
+        let counts = self.lost_lines.map(|(stream, n)| ([("stream", stream)], n));
+        page.counters("output_lines_lost", lost, None, counts)?;
         let dropped = "Metrics frames replaced by newer ones before a slow connection took them";
         page.counter("dropped_frames", dropped, self.dropped_frames)?;
         let refused = "HTTP requests refused because of a foreign Host or Origin";

@@ -9,10 +9,10 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::Message;
 
+use super::close_reason::CloseReason;
+use super::incoming::Incoming;
 use super::reader::ReadEnd;
 use super::socket::{Socket, SocketSink, SocketStream};
 use super::writer::WriteEnd;
@@ -20,15 +20,15 @@ use super::writer::WriteEnd;
 /// Completes the closing handshake, unless the client is disconnected. `read_end` is `None` if the
 /// writer ended first.
 pub(super) async fn finish<S: Socket>(
-    stream: SocketStream<S>,
-    sink: SocketSink<S>,
+    stream: SocketStream<Incoming<S>>,
+    sink: SocketSink<Incoming<S>>,
     read_end: Option<ReadEnd>,
     write_end: WriteEnd,
 ) {
     let is_close_sent = write_end == WriteEnd::CloseSent;
     let handshake = async {
         match read_end {
-            Some(ReadEnd::Violation { .. }) if is_close_sent => {
+            Some(ReadEnd::Refused { .. }) if is_close_sent => {
                 if let Ok(socket) = stream.reunite(sink) {
                     drain(socket).await;
                 }
@@ -46,10 +46,7 @@ pub(super) async fn finish<S: Socket>(
 
 /// Closes a WebSocket that is over the limit on connections.
 pub(super) async fn refuse<S: Socket>(mut socket: WebSocketStream<S>) {
-    let frame = CloseFrame {
-        code: CloseCode::Again,
-        reason: Utf8Bytes::from_static("too many connections, try again later"),
-    };
+    let frame = CloseReason::TooManyConnections.frame();
     let handshake = async {
         if socket.send(Message::Close(Some(frame))).await.is_ok() {
             discard(socket).await;
@@ -64,10 +61,11 @@ async fn discard<M, E>(mut messages: impl StreamExt<Item = Result<M, E>> + Unpin
     while let Some(Ok(_)) = messages.next().await {}
 }
 
-/// Shuts down the sending side and discards what the client still sends. Closing a socket with
-/// unread bytes would reset the connection, and the client could lose the error and close frames.
-async fn drain<S: Socket>(mut socket: WebSocketStream<S>) {
-    let stream = socket.get_mut();
+/// Frees the buffers of the connection, shuts down the sending side and discards what the client
+/// still sends. Closing a socket with unread bytes would reset the connection, and the client could
+/// lose the error and close frames.
+async fn drain<S: Socket>(socket: WebSocketStream<Incoming<S>>) {
+    let mut stream = socket.into_inner().into_inner();
     if stream.shutdown().await.is_ok() {
         let mut discarded = vec![0; DRAIN_BUFFER_BYTES];
         while stream.read(&mut discarded).await.is_ok_and(|n| n > 0) {}

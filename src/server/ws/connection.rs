@@ -10,61 +10,82 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::domain::ConnectionId;
+use crate::domain::{AccountId, ConnectionId};
 use crate::protocol::ServerFrame;
+use crate::server::budget::BudgetShare;
 use crate::server::connections::ConnectionPermit;
 use crate::server::shared::Shared;
+use crate::server::websockets::WebSocketPermit;
 
+use super::close_reason::CloseReason;
 use super::closing;
 use super::events::EventSources;
 use super::in_flight::InFlight;
+use super::incoming::{Incoming, LastMessage, MessageLimits};
 use super::kind::ConnectionKind;
 use super::reader::{ReadEnd, Reader};
 use super::reply::{REPLY_QUEUE, Reply};
-use super::socket::{self, Socket};
+use super::sink::FrameSink;
+use super::socket::Socket;
+use super::tcp;
 use super::writer::Writer;
 
+/// A WebSocket that may be served.
+struct Accepted<S> {
+    socket: WebSocketStream<Incoming<S>>,
+    last_message: LastMessage,
+    share: Arc<BudgetShare>,
+    connection: ConnectionPermit,
+    permit: Arc<WebSocketPermit>,
+    id: ConnectionId,
+    kind: ConnectionKind,
+}
+
 /// Takes the connection over from HTTP and serves its WebSocket until both sides have closed.
-/// `permit` is held until then.
+/// `connection` is held until then.
 pub(in crate::server) async fn serve(
     upgrade: OnUpgrade,
-    permit: ConnectionPermit,
+    connection: ConnectionPermit,
     kind: ConnectionKind,
     shared: Arc<Shared>,
 ) {
-    let peer = permit.peer;
+    let peer = connection.peer;
     let Ok(Ok(upgraded)) = timeout(UPGRADE_DEADLINE, upgrade).await else {
         return tracing::debug!(%peer, "the client disconnected during the upgrade");
     };
-    let max_message_bytes = shared.options.max_message_bytes;
-    let Some(socket) = socket::from_upgraded(upgraded, max_message_bytes).await else {
+    let id = shared.next_connection();
+    let share = shared.budget.share(AccountId(id.0));
+    let limits = MessageLimits {
+        max_bytes: shared.options.max_message_bytes,
+        deadline: shared.options.message_deadline,
+    };
+    let Some((socket, last_message)) = tcp::from_upgraded(upgraded, limits, share.clone()).await
+    else {
         return tracing::error!(%peer, "cannot upgrade: not a TCP connection");
     };
-    let Some(_websocket_permit) = shared.websocket_permit(&permit) else {
+    let Some(permit) = shared.websocket_permit(&connection) else {
         return closing::refuse(socket).await;
     };
-    let id = shared.next_connection();
+    let permit = Arc::new(permit);
+    let accepted = Accepted { socket, last_message, share, connection, permit, id, kind };
     let span = tracing::info_span!("connection", id = id.0, %peer);
-    run(socket, id, kind, shared).instrument(span).await;
+    run(accepted, shared).instrument(span).await;
 }
 
 /// Runs the reader and the writer until both have ended, then closes the socket.
-async fn run<S: Socket>(
-    socket: WebSocketStream<S>,
-    id: ConnectionId,
-    kind: ConnectionKind,
-    shared: Arc<Shared>,
-) {
+async fn run<S: Socket>(accepted: Accepted<S>, shared: Arc<Shared>) {
     tracing::debug!("open");
+    let Accepted { socket, last_message, share, connection, permit, id, kind } = accepted;
     let (sink, stream) = socket.split();
     let (replies, reply_queue) = mpsc::channel(REPLY_QUEUE);
     let deliveries = Arc::new(Notify::new());
-    let in_flight = Arc::new(InFlight::default());
+    let in_flight = Arc::new(InFlight::new(permit.clone()));
     let closed = CancellationToken::new();
     // Stops the writer however this function ends, also by a panic.
     let _stop_writer = closed.clone().drop_guard();
@@ -72,11 +93,14 @@ async fn run<S: Socket>(
     let hello = ServerFrame::Hello(&shared.hello()).text();
     let hello = kind.greeting(hello);
     let events = EventSources::new(reply_queue, deliveries.clone(), &shared);
-    let writer = Writer::new(sink, in_flight.clone(), &shared);
+    let sink = FrameSink::new(sink, shared.options.write_grace, share.empty());
+    let writer = Writer::new(sink, in_flight.clone(), permit.clone(), &shared);
     let writing = writer.run(hello, events, closed.clone()).in_current_span();
     let mut writing = shared.tasks.spawn(writing);
     let mut reader = Reader {
         stream,
+        last_message,
+        share: share.clone(),
         shared,
         connection: id,
         replies,
@@ -92,7 +116,16 @@ async fn run<S: Socket>(
         written = &mut writing => (written, None),
         read_end = reader.run() => {
             end_writer(&read_end, &reader.replies, &closed).await;
-            (writing.await, Some(read_end))
+            ((&mut writing).await, Some(read_end))
+        }
+        () = share.evicted() => {
+            let read_end = reader.evicted();
+            (give_way(&read_end, &reader.replies, &closed, &mut writing).await, Some(read_end))
+        }
+        () = permit.replaced() => {
+            connection.give_back();
+            let read_end = ReadEnd::Refused { error: None, reason: CloseReason::Idle };
+            (give_way(&read_end, &reader.replies, &closed, &mut writing).await, Some(read_end))
         }
     };
     // Also stops submissions that still wait for a thread.
@@ -104,6 +137,25 @@ async fn run<S: Socket>(
     tracing::debug!("closed");
 }
 
+/// Ends the writer of a connection that has to close for others, within a deadline, because they
+/// wait for its memory.
+async fn give_way<T>(
+    read_end: &ReadEnd,
+    replies: &mpsc::Sender<Reply>,
+    closed: &CancellationToken,
+    writing: &mut JoinHandle<T>,
+) -> Result<T, JoinError> {
+    let ending = async {
+        end_writer(read_end, replies, closed).await;
+        (&mut *writing).await
+    };
+    if let Ok(written) = timeout(GIVE_WAY_DEADLINE, ending).await {
+        return written;
+    }
+    closed.cancel();
+    writing.await
+}
+
 /// Makes the writer end after the reader: at once if the connection is closed or unusable, else
 /// with the `error` frame and a close frame.
 async fn end_writer(read_end: &ReadEnd, replies: &mpsc::Sender<Reply>, closed: &CancellationToken) {
@@ -113,16 +165,20 @@ async fn end_writer(read_end: &ReadEnd, replies: &mpsc::Sender<Reply>, closed: &
             tracing::debug!("connection lost: {reason}");
             closed.cancel();
         }
-        ReadEnd::Violation { error, code } => {
+        ReadEnd::Refused { error, reason } => {
             // Sending fails if the writer has just ended by itself, which the caller finds out
             // next.
             if let Some(error) = error {
                 let _ = replies.send(Reply::error(error)).await;
             }
-            let _ = replies.send(Reply::Close(*code)).await;
+            let _ = replies.send(Reply::Close(*reason)).await;
         }
     }
 }
 
 /// Time for HTTP to send the 101 response and hand the connection over.
 const UPGRADE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Time for a connection that has to close for others to send its last frames. As long as the
+/// writer waits for terminal frames.
+const GIVE_WAY_DEADLINE: Duration = Duration::from_secs(2);

@@ -5,14 +5,19 @@
 //! that has read the frame may use the id again.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::protocol::{Code, ErrorFrame, RequestId};
 use crate::runner::Canceller;
+use crate::server::websockets::WebSocketPermit;
 
 /// The table of requests in flight. The key `None` is the one request without an id.
-#[derive(Debug, Default)]
-pub(super) struct InFlight(Mutex<HashMap<Option<RequestId>, Stage>>);
+#[derive(Debug)]
+pub(super) struct InFlight {
+    requests: Mutex<HashMap<Option<RequestId>, Stage>>,
+    /// Learns whether the connection has requests.
+    permit: Arc<WebSocketPermit>,
+}
 
 #[derive(Debug)]
 enum Stage {
@@ -23,6 +28,11 @@ enum Stage {
 }
 
 impl InFlight {
+    /// The empty table of the connection with this `permit`.
+    pub(super) fn new(permit: Arc<WebSocketPermit>) -> Self {
+        Self { requests: Mutex::default(), permit }
+    }
+
     /// Inserts a request that is about to be submitted.
     ///
     /// # Errors
@@ -48,6 +58,7 @@ impl InFlight {
             return Err(ErrorFrame::too_many_requests(MAX_REQUESTS).for_request(id));
         }
         requests.insert(id, Stage::Submitting { is_aborted: false });
+        self.permit.set_busy(true);
         Ok(())
     }
 
@@ -64,7 +75,9 @@ impl InFlight {
 
     /// Removes a request that has ended or was refused.
     pub(super) fn remove(&self, id: &Option<RequestId>) {
-        self.lock().remove(id);
+        let mut requests = self.lock();
+        requests.remove(id);
+        self.permit.set_busy(!requests.is_empty());
     }
 
     /// Aborts the request with this id, or all requests if `id` is `None`. Returns false if there
@@ -90,7 +103,7 @@ impl InFlight {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Option<RequestId>, Stage>> {
         // The map is valid after every statement, so a panic elsewhere cannot have broken it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,10 +2,13 @@
 //!
 //! **Upgrade.** `http` receives a `GET` with `Upgrade: websocket` and lets [`accept_upgrade`] check
 //! it and write the 101 response. [`serve`] then takes the TCP stream over from HTTP. If too many
-//! WebSockets are open, it closes this one with code 1013.
+//! WebSockets are open, an idle one has to close, or if all are busy, this one (code 1013).
 //!
 //! **Hello.** `connection` splits the socket and runs two tasks, which share the table of requests
 //! in flight (`in_flight`). The first frame out is `hello`.
+//!
+//! **Incoming bytes.** `incoming` wraps the TCP stream. It charges long messages to the budget of
+//! the daemon before tungstenite stores them, and ends the stream if a message takes too long.
 //!
 //! **Reader.** `reader` takes frames one by one and never writes to the socket. What it has to send
 //! goes to the writer as a `reply`, through a bounded channel. It enters each `infer` in the table,
@@ -27,19 +30,24 @@
 //! blocks itself. A frame that the socket does not take within the write grace ends the connection
 //! (`sink`). ADR-0013 has the reasons.
 //!
-//! **Close.** There are three ways:
+//! **Close.** There are four ways:
 //! - The client closes or is lost. The writer is stopped at once. Its tickets are dropped, which
 //!   cancels their requests.
 //! - The server shuts down. The writer waits for the terminal frames of the running requests, then
 //!   sends close code 1001.
 //! - The client violates the protocol. The reader ends; the writer sends the `error` frame, aborts
 //!   the requests, waits for their `end` frames and sends the close code.
+//! - The connection has to give way: it is idle and a new one needs its permit, or it holds most of
+//!   the message budget. It is closed like after a violation, within a deadline.
 //!
 //! `closing` then completes the closing handshake within a deadline.
 
+mod close_reason;
 mod connection;
+mod incoming;
 mod kind;
 mod socket;
+mod tcp;
 mod upgrade;
 
 mod in_flight;
@@ -67,3 +75,10 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// Longest message that is parsed on the reader's task, and submitted without waiting until it is
 /// tokenized, in bytes (ADR-0013).
 const SHORT_MESSAGE_BYTES: usize = 16 * 1024;
+
+/// Size of the read buffer, allocated for the life of a connection. Small, because most connections
+/// only receive; a long message takes more system calls (ADR-0013).
+const READ_BUFFER_BYTES: usize = 1024;
+
+/// Bytes that tungstenite collects before it writes to the socket. Most frames are smaller.
+const WRITE_BUFFER_BYTES: usize = 4 * 1024;

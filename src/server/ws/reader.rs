@@ -5,31 +5,39 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::domain::{AccountId, ConnectionId, Prompt, Request};
 use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer, RequestId, ServerFrame};
+use crate::server::budget::{BudgetShare, Charge};
 use crate::server::shared::Shared;
 
+use super::close_reason::CloseReason;
 use super::in_flight::InFlight;
+use super::incoming::{Incoming, IncomingError, LastMessage};
 use super::log::log_refused;
 use super::reply::Reply;
+use super::request::REQUEST_BYTES;
 use super::socket::{Socket, SocketStream};
 use super::submission::Submission;
 use super::{PING_INTERVAL, SHORT_MESSAGE_BYTES};
 
 /// The reader of a connection: its half of the socket, and what it passes on to submissions.
 pub(super) struct Reader<S> {
-    pub(super) stream: SocketStream<S>,
+    pub(super) stream: SocketStream<Incoming<S>>,
+    /// The charge of the message that was read last.
+    pub(super) last_message: LastMessage,
+    /// The connection's part of the message budget.
+    pub(super) share: Arc<BudgetShare>,
     pub(super) shared: Arc<Shared>,
     pub(super) connection: ConnectionId,
     pub(super) replies: mpsc::Sender<Reply>,
@@ -53,14 +61,13 @@ pub(super) enum ReadEnd {
     /// The connection is unusable: the client is silent or disconnected, the writer has ended, or
     /// parsing panicked. The text says which.
     Lost(&'static str),
-    /// The client violated the protocol. The writer sends `error`, if any, and a close frame with
-    /// `code`.
-    Violation {
-        /// The `error` frame; `None` for broken framing and invalid UTF-8, which only the close
-        /// code reports.
+    /// The server does not go on with this connection, usually because the client violated the
+    /// protocol. The writer sends `error`, if any, and a close frame with `reason`.
+    Refused {
+        /// The `error` frame; `None` if the close frame says enough.
         error: Option<ErrorFrame>,
-        /// The code of the close frame.
-        code: CloseCode,
+        /// The content of the close frame.
+        reason: CloseReason,
     },
 }
 
@@ -98,7 +105,7 @@ impl<S: Socket> Reader<S> {
                 let message = "frames are JSON in text messages, not in binary messages";
                 let error = ErrorFrame::new(Code::BadFrame, message);
                 self.record_refused(&error);
-                Err(ReadEnd::Violation { error: Some(error), code: CloseCode::Unsupported })
+                Err(ReadEnd::Refused { error: Some(error), reason: CloseReason::BinaryMessage })
             }
             Message::Close(_) => Err(ReadEnd::Closed),
             // tungstenite queues a pong until the next write. Passing through the reply channel
@@ -111,9 +118,12 @@ impl<S: Socket> Reader<S> {
     /// Parses and handles a text message that was received at `received`.
     async fn handle_text(&mut self, text: Utf8Bytes, received: Instant) -> Result<(), ReadEnd> {
         let n_bytes = text.len();
-        let reply = match parse(text).await? {
+        let (parsed, mut charge) = self.parse(text).await?;
+        let reply = match parsed {
             Ok(ClientFrame::Infer(infer)) => {
-                return self.handle_infer(infer, n_bytes, received).await;
+                // The message is freed; the request holds at most as much.
+                charge.set(n_bytes + REQUEST_BYTES);
+                return self.handle_infer(infer, n_bytes, charge, received).await;
             }
             Ok(ClientFrame::Abort { id }) => match self.abort(id) {
                 Ok(()) => return Ok(()),
@@ -133,6 +143,7 @@ impl<S: Socket> Reader<S> {
         &mut self,
         infer: Infer,
         n_bytes: usize,
+        charge: Charge,
         received: Instant,
     ) -> Result<(), ReadEnd> {
         let Infer { id, prompt, params, warnings } = infer;
@@ -144,6 +155,7 @@ impl<S: Socket> Reader<S> {
             request: Request { connection: self.connection, account, prompt, params },
             id,
             warnings,
+            charge,
             received,
             deliveries: self.deliveries.clone(),
             in_flight: self.in_flight.clone(),
@@ -164,6 +176,34 @@ impl<S: Socket> Reader<S> {
         );
         self.shared.tasks.spawn(submitting.in_current_span());
         Ok(())
+    }
+
+    /// Parses a message, and frees it. Returns its charge. A long message is parsed on a blocking
+    /// thread: parsing 8 MiB takes about 100 ms and would block all connections, since the runtime
+    /// has one worker.
+    async fn parse(
+        &self,
+        text: Utf8Bytes,
+    ) -> Result<(Result<ClientFrame, ErrorFrame>, Charge), ReadEnd> {
+        let charge = self.last_message.take_charge().unwrap_or_else(|| self.share.empty());
+        if text.len() <= SHORT_MESSAGE_BYTES {
+            return Ok((ClientFrame::parse(&text), charge));
+        }
+        // Limits the memory that parsing takes.
+        let permit = self.shared.parsing.clone().acquire_owned().await.map_err(|_| CLOSING)?;
+        let (charged, for_thread) = (charge.bytes(), text.clone());
+        // The thread goes on if the connection closes, so it owns the charge and the permit.
+        let parse = move || {
+            let parsed = ClientFrame::parse(&for_thread);
+            drop((for_thread, permit));
+            (parsed, charge)
+        };
+        // Panics if the system cannot start a thread.
+        let started = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(parse)));
+        match started {
+            Ok(thread) => thread.await.map_err(|_| ReadEnd::Lost("parsing its message failed")),
+            Err(_) => Ok((ClientFrame::parse(&text), self.share.take(charged))),
+        }
     }
 
     /// Aborts the request `id`, or all requests if it is `None`.
@@ -197,39 +237,54 @@ impl<S: Socket> Reader<S> {
 
     /// Why the reader ends after an error of the WebSocket stream.
     fn read_end(&self, error: &Error) -> ReadEnd {
-        match error {
-            Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+        let incoming = match error {
+            Error::Io(error) => IncomingError::of(error),
+            Error::Capacity(CapacityError::MessageTooLong { .. }) => Some(IncomingError::TooLong),
+            _ => None,
+        };
+        match (incoming, error) {
+            (Some(IncomingError::TooLong), _) => {
                 let limit = self.shared.options.max_message_bytes;
                 let message = format!(
                     "the message is longer than the limit of {limit} bytes: send a shorter one"
                 );
-                let error = ErrorFrame::new(Code::BadFrame, message);
-                self.record_refused(&error);
-                ReadEnd::Violation { error: Some(error), code: CloseCode::Size }
+                self.refuse(Code::BadFrame, message, CloseReason::TooLong)
             }
-            Error::Utf8(_) => ReadEnd::Violation { error: None, code: CloseCode::Invalid },
-            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            (Some(IncomingError::Overdue), _) => {
+                let seconds = self.shared.options.message_deadline.as_secs();
+                let message = format!(
+                    "the message was not complete in time: the server waits {seconds} s for the \
+                     parts of a message, and a second more for each 64 KiB"
+                );
+                self.shared.n_overdue.fetch_add(1, Relaxed);
+                self.refuse(Code::BadFrame, message, CloseReason::Overdue)
+            }
+            (None, Error::Utf8(_)) => {
+                ReadEnd::Refused { error: None, reason: CloseReason::InvalidUtf8 }
+            }
+            (None, Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => {
                 ReadEnd::Lost("the client disconnected without a close frame")
             }
-            Error::Protocol(_) => ReadEnd::Violation { error: None, code: CloseCode::Protocol },
+            (Some(IncomingError::LongControlFrame), _) | (None, Error::Protocol(_)) => {
+                ReadEnd::Refused { error: None, reason: CloseReason::Framing }
+            }
             _ => ReadEnd::Lost("the socket failed"),
         }
     }
-}
 
-/// Parses a message. A long message is parsed on a blocking thread: parsing 8 MiB takes about 100
-/// ms and would block all connections, since the runtime has one worker.
-async fn parse(text: Utf8Bytes) -> Result<Result<ClientFrame, ErrorFrame>, ReadEnd> {
-    if text.len() <= SHORT_MESSAGE_BYTES {
-        return Ok(ClientFrame::parse(&text));
+    /// Ends the reader because of a message that has no frame.
+    fn refuse(&self, code: Code, message: String, reason: CloseReason) -> ReadEnd {
+        let error = ErrorFrame::new(code, message);
+        self.record_refused(&error);
+        ReadEnd::Refused { error: Some(error), reason }
     }
-    let for_thread = text.clone();
-    let parse = move || ClientFrame::parse(&for_thread);
-    // Panics if the system cannot start a thread.
-    let started = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(parse)));
-    match started {
-        Ok(thread) => thread.await.map_err(|_| ReadEnd::Lost("parsing its message failed")),
-        Err(_) => Ok(ClientFrame::parse(&text)),
+
+    /// How the reader ends if the connection holds most of the message budget, which is used up.
+    pub(super) fn evicted(&self) -> ReadEnd {
+        let message = "the server has no memory left for messages, and this connection uses most \
+                       of it: read what the server sends, send shorter messages, or try again \
+                       later";
+        self.refuse(Code::Busy, message.to_owned(), CloseReason::MessageBudget)
     }
 }
 

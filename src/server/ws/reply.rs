@@ -1,9 +1,8 @@
 //! What the reader and its submissions hand to the writer.
 
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-
 use crate::protocol::{ErrorFrame, RequestId, ServerFrame};
 
+use super::close_reason::CloseReason;
 use super::request::ActiveRequest;
 
 /// An instruction for the writer.
@@ -21,8 +20,8 @@ pub(super) enum Reply {
     UnsubscribeMetrics,
     /// Flush the socket. Sends the pong that tungstenite has queued for a ping.
     Flush,
-    /// Abort all requests, wait for their terminal frames and close with this code.
-    Close(CloseCode),
+    /// Abort all requests, wait for their terminal frames and close for this reason.
+    Close(CloseReason),
     /// Send this message back.
     #[cfg(feature = "echo")]
     Echo(Box<tokio_tungstenite::tungstenite::Message>),

@@ -12,6 +12,7 @@ use tokio_tungstenite::tungstenite::Error;
 use crate::domain::{Code, Delivery, Outcome};
 use crate::protocol::{EndStats, ErrorFrame, RequestId, ServerFrame, Warnings};
 use crate::runner::Ticket;
+use crate::server::budget::Charge;
 use crate::server::metrics::RequestCounts;
 
 use super::in_flight::InFlight;
@@ -26,6 +27,8 @@ pub(super) struct ActiveRequest {
     /// What the `infer` frame had that is ignored.
     warnings: Warnings,
     ticket: Ticket,
+    /// For the memory that the request takes.
+    charge: Charge,
     /// When the server received the request.
     received: Instant,
     /// From the receipt of the request until its first text was handed to the socket.
@@ -42,10 +45,21 @@ impl ActiveRequest {
         id: Option<RequestId>,
         warnings: Warnings,
         ticket: Ticket,
+        charge: Charge,
         received: Instant,
         counts: Arc<RequestCounts>,
     ) -> Self {
-        Self { id, warnings, ticket, received, ttft: None, counts, outcome: None, has_ended: false }
+        Self {
+            id,
+            warnings,
+            ticket,
+            charge,
+            received,
+            ttft: None,
+            counts,
+            outcome: None,
+            has_ended: false,
+        }
     }
 
     /// Sends what the runner has delivered since the last call. Returns true if this included the
@@ -70,6 +84,8 @@ impl ActiveRequest {
             sink.text(ServerFrame::Progress { id, processed, total }.text()).await?;
         }
         if !text.is_empty() || !logprobs.is_empty() {
+            // The prompt is freed with the first text.
+            self.charge.set(REQUEST_BYTES);
             let frame = ServerFrame::Token { id, content: &text, logprobs: &logprobs };
             sink.text(frame.text()).await?;
         }
@@ -135,3 +151,7 @@ impl Drop for ActiveRequest {
         }
     }
 }
+
+/// What a request is charged beside its message, until it ends: its entries in tables, and the text
+/// that its client has not read, which the credit of the link limits to 32 KiB (ADR-0040).
+pub(super) const REQUEST_BYTES: usize = 40 * 1024;

@@ -11,6 +11,9 @@ use futures_util::SinkExt;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use crate::server::budget::Charge;
+
+use super::WRITE_BUFFER_BYTES;
 use super::socket::{Socket, SocketSink};
 
 /// The writing half of a socket, with a deadline for each frame.
@@ -18,11 +21,14 @@ pub(super) struct FrameSink<S> {
     sink: SocketSink<S>,
     /// How long one frame may take to reach the operating system.
     grace: Duration,
+    /// For long frames that the operating system does not have yet.
+    charge: Charge,
 }
 
 impl<S: Socket> FrameSink<S> {
-    pub(super) fn new(sink: SocketSink<S>, grace: Duration) -> Self {
-        Self { sink, grace }
+    /// A sink whose frames may take `grace`, and that grows `charge`, which is empty.
+    pub(super) fn new(sink: SocketSink<S>, grace: Duration, charge: Charge) -> Self {
+        Self { sink, grace, charge }
     }
 
     /// Queues a message, waiting until the buffer has space for it.
@@ -31,6 +37,9 @@ impl<S: Socket> FrameSink<S> {
     /// The errors of the socket, and [`io::ErrorKind::TimedOut`] if the client took nothing for the
     /// grace.
     pub(super) async fn feed(&mut self, message: Message) -> Result<(), Error> {
+        if message.len() > WRITE_BUFFER_BYTES {
+            self.charge.set(self.charge.bytes() + message.len() * SEND_FACTOR);
+        }
         within(self.grace, self.sink.feed(message)).await
     }
 
@@ -47,7 +56,9 @@ impl<S: Socket> FrameSink<S> {
     /// # Errors
     /// Those of [`Self::feed`].
     pub(super) async fn flush(&mut self) -> Result<(), Error> {
-        within(self.grace, self.sink.flush()).await
+        within(self.grace, self.sink.flush()).await?;
+        self.charge.set(0);
+        Ok(())
     }
 
     pub(super) fn into_inner(self) -> SocketSink<S> {
@@ -70,9 +81,15 @@ async fn within(
     timeout(grace, write).await.unwrap_or_else(stalled)
 }
 
+/// Memory that a frame takes while it is sent, as a multiple of its length: its text, and
+/// tungstenite's copy.
+const SEND_FACTOR: usize = 2;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::AccountId;
+    use crate::server::budget::MessageBudget;
     use futures_util::StreamExt;
     use tokio::io::{AsyncReadExt, DuplexStream, duplex};
     use tokio::time::{Instant, sleep};
@@ -86,7 +103,8 @@ mod tests {
     async fn sink() -> (FrameSink<DuplexStream>, DuplexStream) {
         let (server, client) = duplex(FRAME_BYTES);
         let socket = WebSocketStream::from_raw_socket(server, Role::Server, None).await;
-        (FrameSink::new(socket.split().0, GRACE), client)
+        let charge = MessageBudget::new(1 << 20).share(AccountId(1)).empty();
+        (FrameSink::new(socket.split().0, GRACE, charge), client)
     }
 
     #[tokio::test(start_paused = true)]

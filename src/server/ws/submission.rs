@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::Request;
 use crate::protocol::{ErrorFrame, RequestId, Warnings};
+use crate::server::budget::Charge;
 use crate::server::shared::Shared;
 
 use super::in_flight::InFlight;
@@ -27,6 +28,8 @@ pub(super) struct Submission {
     pub(super) id: Option<RequestId>,
     /// For the request's `end` frame.
     pub(super) warnings: Warnings,
+    /// For the memory that the request takes.
+    pub(super) charge: Charge,
     /// When its frame was read.
     pub(super) received: Instant,
     /// Wakes the writer when the runner has delivered something.
@@ -69,13 +72,13 @@ impl Submission {
         self,
         shared: &Shared,
     ) -> (Reply, Option<impl Future<Output = ()> + Send + use<>>) {
-        let Self { request, id, warnings, received, deliveries, in_flight } = self;
+        let Self { request, id, warnings, charge, received, deliveries, in_flight } = self;
         match shared.model.submit(request, received, deliveries, in_flight.is_single()) {
             Ok(mut ticket) => {
                 let settled = ticket.settled();
                 in_flight.set_submitted(&id, ticket.canceller());
                 let counts = shared.counts.clone();
-                let request = ActiveRequest::new(id, warnings, ticket, received, counts);
+                let request = ActiveRequest::new(id, warnings, ticket, charge, received, counts);
                 (Reply::Submitted(Box::new(request)), Some(settled))
             }
             Err(refusal) => {

@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 use tokio_util::sync::CancellationToken;
 
 use crate::protocol::ServerFrame;
 use crate::server::shared::{MetricsFrame, Shared};
+use crate::server::websockets::WebSocketPermit;
 
+use super::close_reason::CloseReason;
 use super::events::{Event, EventSources, Wanted};
 use super::in_flight::InFlight;
 use super::reply::{REPLY_QUEUE, Reply};
@@ -29,6 +29,8 @@ use super::socket::{Socket, SocketSink};
 pub(super) struct Writer<S> {
     sink: FrameSink<S>,
     in_flight: Arc<InFlight>,
+    /// Learns whether the client has asked for `metrics` frames.
+    permit: Arc<WebSocketPermit>,
     requests: Vec<ActiveRequest>,
     is_subscribed: bool,
     /// Number of the last `metrics` frame since the client subscribed.
@@ -36,9 +38,9 @@ pub(super) struct Writer<S> {
     /// Counts the `metrics` frames that were replaced before a connection took them; shared by all
     /// connections.
     dropped_frames: Arc<AtomicU64>,
-    /// The code of the close frame, and until when the writer waits for requests to end before it
-    /// sends that frame; `None` unless the connection is closing.
-    closing: Option<(CloseCode, Instant)>,
+    /// Why the connection closes, and until when the writer waits for requests to end before it
+    /// sends the close frame; `None` unless the connection is closing.
+    closing: Option<(CloseReason, Instant)>,
 }
 
 /// How the writer ended.
@@ -51,10 +53,16 @@ pub(super) enum WriteEnd {
 }
 
 impl<S: Socket> Writer<S> {
-    pub(super) fn new(sink: SocketSink<S>, in_flight: Arc<InFlight>, shared: &Shared) -> Self {
+    pub(super) fn new(
+        sink: FrameSink<S>,
+        in_flight: Arc<InFlight>,
+        permit: Arc<WebSocketPermit>,
+        shared: &Shared,
+    ) -> Self {
         Self {
-            sink: FrameSink::new(sink, shared.options.write_grace),
+            sink,
             in_flight,
+            permit,
             requests: Vec::new(),
             is_subscribed: true,
             last_metrics: None,
@@ -110,7 +118,7 @@ impl<S: Socket> Writer<S> {
             Event::Deliveries => {}
             Event::Metrics(frame) => self.send_metrics(frame).await?,
             Event::PingDue => self.sink.feed(Message::Ping(Bytes::new())).await?,
-            Event::ServerClosing => self.close_with(CloseCode::Away),
+            Event::ServerClosing => self.close_with(CloseReason::ShuttingDown),
             Event::CloseDeadline => is_overdue = true,
         }
         // A bounded number: a client that sends without pause must not starve its own requests.
@@ -119,11 +127,10 @@ impl<S: Socket> Writer<S> {
             self.handle_reply(next).await?;
         }
         self.send_deliveries().await?;
-        if let Some((code, _)) = self.closing
+        if let Some((reason, _)) = self.closing
             && (is_overdue || self.in_flight.is_empty())
         {
-            let frame = CloseFrame { code, reason: Utf8Bytes::default() };
-            self.sink.feed(Message::Close(Some(frame))).await?;
+            self.sink.feed(Message::Close(Some(reason.frame()))).await?;
             self.sink.flush().await?;
             return Ok(true);
         }
@@ -145,18 +152,20 @@ impl<S: Socket> Writer<S> {
             }
             Reply::SubscribeMetrics => {
                 self.is_subscribed = true;
+                self.permit.set_watching(true);
                 self.last_metrics = None;
                 self.sink.text(ServerFrame::MetricsSubscribed.text()).await?;
             }
             Reply::UnsubscribeMetrics => {
                 self.is_subscribed = false;
+                self.permit.set_watching(false);
                 self.sink.text(ServerFrame::MetricsUnsubscribed.text()).await?;
             }
             // `handle` flushes after every event.
             Reply::Flush => {}
-            Reply::Close(code) => {
+            Reply::Close(reason) => {
                 self.in_flight.abort(&None);
-                self.close_with(code);
+                self.close_with(reason);
             }
             #[cfg(feature = "echo")]
             Reply::Echo(message) => self.sink.feed(*message).await?,
@@ -187,10 +196,10 @@ impl<S: Socket> Writer<S> {
         Ok(())
     }
 
-    /// Makes the writer close with `code` once no request is left, at the latest after
+    /// Makes the writer close for `reason` once no request is left, at the latest after
     /// [`TERMINAL_FRAMES_DEADLINE`].
-    fn close_with(&mut self, code: CloseCode) {
-        self.closing = Some((code, Instant::now() + TERMINAL_FRAMES_DEADLINE));
+    fn close_with(&mut self, reason: CloseReason) {
+        self.closing = Some((reason, Instant::now() + TERMINAL_FRAMES_DEADLINE));
     }
 }
 

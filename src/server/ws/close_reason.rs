@@ -1,0 +1,48 @@
+//! Why the server closes a WebSocket, as its close frame says.
+
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+/// Why the server closes a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CloseReason {
+    /// The server shuts down.
+    ShuttingDown,
+    /// The client broke the framing of WebSockets.
+    Framing,
+    /// The client sent a binary message.
+    BinaryMessage,
+    /// The client sent text that is not UTF-8.
+    InvalidUtf8,
+    /// The client did not complete a message in time.
+    Overdue,
+    /// The client sent a message that is longer than allowed.
+    TooLong,
+    /// The connection made the server hold more than all others, and the message budget is used up.
+    MessageBudget,
+    /// The connection was idle, and the limit on connections is reached.
+    Idle,
+    /// The limit on connections is reached, and no connection is idle.
+    TooManyConnections,
+}
+
+impl CloseReason {
+    /// The close frame.
+    pub(super) fn frame(self) -> CloseFrame {
+        let (code, reason) = match self {
+            Self::ShuttingDown => (CloseCode::Away, "the server is shutting down"),
+            Self::Framing => (CloseCode::Protocol, "broken WebSocket framing"),
+            Self::BinaryMessage => (CloseCode::Unsupported, "binary messages are not supported"),
+            Self::InvalidUtf8 => (CloseCode::Invalid, "the text is not UTF-8"),
+            Self::Overdue => (CloseCode::Policy, "the message was not complete in time"),
+            Self::TooLong => (CloseCode::Size, "the message is too long"),
+            Self::MessageBudget => {
+                (CloseCode::Again, "no memory is left for this connection's messages")
+            }
+            Self::Idle => (CloseCode::Again, "idle, and other clients want to connect"),
+            Self::TooManyConnections => (CloseCode::Again, "too many connections, try again later"),
+        };
+        CloseFrame { code, reason: Utf8Bytes::from_static(reason) }
+    }
+}
