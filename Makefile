@@ -15,7 +15,7 @@ export REAL_MODELS
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
-.PHONY: help run test test-faults fmt lint doc rust-tests deny real-models \
+.PHONY: help run test test-faults attacks fmt lint doc rust-tests deny real-models \
 	python-tests autobahn fuzz mutants bench setup setup-test
 .DEFAULT_GOAL := help
 
@@ -70,6 +70,7 @@ test-faults: setup-test ## Disturb the model's process, change files, run fuzz t
 	cargo build
 	.venv/bin/python tools/faults/faults.py "$(TARGET)/debug/inference-core"
 	.venv/bin/python tools/fuzz/mutants.py "$(TARGET)/debug/inference-core"
+	.venv/bin/python tools/attacks/attacks.py --short "$(TARGET)/debug/inference-core"
 	@$(MAKE) --no-print-directory fuzz TIME=60
 
 mutants: setup-test ## Serve 1,000 model files that were changed in many ways (three minutes)
@@ -93,6 +94,10 @@ autobahn: ## Run the Autobahn suite of WebSocket cases (needs Python 2.7 as PYTH
 	cargo build --no-default-features --features echo --example echo
 	python3 tools/autobahn/autobahn.py --python2 "$(PYTHON2)" \
 		"$(TARGET)/debug/examples/echo" "$(TARGET)/autobahn"
+
+attacks: setup-test ## Attack a daemon in many ways (10 minutes) and measure what honest clients see
+	cargo build --release
+	.venv/bin/python tools/attacks/attacks.py "$(TARGET)/release/inference-core"
 
 deny: ## Check the licences and sources of the dependencies
 	@if cargo deny --version >/dev/null 2>&1; then \
