@@ -21,13 +21,29 @@ pub(super) struct Connections {
 }
 
 /// The replaceable connections by the number that each got at its start or at its last request.
-#[derive(Debug, Default)]
+/// Those that are being closed have smaller numbers.
+#[derive(Debug)]
 struct Replaceable {
     next: u64,
+    next_closing: u64,
     by_activity: BTreeMap<u64, CancellationToken>,
 }
 
+impl Default for Replaceable {
+    fn default() -> Self {
+        Self { next: 1 << 63, next_closing: 0, by_activity: BTreeMap::new() }
+    }
+}
+
 impl Replaceable {
+    /// Adds a connection that is being closed, and returns its number.
+    fn add_closing(&mut self, replaced: CancellationToken) -> u64 {
+        let number = self.next_closing;
+        self.next_closing += 1;
+        self.by_activity.insert(number, replaced);
+        number
+    }
+
     /// Adds a connection as the one that was active last, and returns its number.
     fn add(&mut self, replaced: CancellationToken) -> u64 {
         let number = self.next;
@@ -103,10 +119,10 @@ impl ConnectionPermit {
         self.held.connections.lock().by_activity.remove(&self.held.number()).is_some()
     }
 
-    /// Makes a connection replaceable again that is about to be closed. A client that delays that
-    /// loses the connection once a new one needs its permit.
+    /// Makes a connection replaceable again that is about to be closed, before all that are not. A
+    /// client that delays that loses the connection once a new one needs its permit.
     pub(super) fn give_back(&self) {
-        let number = self.held.connections.lock().add(self.held.replaced.clone());
+        let number = self.held.connections.lock().add_closing(self.held.replaced.clone());
         self.held.number.store(number, Ordering::Relaxed);
     }
 }
@@ -159,11 +175,18 @@ mod tests {
         assert!(connections.replace_oldest());
         assert_eq!(is_replaced(), [true, true, false]);
         assert!(!connections.replace_oldest());
-        third.give_back();
-        assert!(connections.replace_oldest());
-        assert_eq!(is_replaced(), [true, true, true]);
         second.touch();
         assert!(!second.keep() && !connections.replace_oldest(), "it is being closed");
+    }
+
+    #[tokio::test]
+    async fn connection_that_is_being_closed_is_replaced_before_all_others() {
+        let connections = Arc::new(Connections::new(3));
+        let [oldest, closing] = [permit(&connections).await, permit(&connections).await];
+        assert!(closing.keep());
+        closing.give_back();
+        assert!(connections.replace_oldest());
+        assert!(closing.replaced().is_cancelled() && !oldest.replaced().is_cancelled());
     }
 
     #[tokio::test]

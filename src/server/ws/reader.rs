@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
@@ -78,6 +79,8 @@ impl<S: Socket> Reader<S> {
             if let Err(end) = self.handle_message().await {
                 return end;
             }
+            // One message at a time, so that clients that send without pause delay others little.
+            yield_now().await;
         }
     }
 

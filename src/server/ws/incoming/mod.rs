@@ -39,6 +39,8 @@ pub(super) struct Incoming<S> {
     passed_head: HeadBytes,
     /// Bytes of the fragment that are to be passed on after its head.
     piece_rest: usize,
+    /// What was passed on since other tasks had their turn, see [`TURN_BYTES`].
+    passed: usize,
     message: IncomingMessage,
     limits: MessageLimits,
     share: Arc<BudgetShare>,
@@ -133,6 +135,7 @@ impl<S: Socket> Incoming<S> {
             frame: None,
             passed_head: HeadBytes::default(),
             piece_rest: 0,
+            passed: 0,
             message,
             limits,
             share,
@@ -155,8 +158,12 @@ impl<S: Socket> Incoming<S> {
         if !self.input.is_empty() {
             return Poll::Ready(Ok(true));
         }
+        // A long message is read with few system calls, after which its buffer is freed.
+        let wanted = self.piece_rest.max(READ_BUFFER_BYTES);
+        if wanted > self.input.capacity() || !self.is_within_message() {
+            self.input = BytesMut::with_capacity(wanted);
+        }
         self.input.clear();
-        self.input.reserve(READ_BUFFER_BYTES);
         match pin!(self.stream.read_buf(&mut self.input)).poll(cx) {
             Poll::Ready(read) => {
                 self.message.wait_ended();
@@ -199,6 +206,7 @@ impl<S: Socket> Incoming<S> {
         }
         self.passed_head = head.take_piece(piece);
         self.piece_rest = piece;
+        self.passed += FRAME_COST + piece;
         self.frame = Some(head);
         if piece == 0 {
             self.end_piece();
@@ -302,6 +310,11 @@ impl<S: Socket> AsyncRead for Incoming<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         while this.passed_head.is_empty() && this.piece_rest == 0 {
+            if this.passed >= TURN_BYTES {
+                this.passed = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if let Some(head) = this.frame {
                 ready!(this.poll_piece(cx, head));
             } else if !ready!(this.poll_head(cx))? {
@@ -351,6 +364,13 @@ impl<S: Socket> AsyncWrite for Incoming<S> {
 /// Longest fragment that is passed on, in bytes. Also what an incomplete message may hold without a
 /// charge. A multiple of four, so that the mask of a frame fits each of its parts.
 const PIECE_BYTES: usize = 16 * 1024;
+
+/// What one connection passes on before the other tasks have their turn, in bytes, so that clients
+/// that send without pause delay the others little (ADR-0040).
+const TURN_BYTES: usize = 32 * 1024;
+
+/// What a frame counts for in a turn beside its content, in bytes: about the time to handle it.
+const FRAME_COST: usize = 256;
 
 /// Memory that an incomplete message takes, as a multiple of the bytes that were received: its
 /// buffer doubles when it is full (ADR-0040).
