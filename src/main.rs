@@ -25,6 +25,10 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, error.exit_code()),
         },
+        Ok(Command::NewTls(options)) => match daemon::new_tls(&options) {
+            Ok(text) => print(&Printable::Help(text)),
+            Err(error) => fail(&error, error.exit_code()),
+        },
         Ok(Command::Plan(config, options)) => match daemon::plan(&config, &options) {
             Ok(text) => print(&Printable::Help(text)),
             Err(error) => fail(&error, error.exit_code()),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Parser;
 use clap::builder::BoolishValueParser;
 
-use crate::domain::{AllowedOrigin, Speculation};
+use crate::domain::Speculation;
 use crate::machine::usable_cores;
 
 use super::byte_size::{ByteSize, ByteSizes};
@@ -18,10 +18,9 @@ use super::choice::Switch;
 use super::config::{Config, GpuLayers, KvTypeChoice, PlanOptions};
 use super::environment::visible_gpus;
 use super::help::{ABOUT, AFTER_OPTIONS, USAGE};
+use super::network_args::NetworkArgs;
 use super::number::{tokens, whole_number};
 
-// clap prints the documentation of the fields as it is.
-#[allow(rustdoc::bare_urls, reason = "an address on a terminal has no brackets")]
 #[derive(Debug, Parser)]
 #[command(
     name = "inference-core",
@@ -210,12 +209,8 @@ pub(super) struct Args {
     )]
     message_memory: Option<ByteSize>,
 
-    /// Origin of a web page or an app that may use the server (https://example.org,
-    /// app://obsidian.md, vscode-webview://*); may be repeated. Pages from localhost on the
-    /// server's port are always allowed. null allows files and sandboxed frames, which every web
-    /// page can contain
-    #[arg(long, value_name = "ORIGIN", env = "INFERENCE_CORE_ALLOW_ORIGIN", value_delimiter = ',')]
-    allow_origin: Vec<AllowedOrigin>,
+    #[command(flatten)]
+    network: NetworkArgs,
 
     /// How long a client may leave its answer unread before its request fails with slow_client, in
     /// seconds
@@ -317,7 +312,7 @@ impl Args {
             max_connections: self.max_connections as usize,
             max_message_bytes: self.max_message as usize * 1024,
             message_memory: self.message_memory.map(|size| size.0),
-            allowed_origins: self.allow_origin,
+            network: self.network.into_config(),
             slow_client_grace: seconds(self.slow_client_grace),
             drain_timeout: seconds(self.drain_timeout),
             stall_limit: self.stall_limit.map(seconds),

@@ -6,14 +6,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::{AllowedOrigin, Speculation};
+use crate::domain::Speculation;
+
+use super::network::NetworkConfig;
 
 /// How to serve a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The model file; `None` is the built-in demo model.
     pub model: Option<PathBuf>,
-    /// The port to listen on; 0 picks any free one.
+    /// The port to listen on, on all TCP addresses; 0 picks any free one.
     pub port: u16,
     /// Maximum number of tokens of a request, prompt and answer together; `None` derives it from
     /// the model.
@@ -59,8 +61,8 @@ pub struct Config {
     pub max_message_bytes: usize,
     /// Bytes that messages of all clients may take; `None` derives them from the maximum size.
     pub message_memory: Option<u64>,
-    /// Origins of web pages that may use the server, besides pages from localhost on its port.
-    pub allowed_origins: Vec<AllowedOrigin>,
+    /// Where the server listens, and whom it accepts.
+    pub network: NetworkConfig,
     /// How long a client may leave its answer unread before its request fails with `slow_client`.
     pub slow_client_grace: Duration,
     /// How long running requests may continue after a signal to shut down.

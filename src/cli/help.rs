@@ -4,7 +4,8 @@
 pub(super) const USAGE: &str = "\
 inference-core [OPTIONS] [MODEL] [PORT]
        inference-core [OPTIONS] --demo [PORT]
-       inference-core plan [OPTIONS] [MODEL | --demo]";
+       inference-core plan [OPTIONS] [MODEL | --demo]
+       inference-core tls new [--dir FOLDER] [NAME]...";
 
 /// What the program does, before the list of options.
 pub(super) const ABOUT: &str = "\
@@ -16,10 +17,12 @@ Serves a local language model over a WebSocket and streams its tokens.
                                    in English and Spanish
   inference-core plan model.gguf   show how much memory the model needs and what
                                    fits on the GPU, without loading it
+  inference-core tls new           make certificates for --tls-cert and --tls-key
 
 MODEL is a GGUF file; of a split model, the first file. Without MODEL the demo
-model is served. PORT defaults to 3000; 0 picks any free port. The server
-listens on this machine only: on 127.0.0.1 and, if available, on [::1].";
+model is served. PORT defaults to 3000; 0 picks any free port. Without --host
+the server listens for this machine only: on 127.0.0.1 and, if available, on
+[::1].";
 
 /// Environment variables and exit codes, after the list of options.
 pub(super) const AFTER_OPTIONS: &str = "\
@@ -31,11 +34,12 @@ Exit codes:
       or printed what was asked for
   1   the reader of the output closed it
   64  an option or argument is wrong or does not fit the model
-  65  the model file is broken or its model is not supported
-  66  the model file does not exist or cannot be read
-  69  the port is in use
+  65  the model file is broken or its model is not supported, or a certificate
+      or key cannot be used
+  66  the model file, a certificate or a key does not exist or cannot be read
+  69  the port or the Unix socket is in use
   70  the model's process ends again and again, or its load makes no progress
   71  the machine has too little memory or another resource
-  74  the output cannot be written
+  74  the output, a certificate or a key cannot be written
   77  the port needs privileges that this user does not have
   130 interrupted by a second signal during shutdown";

@@ -12,6 +12,10 @@ mod config;
 mod environment;
 mod error;
 mod help;
+mod listen_address;
+mod network;
+mod network_args;
+mod new_tls;
 mod number;
 mod positional;
 
@@ -27,6 +31,9 @@ use self::positional::{
 
 pub use self::config::{Config, GpuLayers, KvTypeChoice, PlanOptions};
 pub use self::error::UsageError;
+pub use self::listen_address::ListenAddress;
+pub use self::network::NetworkConfig;
+pub use self::new_tls::NewTls;
 pub use self::positional::DEFAULT_PORT;
 
 /// What the daemon was asked to do.
@@ -36,6 +43,8 @@ pub enum Command {
     Serve(Box<Config>),
     /// Print how a model would use the machine's memory, and exit.
     Plan(Box<Config>, PlanOptions),
+    /// Make certificates for TLS, and exit.
+    NewTls(NewTls),
     /// Hold the model, as a child process of the daemon.
     Runner,
     /// Write the machine's GPUs, as a child process of the daemon.
@@ -63,6 +72,7 @@ impl Command {
         match &arguments[..] {
             [_, command] if command == RUNNER => return Ok(Self::Runner),
             [_, command, what] if command == RUNNER && what == DEVICES => return Ok(Self::Devices),
+            [_, command, rest @ ..] if command == TLS => return new_tls::parse_tls(rest),
             _ => {}
         }
         let args = match parse_args(arguments) {
@@ -94,6 +104,9 @@ const RUNNER: &str = "runner";
 
 /// The argument of [`RUNNER`] for a child process that only looks for GPUs.
 const DEVICES: &str = "devices";
+
+/// The command that makes certificates.
+const TLS: &str = "tls";
 
 /// Has clap parse the arguments and the environment.
 fn parse_args(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
@@ -197,6 +210,20 @@ mod tests {
             ("plan --vram 3000000GB", "too large: the maximum is 16TB"),
             ("plan --vram much", "500MB"),
             ("plan --vram 3 GB", "such as 3GB"),
+            ("--host gpu-box", "an IP address of this machine"),
+            ("--host 0.0.0.0:3000", "the port is the last argument"),
+            ("--host 127.0.0.1,*", "write 0.0.0.0"),
+            ("--tls-cert cert.pem", "--tls-key"),
+            ("--tls-key key.pem", "--tls-cert"),
+            ("--tls-client-ca ca.pem", "--tls-cert"),
+            ("--allow-host *", "any web page"),
+            ("--allow-host gpu-box:3000", "without a port"),
+            ("--trusted-proxy nginx", "an address or a network"),
+            ("--trusted-proxy 10.0.0.1/8", "10.0.0.0/8"),
+            ("tls", "`inference-core tls new`"),
+            ("tls old", "`inference-core tls new`"),
+            ("tls new a:80", "without a port"),
+            ("tls new --fnord", "--fnord"),
         ];
         for (line, value) in table {
             let error = parse(line).expect_err(line).to_string();
@@ -204,6 +231,29 @@ mod tests {
             assert!(!error.contains('\n'), "{line}: {error}");
             assert!(error.ends_with("; see --help"), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn addresses_to_listen_on_are_repeated_or_separated_by_commas() {
+        let hosts = |line: &str| {
+            let hosts = serve(line).network.hosts;
+            hosts.iter().map(ListenAddress::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(hosts(""), "localhost");
+        assert_eq!(hosts("--host 127.0.0.1"), "127.0.0.1");
+        assert_eq!(hosts("--host [::1],unix:/a --host 0.0.0.0"), "::1 unix:/a 0.0.0.0");
+    }
+
+    #[test]
+    fn tls_new_has_a_folder_and_names() {
+        let parse = |line: &str| match parse(line) {
+            Ok(Command::NewTls(NewTls { dir, names })) => (dir, names.join(" ")),
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(parse("tls new"), ("tls".into(), String::new()));
+        let (dir, names) = parse("tls new --dir /etc/ic GPU-box. [FD00::5] *.example.org 10.0.0.1");
+        assert_eq!(dir, PathBuf::from("/etc/ic"));
+        assert_eq!(names, "gpu-box fd00::5 *.example.org 10.0.0.1");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Each message is one line that says what to do. The exit codes are listed in `--help`.
 
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -11,6 +13,7 @@ use crate::domain::LoadFailure;
 use crate::llama::LoadError;
 use crate::models::SupervisorError;
 use crate::runner::ProcessEnd;
+use crate::server::TlsError;
 
 /// Why the daemon stopped, other than by a first signal.
 #[derive(Debug, Error)]
@@ -72,6 +75,42 @@ pub enum DaemonError {
         /// The port.
         port: u16,
     },
+    /// An address to listen on is not one of this machine.
+    #[error(
+        "--host {address} is not an address of this machine: use one of its own (`ip address` \
+         shows them), or 0.0.0.0 for all of them"
+    )]
+    ForeignAddress {
+        /// The address.
+        address: IpAddr,
+    },
+    /// The daemon would listen for other machines without knowing its clients.
+    #[error(
+        "--host {host} lets other machines use the model, and there are no keys: make one with \
+         `inference-core key new NAME --file keys.toml` and add --api-key-file keys.toml, or add \
+         --insecure-no-auth to let everybody in"
+    )]
+    NoKeys {
+        /// The first such address.
+        host: String,
+    },
+    /// Another server listens on the Unix socket.
+    #[error("--host unix:{} is in use: stop the server that listens there", .path.display())]
+    UnixSocketInUse {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// A Unix socket cannot be made.
+    #[error("--host unix:{}: {reason}", .path.display())]
+    UnixSocket {
+        /// The socket.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The certificate or the key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The operating system refused a socket, a thread, a signal handler or another resource. The
     /// error contains its message.
     #[error("the operating system refused a resource that the server needs: {0:#}")]
@@ -88,6 +127,10 @@ impl DaemonError {
             Self::Load(error) | Self::Draft(error) => error.exit_code(),
             Self::NotLoaded(failure) => failure.exit_code,
             Self::LogFilter { .. } | Self::NotARunner => 64,
+            Self::ForeignAddress { .. } | Self::NoKeys { .. } | Self::UnixSocket { .. } => 64,
+            Self::Tls(TlsError::Unusable { .. }) => 65,
+            Self::Tls(TlsError::Unreadable { .. }) => 66,
+            Self::UnixSocketInUse { .. } => 69,
             Self::EndedWhileLoading { end, .. } if end.cause.is_signal(Signal::KILL) => 71,
             Self::EndedWhileLoading { .. } => 65,
             Self::PortInUse { .. } => 69,

@@ -10,7 +10,10 @@
 //! | `output` | standard output and standard error, which nobody waits for |
 //! | `logging` | the log filter, and where log lines go |
 //! | `plan` | from the configuration and the model to the options of every module |
-//! | `listen` | the sockets |
+//! | `listen`, `unix_socket` | the sockets |
+//! | `tls` | the certificate, which is loaded again when it changes |
+//! | `new_tls` | the command that makes certificates |
+//! | `reload` | what SIGHUP loads again |
 //! | `devices` | the GPUs, as a child process sees them |
 //! | `descriptors` | the limit on open files, and how many connections it allows |
 //! | `start_screen` | the lines and the progress bar on the terminal |
@@ -30,13 +33,17 @@ mod devices;
 mod error;
 mod listen;
 mod logging;
+mod new_tls;
 mod output;
 mod plan;
+mod reload;
 mod runner;
 mod signals;
 mod spec;
 mod start_screen;
+mod tls;
 mod units;
+mod unix_socket;
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -56,17 +63,21 @@ use crate::llama::{self, HeldFiles, ModelDescription, ModelSource};
 use crate::machine;
 use crate::models::{Supervisor, SupervisorError, SupervisorOptions};
 use crate::runner::{ChildLauncher, Client, RequestLimits, RunnerPid};
-use crate::server::Server;
+use crate::server::{Server, Tls};
 use crate::watchdog::StallLimit;
 
 use self::chat_template::chosen_template;
 use self::devices::Devices;
+use self::listen::Sockets;
 use self::plan::{PlanPage, ServePlan};
+use self::reload::Reloads;
 use self::signals::Signals;
 use self::spec::RunnerSpec;
+use self::tls::{CERTIFICATE, LoadedTls, load_tls};
 
 pub use self::devices::print_devices;
 pub use self::error::DaemonError;
+pub use self::new_tls::{NewTlsError, new_tls};
 pub use self::output::{flush_output, print_error};
 pub use self::runner::run_runner;
 pub use self::signals::is_hangup_ignored;
@@ -77,6 +88,11 @@ pub use self::signals::is_hangup_ignored;
 /// [`DaemonError`]. Its text is for the user.
 pub fn run(config: &Config) -> Result<(), DaemonError> {
     logging::init(&config.log)?;
+    let network = &config.network;
+    if !network.insecure_no_auth {
+        listen::require_keys(&network.hosts, listen::has_keys(network))?;
+    }
+    let tls = load_tls(network)?;
     descriptors::raise_limit();
     llama::send_logs_to_tracing();
     let mut description = llama::describe(&model_source(config))?;
@@ -90,7 +106,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     plan.gpu.computing = bus_ids;
     plan.check_memory(&description, available)?;
     let runtime = server_runtime()?;
-    let result = runtime.block_on(serve(config, description, draft, plan));
+    let result = runtime.block_on(serve(config, description, draft, plan, tls));
     runtime.shutdown_background();
     result
 }
@@ -160,9 +176,11 @@ async fn serve(
     description: ModelDescription,
     draft: Option<ModelDescription>,
     mut plan: ServePlan,
+    loaded_tls: Option<LoadedTls>,
 ) -> Result<(), DaemonError> {
-    let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let listeners = listen::on_loopback(config.port)?;
+    let (tls, reloads) = keep_up_to_date(loaded_tls);
+    let mut signals = Signals::listen(reloads).context("cannot listen for signals")?;
+    let sockets = Sockets::bind(&config.network.hosts, config.port)?;
     descriptors::limit_connections(&mut plan.server);
     let started = Instant::now();
     let name = description.source.name();
@@ -176,7 +194,9 @@ async fn serve(
     let mut supervising = tokio::spawn(supervisor.run());
 
     let draft_info = draft.as_ref().map(|draft| &draft.info);
-    start_screen::print(&description, draft_info, &plan, &listeners);
+    start_screen::print(&description, draft_info, &plan, &sockets.listening(&config.network));
+    // The files of Unix sockets are removed at the end.
+    let (listeners, _socket_files) = sockets.into_listeners(tls.as_ref());
     let closing = CancellationToken::new();
     let monitor = Monitor::spawn(plan.gpu, Arc::new(move || runner_pid.get()))
         .context("cannot start the GPU monitor's thread")?;
@@ -211,6 +231,19 @@ async fn serve(
         _ = signals.next() => return result.and(Err(DaemonError::SecondSignal)),
     }
     result
+}
+
+/// Loads the certificate again when its files change. Returns it, and what SIGHUP does.
+fn keep_up_to_date(loaded: Option<LoadedTls>) -> (Option<Arc<Tls>>, Reloads) {
+    let mut reloads = Reloads::default();
+    let tls = loaded.map(|loaded| {
+        let tls = loaded.tls.clone();
+        tokio::spawn(loaded.watch());
+        let reloaded = tls.clone();
+        reloads.add(CERTIFICATE, move || reloaded.reload().map_err(|error| error.to_string()));
+        tls
+    });
+    (tls, reloads)
 }
 
 /// How the supervisor of the model called `name` ended.

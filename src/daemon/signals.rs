@@ -1,4 +1,5 @@
-//! The signals that the daemon receives: some ask it to shut down, the others are ignored.
+//! The signals that the daemon receives: some ask it to shut down, SIGHUP to load files again, and
+//! the others are ignored.
 //!
 //! The caller takes the first signal that asks to shut down as a request to drain, and the second
 //! one as a request to stop at once. This file only reports them, one after another.
@@ -7,14 +8,20 @@
 //! signal that people or programs send has a handler, also those that have no meaning here.
 
 use std::fs::{self, File};
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
+use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use rustix::process;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep_until};
 
-use self::Reaction::{Drain, DrainOnce, Ignore};
+use super::reload::Reloads;
+
+use self::Reaction::{Drain, DrainOnce, Ignore, Reload};
 
 /// Keeps the signals of [`SIGNALS`] and SIGHUP from ending this process: a runner, which ends with
 /// its daemon. A service manager sends them to both. Must be called inside a tokio runtime.
@@ -31,14 +38,18 @@ pub(super) fn ignore_signals() -> io::Result<()> {
 
 /// Reports each signal that asks to shut down. Once it exists, no signal in [`SIGNALS`] kills the
 /// process.
-#[derive(Debug)]
 pub(super) struct Signals {
-    listeners: Vec<Listener>,
+    listeners: Vec<SignalListener>,
+    reloads: Arc<Reloads>,
+    /// Whether the process had a terminal when it started.
+    had_terminal: bool,
+    /// When to see whether the terminal is still there, after a SIGHUP.
+    terminal_check: Option<Instant>,
 }
 
 /// The handler of one signal.
 #[derive(Debug)]
-struct Listener {
+struct SignalListener {
     name: &'static str,
     reaction: Reaction,
     signal: Signal,
@@ -52,6 +63,9 @@ enum Reaction {
     /// It is asked to shut down by the system, which can send the signal several times. Only the
     /// first one counts.
     DrainOnce,
+    /// It loads files again. If its terminal has been closed, which sends the same signal, it is
+    /// asked to shut down.
+    Reload,
     /// It logs the reason and goes on.
     Ignore(&'static str),
 }
@@ -61,35 +75,65 @@ impl Signals {
     ///
     /// # Errors
     /// The operating system's error, if it cannot install a handler.
-    pub(super) fn listen() -> io::Result<Self> {
+    pub(super) fn listen(reloads: Reloads) -> io::Result<Self> {
         let mut listeners = Vec::new();
         for &(name, number, reaction) in SIGNALS {
-            listeners.push(Listener { name, reaction, signal: handler(number)? });
+            let signal = handler(number)?;
+            listeners.push(SignalListener { name, reaction, signal });
         }
         // A handler would end what `nohup` has asked for.
         if !is_hangup_ignored() {
-            let reaction = if has_terminal() { DrainOnce } else { Ignore(NO_TERMINAL) };
             let signal = signal(SignalKind::hangup())?;
-            listeners.push(Listener { name: "SIGHUP", reaction, signal });
+            listeners.push(SignalListener { name: HANGUP, reaction: Reload, signal });
         }
         // A log line about this signal could raise it again. Its handler stays installed.
         drop(handler(process::Signal::XFSZ)?);
-        Ok(Self { listeners })
+        let had_terminal = has_terminal();
+        Ok(Self { listeners, reloads: Arc::new(reloads), had_terminal, terminal_check: None })
     }
 
     /// Waits for the next signal that asks to shut down and returns its name. Signals of one kind
     /// that arrive between two calls count as one.
     pub(super) async fn next(&mut self) -> &'static str {
         loop {
-            match self.any().await {
-                (name, Drain) => return name,
-                (name, DrainOnce) => {
-                    self.listeners.retain(|listener| listener.name != name);
-                    return name;
+            let check = self.terminal_check;
+            let (name, reaction) = tokio::select! {
+                signal = self.any() => signal,
+                () = at(check) => {
+                    self.terminal_check = None;
+                    if has_terminal() {
+                        continue;
+                    }
+                    (HANGUP, DrainOnce)
                 }
-                (name, Ignore(reason)) => tracing::info!("ignored {name}: {reason}"),
+            };
+            match reaction {
+                Drain => return name,
+                DrainOnce => return self.last(name),
+                Reload if self.had_terminal && !has_terminal() => return self.last(name),
+                Reload => self.reload(),
+                Ignore(reason) => tracing::info!("ignored {name}: {reason}"),
             }
         }
+    }
+
+    /// Listens no longer for the signal called `name`, and returns the name.
+    fn last(&mut self, name: &'static str) -> &'static str {
+        self.listeners.retain(|listener| listener.name != name);
+        self.terminal_check = None;
+        name
+    }
+
+    /// Loads files again, on another thread.
+    fn reload(&mut self) {
+        if self.reloads.is_empty() {
+            tracing::info!("ignored {HANGUP}: there is nothing to reload");
+        } else {
+            let reloads = self.reloads.clone();
+            drop(spawn_blocking(move || reloads.run()));
+        }
+        // A shell that ends may send the signal just before its terminal is closed.
+        self.terminal_check = self.had_terminal.then(|| Instant::now() + TERMINAL_DELAY);
     }
 
     /// Waits for the next signal.
@@ -103,6 +147,14 @@ impl Signals {
             Poll::Pending
         })
         .await
+    }
+}
+
+/// Waits until `time`; for ever if there is none.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => pending().await,
     }
 }
 
@@ -125,9 +177,8 @@ fn parse_hangup_ignored(status: &str) -> Option<bool> {
     Some(u64::from_str_radix(ignored.trim(), 16).ok()? & 1 == 1)
 }
 
-/// Whether the process belongs to a terminal. When that is closed, the system and the shell send
-/// SIGHUP. Without a terminal, SIGHUP comes from a program that means something else, such as a log
-/// rotation.
+/// Whether the process belongs to a terminal that is open. When the terminal is closed, the system
+/// and the shell send SIGHUP.
 fn has_terminal() -> bool {
     File::open("/dev/tty").is_ok()
 }
@@ -153,8 +204,12 @@ const SIGNALS: &[(&str, process::Signal, Reaction)] = &[
 /// Why a signal without a meaning is ignored.
 const NO_USE: &str = "the daemon does not use it";
 
-/// Why SIGHUP is ignored.
-const NO_TERMINAL: &str = "the daemon was started without a terminal";
+/// The signal that asks to load files again, and says that a terminal was closed.
+const HANGUP: &str = "SIGHUP";
+
+/// Time between a SIGHUP and the end of the terminal, if its end was the reason. Shells need a few
+/// milliseconds.
+const TERMINAL_DELAY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

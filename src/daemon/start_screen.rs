@@ -1,8 +1,8 @@
 //! What the user sees on the terminal: some lines at the start, and a progress bar during the load.
 //!
 //! The lines go to standard output. Programs that start the daemon look for the line
-//! `listening on ws://ADDRESS`. If standard output cannot be written, or nobody reads it, the
-//! daemon continues.
+//! `listening on ws://ADDRESS`, with TLS `wss://`. If standard output cannot be written, or nobody
+//! reads it, the daemon continues.
 
 use std::io::{self, IsTerminal};
 use std::pin::pin;
@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -20,6 +19,7 @@ use crate::llama::{self, ModelDescription};
 use crate::runner::{Client, RunnerPhase};
 
 use super::columns::wrap;
+use super::listen::Listening;
 use super::output::{STDERR, STDOUT, StderrWriter};
 use super::plan::{PlanPage, ServePlan, flash_attention_note};
 use super::units::{bytes, count, scaled};
@@ -29,10 +29,10 @@ pub(super) fn print(
     description: &ModelDescription,
     draft: Option<&ModelInfo>,
     plan: &ServePlan,
-    listeners: &[TcpListener],
+    listening: &Listening,
 ) {
-    print_summary(&description.info, draft, plan, listeners);
-    for warning in plan.warnings.iter().chain(&plan.draft_warning) {
+    print_summary(&description.info, draft, plan, listening);
+    for warning in listening.warnings.iter().chain(&plan.warnings).chain(&plan.draft_warning) {
         warn(warning);
     }
     let has_gpu = !plan.offload_plan.gpus.is_empty();
@@ -55,7 +55,7 @@ fn print_summary(
     model: &ModelInfo,
     draft: Option<&ModelInfo>,
     plan: &ServePlan,
-    listeners: &[TcpListener],
+    listening: &Listening,
 ) {
     let (engine, llama) = (&plan.engine, &plan.llama);
     let version = build_info::VERSION;
@@ -82,7 +82,12 @@ fn print_summary(
     say(&facts("  compute  ", &compute));
     let flags = format!("built for {}", build_info::CPU_FLAGS);
     say(&wrap("  CPU      ", &flags, " "));
-    say(&format!("listening on ws://{}", address(listeners)));
+    for url in &listening.urls {
+        say(&format!("listening on {url}"));
+    }
+    if !listening.urls_from_elsewhere.is_empty() {
+        say(&facts("  from other machines: ", &listening.urls_from_elsewhere.join(" · ")));
+    }
 }
 
 /// A line of facts, on as many lines as a terminal of 80 columns needs.
@@ -118,12 +123,6 @@ fn draft_facts(draft: &ModelInfo, default: Speculation) -> String {
         }
     };
     format!("{}{note}", draft.name)
-}
-
-/// The first address that the daemon listens on.
-fn address(listeners: &[TcpListener]) -> String {
-    let address = listeners.first().and_then(|listener| listener.local_addr().ok());
-    address.map_or_else(|| "nowhere".to_owned(), |address| address.to_string())
 }
 
 /// Shows the progress of the load on a terminal until it has ended. Returns whether the model was

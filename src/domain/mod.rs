@@ -5,6 +5,7 @@
 //! and its runner. The modules that deal with a wire format or a library convert to and from these
 //! types.
 
+mod authority;
 mod code;
 mod delivery;
 mod gpu;
@@ -15,12 +16,14 @@ mod params;
 mod request;
 mod stats;
 mod token;
+mod trusted_proxy;
 
+pub use authority::{AllowedHost, Authority, InvalidHost};
 pub use code::Code;
 pub use delivery::Delivery;
 pub use gpu::{Gpu, GpuReading, Throttle};
 pub use model::{LoadFailure, MemoryPart, ModelInfo};
-pub use origin::{AllowedOrigin, Authority, InvalidOrigin, Origin};
+pub use origin::{AllowedOrigin, InvalidOrigin, Origin};
 pub use outcome::{Failure, FinishReason, Outcome, Refusal, Usage};
 pub use params::{Params, Range, Speculation};
 pub use request::{AccountId, ConnectionId, Message, Prompt, Request, Role};
@@ -30,3 +33,4 @@ pub use stats::{
 };
 pub(crate) use stats::{engine_histograms, engine_numbers};
 pub use token::{Logprob, Token, TokenLogprobs};
+pub use trusted_proxy::{InvalidProxy, TrustedProxy};

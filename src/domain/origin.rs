@@ -1,14 +1,15 @@
-//! Origins of web pages (RFC 6454) and hosts of HTTP requests (RFC 3986), parsed.
+//! Origins of web pages (RFC 6454), parsed.
 //!
-//! Both are compared part by part, never as text. An [`Origin`] is what a browser or an app with a
+//! They are compared part by part, never as text. An [`Origin`] is what a browser or an app with a
 //! built-in browser sends, an [`AllowedOrigin`] what the operator of the server writes. The server
 //! decides which of them it accepts (ADR-0020).
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use thiserror::Error;
+
+use super::authority::{Authority, Host};
 
 /// The origin of a page, as an `Origin` header names it. Its `Display` form is that of the header,
 /// and an [`AllowedOrigin`] as well.
@@ -39,17 +40,23 @@ impl Origin {
         if authority.is_empty() && !scheme.is_web() {
             return Some(Self(Some(PageOrigin { scheme, host: None, port: None })));
         }
-        let Authority { host, port } = Authority::parse(authority)?;
+        let (host, port) = Authority::parse(authority)?.into_parts();
         let port = port.or_else(|| scheme.default_port());
         Some(Self(Some(PageOrigin { scheme, host: Some(host), port })))
     }
 
-    /// Whether pages of this origin come from this machine and from the port of `server`. The host
-    /// must be that of `server` or name the loopback interface.
-    pub fn is_page_of(&self, server: &Authority) -> bool {
+    /// Whether this is the origin of pages of `server`: its host and its port. All names of the
+    /// loopback interface are one host. Only `https` is the origin of a server that is reached
+    /// through TLS (`is_secure`), because anybody on the way can write pages of `http`.
+    pub fn is_page_of(&self, server: &Authority, is_secure: bool) -> bool {
         let Some(PageOrigin { scheme, host: Some(host), port }) = &self.0 else { return false };
-        let server_port = server.port.or_else(|| scheme.default_port());
-        scheme.is_web() && *port == server_port && (*host == server.host || host.is_loopback())
+        let is_scheme = match scheme {
+            Scheme::Http => !is_secure,
+            Scheme::Https => true,
+            Scheme::Other(_) => false,
+        };
+        let is_host = host == server.host() || host.is_loopback() && server.host().is_loopback();
+        is_scheme && is_host && *port == server.port().or_else(|| scheme.default_port())
     }
 }
 
@@ -67,7 +74,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// An origin, or all origins of one app's scheme, whose pages may connect.
+/// An origin, all ports of one host, or all origins of one app's scheme, whose pages may connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowedOrigin(Pattern);
 
@@ -75,6 +82,8 @@ pub struct AllowedOrigin(Pattern);
 enum Pattern {
     /// Exactly this origin.
     Origin(Origin),
+    /// All ports of a host of the web, such as `http://localhost:*`.
+    Ports(Scheme, Host),
     /// All hosts of a scheme that is not of the web, such as `vscode-webview://*`.
     Scheme(Scheme),
 }
@@ -84,6 +93,10 @@ impl AllowedOrigin {
     pub fn allows(&self, origin: &Origin) -> bool {
         match &self.0 {
             Pattern::Origin(allowed) => allowed == origin,
+            Pattern::Ports(scheme, host) => origin
+                .0
+                .as_ref()
+                .is_some_and(|page| page.scheme == *scheme && page.host.as_ref() == Some(host)),
             Pattern::Scheme(allowed) => {
                 origin.0.as_ref().is_some_and(|page| page.scheme == *allowed)
             }
@@ -108,13 +121,20 @@ impl FromStr for AllowedOrigin {
         {
             return Ok(Self(Pattern::Scheme(scheme)));
         }
+        if let Some((scheme, host)) = origin.strip_suffix(":*").and_then(|t| t.split_once("://"))
+            && let Some(scheme) = Scheme::parse(scheme).filter(Scheme::is_web)
+            && let Some((host, None)) = Authority::parse(host).map(Authority::into_parts)
+        {
+            return Ok(Self(Pattern::Ports(scheme, host)));
+        }
         if let Some(origin) = Origin::parse(origin) {
             return Ok(Self(Pattern::Origin(origin)));
         }
         Err(InvalidOrigin(match origin.split_once("://") {
             _ if text.contains('*') => {
                 "foreign web pages would match: write one origin, such as https://example.org; \
-                 only the host of an app's scheme can be a *, as in vscode-webview://*"
+                 only a port, as in http://localhost:*, or the host of an app's scheme, as in \
+                 vscode-webview://*, can be a *"
             }
             Some((scheme, _)) if NOT_OF_PAGES.contains(&scheme.to_ascii_lowercase().as_str()) => {
                 "this is the address of a server, not of a page: write http://host or https://host"
@@ -177,89 +197,6 @@ const NULL: &str = "null";
 /// Schemes of the URL standard that no page has.
 const NOT_OF_PAGES: [&str; 3] = ["ws", "wss", "ftp"];
 
-/// A host and an optional port, as in a `Host` header.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Authority {
-    host: Host,
-    port: Option<u16>,
-}
-
-impl Authority {
-    /// Parses `host`, `host:port` or the same with an IPv6 address in brackets; `None` if `text` is
-    /// anything else.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (host, rest) = match text.strip_prefix('[') {
-            Some(text) => {
-                let (address, rest) = text.split_once(']')?;
-                (Host::V6(address.parse().ok()?), rest)
-            }
-            None => {
-                let end = text.find(':').unwrap_or(text.len());
-                (Host::parse_name(&text[..end])?, &text[end..])
-            }
-        };
-        let port = match rest.strip_prefix(':') {
-            // RFC 3986 allows a colon without a port.
-            Some("") => None,
-            // Only digits: parsing as `u16` would also accept a plus sign.
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Some(digits.parse().ok()?)
-            }
-            None if rest.is_empty() => None,
-            _ => return None,
-        };
-        Some(Self { host, port })
-    }
-
-    /// Whether the host names the loopback interface.
-    pub fn is_loopback(&self) -> bool {
-        self.host.is_loopback()
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Host {
-    /// A host name in lower case.
-    Name(String),
-    V4(Ipv4Addr),
-    V6(Ipv6Addr),
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => f.write_str(name),
-            Self::V4(address) => address.fmt(f),
-            Self::V6(address) => write!(f, "[{address}]"),
-        }
-    }
-}
-
-impl Host {
-    /// Parses an IPv4 address or a host name; `None` if `text` is empty or has a character that
-    /// occurs in neither.
-    fn parse_name(text: &str) -> Option<Self> {
-        if let Ok(address) = text.parse() {
-            return Some(Self::V4(address));
-        }
-        let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        let is_name = !text.is_empty() && text.bytes().all(is_name_byte);
-        is_name.then(|| Self::Name(text.to_ascii_lowercase()))
-    }
-
-    fn is_loopback(&self) -> bool {
-        match self {
-            Self::V4(address) => address.is_loopback(),
-            Self::V6(address) => address.is_loopback(),
-            Self::Name(name) => match name.strip_suffix("localhost") {
-                // Subdomains of `localhost` are never resolved through DNS (RFC 6761).
-                Some(prefix) => prefix.is_empty() || (prefix.len() > 1 && prefix.ends_with('.')),
-                None => false,
-            },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,6 +256,30 @@ mod tests {
     }
 
     #[test]
+    fn all_ports_of_a_web_host_can_be_allowed() {
+        for (allowed, origin) in [
+            ("http://localhost:*", "http://localhost:5173"),
+            ("http://localhost:*", "http://LOCALHOST"),
+            ("http://localhost:*/", "http://localhost:80"),
+            ("HTTPS://Chat.Example:*", "https://chat.example"),
+            ("http://127.0.0.1:*", "http://127.0.0.1:8080"),
+            ("http://[::1]:*", "http://[::1]:8080"),
+        ] {
+            assert!(allows(allowed, origin), "{allowed} {origin}");
+        }
+        for (allowed, origin) in [
+            ("http://localhost:*", "https://localhost:5173"),
+            ("http://localhost:*", "http://127.0.0.1:5173"),
+            ("http://localhost:*", "http://app.localhost:5173"),
+            ("http://localhost:*", "http://localhost.evil.com:5173"),
+            ("http://localhost:*", "app://localhost:5173"),
+            ("http://localhost:*", "null"),
+        ] {
+            assert!(!allows(allowed, origin), "{allowed} {origin}");
+        }
+    }
+
+    #[test]
     fn text_that_is_not_an_origin_is_refused_with_advice() {
         for (text, advice) in [
             ("*", "write one origin"),
@@ -327,6 +288,10 @@ mod tests {
             ("https://*.example.org", "write one origin"),
             ("app://*.md", "write one origin"),
             ("*://x", "write one origin"),
+            ("http://*:*", "write one origin"),
+            ("http://localhost:80:*", "write one origin"),
+            ("app://x:*", "write one origin"),
+            ("http://:*", "write one origin"),
             ("", "the scheme is missing"),
             ("chat.example", "the scheme is missing"),
             ("localhost:3000", "the scheme is missing"),

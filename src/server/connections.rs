@@ -6,12 +6,13 @@
 //! part of a request, or are over the limit on WebSockets, never keep a health check out.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+
+use super::peer::Peer;
 
 /// Hands the permits for TCP connections to those that are accepted.
 #[derive(Debug)]
@@ -61,7 +62,7 @@ impl Connections {
 
     /// A permit for the connection from `peer`. If none is free, closes the least recently active
     /// connection that is replaceable, and waits until it is closed.
-    pub(super) async fn permit(self: &Arc<Self>, peer: SocketAddr) -> Option<ConnectionPermit> {
+    pub(super) async fn permit(self: &Arc<Self>, peer: Peer) -> Option<ConnectionPermit> {
         let permit = match self.permits.clone().try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
@@ -74,7 +75,7 @@ impl Connections {
         let number = self.lock().add(replaced.clone());
         let connections = self.clone();
         let held = HeldPermit { number: number.into(), replaced, connections, _permit: permit };
-        Some(ConnectionPermit { peer, held: Arc::new(held) })
+        Some(ConnectionPermit { peer, is_tls: false, held: Arc::new(held) })
     }
 
     /// Closes the replaceable connection that has been without a request for the longest time.
@@ -89,11 +90,14 @@ impl Connections {
     }
 }
 
-/// A permit for one TCP connection and the client's address. The connection counts against the
+/// A permit for one connection, and who is at its other end. The connection counts against the
 /// limit until all clones are dropped.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectionPermit {
-    pub(super) peer: SocketAddr,
+    /// The other end of the connection: the client, or its proxy.
+    pub(super) peer: Peer,
+    /// Whether the connection is encrypted.
+    pub(super) is_tls: bool,
     held: Arc<HeldPermit>,
 }
 
@@ -158,7 +162,7 @@ mod tests {
     use super::*;
 
     async fn permit(connections: &Arc<Connections>) -> ConnectionPermit {
-        connections.permit((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap()
+        connections.permit(Peer::Tcp((Ipv4Addr::LOCALHOST, 0).into())).await.unwrap()
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! The network side of the daemon: HTTP pages and WebSockets on one port.
 //!
-//! [`Server`] accepts TCP connections. Each starts as HTTP: `http` checks the `Host` and `Origin`
+//! [`Server`] accepts connections from its listeners ([`Listener`]): TCP, with or without TLS
+//! (`tls`), and Unix sockets. Each connection starts as HTTP: `http` checks the `Host` and `Origin`
 //! of every request, serves `/metrics`, `/healthz` and `/readyz`, and hands requests for a
 //! WebSocket to `ws`, which serves the connection from then on. `refusals` counts and logs foreign
 //! pages and hosts. `metrics` produces the `/metrics` page and the `metrics` frames.
@@ -13,16 +14,23 @@
 
 mod budget;
 mod connections;
+mod listener;
 mod options;
+mod own_hosts;
+mod peer;
 mod refusals;
 #[allow(clippy::module_inception, reason = "it holds the type `Server`")]
 mod server;
 mod shared;
+mod socket;
 mod websockets;
 
 mod http;
 mod metrics;
+mod tls;
 mod ws;
 
+pub use listener::Listener;
 pub use options::{About, Options};
 pub use server::Server;
+pub use tls::{Tls, TlsError, TlsFiles};

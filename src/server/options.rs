@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{AllowedOrigin, ModelInfo};
+use crate::domain::{AllowedHost, AllowedOrigin, ModelInfo, TrustedProxy};
 
 /// Limits and intervals of the server.
 #[derive(Debug, Clone)]
@@ -25,6 +25,11 @@ pub struct Options {
     pub spare_connections: usize,
     /// Origins of web pages that may connect, besides pages from localhost on the server's port.
     pub allowed_origins: Vec<AllowedOrigin>,
+    /// Hosts by which clients may reach the server, besides those of the loopback interface and the
+    /// addresses that it listens on.
+    pub allowed_hosts: Vec<AllowedHost>,
+    /// Proxies whose headers say from where a request came.
+    pub trusted_proxies: Vec<TrustedProxy>,
     /// Time between two `metrics` frames.
     pub metrics_interval: Duration,
     /// How long a frame may wait for its socket before the connection is dropped. Must be longer
@@ -44,6 +49,8 @@ impl Default for Options {
             max_connections: 1024,
             spare_connections: 64,
             allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
             metrics_interval: Duration::from_secs(1),
             write_grace: Duration::from_secs(30),
             lost_lines: || [("stderr", 0), ("stdout", 0)],

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -17,9 +16,12 @@ use crate::domain::GpuReading;
 use crate::protocol::{Build, Hello, ServingInfo};
 use crate::runner::Client;
 
+use super::connections::ConnectionPermit;
 use super::http;
+use super::listener::{Accepted, Listener};
 use super::metrics;
 use super::options::{About, Options};
+use super::own_hosts::OwnHosts;
 use super::shared::{MetricsFrame, Shared};
 
 /// Serves HTTP pages and WebSockets; see [`Server::serve`].
@@ -52,11 +54,20 @@ impl Server {
     /// Each WebSocket first gets the terminal frames of its requests, then close code 1001. The
     /// caller should have ended all requests by then. Connections that do not close in time are
     /// abandoned.
-    pub async fn serve(self, listeners: Vec<TcpListener>, closing: CancellationToken) {
+    pub async fn serve(self, listeners: Vec<Listener>, closing: CancellationToken) {
         let Self { options, model, hello, readings } = self;
         let (publish, metrics_frames) = watch::channel(MetricsFrame::default());
-        let shared =
-            Arc::new(Shared::new(options, model, hello, metrics_frames, readings, closing.clone()));
+        let bound = listeners.iter().filter_map(Listener::address).collect();
+        let hosts = OwnHosts::new(options.allowed_hosts.clone(), bound);
+        let shared = Arc::new(Shared::new(
+            options,
+            hosts,
+            model,
+            hello,
+            metrics_frames,
+            readings,
+            closing.clone(),
+        ));
         shared.tasks.spawn(metrics::broadcast(shared.clone(), publish));
         let routes = http::routes(shared.clone());
         for listener in listeners {
@@ -71,16 +82,16 @@ impl Server {
 }
 
 /// Accepts connections until the server closes. No error ends the loop.
-async fn accept(listener: TcpListener, routes: Router, shared: Arc<Shared>) {
+async fn accept(listener: Listener, routes: Router, shared: Arc<Shared>) {
     let closing = shared.closing.clone();
     let mut is_failing = false;
     while let Some(accepted) = closing.run_until_cancelled(listener.accept()).await {
         match accepted {
-            Ok((stream, peer)) => {
+            Ok((accepted, peer)) => {
                 is_failing = false;
                 let permit = shared.connections.permit(peer);
                 let Some(Some(permit)) = closing.run_until_cancelled(permit).await else { break };
-                let serving = http::serve(stream, permit, routes.clone(), closing.clone());
+                let serving = serve_accepted(accepted, permit, routes.clone(), closing.clone());
                 shared.tasks.spawn(serving);
             }
             Err(error) => {
@@ -96,6 +107,28 @@ async fn accept(listener: TcpListener, routes: Router, shared: Arc<Shared>) {
             }
         }
     }
+}
+
+/// Completes the TLS handshake of a connection, if it needs one, and serves it.
+async fn serve_accepted(
+    accepted: Accepted,
+    mut permit: ConnectionPermit,
+    routes: Router,
+    closing: CancellationToken,
+) {
+    let stream = match accepted {
+        Accepted::Plain(stream) => stream,
+        Accepted::Tls(stream, tls) => {
+            permit.is_tls = true;
+            let replaced = permit.replaced();
+            let handshake = replaced.run_until_cancelled(tls.handshake(stream, permit.peer));
+            match closing.run_until_cancelled(handshake).await {
+                Some(Some(Some(stream))) => stream,
+                _ => return,
+            }
+        }
+    };
+    http::serve(stream, permit, routes, closing).await;
 }
 
 /// Pause after a failed accept. The usual cause is a lack of file descriptors, if other parts of

@@ -20,12 +20,15 @@ use super::budget::MessageBudget;
 use super::connections::{ConnectionPermit, Connections};
 use super::metrics::RequestCounts;
 use super::options::{MAX_PARSERS, Options};
+use super::own_hosts::OwnHosts;
 use super::refusals::Refusals;
 use super::websockets::{WebSocketPermit, WebSockets};
 
 /// The state of the server that every connection uses.
 pub(super) struct Shared {
     pub(super) options: Options,
+    /// The hosts by which clients may reach the server.
+    pub(super) hosts: OwnHosts,
     pub(super) model: Client,
     /// The content of `hello` frames as planned before the model was loaded.
     hello: Hello,
@@ -68,6 +71,7 @@ pub(super) struct MetricsFrame {
 impl Shared {
     pub(super) fn new(
         options: Options,
+        hosts: OwnHosts,
         model: Client,
         hello: Hello,
         metrics: watch::Receiver<MetricsFrame>,
@@ -82,6 +86,7 @@ impl Shared {
             budget: MessageBudget::new(budget),
             n_overdue: AtomicU64::new(0),
             options,
+            hosts,
             model,
             hello,
             metrics,

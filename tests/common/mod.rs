@@ -23,7 +23,7 @@ use inference_core::runner::{
     RunnerProcess,
 };
 use inference_core::scripted::{ScriptedModel, ScriptedVocabulary, StepControl};
-use inference_core::server::{self, About, Server};
+use inference_core::server::{self, About, Listener, Server, Tls};
 use inference_core::watchdog::{Activity, StallLimit};
 use tokio::net::TcpSocket;
 use tokio::sync::watch;
@@ -51,6 +51,10 @@ pub struct Setup {
     pub gpus: Vec<Gpu>,
     /// The number of the runner that does not start, counted from 1; 0 if all start.
     pub failing_launch: usize,
+    /// Encrypts the connections to [`TestServer::address`].
+    pub tls: Option<Arc<Tls>>,
+    /// Further sockets that the server listens on.
+    pub more_listeners: Vec<Listener>,
 }
 
 impl Default for Setup {
@@ -79,6 +83,8 @@ impl Default for Setup {
             offloaded: None,
             gpus: Vec::new(),
             failing_launch: 0,
+            tls: None,
+            more_listeners: Vec::new(),
         }
     }
 }
@@ -91,7 +97,7 @@ impl Setup {
 
     pub async fn start(self) -> TestServer {
         let Self { limits, engine, server, pace, stall_limit, load, send_buffer, .. } = self;
-        let Self { offloaded, gpus, failing_launch, .. } = self;
+        let Self { offloaded, gpus, failing_launch, tls, more_listeners, .. } = self;
         let load_waits = load.is_some();
         let model_limits = runner::RequestLimits {
             ctx_size: engine.ctx_size,
@@ -133,7 +139,9 @@ impl Setup {
         let closing = CancellationToken::new();
         let (gpus, readings) = watch::channel(GpuReading { taken: Instant::now(), gpus });
         let server = Server::new(server, model.clone(), about(), readings);
-        let serving = tokio::spawn(server.serve(vec![listener], closing.clone()));
+        let mut listeners = more_listeners;
+        listeners.push(Listener::tcp(listener, tls));
+        let serving = tokio::spawn(server.serve(listeners, closing.clone()));
         TestServer {
             address,
             model,

@@ -45,6 +45,7 @@ mod descriptors;
 mod gpu;
 #[cfg(target_os = "linux")]
 mod huge_pages;
+mod network;
 mod output;
 mod plan;
 mod serving;

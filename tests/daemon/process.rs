@@ -156,7 +156,7 @@ impl Daemon {
         for line in lines.by_ref() {
             let line = line.unwrap();
             if let Some(address) = line.strip_prefix("listening on ") {
-                url = Some(address.to_owned());
+                url.get_or_insert_with(|| address.to_owned());
             }
             if line.starts_with("ready") {
                 break;
@@ -202,7 +202,12 @@ impl Daemon {
 
     /// A TCP connection on which nothing has been sent.
     pub async fn tcp(&self) -> TcpStream {
-        TcpStream::connect(self.url.trim_start_matches("ws://")).await.unwrap()
+        TcpStream::connect(self.address()).await.unwrap()
+    }
+
+    /// The first address that the daemon listens on, with its port.
+    pub fn address(&self) -> &str {
+        self.url.split_once("://").expect("a URL has a scheme").1
     }
 
     /// The response to a request for the page at `path`.

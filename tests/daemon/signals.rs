@@ -1,6 +1,8 @@
 //! Signals that end the daemon, which drains first and reports by its exit code how that went, and
 //! signals that it ignores.
 
+#[cfg(target_os = "linux")]
+use std::os::fd::OwnedFd;
 use std::process::Stdio;
 
 use inference_core::daemon::is_hangup_ignored;
@@ -71,11 +73,7 @@ async fn closed_terminal_lets_a_running_request_finish_and_exits_with_0() {
     if is_hangup_ignored() {
         return;
     }
-    // No other process inherits the terminal, which would keep it open.
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let terminal = openpt(flags).unwrap();
-    unlockpt(&terminal).unwrap();
-    let stdin = ioctl_tiocgptpeer(&terminal, flags).unwrap();
+    let (terminal, stdin) = terminal();
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
     // A new session with this terminal.
@@ -87,6 +85,37 @@ async fn closed_terminal_lets_a_running_request_finish_and_exits_with_0() {
     assert_eq!(read_until(&mut socket, is_op("end")).await.unwrap()["finish_reason"], "length");
     assert_eq!(read_until(&mut socket, |_| false).await, Err(1001));
     assert_eq!(daemon.wait().await, Some(0));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn hangup_from_a_program_ends_nothing_while_the_terminal_is_open() {
+    if is_hangup_ignored() {
+        return;
+    }
+    let (terminal, stdin) = terminal();
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let mut daemon = Daemon::start_through(&["setsid", "--ctty"], stdin.into(), &log);
+    let mut socket = daemon.connect().await;
+    daemon.signal("HUP");
+    until_logged(&log, "ignored SIGHUP: there is nothing to reload");
+    send(&mut socket, endless_request()).await;
+    read_until(&mut socket, is_op("token")).await.unwrap();
+    drop(terminal);
+    assert_eq!(read_until(&mut socket, is_op("end")).await.unwrap()["finish_reason"], "length");
+    assert_eq!(daemon.wait().await, Some(0));
+}
+
+/// A new terminal: its controlling side, and the side for a program.
+#[cfg(target_os = "linux")]
+fn terminal() -> (OwnedFd, OwnedFd) {
+    // No other process inherits the terminal, which would keep it open.
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let terminal = openpt(flags).unwrap();
+    unlockpt(&terminal).unwrap();
+    let stdin = ioctl_tiocgptpeer(&terminal, flags).unwrap();
+    (terminal, stdin)
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ pub(crate) const MODULES: [Row; 15] = [
 ];
 
 /// Libraries, and the top-level modules that may use them.
-pub(crate) const LIBRARIES: [Row; 21] = [
+pub(crate) const LIBRARIES: [Row; 26] = [
     ("llama_cpp_2", &["llama"]),
     ("llama_cpp_sys_2", &["llama"]),
     ("minijinja", &["llama"]),
@@ -62,6 +62,11 @@ pub(crate) const LIBRARIES: [Row; 21] = [
     ("procfs", &["machine", "llama", "runner", "daemon"]),
     ("axum", &["server"]),
     ("hyper", &["server"]),
+    ("rustls", &["server", "daemon"]),
+    ("tokio_rustls", &["server"]),
+    ("rcgen", &["daemon"]),
+    ("ring", &["daemon"]),
+    ("ipnet", &["domain"]),
     ("tokio_tungstenite", &["server", "protocol"]),
     ("clap", &["cli"]),
     ("indicatif", &["daemon"]),

@@ -47,6 +47,35 @@ async fn draining_server_is_healthy_and_not_ready() {
 }
 
 #[tokio::test]
+async fn every_page_says_what_browsers_may_do_with_it() {
+    let server = TestServer::start().await;
+    let own = format!("Host: {}\r\n", server.address);
+    for (head, host, expected) in [
+        ("GET /healthz", own.as_str(), 200),
+        ("GET /readyz", &own, 200),
+        ("GET /metrics", &own, 200),
+        ("HEAD /healthz", &own, 200),
+        ("GET /", &own, 404),
+        ("GET /healthz", "Host: evil.com\r\n", 403),
+        ("POST /healthz", &own, 405),
+        ("GET /", &format!("{own}Upgrade: websocket\r\n"), 400),
+    ] {
+        let request = format!("{head} HTTP/1.1\r\n{host}Connection: close\r\n\r\n");
+        let (status, text) = http(server.address, &request).await;
+        assert_eq!(status, expected, "{request}");
+        for header in [
+            "x-content-type-options: nosniff\r\n",
+            "cross-origin-resource-policy: same-origin\r\n",
+            "content-security-policy: default-src 'none'; frame-ancestors 'none'\r\n",
+            "referrer-policy: no-referrer\r\n",
+            "cache-control: no-store\r\n",
+        ] {
+            assert!(text.contains(header), "{request} {header} {text}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn unknown_paths_and_methods_are_refused() {
     let server = TestServer::start().await;
     for path in ["/", "/metrics/more", "/healthz/", "/%00", "/..", "/favicon.ico"] {

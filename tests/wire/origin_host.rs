@@ -70,7 +70,15 @@ async fn origin_header_must_be_this_server_or_allowed() {
 #[tokio::test]
 async fn origins_of_apps_are_accepted_if_they_are_allowed() {
     let mut setup = Setup::default();
-    let allowed = ["app://obsidian.md", "null", "https://chat.example/", "vscode-webview://*"];
+    let allowed = [
+        "app://obsidian.md",
+        "null",
+        "https://chat.example/",
+        "vscode-webview://*",
+        "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+        "moz-extension://*",
+        "http://localhost:*",
+    ];
     setup.server.allowed_origins = allowed.iter().map(|text| text.parse().unwrap()).collect();
     let server = setup.start().await;
     let host = format!("Host: {}\r\n", server.address);
@@ -79,6 +87,13 @@ async fn origins_of_apps_are_accepted_if_they_are_allowed() {
         ("null", 101),
         ("https://chat.example", 101),
         ("vscode-webview://1q2w3e", 101),
+        ("chrome-extension://abcdefghijklmnopabcdefghijklmnop", 101),
+        ("chrome-extension://ponmlkjihgfedcbaponmlkjihgfedcba", 403),
+        ("moz-extension://2c127fa4-62c7-7e4f-90e5-472b45eecfdc", 101),
+        ("http://localhost:5173", 101),
+        ("http://localhost", 101),
+        ("https://localhost:5173", 403),
+        ("http://localhost.evil.com:5173", 403),
         ("app://evil.md", 403),
         ("file://", 403),
         ("https://chat.example/", 403),
@@ -113,6 +128,79 @@ async fn refusal_is_plain_text_with_its_reason_and_counted() {
     assert_eq!(status, 403);
     assert!(text.contains("\"gpu-box:3000\"") && text.contains("localhost"), "{text}");
     assert_eq!(counts(&server).await, [1.0, 1.0]);
+}
+
+#[tokio::test]
+async fn methods_that_do_more_than_read_check_the_origin() {
+    let server = TestServer::start().await;
+    let port = server.address.port();
+    for (method, origin, expected) in [
+        ("GET", "https://evil.com".to_owned(), 200),
+        ("HEAD", "https://evil.com".to_owned(), 200),
+        ("POST", "https://evil.com".to_owned(), 403),
+        ("PUT", "null".to_owned(), 403),
+        ("DELETE", "https://evil.com".to_owned(), 403),
+        ("OPTIONS", "https://evil.com".to_owned(), 403),
+        ("BREW", "https://evil.com".to_owned(), 403),
+        ("POST", format!("http://localhost:{port}"), 405),
+    ] {
+        let request = format!(
+            "{method} /healthz HTTP/1.1\r\nHost: localhost:{port}\r\nOrigin: {origin}\r\n\
+             Connection: close\r\nContent-Length: 0\r\n\r\n"
+        );
+        assert_eq!(http(server.address, &request).await.0, expected, "{request}");
+    }
+}
+
+#[tokio::test]
+async fn host_is_checked_in_every_form_of_a_request() {
+    let mut setup = Setup::default();
+    let allowed = ["gpu-box", "*.example.org"];
+    setup.server.allowed_hosts = allowed.iter().map(|host| host.parse().unwrap()).collect();
+    let server = setup.start().await;
+    for (request_line, hosts, expected) in [
+        ("GET /healthz HTTP/1.1", "Host: gpu-box\r\n", 200),
+        ("GET /healthz HTTP/1.1", "Host: GPU-BOX:99\r\n", 200),
+        ("GET /healthz HTTP/1.1", "Host: gpu-box.\r\n", 200),
+        ("GET /healthz HTTP/1.1", "Host: a.example.org.:80\r\n", 200),
+        ("GET /healthz HTTP/1.1", "Host: example.org\r\n", 403),
+        ("GET /healthz HTTP/1.1", "Host: gpu-box.evil.com\r\n", 403),
+        ("GET /healthz HTTP/1.1", "Host: 127.0.0.1\r\n", 200),
+        ("GET /healthz HTTP/1.1", "Host: [::1%25lo]:3000\r\n", 200),
+        ("GET /healthz HTTP/1.1", "Host: [fe80::1%25eth0]\r\n", 403),
+        ("GET /healthz HTTP/1.1", "Host: 192.168.1.5\r\n", 403),
+        ("GET /healthz HTTP/1.1", "Host: gpu-box\r\nHost: gpu-box\r\n", 403),
+        ("GET /healthz HTTP/1.1", "Host: gpu-box\r\nHost: evil.com\r\n", 403),
+        ("GET /healthz HTTP/1.1", "Host: gpu-box, evil.com\r\n", 403),
+        ("GET /healthz HTTP/1.1", "Host:\r\n", 403),
+        ("GET /healthz HTTP/1.1", "", 403),
+        ("GET /healthz HTTP/1.0", "", 403),
+        ("GET /healthz HTTP/1.0", "Host: gpu-box\r\n", 200),
+        // In a request with an absolute URI, its host counts as well.
+        ("GET http://gpu-box/healthz HTTP/1.1", "Host: gpu-box\r\n", 200),
+        ("GET http://GPU-box:80/healthz HTTP/1.1", "Host: localhost\r\n", 200),
+        ("GET http://evil.com/healthz HTTP/1.1", "Host: gpu-box\r\n", 403),
+        ("GET http://localhost@evil.com/healthz HTTP/1.1", "Host: gpu-box\r\n", 403),
+        ("GET http://evil.com@localhost/healthz HTTP/1.1", "Host: gpu-box\r\n", 403),
+        ("GET http://gpu-box/healthz HTTP/1.1", "Host: evil.com\r\n", 403),
+        ("GET http://gpu-box/healthz HTTP/1.1", "", 403),
+        // Only a trusted proxy may name another host.
+        ("GET /healthz HTTP/1.1", "Host: evil.com\r\nX-Forwarded-Host: gpu-box\r\n", 403),
+        ("GET /healthz HTTP/1.1", "Host: gpu-box\r\nX-Forwarded-Host: evil.com\r\n", 200),
+    ] {
+        let request = format!("{request_line}\r\n{hosts}Connection: close\r\n\r\n");
+        let (status, text) = http(server.address, &request).await;
+        assert_eq!(status, expected, "{request}{text}");
+    }
+}
+
+#[tokio::test]
+async fn refused_host_is_told_the_option_that_allows_it() {
+    let server = TestServer::start().await;
+    let request = "GET /metrics HTTP/1.1\r\nHost: GPU-box:3000\r\nConnection: close\r\n\r\n";
+    let (status, text) = http(server.address, request).await;
+    assert_eq!(status, 403);
+    assert!(text.ends_with("--allow-host gpu-box\n"), "{text}");
 }
 
 #[tokio::test]

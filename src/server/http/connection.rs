@@ -1,4 +1,4 @@
-//! Serves HTTP/1.1 on one TCP connection.
+//! Serves HTTP/1.1 on one connection.
 //!
 //! Deadlines limit how long a client can hold the connection: for the head of a request, between
 //! two requests, and during shutdown. A new connection can end it earlier, by taking its permit.
@@ -14,27 +14,23 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::server::connections::ConnectionPermit;
+use crate::server::socket::AnySocket;
 
 /// Serves HTTP requests until the client closes, a deadline expires, the server closes, the
 /// connection is replaced, or it becomes a WebSocket. Handlers find `permit` among the extensions
 /// of their request.
 pub(in crate::server) async fn serve(
-    stream: TcpStream,
+    stream: AnySocket,
     permit: ConnectionPermit,
     routes: Router,
     closing: CancellationToken,
 ) {
     let peer = permit.peer;
-    // A `token` frame is small and must not wait for the next one (Nagle's algorithm).
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, "cannot set TCP_NODELAY: {error}");
-    }
     let routes = TowerToHyperService::new(routes);
     // Each request restarts the activity deadline. No response takes longer than the deadline; a
     // streamed response would have to restart it as well.

@@ -1,14 +1,17 @@
 //! HTTP: the first protocol of every connection.
 //!
 //! `connection` serves HTTP/1.1 on one TCP connection, with deadlines. `routes` checks every
-//! request and dispatches it: to a page, or to `ws` if it asks for a WebSocket. `origin` decides
-//! which host names and web pages are accepted. `respond` has helpers for short responses.
+//! request and dispatches it: to a page, or to `ws` if it asks for a WebSocket. `arrival` finds out
+//! from where a request came, also through proxies. `origin` decides which host names and web pages
+//! are accepted. `respond` has helpers for short responses.
 
+mod arrival;
 mod connection;
 mod origin;
 mod respond;
 mod routes;
 
+pub(super) use arrival::Arrival;
 pub(super) use connection::serve;
 pub(super) use respond::plain;
 pub(super) use routes::routes;

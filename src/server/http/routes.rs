@@ -1,23 +1,24 @@
 //! Routes HTTP requests to pages and upgrades to WebSockets.
 //!
 //! Every request first passes [`check_request`]. Requests for a WebSocket are accepted or refused
-//! there, whatever their path; all others continue to the page of their path.
+//! there, whatever their path; all others continue to the page of their path. Every response gets
+//! the headers that tell browsers what they may do with a page.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::ACCEPT;
-use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::upgrade;
 use serde::Serialize;
 
-use super::origin::{check_origin, own_host};
-use super::respond::{json, plain};
-use crate::domain::Authority;
+use super::arrival::Arrival;
+use super::origin::check_origin;
+use super::respond::{json, plain, with_page_headers};
 use crate::server::connections::ConnectionPermit;
 use crate::server::metrics;
 use crate::server::refusals::ForeignHeader;
@@ -33,42 +34,73 @@ pub(in crate::server) fn routes(shared: Arc<Shared>) -> Router {
         .route("/metrics", get(metrics_page))
         .fallback(not_found)
         .layer(from_fn_with_state(shared.clone(), check_request))
+        .layer(map_response(with_page_headers))
         .with_state(shared)
 }
 
-/// Refuses requests for a host name that is not this machine, and handles requests for a WebSocket.
+/// Refuses requests that name a foreign host or come from a foreign page, and handles requests for
+/// a WebSocket.
 async fn check_request(
     State(shared): State<Arc<Shared>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let host = match own_host(request.headers()) {
-        Ok(host) => host,
+    let Some(permit) = request.extensions().get::<ConnectionPermit>().cloned() else {
+        return plain(StatusCode::INTERNAL_SERVER_ERROR, "the connection is not known");
+    };
+    let checked = arrival_of(&request, &permit, &shared).and_then(|arrival| {
+        if needs_origin(&request) {
+            let allowed = &shared.options.allowed_origins;
+            check_origin(request.headers(), &arrival.host, arrival.is_secure, allowed)?;
+        }
+        Ok(arrival)
+    });
+    let arrival = match checked {
+        Ok(arrival) => arrival,
         Err(foreign) => return forbidden(&shared, &foreign),
     };
     if ws::is_upgrade(&request) {
-        return open_websocket(&shared, &host, request);
+        return open_websocket(&shared, permit, arrival, request);
     }
     next.run(request).await
 }
 
-/// Checks the request's origin and handshake and starts a task that serves the WebSocket. The task
-/// waits until the returned response has been sent. It ends early if the connection is replaced.
-fn open_websocket(shared: &Arc<Shared>, host: &Authority, mut request: Request) -> Response {
-    if let Err(foreign) = check_origin(request.headers(), host, &shared.options.allowed_origins) {
-        return forbidden(shared, &foreign);
-    }
+/// From where the request came.
+fn arrival_of(
+    request: &Request,
+    permit: &ConnectionPermit,
+    shared: &Shared,
+) -> Result<Arrival, ForeignHeader> {
+    let message = (request.uri(), request.headers());
+    let connection = (permit.peer, permit.is_tls);
+    Arrival::of(message, connection, &shared.hosts, &shared.options.trusted_proxies)
+}
+
+/// Whether the `Origin` of a request is checked: if it asks for a WebSocket, or has a method that
+/// does more than read. Browsers let a page read the answer to a `GET` only if the server permits
+/// that, which it does not.
+fn needs_origin(request: &Request) -> bool {
+    ws::is_upgrade(request) || ![Method::GET, Method::HEAD].contains(request.method())
+}
+
+/// Checks the handshake of the request and starts a task that serves the WebSocket. The task waits
+/// until the returned response has been sent. It ends early if the connection is replaced.
+fn open_websocket(
+    shared: &Arc<Shared>,
+    permit: ConnectionPermit,
+    arrival: Arrival,
+    mut request: Request,
+) -> Response {
     let response = match ws::accept_upgrade(&request) {
         Ok(response) => response,
         Err(error) => return error.into_response(),
     };
-    let Some(permit) = request.extensions_mut().remove::<ConnectionPermit>() else {
-        return plain(StatusCode::INTERNAL_SERVER_ERROR, "the connection cannot be upgraded");
-    };
+    // The connection counts until the last clone of its permit is dropped.
+    request.extensions_mut().remove::<ConnectionPermit>();
     let upgraded = upgrade::on(&mut request);
     let replaced = permit.replaced();
     let kind = ws::ConnectionKind::on_path(request.uri().path());
-    let serving = ws::serve(upgraded, permit, kind, shared.clone());
+    let serving = ws::serve(upgraded, permit, arrival, kind, shared.clone());
     shared.tasks.spawn(replaced.run_until_cancelled_owned(serving));
     response
 }

@@ -20,7 +20,7 @@ use super::writer::WriteEnd;
 /// Completes the closing handshake, unless the client is disconnected. `read_end` is `None` if the
 /// writer ended first.
 pub(super) async fn finish<S: Socket>(
-    stream: SocketStream<Incoming<S>>,
+    mut stream: SocketStream<Incoming<S>>,
     sink: SocketSink<Incoming<S>>,
     read_end: Option<ReadEnd>,
     write_end: WriteEnd,
@@ -32,12 +32,16 @@ pub(super) async fn finish<S: Socket>(
                 if let Ok(socket) = stream.reunite(sink) {
                     drain(socket).await;
                 }
+                return;
             }
             // tungstenite answers the client's close frame during the next read.
-            Some(ReadEnd::Closed) => discard(stream).await,
+            Some(ReadEnd::Closed) => discard(&mut stream).await,
             // `Lost` is also how the reader ends if the writer ended just before it.
-            Some(ReadEnd::Lost(_)) | None if is_close_sent => discard(stream).await,
-            _ => {}
+            Some(ReadEnd::Lost(_)) | None if is_close_sent => discard(&mut stream).await,
+            _ => return,
+        }
+        if let Ok(socket) = stream.reunite(sink) {
+            end(socket).await;
         }
     };
     // The connection of a client that takes longer is dropped.
@@ -49,7 +53,8 @@ pub(super) async fn refuse<S: Socket>(mut socket: WebSocketStream<S>) {
     let frame = CloseReason::TooManyConnections.frame();
     let handshake = async {
         if socket.send(Message::Close(Some(frame))).await.is_ok() {
-            discard(socket).await;
+            discard(&mut socket).await;
+            end(socket).await;
         }
     };
     // The connection of a client that takes longer is dropped.
@@ -59,6 +64,12 @@ pub(super) async fn refuse<S: Socket>(mut socket: WebSocketStream<S>) {
 /// Reads messages until the client's close frame or the end of the stream, and ignores them.
 async fn discard<M, E>(mut messages: impl StreamExt<Item = Result<M, E>> + Unpin) {
     while let Some(Ok(_)) = messages.next().await {}
+}
+
+/// Says that nothing follows. Without that, TLS clients report that the connection was cut.
+async fn end<S: Socket>(mut socket: WebSocketStream<S>) {
+    // The client may have closed the connection already.
+    let _ = socket.get_mut().shutdown().await;
 }
 
 /// Frees the buffers of the connection, shuts down the sending side and discards what the client

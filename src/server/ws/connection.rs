@@ -20,6 +20,7 @@ use crate::domain::{AccountId, ConnectionId};
 use crate::protocol::ServerFrame;
 use crate::server::budget::BudgetShare;
 use crate::server::connections::ConnectionPermit;
+use crate::server::http::Arrival;
 use crate::server::shared::Shared;
 use crate::server::websockets::WebSocketPermit;
 
@@ -32,8 +33,7 @@ use super::kind::ConnectionKind;
 use super::reader::{ReadEnd, Reader};
 use super::reply::{REPLY_QUEUE, Reply};
 use super::sink::FrameSink;
-use super::socket::Socket;
-use super::tcp;
+use super::socket::{self, Socket};
 use super::writer::Writer;
 
 /// A WebSocket that may be served.
@@ -48,14 +48,15 @@ struct Accepted<S> {
 }
 
 /// Takes the connection over from HTTP and serves its WebSocket until both sides have closed.
-/// `connection` is held until then.
+/// `connection` is held until then. `arrival` says who the client is.
 pub(in crate::server) async fn serve(
     upgrade: OnUpgrade,
     connection: ConnectionPermit,
+    arrival: Arrival,
     kind: ConnectionKind,
     shared: Arc<Shared>,
 ) {
-    let peer = connection.peer;
+    let peer = arrival.peer;
     let Ok(Ok(upgraded)) = timeout(UPGRADE_DEADLINE, upgrade).await else {
         return tracing::debug!(%peer, "the client disconnected during the upgrade");
     };
@@ -65,9 +66,9 @@ pub(in crate::server) async fn serve(
         max_bytes: shared.options.max_message_bytes,
         deadline: shared.options.message_deadline,
     };
-    let Some((socket, last_message)) = tcp::from_upgraded(upgraded, limits, share.clone()).await
+    let Some((socket, last_message)) = socket::from_upgraded(upgraded, limits, share.clone()).await
     else {
-        return tracing::error!(%peer, "cannot upgrade: not a TCP connection");
+        return tracing::error!(%peer, "cannot upgrade: not a connection of this server");
     };
     let Some(permit) = shared.websocket_permit(&connection) else {
         return closing::refuse(socket).await;

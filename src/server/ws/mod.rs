@@ -47,7 +47,6 @@ mod connection;
 mod incoming;
 mod kind;
 mod socket;
-mod tcp;
 mod upgrade;
 
 mod in_flight;

@@ -12,14 +12,19 @@ fn headers(fields: &[(HeaderName, &str)]) -> HeaderMap {
     headers
 }
 
+/// The host of a request to a server on the loopback interface.
+fn own(headers: &HeaderMap) -> Result<Authority, ForeignHeader> {
+    own_host(headers, &OwnHosts::default())
+}
+
 fn is_own_host(host: &str) -> bool {
-    own_host(&headers(&[(HOST, host)])).is_ok()
+    own(&headers(&[(HOST, host)])).is_ok()
 }
 
 fn is_allowed(host: &str, origin: &str, allowed: &[&str]) -> bool {
     let headers = headers(&[(HOST, host), (ORIGIN, origin)]);
     let allowed: Vec<_> = allowed.iter().map(|origin| origin.parse().unwrap()).collect();
-    check_origin(&headers, &own_host(&headers).unwrap(), &allowed).is_ok()
+    check_origin(&headers, &own(&headers).unwrap(), false, &allowed).is_ok()
 }
 
 #[test]
@@ -28,6 +33,9 @@ fn loopback_host_is_accepted_in_every_spelling() {
         "localhost",
         "localhost:3000",
         "localhost:",
+        "localhost.",
+        "LOCALHOST.:3000",
+        "[::1%lo]:3000",
         "LocalHost:1",
         "chat.localhost",
         "a.b.localhost:3000",
@@ -64,6 +72,9 @@ fn foreign_host_is_refused_in_every_disguise() {
         "192.168.1.2:3000",
         "128.0.0.1",
         "127.1",
+        "localhost..",
+        "[::1%]",
+        "[fe80::1%25eth0]:3000",
         "::1",
         "[::1",
         "[::1]evil.com",
@@ -76,16 +87,59 @@ fn foreign_host_is_refused_in_every_disguise() {
 
 #[test]
 fn host_must_be_present_once_and_ascii() {
-    assert!(own_host(&HeaderMap::new()).is_err());
-    assert!(own_host(&headers(&[(HOST, "localhost"), (HOST, "localhost")])).is_err());
+    assert!(own(&HeaderMap::new()).is_err());
+    assert!(own(&headers(&[(HOST, "localhost"), (HOST, "localhost")])).is_err());
     let not_ascii = HeaderValue::from_bytes(b"localhost\xFF").unwrap();
-    assert!(own_host(&HeaderMap::from_iter([(HOST, not_ascii)])).is_err());
+    assert!(own(&HeaderMap::from_iter([(HOST, not_ascii)])).is_err());
+}
+
+#[test]
+fn refused_host_is_told_the_option_that_allows_it() {
+    for (host, option) in [
+        ("GPU-Box.:3000", "gpu-box"),
+        ("192.168.1.5:3000", "192.168.1.5"),
+        ("[FD00::5]:3000", "fd00::5"),
+    ] {
+        let headers = headers(&[(HOST, host)]);
+        let refused = own(&headers).unwrap_err();
+        let (_, found) = refused.reason().split_once("--allow-host ").unwrap();
+        assert_eq!(found, option);
+        let hosts = OwnHosts::new(vec![option.parse().unwrap()], Vec::new());
+        assert!(own_host(&headers, &hosts).is_ok(), "{host}");
+    }
+    let refused = own(&headers(&[(HOST, "evil.com/x")])).unwrap_err();
+    assert!(!refused.reason().contains("--allow-host"), "{refused:?}");
+}
+
+#[test]
+fn page_of_an_encrypted_server_is_encrypted_too() {
+    for (origin, is_secure, is_allowed) in [
+        ("https://localhost:3000", true, true),
+        ("http://localhost:3000", true, false),
+        ("https://localhost:3000", false, true),
+        ("http://localhost:3000", false, true),
+    ] {
+        let headers = headers(&[(HOST, "localhost:3000"), (ORIGIN, origin)]);
+        let found = check_origin(&headers, &own(&headers).unwrap(), is_secure, &[]);
+        assert_eq!(found.is_ok(), is_allowed, "{origin}");
+    }
+}
+
+#[test]
+fn page_of_the_visitors_machine_is_foreign_to_a_server_elsewhere() {
+    let hosts = OwnHosts::new(vec!["gpu-box".parse().unwrap()], Vec::new());
+    let is_allowed = |origin| {
+        let headers = headers(&[(HOST, "gpu-box:3000"), (ORIGIN, origin)]);
+        check_origin(&headers, &own_host(&headers, &hosts).unwrap(), false, &[]).is_ok()
+    };
+    assert!(is_allowed("http://gpu-box:3000"));
+    assert!(!is_allowed("http://localhost:3000"));
 }
 
 #[test]
 fn request_without_an_origin_is_accepted() {
     let headers = headers(&[(HOST, "localhost:3000")]);
-    assert_eq!(check_origin(&headers, &own_host(&headers).unwrap(), &[]), Ok(()));
+    assert_eq!(check_origin(&headers, &own(&headers).unwrap(), false, &[]), Ok(()));
 }
 
 #[test]
@@ -139,7 +193,7 @@ fn foreign_origin_is_refused_in_every_disguise() {
 #[test]
 fn refused_page_is_told_the_option_that_allows_it() {
     let headers = headers(&[(HOST, "localhost:3000"), (ORIGIN, "HTTPS://Chat.Example:443")]);
-    let refused = check_origin(&headers, &own_host(&headers).unwrap(), &[]).unwrap_err();
+    let refused = check_origin(&headers, &own(&headers).unwrap(), false, &[]).unwrap_err();
     let (_, option) = refused.reason().split_once("--allow-origin ").unwrap();
     assert_eq!(option, "https://chat.example");
     assert!(is_allowed("localhost:3000", "HTTPS://Chat.Example:443", &[option]));
@@ -150,10 +204,10 @@ fn reason_of_a_refusal_is_one_short_line() {
     let long = "x".repeat(10_000);
     for origin in ["null", "", "\"a\\", "app://a/b", &long, &format!("https://{long}")] {
         let headers = headers(&[(HOST, "localhost:3000"), (ORIGIN, origin)]);
-        let refused = check_origin(&headers, &own_host(&headers).unwrap(), &[]).unwrap_err();
+        let refused = check_origin(&headers, &own(&headers).unwrap(), false, &[]).unwrap_err();
         assert!(refused.reason().len() < 500 && refused.reason().lines().count() == 1);
     }
-    let refused = own_host(&headers(&[(HOST, &long)])).unwrap_err();
+    let refused = own(&headers(&[(HOST, &long)])).unwrap_err();
     assert!(refused.reason().len() < 500, "{refused:?}");
 }
 
@@ -169,9 +223,9 @@ fn page_of_an_app_is_never_a_page_of_this_server() {
 
 #[test]
 fn repeated_origin_is_refused() {
-    let own = "http://localhost:3000";
-    let headers = headers(&[(HOST, "localhost:3000"), (ORIGIN, own), (ORIGIN, own)]);
-    assert!(check_origin(&headers, &own_host(&headers).unwrap(), &[]).is_err());
+    let page = "http://localhost:3000";
+    let headers = headers(&[(HOST, "localhost:3000"), (ORIGIN, page), (ORIGIN, page)]);
+    assert!(check_origin(&headers, &own(&headers).unwrap(), false, &[]).is_err());
 }
 
 #[test]

@@ -20,10 +20,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::bytes::{Buf, BytesMut};
 
 use crate::server::budget::{BudgetShare, Charge};
+use crate::server::socket::Socket;
 
 use self::header::{FrameHead, HeadBytes};
 use super::READ_BUFFER_BYTES;
-use super::socket::Socket;
 
 /// A byte stream whose WebSocket messages are charged and limited.
 #[derive(Debug)]
