@@ -17,7 +17,7 @@ Serves a local language model over a WebSocket and streams its tokens.
                                    in English and Spanish
   inference-core plan model.gguf   show how much memory the model needs and what
                                    fits on the GPU, without loading it
-  inference-core tls new           make certificates for --tls-cert and --tls-key
+  inference-core tls new           make a certificate and a key for TLS
 
 MODEL is a GGUF file; of a split model, the first file. Without MODEL the demo
 model is served. PORT defaults to 3000; 0 picks any free port. Without --host

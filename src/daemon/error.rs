@@ -126,14 +126,15 @@ impl DaemonError {
         match self {
             Self::Load(error) | Self::Draft(error) => error.exit_code(),
             Self::NotLoaded(failure) => failure.exit_code,
-            Self::LogFilter { .. } | Self::NotARunner => 64,
-            Self::ForeignAddress { .. } | Self::NoKeys { .. } | Self::UnixSocket { .. } => 64,
-            Self::Tls(TlsError::Unusable { .. }) => 65,
+            Self::LogFilter { .. }
+            | Self::NotARunner
+            | Self::ForeignAddress { .. }
+            | Self::NoKeys { .. }
+            | Self::UnixSocket { .. } => 64,
             Self::Tls(TlsError::Unreadable { .. }) => 66,
-            Self::UnixSocketInUse { .. } => 69,
             Self::EndedWhileLoading { end, .. } if end.cause.is_signal(Signal::KILL) => 71,
-            Self::EndedWhileLoading { .. } => 65,
-            Self::PortInUse { .. } => 69,
+            Self::EndedWhileLoading { .. } | Self::Tls(TlsError::Unusable { .. }) => 65,
+            Self::PortInUse { .. } | Self::UnixSocketInUse { .. } => 69,
             Self::GaveUp(_) | Self::LoadStalled { .. } => 70,
             Self::System(_) => 71,
             Self::PortForbidden { .. } => 77,

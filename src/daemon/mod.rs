@@ -63,7 +63,7 @@ use crate::llama::{self, HeldFiles, ModelDescription, ModelSource};
 use crate::machine;
 use crate::models::{Supervisor, SupervisorError, SupervisorOptions};
 use crate::runner::{ChildLauncher, Client, RequestLimits, RunnerPid};
-use crate::server::{Server, Tls};
+use crate::server::Server;
 use crate::watchdog::StallLimit;
 
 use self::chat_template::chosen_template;
@@ -73,7 +73,7 @@ use self::plan::{PlanPage, ServePlan};
 use self::reload::Reloads;
 use self::signals::Signals;
 use self::spec::RunnerSpec;
-use self::tls::{CERTIFICATE, LoadedTls, load_tls};
+use self::tls::{LoadedTls, load_tls};
 
 pub use self::devices::print_devices;
 pub use self::error::DaemonError;
@@ -178,7 +178,8 @@ async fn serve(
     mut plan: ServePlan,
     loaded_tls: Option<LoadedTls>,
 ) -> Result<(), DaemonError> {
-    let (tls, reloads) = keep_up_to_date(loaded_tls);
+    let mut reloads = Reloads::default();
+    let tls = loaded_tls.map(|loaded| loaded.keep_up_to_date(&mut reloads));
     let mut signals = Signals::listen(reloads).context("cannot listen for signals")?;
     let sockets = Sockets::bind(&config.network.hosts, config.port)?;
     descriptors::limit_connections(&mut plan.server);
@@ -231,19 +232,6 @@ async fn serve(
         _ = signals.next() => return result.and(Err(DaemonError::SecondSignal)),
     }
     result
-}
-
-/// Loads the certificate again when its files change. Returns it, and what SIGHUP does.
-fn keep_up_to_date(loaded: Option<LoadedTls>) -> (Option<Arc<Tls>>, Reloads) {
-    let mut reloads = Reloads::default();
-    let tls = loaded.map(|loaded| {
-        let tls = loaded.tls.clone();
-        tokio::spawn(loaded.watch());
-        let reloaded = tls.clone();
-        reloads.add(CERTIFICATE, move || reloaded.reload().map_err(|error| error.to_string()));
-        tls
-    });
-    (tls, reloads)
 }
 
 /// How the supervisor of the model called `name` ended.

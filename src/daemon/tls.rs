@@ -16,11 +16,11 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::cli::NetworkConfig;
 use crate::server::{Tls, TlsError, TlsFiles};
 
-use super::reload::log_reload;
+use super::reload::{Reloads, log_reload};
 
 /// A certificate that was loaded, and the state of its files before that.
 pub(super) struct LoadedTls {
-    pub(super) tls: Arc<Tls>,
+    tls: Arc<Tls>,
     stamps: Stamps,
 }
 
@@ -48,10 +48,20 @@ pub(super) fn load_tls(network: &NetworkConfig) -> Result<Option<LoadedTls>, Tls
 }
 
 impl LoadedTls {
+    /// Loads the certificate again whenever its files have changed, and on SIGHUP by `reloads`.
+    /// Must be called inside a tokio runtime.
+    pub(super) fn keep_up_to_date(self, reloads: &mut Reloads) -> Arc<Tls> {
+        let tls = self.tls.clone();
+        let reloaded = tls.clone();
+        reloads.add(CERTIFICATE, move || reloaded.reload().map_err(|error| error.to_string()));
+        tokio::spawn(self.watch());
+        tls
+    }
+
     /// Loads the certificate again whenever its files have changed. Never ends.
-    pub(super) async fn watch(self) {
+    async fn watch(self) {
         let Self { tls, stamps: mut loaded } = self;
-        let mut before = loaded.clone();
+        let mut before = loaded;
         let mut tick = interval(LOOK_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -62,7 +72,7 @@ impl LoadedTls {
             let has_settled = now == before;
             before = now;
             if before != loaded && has_settled {
-                loaded = before.clone();
+                loaded = before;
                 let changed = tls.clone();
                 let reloading = spawn_blocking(move || changed.reload());
                 if let Ok(result) = reloading.await {
@@ -92,7 +102,7 @@ fn stamps(files: &TlsFiles) -> Stamps {
 }
 
 /// What is reloaded, in the log.
-pub(super) const CERTIFICATE: &str = "TLS certificate";
+const CERTIFICATE: &str = "TLS certificate";
 
 /// Time between two looks at the files. A change is in use after at most two of them.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);

@@ -18,9 +18,13 @@ use super::error::DaemonError;
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
-    /// Device and inode, which tell it from a file that has replaced it.
-    identity: (u64, u64),
+    identity: Identity,
 }
+
+/// What tells a file from one that has replaced it: device, inode, and the time of its creation in
+/// seconds and nanoseconds. File systems use inodes again. The time of the last change of a socket
+/// is that of its creation, also if its permissions change.
+type Identity = (u64, u64, i64, i64);
 
 impl SocketFile {
     /// Where the file is.
@@ -81,9 +85,9 @@ fn listen(path: &Path, backlog: u32) -> io::Result<(UnixListener, SocketFile)> {
     Ok((socket.listen(backlog)?, file))
 }
 
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let metadata = fs::symlink_metadata(path)?;
-    Ok((metadata.dev(), metadata.ino()))
+fn identity(path: &Path) -> io::Result<Identity> {
+    let file = fs::symlink_metadata(path)?;
+    Ok((file.dev(), file.ino(), file.mtime(), file.mtime_nsec()))
 }
 
 /// Whether a process listens on the socket at `path`. Does not wait for one that is stuck.
@@ -125,10 +129,13 @@ mod tests {
         let (listener, file) = bind_unix(path.clone(), 8).unwrap();
         // A process that is killed closes its socket and leaves the file.
         drop(listener);
+        // Keeps its inode from being used again.
+        fs::hard_link(&path, folder.path().join("other")).unwrap();
         let (_listener, replaced) = bind_unix(path.clone(), 8).unwrap();
         drop(file);
         assert!(path.exists(), "the file of another process is not removed");
         drop(replaced);
+        assert!(!path.exists());
     }
 
     #[tokio::test]

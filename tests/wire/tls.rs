@@ -72,12 +72,10 @@ async fn closed_websocket_ends_its_encrypted_stream() {
     let server = server(certificates.load(false).unwrap()).await;
     let mut socket = websocket(&server, &certificates).await;
     socket.close(None).await.unwrap();
-    loop {
-        match timeout(GUARD, socket.next()).await.expect("the socket is closed in time") {
-            // An end without TLS's own end of the stream would be an error.
-            Some(message) => drop(message.unwrap()),
-            None => break,
-        }
+    let mut next = async || timeout(GUARD, socket.next()).await.expect("the socket is closed");
+    while let Some(message) = next().await {
+        // An end without TLS's own end of the stream would be an error.
+        drop(message.unwrap());
     }
 }
 

@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
@@ -46,8 +46,7 @@ impl Handshakes {
     ) -> Option<AnySocket> {
         let handshake = async {
             if is_plain_http(&stream).await? {
-                stream.write_all(NOT_ENCRYPTED.as_bytes()).await?;
-                stream.shutdown().await?;
+                refuse_plain_http(&mut stream).await?;
                 return Err(io::Error::other("the client speaks HTTP without TLS"));
             }
             let accept = TlsAcceptor::from(config).accept_with(stream, |connection| {
@@ -97,6 +96,16 @@ async fn is_plain_http(stream: &TcpStream) -> io::Result<bool> {
     let mut first = [0];
     let n_read = stream.peek(&mut first).await?;
     Ok(n_read == 1 && first[0].is_ascii_uppercase())
+}
+
+/// Answers HTTP without TLS, and discards what the client sends. Closing a socket with unread bytes
+/// would reset the connection, and the client could lose the answer.
+async fn refuse_plain_http(stream: &mut TcpStream) -> io::Result<()> {
+    stream.write_all(NOT_ENCRYPTED.as_bytes()).await?;
+    stream.shutdown().await?;
+    let mut discarded = [0; 1024];
+    while stream.read(&mut discarded).await? > 0 {}
+    Ok(())
 }
 
 /// The answer to HTTP without TLS.

@@ -157,8 +157,8 @@ impl Element {
         let mut element = Self::default();
         for pair in split(text, ';') {
             let Some((name, value)) = pair.split_once('=') else { continue };
-            let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
-            let value = value.map_or_else(|| pair[name.len() + 1..].to_owned(), str::to_owned);
+            let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+            let value = unquoted.unwrap_or(value).to_owned();
             match name.to_ascii_lowercase().as_str() {
                 "for" => element.client = Some(value),
                 "host" => element.host = Some(value),
