@@ -60,6 +60,12 @@ codes! {
     DuplicateId = "duplicate_id",
     /// There is no request to abort. This is the reply to `abort`, and no request ends with it.
     NotFound = "not_found",
+    /// The client has sent no API key, or a wrong one, or its key was revoked.
+    Unauthorized = "unauthorized",
+    /// The client's API key does not have the right.
+    Forbidden = "forbidden",
+    /// A limit of the client's API key or address is reached.
+    RateLimited = "rate_limited",
 }
 
 impl Code {

@@ -5,6 +5,7 @@
 //! and its runner. The modules that deal with a wire format or a library convert to and from these
 //! types.
 
+mod access;
 mod authority;
 mod code;
 mod delivery;
@@ -18,6 +19,7 @@ mod stats;
 mod token;
 mod trusted_proxy;
 
+pub use access::{AccountLimits, ApiKey, Right, Rights};
 pub use authority::{AllowedHost, Authority, InvalidHost};
 pub use code::Code;
 pub use delivery::Delivery;

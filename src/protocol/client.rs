@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::domain::{Message, Params, Prompt, Refusal, Role};
+use crate::domain::{ApiKey, Message, Params, Prompt, Refusal, Role};
 
 use super::error::{Code, ErrorFrame};
 use super::fields::{Fields, expected, invalid};
@@ -31,6 +31,11 @@ pub enum ClientFrame {
     UnsubscribeMetrics,
     /// Reply with `pong`.
     Ping,
+    /// Use the connection with this API key.
+    Auth {
+        /// The key.
+        token: ApiKey,
+    },
 }
 
 /// A request to generate text.
@@ -68,13 +73,16 @@ impl ClientFrame {
     fn from_fields(
         fields: &Fields<'_>,
         id: Option<RequestId>,
-        warnings: Warnings,
+        mut warnings: Warnings,
     ) -> Result<Self, ErrorFrame> {
         let sent = fields.raw("op").ok_or_else(|| bad_frame("a frame needs an op"))?;
         let op = sent.text().ok_or_else(|| wrong_type("op", "a string", sent))?;
         match op.as_ref() {
             "infer" => {
                 check_id(fields, id.as_ref())?;
+                if fields.get("token").is_some() {
+                    warnings.add_unknown(Place::Frame, "token");
+                }
                 Infer::from_fields(fields, id, warnings).map(Self::Infer)
             }
             "abort" => {
@@ -84,10 +92,16 @@ impl ClientFrame {
             "subscribe_metrics" => Ok(Self::SubscribeMetrics),
             "unsubscribe_metrics" => Ok(Self::UnsubscribeMetrics),
             "ping" => Ok(Self::Ping),
+            "auth" => {
+                // The value is not quoted: it is a key, or a part of one.
+                let token = fields.raw("token").and_then(JsonSlice::text);
+                let token = token.ok_or_else(|| bad_frame("auth needs a token: the API key"))?;
+                Ok(Self::Auth { token: ApiKey::new(token) })
+            }
             other => {
                 let message = format!(
                     "there is no op {}: send infer, abort, subscribe_metrics, \
-                     unsubscribe_metrics or ping",
+                     unsubscribe_metrics, ping or auth",
                     Quoted(other)
                 );
                 Err(ErrorFrame::new(Code::UnknownOp, message))

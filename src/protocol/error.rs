@@ -50,6 +50,11 @@ impl ErrorFrame {
         Self::new(Code::Busy, message)
     }
 
+    /// A limit of the client's key or address is reached. `message` says which.
+    pub fn rate_limited(message: String, retry_after_ms: u64) -> Self {
+        Self { retry_after_ms: Some(retry_after_ms), ..Self::new(Code::RateLimited, message) }
+    }
+
     /// The same error for the request `id`; `None` is a request without an id, or no request.
     #[must_use]
     pub fn for_request(self, id: Option<RequestId>) -> Self {

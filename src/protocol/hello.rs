@@ -64,11 +64,12 @@ struct ModelFields {
     demo: bool,
 }
 
-/// The `auth` field. The server has no authentication, so it is always `ok`.
+/// The `auth` field: whether the client has to send an API key.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Auth {
     Ok,
+    Required,
 }
 
 impl Hello {
@@ -133,6 +134,13 @@ impl Hello {
     pub fn without_chat(mut self, problem: String) -> Self {
         self.model.chat = false;
         self.model.chat_problem = Some(problem);
+        self
+    }
+
+    /// The same content for a client that has to send an API key.
+    #[must_use]
+    pub fn with_auth_required(mut self) -> Self {
+        self.auth = Auth::Required;
         self
     }
 

@@ -4,7 +4,7 @@
 //! that is in no list is ignored, and a [warning](super::warnings) names it.
 
 /// Fields of a frame.
-pub(super) const FRAME_FIELDS: &[&str] = &["op", "id", "prompt", "messages", "params"];
+pub(super) const FRAME_FIELDS: &[&str] = &["op", "id", "prompt", "messages", "params", "token"];
 
 /// Fields of an entry of `messages`.
 pub(super) const MESSAGE_FIELDS: &[&str] = &["role", "content", "reasoning_content"];
@@ -100,7 +100,7 @@ pub(super) const FOREIGN_FIELDS: &[(&str, FieldAdvice)] = &[
     ("num_gpu", Note("--gpu-layers of the server decides")),
     ("keep_alive", Note("the model stays loaded")),
     ("id_slot", Note("the server chooses the slot")),
-    ("api_key", Note("there are no API keys")),
+    ("api_key", Note("send it in the header Authorization, or in an auth frame")),
     ("chat_template", Note("--chat-template of the server decides")),
     // What there is not.
     ("response_format", Unsupported),

@@ -5,7 +5,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::domain::{FinishReason, TokenLogprobs};
+use crate::domain::{FinishReason, Right, TokenLogprobs};
 
 use super::error::{ErrorFrame, serialize_code};
 use super::hello::Hello;
@@ -71,6 +71,11 @@ pub enum ServerFrame<'a> {
     MetricsSubscribed,
     /// Confirms `unsubscribe_metrics`.
     MetricsUnsubscribed,
+    /// The key of an `auth` frame is right.
+    Authenticated {
+        /// What its owner may do.
+        rights: &'a [Right],
+    },
     /// Answers `ping`.
     Pong,
 }

@@ -144,6 +144,13 @@ impl BudgetShare {
         charge
     }
 
+    /// From now on, the connection counts for `account`.
+    pub(super) fn set_account(&self, account: AccountId) {
+        if let Some(share) = self.budget.lock().shares.get_mut(&self.id) {
+            share.account = account;
+        }
+    }
+
     /// Waits until this connection has to close because it holds more than others.
     pub(super) async fn evicted(&self) {
         self.evicted.cancelled().await;

@@ -3,8 +3,9 @@
 //! [`Server`] accepts connections from its listeners ([`Listener`]): TCP, with or without TLS
 //! (`tls`), and Unix sockets. Each connection starts as HTTP: `http` checks the `Host` and `Origin`
 //! of every request, serves `/metrics`, `/healthz` and `/readyz`, and hands requests for a
-//! WebSocket to `ws`, which serves the connection from then on. `refusals` counts and logs foreign
-//! pages and hosts. `metrics` produces the `/metrics` page and the `metrics` frames.
+//! WebSocket to `ws`, which serves the connection from then on. `access` has the API keys and the
+//! limits of their owners. `refusals` counts and logs foreign pages and hosts. `metrics` produces
+//! the `/metrics` page and the `metrics` frames.
 //!
 //! This module promises that the memory that all clients can occupy is bounded (`budget`), that
 //! every wait for a client has a deadline, that HTTP pages are served however many connections
@@ -12,6 +13,7 @@
 //! and that a connection's requests are cancelled however the connection ends. It leaves the wire
 //! format to `protocol` and inference to `engine`.
 
+mod access;
 mod budget;
 mod connections;
 mod listener;
@@ -30,6 +32,7 @@ mod metrics;
 mod tls;
 mod ws;
 
+pub use access::{Keys, KeysError, NewKey, NewKeyError};
 pub use listener::Listener;
 pub use options::{About, Options};
 pub use server::Server;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::domain::{AllowedHost, AllowedOrigin, ModelInfo, TrustedProxy};
+use crate::domain::{AccountLimits, AllowedHost, AllowedOrigin, ModelInfo, TrustedProxy};
+
+use super::access::Keys;
 
 /// Limits and intervals of the server.
 #[derive(Debug, Clone)]
@@ -30,6 +32,12 @@ pub struct Options {
     pub allowed_hosts: Vec<AllowedHost>,
     /// Proxies whose headers say from where a request came.
     pub trusted_proxies: Vec<TrustedProxy>,
+    /// The API keys. Their limits are their own.
+    pub keys: Keys,
+    /// Whether `/metrics` is open to clients without a key.
+    pub has_open_metrics: bool,
+    /// Limits of each address, if there are no keys.
+    pub address_limits: AccountLimits,
     /// Time between two `metrics` frames.
     pub metrics_interval: Duration,
     /// How long a frame may wait for its socket before the connection is dropped. Must be longer
@@ -51,6 +59,9 @@ impl Default for Options {
             allowed_origins: Vec::new(),
             allowed_hosts: Vec::new(),
             trusted_proxies: Vec::new(),
+            keys: Keys::default(),
+            has_open_metrics: false,
+            address_limits: AccountLimits::default(),
             metrics_interval: Duration::from_secs(1),
             write_grace: Duration::from_secs(30),
             lost_lines: || [("stderr", 0), ("stdout", 0)],

@@ -1,7 +1,7 @@
 //! Who is at the other end of a connection.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The client of a connection or of a request. It is printed as an address, or as `unix`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,12 @@ impl Peer {
             Self::Forwarded(address) => Some(address.to_canonical()),
             Self::Unix => None,
         }
+    }
+
+    /// The address that limits and wrong keys are counted by. A client of a Unix socket is on this
+    /// machine, as one at the loopback address is.
+    pub(super) fn address(self) -> IpAddr {
+        self.ip().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
     }
 }
 

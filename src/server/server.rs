@@ -69,6 +69,7 @@ impl Server {
             closing.clone(),
         ));
         shared.tasks.spawn(metrics::broadcast(shared.clone(), publish));
+        shared.tasks.spawn(shared.access.clone().report_attempts(closing.clone()));
         let routes = http::routes(shared.clone());
         for listener in listeners {
             shared.tasks.spawn(accept(listener, routes.clone(), shared.clone()));

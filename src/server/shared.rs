@@ -16,6 +16,7 @@ use crate::domain::{ConnectionId, Gpu, GpuReading};
 use crate::protocol::Hello;
 use crate::runner::Client;
 
+use super::access::Access;
 use super::budget::MessageBudget;
 use super::connections::{ConnectionPermit, Connections};
 use super::metrics::RequestCounts;
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub(super) options: Options,
     /// The hosts by which clients may reach the server.
     pub(super) hosts: OwnHosts,
+    /// Who may do what.
+    pub(super) access: Arc<Access>,
     pub(super) model: Client,
     /// The content of `hello` frames as planned before the model was loaded.
     hello: Hello,
@@ -81,12 +84,15 @@ impl Shared {
         let max = options.max_connections;
         let max_tcp = max + options.spare_connections;
         let budget = options.message_memory_bytes.saturating_sub(options.parsing_bytes());
+        let Options { keys, address_limits, has_open_metrics, .. } = &options;
+        let access = Access::new(keys.clone(), *address_limits, *has_open_metrics);
         Self {
             parsing: Arc::new(Semaphore::new(MAX_PARSERS)),
             budget: MessageBudget::new(budget),
             n_overdue: AtomicU64::new(0),
             options,
             hosts,
+            access: Arc::new(access),
             model,
             hello,
             metrics,
@@ -105,9 +111,13 @@ impl Shared {
 
     /// The content of a `hello` frame sent now. Until the model is loaded it tells the planned
     /// number of GPU layers; a load that ran out of GPU memory may have offloaded fewer. Whether
-    /// the chat template can be used is also known after the load only.
-    pub(super) fn hello(&self) -> Hello {
+    /// the chat template can be used is also known after the load only. A client that is not
+    /// authenticated learns that it has to send a key.
+    pub(super) fn hello(&self, is_authenticated: bool) -> Hello {
         let mut hello = self.hello.clone();
+        if !is_authenticated {
+            hello = hello.with_auth_required();
+        }
         if let Some(problem) = self.model.chat_problem() {
             hello = hello.without_chat(problem);
         }

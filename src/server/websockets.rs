@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 /// What a connection is used for, in the order in which connections have to close for new ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
+    /// It has not sent the key that it needs.
+    Unknown,
     /// It has no request in flight.
     Idle,
     /// It has no request in flight, but asked for `metrics` frames.
@@ -61,7 +63,7 @@ impl WebSockets {
         let number = open.next;
         open.next += 1;
         let replaced = CancellationToken::new();
-        let current = ConnectionUse { number, is_busy: false, is_watching: false };
+        let current = ConnectionUse { number, is_known: false, is_busy: false, is_watching: false };
         open.replaceable.insert(current.key(), replaced.clone());
         drop(open);
         Some(WebSocketPermit { websockets: self.clone(), replaced, current: Mutex::new(current) })
@@ -97,6 +99,7 @@ pub(super) struct WebSocketPermit {
 #[derive(Debug, Clone, Copy)]
 struct ConnectionUse {
     number: u64,
+    is_known: bool,
     is_busy: bool,
     is_watching: bool,
 }
@@ -106,6 +109,7 @@ impl ConnectionUse {
     fn standing(self) -> Standing {
         match self {
             Self { is_busy: true, .. } => Standing::Busy,
+            Self { is_known: false, .. } => Standing::Unknown,
             Self { is_watching: true, .. } => Standing::Watching,
             _ => Standing::Idle,
         }
@@ -120,6 +124,11 @@ impl WebSocketPermit {
     /// Waits until this connection has to close for a new one.
     pub(super) async fn replaced(&self) {
         self.replaced.cancelled().await;
+    }
+
+    /// Records that the server knows the client, or needs no key.
+    pub(super) fn set_known(&self) {
+        self.update(|current| current.is_known = true);
     }
 
     /// Records whether the connection has requests in flight.
@@ -168,8 +177,12 @@ mod tests {
 
     fn websockets<const N: usize>(max: usize) -> (Arc<WebSockets>, [WebSocketPermit; N]) {
         let websockets = Arc::new(WebSockets::new(max));
-        let permits = std::array::from_fn(|_| websockets.permit().unwrap());
+        let permits = std::array::from_fn(|_| known(&websockets).unwrap());
         (websockets, permits)
+    }
+
+    fn known(websockets: &Arc<WebSockets>) -> Option<WebSocketPermit> {
+        websockets.permit().inspect(WebSocketPermit::set_known)
     }
 
     fn are_replaced<const N: usize>(permits: &[WebSocketPermit; N]) -> [bool; N] {
@@ -181,7 +194,7 @@ mod tests {
         let (websockets, permits) = websockets::<3>(3);
         permits[0].set_busy(true);
         permits[0].set_busy(false);
-        let _new = [websockets.permit().unwrap(), websockets.permit().unwrap()];
+        let _new = [known(&websockets).unwrap(), known(&websockets).unwrap()];
         assert_eq!(are_replaced(&permits), [false, true, true]);
         assert_eq!((websockets.n_open(), websockets.counts()), (3, (2, 0)));
     }
@@ -191,26 +204,35 @@ mod tests {
         let (websockets, permits) = websockets::<3>(3);
         permits[0].set_busy(true);
         permits[1].set_watching(true);
-        let first = websockets.permit().unwrap();
+        let first = known(&websockets).unwrap();
         assert_eq!(are_replaced(&permits), [false, false, true]);
         first.set_busy(true);
-        let second = websockets.permit().unwrap();
+        let second = known(&websockets).unwrap();
         assert_eq!(are_replaced(&permits), [false, true, true]);
         second.set_busy(true);
-        assert!(websockets.permit().is_none(), "all are busy");
+        assert!(known(&websockets).is_none(), "all are busy");
         assert_eq!(websockets.counts(), (2, 1));
         second.set_busy(false);
-        assert!(websockets.permit().is_some());
+        assert!(known(&websockets).is_some());
     }
 
     #[test]
     fn closed_connection_leaves_its_permit_to_the_next_one() {
         let (websockets, permits) = websockets::<2>(2);
-        let new = websockets.permit().unwrap();
+        let new = known(&websockets).unwrap();
         permits[0].set_busy(true);
         drop(permits);
         assert_eq!(websockets.n_open(), 1);
         drop(new);
         assert_eq!((websockets.n_open(), websockets.counts()), (0, (1, 0)));
+    }
+
+    #[test]
+    fn connection_without_its_key_is_replaced_before_idle_ones() {
+        let (websockets, permits) = websockets::<2>(3);
+        let stranger = websockets.permit().unwrap();
+        let _new = [known(&websockets).unwrap(), known(&websockets).unwrap()];
+        assert!(stranger.replaced.is_cancelled());
+        assert_eq!(are_replaced(&permits), [true, false]);
     }
 }

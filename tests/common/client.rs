@@ -1,9 +1,12 @@
 //! A WebSocket client with an assertion for each kind of frame.
 
 use futures_util::{SinkExt, StreamExt};
+use inference_core::server::NewKey;
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
@@ -45,8 +48,27 @@ impl Client {
         client_async(format!("ws://{}/", server.address), stream).await.unwrap().0
     }
 
+    /// A client that sends `key` in the header `Authorization`.
+    pub async fn connect_with_key(server: &TestServer, key: &NewKey) -> Self {
+        let value = format!("Bearer {}", key.key().reveal());
+        Self::connect_with_header(server, "authorization", &value).await
+    }
+
+    /// A client that sends a header with its handshake.
+    pub async fn connect_with_header(server: &TestServer, name: &'static str, value: &str) -> Self {
+        let stream = TcpStream::connect(server.address).await.unwrap();
+        let mut request = format!("ws://{}/", server.address).into_client_request().unwrap();
+        request.headers_mut().insert(name, value.parse().unwrap());
+        Self::with_request(stream, request).await
+    }
+
     async fn over(stream: TcpStream, server: &TestServer) -> Self {
-        let (socket, _) = client_async(format!("ws://{}/", server.address), stream).await.unwrap();
+        let request = format!("ws://{}/", server.address).into_client_request().unwrap();
+        Self::with_request(stream, request).await
+    }
+
+    async fn with_request(stream: TcpStream, request: Request) -> Self {
+        let (socket, _) = client_async(request, stream).await.unwrap();
         let mut client = Self { socket, hello: Value::Null };
         client.hello = client.any_frame().await;
         assert_eq!(client.hello["op"], "hello");
@@ -177,6 +199,11 @@ impl Client {
         let payload = Bytes::from_static(b"are you there");
         self.socket.send(Message::Ping(payload.clone())).await.unwrap();
         while self.message().await != Message::Pong(payload.clone()) {}
+    }
+
+    /// Sends a key in an `auth` frame.
+    pub async fn send_key(&mut self, key: &NewKey) {
+        self.send(json!({"op": "auth", "token": key.key().reveal()})).await;
     }
 
     /// Starts a request whose answer never ends.

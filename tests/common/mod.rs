@@ -4,9 +4,11 @@
 //! wait that would never end into a failure.
 
 mod client;
+mod keys;
 mod raw;
 
 pub use client::Client;
+pub use keys::{KeyFile, at_most, limited_key, new_key};
 pub use raw::{http, http_get, upgrade_request};
 
 use std::io;

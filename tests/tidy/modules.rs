@@ -45,7 +45,7 @@ pub(crate) const MODULES: [Row; 15] = [
 ];
 
 /// Libraries, and the top-level modules that may use them.
-pub(crate) const LIBRARIES: [Row; 26] = [
+pub(crate) const LIBRARIES: [Row; 31] = [
     ("llama_cpp_2", &["llama"]),
     ("llama_cpp_sys_2", &["llama"]),
     ("minijinja", &["llama"]),
@@ -68,6 +68,11 @@ pub(crate) const LIBRARIES: [Row; 26] = [
     ("ring", &["daemon"]),
     ("ipnet", &["domain"]),
     ("tokio_tungstenite", &["server", "protocol"]),
+    ("toml", &["server"]),
+    ("sha2", &["server"]),
+    ("subtle", &["server"]),
+    ("getrandom", &["server"]),
+    ("data_encoding", &["server"]),
     ("clap", &["cli"]),
     ("indicatif", &["daemon"]),
     ("console", &["daemon"]),

@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use inference_core::domain::Code;
+use inference_core::domain::{AccountLimits, Code};
+use inference_core::server::Keys;
 use serde_json::Value;
 
-use crate::common::{Client, Setup, TestServer};
+use crate::common::{Client, Setup, TestServer, at_most};
 
 const DOCUMENT: &str = include_str!("../../docs/PROTOCOL.md");
 
@@ -41,6 +42,11 @@ fn conversations() -> Vec<Conversation> {
     found
 }
 
+/// The keys of a server in the situation "key required": the one in the document, with the right to
+/// request text.
+const KEYS: &str = "[keys.web]\nrights = [\"infer\"]\nhash = \
+    \"sha256:befe24f3df175364cdd1a207f8a6d8487bb1180a084e0c41518b72d93895ecc7\"\n";
+
 /// Starts a server in the named situation and connects a client to it. Returns both, and the other
 /// clients, whose requests must stay for the situation to last.
 async fn start_in(situation: &str) -> (TestServer, Client, Vec<Client>) {
@@ -53,6 +59,17 @@ async fn start_in(situation: &str) -> (TestServer, Client, Vec<Client>) {
         "" | "model that fails" => setup.start().await,
         "model that hangs" => {
             setup.stall_limit = Duration::from_millis(100);
+            setup.start().await
+        }
+        "key required" => {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("keys.toml");
+            std::fs::write(&path, KEYS).unwrap();
+            setup.server.keys = Keys::load(None, Some(path), AccountLimits::default()).unwrap();
+            setup.start().await
+        }
+        "limit of one request" => {
+            setup.server.address_limits.requests = at_most(1);
             setup.start().await
         }
         "small context" => {
@@ -190,6 +207,7 @@ async fn every_conversation_in_the_document_works() {
         "metrics",
         "metrics_subscribed",
         "metrics_unsubscribed",
+        "authenticated",
         "pong",
     ] {
         assert!(ops.contains(op), "docs/PROTOCOL.md has no example of {op}");

@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod access;
 mod admission;
 mod backpressure;
 mod bad_input;
@@ -15,6 +16,8 @@ mod connections;
 mod documentation;
 mod frames;
 mod http_routes;
+mod key_changes;
+mod key_limits;
 mod listeners;
 mod liveness;
 mod message_memory;

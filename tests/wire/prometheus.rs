@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use futures_util::SinkExt;
-use inference_core::domain::{Gpu, GpuReading, Throttle};
+use inference_core::domain::{Gpu, GpuReading, Right, Throttle};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::common::{Client, Setup, TestServer, http, http_get};
+use crate::common::{Client, KeyFile, Setup, TestServer, http, http_get, new_key};
 
 /// Samples by their name and labels, `# TYPE` lines by their name.
 struct Page {
@@ -227,7 +227,11 @@ async fn stale_gpu_reading_is_not_reported() {
 /// A page with every metric.
 async fn full_page() -> Page {
     let full = Gpu { fan_percent: Some(1), ..gpu() };
-    let server = Setup { gpus: vec![full], ..Setup::default() }.start().await;
+    let mut setup = Setup { gpus: vec![full], ..Setup::default() };
+    let file = KeyFile::new(&[&new_key("web", &Right::ALL)]);
+    setup.server.keys = file.keys.clone();
+    setup.server.has_open_metrics = true;
+    let server = setup.start().await;
     Page::get(&server).await
 }
 

@@ -17,8 +17,10 @@ use hyper::upgrade;
 use serde::Serialize;
 
 use super::arrival::Arrival;
+use super::authorize::Credentials;
 use super::origin::check_origin;
 use super::respond::{json, plain, with_page_headers};
+use crate::domain::Right;
 use crate::server::connections::ConnectionPermit;
 use crate::server::metrics;
 use crate::server::refusals::ForeignHeader;
@@ -31,7 +33,7 @@ pub(in crate::server) fn routes(shared: Arc<Shared>) -> Router {
         .route("/healthz", get(healthz))
         .route("/health", get(healthz))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics_page))
+        .route(METRICS, get(metrics_page))
         .fallback(not_found)
         .layer(from_fn_with_state(shared.clone(), check_request))
         .layer(map_response(with_page_headers))
@@ -60,7 +62,14 @@ async fn check_request(
         Err(foreign) => return forbidden(&shared, &foreign),
     };
     if ws::is_upgrade(&request) {
-        return open_websocket(&shared, permit, arrival, request);
+        return open_websocket(&shared, permit, arrival, request).await;
+    }
+    if request.uri().path() == METRICS && shared.access.protects_metrics() {
+        let credentials = Credentials::of(&request, arrival.peer.address());
+        let allowed = credentials.require(&shared.access, Right::Metrics).await;
+        if let Err(refusal) = allowed {
+            return refusal.into_response();
+        }
     }
     next.run(request).await
 }
@@ -83,9 +92,10 @@ fn needs_origin(request: &Request) -> bool {
     ws::is_upgrade(request) || ![Method::GET, Method::HEAD].contains(request.method())
 }
 
-/// Checks the handshake of the request and starts a task that serves the WebSocket. The task waits
-/// until the returned response has been sent. It ends early if the connection is replaced.
-fn open_websocket(
+/// Checks the key and the handshake of the request and starts a task that serves the WebSocket. The
+/// task waits until the returned response has been sent. It ends early if the connection is
+/// replaced.
+async fn open_websocket(
     shared: &Arc<Shared>,
     permit: ConnectionPermit,
     arrival: Arrival,
@@ -95,12 +105,18 @@ fn open_websocket(
         Ok(response) => response,
         Err(error) => return error.into_response(),
     };
+    let credentials = Credentials::of(&request, arrival.peer.address());
+    let caller = match credentials.caller(&shared.access).await {
+        Ok(caller) => caller,
+        Err(refusal) => return refusal.into_response(),
+    };
     // The connection counts until the last clone of its permit is dropped.
     request.extensions_mut().remove::<ConnectionPermit>();
     let upgraded = upgrade::on(&mut request);
     let replaced = permit.replaced();
     let kind = ws::ConnectionKind::on_path(request.uri().path());
-    let serving = ws::serve(upgraded, permit, arrival, kind, shared.clone());
+    let client = ws::Arrived { arrival, caller, kind };
+    let serving = ws::serve(upgraded, permit, client, shared.clone());
     shared.tasks.spawn(replaced.run_until_cancelled_owned(serving));
     response
 }
@@ -169,3 +185,6 @@ async fn not_found() -> Response {
         "not found: open a WebSocket on this address, or GET /healthz, /readyz or /metrics",
     )
 }
+
+/// The path of the metrics.
+const METRICS: &str = "/metrics";

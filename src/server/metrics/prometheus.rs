@@ -23,6 +23,7 @@ use crate::domain::{
 };
 use crate::protocol::{Hello, throttle_name};
 use crate::runner::{Health, RequestLimits};
+use crate::server::access::AccountCounts;
 use crate::server::shared::Shared;
 
 use super::plain_text::plain_text;
@@ -47,10 +48,12 @@ pub(in crate::server) async fn page(shared: &Shared, accept: &str) -> Result<Res
         lost_lines: (shared.options.lost_lines)(),
         dropped_frames: shared.dropped_frames(),
         refusals: shared.refusals.counts(),
+        auth_failures: shared.access.n_failures(),
+        keys: shared.access.key_counts(),
         memory: shared.model.memory(),
         gpus: shared.gpus(Instant::now()),
         limits: shared.model.limits(),
-        hello: shared.hello(),
+        hello: shared.hello(true),
     };
     let mut registry = Registry::with_prefix("inference_core");
     registry.register_collector(Box::new(scrape));
@@ -83,6 +86,10 @@ struct Scrape {
     dropped_frames: u64,
     /// HTTP requests refused because of a header, by its name.
     refusals: [(&'static str, u64); 2],
+    /// Attempts with wrong API keys.
+    auth_failures: u64,
+    /// What was counted for each API key, by its name.
+    keys: Vec<(String, AccountCounts)>,
     memory: Vec<MemoryPart>,
     gpus: Vec<Gpu>,
     limits: RequestLimits,
@@ -93,6 +100,7 @@ impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let mut page = Page(encoder);
         self.server(&mut page)?;
+        self.keys(&mut page)?;
         self.engine(&mut page)?;
         self.phases(&mut page)?;
         self.memory(&mut page)?;
@@ -132,6 +140,28 @@ impl Scrape {
         page.gauge("requests_queued_limit", limit, None, n(self.limits.max_queue))?;
         let limit = "Host RAM that copies of cached sequences may take";
         page.gauge("swapped_size_limit", limit, BYTES, n(self.limits.cache_ram_bytes))
+    }
+
+    /// Failed attempts, and what the owner of each key has used. Without keys only the former.
+    fn keys(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.counter("auth_failures", "Attempts with wrong API keys", self.auth_failures)?;
+        if self.keys.is_empty() {
+            return Ok(());
+        }
+        let labels = |name: &str| [("key", name.to_owned())];
+        let values = self.keys.iter().map(|(name, counts)| (labels(name), counts.requests));
+        page.counters("key_requests", "Accepted requests by API key", None, values)?;
+        let values = self.keys.iter().map(|(name, counts)| (labels(name), counts.tokens));
+        let help = "Computed prompt tokens and generated tokens by API key";
+        page.counters("key_tokens", help, None, values)?;
+        let seconds =
+            self.keys.iter().map(|(name, counts)| (labels(name), counts.computing.as_secs_f64()));
+        page.counters("key_compute", "Time of computing by API key", SECONDS, seconds)?;
+        let refused = self.keys.iter().flat_map(|(name, counts)| {
+            let labels = |limit: &str| [("key", name.clone()), ("limit", limit.to_owned())];
+            counts.refused.map(|(limit, n)| (labels(limit), n))
+        });
+        page.counters("key_refused", "Refusals by API key and the limit reached", None, refused)
     }
 
     /// The engine's state and everything it counts.

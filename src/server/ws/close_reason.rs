@@ -4,6 +4,8 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use crate::server::access::SessionEnd;
+
 /// Why the server closes a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CloseReason {
@@ -25,9 +27,23 @@ pub(super) enum CloseReason {
     Idle,
     /// The limit on connections is reached, and no connection is idle.
     TooManyConnections,
+    /// The client's account has its most connections.
+    TooManyOfAccount,
+    /// The client's key was revoked or changed.
+    KeyRevoked,
+    /// The client sent no key in time.
+    NoKey,
 }
 
 impl CloseReason {
+    /// Why a connection is closed whose session has ended.
+    pub(super) fn of_session(end: SessionEnd) -> Self {
+        match end {
+            SessionEnd::Revoked => Self::KeyRevoked,
+            SessionEnd::NoKey => Self::NoKey,
+        }
+    }
+
     /// The close frame.
     pub(super) fn frame(self) -> CloseFrame {
         let (code, reason) = match self {
@@ -42,7 +58,13 @@ impl CloseReason {
             }
             Self::Idle => (CloseCode::Again, "idle, and other clients want to connect"),
             Self::TooManyConnections => (CloseCode::Again, "too many connections, try again later"),
+            Self::TooManyOfAccount => (CloseCode::Again, "too many connections of this client"),
+            Self::KeyRevoked => (CloseCode::Library(KEY_REVOKED), "the API key was revoked"),
+            Self::NoKey => (CloseCode::Policy, "no API key came in time"),
         };
         CloseFrame { code, reason: Utf8Bytes::from_static(reason) }
     }
 }
+
+/// The close code for a key that was revoked or changed, in the range for applications.
+const KEY_REVOKED: u16 = 4401;

@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::domain::{AccountId, ConnectionId};
-use crate::protocol::ServerFrame;
+use crate::protocol::{ErrorFrame, ServerFrame};
+use crate::server::access::{Caller, Session};
 use crate::server::budget::BudgetShare;
 use crate::server::connections::ConnectionPermit;
 use crate::server::http::Arrival;
@@ -32,6 +33,7 @@ use super::incoming::{Incoming, LastMessage, MessageLimits};
 use super::kind::ConnectionKind;
 use super::reader::{ReadEnd, Reader};
 use super::reply::{REPLY_QUEUE, Reply};
+use super::request::settle;
 use super::sink::FrameSink;
 use super::socket::{self, Socket};
 use super::writer::Writer;
@@ -44,24 +46,35 @@ struct Accepted<S> {
     connection: ConnectionPermit,
     permit: Arc<WebSocketPermit>,
     id: ConnectionId,
-    kind: ConnectionKind,
+    client: Arrived,
+}
+
+/// Who opened a WebSocket, and for what.
+#[derive(Debug)]
+pub(in crate::server) struct Arrived {
+    /// From where the client came.
+    pub(in crate::server) arrival: Arrival,
+    /// Who it is; `None` if it has to send a key.
+    pub(in crate::server) caller: Option<Caller>,
+    /// What the connection is for.
+    pub(in crate::server) kind: ConnectionKind,
 }
 
 /// Takes the connection over from HTTP and serves its WebSocket until both sides have closed.
-/// `connection` is held until then. `arrival` says who the client is.
+/// `connection` is held until then.
 pub(in crate::server) async fn serve(
     upgrade: OnUpgrade,
     connection: ConnectionPermit,
-    arrival: Arrival,
-    kind: ConnectionKind,
+    client: Arrived,
     shared: Arc<Shared>,
 ) {
-    let peer = arrival.peer;
+    let peer = client.arrival.peer;
     let Ok(Ok(upgraded)) = timeout(UPGRADE_DEADLINE, upgrade).await else {
         return tracing::debug!(%peer, "the client disconnected during the upgrade");
     };
     let id = shared.next_connection();
-    let share = shared.budget.share(AccountId(id.0));
+    let account = client.caller.as_ref().map_or(STRANGERS, Caller::account_id);
+    let share = shared.budget.share(account);
     let limits = MessageLimits {
         max_bytes: shared.options.max_message_bytes,
         deadline: shared.options.message_deadline,
@@ -73,8 +86,11 @@ pub(in crate::server) async fn serve(
     let Some(permit) = shared.websocket_permit(&connection) else {
         return closing::refuse(socket).await;
     };
+    if client.caller.is_some() {
+        permit.set_known();
+    }
     let permit = Arc::new(permit);
-    let accepted = Accepted { socket, last_message, share, connection, permit, id, kind };
+    let accepted = Accepted { socket, last_message, share, connection, permit, id, client };
     let span = tracing::info_span!("connection", id = id.0, %peer);
     run(accepted, shared).instrument(span).await;
 }
@@ -82,7 +98,8 @@ pub(in crate::server) async fn serve(
 /// Runs the reader and the writer until both have ended, then closes the socket.
 async fn run<S: Socket>(accepted: Accepted<S>, shared: Arc<Shared>) {
     tracing::debug!("open");
-    let Accepted { socket, last_message, share, connection, permit, id, kind } = accepted;
+    let Accepted { socket, last_message, share, connection, permit, id, client } = accepted;
+    let Arrived { arrival, caller, kind } = client;
     let (sink, stream) = socket.split();
     let (replies, reply_queue) = mpsc::channel(REPLY_QUEUE);
     let deliveries = Arc::new(Notify::new());
@@ -91,21 +108,25 @@ async fn run<S: Socket>(accepted: Accepted<S>, shared: Arc<Shared>) {
     // Stops the writer however this function ends, also by a panic.
     let _stop_writer = closed.clone().drop_guard();
 
-    let hello = ServerFrame::Hello(&shared.hello()).text();
-    let hello = kind.greeting(hello);
+    let session = Arc::new(Session::new(shared.access.clone(), arrival.peer.address()));
+    let begun = caller.map(|caller| session.begin(caller));
+    let hello = shared.hello(session.is_authenticated() || begun.is_some());
+    let hello = kind.greeting(ServerFrame::Hello(&hello).text());
     let events = EventSources::new(reply_queue, deliveries.clone(), &shared);
     let sink = FrameSink::new(sink, shared.options.write_grace, share.empty());
-    let writer = Writer::new(sink, in_flight.clone(), permit.clone(), &shared);
+    let writer = Writer::new(sink, in_flight.clone(), permit.clone(), session.clone(), &shared);
     let writing = writer.run(hello, events, closed.clone()).in_current_span();
     let mut writing = shared.tasks.spawn(writing);
     let mut reader = Reader {
         stream,
         last_message,
         share: share.clone(),
-        shared,
+        shared: shared.clone(),
         connection: id,
+        session,
+        permit: permit.clone(),
         replies,
-        deliveries,
+        deliveries: deliveries.clone(),
         in_flight,
         closed: closed.clone(),
         long_prompt: Arc::new(Semaphore::new(1)),
@@ -115,7 +136,7 @@ async fn run<S: Socket>(accepted: Accepted<S>, shared: Arc<Shared>) {
 
     let (written, read_end) = tokio::select! {
         written = &mut writing => (written, None),
-        read_end = reader.run() => {
+        read_end = read(&mut reader, begun) => {
             end_writer(&read_end, &reader.replies, &closed).await;
             ((&mut writing).await, Some(read_end))
         }
@@ -131,9 +152,10 @@ async fn run<S: Socket>(accepted: Accepted<S>, shared: Arc<Shared>) {
     };
     // Also stops submissions that still wait for a thread.
     closed.cancel();
-    let Ok((sink, write_end)) = written else {
+    let Ok((sink, write_end, unfinished)) = written else {
         return tracing::error!("the writer panicked");
     };
+    shared.tasks.spawn(settle(unfinished, deliveries).in_current_span());
     closing::finish(reader.stream, sink, read_end, write_end).await;
     tracing::debug!("closed");
 }
@@ -155,6 +177,26 @@ async fn give_way<T>(
     }
     closed.cancel();
     writing.await
+}
+
+/// Runs the reader until it ends or the session does. `begun` is the result of beginning the
+/// session before the first frame, if the client has sent a key already.
+async fn read<S: Socket>(reader: &mut Reader<S>, begun: Option<Result<(), ErrorFrame>>) -> ReadEnd {
+    if let Some(Err(error)) = begun {
+        return reader.too_many_connections(error);
+    }
+    let (session, in_flight) = (reader.session.clone(), reader.in_flight.clone());
+    let replies = reader.replies.clone();
+    // The writer asks again what the caller may see. If the channel is full, it wakes anyway.
+    let wake_writer = move || drop(replies.try_send(Reply::Flush));
+    tokio::select! {
+        read_end = reader.run() => read_end,
+        end = session.ended(wake_writer) => {
+            // At once, even if the writer is busy with a client that does not read.
+            in_flight.abort(&None);
+            ReadEnd::Refused { error: Some(end.error()), reason: CloseReason::of_session(end) }
+        }
+    }
 }
 
 /// Makes the writer end after the reader: at once if the connection is closed or unusable, else
@@ -183,3 +225,6 @@ const UPGRADE_DEADLINE: Duration = Duration::from_secs(10);
 /// Time for a connection that has to close for others to send its last frames. As long as the
 /// writer waits for terminal frames.
 const GIVE_WAY_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Whom the messages of clients count for that have to send a key: all of them together.
+const STRANGERS: AccountId = AccountId(0);

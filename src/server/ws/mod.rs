@@ -4,6 +4,9 @@
 //! it and write the 101 response. [`serve`] then takes the TCP stream over from HTTP. If too many
 //! WebSockets are open, an idle one has to close, or if all are busy, this one (code 1013).
 //!
+//! **Access.** The `Session` of the connection says who uses it and what it may do. If a key is
+//! needed and the upgrade had none, the first frame has to be `auth`, within 10 s.
+//!
 //! **Hello.** `connection` splits the socket and runs two tasks, which share the table of requests
 //! in flight (`in_flight`). The first frame out is `hello`.
 //!
@@ -30,15 +33,16 @@
 //! blocks itself. A frame that the socket does not take within the write grace ends the connection
 //! (`sink`). ADR-0013 has the reasons.
 //!
-//! **Close.** There are four ways:
-//! - The client closes or is lost. The writer is stopped at once. Its tickets are dropped, which
-//!   cancels their requests.
+//! **Close.** There are five ways:
+//! - The client closes or is lost. The writer is stopped at once. Its requests are cancelled, and
+//!   count for their account once they have ended.
 //! - The server shuts down. The writer waits for the terminal frames of the running requests, then
 //!   sends close code 1001.
 //! - The client violates the protocol. The reader ends; the writer sends the `error` frame, aborts
 //!   the requests, waits for their `end` frames and sends the close code.
 //! - The connection has to give way: it is idle and a new one needs its permit, or it holds most of
 //!   the message budget. It is closed like after a violation, within a deadline.
+//! - The session ends, because the key was revoked or none came. This is treated as a violation.
 //!
 //! `closing` then completes the closing handshake within a deadline.
 
@@ -64,7 +68,7 @@ mod log;
 
 use std::time::Duration;
 
-pub(super) use connection::serve;
+pub(super) use connection::{Arrived, serve};
 pub(super) use kind::ConnectionKind;
 pub(super) use upgrade::{accept_upgrade, is_upgrade};
 

@@ -17,10 +17,12 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::domain::{AccountId, ConnectionId, Prompt, Request};
+use crate::domain::{ApiKey, ConnectionId, Prompt, Request, Right};
 use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer, RequestId, ServerFrame};
+use crate::server::access::{AuthError, Session};
 use crate::server::budget::{BudgetShare, Charge};
 use crate::server::shared::Shared;
+use crate::server::websockets::WebSocketPermit;
 
 use super::close_reason::CloseReason;
 use super::in_flight::InFlight;
@@ -41,6 +43,10 @@ pub(super) struct Reader<S> {
     pub(super) share: Arc<BudgetShare>,
     pub(super) shared: Arc<Shared>,
     pub(super) connection: ConnectionId,
+    /// What the client may do.
+    pub(super) session: Arc<Session>,
+    /// Learns when the client has sent its key.
+    pub(super) permit: Arc<WebSocketPermit>,
     pub(super) replies: mpsc::Sender<Reply>,
     /// Wakes the writer when the runner has delivered something.
     pub(super) deliveries: Arc<Notify>,
@@ -121,8 +127,15 @@ impl<S: Socket> Reader<S> {
     /// Parses and handles a text message that was received at `received`.
     async fn handle_text(&mut self, text: Utf8Bytes, received: Instant) -> Result<(), ReadEnd> {
         let n_bytes = text.len();
+        // Strangers cause no work beyond that of a short message.
+        if n_bytes > MAX_AUTH_BYTES
+            && let Err(error) = self.session.check(None)
+        {
+            return self.reply(self.refused(&error)).await;
+        }
         let (parsed, mut charge) = self.parse(text).await?;
-        let reply = match parsed {
+        let reply = match parsed.and_then(|frame| self.allowed(frame)) {
+            Ok(ClientFrame::Auth { token }) => return self.authenticate(&token).await,
             Ok(ClientFrame::Infer(infer)) => {
                 // The message is freed; the request holds at most as much.
                 charge.set(n_bytes + REQUEST_BYTES);
@@ -140,6 +153,58 @@ impl<S: Socket> Reader<S> {
         self.reply(reply).await
     }
 
+    /// Returns `frame` if the client may send it.
+    ///
+    /// # Errors
+    /// The `error` frame to reply with.
+    fn allowed(&self, frame: ClientFrame) -> Result<ClientFrame, ErrorFrame> {
+        let right = match &frame {
+            ClientFrame::Auth { .. } => return Ok(frame),
+            ClientFrame::Infer(_) => Some(Right::Infer),
+            ClientFrame::SubscribeMetrics => Some(Right::Metrics),
+            // Whoever has lost a right may still stop what it has started.
+            ClientFrame::Abort { .. } | ClientFrame::UnsubscribeMetrics | ClientFrame::Ping => None,
+        };
+        match self.session.check(right) {
+            Ok(()) => Ok(frame),
+            Err(error) => Err(match frame {
+                ClientFrame::Infer(Infer { id, .. }) | ClientFrame::Abort { id } => {
+                    error.for_request(id)
+                }
+                _ => error,
+            }),
+        }
+    }
+
+    /// Handles the key of an `auth` frame.
+    async fn authenticate(&mut self, key: &ApiKey) -> Result<(), ReadEnd> {
+        match self.session.authenticate(key).await {
+            Ok(rights) => {
+                self.set_known();
+                let rights: Vec<_> = rights.iter().collect();
+                let frame = ServerFrame::Authenticated { rights: &rights };
+                self.reply(Reply::Frame(frame.text())).await
+            }
+            Err(AuthError::Refused(error)) => self.reply(self.refused(&error)).await,
+            Err(AuthError::TooMany(error)) => Err(self.too_many_connections(error)),
+        }
+    }
+
+    /// Notes that the client has sent its key: the connection gives way later, and the memory of its
+    /// messages counts for the client's account.
+    fn set_known(&self) {
+        self.permit.set_known();
+        if let Some(account) = self.session.account() {
+            self.share.set_account(account);
+        }
+    }
+
+    /// How the reader ends if the account of the client has too many connections.
+    pub(super) fn too_many_connections(&self, error: ErrorFrame) -> ReadEnd {
+        self.record_refused(&error);
+        ReadEnd::Refused { error: Some(error), reason: CloseReason::TooManyOfAccount }
+    }
+
     /// Submits a request that came in a message of `n_bytes`. Waits while another long prompt or
     /// chat of this connection is being tokenized, if this one is long or a chat as well.
     async fn handle_infer(
@@ -150,12 +215,16 @@ impl<S: Socket> Reader<S> {
         received: Instant,
     ) -> Result<(), ReadEnd> {
         let Infer { id, prompt, params, warnings } = infer;
+        let (account, account_request) = match self.session.admit(n_bytes) {
+            Ok(admitted) => admitted,
+            Err(error) => return self.reply(self.refused(&error.for_request(id))).await,
+        };
         if let Err(error) = self.in_flight.insert(id.clone()) {
             return self.reply(self.refused(&error)).await;
         }
-        let account = AccountId(self.connection.0);
         let submission = Submission {
             request: Request { connection: self.connection, account, prompt, params },
+            account_request,
             id,
             warnings,
             charge,
@@ -290,6 +359,9 @@ impl<S: Socket> Reader<S> {
         self.refuse(Code::Busy, message.to_owned(), CloseReason::MessageBudget)
     }
 }
+
+/// Longest message of a client that has not sent its key.
+const MAX_AUTH_BYTES: usize = 4 * 1024;
 
 /// How the reader ends if the writer has ended before it.
 const CLOSING: ReadEnd = ReadEnd::Lost("the connection is closing");

@@ -7,11 +7,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Error;
 
-use crate::domain::{Code, Delivery, Outcome};
+use crate::domain::{Code, Delivery, Failure, Outcome, Usage};
 use crate::protocol::{EndStats, ErrorFrame, RequestId, ServerFrame, Warnings};
 use crate::runner::Ticket;
+use crate::server::access::AccountRequest;
 use crate::server::budget::Charge;
 use crate::server::metrics::RequestCounts;
 
@@ -29,6 +32,8 @@ pub(super) struct ActiveRequest {
     ticket: Ticket,
     /// For the memory that the request takes.
     charge: Charge,
+    /// Counts the request for its account.
+    account_request: AccountRequest,
     /// When the server received the request.
     received: Instant,
     /// From the receipt of the request until its first text was handed to the socket.
@@ -38,27 +43,45 @@ pub(super) struct ActiveRequest {
     outcome: Option<Outcome>,
     /// Whether the end of the request has been logged and counted.
     has_ended: bool,
+    /// Whether what the request used was added to its account.
+    is_charged: bool,
+    /// When the server learnt that the request has a slot.
+    started: Option<Instant>,
+    /// Bytes of text that the runner has delivered.
+    n_text_bytes: usize,
+}
+
+/// A request that the runner has been asked for.
+#[derive(Debug)]
+pub(super) struct SubmittedRequest {
+    pub(super) id: Option<RequestId>,
+    pub(super) ticket: Ticket,
+    pub(super) account_request: AccountRequest,
+    pub(super) charge: Charge,
 }
 
 impl ActiveRequest {
     pub(super) fn new(
-        id: Option<RequestId>,
+        submitted: SubmittedRequest,
         warnings: Warnings,
-        ticket: Ticket,
-        charge: Charge,
         received: Instant,
         counts: Arc<RequestCounts>,
     ) -> Self {
+        let SubmittedRequest { id, ticket, account_request, charge } = submitted;
         Self {
             id,
             warnings,
             ticket,
             charge,
+            account_request,
             received,
             ttft: None,
             counts,
             outcome: None,
             has_ended: false,
+            is_charged: false,
+            started: None,
+            n_text_bytes: 0,
         }
     }
 
@@ -72,8 +95,12 @@ impl ActiveRequest {
         sink: &mut FrameSink<S>,
         in_flight: &InFlight,
     ) -> Result<bool, Error> {
-        let Delivery { queued, is_started: _, progress, text, logprobs, outcome } =
-            self.ticket.take();
+        let Delivery { queued, is_started, progress, text, logprobs, outcome } = self.ticket.take();
+        if is_started {
+            self.account_request.started();
+            self.started.get_or_insert_with(Instant::now);
+        }
+        self.n_text_bytes += text.len();
         // Stored before the first write: if that fails, the log still learns the outcome.
         self.outcome = outcome;
         let id = self.id.as_ref();
@@ -109,6 +136,7 @@ impl ActiveRequest {
         let outcome = self.outcome.take()?;
         self.has_ended = true;
         self.counts.ended(outcome.code());
+        self.charge(&outcome);
         Some(match outcome {
             Outcome::Finished { reason, usage } => {
                 let stats = EndStats::new(&usage, self.ttft);
@@ -136,22 +164,80 @@ impl ActiveRequest {
     }
 }
 
-/// Logs and counts a request that has not ended: every request gets exactly one log line and one
-/// count, however its connection ends.
-impl Drop for ActiveRequest {
-    fn drop(&mut self) {
-        if self.has_ended {
+impl ActiveRequest {
+    /// Logs, counts and cancels a request that has not ended, because its connection has closed.
+    fn disconnected(&mut self) {
+        if std::mem::replace(&mut self.has_ended, true) {
             return;
         }
         self.outcome = self.outcome.take().or_else(|| self.ticket.take().outcome);
         if self.terminal_frame().is_none() {
-            // Dropping the ticket cancels the request; nothing waits for its statistics.
             self.counts.ended(Code::Abort);
             log_cancelled(self.id.as_ref());
+            self.ticket.canceller().cancel();
         }
+    }
+
+    /// Adds what the request used to its account. Requests that failed are free, except those of
+    /// clients that did not read: what they used is estimated.
+    fn charge(&mut self, outcome: &Outcome) {
+        self.is_charged = true;
+        match outcome {
+            Outcome::Finished { usage, .. } => self.account_request.used(usage),
+            Outcome::Failed(Failure::SlowClient { .. }) => self.account_request.used(&Usage {
+                tokens: self.n_text_bytes.div_ceil(BYTES_PER_TOKEN),
+                computing: self.started.map_or(Duration::ZERO, |started| started.elapsed()),
+                ..Usage::default()
+            }),
+            Outcome::Failed(_) | Outcome::Refused(_) => {}
+        }
+    }
+
+    /// Takes what the runner has delivered after the connection has closed. Returns whether what
+    /// the request used is known.
+    fn is_settled(&mut self) -> bool {
+        if self.is_charged {
+            return true;
+        }
+        let Some(outcome) = self.ticket.take().outcome else { return false };
+        self.charge(&outcome);
+        true
     }
 }
 
 /// What a request is charged beside its message, until it ends: its entries in tables, and the text
 /// that its client has not read, which the credit of the link limits to 32 KiB (ADR-0040).
 pub(super) const REQUEST_BYTES: usize = 40 * 1024;
+/// Cancels requests whose connection has closed, and waits for a moment until each has ended, so
+/// that what it used counts for its account. `deliveries` tells when there is something.
+pub(super) async fn settle(mut requests: Vec<ActiveRequest>, deliveries: Arc<Notify>) {
+    for request in &mut requests {
+        request.disconnected();
+    }
+    let settled = async {
+        loop {
+            requests.retain_mut(|request| !request.is_settled());
+            if requests.is_empty() {
+                return;
+            }
+            deliveries.notified().await;
+        }
+    };
+    // What a runner uses that takes longer is not known.
+    let _ = timeout(SETTLE_DEADLINE, settled).await;
+}
+
+/// Logs and counts a request that has not ended: every request gets exactly one log line and one
+/// count, however its connection ends.
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        self.disconnected();
+    }
+}
+
+/// Bytes of text per token, about as many as English text has.
+const BYTES_PER_TOKEN: usize = 4;
+
+/// How long a request may take to end after its connection has closed. The runner ends it within
+/// one step.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(10);

@@ -14,17 +14,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::Request;
 use crate::protocol::{ErrorFrame, RequestId, Warnings};
+use crate::server::access::AccountRequest;
 use crate::server::budget::Charge;
 use crate::server::shared::Shared;
 
 use super::in_flight::InFlight;
 use super::log::{log_cancelled, log_refused};
 use super::reply::Reply;
-use super::request::ActiveRequest;
+use super::request::{ActiveRequest, SubmittedRequest};
 
 /// A request that is in the table of requests in flight but has not been handed to the runner.
 pub(super) struct Submission {
     pub(super) request: Request,
+    /// Counts the request for its account.
+    pub(super) account_request: AccountRequest,
     pub(super) id: Option<RequestId>,
     /// For the request's `end` frame.
     pub(super) warnings: Warnings,
@@ -72,13 +75,24 @@ impl Submission {
         self,
         shared: &Shared,
     ) -> (Reply, Option<impl Future<Output = ()> + Send + use<>>) {
-        let Self { request, id, warnings, charge, received, deliveries, in_flight } = self;
+        let Self {
+            request,
+            account_request,
+            id,
+            warnings,
+            charge,
+            received,
+            deliveries,
+            in_flight,
+        } = self;
         match shared.model.submit(request, received, deliveries, in_flight.is_single()) {
             Ok(mut ticket) => {
                 let settled = ticket.settled();
                 in_flight.set_submitted(&id, ticket.canceller());
                 let counts = shared.counts.clone();
-                let request = ActiveRequest::new(id, warnings, ticket, charge, received, counts);
+                account_request.submitted();
+                let submitted = SubmittedRequest { id, ticket, account_request, charge };
+                let request = ActiveRequest::new(submitted, warnings, received, counts);
                 (Reply::Submitted(Box::new(request)), Some(settled))
             }
             Err(refusal) => {

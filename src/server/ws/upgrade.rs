@@ -1,16 +1,18 @@
 //! The HTTP half of opening a WebSocket (RFC 6455, section 4.2).
 //!
-//! Checks the headers of the client's request and builds the response. Never agrees to an extension
-//! or a subprotocol. Host and origin have been checked before.
+//! Checks the headers of the client's request and builds the response. Agrees to no extension, and
+//! to no subprotocol but that of the plain protocol. `http` checks host, origin and key.
 
 use axum::extract::Request;
 use axum::http::header::{
-    CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use axum::http::{Method, StatusCode, Version};
+use axum::http::{HeaderValue, Method, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use crate::server::access::agreed_subprotocol;
 use crate::server::http::plain;
 
 /// Whether a request asks for a WebSocket.
@@ -35,7 +37,12 @@ pub(in crate::server) fn accept_upgrade(request: &Request) -> Result<Response, U
     let accept = derive_accept_key(key.as_bytes());
     let headers =
         [(UPGRADE, "websocket"), (CONNECTION, "Upgrade"), (SEC_WEBSOCKET_ACCEPT, accept.as_str())];
-    Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
+    let mut response = (StatusCode::SWITCHING_PROTOCOLS, headers).into_response();
+    if let Some(name) = agreed_subprotocol(request.headers()) {
+        let name = HeaderValue::from_static(name);
+        response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, name);
+    }
+    Ok(response)
 }
 
 /// Why a request for a WebSocket is refused.

@@ -13,7 +13,9 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::Right;
 use crate::protocol::ServerFrame;
+use crate::server::access::Session;
 use crate::server::shared::{MetricsFrame, Shared};
 use crate::server::websockets::WebSocketPermit;
 
@@ -31,6 +33,8 @@ pub(super) struct Writer<S> {
     in_flight: Arc<InFlight>,
     /// Learns whether the client has asked for `metrics` frames.
     permit: Arc<WebSocketPermit>,
+    /// What the client may see.
+    session: Arc<Session>,
     requests: Vec<ActiveRequest>,
     is_subscribed: bool,
     /// Number of the last `metrics` frame since the client subscribed.
@@ -57,12 +61,14 @@ impl<S: Socket> Writer<S> {
         sink: FrameSink<S>,
         in_flight: Arc<InFlight>,
         permit: Arc<WebSocketPermit>,
+        session: Arc<Session>,
         shared: &Shared,
     ) -> Self {
         Self {
             sink,
             in_flight,
             permit,
+            session,
             requests: Vec::new(),
             is_subscribed: true,
             last_metrics: None,
@@ -72,16 +78,16 @@ impl<S: Socket> Writer<S> {
     }
 
     /// Sends `hello` and handles events until the close frame has been sent, the socket fails, or
-    /// `closed` is cancelled. Requests that are still running then are cancelled.
-    /// Returns the sink for the closing handshake.
+    /// `closed` is cancelled. Returns the sink for the closing handshake, and the requests that
+    /// have not ended.
     pub(super) async fn run(
         mut self,
         hello: String,
         mut events: EventSources,
         closed: CancellationToken,
-    ) -> (SocketSink<S>, WriteEnd) {
+    ) -> (SocketSink<S>, WriteEnd, Vec<ActiveRequest>) {
         let end = closed.run_until_cancelled(self.write(hello, &mut events)).await;
-        (self.sink.into_inner(), end.unwrap_or(WriteEnd::Aborted))
+        (self.sink.into_inner(), end.unwrap_or(WriteEnd::Aborted), self.requests)
     }
 
     /// Sends `hello` and handles events until the close frame has been sent or the socket fails.
@@ -101,7 +107,7 @@ impl<S: Socket> Writer<S> {
                 }
             }
             let wanted = Wanted {
-                is_subscribed: self.is_subscribed,
+                is_subscribed: self.is_subscribed && self.session.may(Right::Metrics),
                 close_deadline: self.closing.map(|(_, deadline)| deadline),
             };
             event = events.next(&wanted).await;
@@ -116,6 +122,8 @@ impl<S: Socket> Writer<S> {
         match event {
             Event::Reply(first) => reply = Some(first),
             Event::Deliveries => {}
+            // The client may have lost the right while the frame came.
+            Event::Metrics(_) if !self.session.may(Right::Metrics) => {}
             Event::Metrics(frame) => self.send_metrics(frame).await?,
             Event::PingDue => self.sink.feed(Message::Ping(Bytes::new())).await?,
             Event::ServerClosing => self.close_with(CloseReason::ShuttingDown),

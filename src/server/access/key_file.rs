@@ -1,0 +1,277 @@
+//! The file of `--api-key-file`: a TOML table per key, with its hash, its rights and its limits.
+//!
+//! Errors name the line. They never quote a value, since somebody may have written a key into the
+//! file where its hash belongs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use toml::Spanned;
+
+use crate::domain::{AccountLimits, Right, Rights};
+
+use super::key_hash::KeyHash;
+
+/// What a key file says about one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeyEntry {
+    pub(super) name: String,
+    pub(super) hash: KeyHash,
+    pub(super) rights: Rights,
+    pub(super) limits: AccountLimits,
+}
+
+/// What is wrong with the text of a key file.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("line {line}: {reason}")]
+pub(super) struct KeyFileError {
+    /// Counted from 1.
+    line: usize,
+    reason: String,
+}
+
+/// The whole file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyFile {
+    #[serde(default)]
+    keys: BTreeMap<String, Spanned<KeyTable>>,
+}
+
+/// The table of one key.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct KeyTable {
+    hash: Spanned<String>,
+    rights: Vec<Right>,
+    #[serde(default)]
+    limits: AccountLimits,
+}
+
+/// The keys in the text of a file, in the order of their names.
+///
+/// # Errors
+/// [`KeyFileError`] for the first thing that is wrong.
+pub(super) fn parse(text: &str) -> Result<Vec<KeyEntry>, KeyFileError> {
+    let error = |at: usize, reason: String| {
+        let before = text.as_bytes().get(..at).unwrap_or_default();
+        KeyFileError { line: 1 + before.iter().filter(|&&byte| byte == b'\n').count(), reason }
+    };
+    let file: KeyFile = toml::from_str(text).map_err(|found| {
+        error(found.span().map_or(0, |span| span.start), without_values(found.message()))
+    })?;
+    if file.keys.len() > MAX_KEYS {
+        return Err(error(0, format!("{} keys, at most {MAX_KEYS}", file.keys.len())));
+    }
+    let mut entries: Vec<KeyEntry> = Vec::with_capacity(file.keys.len());
+    for (name, table) in file.keys {
+        let at = table.span().start;
+        let KeyTable { hash, rights, limits } = table.into_inner();
+        check_name(&name).map_err(|reason| error(at, reason))?;
+        let parsed = hash
+            .as_ref()
+            .parse()
+            .map_err(|found| error(hash.span().start, format!("key {name}: {found}")))?;
+        let entry = KeyEntry { name, hash: parsed, rights: rights.into_iter().collect(), limits };
+        if let Some(same) = entries.iter().find(|other| other.hash == entry.hash) {
+            let reason = format!("keys {} and {} have the same hash", same.name, entry.name);
+            return Err(error(hash.span().start, reason));
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+/// The table of a key, as text to append to a file.
+pub(super) fn table(entry: &KeyEntry) -> String {
+    let KeyEntry { name, hash, rights, limits } = entry;
+    let rights: Vec<String> = rights.iter().map(|right| format!("\"{}\"", right.name())).collect();
+    let mut text = format!("[keys.{name}]\nhash = \"{hash}\"\nrights = [{}]\n", rights.join(", "));
+    let limits: Vec<String> = limit_values(limits)
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("{name} = {}", value?)))
+        .collect();
+    if !limits.is_empty() {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "limits = {{ {} }}", limits.join(", "));
+    }
+    text
+}
+
+/// Checks the name of a key, which is a label in metrics and a bare key in TOML.
+///
+/// # Errors
+/// What is allowed.
+pub(super) fn check_name(name: &str) -> Result<(), String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(is_plain) {
+        return Err(format!(
+            "the name of a key has 1 to {MAX_NAME_BYTES} letters, digits, hyphens and underscores"
+        ));
+    }
+    if name == SIMPLE_KEY {
+        return Err(format!("{SIMPLE_KEY} is the name of the key of --api-key: choose another"));
+    }
+    Ok(())
+}
+
+/// The limits by their names in the file.
+fn limit_values(limits: &AccountLimits) -> [(&'static str, Option<u64>); 6] {
+    let small = |value: Option<std::num::NonZeroU32>| value.map(|value| u64::from(value.get()));
+    [
+        ("connections", small(limits.connections)),
+        ("requests", small(limits.requests)),
+        ("waiting", small(limits.waiting)),
+        ("tokens_per_minute", small(limits.tokens_per_minute)),
+        ("compute_seconds_per_minute", small(limits.compute_seconds_per_minute)),
+        ("bytes", limits.bytes.map(std::num::NonZeroU64::get)),
+    ]
+}
+
+/// One line of a message of the TOML parser, without the values that it quotes: texts in double
+/// quotes, and words that are long enough to be a key.
+fn without_values(message: &str) -> String {
+    let mut quoted = false;
+    let mut line = String::new();
+    for part in message.split('"') {
+        line.push_str(if quoted { "\"…\"" } else { part });
+        quoted = !quoted;
+    }
+    let is_word = |char: char| char.is_alphanumeric() || "_-".contains(char);
+    let words = line.split_inclusive(|char: char| !is_word(char));
+    let shortened = words.map(|word| match word.trim_end_matches(|char| !is_word(char)).len() {
+        n if n > MAX_WORD_BYTES => "… ",
+        _ => word,
+    });
+    shortened.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The name of the key of `--api-key`.
+pub(super) const SIMPLE_KEY: &str = "api-key";
+
+/// Most keys of a file. Every key that a client sends is compared with all of them.
+pub(super) const MAX_KEYS: usize = 1024;
+
+/// Longest name of a key.
+const MAX_NAME_BYTES: usize = 64;
+
+/// Longest word of an error message. The longest name of a field has 26 bytes.
+const MAX_WORD_BYTES: usize = 30;
+
+#[cfg(test)]
+mod tests {
+    use std::num::{NonZeroU32, NonZeroU64};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::ApiKey;
+
+    const HASH: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn keys_have_rights_and_limits() {
+        let text = format!(
+            "[keys.web]\nhash = \"{HASH}\"\nrights = [\"infer\", \"metrics\"]\n\n\
+             [keys.web.limits]\nrequests = 4\nbytes = 1000000\n"
+        );
+        let limits = AccountLimits {
+            requests: NonZeroU32::new(4),
+            bytes: NonZeroU64::new(1_000_000),
+            ..AccountLimits::default()
+        };
+        let rights = [Right::Infer, Right::Metrics].into_iter().collect();
+        let hash = HASH.parse().unwrap();
+        assert_eq!(
+            parse(&text),
+            Ok(vec![KeyEntry { name: "web".to_owned(), hash, rights, limits }])
+        );
+        assert_eq!(parse("# no keys yet\n"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn mistake_is_reported_with_its_line_and_without_the_value() {
+        let table = |body: &str| format!("# keys\n[keys.web]\n{body}\n");
+        let valid = format!("hash = \"{HASH}\"\nrights = []");
+        let cases = [
+            (table(&format!("{valid}\nlimit = 4")), 5, "limit"),
+            (table("hash = \"ic_secret\"\nrights = []"), 3, "key web: hash must be sha256:"),
+            (table("hash = 7\nrights = []"), 3, "string"),
+            (table(&format!("hash = \"{HASH}\"")), 2, "rights"),
+            (table(&format!("hash = \"{HASH}\"\nrights = [\"root\"]")), 4, "root"),
+            (table(&format!("{valid}\nlimits = {{ requests = 0 }}")), 5, "nonzero"),
+            (table(&format!("{valid}\nlimits = {{ request = 1 }}")), 5, "requests"),
+            (table(&format!("{valid}\n[keys.web]")), 5, "duplicate"),
+            (format!("[keys.api-key]\n{valid}"), 1, "--api-key"),
+            (format!("[keys.\"a b\"]\n{valid}"), 1, "letters, digits"),
+            (format!("{}\n[keys.app]\n{valid}", table(&valid)), 3, "the same hash"),
+            ("[keys]\nweb = \"ic_secret\"".to_owned(), 2, "invalid type"),
+            ("[keys]\nweb = ic_secret".to_owned(), 2, ""),
+            ("key = 1".to_owned(), 1, "keys"),
+        ];
+        for (text, line, part) in cases {
+            let error = parse(&text).expect_err(&text);
+            assert_eq!(error.line, line, "{text}: {error}");
+            assert!(error.reason.contains(part), "{text}: {error}");
+            assert!(!error.to_string().contains("secret"), "{error}");
+            assert!(!error.to_string().contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn message_loses_quoted_and_long_words() {
+        let long = "x".repeat(40);
+        let message = format!("invalid \"a b\" and `{long}`,\nexpected `short`");
+        assert_eq!(without_values(&message), "invalid \"…\" and `… , expected `short`");
+    }
+
+    fn entries() -> impl Strategy<Value = KeyEntry> {
+        let number = || prop::option::of(1..=u32::MAX);
+        let limits = (number(), number(), number(), number(), number(), prop::option::of(1_i64..));
+        let rights = prop::collection::vec(prop::sample::select(&Right::ALL[..]), 0..4);
+        ("[A-Za-z0-9_-]{1,64}", "[!-~]{1,80}", rights, limits).prop_map(
+            |(name, key, rights, limits)| KeyEntry {
+                name,
+                hash: KeyHash::of(&ApiKey::new(key)),
+                rights: rights.into_iter().collect(),
+                limits: AccountLimits {
+                    connections: limits.0.and_then(NonZeroU32::new),
+                    requests: limits.1.and_then(NonZeroU32::new),
+                    waiting: limits.2.and_then(NonZeroU32::new),
+                    tokens_per_minute: limits.3.and_then(NonZeroU32::new),
+                    compute_seconds_per_minute: limits.4.and_then(NonZeroU32::new),
+                    bytes: limits.5.and_then(|n| NonZeroU64::new(n.unsigned_abs())),
+                },
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn written_table_is_read_as_it_was(entry in entries()) {
+            prop_assume!(entry.name != SIMPLE_KEY);
+            prop_assert_eq!(parse(&table(&entry)), Ok(vec![entry]));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused_in_one_line(text in "\\PC{0,200}") {
+            if let Err(error) = parse(&text) {
+                prop_assert!(!error.to_string().contains('\n'));
+            }
+        }
+
+        #[test]
+        fn damaged_file_is_read_or_refused_in_one_line(
+            entry in entries(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
+        ) {
+            let mut bytes = table(&entry).into_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if let Err(error) = parse(&String::from_utf8_lossy(&bytes)) {
+                prop_assert!(!error.to_string().contains('\n'));
+            }
+        }
+    }
+}

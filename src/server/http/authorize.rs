@@ -1,0 +1,88 @@
+//! Checks the API key of an HTTP request, also of one that asks for a WebSocket.
+
+use std::net::IpAddr;
+
+use axum::extract::Request;
+use axum::http::header::{CACHE_CONTROL, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::respond::plain;
+use crate::domain::{ApiKey, Right};
+use crate::server::access::{Access, Caller, CredentialError, WrongKey, sent_key};
+
+/// Why a request is refused; it converts into the response to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unauthorized {
+    /// There is no key.
+    NoKey,
+    /// There is no such key.
+    WrongKey,
+    /// The key does not have the right.
+    Forbidden(Right),
+    /// The key cannot be read.
+    Malformed(CredentialError),
+}
+
+/// The address of a client, and the key in its request.
+#[derive(Debug)]
+pub(super) struct Credentials {
+    address: IpAddr,
+    key: Result<Option<ApiKey>, CredentialError>,
+}
+
+impl Credentials {
+    /// Those of `request`, which came over a connection from `address`.
+    pub(super) fn of(request: &Request, address: IpAddr) -> Self {
+        Self { address, key: sent_key(request.uri(), request.headers()) }
+    }
+
+    /// Who sent the request; `None` if it has no key and needs one.
+    ///
+    /// # Errors
+    /// [`Unauthorized`], if the key is wrong or cannot be read.
+    pub(super) async fn caller(self, access: &Access) -> Result<Option<Caller>, Unauthorized> {
+        let without_key = access.without_key(self.address);
+        if without_key.is_some() {
+            return Ok(without_key);
+        }
+        let Some(key) = self.key.map_err(Unauthorized::Malformed)? else { return Ok(None) };
+        let caller = access.with_key(&key, self.address).await;
+        caller.map(Some).map_err(|WrongKey| Unauthorized::WrongKey)
+    }
+
+    /// Checks that the sender of the request has a right.
+    ///
+    /// # Errors
+    /// [`Unauthorized`].
+    pub(super) async fn require(self, access: &Access, right: Right) -> Result<(), Unauthorized> {
+        let caller = self.caller(access).await?.ok_or(Unauthorized::NoKey)?;
+        if access.may(&caller, right) { Ok(()) } else { Err(Unauthorized::Forbidden(right)) }
+    }
+}
+
+impl IntoResponse for Unauthorized {
+    fn into_response(self) -> Response {
+        let (status, line) = match self {
+            Self::NoKey => (
+                StatusCode::UNAUTHORIZED,
+                "an API key is needed: send the header Authorization: Bearer KEY".to_owned(),
+            ),
+            Self::WrongKey => (
+                StatusCode::UNAUTHORIZED,
+                "there is no such API key: check it, or ask for a new one".to_owned(),
+            ),
+            Self::Forbidden(right) => {
+                let name = right.name();
+                (StatusCode::FORBIDDEN, format!("this API key does not have the right {name}"))
+            }
+            Self::Malformed(error) => (StatusCode::BAD_REQUEST, error.to_string()),
+        };
+        let mut response = ([(CACHE_CONTROL, "no-store")], plain(status, &line)).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer realm=\"inference-core\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
