@@ -29,6 +29,13 @@ fn main() -> ExitCode {
             Ok(text) => print(&Printable::Help(text)),
             Err(error) => fail(&error, error.exit_code()),
         },
+        Ok(Command::NewKey(options)) => match daemon::new_key(&options) {
+            Ok(new) => {
+                new.notes.iter().for_each(|note| daemon::print_error(note));
+                print(&Printable::Help(new.output))
+            }
+            Err(error) => fail(&error, error.exit_code()),
+        },
         Ok(Command::Plan(config, options)) => match daemon::plan(&config, &options) {
             Ok(text) => print(&Printable::Help(text)),
             Err(error) => fail(&error, error.exit_code()),

@@ -13,6 +13,7 @@ use clap::builder::BoolishValueParser;
 use crate::domain::Speculation;
 use crate::machine::usable_cores;
 
+use super::access::AccessArgs;
 use super::byte_size::{ByteSize, ByteSizes};
 use super::choice::Switch;
 use super::config::{Config, GpuLayers, KvTypeChoice, PlanOptions};
@@ -212,6 +213,9 @@ pub(super) struct Args {
     #[command(flatten)]
     network: NetworkArgs,
 
+    #[command(flatten)]
+    pub(super) access: AccessArgs,
+
     /// How long a client may leave its answer unread before its request fails with slow_client, in
     /// seconds
     #[arg(
@@ -313,6 +317,7 @@ impl Args {
             max_message_bytes: self.max_message as usize * 1024,
             message_memory: self.message_memory.map(|size| size.0),
             network: self.network.into_config(),
+            access: self.access.into(),
             slow_client_grace: seconds(self.slow_client_grace),
             drain_timeout: seconds(self.drain_timeout),
             stall_limit: self.stall_limit.map(seconds),

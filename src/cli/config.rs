@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::Speculation;
+use crate::domain::{AccountLimits, ApiKey, Rights, Speculation};
 
 use super::network::NetworkConfig;
 
@@ -63,6 +63,8 @@ pub struct Config {
     pub message_memory: Option<u64>,
     /// Where the server listens, and whom it accepts.
     pub network: NetworkConfig,
+    /// Who may use the server, and how much.
+    pub access: AccessConfig,
     /// How long a client may leave its answer unread before its request fails with `slow_client`.
     pub slow_client_grace: Duration,
     /// How long running requests may continue after a signal to shut down.
@@ -78,6 +80,46 @@ pub struct Config {
     pub visible_gpus: Option<String>,
     /// What to log, as a filter of tracing-subscriber.
     pub log: String,
+}
+
+impl Config {
+    /// Whether clients need an API key.
+    pub fn has_keys(&self) -> bool {
+        self.access.api_key.is_some() || self.access.api_key_file.is_some()
+    }
+
+    /// Whether clients prove who they are, by an API key or by a certificate.
+    pub fn knows_clients(&self) -> bool {
+        self.has_keys() || self.network.tls_client_ca.is_some()
+    }
+}
+
+/// Who may use the server, and how much.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccessConfig {
+    /// A key with all rights.
+    pub api_key: Option<ApiKey>,
+    /// Whether this key was an argument, which other users see.
+    pub is_api_key_visible: bool,
+    /// The file with the other keys.
+    pub api_key_file: Option<PathBuf>,
+    /// Whether `/metrics` is open to clients without a key.
+    pub has_open_metrics: bool,
+    /// Limits of keys that have none of their own, and of addresses if there are no keys.
+    pub limits: AccountLimits,
+}
+
+/// How to make an API key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewKeyOptions {
+    /// The name of the key.
+    pub name: String,
+    /// The key file to add it to; `None` prints its table.
+    pub file: Option<PathBuf>,
+    /// What its owner may do.
+    pub rights: Rights,
+    /// How much its owner may use.
+    pub limits: AccountLimits,
 }
 
 /// How to show a plan.

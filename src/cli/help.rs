@@ -5,6 +5,7 @@ pub(super) const USAGE: &str = "\
 inference-core [OPTIONS] [MODEL] [PORT]
        inference-core [OPTIONS] --demo [PORT]
        inference-core plan [OPTIONS] [MODEL | --demo]
+       inference-core key new NAME [--file FILE]
        inference-core tls new [--dir FOLDER] [NAME]...";
 
 /// What the program does, before the list of options.
@@ -17,6 +18,7 @@ Serves a local language model over a WebSocket and streams its tokens.
                                    in English and Spanish
   inference-core plan model.gguf   show how much memory the model needs and what
                                    fits on the GPU, without loading it
+  inference-core key new NAME      make an API key; `key --help` has its options
   inference-core tls new           make a certificate and a key for TLS
 
 MODEL is a GGUF file; of a split model, the first file. Without MODEL the demo

@@ -5,6 +5,7 @@
 //! A mistake becomes a [`UsageError`] of one line. What depends on the model is left to
 //! [`crate::daemon`], which knows it.
 
+mod access;
 mod args;
 mod byte_size;
 mod choice;
@@ -12,6 +13,7 @@ mod config;
 mod environment;
 mod error;
 mod help;
+mod key;
 mod listen_address;
 mod network;
 mod network_args;
@@ -22,14 +24,16 @@ mod positional;
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches};
 
 use self::args::Args;
+use self::key::KeyCommand;
 use self::positional::{
     check_order, is_plan, model_and_port, model_to_plan, plan_options_without_plan,
 };
 
-pub use self::config::{Config, GpuLayers, KvTypeChoice, PlanOptions};
+pub use self::config::{AccessConfig, Config, GpuLayers, KvTypeChoice, NewKeyOptions, PlanOptions};
 pub use self::error::UsageError;
 pub use self::listen_address::ListenAddress;
 pub use self::network::NetworkConfig;
@@ -45,6 +49,8 @@ pub enum Command {
     Plan(Box<Config>, PlanOptions),
     /// Make certificates for TLS, and exit.
     NewTls(NewTls),
+    /// Make an API key, and exit.
+    NewKey(NewKeyOptions),
     /// Hold the model, as a child process of the daemon.
     Runner,
     /// Write the machine's GPUs, as a child process of the daemon.
@@ -73,6 +79,12 @@ impl Command {
             [_, command] if command == RUNNER => return Ok(Self::Runner),
             [_, command, what] if command == RUNNER && what == DEVICES => return Ok(Self::Devices),
             [_, command, rest @ ..] if command == TLS => return new_tls::parse_tls(rest),
+            [_, command, words @ ..] if command == KEY => {
+                return Ok(match key::parse(words)? {
+                    KeyCommand::New(options) => Self::NewKey(options),
+                    KeyCommand::Help(text) => Self::Print(Printable::Help(text)),
+                });
+            }
             _ => {}
         }
         let args = match parse_args(arguments) {
@@ -90,6 +102,11 @@ impl Command {
             let options = args.plan_options();
             return Ok(Self::Plan(Box::new(args.into_config(model, 0)), options));
         }
+        if args.positional.first().is_some_and(|word| word == KEY) {
+            return Err(UsageError(
+                "key must come first: `inference-core key new NAME`".to_owned(),
+            ));
+        }
         check_order(&args.positional)?;
         if args.has_plan_options() {
             return Err(plan_options_without_plan(&args.positional));
@@ -98,6 +115,9 @@ impl Command {
         Ok(Self::Serve(Box::new(args.into_config(model, port))))
     }
 }
+
+/// The command that makes an API key.
+const KEY: &str = "key";
 
 /// The command that the daemon gives to its child process. The help does not mention it.
 const RUNNER: &str = "runner";
@@ -117,7 +137,10 @@ fn parse_args(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, cla
         arg.hide_env(true).allow_negative_numbers(is_option_with_value)
     });
     let mut matches = command.try_get_matches_from(arguments)?;
-    Args::from_arg_matches_mut(&mut matches)
+    let is_visible = matches.value_source("api_key") == Some(ValueSource::CommandLine);
+    let mut args = Args::from_arg_matches_mut(&mut matches)?;
+    args.access.is_api_key_visible = is_visible;
+    Ok(args)
 }
 
 #[cfg(test)]

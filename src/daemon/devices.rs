@@ -19,7 +19,7 @@ use crate::build_info::{BACKEND, CPU_BACKEND};
 use crate::llama::{self, GpuDevice};
 
 use super::error::DaemonError;
-use super::own_program;
+use super::{SECRET_VARIABLES, own_program};
 
 /// The GPUs that llama.cpp can use.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ impl Devices {
 
     fn ask_child() -> anyhow::Result<Self> {
         let mut command = Command::new(own_program());
+        for name in SECRET_VARIABLES {
+            command.env_remove(name);
+        }
         command.args(["runner", "devices"]).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().context("the process that looks for GPUs did not start")?;
         let mut pipe = child.stdout.take().context("the pipe is missing")?;

@@ -13,7 +13,7 @@ use crate::domain::LoadFailure;
 use crate::llama::LoadError;
 use crate::models::SupervisorError;
 use crate::runner::ProcessEnd;
-use crate::server::TlsError;
+use crate::server::{KeysError, NewKeyError, TlsError};
 
 /// Why the daemon stopped, other than by a first signal.
 #[derive(Debug, Error)]
@@ -26,6 +26,12 @@ pub enum DaemonError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The API keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// An API key cannot be made.
+    #[error(transparent)]
+    NewKey(#[from] NewKeyError),
     /// The model cannot be served.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -130,7 +136,9 @@ impl DaemonError {
             | Self::NotARunner
             | Self::ForeignAddress { .. }
             | Self::NoKeys { .. }
-            | Self::UnixSocket { .. } => 64,
+            | Self::UnixSocket { .. }
+            | Self::Keys(_)
+            | Self::NewKey(_) => 64,
             Self::Tls(TlsError::Unreadable { .. }) => 66,
             Self::EndedWhileLoading { end, .. } if end.cause.is_signal(Signal::KILL) => 71,
             Self::EndedWhileLoading { .. } | Self::Tls(TlsError::Unusable { .. }) => 65,

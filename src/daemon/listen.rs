@@ -12,7 +12,7 @@ use anyhow::Context;
 use rustix::net::sockopt::set_ipv6_v6only;
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
-use crate::cli::{ListenAddress, NetworkConfig};
+use crate::cli::{Config, ListenAddress};
 use crate::server::{Listener, Tls};
 
 use super::error::DaemonError;
@@ -43,16 +43,14 @@ pub(super) struct Listening {
 ///
 /// # Errors
 /// [`DaemonError::NoKeys`], with the line to type.
-pub(super) fn require_keys(hosts: &[ListenAddress], has_keys: bool) -> Result<(), DaemonError> {
+pub(super) fn require_keys(
+    hosts: &[ListenAddress],
+    knows_clients: bool,
+) -> Result<(), DaemonError> {
     match hosts.iter().find(|host| !host.is_local()) {
-        Some(host) if !has_keys => Err(DaemonError::NoKeys { host: host.to_string() }),
+        Some(host) if !knows_clients => Err(DaemonError::NoKeys { host: host.to_string() }),
         _ => Ok(()),
     }
-}
-
-/// Whether clients have to prove who they are: by a certificate, since there are no keys yet.
-pub(super) fn has_keys(network: &NetworkConfig) -> bool {
-    network.tls_client_ca.is_some()
 }
 
 impl Sockets {
@@ -89,11 +87,12 @@ impl Sockets {
     }
 
     /// Where the daemon listens with this configuration.
-    pub(super) fn listening(&self, network: &NetworkConfig) -> Listening {
+    pub(super) fn listening(&self, config: &Config) -> Listening {
+        let network = &config.network;
         let is_encrypted = network.tls_cert.is_some();
         let mut warnings = Vec::new();
         if let Some(host) = network.hosts.iter().find(|host| !host.is_local()) {
-            if !has_keys(network) {
+            if !config.knows_clients() {
                 warnings.push(format!(
                     "everybody who reaches {host} may use the model (--insecure-no-auth)"
                 ));

@@ -21,6 +21,7 @@
 //! | `runner` | what the child process does |
 //! | `spec` | what the daemon tells it |
 //! | `chat_template` | the chat template that the user chose |
+//! | `keys` | API keys: reads them, reads them again, makes new ones |
 //! | `signals` | what each signal does |
 //! | `error` | why the daemon stopped, and the exit codes |
 //! | `units`, `columns` | sizes as people read them; lines of 80 columns |
@@ -31,6 +32,7 @@ mod contention;
 mod descriptors;
 mod devices;
 mod error;
+mod keys;
 mod listen;
 mod logging;
 mod new_tls;
@@ -77,6 +79,7 @@ use self::tls::{LoadedTls, load_tls};
 
 pub use self::devices::print_devices;
 pub use self::error::DaemonError;
+pub use self::keys::{NewKeyText, new_key};
 pub use self::new_tls::{NewTlsError, new_tls};
 pub use self::output::{flush_output, print_error};
 pub use self::runner::run_runner;
@@ -90,8 +93,9 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     logging::init(&config.log)?;
     let network = &config.network;
     if !network.insecure_no_auth {
-        listen::require_keys(&network.hosts, listen::has_keys(network))?;
+        listen::require_keys(&network.hosts, config.knows_clients())?;
     }
+    let keys = keys::load(config)?;
     let tls = load_tls(network)?;
     descriptors::raise_limit();
     llama::send_logs_to_tracing();
@@ -104,6 +108,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     let available = machine::available_memory();
     let mut plan = ServePlan::new(config, &description, draft.as_ref(), &gpus, available)?;
     plan.gpu.computing = bus_ids;
+    plan.server.keys = keys;
     plan.check_memory(&description, available)?;
     let runtime = server_runtime()?;
     let result = runtime.block_on(serve(config, description, draft, plan, tls));
@@ -180,6 +185,7 @@ async fn serve(
 ) -> Result<(), DaemonError> {
     let mut reloads = Reloads::default();
     let tls = loaded_tls.map(|loaded| loaded.keep_up_to_date(&mut reloads));
+    keys::keep_up_to_date(&plan.server.keys, &mut reloads);
     let mut signals = Signals::listen(reloads).context("cannot listen for signals")?;
     let sockets = Sockets::bind(&config.network.hosts, config.port)?;
     descriptors::limit_connections(&mut plan.server);
@@ -195,7 +201,7 @@ async fn serve(
     let mut supervising = tokio::spawn(supervisor.run());
 
     let draft_info = draft.as_ref().map(|draft| &draft.info);
-    start_screen::print(&description, draft_info, &plan, &sockets.listening(&config.network));
+    start_screen::print(&description, draft_info, &plan, &sockets.listening(config));
     // The files of Unix sockets are removed at the end.
     let (listeners, _socket_files) = sockets.into_listeners(tls.as_ref());
     let closing = CancellationToken::new();
@@ -317,7 +323,8 @@ fn launcher(pid: RunnerPid) -> Result<ChildLauncher, DaemonError> {
     let variables = RUNNER_VARIABLES.iter().filter(is_unset);
     let variables = variables.map(|&(name, value)| (name.into(), value.into())).collect();
     let launcher = ChildLauncher::new(own_program(), vec!["runner".into()], variables, pid);
-    Ok(launcher.context("cannot start the thread that starts runners")?)
+    let launcher = launcher.context("cannot start the thread that starts runners")?;
+    Ok(launcher.without_variables(SECRET_VARIABLES))
 }
 
 /// The path of this program. On Linux it stays valid when the file is replaced by an update.
@@ -339,6 +346,9 @@ const FIRST_RESTART_DELAY: Duration = Duration::from_secs(1);
 /// Variables for a runner. Without this one, ggml starts a debugger when it aborts, which takes
 /// seconds.
 const RUNNER_VARIABLES: [(&str, &str); 1] = [("GGML_NO_BACKTRACE", "1")];
+
+/// Variables with secrets, which no child process gets.
+const SECRET_VARIABLES: &[&str] = &["INFERENCE_CORE_API_KEY"];
 
 /// Stack of the threads that tokenize prompts: some of llama.cpp's pre-tokenizers are regular
 /// expressions that recurse more than 1 MiB deep (ADR-0019).

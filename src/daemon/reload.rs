@@ -40,7 +40,9 @@ impl Reloads {
 pub(super) fn log_reload(what: &str, result: Result<(), String>) {
     match result {
         Ok(()) => tracing::info!("reloaded the {what}"),
-        Err(error) => tracing::warn!("cannot reload the {what}, and the old one stays: {error}"),
+        Err(error) => {
+            tracing::warn!("cannot reload the {what}, what was loaded before stays in use: {error}")
+        }
     }
 }
 

@@ -71,7 +71,8 @@ enum Reaction {
 }
 
 impl Signals {
-    /// Installs the signal handlers. Must be called inside a tokio runtime.
+    /// Installs the signal handlers. SIGHUP has the file of `keys` read again, if there is one and
+    /// no terminal. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// The operating system's error, if it cannot install a handler.

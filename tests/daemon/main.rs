@@ -40,6 +40,7 @@ mod tensor_types;
 mod tokenizers;
 
 // The process.
+mod api_keys;
 mod command_line;
 mod descriptors;
 mod gpu;

@@ -134,7 +134,10 @@ async fn certificate_of_tls_new_is_served_and_replaced_without_a_restart() {
     let new = folder.path().join("new.pem");
     fs::rename(&certificate, &new).unwrap();
     fs::copy(&old, &certificate).unwrap();
-    until_logged(&log, "cannot reload the TLS certificate, and the old one stays: --tls-key");
+    until_logged(
+        &log,
+        "cannot reload the TLS certificate, what was loaded before stays in use: --tls-key",
+    );
     assert_eq!(shown_certificate(&daemon, &tls, "gpu-box").await, second);
     fs::rename(&new, &certificate).unwrap();
     assert_eq!(shown_certificate(&daemon, &tls, "gpu-box").await, second);

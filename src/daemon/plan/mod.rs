@@ -196,6 +196,8 @@ fn server_options(config: &Config) -> Result<server::Options, LoadError> {
         write_grace: config.slow_client_grace + EXTRA_WRITE_GRACE,
         metrics_interval: config.metrics_interval,
         lost_lines: output::lost_lines,
+        has_open_metrics: config.access.has_open_metrics,
+        address_limits: config.access.limits,
         ..server::Options::default()
     })
 }

@@ -70,6 +70,7 @@ pub struct ChildLauncher {
     program: PathBuf,
     args: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
+    removed: &'static [&'static str],
     pid: RunnerPid,
     spawner: Spawner,
 }
@@ -87,7 +88,13 @@ impl ChildLauncher {
         variables: Vec<(OsString, OsString)>,
         pid: RunnerPid,
     ) -> io::Result<Self> {
-        Ok(Self { program, args, variables, pid, spawner: Spawner::start()? })
+        Ok(Self { program, args, variables, removed: &[], pid, spawner: Spawner::start()? })
+    }
+
+    /// The same launcher, whose processes do not get these variables from the environment.
+    #[must_use]
+    pub fn without_variables(self, removed: &'static [&'static str]) -> Self {
+        Self { removed, ..self }
     }
 }
 
@@ -116,6 +123,9 @@ impl Launch for ChildLauncher {
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
+        for name in self.removed {
+            command.env_remove(name);
+        }
         let mut child = self.spawner.spawn(command).await?;
         let missing = || io::Error::other("a pipe of the child process is missing");
         let reader = child.stdout.take().ok_or_else(missing)?;
