@@ -102,6 +102,9 @@ def parse_arguments() -> argparse.Namespace:
     server = parser.add_mutually_exclusive_group()
     server.add_argument("--url", default="ws://localhost:3000", help="address of the server [default: %(default)s]")
     server.add_argument("--port", type=int, help="same as --url ws://localhost:PORT")
+    add("--api-key", metavar="KEY", default=os.environ.get("INFERENCE_CORE_API_KEY"),
+        help="API key of the server; other users see it in the process list, unlike "
+        "that of the variable INFERENCE_CORE_API_KEY")
     add("--metrics", action="store_true", help="show the server's metrics once a second")
     add("--json", action="store_true", help="print the server's frames as JSON, one per line")
     args = parser.parse_args()
@@ -137,10 +140,11 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def connection(url: str) -> Iterator[ClientConnection]:
+def connection(url: str, api_key: Optional[str]) -> Iterator[ClientConnection]:
     """Opens a WebSocket. Connection failures become a `ClientError`."""
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     try:
-        socket = connect(url, close_timeout=1)
+        socket = connect(url, close_timeout=1, additional_headers=headers)
     except ConnectionRefusedError:
         port = urlsplit(url).port or 80
         start = f"start the server with `make run PORT={port}` or `inference-core --demo {port}`"
@@ -176,13 +180,17 @@ def refusal(error: InvalidStatus) -> str:
 def frames(socket: ClientConnection, presses: list[int]) -> Iterator[Optional[Frame]]:
     """Yields the server's frames, and `None` after 0.1 s without one.
 
-    Never returns; raises KeyboardInterrupt at the second Ctrl-C.
+    Never returns; raises KeyboardInterrupt at the second Ctrl-C, and ClientError if the server
+    needs an API key.
     """
     while len(presses) < 2:
         try:
-            yield json.loads(socket.recv(timeout=0.1))
+            frame = json.loads(socket.recv(timeout=0.1))
         except TimeoutError:
-            yield None
+            frame = None
+        if frame and frame.get("op") == "hello" and frame.get("auth") == "required":
+            raise ClientError("the server needs an API key: use INFERENCE_CORE_API_KEY or --api-key")
+        yield frame
     raise KeyboardInterrupt
 
 
@@ -190,7 +198,7 @@ def generate(args: argparse.Namespace, request: Frame) -> tuple[str, Frame]:
     """Sends one request and prints its answer. Returns the text and the `end` frame."""
     text, end, aborted = "", None, False
     try:
-        with connection(args.url) as socket, interrupts() as presses:
+        with connection(args.url, args.api_key) as socket, interrupts() as presses:
             socket.send(json.dumps(request))
             stream = frames(socket, presses)
             while end is None:
@@ -343,11 +351,15 @@ def watch(args: argparse.Namespace) -> int:
     A terminal shows one line that is redrawn; a pipe or file gets a line per frame.
     """
     is_live = sys.stdout.isatty() and not args.json
-    with connection(args.url) as socket, interrupts() as presses:
+    with connection(args.url, args.api_key) as socket, interrupts() as presses:
+        # Connections are subscribed already. The answer says if the key does not allow it.
+        socket.send(json.dumps({"op": "subscribe_metrics"}))
         try:
             for frame in frames(socket, presses):
                 if presses:
                     break
+                if frame is not None and frame.get("op") == "error":
+                    raise ServerError(frame)
                 if frame is None or frame.get("op") != "metrics":
                     continue
                 if is_live:
