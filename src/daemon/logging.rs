@@ -39,6 +39,8 @@ pub(super) fn init(filter: &str) -> Result<(), DaemonError> {
         // which panics. A panic must not happen on llama.cpp's threads, which log too.
         .log_internal_errors(false)
         .init();
+    // At the level trace, tungstenite logs whole messages, and they contain API keys and prompts.
+    log::set_max_level(log::LevelFilter::Debug);
     panic::set_hook(Box::new(|panic| STDERR.write(panic_message(panic).as_bytes())));
     Ok(())
 }

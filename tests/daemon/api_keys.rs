@@ -111,10 +111,12 @@ async fn key_of_the_environment_shows_up_nowhere() {
     read_until(&mut socket, is_op("authenticated")).await.unwrap();
     send(&mut socket, json!({"op": "infer", "prompt": "Hi", "params": {"max_tokens": 2}})).await;
     read_until(&mut socket, is_op("end")).await.unwrap();
+    daemon.connect_with_key(KEY).await;
     let page = daemon.page("/metrics").await;
     assert!(page.contains("key=\"api-key\""), "{page}");
     let log = fs::read_to_string(&log).unwrap();
     assert!(log.contains("a client sent a wrong API key"), "{log}");
+    assert!(log.contains("key=\"api-key\""), "{log}");
     for text in [page, log, hello.to_string()] {
         assert!(!text.contains(KEY), "{text}");
     }

@@ -186,6 +186,13 @@ impl Daemon {
         connect_async(&self.url).await.unwrap().0
     }
 
+    /// Connects with an API key in the header.
+    pub async fn connect_with_key(&self, key: &str) -> Socket {
+        let mut request = self.url.as_str().into_client_request().unwrap();
+        request.headers_mut().insert("Authorization", format!("Bearer {key}").parse().unwrap());
+        connect_async(request).await.unwrap().0
+    }
+
     /// Connects as soon as the daemon listens. Its output is not read, so only an attempt shows
     /// that.
     pub async fn connect_when_it_listens(&self) -> Socket {
