@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
+use tracing::Span;
 
 use crate::domain::{AccountId, ApiKey, Right, Rights};
 use crate::protocol::{Code, ErrorFrame};
@@ -59,6 +60,10 @@ impl Session {
     /// The `error` frame to close the connection with, if the caller has its most connections.
     pub(in crate::server) fn begin(&self, caller: Caller) -> Result<(), ErrorFrame> {
         let connection = caller.account().connect().map_err(|limit| rate_limited(&limit))?;
+        if let Caller::Key(owner) = &caller {
+            // The log lines of the connection then name the key.
+            Span::current().record("key", owner.name());
+        }
         // Another caller stays: nobody calls this twice.
         let _ = self.authenticated.set(Authenticated { caller, _connection: connection });
         Ok(())

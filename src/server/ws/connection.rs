@@ -14,7 +14,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
+use tracing::{Instrument, field};
 
 use crate::domain::{AccountId, ConnectionId};
 use crate::protocol::{ErrorFrame, ServerFrame};
@@ -91,7 +91,8 @@ pub(in crate::server) async fn serve(
     }
     let permit = Arc::new(permit);
     let accepted = Accepted { socket, last_message, share, connection, permit, id, client };
-    let span = tracing::info_span!("connection", id = id.0, %peer);
+    // The session fills in the name of the key.
+    let span = tracing::info_span!("connection", id = id.0, %peer, key = field::Empty);
     run(accepted, shared).instrument(span).await;
 }
 
