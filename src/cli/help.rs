@@ -35,13 +35,14 @@ Exit codes:
   0   stopped by SIGINT, SIGTERM or SIGQUIT, or because its terminal was closed,
       or printed what was asked for
   1   the reader of the output closed it
-  64  an option or argument is wrong or does not fit the model
+  64  an option or argument is wrong or does not fit the model, or the API keys
+      cannot be used
   65  the model file is broken or its model is not supported, or a certificate
-      or key cannot be used
-  66  the model file, a certificate or a key does not exist or cannot be read
+      or its key cannot be used
+  66  the model file, a certificate or its key does not exist or cannot be read
   69  the port or the Unix socket is in use
   70  the model's process ends again and again, or its load makes no progress
   71  the machine has too little memory or another resource
-  74  the output, a certificate or a key cannot be written
+  74  the output, a certificate or its key cannot be written
   77  the port needs privileges that this user does not have
   130 interrupted by a second signal during shutdown";

@@ -145,9 +145,11 @@ fn parse_args(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, cla
 
 #[cfg(test)]
 mod tests {
+    use std::num::{NonZeroU32, NonZeroU64};
     use std::path::PathBuf;
 
     use super::*;
+    use crate::domain::{ApiKey, Right};
 
     fn parse(line: &str) -> Result<Command, UsageError> {
         let args = std::iter::once("inference-core").chain(line.split_whitespace());
@@ -247,6 +249,16 @@ mod tests {
             ("tls old", "`inference-core tls new`"),
             ("tls new a:80", "without a port"),
             ("tls new --fnord", "--fnord"),
+            ("--limit-requests 0", "a whole number from 1"),
+            ("--limit-tokens-per-minute many", "a whole number from 1"),
+            ("--limit-bytes 0", "it must not be 0"),
+            ("--limit-bytes 16", "such as 16GB"),
+            ("key", "`inference-core key new NAME"),
+            ("key old web", "`inference-core key new NAME"),
+            ("key new", "NAME"),
+            ("key new web --right infer", "did you mean --rights?"),
+            ("key new web --rights read", "infer, metrics or admin"),
+            ("--demo key new web", "key must come first"),
         ];
         for (line, value) in table {
             let error = parse(line).expect_err(line).to_string();
@@ -277,6 +289,28 @@ mod tests {
         let (dir, names) = parse("tls new --dir /etc/ic GPU-box. [FD00::5] *.example.org 10.0.0.1");
         assert_eq!(dir, PathBuf::from("/etc/ic"));
         assert_eq!(names, "gpu-box fd00::5 *.example.org 10.0.0.1");
+    }
+
+    #[test]
+    fn api_key_is_read_and_not_shown() {
+        let config = serve("--demo --api-key 0123456789abcdef --limit-requests 4");
+        assert!(config.has_keys() && config.access.is_api_key_visible);
+        assert_eq!(config.access.api_key, Some(ApiKey::new("0123456789abcdef")));
+        assert_eq!(config.access.limits.requests, NonZeroU32::new(4));
+        assert!(!format!("{config:?}").contains("0123456789abcdef"));
+        assert!(serve("--demo --api-key-file keys.toml").has_keys());
+        assert!(!serve("--demo").has_keys());
+    }
+
+    #[test]
+    fn new_key_has_a_name_rights_and_limits() {
+        let line = "key new web --file keys.toml --rights infer,admin --limit-bytes 1MB";
+        let Ok(Command::NewKey(options)) = parse(line) else { panic!("{line}") };
+        assert_eq!((&options.name[..], options.file), ("web", Some(PathBuf::from("keys.toml"))));
+        assert_eq!(options.rights, [Right::Infer, Right::Admin].into_iter().collect());
+        assert_eq!(options.limits.bytes, NonZeroU64::new(1 << 20));
+        let Ok(Command::NewKey(options)) = parse("key new web") else { panic!() };
+        assert_eq!(options.rights, [Right::Infer, Right::Metrics].into_iter().collect());
     }
 
     #[test]

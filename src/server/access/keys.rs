@@ -58,7 +58,7 @@ pub(in crate::server) struct KeyOwner {
 #[derive(Debug, Error)]
 pub enum KeysError {
     /// The key file cannot be read.
-    #[error("the API key file {path} cannot be read: {error}")]
+    #[error("the API key file {path} cannot be read: {error}{}", hint(.error))]
     Unreadable {
         /// The file.
         path: String,
@@ -210,6 +210,19 @@ impl Keys {
 impl KeyOwner {
     pub(super) fn account(&self) -> &Arc<Account> {
         &self.account
+    }
+
+    /// The name of the key.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// What to do about a file that cannot be read.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; make it with `inference-core key new NAME --file FILE`",
+        _ => "",
     }
 }
 
