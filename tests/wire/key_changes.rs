@@ -44,7 +44,7 @@ async fn revoked_key_ends_requests_and_closes_its_connections_only() {
     let mut seen = Vec::new();
     while seen.len() < 2 {
         let frame = client.expect_terminal().await;
-        let code = frame.get("code").or(frame.get("finish_reason"));
+        let code = frame.get("code").or_else(|| frame.get("finish_reason"));
         seen.push(code.and_then(Value::as_str).unwrap().to_owned());
     }
     seen.sort();
