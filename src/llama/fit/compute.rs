@@ -7,7 +7,7 @@
 //! software device (`docs/GPU.md` has the models and the deviations, ADR-0014 the method); for
 //! other shapes and backends they are estimates.
 
-use super::sizes::{Demand, ModelSizes};
+use super::sizes::{Demand, MAX_ESTIMATE_BYTES, ModelSizes};
 
 /// Bytes of the compute buffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +42,12 @@ impl ModelSizes {
         let all_cells = demand.cells().saturating_mul(demand.n_slots);
         let step = LargestStep { sizes: self, demand, n_tokens: demand.n_ubatch.min(all_cells) };
         if cpu_share == CpuShare::Everything {
-            ComputeBuffers { cpu: step.all_on_cpu(), gpu: 0 }
+            ComputeBuffers { cpu: step.all_on_cpu().min(MAX_ESTIMATE_BYTES), gpu: 0 }
         } else {
-            ComputeBuffers { cpu: step.inputs_on_cpu(), gpu: step.on_gpu(cpu_share) }
+            ComputeBuffers {
+                cpu: step.inputs_on_cpu().min(MAX_ESTIMATE_BYTES),
+                gpu: step.on_gpu(cpu_share).min(MAX_ESTIMATE_BYTES),
+            }
         }
     }
 }

@@ -128,9 +128,9 @@ impl ModelSizes {
         n_layers: u32,
     ) -> Self {
         let layout = CacheLayout::read(meta, n_layers);
-        let n_embd = meta.unsigned("embedding_length").unwrap_or(0);
-        let n_head = meta.max("attention.head_count").unwrap_or(1).max(1);
-        let n_ff = meta.max("feed_forward_length").unwrap_or(0);
+        let n_embd = bounded(meta.unsigned("embedding_length").unwrap_or(0));
+        let n_head = bounded(meta.max("attention.head_count").unwrap_or(1).max(1));
+        let n_ff = bounded(meta.max("feed_forward_length").unwrap_or(0));
         let expert_width = meta.max("expert_feed_forward_length").unwrap_or(n_ff);
         let n_used = meta.max("expert_used_count").unwrap_or(0);
         let layer = |&cache: &LayerCache| LayerSizes { cache, ..LayerSizes::default() };
@@ -146,11 +146,11 @@ impl ModelSizes {
             window: layout.window,
             n_embd,
             n_ff,
-            experts_up: n_used.saturating_mul(expert_width),
-            experts_down: n_used.saturating_mul(n_embd),
+            experts_up: bounded(n_used.saturating_mul(expert_width)),
+            experts_down: bounded(n_used.saturating_mul(n_embd)),
             n_head,
-            query_width: n_head.saturating_mul(layout.head_size),
-            state_width: meta.unsigned("ssm.inner_size").unwrap_or(0),
+            query_width: bounded(n_head.saturating_mul(layout.head_size)),
+            state_width: bounded(meta.unsigned("ssm.inner_size").unwrap_or(0)),
             n_vocab: 0,
             can_quantize_kv: layout.has_head_sizes_divisible_by(QUANT_BLOCK),
             head_size: layout.head_size,
@@ -181,7 +181,7 @@ impl ModelSizes {
                 }
                 TensorRole::Embedding => {
                     self.embedding += bytes;
-                    self.n_vocab = tensor.elements / self.n_embd.max(1);
+                    self.n_vocab = bounded(tensor.elements / self.n_embd.max(1));
                 }
                 TensorRole::Input => self.input += bytes,
                 TensorRole::Output => self.output += bytes,
@@ -209,12 +209,13 @@ impl ModelSizes {
         let row = demand.kv_type.row_bytes(cache.keys);
         let row = row.saturating_add(demand.kv_type.row_bytes(values));
         let state = cache.state.saturating_mul(STATE_NUMBER_BYTES);
-        cells.saturating_mul(row).saturating_add(state).saturating_mul(demand.n_slots)
+        let bytes = cells.saturating_mul(row).saturating_add(state).saturating_mul(demand.n_slots);
+        bytes.min(MAX_ESTIMATE_BYTES)
     }
 
     /// Largest number of values that a layer caches for a token, over all heads.
     pub(super) fn max_values(&self) -> u64 {
-        self.layers.iter().map(|layer| layer.cache.values).max().unwrap_or(0)
+        bounded(self.layers.iter().map(|layer| layer.cache.values).max().unwrap_or(0))
     }
 
     /// Cells of a windowed layer for each slot, as llama.cpp's `llama_kv_cache_iswa` counts them.
@@ -224,6 +225,17 @@ impl ModelSizes {
     }
 }
 
+/// A count of numbers of the header, at most [`MAX_NUMBERS`].
+fn bounded(n: u64) -> u64 {
+    n.min(MAX_NUMBERS)
+}
+
+/// Largest count of numbers that estimates use. No model has as many, and products of a few of them
+/// do not overflow.
+const MAX_NUMBERS: u64 = 1 << 40;
+/// Largest estimate in bytes for the cache of a layer or for a compute buffer. No machine has as
+/// much memory, and sums over all layers and GPUs do not overflow.
+pub(super) const MAX_ESTIMATE_BYTES: u64 = 1 << 50;
 /// Cells in a block of the KV cache; llama.cpp rounds the cache of windowed layers up to it.
 const CELL_BLOCK: u64 = 256;
 /// Numbers in a block of the quantized types.

@@ -64,8 +64,11 @@ impl CacheLayout {
             let sizes = if is_windowed { windowed } else { full };
             let kind = kinds::kind(meta, i, n, kv_heads, state);
             LayerCache {
-                keys: if kind.has_kv_cache { kv_heads * sizes.keys } else { 0 },
-                values: if kind.has_kv_cache && !is_latent { kv_heads * sizes.values } else { 0 },
+                keys: if kind.has_kv_cache { kv_heads.saturating_mul(sizes.keys) } else { 0 },
+                values: match kind.has_kv_cache && !is_latent {
+                    true => kv_heads.saturating_mul(sizes.values),
+                    false => 0,
+                },
                 is_windowed,
                 state: if kind.has_state { state } else { 0 },
             }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::llama::file::LayerCache;
+use crate::llama::fit::plan::DevicePlan;
 use crate::llama::fit::sizes::{KvType, LayerSizes};
 
 const MIB: u64 = 1 << 20;
@@ -57,6 +58,23 @@ fn gpus(free: &[u64]) -> Vec<GpuDevice> {
 
 fn auto(sizes: &ModelSizes, free: &[u64], reserve: u64) -> OffloadPlan {
     arrange(sizes, &demand(), &gpus(free), reserve * MIB, OffloadTarget::Auto)
+}
+
+#[test]
+fn plan_of_impossible_sizes_is_too_large_and_does_not_overflow() {
+    let mut sizes = model(10, true);
+    for layer in &mut sizes.layers {
+        let state = u64::MAX;
+        layer.cache = LayerCache { keys: u64::MAX, values: u64::MAX, state, is_windowed: true };
+    }
+    for flash_attention in [false, true] {
+        let demand = Demand { flash_attention, ..demand() };
+        for target in [OffloadTarget::Auto, OffloadTarget::All, OffloadTarget::Layers(5)] {
+            let plan = arrange(&sizes, &demand, &gpus(&[1000, 2000]), MIB, target);
+            let total: u64 = plan.gpus.iter().chain([&plan.cpu]).map(DevicePlan::total).sum();
+            assert!(total > 1 << 50, "{target:?}: {total}");
+        }
+    }
 }
 
 #[test]
