@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::MemoryPart;
 
-use super::model::Vocabulary;
+use super::model::{StopFlag, Vocabulary};
 use super::shared::EngineShared;
 
 /// A loaded model.
@@ -43,6 +43,11 @@ impl LoadProgress {
     pub fn report(&self, fraction: f32) -> bool {
         self.shared.stats.set_load_progress(self.start + (self.end - self.start) * fraction);
         !self.shared.stopping.is_set()
+    }
+
+    /// Set when the load is to be abandoned.
+    pub fn stop_flag(&self) -> &StopFlag {
+        &self.shared.stopping
     }
 
     /// Reports the memory that the loaded model takes. Only the first call counts.

@@ -31,6 +31,7 @@ mod speculation;
 
 // Model files.
 mod broken_files;
+mod first_step;
 mod headers;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod hyperparameters;

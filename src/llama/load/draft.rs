@@ -13,7 +13,7 @@ use crate::llama::logs::take_errors;
 use crate::llama::run::DraftModel;
 use crate::llama::text::LlamaVocabulary;
 
-use super::errors::{check_generates, logged, weights_error};
+use super::errors::{check_computes, check_generates, logged, weights_error};
 use super::options::Options;
 use super::weights::load_weights;
 
@@ -63,17 +63,20 @@ pub(super) fn load_draft(
              model without recurrent layers, or none"
         )));
     }
-    let n_shared = shared_tokens(
-        vocabulary,
-        &LlamaVocabulary::new(model.clone(), Err(NO_CHAT_TEMPLATE.to_owned())),
-    )
-    .ok_or_else(|| vocabulary_differs(&name))?;
+    let own_vocabulary = LlamaVocabulary::new(model.clone(), Err(NO_CHAT_TEMPLATE.to_owned()));
+    let n_shared =
+        shared_tokens(vocabulary, &own_vocabulary).ok_or_else(|| vocabulary_differs(&name))?;
     let flash_attention = choose_flash_attention(description, &options, false);
     let context_options = options.for_context(false, flash_attention, false);
-    DraftModel::new(model, n_shared, context_options).ok_or_else(|| LoadError::Resources {
-        model: name,
-        reason: format!("llama.cpp could not set up its KV cache{}", logged(take_errors())),
-    })
+    let mut draft =
+        DraftModel::new(model, n_shared, context_options).ok_or_else(|| LoadError::Resources {
+            model: name.clone(),
+            reason: format!("llama.cpp could not set up its KV cache{}", logged(take_errors())),
+        })?;
+    check_computes(&name, &own_vocabulary, progress, |tokens, stop| {
+        draft.first_step(tokens, stop)
+    })?;
+    Ok(draft)
 }
 
 /// The number of tokens that two vocabularies share, with the same ids; `None` if an id that both

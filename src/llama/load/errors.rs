@@ -6,10 +6,13 @@
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_sys_2 as sys;
 
-use crate::engine::LoadProgress;
+use crate::domain::Token;
+use crate::engine::{LoadProgress, StopFlag, Vocabulary};
 use crate::llama::error::LoadError;
 use crate::llama::logs::take_errors;
 use crate::llama::model_ptr::model_ptr;
+use crate::llama::run::FirstStep;
+use crate::llama::text::LlamaVocabulary;
 
 /// Checks that a loaded model generates text token by token.
 ///
@@ -36,6 +39,36 @@ pub(super) fn check_generates(model: &LlamaModel, name: &str) -> Result<(), Load
         reason: format!("it is {kind}; this server generates text token by token"),
     })
 }
+
+/// Checks that the model called `name` computes: `first_step` gets the tokens of a short text.
+///
+/// # Errors
+/// [`LoadError::Unusable`], if no token can be sampled after them, and [`LoadError::Resources`], if
+/// llama.cpp could not compute them.
+pub(super) fn check_computes(
+    name: &str,
+    vocabulary: &LlamaVocabulary,
+    progress: &LoadProgress,
+    first_step: impl FnOnce(&[Token], &StopFlag) -> FirstStep,
+) -> Result<(), LoadError> {
+    let model = name.to_owned();
+    match first_step(&vocabulary.tokenize(FIRST_TEXT), progress.stop_flag()) {
+        FirstStep::Finite => Ok(()),
+        FirstStep::Interrupted => Err(LoadError::Interrupted),
+        FirstStep::NotFinite => Err(LoadError::Unusable { model, reason: NOT_FINITE.to_owned() }),
+        FirstStep::Failed(reason) => {
+            let reason = format!("its first step failed: {reason}{}", logged(take_errors()));
+            Err(LoadError::Resources { model, reason })
+        }
+    }
+}
+
+/// The text of the first step.
+const FIRST_TEXT: &str = "Once upon a time";
+
+/// What is wrong with a model without finite numbers.
+const NOT_FINITE: &str = "its first step computes no finite number, so a weight or a hyperparameter \
+     in the file is wrong; download or convert it again";
 
 /// The error for the model called `name` whose weights llama.cpp did not load: interrupted, out of
 /// memory, or unusable.

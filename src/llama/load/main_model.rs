@@ -12,10 +12,10 @@ use crate::llama::error::LoadError;
 use crate::llama::file::{ModelDescription, NO_CHAT_TEMPLATE};
 use crate::llama::fit::{OffloadPlan, choose_flash_attention};
 use crate::llama::logs::{take_buffers, take_errors};
-use crate::llama::run::{Context, SequenceReuse};
+use crate::llama::run::{Context, FirstStep, SequenceReuse};
 use crate::llama::text::{LlamaVocabulary, vocabulary_warnings};
 
-use super::errors::{check_generates, logged, weights_error};
+use super::errors::{check_computes, check_generates, logged, weights_error};
 use super::memory::compare_with_plan;
 use super::options::Options;
 use super::weights::{LoadedWeights, load_weights};
@@ -27,7 +27,8 @@ pub(super) struct MainModel {
     pub(super) reuse: SequenceReuse,
 }
 
-/// Loads the weights and creates the context according to `offload_plan`. Reports to `progress`
+/// Loads the weights, creates the context according to `offload_plan`, and computes a first step.
+/// Reports to `progress`
 /// what they take on each device, how many layers are offloaded, and what makes answers worse.
 ///
 /// # Errors
@@ -57,14 +58,17 @@ pub(super) fn load_with_plan(
     let reuse = SequenceReuse::of(&model, has_tiles);
     let context_options =
         options.for_context(is_offloaded, flash_attention, reuse.can_drop_tokens());
-    let context = Context::new(model, context_options).ok_or_else(|| {
+    let mut context = Context::new(model, context_options).ok_or_else(|| {
         let reason = format!(
             "llama.cpp could not set up a KV cache of {} tokens for each slot{}; use a smaller \
              --ctx-size, --parallel or --kv-size",
             options.slot_tokens,
             logged(take_errors()),
         );
-        LoadError::Resources { model: name, reason }
+        LoadError::Resources { model: name.clone(), reason }
+    })?;
+    check_computes(&name, &vocabulary, progress, |tokens, stop| {
+        FirstStep::of(&mut context, tokens, stop)
     })?;
     progress.memory(compare_with_plan(offload_plan, &take_buffers(), released_bytes));
     progress.offloaded(offload_plan.gpu_layers);

@@ -84,6 +84,11 @@ impl Context {
         Some(Self { context, batch, interrupt, options, n_vocab, outputs, _model: model })
     }
 
+    /// Size of the KV cache in tokens, for each slot.
+    pub(super) fn slot_tokens(&self) -> usize {
+        self.options.slot_tokens as usize
+    }
+
     /// Computes one step, in one or more passes.
     pub(super) fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> DecodeOutcome {
         self.outputs.clear();

@@ -11,9 +11,11 @@ use llama_cpp_2::model::LlamaModel;
 use crate::domain::Token;
 use crate::engine::{
     Batch, BatchToken, DRAFT_PREFILL_TOKENS, DecodeOutcome, DraftRequest, Interrupt, SeqId,
+    StopFlag,
 };
 
 use super::context::{Context, ContextOptions};
+use super::first_step::FirstStep;
 use super::sampling::likeliest;
 
 /// A loaded draft model.
@@ -43,6 +45,11 @@ impl DraftModel {
             n_shared_tokens,
             cached,
         })
+    }
+
+    /// Computes a first step with `tokens`.
+    pub(in crate::llama) fn first_step(&mut self, tokens: &[Token], stop: &StopFlag) -> FirstStep {
+        FirstStep::of(&mut self.context, tokens, stop)
     }
 
     /// The id below which all tokens can be drafted, see [`crate::engine::Model::draft_tokens`].

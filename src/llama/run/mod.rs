@@ -2,14 +2,15 @@
 //!
 //! [`LlamaCpp`] implements the engine's trait [`Model`](crate::engine::Model). It owns a
 //! [`Context`], which wraps llama.cpp's context with its KV cache, and a [`DraftModel`] if there is
-//! one, which has a context of its own. [`SequenceReuse`] says which parts of a sequence can be
-//! used again. [`sampling`] draws the next token from the logits of a step, and [`threads`] chooses
-//! the number of compute threads.
+//! one, which has a context of its own. [`FirstStep`] tells whether a loaded model computes at all.
+//! [`SequenceReuse`] says which parts of a sequence can be used again. [`sampling`] draws the next
+//! token from the logits of a step, and [`threads`] chooses the number of compute threads.
 
 mod context;
 mod draft;
 #[cfg(debug_assertions)]
 pub(super) mod fault;
+mod first_step;
 mod model;
 mod passes;
 mod reuse;
@@ -18,6 +19,7 @@ mod threads;
 
 pub(super) use self::context::{Context, ContextOptions};
 pub(super) use self::draft::DraftModel;
+pub(super) use self::first_step::FirstStep;
 pub use self::model::LlamaCpp;
 pub(super) use self::reuse::SequenceReuse;
 pub(super) use self::threads::AdaptiveThreads;
