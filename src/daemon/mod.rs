@@ -99,11 +99,11 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     let tls = load_tls(network)?;
     descriptors::raise_limit();
     llama::send_logs_to_tracing();
-    let mut description = llama::describe(&model_source(config))?;
+    let (mut description, held) = llama::open(&model_source(config))?;
     if let Some(choice) = &config.chat_template {
         description = description.with_chat_template(chosen_template(choice)?);
     }
-    let draft = describe_draft(config)?;
+    let (draft, held_draft) = open_draft(config)?.unzip();
     let Devices { gpus, bus_ids } = Devices::of_machine();
     let available = machine::available_memory();
     let mut plan = ServePlan::new(config, &description, draft.as_ref(), &gpus, available)?;
@@ -111,7 +111,8 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     plan.server.keys = keys;
     plan.check_memory(&description, available)?;
     let runtime = server_runtime()?;
-    let result = runtime.block_on(serve(config, description, draft, plan, tls));
+    let models = Models { description, draft, held, held_draft: held_draft.unwrap_or_default() };
+    let result = runtime.block_on(serve(config, models, plan, tls));
     runtime.shutdown_background();
     result
 }
@@ -124,7 +125,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
 pub fn plan(config: &Config, options: &PlanOptions) -> Result<String, DaemonError> {
     llama::send_logs_to_tracing();
     let description = llama::describe_partial(&model_source(config))?;
-    let draft = describe_draft(config)?;
+    let draft = open_draft(config)?.map(|(draft, _)| draft);
     let gpus = match &options.vram[..] {
         [] => llama::gpu_devices(),
         sizes => plan::hypothetical_gpus(sizes),
@@ -155,10 +156,18 @@ fn model_source(config: &Config) -> ModelSource {
     config.model.clone().map_or(ModelSource::Demo, ModelSource::File)
 }
 
-/// Describes the draft model, if the configuration names one.
-fn describe_draft(config: &Config) -> Result<Option<ModelDescription>, DaemonError> {
-    let description = config.draft.clone().map(|path| llama::describe(&ModelSource::File(path)));
-    description.transpose().map_err(DaemonError::Draft)
+/// The models to serve, and their open files.
+struct Models {
+    description: ModelDescription,
+    draft: Option<ModelDescription>,
+    held: HeldFiles,
+    held_draft: HeldFiles,
+}
+
+/// Opens the draft model, if the configuration names one.
+fn open_draft(config: &Config) -> Result<Option<(ModelDescription, HeldFiles)>, DaemonError> {
+    let opened = config.draft.clone().map(|path| llama::open(&ModelSource::File(path)));
+    opened.transpose().map_err(DaemonError::Draft)
 }
 
 /// The runtime of the server. It has a single worker thread, which serves thousands of
@@ -178,8 +187,7 @@ fn server_runtime() -> Result<Runtime, DaemonError> {
 /// Starts all parts and runs until a signal comes or the model cannot be served, then shuts down.
 async fn serve(
     config: &Config,
-    description: ModelDescription,
-    draft: Option<ModelDescription>,
+    models: Models,
     mut plan: ServePlan,
     loaded_tls: Option<LoadedTls>,
 ) -> Result<(), DaemonError> {
@@ -190,14 +198,14 @@ async fn serve(
     let sockets = Sockets::bind(&config.network.hosts, config.port)?;
     descriptors::limit_connections(&mut plan.server);
     let started = Instant::now();
-    let name = description.source.name();
-    let about = plan.about(&description.info);
+    let name = models.description.source.name();
+    let about = plan.about(&models.description.info);
     let (model, controller) = Client::new(model_limits(&plan));
-    // Held until the daemon ends, for the runners.
-    let held = HeldFiles::open(&description)?;
-    let options = supervisor_options(config, &description, draft.as_ref(), &held, &plan)?;
+    let options = supervisor_options(config, &models, &plan)?;
     let runner_pid = RunnerPid::default();
-    let supervisor = Supervisor::new(launcher(runner_pid.clone())?, controller, options);
+    let Models { description, draft, held, held_draft } = models;
+    let launcher = launcher([held, held_draft], runner_pid.clone())?;
+    let supervisor = Supervisor::new(launcher, controller, options);
     let mut supervising = tokio::spawn(supervisor.run());
 
     let draft_info = draft.as_ref().map(|draft| &draft.info);
@@ -289,18 +297,17 @@ fn model_limits(plan: &ServePlan) -> RequestLimits {
     }
 }
 
-/// How to keep a runner of this model running.
+/// How to keep a runner of these models running.
 fn supervisor_options(
     config: &Config,
-    description: &ModelDescription,
-    draft: Option<&ModelDescription>,
-    held: &HeldFiles,
+    models: &Models,
     plan: &ServePlan,
 ) -> Result<SupervisorOptions, DaemonError> {
     let spec = RunnerSpec {
-        description: description.clone(),
-        draft: draft.cloned(),
-        held: held.paths(),
+        description: models.description.clone(),
+        draft: models.draft.clone(),
+        held: models.held.paths(),
+        held_draft: models.held_draft.paths(),
         llama: plan.llama,
         offload_plan: plan.offload_plan.clone(),
         engine: plan.engine,
@@ -317,12 +324,15 @@ fn supervisor_options(
 }
 
 /// Starts this program as a runner, with what computing needs in its environment. Variables that
-/// the user has set stay as they are. `pid` will tell the process of the runner.
-fn launcher(pid: RunnerPid) -> Result<ChildLauncher, DaemonError> {
+/// the user has set stay as they are. The runners inherit the `held` files. `pid` will tell the
+/// process of the runner.
+fn launcher(held: [HeldFiles; 2], pid: RunnerPid) -> Result<ChildLauncher, DaemonError> {
     let is_unset = |name: &&(&str, &str)| std::env::var_os(name.0).is_none();
     let variables = RUNNER_VARIABLES.iter().filter(is_unset);
     let variables = variables.map(|&(name, value)| (name.into(), value.into())).collect();
-    let launcher = ChildLauncher::new(own_program(), vec!["runner".into()], variables, pid);
+    let descriptors = held.into_iter().flat_map(HeldFiles::into_descriptors).collect();
+    let args = vec!["runner".into()];
+    let launcher = ChildLauncher::new(own_program(), args, variables, descriptors, pid);
     let launcher = launcher.context("cannot start the thread that starts runners")?;
     Ok(launcher.without_variables(SECRET_VARIABLES))
 }

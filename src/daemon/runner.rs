@@ -83,12 +83,13 @@ fn set_up(spec: &[u8]) -> Result<(engine::Options, Load<LlamaCpp>), LoadFailure>
         message: format!("the daemon's description of the work cannot be read: {error}"),
         exit_code: EX_SOFTWARE,
     })?;
-    let RunnerSpec { description, draft, held, llama, offload_plan, engine, log } = spec;
-    logging::init_runner(&log);
+    let RunnerSpec { description, draft, held, held_draft, llama, offload_plan, engine, .. } = spec;
+    logging::init_runner(&spec.log);
     llama::send_logs_to_tracing();
     tokio::spawn(contention::watch(llama.threads > 1 && !llama.has_adaptive_threads));
     let load: Load<LlamaCpp> = Box::new(move |progress| {
         let description = description.located(&held)?;
+        let draft = draft.map(|draft| draft.located(&held_draft)).transpose()?;
         let loaded = llama::load(&description, draft.as_ref(), llama, offload_plan, progress)?;
         Ok(loaded)
     });

@@ -13,8 +13,10 @@ use crate::llama::{self, ModelDescription, OffloadPlan};
 pub(super) struct RunnerSpec {
     pub(super) description: ModelDescription,
     pub(super) draft: Option<ModelDescription>,
-    /// Where the daemon holds the files of the model.
+    /// Where the runner finds the files of the model, which it inherits.
     pub(super) held: Vec<PathBuf>,
+    /// Where it finds those of the draft model.
+    pub(super) held_draft: Vec<PathBuf>,
     pub(super) llama: llama::Options,
     pub(super) offload_plan: OffloadPlan,
     pub(super) engine: engine::Options,

@@ -34,7 +34,9 @@ use std::ffi::CStr;
 use llama_cpp_sys_2 as sys;
 
 pub use error::LoadError;
-pub use file::{FileExtent, HeldFiles, ModelDescription, ModelSource, describe, describe_partial};
+pub use file::{
+    FileExtent, HeldFiles, ModelDescription, ModelSource, describe, describe_partial, open,
+};
 pub use fit::{
     DevicePlan, GpuDevice, KvType, OffloadPlan, OffloadTarget, gpu_bus_ids, gpu_devices,
     plan_offload,

@@ -9,7 +9,7 @@ use inference_core::domain::{
     Role, Speculation, TokenLogprobs, Usage,
 };
 use inference_core::engine::{self, Admission, Engine, EngineHandle, JobTicket, Notifier};
-use inference_core::llama::{self, LoadError, ModelSource};
+use inference_core::llama::{self, LoadError, ModelDescription, ModelSource};
 
 /// Limit of every wait, far above what a test needs.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -59,6 +59,11 @@ impl Harness {
         Self::load(source, None, slots, ctx_size, None)
     }
 
+    /// The model with this description.
+    pub fn described(description: ModelDescription, slots: u32) -> Self {
+        Self::load_described(description, None, slots, CTX_SIZE, None)
+    }
+
     fn load(
         source: ModelSource,
         draft: Option<ModelSource>,
@@ -69,6 +74,16 @@ impl Harness {
         llama::send_logs_to_tracing();
         let description = llama::describe(&source).unwrap();
         let draft = draft.map(|draft| llama::describe(&draft).unwrap());
+        Self::load_described(description, draft, slots, ctx_size, flash_attention)
+    }
+
+    fn load_described(
+        description: ModelDescription,
+        draft: Option<ModelDescription>,
+        slots: u32,
+        ctx_size: u32,
+        flash_attention: Option<bool>,
+    ) -> Self {
         let options = llama::Options {
             slot_tokens: ctx_size,
             parallel: slots,

@@ -33,6 +33,8 @@ mod speculation;
 mod broken_files;
 mod first_step;
 mod headers;
+#[cfg(target_os = "linux")]
+mod held_files;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod hyperparameters;
 mod mutated_metadata;

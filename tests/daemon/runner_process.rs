@@ -138,21 +138,6 @@ fn demo_file(folder: &Path) -> std::path::PathBuf {
 }
 
 #[tokio::test]
-async fn replaced_model_file_is_still_served_after_a_restart() {
-    let folder = tempfile::tempdir().unwrap();
-    let model = demo_file(folder.path());
-    let daemon = Daemon::start_model(&model, &[]);
-    let other = folder.path().join("other");
-    fs::write(&other, b"not a model").unwrap();
-    fs::rename(&other, &model).unwrap();
-    daemon.signal_runner("KILL");
-    let mut socket = daemon.connect().await;
-    let request = json!({"op": "infer", "prompt": "Once", "params": {"max_tokens": 2}});
-    send(&mut socket, request).await;
-    assert_eq!(read_until(&mut socket, is_terminal).await.unwrap()["op"], "end");
-}
-
-#[tokio::test]
 async fn truncated_model_file_ends_requests_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let model = demo_file(folder.path());

@@ -1,7 +1,7 @@
 //! Describes a model from the header of its file.
 //!
-//! [`describe`] and [`describe_partial`] read the headers of all files of a model, check them, and
-//! return what planning, loading and clients need. No weights are read.
+//! [`open`], [`describe`] and [`describe_partial`] read the headers of all files of a model, check
+//! them, and return what planning, loading and clients need. No weights are read.
 
 use std::io::Cursor;
 use std::path::PathBuf;
@@ -15,12 +15,13 @@ use crate::llama::fit::ModelSizes;
 use super::arch_metadata::ArchMetadata;
 use super::check::check_model;
 use super::gguf::{FileExtent, Header, TensorRole, Truncation};
+use super::held::HeldFiles;
 use super::layers::n_computed;
 use super::load_method::{LoadMethod, RepackedCopies};
 use super::path_bytes;
 use super::quality::QualityFacts;
-use super::split;
-use super::stamp::FileStamp;
+use super::split::{self, ModelFiles};
+use super::stamp::{FileStamp, total_size};
 
 /// Where a model comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,13 +80,21 @@ impl ModelDescription {
     }
 }
 
-/// Describes the model at `source` from its header alone.
+/// Opens the files of the model at `source`, each once, and describes the model from its header.
 ///
 /// # Errors
 /// [`LoadError::Unreadable`] and [`LoadError::Unusable`], for a file that llama.cpp could not load
 /// or that cannot generate text. Faults of the weights are only found by [`crate::llama::load()`].
+pub fn open(source: &ModelSource) -> Result<(ModelDescription, HeldFiles), LoadError> {
+    open_as(source, Truncation::Reject)
+}
+
+/// Describes the model at `source` as [`open`] does, and closes its files.
+///
+/// # Errors
+/// The errors of [`open`].
 pub fn describe(source: &ModelSource) -> Result<ModelDescription, LoadError> {
-    describe_as(source, Truncation::Reject)
+    Ok(open(source)?.0)
 }
 
 /// Describes a model whose tensors may be missing, such as one whose download is in progress.
@@ -95,19 +104,19 @@ pub fn describe(source: &ModelSource) -> Result<ModelDescription, LoadError> {
 /// # Errors
 /// The errors of [`describe`], except for missing tensors.
 pub fn describe_partial(source: &ModelSource) -> Result<ModelDescription, LoadError> {
-    describe_as(source, Truncation::Accept)
+    Ok(open_as(source, Truncation::Accept)?.0)
 }
 
-/// Describes a model. `truncation` says whether tensors may be missing.
-fn describe_as(
+/// Opens and describes a model. `truncation` says whether tensors may be missing.
+fn open_as(
     source: &ModelSource,
     truncation: Truncation,
-) -> Result<ModelDescription, LoadError> {
+) -> Result<(ModelDescription, HeldFiles), LoadError> {
     let unusable = |reason: String| LoadError::Unusable { model: source.name(), reason };
-    let (mut header, files, stamps) = match source {
+    let (mut header, ModelFiles { paths: files, stamps, handles }) = match source {
         ModelSource::Demo => {
             let demo = Header::read(Cursor::new(DEMO), DEMO.len() as u64, truncation);
-            (demo.map_err(unusable)?, Vec::new(), Vec::new())
+            (demo.map_err(unusable)?, ModelFiles::default())
         }
         ModelSource::File(path) => split::read_files(path, truncation)?,
     };
@@ -122,9 +131,10 @@ fn describe_as(
     } else {
         RepackedCopies::default()
     };
-    let load_method = LoadMethod::choose(&files, &header.tensors, info.size_bytes, &copies);
+    let load_method =
+        LoadMethod::choose(&files, total_size(&stamps), &header.tensors, info.size_bytes, &copies);
     sizes.repacked = copies.extra_bytes(&load_method);
-    Ok(ModelDescription {
+    let description = ModelDescription {
         source: source.clone(),
         info,
         extent: header.extent,
@@ -136,7 +146,8 @@ fn describe_as(
         load_method,
         quality,
         allows_repacking,
-    })
+    };
+    Ok((description, HeldFiles::new(handles)))
 }
 
 impl ModelDescription {

@@ -27,10 +27,11 @@ pub(in crate::llama) enum LoadMethod {
 }
 
 impl LoadMethod {
-    /// Chooses the method for a model with these files, tensors and bytes of weights. A model
-    /// without files is the built-in demo model.
+    /// Chooses the method for a model with these files, which have `file_bytes`, and these tensors
+    /// and bytes of weights. A model without files is the built-in demo model.
     pub(super) fn choose(
         files: &[PathBuf],
+        file_bytes: u64,
         tensors: &[Tensor],
         weight_bytes: u64,
         copies: &RepackedCopies,
@@ -40,9 +41,7 @@ impl LoadMethod {
             Self::Read
         } else if is_better_mapped(weight_bytes, copies.bytes, available) {
             Self::Mapped
-        } else if can_replace_mappings()
-            && is_mostly_repacked(total_size(files), copies.replaced_bytes)
-        {
+        } else if can_replace_mappings() && is_mostly_repacked(file_bytes, copies.replaced_bytes) {
             let in_place = |(file, path): (usize, &PathBuf)| {
                 InPlaceRanges::of(path, tensors.iter().filter(|tensor| tensor.file == file))
             };
@@ -87,12 +86,6 @@ impl RepackedCopies {
             LoadMethod::Read | LoadMethod::Repacked(_) => self.bytes - self.replaced_bytes,
         }
     }
-}
-
-/// Total size of `files` in bytes; a missing file counts as empty.
-pub(in crate::llama) fn total_size(files: &[PathBuf]) -> u64 {
-    let size = |file: &PathBuf| file.metadata().map_or(0, |metadata| metadata.len());
-    files.iter().map(size).fold(0, u64::saturating_add)
 }
 
 /// Whether to map the files: the model takes more than half of the available memory, and at most

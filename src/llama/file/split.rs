@@ -16,19 +16,40 @@ use crate::llama::error::LoadError;
 use super::gguf::{Header, Tensor, Truncation};
 use super::stamp::FileStamp;
 
-/// Reads the header of the model at `path`, with the tensors of all of its files, and the paths and
-/// the stamps of its files in order.
+/// The files of a model, in order. They are open, and were opened once.
+#[derive(Debug, Default)]
+pub(super) struct ModelFiles {
+    pub(super) paths: Vec<PathBuf>,
+    pub(super) stamps: Vec<FileStamp>,
+    pub(super) handles: Vec<File>,
+}
+
+impl ModelFiles {
+    /// Opens the file at `path`, reads its header, and adds the file.
+    fn add(&mut self, path: &Path, truncation: Truncation) -> Result<Header, LoadError> {
+        let file = open(path)?;
+        let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
+        let header = Header::read(BufReader::new(&file), metadata.len(), truncation)
+            .map_err(|reason| unusable(path, reason))?;
+        self.paths.push(path.to_owned());
+        self.stamps.push(FileStamp::of(&metadata));
+        self.handles.push(file);
+        Ok(header)
+    }
+}
+
+/// Reads the header of the model at `path`, with the tensors of all of its files, which stay open.
 ///
 /// # Errors
 /// [`LoadError`] about the file that is missing or broken.
 pub(super) fn read_files(
     path: &Path,
     truncation: Truncation,
-) -> Result<(Header, Vec<PathBuf>, Vec<FileStamp>), LoadError> {
-    let (mut header, stamp) = read_header(path, truncation)?;
-    let (mut paths, mut stamps) = (vec![path.to_owned()], vec![stamp]);
+) -> Result<(Header, ModelFiles), LoadError> {
+    let mut files = ModelFiles::default();
+    let mut header = files.add(path, truncation)?;
     let Some(n) = header.unsigned("split.count").filter(|&n| n > 1) else {
-        return Ok((header, paths, stamps));
+        return Ok((header, files));
     };
     check_first(path, &header, n)?;
     let mut names: HashSet<String> =
@@ -41,7 +62,8 @@ pub(super) fn read_files(
                 format!("it is the first of {n} files, so its name must end in {suffix}"),
             )
         })?;
-        let (part, stamp) = read_header(&part_path, truncation)?;
+        let file = files.paths.len();
+        let part = files.add(&part_path, truncation)?;
         check_part(&part, i, n).map_err(|reason| unusable(&part_path, reason))?;
         if let Some(duplicate) =
             part.tensors.iter().find(|tensor| !names.insert(tensor.name.clone()))
@@ -53,14 +75,11 @@ pub(super) fn read_files(
             );
             return Err(unusable(&part_path, reason));
         }
-        let file = paths.len();
-        paths.push(part_path);
-        stamps.push(stamp);
         header.tensors.extend(part.tensors.into_iter().map(|tensor| Tensor { file, ..tensor }));
         header.extent += part.extent;
     }
     check_tensor_count(path, &header, n)?;
-    Ok((header, paths, stamps))
+    Ok((header, files))
 }
 
 /// Checks that the file at `path` is the first of `n`, a number of files that a model can have.
@@ -119,14 +138,6 @@ fn sibling(path: &Path, from: u64, to: u64, n: u64) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let stem = name.strip_suffix(&format!("-{:05}-of-{n:05}.gguf", from + 1))?;
     Some(path.with_file_name(format!("{stem}-{:05}-of-{n:05}.gguf", to + 1)))
-}
-
-/// Reads the header of one file, and its stamp.
-fn read_header(path: &Path, truncation: Truncation) -> Result<(Header, FileStamp), LoadError> {
-    let file = open(path)?;
-    let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
-    let header = Header::read(BufReader::new(file), metadata.len(), truncation);
-    Ok((header.map_err(|reason| unusable(path, reason))?, FileStamp::of(&metadata)))
 }
 
 /// Opens a regular file.

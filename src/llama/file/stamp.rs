@@ -31,3 +31,8 @@ impl FileStamp {
         path.metadata().is_ok_and(|metadata| Self::of(&metadata) == *self)
     }
 }
+
+/// Total size of the files with these stamps, in bytes.
+pub(super) fn total_size(stamps: &[FileStamp]) -> u64 {
+    stamps.iter().map(|stamp| stamp.size).fold(0, u64::saturating_add)
+}

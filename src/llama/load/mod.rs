@@ -68,10 +68,13 @@ pub fn load(
     let (main_size, draft_size) = (size(description), draft.map_or(0.0, size));
     let (progress, draft_progress) = progress.split_at(main_size / (main_size + draft_size));
     let main = retry::load_main_model(description, options, offload_plan, &progress)?;
+    let draft_description = draft;
     let draft = draft
         .map(|draft| draft::load_draft(draft, &main.vocabulary, options, &draft_progress))
         .transpose()?;
-    description.check_unchanged()?;
+    for description in [Some(description), draft_description].into_iter().flatten() {
+        description.check_unchanged()?;
+    }
     let limits = options.limits(main.reuse);
     let model =
         LlamaCpp::new(main.context, draft, main.vocabulary.clone(), limits, main.reuse, threads);

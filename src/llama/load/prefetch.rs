@@ -11,7 +11,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::engine::LoadProgress;
-use crate::llama::file::total_size;
 
 /// Reads the files, unless they are larger than `max_bytes` together. Returns the fraction of the
 /// load that this took; `None` if `progress` asked to stop.
@@ -36,6 +35,12 @@ pub(super) fn prefetch(files: &[PathBuf], max_bytes: u64, progress: &LoadProgres
         }
     }
     Some(share)
+}
+
+/// Total size of `files` in bytes; a missing file counts as empty.
+fn total_size(files: &[PathBuf]) -> u64 {
+    let size = |file: &PathBuf| file.metadata().map_or(0, |metadata| metadata.len());
+    files.iter().map(size).fold(0, u64::saturating_add)
 }
 
 /// Bytes between two progress reports.

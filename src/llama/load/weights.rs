@@ -4,7 +4,7 @@
 
 use std::ffi::{CString, c_void};
 use std::mem;
-use std::path::Path;
+use std::path::PathBuf;
 use std::ptr::{self, NonNull};
 
 use llama_cpp_2::model::LlamaModel;
@@ -125,7 +125,7 @@ fn load_in_mode(
         params.load_mode = sys::LLAMA_LOAD_MODE_NONE;
     }
     let model = match &description.source {
-        ModelSource::File(path) => load_file(path, params),
+        ModelSource::File(_) => load_files(&description.files, params),
         ModelSource::Demo => load_bytes(DEMO, params),
     };
     let model = NonNull::new(model)?;
@@ -192,14 +192,15 @@ impl TensorPlacement {
     }
 }
 
-/// Loads the file at `path`, and the other files of a split model. Null on failure.
-fn load_file(path: &Path, params: sys::llama_model_params) -> *mut sys::llama_model {
-    let Ok(path) = CString::new(path.as_os_str().as_encoded_bytes()) else {
-        return ptr::null_mut();
-    };
-    // SAFETY: `path` is a C string. What `params` points to, the arrays of the `TensorPlacement`
-    // and the `LoadObserver`, is owned by the caller and outlives the call.
-    unsafe { sys::llama_model_load_from_file(path.as_ptr(), params) }
+/// Loads the model in these files, of which it has one or more. Null on failure.
+fn load_files(paths: &[PathBuf], params: sys::llama_model_params) -> *mut sys::llama_model {
+    let names = paths.iter().map(|path| CString::new(path.as_os_str().as_encoded_bytes()));
+    let Ok(names) = names.collect::<Result<Vec<_>, _>>() else { return ptr::null_mut() };
+    let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
+    // SAFETY: the pointers are to C strings, as many as are said, and llama.cpp copies them. What
+    // `params` points to, the arrays of the `TensorPlacement` and the `LoadObserver`, is owned by
+    // the caller and outlives the call.
+    unsafe { sys::llama_model_load_from_splits(pointers.as_mut_ptr(), pointers.len(), params) }
 }
 
 /// Loads a GGUF that is in memory, through a stream that reads from it. Null on failure.

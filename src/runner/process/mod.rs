@@ -12,12 +12,14 @@ mod spawn;
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use rustix::io::{FdFlags, fcntl_setfd};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -71,24 +73,32 @@ pub struct ChildLauncher {
     args: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
     removed: &'static [&'static str],
+    /// Open until the last runner has started.
+    _descriptors: Vec<OwnedFd>,
     pid: RunnerPid,
     spawner: Spawner,
 }
 
 impl ChildLauncher {
     /// Starts `program` with `args`, and with `variables` in addition to the environment of this
-    /// process. `pid` will tell the process of the current runner. Must be called inside a tokio
-    /// runtime.
+    /// process. It inherits `descriptors`, under the same numbers. `pid` will tell the process of
+    /// the current runner. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// The operating system's error, if it cannot start a thread.
+    /// The operating system's error, if it cannot start a thread or pass on a descriptor.
     pub fn new(
         program: PathBuf,
         args: Vec<OsString>,
         variables: Vec<(OsString, OsString)>,
+        descriptors: Vec<OwnedFd>,
         pid: RunnerPid,
     ) -> io::Result<Self> {
-        Ok(Self { program, args, variables, removed: &[], pid, spawner: Spawner::start()? })
+        for descriptor in &descriptors {
+            fcntl_setfd(descriptor, FdFlags::empty())?;
+        }
+        let spawner = Spawner::start()?;
+        let removed = &[];
+        Ok(Self { program, args, variables, removed, _descriptors: descriptors, pid, spawner })
     }
 
     /// The same launcher, whose processes do not get these variables from the environment.

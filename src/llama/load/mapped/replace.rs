@@ -7,6 +7,7 @@ use std::ffi::c_void;
 use std::fs::{self, File};
 use std::mem;
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::ptr;
 use std::sync::Arc;
@@ -144,10 +145,10 @@ struct MappedFile {
 impl MappedFile {
     /// Opens the file and finds its mapping; `None` if either fails.
     fn find(in_place: &InPlaceRanges) -> Option<Self> {
-        // The file is opened before its mapping is searched: if the mapping then still has this
-        // path, it maps the opened file, even if the path was renamed in between.
-        let path = fs::canonicalize(&in_place.path).ok()?;
-        let file = File::open(&path).ok()?;
+        let file = File::open(&in_place.path).ok()?;
+        // The path of the open file, as the list of mappings has it, even if the file was renamed
+        // or deleted.
+        let path = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
         let mapping = shared_mappings(|mapping| mapping.path == path).pop()?;
         Some(Self { file, id: mapping.file, ranges: in_place.ranges.clone() })
     }
