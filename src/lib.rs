@@ -13,6 +13,7 @@
 //! | [`protocol`] | the WebSocket wire format |
 //! | [`watchdog`] | judges whether a runner makes progress |
 //! | [`runner`] | the process that holds the model, and the link to it |
+//! | [`sandbox`] | confines the process that holds the model |
 //! | [`models`] | keeps a runner running |
 //! | `gpu` | reads NVIDIA GPUs through NVML |
 //! | [`server`] | sockets, HTTP pages, metrics |
@@ -33,6 +34,7 @@ pub mod machine;
 pub mod models;
 pub mod protocol;
 pub mod runner;
+pub mod sandbox;
 pub mod scripted;
 pub mod server;
 pub mod watchdog;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Parser;
 use clap::builder::BoolishValueParser;
 
-use crate::domain::Speculation;
+use crate::domain::{SandboxMode, Speculation};
 use crate::machine::usable_cores;
 
 use super::access::AccessArgs;
@@ -254,6 +254,18 @@ pub(super) struct Args {
     #[arg(long, env = "INFERENCE_CORE_EXIT_ON_FAILURE", value_parser = BoolishValueParser::new())]
     exit_on_failure: bool,
 
+    /// Whether the process that reads the model file gives up what it does not need: auto (as far
+    /// as the system supports it), strict (completely, or the server does not start), or off
+    #[arg(
+        long,
+        value_name = "HOW",
+        env = "INFERENCE_CORE_SANDBOX",
+        value_enum,
+        default_value = "auto",
+        hide_possible_values = true
+    )]
+    sandbox: SandboxMode,
+
     /// Interval between metrics frames, and between GPU readings, in milliseconds
     #[arg(
         long,
@@ -322,6 +334,7 @@ impl Args {
             drain_timeout: seconds(self.drain_timeout),
             stall_limit: self.stall_limit.map(seconds),
             exit_on_failure: self.exit_on_failure,
+            sandbox: self.sandbox,
             metrics_interval: milliseconds(self.metrics_interval),
             visible_gpus: visible_gpus(),
             log: self.log,

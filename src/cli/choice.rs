@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
-use crate::domain::Speculation;
+use crate::domain::{SandboxMode, Speculation};
 
 use super::config::KvTypeChoice;
 
@@ -33,6 +33,20 @@ impl ValueEnum for Speculation {
             Self::Off => "off",
             Self::Ngram => "ngram",
             Self::Auto => "auto",
+        }))
+    }
+}
+
+impl ValueEnum for SandboxMode {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Off, Self::Auto, Self::Strict]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            Self::Off => "off",
+            Self::Auto => "auto",
+            Self::Strict => "strict",
         }))
     }
 }

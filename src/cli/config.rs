@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::{AccountLimits, ApiKey, Rights, Speculation};
+use crate::domain::{AccountLimits, ApiKey, Rights, SandboxMode, Speculation};
 
 use super::network::NetworkConfig;
 
@@ -74,6 +74,8 @@ pub struct Config {
     pub stall_limit: Option<Duration>,
     /// Whether to exit when the model's process cannot be kept running.
     pub exit_on_failure: bool,
+    /// Whether the process that holds the model confines itself.
+    pub sandbox: SandboxMode,
     /// Interval between `metrics` frames, and between GPU readings.
     pub metrics_interval: Duration,
     /// The value of `CUDA_VISIBLE_DEVICES`: the GPUs to monitor; `None` is all.

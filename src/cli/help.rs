@@ -42,7 +42,8 @@ Exit codes:
   66  the model file, a certificate or its key does not exist or cannot be read
   69  the port or the Unix socket is in use
   70  the model's process ends again and again, or its load makes no progress
-  71  the machine has too little memory or another resource
+  71  the machine has too little memory or another resource, or cannot do what
+      --sandbox strict wants
   74  the output, a certificate or its key cannot be written
   77  the port needs privileges that this user does not have
   130 interrupted by a second signal during shutdown";

@@ -172,6 +172,9 @@ fn hint(end: &ProcessEnd) -> &'static str {
         "; most likely the system ran out of memory: use a smaller model or --ctx-size"
     } else if end.cause.is_signal(Signal::BUS) {
         "; most likely the file became shorter or its disk failed: check the file"
+    } else if end.cause.is_signal(Signal::SYS) {
+        "; a filter of system calls killed it (SystemCallFilter= of systemd, or a container's): let \
+         it allow @sandbox, or use --sandbox off"
     } else {
         ""
     }

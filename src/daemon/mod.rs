@@ -60,11 +60,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::build_info;
 use crate::cli::{Config, PlanOptions};
+use crate::domain::SandboxMode;
 use crate::gpu::Monitor;
 use crate::llama::{self, HeldFiles, ModelDescription, ModelSource};
 use crate::machine;
 use crate::models::{Supervisor, SupervisorError, SupervisorOptions};
 use crate::runner::{ChildLauncher, Client, RequestLimits, RunnerPid};
+use crate::sandbox::runner_environment;
 use crate::server::Server;
 use crate::watchdog::StallLimit;
 
@@ -204,7 +206,7 @@ async fn serve(
     let options = supervisor_options(config, &models, &plan)?;
     let runner_pid = RunnerPid::default();
     let Models { description, draft, held, held_draft } = models;
-    let launcher = launcher([held, held_draft], runner_pid.clone())?;
+    let launcher = launcher(config.sandbox, [held, held_draft], runner_pid.clone())?;
     let supervisor = Supervisor::new(launcher, controller, options);
     let mut supervising = tokio::spawn(supervisor.run());
 
@@ -308,6 +310,7 @@ fn supervisor_options(
         draft: models.draft.clone(),
         held: models.held.paths(),
         held_draft: models.held_draft.paths(),
+        sandbox: config.sandbox,
         llama: plan.llama,
         offload_plan: plan.offload_plan.clone(),
         engine: plan.engine,
@@ -326,10 +329,16 @@ fn supervisor_options(
 /// Starts this program as a runner, with what computing needs in its environment. Variables that
 /// the user has set stay as they are. The runners inherit the `held` files. `pid` will tell the
 /// process of the runner.
-fn launcher(held: [HeldFiles; 2], pid: RunnerPid) -> Result<ChildLauncher, DaemonError> {
+fn launcher(
+    sandbox: SandboxMode,
+    held: [HeldFiles; 2],
+    pid: RunnerPid,
+) -> Result<ChildLauncher, DaemonError> {
     let is_unset = |name: &&(&str, &str)| std::env::var_os(name.0).is_none();
-    let variables = RUNNER_VARIABLES.iter().filter(is_unset);
-    let variables = variables.map(|&(name, value)| (name.into(), value.into())).collect();
+    let defaults = RUNNER_VARIABLES.iter().filter(is_unset);
+    let is_confined = sandbox != SandboxMode::Off;
+    let mut variables = runner_environment(std::env::vars_os(), is_confined);
+    variables.extend(defaults.map(|&(name, value)| (name.into(), value.into())));
     let descriptors = held.into_iter().flat_map(HeldFiles::into_descriptors).collect();
     let args = vec!["runner".into()];
     let launcher = ChildLauncher::new(own_program(), args, variables, descriptors, pid);

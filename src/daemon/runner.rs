@@ -14,10 +14,12 @@ use rustix::stdio::{dup2_stdin, dup2_stdout};
 use tokio::net::unix::pipe;
 use tokio::runtime;
 
-use crate::domain::LoadFailure;
+use crate::build_info::{BACKEND, CPU_BACKEND};
+use crate::domain::{LoadFailure, SandboxMode};
 use crate::engine;
 use crate::llama::{self, LlamaCpp};
 use crate::runner::{self, Load};
+use crate::sandbox::{self, Needs};
 
 use super::error::DaemonError;
 use super::signals::ignore_signals;
@@ -76,15 +78,18 @@ fn take_link() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((input, output))
 }
 
-/// The options of the engine, and the load. Also sets up the log, and starts to watch for
-/// contention.
+/// The options of the engine, and the load. Also confines this process, sets up the log, and starts
+/// to watch for contention.
 fn set_up(spec: &[u8]) -> Result<(engine::Options, Load<LlamaCpp>), LoadFailure> {
     let spec: RunnerSpec = postcard::from_bytes(spec).map_err(|error| LoadFailure {
         message: format!("the daemon's description of the work cannot be read: {error}"),
         exit_code: EX_SOFTWARE,
     })?;
+    // Before anything of the model is read.
+    let not_applied = confine(&spec);
     let RunnerSpec { description, draft, held, held_draft, llama, offload_plan, engine, .. } = spec;
     logging::init_runner(&spec.log);
+    report(spec.sandbox, &not_applied)?;
     llama::send_logs_to_tracing();
     tokio::spawn(contention::watch(llama.threads > 1 && !llama.has_adaptive_threads));
     let load: Load<LlamaCpp> = Box::new(move |progress| {
@@ -96,5 +101,59 @@ fn set_up(spec: &[u8]) -> Result<(engine::Options, Load<LlamaCpp>), LoadFailure>
     Ok((engine, load))
 }
 
+/// Confines this process, unless the user does not want that. Returns what could not be applied.
+fn confine(spec: &RunnerSpec) -> Vec<String> {
+    if spec.sandbox == SandboxMode::Off {
+        return Vec::new();
+    }
+    sandbox::confine(&Needs {
+        files: [&spec.held[..], &spec.held_draft].concat(),
+        has_gpu: BACKEND != CPU_BACKEND,
+        #[cfg(debug_assertions)]
+        test_folders: llama::fault_folders(),
+        #[cfg(not(debug_assertions))]
+        test_folders: Vec::new(),
+    })
+}
+
+/// Logs what could not be applied of the sandbox.
+///
+/// # Errors
+/// The same, if the user wants all of it.
+fn report(mode: SandboxMode, not_applied: &[String]) -> Result<(), LoadFailure> {
+    if not_applied.is_empty() {
+        return Ok(());
+    }
+    let reasons = not_applied.join("; ");
+    if mode == SandboxMode::Strict {
+        let message =
+            format!("--sandbox strict is not possible here: {reasons}; use --sandbox auto");
+        return Err(LoadFailure { message, exit_code: EX_OSERR });
+    }
+    tracing::info!("the sandbox is incomplete: {reasons}");
+    Ok(())
+}
+
+/// Exit code of sysexits.h for something that the operating system refuses.
+const EX_OSERR: u8 = 71;
+
 /// Exit code of sysexits.h for an error in this program.
 const EX_SOFTWARE: u8 = 70;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strict_sandbox_refuses_what_is_missing_and_auto_goes_on() {
+        let missing = ["no Landlock".to_owned(), "no filter".to_owned()];
+        assert!(report(SandboxMode::Auto, &missing).is_ok());
+        assert!(report(SandboxMode::Strict, &[]).is_ok());
+        let failure = report(SandboxMode::Strict, &missing).unwrap_err();
+        assert_eq!(failure.exit_code, 71);
+        assert_eq!(
+            failure.message,
+            "--sandbox strict is not possible here: no Landlock; no filter; use --sandbox auto"
+        );
+    }
+}

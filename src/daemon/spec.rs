@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::SandboxMode;
 use crate::engine;
 use crate::llama::{self, ModelDescription, OffloadPlan};
 
@@ -17,6 +18,8 @@ pub(super) struct RunnerSpec {
     pub(super) held: Vec<PathBuf>,
     /// Where it finds those of the draft model.
     pub(super) held_draft: Vec<PathBuf>,
+    /// Whether the runner confines itself.
+    pub(super) sandbox: SandboxMode,
     pub(super) llama: llama::Options,
     pub(super) offload_plan: OffloadPlan,
     pub(super) engine: engine::Options,

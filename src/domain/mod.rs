@@ -15,6 +15,7 @@ mod origin;
 mod outcome;
 mod params;
 mod request;
+mod sandbox;
 mod stats;
 mod token;
 mod trusted_proxy;
@@ -29,6 +30,7 @@ pub use origin::{AllowedOrigin, InvalidOrigin, Origin};
 pub use outcome::{Failure, FinishReason, Outcome, Refusal, Usage};
 pub use params::{Params, Range, Speculation};
 pub use request::{AccountId, ConnectionId, Message, Prompt, Request, Role};
+pub use sandbox::SandboxMode;
 pub use stats::{
     BATCH_BOUNDS, DURATION_BOUNDS, Distribution, EngineState, Histograms, Metric, MetricKind,
     MetricUnit, Numbers, Phase, Snapshot,

@@ -44,6 +44,8 @@ pub use fit::{
 pub use load::{Options, check, check_draft, load, plan_draft, private_weights};
 pub use logs::send_logs_to_tracing;
 pub use run::LlamaCpp;
+#[cfg(debug_assertions)]
+pub use run::fault_folders;
 pub use text::{BUILTIN_CHAT_TEMPLATES, builtin_chat_template};
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

@@ -52,5 +52,7 @@ mod huge_pages;
 mod network;
 mod output;
 mod plan;
+#[cfg(target_os = "linux")]
+mod sandbox;
 mod serving;
 mod signals;

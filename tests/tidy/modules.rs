@@ -11,7 +11,7 @@ use super::tree::{File, Tree};
 pub(crate) type Row = (&'static str, &'static [&'static str]);
 
 /// Each top-level module and the modules that it may use, as in `docs/ARCHITECTURE.md`.
-pub(crate) const MODULES: [Row; 15] = [
+pub(crate) const MODULES: [Row; 16] = [
     ("domain", &[]),
     ("build_info", &[]),
     ("machine", &[]),
@@ -23,6 +23,7 @@ pub(crate) const MODULES: [Row; 15] = [
     ("runner", &["domain", "engine", "watchdog"]),
     ("models", &["domain", "runner", "watchdog"]),
     ("gpu", &["domain"]),
+    ("sandbox", &[]),
     ("server", &["domain", "protocol", "runner"]),
     ("cli", &["domain", "machine"]),
     (
@@ -37,6 +38,7 @@ pub(crate) const MODULES: [Row; 15] = [
             "machine",
             "models",
             "runner",
+            "sandbox",
             "server",
             "watchdog",
         ],
@@ -45,12 +47,14 @@ pub(crate) const MODULES: [Row; 15] = [
 ];
 
 /// Libraries, and the top-level modules that may use them.
-pub(crate) const LIBRARIES: [Row; 31] = [
+pub(crate) const LIBRARIES: [Row; 33] = [
     ("llama_cpp_2", &["llama"]),
     ("llama_cpp_sys_2", &["llama"]),
     ("minijinja", &["llama"]),
     ("jiff", &["llama"]),
-    ("libc", &["llama"]),
+    ("libc", &["llama", "sandbox"]),
+    ("landlock", &["sandbox"]),
+    ("seccompiler", &["sandbox"]),
     ("sysinfo", &["machine"]),
     ("nvml_wrapper", &["gpu"]),
     ("nvml_wrapper_sys", &["gpu"]),
@@ -58,7 +62,7 @@ pub(crate) const LIBRARIES: [Row; 31] = [
     ("serde", &["domain", "engine", "llama", "runner", "protocol", "server", "daemon"]),
     ("serde_json", &["llama", "protocol", "server", "daemon"]),
     ("postcard", &["runner", "daemon"]),
-    ("rustix", &["machine", "runner", "daemon"]),
+    ("rustix", &["machine", "runner", "sandbox", "daemon"]),
     ("procfs", &["machine", "llama", "runner", "daemon"]),
     ("axum", &["server"]),
     ("hyper", &["server"]),

@@ -1,11 +1,15 @@
 //! Faults on demand, for tests of what happens when llama.cpp fails. Only in debug builds.
 //!
 //! An environment variable names a file. As soon as the file exists, the next step removes it and
-//! does what it says: `abort`, `hang` (asleep), `spin` (computing) or `fail`.
+//! does what it says: `abort`, `hang` (asleep), `spin` (computing), `fail`, or `escape`, which
+//! tries to reach what a confined runner must not reach.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+
+#[cfg(target_os = "linux")]
+use super::escape;
 
 /// Aborts or hangs if the file of the variable for steps says so. Returns why the step is to fail,
 /// if it is.
@@ -21,6 +25,12 @@ pub(in crate::llama) fn due_in_load() {
     }
 }
 
+/// The folders in which the files would be. A confined process must be allowed to read them.
+pub fn fault_folders() -> Vec<PathBuf> {
+    let files = [STEP_VARIABLE, LOAD_VARIABLE].into_iter().filter_map(std::env::var_os);
+    files.filter_map(|file| Some(Path::new(&file).parent()?.to_owned())).collect()
+}
+
 fn due(file: &Path) -> Option<String> {
     let kind = fs::read_to_string(file).ok()?;
     fs::remove_file(file).ok()?;
@@ -32,6 +42,11 @@ fn due(file: &Path) -> Option<String> {
         "spin" => loop {
             std::hint::spin_loop();
         },
+        #[cfg(target_os = "linux")]
+        "escape" => {
+            escape::attempt_all();
+            None
+        }
         _ => Some("a test asked for a failure".to_owned()),
     }
 }

@@ -8,6 +8,8 @@
 
 mod context;
 mod draft;
+#[cfg(all(debug_assertions, target_os = "linux"))]
+mod escape;
 #[cfg(debug_assertions)]
 pub(super) mod fault;
 mod first_step;
@@ -19,6 +21,8 @@ mod threads;
 
 pub(super) use self::context::{Context, ContextOptions};
 pub(super) use self::draft::DraftModel;
+#[cfg(debug_assertions)]
+pub use self::fault::fault_folders;
 pub(super) use self::first_step::FirstStep;
 pub use self::model::LlamaCpp;
 pub(super) use self::reuse::SequenceReuse;

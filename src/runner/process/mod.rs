@@ -80,9 +80,9 @@ pub struct ChildLauncher {
 }
 
 impl ChildLauncher {
-    /// Starts `program` with `args`, and with `variables` in addition to the environment of this
-    /// process. It inherits `descriptors`, under the same numbers. `pid` will tell the process of
-    /// the current runner. Must be called inside a tokio runtime.
+    /// Starts `program` with `args`, and with `variables` as its environment. It inherits
+    /// `descriptors`, under the same numbers. `pid` will tell the process of the current runner.
+    /// Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// The operating system's error, if it cannot start a thread or pass on a descriptor.
@@ -127,6 +127,7 @@ impl Launch for ChildLauncher {
         command
             .arg0("inference-core")
             .args(&self.args)
+            .env_clear()
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
