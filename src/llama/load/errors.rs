@@ -52,7 +52,11 @@ pub(super) fn check_computes(
     first_step: impl FnOnce(&[Token], &StopFlag) -> FirstStep,
 ) -> Result<(), LoadError> {
     let model = name.to_owned();
-    match first_step(&vocabulary.tokenize(FIRST_TEXT), progress.stop_flag()) {
+    let mut tokens = vocabulary.tokenize(FIRST_TEXT);
+    if tokens.is_empty() {
+        tokens.push(0);
+    }
+    match first_step(&tokens, progress.stop_flag()) {
         FirstStep::Finite => Ok(()),
         FirstStep::Interrupted => Err(LoadError::Interrupted),
         FirstStep::NotFinite => Err(LoadError::Unusable { model, reason: NOT_FINITE.to_owned() }),
