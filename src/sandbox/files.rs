@@ -39,23 +39,27 @@ pub(super) fn restrict(grants: &[Grant]) -> Result<(), String> {
 
 /// Applies as much as the kernel supports.
 fn apply(grants: &[Grant]) -> Result<LandlockStatus, RulesetError> {
-    let open = |grant: &Grant| Some((PathFd::new(&grant.path).ok()?, rights(grant)));
-    let opened: Vec<(PathFd, BitFlags<AccessFs>)> = grants.iter().filter_map(open).collect();
+    let open = |grant: &Grant| {
+        let path = PathFd::new(&grant.path).ok()?;
+        let is_kept = grant.path.starts_with("/proc") && !grant.path.starts_with("/proc/self/fd");
+        Some((path, rights(grant), is_kept))
+    };
+    let opened: Vec<(PathFd, BitFlags<AccessFs>, bool)> = grants.iter().filter_map(open).collect();
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(KNOWN))?
         .handle_access(AccessNet::from_all(KNOWN))?
         .scope(Scope::from_all(KNOWN))?
         .create()?;
-    for (path, rights) in &opened {
+    for (path, rights, _) in &opened {
         ruleset = ruleset.add_rule(PathBeneath::new(path, *rights))?;
     }
     let status = ruleset.restrict_self()?.landlock;
     // A rule is about an inode. Linux makes a new inode for a file of /proc that it has forgotten,
     // so these files stay open.
-    let paths = opened.into_iter().map(|(path, _)| path).collect();
+    let paths = opened.into_iter().filter(|(_, _, is_kept)| *is_kept).map(|(path, ..)| path);
     static PATHS: OnceLock<Vec<PathFd>> = OnceLock::new();
-    let _ = PATHS.set(paths);
+    let _ = PATHS.set(paths.collect());
     Ok(status)
 }
 
@@ -69,7 +73,7 @@ fn rights(grant: &Grant) -> BitFlags<AccessFs> {
             read | AccessFs::from_write(KNOWN)
                 & !(AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::IoctlDev)
         }
-        Use::Orders => read | AccessFs::RemoveFile,
+        Use::TestOrders => read | AccessFs::RemoveFile,
     };
     if Path::is_dir(&grant.path) { rights } else { rights & AccessFs::from_file(KNOWN) }
 }

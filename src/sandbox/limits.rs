@@ -50,8 +50,7 @@ pub(super) fn give_up_privileges() -> Result<(), String> {
 pub(super) fn limit_resources(needs: &Needs) -> Result<(), String> {
     let mut limits = vec![(Resource::Core, 0)];
     if !needs.has_gpu {
-        // llama.cpp opens each file of the model once more.
-        let n_files = 2 * needs.files.len() as u64 + OTHER_OPEN_FILES;
+        let n_files = OPENED_PER_FILE * needs.files.len() as u64 + OTHER_OPEN_FILES;
         limits.extend([(Resource::Nofile, n_files), (Resource::Fsize, 0)]);
     }
     for (resource, wanted) in limits {
@@ -62,6 +61,10 @@ pub(super) fn limit_resources(needs: &Needs) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// How often a file of a model is open at most: inherited, for the rules of Landlock or by
+/// llama.cpp, and to replace its mapping; and once to spare.
+const OPENED_PER_FILE: u64 = 4;
 
 /// Descriptors of a runner that are no files of its model. Those that it inherits have numbers up
 /// to some dozens, and the limit is on the numbers.

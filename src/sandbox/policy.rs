@@ -24,8 +24,8 @@ pub(super) enum Use {
     Device,
     /// Read, written, created and removed.
     Cache,
-    /// Read and removed.
-    Orders,
+    /// Read and removed: what a test wants.
+    TestOrders,
 }
 
 /// All that a runner with these `needs` may use.
@@ -36,7 +36,7 @@ pub(super) fn grants(needs: &Needs) -> Vec<Grant> {
     grants.extend(READABLE.map(PathBuf::from).map(grant(Use::Read)));
     grants.push(grant(Use::Read)(parent.into()));
     grants.push(grant(Use::Device)("/dev/null".into()));
-    grants.extend(needs.test_folders.iter().cloned().map(grant(Use::Orders)));
+    grants.extend(needs.test_folders.iter().cloned().map(grant(Use::TestOrders)));
     if needs.has_gpu {
         grants.extend(GPU_READABLE.map(PathBuf::from).map(grant(Use::Read)));
         grants.extend(named_by_variables().into_iter().map(grant(Use::Read)));
