@@ -46,6 +46,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "TOKENS", env = "INFERENCE_CORE_CTX_SIZE", value_parser = tokens)]
     ctx_size: Option<u32>,
 
+    /// Maximum length of an answer in tokens. A request that asks for more is refused, and one that
+    /// does not say gets this many [default: until the context is full]
+    #[arg(long, value_name = "TOKENS", env = "INFERENCE_CORE_MAX_TOKENS", value_parser = tokens)]
+    max_tokens: Option<u32>,
+
     /// Number of slots: requests computed at the same time; further requests wait in the queue
     #[arg(
         long,
@@ -167,8 +172,8 @@ pub(super) struct Args {
     )]
     step_target: u32,
 
-    /// Number of requests that may wait for a slot. Further requests are refused as busy; a quarter
-    /// more is reserved for connections without another request
+    /// Number of requests that may wait for their first slot. Further requests are refused as busy;
+    /// a quarter more is reserved for connections without another request
     #[arg(
         long,
         value_name = "N",
@@ -310,6 +315,7 @@ impl Args {
             model,
             port,
             ctx_size: self.ctx_size,
+            max_tokens: self.max_tokens,
             parallel: self.parallel,
             kv_size: self.kv_size,
             cache_ram: self.cache_ram.map(|size| size.0),

@@ -20,6 +20,8 @@ pub struct Config {
     /// Maximum number of tokens of a request, prompt and answer together; `None` derives it from
     /// the model.
     pub ctx_size: Option<u32>,
+    /// Maximum number of tokens of an answer; `None` limits it by the context only.
+    pub max_tokens: Option<u32>,
     /// Number of slots: requests that are computed at the same time.
     pub parallel: u32,
     /// Size of the KV cache in tokens, divided equally among the slots; `None` is `ctx_size` times

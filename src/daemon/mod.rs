@@ -293,6 +293,7 @@ async fn drain(
 fn model_limits(plan: &ServePlan) -> RequestLimits {
     RequestLimits {
         ctx_size: plan.engine.ctx_size,
+        max_tokens: plan.engine.max_tokens,
         slots: plan.llama.parallel as usize,
         max_queue: plan.engine.max_queue,
         cache_ram_bytes: plan.engine.cache_ram_bytes,

@@ -189,7 +189,8 @@ pub(super) async fn note_unused_gpus(mut readings: watch::Receiver<GpuReading>) 
 
 /// Prints, after the first signal, how many requests the shutdown waits for and how long at most.
 pub(super) fn print_draining(model: &Client, drain_timeout: Duration) {
-    let active = model.snapshot().numbers.active;
+    let numbers = model.snapshot().numbers;
+    let active = numbers.active + numbers.suspended;
     if active > 0 {
         say(&format!(
             "shutting down: up to {seconds} s for {requests}; a second signal stops at once",

@@ -13,6 +13,7 @@ use crate::domain::{
 
 use super::model::{CancelFlag, Vocabulary};
 use super::request::{Job, JobTicket, Notifier, Outbox};
+use super::scheduler::MAX_SUSPENDED;
 use super::shared::EngineShared;
 
 /// A handle to a running engine. Clones are cheap and refer to the same engine.
@@ -83,12 +84,16 @@ impl EngineHandle {
         notifier: Arc<Notifier>,
         admission: Admission,
     ) -> Result<JobTicket, Refusal> {
-        let EngineShared { inbox, .. } = &*self.shared;
-        let tokens = self.accept(&request, admission)?;
+        let EngineShared { inbox, options, .. } = &*self.shared;
+        let mut request = request;
+        request.params.max_tokens = allowed_tokens(request.params.max_tokens, options.max_tokens)?;
+        let (tokens, is_over_limit) = self.accept(&request, admission)?;
         let outbox = Arc::new(Outbox::new(notifier, inbox.waker().clone()));
         let flag = CancelFlag::default();
         let ticket = JobTicket::new(outbox.clone(), flag.clone(), inbox.waker().clone());
-        inbox.push(Job::new(request, tokens, received, outbox, flag));
+        let mut job = Job::new(request, tokens, received, outbox, flag);
+        job.is_over_limit = is_over_limit;
+        inbox.push(job);
         Ok(ticket)
     }
 
@@ -145,15 +150,20 @@ impl EngineHandle {
         self.shared.options.ctx_size
     }
 
-    /// Accepts a request: checks and tokenizes it, and takes a queue position. Returns its tokens.
-    fn accept(&self, request: &Request, admission: Admission) -> Result<Vec<Token>, Refusal> {
+    /// Accepts a request: checks and tokenizes it, and takes a queue position. Returns its tokens,
+    /// and whether a waiting request has to give way to it.
+    fn accept(
+        &self,
+        request: &Request,
+        admission: Admission,
+    ) -> Result<(Vec<Token>, bool), Refusal> {
         let vocabulary = self.vocabulary()?;
         check_logit_bias(&request.params, vocabulary)?;
         let tokens = self.tokenize(&request.prompt, vocabulary)?;
         // Tokenizing may have taken long enough for the engine to begin draining.
         self.vocabulary()?;
-        self.take_queue_position(admission)?;
-        Ok(tokens)
+        let is_over_limit = self.take_queue_position(admission)?;
+        Ok((tokens, is_over_limit))
     }
 
     /// The vocabulary, if the engine accepts requests.
@@ -205,26 +215,36 @@ impl EngineHandle {
 
     /// Counts one more waiting request, if the queue has space. Free slots add to that space,
     /// because a request waits for a moment even if a slot is free. The scheduler subtracts the
-    /// request when it gets a slot or ends.
-    fn take_queue_position(&self, admission: Admission) -> Result<(), Refusal> {
+    /// request when it gets a slot or ends. True if the request is beyond the limit, so that the
+    /// scheduler has to refuse one.
+    fn take_queue_position(&self, admission: Admission) -> Result<bool, Refusal> {
         let EngineShared { stats, options, .. } = &*self.shared;
         let free_slots = stats
             .numbers
             .slots
             .load(Ordering::Relaxed)
             .saturating_sub(stats.numbers.active.load(Ordering::Relaxed));
-        let limit = match admission {
-            Admission::Further => options.max_queue + free_slots,
-            Admission::First => max_waiting(options.max_queue) + free_slots,
-            Admission::Accepted => usize::MAX,
+        let most = max_waiting(options.max_queue);
+        let (limit, hard_limit) = match admission {
+            Admission::Further => (options.max_queue + free_slots, options.max_queue + free_slots),
+            Admission::First => (most + free_slots, 2 * most + free_slots),
+            Admission::Accepted => (usize::MAX, usize::MAX),
         };
+        let update = |n: usize| (n < hard_limit).then_some(n + 1);
         stats
             .numbers
             .queued
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < limit).then_some(n + 1))
-            .map(|_| ())
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, update)
+            .map(|queued| queued >= limit)
             .map_err(|queued| Refusal::Busy { queued })
     }
+}
+
+/// Most requests that an engine with `slots` slots has at a time, given
+/// [`Options::max_queue`](super::Options::max_queue): running, suspended and waiting ones, and
+/// those that have arrived and for which others are about to be refused.
+pub fn max_requests(max_queue: usize, slots: usize) -> usize {
+    slots + MAX_SUSPENDED + 2 * max_waiting(max_queue)
 }
 
 /// Most requests that wait for a slot, given [`Options::max_queue`](super::Options::max_queue):
@@ -240,7 +260,7 @@ pub enum Admission {
     /// Its connection has other requests in flight.
     Further,
     /// Its connection has no other request in flight: some queue positions are reserved for such
-    /// requests.
+    /// requests, and if these are taken as well, another request may have to give way.
     First,
     /// It was accepted before, by an engine that has ended. There is no limit.
     Accepted,
@@ -256,6 +276,18 @@ fn check_logit_bias(params: &Params, vocabulary: &dyn Vocabulary) -> Result<(), 
             let reason = format!("there is no token {token}, the model has 0 to {}", n - 1);
             Err(invalid("logit_bias", reason))
         }
+    }
+}
+
+/// The value of `max_tokens` for a request that asks for `requested`, if the server allows at most
+/// `ceiling`.
+fn allowed_tokens(requested: Option<u32>, ceiling: Option<u32>) -> Result<Option<u32>, Refusal> {
+    match (requested, ceiling) {
+        (Some(requested), Some(ceiling)) if requested > ceiling => {
+            let reason = format!("must be at most {ceiling} on this server, not {requested}");
+            Err(invalid("max_tokens", reason))
+        }
+        (requested, ceiling) => Ok(requested.or(ceiling)),
     }
 }
 

@@ -16,16 +16,18 @@
 //! 1. [`EngineHandle::submit`] tokenizes the prompt on the thread of the caller and counts the
 //!    request as waiting, or refuses it. The caller gets a [`JobTicket`].
 //! 2. A job with the tokens goes through the inbox to the engine thread and into the wait queue,
-//!    which is fair between connections.
-//! 3. The job gets a slot as soon as one is free. Each slot has space for the longest request. The
-//!    job goes where it reuses most, in place or by a copy from host RAM or another slot.
+//!    which is fair between accounts and between their connections.
+//! 3. The job gets a slot as soon as one is free, or is given up by a request that has had its
+//!    turn, which is suspended. Each slot has space for the longest request. The job goes where it
+//!    reuses most, in place or by a copy from host RAM or another slot.
 //! 4. Prefill: each step computes a chunk of the prompt. While another slot is prefilling a
 //!    prefix that both prompts share, the slot waits for that prefix.
 //! 5. Decode: each step computes the last token and possibly some draft tokens after it. The
 //!    sampled tokens become text, which goes into the outbox of the request.
 //! 6. The client's task is notified through its [`Notifier`] and takes a
 //!    [`Delivery`](crate::domain::Delivery). If it does
-//!    not, and the outbox is full, the slot is paused; after a grace period the request fails.
+//!    not, and the outbox is full, the slot is paused, and a waiting job may have it; after a grace
+//!    period the request fails.
 //! 7. When the request ends, the outcome goes into the outbox. The sequence stays in its slot as a
 //!    cached one, unless the request asked not to be cached.
 //!
@@ -69,7 +71,7 @@ mod text;
 // Counters and histograms, which any thread may read.
 mod stats;
 
-pub use handle::{Admission, EngineHandle, max_waiting};
+pub use handle::{Admission, EngineHandle, max_requests, max_waiting};
 pub use load::{LoadProgress, Loaded};
 pub use model::{
     Batch, BatchToken, CancelFlag, ChunkRules, DRAFT_PREFILL_TOKENS, DecodeOutcome, DraftRequest,

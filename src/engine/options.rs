@@ -13,6 +13,9 @@ use crate::domain::Speculation;
 pub struct Options {
     /// Most tokens of a request, prompt and answer together.
     pub ctx_size: usize,
+    /// Most tokens of an answer. A request for more is refused, and one without a limit gets this
+    /// one. `None` limits answers by `ctx_size` only.
+    pub max_tokens: Option<u32>,
     /// Most requests that wait for a slot. A quarter more queue positions are reserved for
     /// connections that have no other request in flight.
     pub max_queue: usize,
@@ -36,6 +39,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             ctx_size: 4096,
+            max_tokens: None,
             max_queue: 64,
             cache_ram_bytes: 0,
             slow_client_grace: Duration::from_secs(10),

@@ -122,7 +122,7 @@ fn serve<M: Model>(shared: &EngineShared, scheduler: &mut Scheduler<M>) {
             WaitLimit::Unlimited => inbox.wait(None),
         };
         let now = Instant::now();
-        scheduler.enqueue(jobs);
+        scheduler.enqueue(jobs, now);
         if stopping.is_set() {
             return scheduler.end_all(now);
         }

@@ -16,6 +16,8 @@ pub struct Hello {
     build: Build,
     model: ModelFields,
     ctx_size: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
     parallel: usize,
     backend: String,
     gpu_layers: u32,
@@ -47,6 +49,8 @@ pub struct ServingInfo {
     pub parallel: usize,
     /// Maximum number of tokens of a request, prompt and answer together.
     pub ctx_size: usize,
+    /// Maximum number of tokens of an answer, if the server limits it.
+    pub max_tokens: Option<u32>,
 }
 
 /// The `model` object.
@@ -85,7 +89,7 @@ impl Hello {
             chat_problem,
             is_demo: demo,
         } = model;
-        let ServingInfo { backend, gpu_layers, parallel, ctx_size } = serving;
+        let ServingInfo { backend, gpu_layers, parallel, ctx_size, max_tokens } = serving;
         Self {
             protocol: PROTOCOL_VERSION,
             server: format!("inference-core {}", build.version),
@@ -101,6 +105,7 @@ impl Hello {
                 demo,
             },
             ctx_size,
+            max_tokens,
             parallel,
             backend,
             gpu_layers,

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::GpuReading;
 use crate::protocol::{Build, Hello, ServingInfo};
-use crate::runner::Client;
+use crate::runner::{Client, RequestLimits};
 
 use super::connections::ConnectionPermit;
 use super::http;
@@ -43,8 +43,8 @@ impl Server {
         let About { model, backend, gpu_layers, parallel, version, commit, llama_cpp, cpu_flags } =
             about;
         let build = Build { version, commit, llama_cpp, cpu_flags };
-        let serving =
-            ServingInfo { backend, gpu_layers, parallel, ctx_size: client.limits().ctx_size };
+        let RequestLimits { ctx_size, max_tokens, .. } = client.limits();
+        let serving = ServingInfo { backend, gpu_layers, parallel, ctx_size, max_tokens };
         let hello = Hello::new(build, model, serving);
         Self { options, model: client, hello, readings }
     }

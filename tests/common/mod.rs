@@ -103,6 +103,7 @@ impl Setup {
         let load_waits = load.is_some();
         let model_limits = runner::RequestLimits {
             ctx_size: engine.ctx_size,
+            max_tokens: engine.max_tokens,
             slots: limits.n_slots,
             max_queue: engine.max_queue,
             cache_ram_bytes: engine.cache_ram_bytes,

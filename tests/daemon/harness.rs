@@ -17,6 +17,9 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// Context of a slot in tokens, unless a test chooses another.
 const CTX_SIZE: u32 = 1024;
 
+/// Host RAM for copies, unless a test chooses another amount.
+const CACHE_RAM_BYTES: usize = 64 << 20;
+
 /// An engine with a loaded model, stopped on drop.
 pub struct Harness {
     engine: Engine<LoadError>,
@@ -41,12 +44,17 @@ impl Harness {
     /// order that depends on the batch. Without it, fewer differences between texts are due to
     /// llama.cpp.
     pub fn without_flash_attention(slots: u32) -> Self {
-        Self::load(ModelSource::Demo, None, slots, CTX_SIZE, Some(false))
+        Self::load(ModelSource::Demo, None, slots, CTX_SIZE, Some(false), CACHE_RAM_BYTES)
+    }
+
+    /// The demo model without host RAM for copies.
+    pub fn without_cache_ram(slots: u32) -> Self {
+        Self::load(ModelSource::Demo, None, slots, CTX_SIZE, None, 0)
     }
 
     /// A model with a draft model, without flash attention.
     pub fn with_draft_model(source: ModelSource, slots: u32, draft: ModelSource) -> Self {
-        Self::load(source, Some(draft), slots, CTX_SIZE, Some(false))
+        Self::load(source, Some(draft), slots, CTX_SIZE, Some(false), CACHE_RAM_BYTES)
     }
 
     /// The model at `path`.
@@ -56,7 +64,7 @@ impl Harness {
 
     /// Any model, with a context of `ctx_size` tokens per slot.
     pub fn new(source: ModelSource, slots: u32, ctx_size: u32) -> Self {
-        Self::load(source, None, slots, ctx_size, None)
+        Self::load(source, None, slots, ctx_size, None, CACHE_RAM_BYTES)
     }
 
     /// The model with this description.
@@ -70,6 +78,7 @@ impl Harness {
         slots: u32,
         ctx_size: u32,
         flash_attention: Option<bool>,
+        cache_ram_bytes: usize,
     ) -> Self {
         llama::send_logs_to_tracing();
         let description = llama::describe(&source).unwrap();
@@ -99,7 +108,7 @@ impl Harness {
         };
         let engine_options = engine::Options {
             ctx_size: ctx_size as usize,
-            cache_ram_bytes: 64 << 20,
+            cache_ram_bytes,
             slow_client_grace: DEADLINE,
             step_target: Duration::from_millis(50),
             speculative: Speculation::Off,
@@ -141,14 +150,36 @@ impl Harness {
         Ok(collect(ticket, &notifier))
     }
 
+    /// Submits each prompt at once on a connection of its own, and generates the answers.
+    pub fn generate_for_each(&self, prompts: &[&str], params: &Params) -> Vec<Answer> {
+        let submitted: Vec<_> = (1..)
+            .zip(prompts)
+            .map(|(connection, prompt)| {
+                let prompt = Prompt::Text((*prompt).to_owned());
+                self.submit_as(connection, prompt, params.clone()).unwrap()
+            })
+            .collect();
+        submitted.into_iter().map(|(ticket, notifier)| collect(ticket, &notifier)).collect()
+    }
+
     pub fn submit(
         &self,
         prompt: Prompt,
         params: Params,
     ) -> Result<(JobTicket, Arc<Notifier>), Refusal> {
+        self.submit_as(1, prompt, params)
+    }
+
+    /// Submits a request of the given connection.
+    fn submit_as(
+        &self,
+        connection: u64,
+        prompt: Prompt,
+        params: Params,
+    ) -> Result<(JobTicket, Arc<Notifier>), Refusal> {
         let notifier = Arc::new(Notifier::default());
         let request =
-            Request { connection: ConnectionId(1), account: AccountId(1), prompt, params };
+            Request { connection: ConnectionId(connection), account: AccountId(1), prompt, params };
         let ticket = self.engine.handle.submit(
             request,
             Instant::now(),

@@ -28,6 +28,7 @@ mod prefix_cache;
 mod quality;
 mod reference;
 mod speculation;
+mod turns;
 
 // Model files.
 mod broken_files;

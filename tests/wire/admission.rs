@@ -69,9 +69,38 @@ async fn full_queue_accepts_first_requests_of_other_connections() {
     }
     others[0].send_endless("second").await;
     others[0].expect_error("busy").await;
+}
+
+#[tokio::test]
+async fn last_request_of_the_greediest_connection_gives_way_to_a_new_connection() {
+    let (server, mut greedy) = without_a_free_slot(2).await;
+    greedy.send_endless("waits").await;
+    greedy.send_endless("gives way").await;
+    server.until(|now| now.numbers.queued == 2).await;
+    let mut others = Vec::new();
+    // A quarter of two, rounded up, is reserved.
+    for n_waiting in [3, 4] {
+        let mut other = Client::connect(&server).await;
+        other.send_endless("first").await;
+        server.until(|now| now.numbers.queued == n_waiting).await;
+        others.push(other);
+    }
+    server.pace.allow(1);
+    let error = loop {
+        let frame = greedy.frame().await;
+        if frame["op"] == "error" {
+            break frame;
+        }
+    };
+    assert_eq!((&error["id"], &error["code"]), (&json!("gives way"), &json!("busy")));
+    for other in &mut others {
+        assert!(other.fence().await.iter().all(|frame| frame["op"] == "queued"));
+    }
     let mut late = Client::connect(&server).await;
     late.send_endless("first").await;
-    late.expect_error("busy").await;
+    server.until(|now| now.numbers.queued == 4).await;
+    server.pace.allow(1);
+    assert_eq!(late.expect_terminal().await["code"], "busy");
 }
 
 #[tokio::test]
@@ -91,6 +120,22 @@ async fn connection_with_64_requests_is_refused_another() {
     let mut other = Client::connect(&server).await;
     other.send_endless("a").await;
     other.expect_quiet().await;
+}
+
+#[tokio::test]
+async fn answer_is_limited_by_the_ceiling_of_the_server() {
+    let mut setup = Setup::default();
+    setup.engine.max_tokens = Some(5);
+    let server = setup.start().await;
+    let mut client = Client::connect(&server).await;
+    assert_eq!(client.hello["max_tokens"], 5);
+    client.send(json!({"op": "infer", "prompt": "loop", "params": {"max_tokens": 6}})).await;
+    let error = client.expect_error("invalid_params").await;
+    assert_eq!(error["message"], "max_tokens: must be at most 5 on this server, not 6");
+    for params in [json!({}), json!({"max_tokens": -1}), json!({"max_tokens": 5})] {
+        client.send(json!({"op": "infer", "prompt": "loop", "params": params})).await;
+        assert_eq!(client.expect_answer(None).await.text, "loopl", "{params}");
+    }
 }
 
 #[tokio::test]

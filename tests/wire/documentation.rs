@@ -78,12 +78,13 @@ async fn start_in(situation: &str) -> (TestServer, Client, Vec<Client>) {
         }
         "all slots taken" | "queue full" => {
             setup.engine.max_queue = 1;
-            let server = setup.start().await;
+            // Slots that compute would be given up for other connections.
+            let server = Setup { pace: Setup::by_hand().pace, ..setup }.start().await;
             let mut other = Client::connect(&server).await;
             for id in ["a", "b"] {
                 other.send_endless(id).await;
             }
-            server.until(|now| now.numbers.active == 2).await;
+            server.step_until(|now| now.numbers.active == 2).await;
             if situation == "queue full" {
                 other.send_endless("waits").await;
                 server.until(|now| now.numbers.queued == 1).await;
@@ -126,8 +127,9 @@ async fn start_in(situation: &str) -> (TestServer, Client, Vec<Client>) {
 
 /// Runs one conversation and returns the `op` of every frame that the server sent in it.
 async fn run(conversation: &Conversation) -> BTreeSet<String> {
-    let (server, mut client, _others) = start_in(&conversation.situation).await;
+    let (server, mut client, others) = start_in(&conversation.situation).await;
     let does_not_read = conversation.situation == "client that does not read";
+    let is_full = ["all slots taken", "queue full"].contains(&conversation.situation.as_str());
     let mut ops = BTreeSet::new();
     for (direction, text) in &conversation.lines {
         if *direction == '>' {
@@ -135,6 +137,12 @@ async fn run(conversation: &Conversation) -> BTreeSet<String> {
             if does_not_read {
                 server.until(|now| now.numbers.active == 1).await;
                 server.until(|now| now.numbers.active == 0).await;
+            }
+            if is_full {
+                // The other clients wait in all places, if there is more than one.
+                let n_queued = 2 * others.len() - 1;
+                server.until(|now| now.numbers.queued == n_queued).await;
+                server.pace.allow(1);
             }
             continue;
         }

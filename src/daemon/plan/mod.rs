@@ -158,6 +158,7 @@ fn draft_warning(draft: u64, model: u64) -> Option<String> {
 fn engine_options(config: &Config, ctx_size: u32, cache_ram_bytes: u64) -> engine::Options {
     engine::Options {
         ctx_size: ctx_size as usize,
+        max_tokens: config.max_tokens,
         max_queue: config.max_queue,
         cache_ram_bytes: usize::try_from(cache_ram_bytes).unwrap_or(usize::MAX),
         slow_client_grace: config.slow_client_grace,

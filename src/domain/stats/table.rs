@@ -49,6 +49,8 @@ macro_rules! engine_numbers {
             active: Gauge Count "requests_active",
             /// Requests that wait for a slot
             queued: Gauge Count "requests_queued",
+            /// Requests that have begun and wait for a slot again
+            suspended: Gauge Count "requests_suspended",
             /// Requests that can be computed at once
             slots: Gauge Count "slots",
             /// Tokens in the KV cache, those of cached sequences included
@@ -65,6 +67,8 @@ macro_rules! engine_numbers {
             swapped_out_total: Counter Count "sequences_swapped_out",
             /// Cached sequences swapped back into the KV cache
             swapped_in_total: Counter Count "sequences_swapped_in",
+            /// Times that a request has given up its slot for another one
+            suspensions_total: Counter Count "suspensions",
             /// Tokens generated
             tokens_total: Counter Count "generated_tokens",
             /// Prompt tokens computed

@@ -56,7 +56,7 @@ pub(super) enum CopyOutcome {
 pub(super) enum Others {
     /// They stay, and no new copy is made.
     Stay,
-    /// The least recently used ones are dropped.
+    /// The least recently used ones are dropped, except kept ones.
     MayBeDropped {
         /// A sequence that is about to be used, whose copy stays.
         except: Option<CacheKey>,
@@ -146,6 +146,7 @@ impl KvCache {
         self.sequences.iter().any(|other| {
             let n_shared = || common_prefix(&other.tokens, &cached.tokens);
             other.last_used > cached.last_used
+                && !other.is_kept()
                 && n_shared() >= min_shared
                 && model.resumable_copy(other.tokens.len(), min_shared) == min_shared
         })
@@ -160,7 +161,8 @@ impl KvCache {
             let Others::MayBeDropped { except } = others else { return false };
             let droppable = (0..self.sequences.len()).filter(|&i| {
                 let cached = &self.sequences[i];
-                cached.residency.copy().is_some() && except != Some(cached.key)
+                let has_copy = cached.residency.copy().is_some();
+                has_copy && !cached.is_kept() && except != Some(cached.key)
             });
             let Some(oldest) = droppable.min_by_key(|&i| self.sequences[i].last_used) else {
                 return false;

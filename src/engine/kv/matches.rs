@@ -16,7 +16,8 @@ impl KvCache {
         prompt: &[Token],
         exactly: bool,
     ) -> Vec<Placement> {
-        let matches = self.sequences.iter().filter_map(|cached| {
+        let unowned = self.sequences.iter().filter(|cached| !cached.is_kept());
+        let matches = unowned.filter_map(|cached| {
             let slot = cached.residency.slot()?;
             let n_matched = common_prefix(&cached.tokens, prompt);
             let matched = Matched { n: n_matched, of: cached.tokens.len(), n_prompt: prompt.len() };
@@ -48,29 +49,27 @@ impl KvCache {
                 Residency::Slot(slot) => (Source::Slot(slot), 2 * copied),
                 Residency::Mirrored(..) | Residency::Host(_) => (Source::Host(cached.key), copied),
             };
-            (source, cached.residency.slot(), n_copied, cached.tokens.as_slice(), cached.record)
+            (source, n_copied, cached.shared_tokens(), cached.record)
         });
         let running = running.iter().map(|running| {
             let RunningSequence { slot, tokens, record } = *running;
-            (Source::Slot(slot), Some(slot), 2 * tokens.len(), tokens, record)
+            (Source::Slot(slot), 2 * tokens.len(), tokens, record)
         });
-        let matches =
-            cached.chain(running).filter_map(|(source, source_slot, n_copied, tokens, record)| {
-                let n_matched = common_prefix(tokens, prompt);
-                let len = tokens.len();
-                let matched = Matched { n: n_matched, of: len, n_prompt: prompt.len() };
-                let can_resume = |n| model.resumable_copy(len, n) == n;
-                let n_reused = matched.reusable(model, record, exactly, can_resume);
-                (n_reused >= MIN_REUSED_TOKENS).then_some(Placement {
-                    source,
-                    source_slot,
-                    n_reused,
-                    n_matched,
-                    n_copied,
-                    record,
-                    ..Placement::without_reuse(0)
-                })
-            });
+        let matches = cached.chain(running).filter_map(|(source, n_copied, tokens, record)| {
+            let n_matched = common_prefix(tokens, prompt);
+            let len = tokens.len();
+            let matched = Matched { n: n_matched, of: len, n_prompt: prompt.len() };
+            let can_resume = |n| model.resumable_copy(len, n) == n;
+            let n_reused = matched.reusable(model, record, exactly, can_resume);
+            (n_reused >= MIN_REUSED_TOKENS).then_some(Placement {
+                source,
+                n_reused,
+                n_matched,
+                n_copied,
+                record,
+                ..Placement::without_reuse(0)
+            })
+        });
         matches.collect()
     }
 }

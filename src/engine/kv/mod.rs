@@ -2,16 +2,19 @@
 //!
 //! [`KvCache`] owns the sequences of finished requests, the *cached* ones. A cached sequence stays
 //! in its slot until another request takes the slot; before that it gets a copy in host RAM, if it
-//! is worth one. The residency of a sequence and its changes are in `residency`, the choice of a
-//! slot is in `placement`, and the copying is in `copy`. Running sequences belong to their slots.
+//! is worth one. The sequences of suspended requests are cached ones as well (`kept`). The
+//! residency of a sequence and its changes are in `residency`, the choice of a slot is in `choice`
+//! and `placement`, and the copying is in `copy`. Running sequences belong to their slots.
 //!
 //! The scheduler asks where a request goes ([`KvCache::place`]), lets copies make progress
 //! ([`KvCache::prepare`], [`KvCache::mirror`]), and says when a request takes a slot
-//! ([`KvCache::occupy`]) and leaves it ([`KvCache::store`]). Prompts are compared with the cached
-//! sequences one by one, since there are few of them. (ADR-0007, ADR-0028)
+//! ([`KvCache::occupy`]) and leaves it ([`KvCache::store`], [`KvCache::keep`]). Prompts are
+//! compared with the cached sequences one by one, since there are few of them. (ADR-0007, ADR-0028)
 
+mod choice;
 mod copy;
 mod export;
+mod kept;
 mod matches;
 mod placement;
 mod residency;
@@ -24,17 +27,18 @@ use crate::engine::model::{Model, PrefillRecord, SeqId};
 
 use self::copy::{CopyOutcome, Others, PartialCopy};
 use self::export::cut;
-use self::placement::{Cost, Source, is_apart};
+use self::placement::{Cost, Source};
 use self::residency::Residency;
-use self::sequence::{CacheKey, CachedSequence};
+use self::sequence::{CachedSequence, Owner};
 
 pub(super) use self::copy::CopyLimits;
 #[cfg(test)]
 pub(super) use self::copy::IDLE_BEFORE_MIRRORING;
 pub(super) use self::export::Export;
+pub(super) use self::kept::KeptCost;
 pub(super) use self::matches::MIN_REUSED_TOKENS;
 pub(super) use self::placement::Placement;
-pub(super) use self::sequence::common_prefix;
+pub(super) use self::sequence::{CacheKey, common_prefix};
 
 /// The cached sequences, and the copies of them that are being made.
 #[derive(Debug)]
@@ -79,17 +83,6 @@ pub(super) struct Reused {
     pub(super) is_swapped_out: bool,
 }
 
-/// What becomes of the sequence in a slot that a request takes.
-#[derive(Debug, Clone, Copy, Default)]
-struct Displaced {
-    /// The sequence, if it is to be copied before.
-    to_copy: Option<CacheKey>,
-    /// Number of tokens to copy.
-    n_to_copy: usize,
-    /// Number of tokens that are lost.
-    n_lost: usize,
-}
-
 impl KvCache {
     /// An empty cache with `max_copy_bytes` of host RAM.
     pub(super) fn new(max_copy_bytes: usize) -> Self {
@@ -102,48 +95,6 @@ impl KvCache {
             check_mirrors: false,
             last_release: None,
         }
-    }
-
-    /// Where a request with `prompt` goes, given the `free` slots and the running sequences; `None`
-    /// without a free slot. An empty prompt reuses nothing. While nothing else runs, what is reused
-    /// does not change the answer.
-    pub(super) fn place<M: Model>(
-        &self,
-        model: &M,
-        prompt: &[Token],
-        free: &[SeqId],
-        running: &[RunningSequence<'_>],
-    ) -> Option<Placement> {
-        let is_apart = |slot| is_apart(slot, running.iter().map(|other| other.slot));
-        // What is not reused in place goes to a neighbour of the running slots, to an empty slot,
-        // or to the one whose sequence was not used for the longest time.
-        let other = free.iter().copied().min_by_key(|&slot| {
-            let last_used = self.in_slot(slot).map_or(0, |cached| cached.last_used);
-            (is_apart(slot), last_used, slot)
-        })?;
-        let exactly = running.is_empty();
-        let in_place = self.matches_in_place(model, prompt, exactly);
-        let in_place = in_place.into_iter().map(|found| {
-            let displaced = self.displaced(model, found.slot, found.n_matched);
-            (found, displaced)
-        });
-        let displaced = self.displaced(model, other, 0);
-        let copied = self.matches_to_copy(model, prompt, running, exactly);
-        let copied = copied
-            .into_iter()
-            .filter(|found| found.source_slot != Some(other))
-            .chain([Placement::without_reuse(other)])
-            .map(|found| (Placement { slot: other, ..found }, displaced));
-        let value = |(placement, displaced): &(Placement, Displaced)| {
-            placement.value(Cost {
-                n_copied: placement.n_copied + displaced.n_to_copy,
-                n_lost: displaced.n_lost,
-                is_apart: is_apart(placement.slot),
-            })
-        };
-        // Of equal values the last one is chosen: reuse in place.
-        let (best, displaced) = copied.chain(in_place).max_by_key(value)?;
-        Some(Placement { to_copy: displaced.to_copy, ..best })
     }
 
     /// Continues the copy that `placement` needs before [`Self::occupy`], with at most `allowance`
@@ -211,14 +162,16 @@ impl KvCache {
         let contains = |model: &M, slot: SeqId, longer: &[Token], shorter: &[Token]| {
             longer.starts_with(shorter) && model.resumable(slot, shorter.len()) == shorter.len()
         };
-        let is_contained =
-            |cached: &&CachedSequence| contains(model, slot, &tokens, &cached.tokens);
+        let is_contained = |cached: &&CachedSequence| {
+            !cached.is_kept() && contains(model, slot, &tokens, &cached.tokens)
+        };
         let contained: Vec<CacheKey> =
             self.sequences.iter().filter(is_contained).map(|cached| cached.key).collect();
         contained.into_iter().for_each(|key| self.remove(model, key));
         let container = self.sequences.iter().find(|cached| {
             let other = cached.residency.slot();
             other.is_some_and(|other| contains(model, other, &cached.tokens, &tokens))
+                && !cached.is_kept()
         });
         if let Some(key) = container.map(|cached| cached.key) {
             self.touch(key);
@@ -233,6 +186,7 @@ impl KvCache {
             residency: Residency::Slot(slot),
             last_used: self.n_uses,
             may_copy: true,
+            owner: Owner::Nobody,
         });
         self.check_mirrors = self.max_copy_bytes > 0;
     }
@@ -264,24 +218,6 @@ impl KvCache {
     #[cfg(test)]
     pub(super) fn is_copying(&self) -> bool {
         self.copying.is_some()
-    }
-
-    /// What happens to the sequence in `slot` when a request takes the slot and keeps the first
-    /// `n_kept` tokens.
-    fn displaced<M: Model>(&self, model: &M, slot: SeqId, n_kept: usize) -> Displaced {
-        let Some(cached) = self.in_slot(slot) else { return Displaced::default() };
-        let n_tokens = cached.tokens.len();
-        let rest = n_tokens - n_kept;
-        if rest <= SHORT_REST_TOKENS
-            || cached.residency.copy().is_some()
-            || self.is_nearly_duplicate(model, cached)
-        {
-            Displaced::default()
-        } else if cached.may_copy && self.max_copy_bytes > 0 {
-            Displaced { to_copy: Some(cached.key), n_to_copy: n_tokens, n_lost: 0 }
-        } else {
-            Displaced { n_lost: rest, ..Displaced::default() }
-        }
     }
 
     /// Brings the prefix of `placement` into its slot. What else is in the slot is dropped.

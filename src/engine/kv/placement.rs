@@ -15,8 +15,6 @@ pub(in crate::engine) struct Placement {
     pub(in crate::engine) slot: SeqId,
     /// Where the first tokens of the prompt come from.
     pub(super) source: Source,
-    /// The slot that holds the source, if one does.
-    pub(super) source_slot: Option<SeqId>,
     /// Number of prompt tokens that are reused.
     pub(super) n_reused: usize,
     /// Number of prompt tokens that the source has. Some of them may have to be computed again.
@@ -59,7 +57,6 @@ impl Placement {
         Self {
             slot,
             source: Source::None,
-            source_slot: None,
             n_reused: 0,
             n_matched: 0,
             n_copied: 0,

@@ -9,7 +9,8 @@ use std::thread;
 use std::time::Instant;
 
 use crate::domain::{
-    ConnectionId, Failure, FinishReason, Outcome, Params, Prompt, Request, Token, Usage,
+    AccountId, ConnectionId, Failure, FinishReason, Outcome, Params, Prompt, Refusal, Request,
+    Token, Usage,
 };
 use crate::engine::model::CancelFlag;
 
@@ -18,7 +19,9 @@ use super::outbox::Outbox;
 /// An accepted request, as the scheduler holds it.
 #[derive(Debug)]
 pub(in crate::engine) struct Job {
-    /// The connection of the client. The queue is fair between connections.
+    /// Whom the request counts for. The queue is fair between accounts.
+    pub(in crate::engine) account: AccountId,
+    /// The connection of the client. The queue is fair between the connections of an account.
     pub(in crate::engine) connection: ConnectionId,
     /// How to generate the answer.
     pub(in crate::engine) params: Params,
@@ -32,6 +35,8 @@ pub(in crate::engine) struct Job {
     pub(in crate::engine) outbox: Arc<Outbox>,
     /// Set when the client cancels the request or disconnects.
     pub(in crate::engine) cancel: CancelFlag,
+    /// Whether the request was accepted although too many are waiting, so that one has to give way.
+    pub(in crate::engine) is_over_limit: bool,
     /// Whether the outcome was sent.
     has_outcome: bool,
 }
@@ -44,10 +49,11 @@ impl Job {
         outbox: Arc<Outbox>,
         cancel: CancelFlag,
     ) -> Self {
-        let Request { connection, account: _, params, prompt } = request;
+        let Request { connection, account, params, prompt } = request;
         let is_chat = matches!(prompt, Prompt::Messages(_));
         let shows_marks = params.special.unwrap_or(is_chat);
         Self {
+            account,
             connection,
             params,
             shows_marks,
@@ -55,6 +61,7 @@ impl Job {
             received,
             outbox,
             cancel,
+            is_over_limit: false,
             has_outcome: false,
         }
     }
@@ -96,6 +103,8 @@ pub(in crate::engine) enum End {
     Finished(FinishReason),
     /// The request failed.
     Failed(Failure),
+    /// The request gave way to another one before it got a slot.
+    Refused(Refusal),
 }
 
 impl End {
@@ -104,6 +113,7 @@ impl End {
         match self {
             Self::Finished(reason) => Outcome::Finished { reason, usage },
             Self::Failed(failure) => Outcome::Failed(failure),
+            Self::Refused(refusal) => Outcome::Refused(refusal),
         }
     }
 }

@@ -18,7 +18,5 @@ pub use notifier::Notifier;
 pub use ticket::JobTicket;
 
 pub(super) use inbox::Inbox;
-#[cfg(test)]
-pub(super) use job::tests::job;
 pub(super) use job::{End, Job};
 pub(super) use outbox::Outbox;

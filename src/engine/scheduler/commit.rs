@@ -16,6 +16,7 @@ use crate::engine::text::Released;
 use super::Scheduler;
 use super::slot::Slot;
 use super::step::{Step, StepPart};
+use super::waiting::flow_of;
 
 impl<M: Model> Scheduler<M> {
     /// Applies the result of a step that took from `began` to `now`. A failed step ends its
@@ -55,7 +56,11 @@ impl<M: Model> Scheduler<M> {
         self.learn_from(step, elapsed);
         self.metrics.step_computed(step.n_tokens(), elapsed);
         for part in &step.parts {
+            self.account(part, step.n_tokens(), elapsed);
             self.advance(part, now);
+            if let Some(slot) = &mut self.slots[part.slot] {
+                self.queue.charge(flow_of(&slot.job), slot.take_unpaid());
+            }
         }
         // Clients are notified after all slots have advanced, so that the text of all requests of a
         // connection is sent together.
@@ -63,6 +68,14 @@ impl<M: Model> Scheduler<M> {
             slot.job.outbox.notify();
         }
         self.report_kv_usage();
+    }
+
+    /// Counts the step of `n_tokens` tokens, which took `elapsed`, towards the request of `part`.
+    fn account(&mut self, part: &StepPart, n_tokens: usize, elapsed: Duration) {
+        if let Some(slot) = &mut self.slots[part.slot] {
+            let share = part.n_batch_tokens() as f64 / n_tokens as f64;
+            slot.computing += elapsed.mul_f64(share);
+        }
     }
 
     /// Learns how long the step took.
@@ -94,14 +107,13 @@ impl<M: Model> Scheduler<M> {
         slot.computed(part.n_tokens, self.model.chunk_rules());
         if was_prefilling {
             self.metrics.prompt_tokens_computed(part.n_tokens);
-            if slot.job.params.progress {
+            // A text that is prefilled again has had its progress reported.
+            if slot.job.params.progress && slot.prefilled_at.is_none() {
                 slot.job.outbox.progress(slot.n_computed, slot.n_prompt);
             }
         }
         let Some(output) = part.output else { return };
-        if was_prefilling {
-            slot.prefilled_at = Some(now);
-        }
+        slot.prefilled_at.get_or_insert(now);
         if slot.job.params.max_tokens == Some(0) {
             return self.finish(part.slot, now, End::Finished(FinishReason::Length));
         }

@@ -25,6 +25,11 @@ impl SchedulerMetrics {
         Self(stats)
     }
 
+    /// Number of requests that wait for their first slot.
+    pub(super) fn n_queued(&self) -> usize {
+        self.0.numbers.queued.load(Relaxed)
+    }
+
     /// A request got a slot.
     pub(super) fn started<S>(&self, slot: &Slot<S>, now: Instant) {
         let stats = &self.0;
@@ -34,13 +39,35 @@ impl SchedulerMetrics {
         self.prompt_tokens_cached(slot.n_cached);
     }
 
+    /// A request gives up its slot and is suspended.
+    pub(super) fn suspended(&self) {
+        self.left_slot();
+        self.0.numbers.suspended.fetch_add(1, Relaxed);
+        self.0.numbers.suspensions_total.fetch_add(1, Relaxed);
+    }
+
+    /// A suspended request gets a slot again.
+    pub(super) fn resumed(&self) {
+        self.no_longer_suspended();
+        self.0.numbers.active.fetch_add(1, Relaxed);
+    }
+
+    /// A suspended request goes on or ends.
+    pub(super) fn no_longer_suspended(&self) {
+        self.0.numbers.suspended.fetch_sub(1, Relaxed);
+    }
+
+    /// A request leaves its slot.
+    pub(super) fn left_slot(&self) {
+        self.0.numbers.active.fetch_sub(1, Relaxed);
+    }
+
     /// A request that had a slot ends.
     pub(super) fn finished<S>(&self, slot: &Slot<S>, now: Instant) {
         let stats = &self.0;
         if let Some(tps) = slot.tokens_per_second() {
             stats.set_last_tps(tps);
         }
-        stats.numbers.active.fetch_sub(1, Relaxed);
         stats.histograms.total.observe(now.saturating_duration_since(slot.job.received));
     }
 

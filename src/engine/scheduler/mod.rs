@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`Scheduler::enqueue`] | `mod` |
 //! | [`Scheduler::sweep`] | `finish` |
-//! | [`Scheduler::admit`] | `admit`, `prefix_wait` |
+//! | [`Scheduler::admit`] | `admit`, `turns`, `prefix_wait` |
 //! | [`Scheduler::plan`] | `plan`, `step` |
 //! | [`Scheduler::decode`] | `mod` |
 //! | [`Scheduler::commit`] | `commit`, `finish` |
@@ -24,22 +24,28 @@ mod plan;
 mod prefix_wait;
 mod slot;
 mod step;
+mod turns;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use crate::domain::Refusal;
 
 use super::kv::KvCache;
 use super::model::{DecodeOutcome, Interrupt, Limits, Model, StopFlag, Vocabulary};
 use super::options::Options;
 use super::prefill::PrefillBudget;
-use super::queue::{EXPECTED_OUTPUT_TOKENS, WaitQueue};
-use super::request::Job;
+use super::queue::WaitQueue;
+use super::request::{End, Job};
 use super::speculation::Speculator;
 use super::stats::Stats;
 
 use self::metrics::SchedulerMetrics;
 use self::slot::Slot;
 use self::step::Step;
+pub(super) use self::turns::MAX_SUSPENDED;
+use self::waiting::{EXPECTED_OUTPUT_TOKENS, Waiting};
 
 /// Schedules requests on the model `M`.
 pub(super) struct Scheduler<M: Model> {
@@ -49,7 +55,7 @@ pub(super) struct Scheduler<M: Model> {
     /// The limits of `model`.
     limits: Limits,
     metrics: SchedulerMetrics,
-    queue: WaitQueue,
+    queue: WaitQueue<Waiting<M::Sampler>>,
     /// All slots; `None` is a free one. The index is the id of the slot's sequence.
     slots: Vec<Option<Slot<M::Sampler>>>,
     /// Number of requests that were admitted so far.
@@ -88,10 +94,16 @@ impl<M: Model> Scheduler<M> {
         }
     }
 
-    /// Puts new jobs into the queue.
-    pub(super) fn enqueue(&mut self, jobs: Vec<Job>) {
+    /// Puts new jobs into the queue. For each job beyond the limit, one of all waiting jobs is
+    /// refused.
+    pub(super) fn enqueue(&mut self, jobs: Vec<Job>, now: Instant) {
         for job in jobs {
-            self.queue.push(job);
+            let is_over_limit = job.is_over_limit;
+            self.queue.push(Waiting::New(job));
+            if is_over_limit && let Some(waiting) = self.queue.give_way() {
+                let queued = self.metrics.n_queued();
+                self.finish_waiting(waiting, now, End::Refused(Refusal::Busy { queued }));
+            }
         }
     }
 
@@ -109,23 +121,22 @@ impl<M: Model> Scheduler<M> {
 
     /// How long the engine thread may wait for new jobs before the next iteration.
     pub(super) fn wait_limit(&self, now: Instant) -> WaitLimit {
-        if self.queue.peek().is_some() && self.slots.iter().any(Option::is_none) {
+        if self.slots.iter().any(Option::is_none) && self.queue.peek().is_some() {
             return WaitLimit::NoWait;
         }
         if let Some(start) = self.kv.mirroring_starts_at().filter(|_| self.is_idle()) {
             return WaitLimit::AtMost(start.saturating_duration_since(now));
         }
-        // If all slots are paused, the next event is the end of the first grace period.
-        let mut limit = WaitLimit::Unlimited;
-        for slot in self.slots.iter().flatten() {
-            let Some(paused) = slot.paused else { return WaitLimit::NoWait };
-            let left = (paused + self.options.slow_client_grace).saturating_duration_since(now);
-            limit = match limit {
-                WaitLimit::AtMost(other) => WaitLimit::AtMost(other.min(left)),
-                _ => WaitLimit::AtMost(left),
-            };
+        if self.running().any(|slot| slot.paused.is_none()) {
+            return WaitLimit::NoWait;
         }
-        limit
+        // If no client reads, the next event is the end of the first grace period.
+        let suspended = self.queue.iter().filter_map(Waiting::suspended);
+        let paused = self.running().chain(suspended).filter_map(|slot| slot.paused);
+        paused.min().map_or(WaitLimit::Unlimited, |first| {
+            let end = first + self.options.slow_client_grace;
+            WaitLimit::AtMost(end.saturating_duration_since(now))
+        })
     }
 
     /// The occupied slots.

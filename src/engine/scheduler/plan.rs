@@ -91,7 +91,7 @@ impl<M: Model> Scheduler<M> {
             && let Some(slot) = self.running().find(|other| other.order == slot.order)
         {
             let rules = self.model.chunk_rules();
-            *share = rules.chunk(slot.n_computed, slot.n_prompt, *share, self.limits.n_ubatch);
+            *share = rules.chunk(slot.n_computed, slot.n_prefill, *share, self.limits.n_ubatch);
         }
         self.steps_until_overtake = match self.steps_until_overtake {
             0 if let_short_prompts_overtake(&mut shares, &remaining) => STEPS_BETWEEN_OVERTAKES,

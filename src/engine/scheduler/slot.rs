@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use crate::domain::{Speculation, Token, Usage};
-use crate::engine::kv::{Reused, RunningSequence};
+use crate::engine::kv::{CacheKey, Reused, RunningSequence};
 use crate::engine::model::{ChunkRules, PrefillRecord, SeqId};
 use crate::engine::request::{End, Job};
 use crate::engine::speculation::{DecodingText, TextSpeculation};
@@ -27,8 +27,14 @@ pub(super) struct Slot<S> {
     pub(super) tokens: Vec<Token>,
     /// Number of `tokens` that are the prompt.
     pub(super) n_prompt: usize,
+    /// Number of `tokens` that are prefilled before the next one is sampled: the prompt, or all of
+    /// them if a suspended request goes on without its sequence.
+    pub(super) n_prefill: usize,
     /// Number of `tokens` that are in the KV cache.
     pub(super) n_computed: usize,
+    /// The largest number of `tokens` that were in the KV cache. It is larger than `n_computed`
+    /// while a suspended request is prefilled again.
+    pub(super) n_reached: usize,
     /// Number of prompt tokens that were reused from a cached sequence or another slot.
     pub(super) n_cached: usize,
     /// How the computed tokens were computed.
@@ -51,19 +57,38 @@ pub(super) struct Slot<S> {
     pub(super) last_token: Option<Instant>,
     /// Since when the slot is paused because its outbox is full.
     pub(super) paused: Option<Instant>,
+    /// The request's share of the time of the steps that computed it.
+    pub(super) computing: Duration,
+    /// What the request had computed when it got the slot.
+    pub(super) stint_began: Stint,
+    /// The tokens that the request was charged for its time in the slot.
+    pub(super) paid: u64,
+    /// The kept sequence of a suspended request.
+    pub(super) kept: Option<CacheKey>,
+}
+
+/// What a request has computed, altogether or since it got its slot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Stint {
+    /// Number of tokens, without those that were computed again after a suspension.
+    pub(super) n_done: usize,
+    /// Number of tokens that it has generated.
+    pub(super) n_generated: usize,
 }
 
 impl<S> Slot<S> {
     pub(super) fn new(mut job: Job, assignment: SlotAssignment, sampler: S, now: Instant) -> Self {
-        let SlotAssignment { seq, order, max_tokens, drafters } = assignment;
+        let SlotAssignment { seq, order, max_tokens, drafters, paid } = assignment;
         let tokens = std::mem::take(&mut job.tokens);
         Self {
             seq,
             order,
             n_prompt: tokens.len(),
             record: PrefillRecord { n_tiled: 0, n_prompt: tokens.len() },
+            n_prefill: tokens.len(),
             tokens,
             n_computed: 0,
+            n_reached: 0,
             n_cached: 0,
             max_tokens,
             sampler,
@@ -74,14 +99,38 @@ impl<S> Slot<S> {
             prefilled_at: None,
             last_token: None,
             paused: None,
+            computing: Duration::ZERO,
+            stint_began: Stint::default(),
+            paid,
+            kept: None,
             job,
         }
     }
 
     /// Begins with what was found in the slot, instead of what is computed so far.
     pub(super) fn reuse(&mut self, reused: Reused) {
-        self.n_computed = reused.n_tokens;
         self.n_cached = reused.n_tokens;
+        self.n_reached = reused.n_tokens;
+        self.begin_with(reused);
+    }
+
+    /// Goes on in the slot of the sequence `seq` after a suspension, for a charge of `paid` tokens.
+    /// If not all that was computed is found there, the rest is prefilled again.
+    pub(super) fn resume(&mut self, seq: SeqId, reused: Reused, paid: u64) {
+        self.seq = seq;
+        self.paid = paid;
+        self.stint_began = self.stint_began.plus(self.stint());
+        self.speculation.restart();
+        if reused.n_tokens != self.n_computed {
+            self.n_prefill = self.tokens.len();
+            self.record.n_prompt = self.n_prefill;
+            self.begin_with(reused);
+        }
+    }
+
+    /// Begins with what was found in the slot.
+    fn begin_with(&mut self, reused: Reused) {
+        self.n_computed = reused.n_tokens;
         self.record.n_tiled = reused.record.n_tiled;
         // A conversation goes on: what follows its first prompt was generated.
         if reused.n_tokens > reused.record.n_prompt {
@@ -95,6 +144,42 @@ impl<S> Slot<S> {
             self.record.n_tiled += n;
         }
         self.n_computed += n;
+        self.n_reached = self.n_reached.max(self.n_computed);
+    }
+
+    /// What the request has computed since it got the slot.
+    pub(super) fn stint(&self) -> Stint {
+        let n_done = self.n_prefilled() + self.n_generated();
+        Stint { n_done, n_generated: self.n_generated() }.minus(self.stint_began)
+    }
+
+    /// The tokens that the request has computed beyond what it paid for. They count as paid from
+    /// now on.
+    pub(super) fn take_unpaid(&mut self) -> u64 {
+        let unpaid = (self.stint().n_done as u64).saturating_sub(self.paid);
+        self.paid += unpaid;
+        unpaid
+    }
+
+    /// The tokens that were charged in advance and not computed.
+    pub(super) fn refund(&self) -> u64 {
+        self.paid.saturating_sub(self.stint().n_done as u64)
+    }
+
+    /// Notes at `now` whether the client reads.
+    pub(super) fn update_paused(&mut self, now: Instant) {
+        if self.job.outbox.is_full() {
+            self.paused.get_or_insert(now);
+        } else {
+            self.paused = None;
+        }
+    }
+
+    /// Whether the request is to be ended: it was cancelled, or its client has left its text unread
+    /// for `grace`.
+    pub(super) fn is_due(&self, now: Instant, grace: Duration) -> bool {
+        let is_overdue = |paused: Instant| now.saturating_duration_since(paused) >= grace;
+        self.job.cancel.is_set() || self.paused.is_some_and(is_overdue)
     }
 
     /// Number of tokens generated so far.
@@ -102,9 +187,9 @@ impl<S> Slot<S> {
         self.tokens.len() - self.n_prompt
     }
 
-    /// Number of prompt tokens computed so far.
+    /// Number of prompt tokens computed so far, each counted once.
     pub(super) fn n_prefilled(&self) -> usize {
-        self.n_computed.min(self.n_prompt) - self.n_cached
+        self.n_reached.min(self.n_prompt) - self.n_cached
     }
 
     /// Number of tokens that must be computed before the next one can be sampled.
@@ -123,9 +208,10 @@ impl<S> Slot<S> {
         self.can_run() && !self.is_prefilling()
     }
 
-    /// Whether part of the prompt is still to be computed.
+    /// Whether part of the prompt is still to be computed, or part of a text that is prefilled
+    /// again.
     pub(super) fn is_prefilling(&self) -> bool {
-        self.n_computed < self.n_prompt
+        self.n_computed < self.n_prefill
     }
 
     /// The text, for the drafters.
@@ -169,7 +255,7 @@ impl<S> Slot<S> {
             prompt: between(Some(started), Some(self.prefilled_at.unwrap_or(now))),
             generation: between(self.prefilled_at, self.last_token),
             total: between(Some(self.job.received), Some(now)),
-            computing: Duration::ZERO,
+            computing: self.computing,
         };
         self.job.finish(end.outcome(usage));
     }
@@ -186,6 +272,24 @@ pub(super) struct SlotAssignment {
     pub(super) max_tokens: usize,
     /// The modes of speculation whose drafters may draft for the text.
     pub(super) drafters: &'static [Speculation],
+    /// The tokens that the request is charged in advance.
+    pub(super) paid: u64,
+}
+
+impl Stint {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            n_done: self.n_done + other.n_done,
+            n_generated: self.n_generated + other.n_generated,
+        }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self {
+            n_done: self.n_done.saturating_sub(other.n_done),
+            n_generated: self.n_generated.saturating_sub(other.n_generated),
+        }
+    }
 }
 
 /// The sequences of the running requests that were admitted before `order`, for other requests to

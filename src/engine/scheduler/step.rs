@@ -40,6 +40,13 @@ pub(super) struct StepPart {
     pub(super) draft: Draft,
 }
 
+impl StepPart {
+    /// Number of batch tokens of the slot.
+    pub(super) fn n_batch_tokens(&self) -> usize {
+        self.n_tokens + self.draft.tokens.len()
+    }
+}
+
 impl Step {
     /// Number of tokens in the batch.
     pub(in crate::engine) fn n_tokens(&self) -> usize {

@@ -23,6 +23,11 @@ impl TextSpeculation {
     pub(in crate::engine) fn new(modes: &'static [Speculation]) -> Self {
         Self { modes, is_begun: false, n_drafted: 0, n_accepted: 0 }
     }
+
+    /// Begins again, because the text goes on in another slot.
+    pub(in crate::engine) fn restart(&mut self) {
+        self.is_begun = false;
+    }
 }
 
 /// The modes whose drafters may draft for a request: the one it asks for, or else the server's

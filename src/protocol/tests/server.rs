@@ -232,8 +232,13 @@ fn hello_for(backend: &str) -> Hello {
         chat_problem: None,
         is_demo: false,
     };
-    let serving =
-        ServingInfo { backend: backend.to_owned(), gpu_layers: 0, parallel: 4, ctx_size: 512 };
+    let serving = ServingInfo {
+        backend: backend.to_owned(),
+        gpu_layers: 0,
+        parallel: 4,
+        ctx_size: 512,
+        max_tokens: None,
+    };
     Hello::new(build, model, serving)
 }
 

@@ -19,7 +19,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use crate::domain::{MemoryPart, Refusal, Request, Snapshot};
-use crate::engine::max_waiting;
+use crate::engine::max_requests;
 
 pub use self::controller::{Controller, LinkEnd, Progress};
 pub use self::phase::{Health, RunnerPhase};
@@ -31,6 +31,8 @@ pub use self::ticket::{Canceller, Ticket};
 pub struct RequestLimits {
     /// Most tokens of a request, prompt and answer together.
     pub ctx_size: usize,
+    /// Most tokens of an answer, if the server limits them.
+    pub max_tokens: Option<u32>,
     /// Number of slots.
     pub slots: usize,
     /// Most requests that wait for a slot; a quarter more for connections without another one.
@@ -78,7 +80,7 @@ impl Client {
             }
             RunnerPhase::Ready | RunnerPhase::Stalled | RunnerPhase::Restarting { .. } => {}
         }
-        let limit = max_waiting(limits.max_queue) + limits.slots + MAX_UNANSWERED;
+        let limit = max_requests(limits.max_queue, limits.slots) + MAX_UNANSWERED;
         let submitted = requests.add(request, received, notify, is_first, limit)?;
         Ok(Ticket::new(submitted, requests.clone()))
     }
@@ -179,6 +181,6 @@ impl Client {
 /// How long a reader of metrics waits for a runner to answer.
 const REFRESH_DEADLINE: Duration = Duration::from_millis(200);
 
-/// Requests beyond slots and queue that may be on their way to the runner, which decides whether
-/// they are accepted. Bounds the table when a runner does not answer.
+/// Requests beyond those of the engine that may be on their way to the runner, which decides
+/// whether they are accepted. Bounds the table when a runner does not answer.
 const MAX_UNANSWERED: usize = 64;

@@ -61,6 +61,20 @@ fn generation_time_excludes_the_step_of_the_end_token() {
 }
 
 #[test]
+fn time_of_each_step_is_divided_among_its_requests() {
+    let mut rig = Rig::with_slots(2);
+    rig.per_token = Duration::from_millis(1);
+    let mut one = rig.submit_as(1, "abcdefgh", at_most(1));
+    let mut two = rig.submit_as(2, "abcd", at_most(2));
+    let began = rig.now;
+    rig.drive(&mut [&mut one, &mut two]);
+    let computing = [one.usage().computing, two.usage().computing];
+    // The first step has twelve tokens, the second one.
+    assert_eq!(computing[0], Duration::from_millis(22).mul_f64(8.0 / 12.0));
+    assert_eq!(computing.iter().sum::<Duration>().as_micros(), (rig.now - began).as_micros());
+}
+
+#[test]
 fn connection_with_a_paused_slot_gets_no_further_slots() {
     let mut rig =
         Rig::new(Limits { n_ubatch: 16, n_slots: 2, slot_tokens: 40_000, n_draft: 0 }, 40_000);

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::*;
 use crate::domain::{
     AccountId, ConnectionId, Delivery, Failure, FinishReason, Histograms, Outcome, Params, Prompt,
-    Request, Speculation, Token, Usage,
+    Refusal, Request, Speculation, Token, Usage,
 };
 use crate::engine::model::CancelFlag;
 use crate::engine::request::{Notifier, Outbox};
@@ -27,3 +27,5 @@ mod prefill;
 mod prefixes;
 mod random;
 mod requests;
+mod suspension;
+mod turns;

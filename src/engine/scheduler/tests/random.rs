@@ -11,6 +11,7 @@ enum Action {
     Submit {
         prompt: usize,
         max_tokens: u32,
+        account: u64,
         connection: u64,
         cache_prompt: bool,
     },
@@ -25,14 +26,14 @@ enum Action {
 
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
-        3 => (0usize..PROMPTS.len(), 0u32..80, 0u64..3, any::<bool>()).prop_map(
-            |(prompt, max_tokens, connection, cache_prompt)| {
-                Action::Submit { prompt, max_tokens, connection, cache_prompt }
+        4 => (0usize..PROMPTS.len(), 0u32..120, 0u64..3, 0u64..2, any::<bool>()).prop_map(
+            |(prompt, max_tokens, connection, account, cache_prompt)| {
+                Action::Submit { prompt, max_tokens, account, connection, cache_prompt }
             }
         ),
         1 => (0usize..20).prop_map(Action::Cancel),
         1 => (0usize..20).prop_map(Action::CancelLate),
-        4 => (1usize..12).prop_map(Action::Iterate),
+        4 => (1usize..40).prop_map(Action::Iterate),
         2 => (1usize..12).prop_map(Action::Rest),
         1 => Just(Action::Read),
     ]
@@ -40,9 +41,10 @@ fn action() -> impl Strategy<Value = Action> {
 
 fn apply(action: &Action, rig: &mut Rig, clients: &mut Vec<Client>) {
     match *action {
-        Action::Submit { prompt, max_tokens, connection, cache_prompt } => {
+        Action::Submit { prompt, max_tokens, account, connection, cache_prompt } => {
             let params = Params { cache_prompt, ..at_most(max_tokens) };
-            clients.push(rig.submit_as(connection, PROMPTS[prompt], params));
+            let connection = 10 * account + connection;
+            clients.push(rig.submit_for(account, connection, PROMPTS[prompt], params));
         }
         Action::Cancel(i) => {
             if let Some(client) = clients.get(i) {
@@ -60,6 +62,15 @@ fn apply(action: &Action, rig: &mut Rig, clients: &mut Vec<Client>) {
         }
         Action::Read => clients.iter_mut().for_each(Client::read),
     }
+}
+
+/// The text that the model gives for a request without interruption. The answer of a cancelled
+/// request is a prefix of it.
+fn expected(action: &Action) -> Option<String> {
+    let Action::Submit { prompt, max_tokens, .. } = *action else { return None };
+    let prompt = PROMPTS[prompt];
+    let n = if prompt.starts_with("loop") { max_tokens as usize } else { prompt.len() };
+    Some(prompt.chars().cycle().take(n.min(max_tokens as usize)).collect())
 }
 
 const PROMPTS: [&str; 9] = [
@@ -84,7 +95,7 @@ proptest! {
         slot_tokens in 140usize..200,
         tile_tokens in prop::option::of(Just(32usize)),
         n_draft in 0usize..20,
-        cache_ram_bytes in 0usize..400,
+        cache_ram_bytes in prop_oneof![0usize..400, 400usize..4000],
         copy_limit in 1usize..200,
         cuts in prop_oneof![
             2 => Just(ScriptedCuts::Anywhere),
@@ -101,13 +112,24 @@ proptest! {
         rig.scheduler.model = model.with_cuts(cuts).with_chunk_rules(rules);
         rig.set_copy_limits(copy_limit);
         let mut clients: Vec<Client> = Vec::new();
-        for action in actions {
-            apply(&action, &mut rig, &mut clients);
+        for action in &actions {
+            apply(action, &mut rig, &mut clients);
         }
         let mut refs: Vec<&mut Client> = clients.iter_mut().collect();
         rig.drive(&mut refs);
-        for client in &clients {
+        for (client, expected) in clients.iter().zip(actions.iter().filter_map(expected)) {
             prop_assert_eq!(client.outcomes.len(), 1);
+            match &client.outcomes[0] {
+                Outcome::Finished { reason: FinishReason::Stop, .. } => {
+                    prop_assert_eq!(&client.text, &expected);
+                }
+                Outcome::Finished { reason: FinishReason::Length, usage } => {
+                    prop_assert!(expected.starts_with(&client.text));
+                    let n_max = slot_tokens - usage.prompt_tokens;
+                    prop_assert_eq!(client.text.len(), expected.len().min(n_max));
+                }
+                _ => prop_assert!(expected.starts_with(&client.text), "{}", client.text),
+            }
         }
         let Scheduler { model, kv, .. } = &rig.scheduler;
         for slot in 0..n_slots as SeqId {
@@ -116,5 +138,6 @@ proptest! {
         prop_assert!(kv.copies().1 <= cache_ram_bytes);
         prop_assert_eq!(rig.n_active(), 0);
         prop_assert_eq!(rig.n_queued(), 0);
+        prop_assert_eq!(rig.n_suspended(), 0);
     }
 }

@@ -84,6 +84,23 @@ impl Rig {
         self.submit_tokens(connection, ScriptedVocabulary.tokenize(prompt), params)
     }
 
+    /// Submits a request of a connection of the given account.
+    pub(super) fn submit_for(
+        &mut self,
+        account: u64,
+        connection: u64,
+        prompt: &str,
+        params: Params,
+    ) -> Client {
+        self.submit_job((account, connection), ScriptedVocabulary.tokenize(prompt), params, false)
+    }
+
+    /// Submits a request of the given connection although too many are waiting.
+    pub(super) fn submit_over_limit(&mut self, connection: u64, prompt: &str) -> Client {
+        let tokens = ScriptedVocabulary.tokenize(prompt);
+        self.submit_job((connection, connection), tokens, at_most(1), true)
+    }
+
     /// Submits a request of the given connection for a prompt of `tokens`.
     pub(super) fn submit_tokens(
         &mut self,
@@ -91,19 +108,30 @@ impl Rig {
         tokens: Vec<Token>,
         params: Params,
     ) -> Client {
+        self.submit_job((connection, connection), tokens, params, false)
+    }
+
+    fn submit_job(
+        &mut self,
+        (account, connection): (u64, u64),
+        tokens: Vec<Token>,
+        params: Params,
+        is_over_limit: bool,
+    ) -> Client {
         let notifier = Arc::<Notifier>::default();
         let outbox = Arc::new(Outbox::new(notifier.clone(), Arc::default()));
         let cancel = CancelFlag::default();
         let prompt = Prompt::Text(String::new());
         let request = Request {
             connection: ConnectionId(connection),
-            account: AccountId(connection),
+            account: AccountId(account),
             prompt,
             params,
         };
         self.stats.numbers.queued.fetch_add(1, Relaxed);
-        let job = Job::new(request, tokens, self.now, outbox.clone(), cancel.clone());
-        self.scheduler.enqueue(vec![job]);
+        let mut job = Job::new(request, tokens, self.now, outbox.clone(), cancel.clone());
+        job.is_over_limit = is_over_limit;
+        self.scheduler.enqueue(vec![job], self.now);
         Client { outbox, notifier, cancel, text: String::new(), queued: None, outcomes: Vec::new() }
     }
 
@@ -137,6 +165,14 @@ impl Rig {
             }
         }
         panic!("the requests do not end");
+    }
+
+    /// Iterates until the requests of `clients`, who read after each iteration, have ended.
+    pub(super) fn drive_ended(&mut self, clients: &mut [&mut Client]) {
+        while clients.iter().any(|client| client.outcomes.is_empty()) {
+            self.iterate();
+            clients.iter_mut().for_each(|client| client.read());
+        }
     }
 
     /// Runs a request for one token alone.
@@ -189,6 +225,16 @@ impl Rig {
     /// Number of waiting requests.
     pub(super) fn n_queued(&self) -> usize {
         self.stats.numbers.queued.load(Relaxed)
+    }
+
+    /// Number of suspended requests.
+    pub(super) fn n_suspended(&self) -> usize {
+        self.stats.numbers.suspended.load(Relaxed)
+    }
+
+    /// Number of suspensions so far.
+    pub(super) fn n_suspensions(&self) -> u64 {
+        self.stats.numbers.suspensions_total.load(Relaxed)
     }
 
     /// Prompt tokens that were computed.
