@@ -74,7 +74,7 @@ pub(super) fn load_draft(
             reason: format!("llama.cpp could not set up its KV cache{}", logged(take_errors())),
         })?;
     check_computes(&name, &own_vocabulary, progress, |tokens, stop| {
-        draft.first_step(tokens, stop)
+        draft.first_step(tokens, description.info.size_bytes, stop)
     })?;
     Ok(draft)
 }

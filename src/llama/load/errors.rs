@@ -3,6 +3,8 @@
 //! llama.cpp returns no reason for a failed load. Its first logged error becomes part of the
 //! message, and known phrases in the log tell a lack of memory from an unusable model.
 
+use std::time::Instant;
+
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_sys_2 as sys;
 
@@ -56,7 +58,10 @@ pub(super) fn check_computes(
     if tokens.is_empty() {
         tokens.push(0);
     }
-    match first_step(&tokens, progress.stop_flag()) {
+    let started = Instant::now();
+    let outcome = first_step(&tokens, progress.stop_flag());
+    tracing::debug!("the first step of {name} took {:.1?}", started.elapsed());
+    match outcome {
         FirstStep::Finite => Ok(()),
         FirstStep::Interrupted => Err(LoadError::Interrupted),
         FirstStep::NotFinite => Err(LoadError::Unusable { model, reason: NOT_FINITE.to_owned() }),

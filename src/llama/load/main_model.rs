@@ -68,7 +68,7 @@ pub(super) fn load_with_plan(
         LoadError::Resources { model: name.clone(), reason }
     })?;
     check_computes(&name, &vocabulary, progress, |tokens, stop| {
-        FirstStep::of(&mut context, tokens, stop)
+        FirstStep::of(&mut context, tokens, description.info.size_bytes, stop)
     })?;
     progress.memory(compare_with_plan(offload_plan, &take_buffers(), released_bytes));
     progress.offloaded(offload_plan.gpu_layers);

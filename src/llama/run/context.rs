@@ -89,6 +89,11 @@ impl Context {
         self.options.slot_tokens as usize
     }
 
+    /// The number of compute threads with which the context was created.
+    pub(super) fn first_threads(&self) -> u32 {
+        self.options.n_threads.unsigned_abs()
+    }
+
     /// Computes one step, in one or more passes.
     pub(super) fn decode(&mut self, batch: &Batch, interrupt: &Interrupt<'_>) -> DecodeOutcome {
         self.outputs.clear();

@@ -47,9 +47,14 @@ impl DraftModel {
         })
     }
 
-    /// Computes a first step with `tokens`.
-    pub(in crate::llama) fn first_step(&mut self, tokens: &[Token], stop: &StopFlag) -> FirstStep {
-        FirstStep::of(&mut self.context, tokens, stop)
+    /// Computes a first step with `tokens`, see [`FirstStep::of`].
+    pub(in crate::llama) fn first_step(
+        &mut self,
+        tokens: &[Token],
+        weight_bytes: u64,
+        stop: &StopFlag,
+    ) -> FirstStep {
+        FirstStep::of(&mut self.context, tokens, weight_bytes, stop)
     }
 
     /// The id below which all tokens can be drafted, see [`crate::engine::Model::draft_tokens`].
