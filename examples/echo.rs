@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use inference_core::domain::{GpuReading, ModelInfo};
 use inference_core::runner::{Client, RequestLimits};
-use inference_core::server::{About, Options, Server};
+use inference_core::server::{About, Listener, Options, Server};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::args().nth(1).ok_or("the first argument must be a port")?.parse()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    let limits = RequestLimits { ctx_size: 0, slots: 0, max_queue: 0, cache_ram_bytes: 0 };
+    let limits =
+        RequestLimits { ctx_size: 0, slots: 0, max_queue: 0, max_tokens: None, cache_ram_bytes: 0 };
     // No runner is connected to the controller.
     let (client, _controller) = Client::new(limits);
     let reading = GpuReading { taken: Instant::now(), gpus: Vec::new() };
@@ -30,7 +32,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..Options::default()
     };
     let server = Server::new(options, client, about(), readings);
-    server.serve(vec![listener], CancellationToken::new()).await;
+    server
+        .serve(vec![Listener::tcp(listener, None)], Handle::current(), CancellationToken::new())
+        .await;
     Ok(())
 }
 

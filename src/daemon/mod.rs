@@ -54,7 +54,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tokio::runtime::{self, Runtime};
+use tokio::runtime::{self, Handle, Runtime};
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -113,9 +113,12 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     plan.server.keys = keys;
     plan.check_memory(&description, available)?;
     let runtime = server_runtime()?;
+    let pages = pages_runtime()?;
     let models = Models { description, draft, held, held_draft: held_draft.unwrap_or_default() };
-    let result = runtime.block_on(serve(config, models, plan, tls));
+    let network = Network { tls, pages: pages.handle().clone() };
+    let result = runtime.block_on(serve(config, models, plan, network));
     runtime.shutdown_background();
+    pages.shutdown_background();
     result
 }
 
@@ -186,18 +189,43 @@ fn server_runtime() -> Result<Runtime, DaemonError> {
     Ok(runtime)
 }
 
+/// The runtime that accepts connections and serves HTTP. Its thread waits for clients most of the
+/// time, so `/healthz` is answered at once also while the server's thread is busy (ADR-0040).
+fn pages_runtime() -> Result<Runtime, DaemonError> {
+    let runtime = runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(1)
+        .thread_name("pages")
+        .max_blocking_threads(1)
+        .build()
+        .context("cannot start the thread for pages")?;
+    Ok(runtime)
+}
+
+/// What serving connections needs, beside the sockets.
+struct Network {
+    tls: Option<LoadedTls>,
+    /// The runtime that accepts connections and serves HTTP.
+    pages: Handle,
+}
+
 /// Starts all parts and runs until a signal comes or the model cannot be served, then shuts down.
 async fn serve(
     config: &Config,
     models: Models,
     mut plan: ServePlan,
-    loaded_tls: Option<LoadedTls>,
+    network: Network,
 ) -> Result<(), DaemonError> {
+    let Network { tls, pages } = network;
     let mut reloads = Reloads::default();
-    let tls = loaded_tls.map(|loaded| loaded.keep_up_to_date(&mut reloads));
+    let tls = tls.map(|loaded| loaded.keep_up_to_date(&mut reloads));
     keys::keep_up_to_date(&plan.server.keys, &mut reloads);
     let mut signals = Signals::listen(reloads).context("cannot listen for signals")?;
-    let sockets = Sockets::bind(&config.network.hosts, config.port)?;
+    // The sockets belong to the runtime that accepts their connections.
+    let sockets = {
+        let _pages = pages.enter();
+        Sockets::bind(&config.network.hosts, config.port)?
+    };
     descriptors::limit_connections(&mut plan.server);
     let started = Instant::now();
     let name = models.description.source.name();
@@ -219,7 +247,7 @@ async fn serve(
         .context("cannot start the GPU monitor's thread")?;
     let gpu_readings = monitor.readings();
     let server = Server::new(plan.server, model.clone(), about, monitor.readings());
-    let mut serving = tokio::spawn(server.serve(listeners, closing.clone()));
+    let mut serving = tokio::spawn(server.serve(listeners, pages.clone(), closing.clone()));
 
     let loading = async {
         if start_screen::show_loading(&model).await {
@@ -343,8 +371,7 @@ fn launcher(
     let descriptors = held.into_iter().flat_map(HeldFiles::into_descriptors).collect();
     let args = vec!["runner".into()];
     let launcher = ChildLauncher::new(own_program(), args, variables, descriptors, pid);
-    let launcher = launcher.context("cannot start the thread that starts runners")?;
-    Ok(launcher.without_variables(SECRET_VARIABLES))
+    Ok(launcher.context("cannot start the thread that starts runners")?)
 }
 
 /// The path of this program. On Linux it stays valid when the file is replaced by an update.

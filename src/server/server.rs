@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -54,7 +55,10 @@ impl Server {
     /// Each WebSocket first gets the terminal frames of its requests, then close code 1001. The
     /// caller should have ended all requests by then. Connections that do not close in time are
     /// abandoned.
-    pub async fn serve(self, listeners: Vec<Listener>, closing: CancellationToken) {
+    ///
+    /// HTTP is served by `pages`, a runtime with a thread of its own, and WebSockets by the current
+    /// runtime: so `/healthz` is answered at once however much the clients of WebSockets send.
+    pub async fn serve(self, listeners: Vec<Listener>, pages: Handle, closing: CancellationToken) {
         let Self { options, model, hello, readings } = self;
         let (publish, metrics_frames) = watch::channel(MetricsFrame::default());
         let bound = listeners.iter().filter_map(Listener::address).collect();
@@ -72,7 +76,7 @@ impl Server {
         shared.tasks.spawn(shared.access.clone().report_attempts(closing.clone()));
         let routes = http::routes(shared.clone());
         for listener in listeners {
-            shared.tasks.spawn(accept(listener, routes.clone(), shared.clone()));
+            shared.tasks.spawn_on(accept(listener, routes.clone(), shared.clone()), &pages);
         }
         closing.cancelled().await;
         shared.tasks.close();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     pub(super) parsing: Arc<Semaphore>,
     /// The memory for messages.
     pub(super) budget: Arc<MessageBudget>,
+    /// The runtime that serves WebSockets.
+    pub(super) websocket_runtime: Handle,
     /// All tasks of this server.
     pub(super) tasks: TaskTracker,
     /// Cancelled when the server closes its connections.
@@ -72,6 +75,7 @@ pub(super) struct MetricsFrame {
 }
 
 impl Shared {
+    /// To be called in the runtime that serves WebSockets.
     pub(super) fn new(
         options: Options,
         hosts: OwnHosts,
@@ -90,6 +94,7 @@ impl Shared {
             parsing: Arc::new(Semaphore::new(MAX_PARSERS)),
             budget: MessageBudget::new(budget),
             n_overdue: AtomicU64::new(0),
+            websocket_runtime: Handle::current(),
             options,
             hosts,
             access: Arc::new(access),

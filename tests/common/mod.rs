@@ -28,6 +28,7 @@ use inference_core::scripted::{ScriptedModel, ScriptedVocabulary, StepControl};
 use inference_core::server::{self, About, Listener, Server, Tls};
 use inference_core::watchdog::{Activity, StallLimit};
 use tokio::net::TcpSocket;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -51,6 +52,8 @@ pub struct Setup {
     pub offloaded: Option<u32>,
     /// The first GPU reading.
     pub gpus: Vec<Gpu>,
+    /// The runtime that serves HTTP; the one of the test if `None`.
+    pub pages: Option<Handle>,
     /// The number of the runner that does not start, counted from 1; 0 if all start.
     pub failing_launch: usize,
     /// Encrypts the connections to [`TestServer::address`].
@@ -84,6 +87,7 @@ impl Default for Setup {
             send_buffer: None,
             offloaded: None,
             gpus: Vec::new(),
+            pages: None,
             failing_launch: 0,
             tls: None,
             more_listeners: Vec::new(),
@@ -99,7 +103,7 @@ impl Setup {
 
     pub async fn start(self) -> TestServer {
         let Self { limits, engine, server, pace, stall_limit, load, send_buffer, .. } = self;
-        let Self { offloaded, gpus, failing_launch, tls, more_listeners, .. } = self;
+        let Self { offloaded, gpus, pages, failing_launch, tls, more_listeners, .. } = self;
         let load_waits = load.is_some();
         let model_limits = runner::RequestLimits {
             ctx_size: engine.ctx_size,
@@ -137,14 +141,18 @@ impl Setup {
             socket.set_send_buffer_size(bytes).unwrap();
         }
         socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        let listener = socket.listen(1024).unwrap();
+        let pages = pages.unwrap_or_else(Handle::current);
+        let listener = {
+            let _pages = pages.enter();
+            socket.listen(1024).unwrap()
+        };
         let address = listener.local_addr().unwrap();
         let closing = CancellationToken::new();
         let (gpus, readings) = watch::channel(GpuReading { taken: Instant::now(), gpus });
         let server = Server::new(server, model.clone(), about(), readings);
         let mut listeners = more_listeners;
         listeners.push(Listener::tcp(listener, tls));
-        let serving = tokio::spawn(server.serve(listeners, closing.clone()));
+        let serving = tokio::spawn(server.serve(listeners, pages, closing.clone()));
         TestServer {
             address,
             model,

@@ -1,8 +1,11 @@
 //! HTTP pages: `/healthz`, `/readyz`, and what is not found.
 
+use std::io::{Read, Write};
 use std::sync::mpsc;
 
-use crate::common::{Client, Setup, TestServer, http, http_get};
+use tokio::runtime::Builder;
+
+use crate::common::{Client, GUARD, Setup, TestServer, http, http_get};
 
 #[tokio::test]
 async fn idle_server_is_healthy_and_ready() {
@@ -90,4 +93,22 @@ async fn unknown_paths_and_methods_are_refused() {
     assert_eq!(status, 400);
     let long = format!("GET / HTTP/1.1\r\n{fields}X-Long: {}\r\n\r\n", "x".repeat(100_000));
     assert_eq!(http(server.address, &long).await.0, 431);
+}
+
+#[tokio::test]
+async fn page_is_served_while_the_thread_of_websockets_is_blocked() {
+    let pages = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let server = Setup { pages: Some(pages.handle().clone()), ..Setup::default() }.start().await;
+    let mut client = Client::connect(&server).await;
+    client.expect_quiet().await;
+    // Blocks the thread of this test, which also serves WebSockets.
+    let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+    stream.set_read_timeout(Some(GUARD)).unwrap();
+    let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    client.expect_quiet().await;
+    pages.shutdown_background();
 }

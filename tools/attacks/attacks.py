@@ -45,7 +45,11 @@ RECOVERY_S = 5
 
 LOW_PRIORITY = 5
 
-# Name, arguments of the daemon, limits of its process, least duration in seconds.
+# Time for an attack to build up before it is measured.
+BUILD_UP_S = 3
+
+# By name: arguments of the daemon, whether its log is read, its limit on open files, and the least
+# duration in seconds.
 ATTACKS = {
     "unfinished_messages": {},
     "unfinished_with_pings": {"seconds": 45},
@@ -246,7 +250,7 @@ async def measure(daemon, name, seconds):
         observer.phase = None
         command = [sys.executable, __file__, "--attack", name, "--port", str(daemon.port)]
         attacker = await asyncio.create_subprocess_exec(*command)
-        await asyncio.sleep(1)
+        await asyncio.sleep(BUILD_UP_S)
         observer.phase = "during"
         for _ in range(int(seconds * 10)):
             await asyncio.sleep(0.1)

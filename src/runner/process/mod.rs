@@ -72,7 +72,6 @@ pub struct ChildLauncher {
     program: PathBuf,
     args: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
-    removed: &'static [&'static str],
     /// Open until the last runner has started.
     _descriptors: Vec<OwnedFd>,
     pid: RunnerPid,
@@ -97,14 +96,7 @@ impl ChildLauncher {
             fcntl_setfd(descriptor, FdFlags::empty())?;
         }
         let spawner = Spawner::start()?;
-        let removed = &[];
-        Ok(Self { program, args, variables, removed, _descriptors: descriptors, pid, spawner })
-    }
-
-    /// The same launcher, whose processes do not get these variables from the environment.
-    #[must_use]
-    pub fn without_variables(self, removed: &'static [&'static str]) -> Self {
-        Self { removed, ..self }
+        Ok(Self { program, args, variables, _descriptors: descriptors, pid, spawner })
     }
 }
 
@@ -134,9 +126,6 @@ impl Launch for ChildLauncher {
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
-        for name in self.removed {
-            command.env_remove(name);
-        }
         let mut child = self.spawner.spawn(command).await?;
         let missing = || io::Error::other("a pipe of the child process is missing");
         let reader = child.stdout.take().ok_or_else(missing)?;

@@ -117,7 +117,8 @@ async fn open_websocket(
     let kind = ws::ConnectionKind::on_path(request.uri().path());
     let client = ws::Arrived { arrival, caller, kind };
     let serving = ws::serve(upgraded, permit, client, shared.clone());
-    shared.tasks.spawn(replaced.run_until_cancelled_owned(serving));
+    let serving = replaced.run_until_cancelled_owned(serving);
+    shared.tasks.spawn_on(serving, &shared.websocket_runtime);
     response
 }
 

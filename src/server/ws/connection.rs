@@ -81,7 +81,7 @@ pub(in crate::server) async fn serve(
     };
     let Some((socket, last_message)) = socket::from_upgraded(upgraded, limits, share.clone()).await
     else {
-        return tracing::error!(%peer, "cannot upgrade: not a connection of this server");
+        return tracing::error!(%peer, "cannot serve a WebSocket on this connection");
     };
     let Some(permit) = shared.websocket_permit(&connection) else {
         return closing::refuse(socket).await;

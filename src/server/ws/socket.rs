@@ -38,8 +38,10 @@ pub(super) async fn from_upgraded(
         .write_buffer_size(WRITE_BUFFER_BYTES)
         .max_message_size(Some(limits.max_bytes))
         .max_frame_size(Some(limits.max_bytes));
+    // From now on the runtime of this task waits for the socket, not that of HTTP.
+    let stream = parts.io.into_inner().into_current_runtime().ok()?;
     // The client may have sent bytes right behind its request.
-    let incoming = Incoming::new(parts.io.into_inner(), &parts.read_buf, limits, share);
+    let incoming = Incoming::new(stream, &parts.read_buf, limits, share);
     let last = incoming.last_message();
     let socket = WebSocketStream::from_raw_socket(incoming, Role::Server, Some(config)).await;
     Some((socket, last))
