@@ -3,9 +3,9 @@
     python tools/attacks/attacks.py BINARY [--only NAME ...] [--model FILE] [--seconds N]
 
 prints the table of docs/SECURITY.md: for each attack the gaps between the texts of an honest stream
-and the time for /healthz, before and during the attack, the first text of honest newcomers, and the
-memory and descriptors before, at the peak and after. It exits with 1 if a promise is broken. It
-needs Linux.
+and the time for /healthz, before and during the attack, the first text of honest new clients, and
+the memory and descriptors before, at the peak and after. It exits with 1 if a promise is broken.
+It needs Linux.
 
 Each attack has a daemon of its own, and its clients are a process of their own with a low priority,
 because real ones run on other machines.
@@ -183,7 +183,7 @@ class Observer:
                             self.add(self.gaps, 1000 * (now - last))
                         last = now
 
-    async def newcomers(self):
+    async def new_clients(self):
         """A client that connects, asks a short question and leaves, twice per second."""
         request = {
             "op": "infer",
@@ -200,11 +200,11 @@ class Observer:
                         if frame["op"] in ("token", "error", "end"):
                             break
                 if frame["op"] == "error":
-                    self.fail(f"newcomer: {frame['code']}")
+                    self.fail(f"new client: {frame['code']}")
                 else:
                     self.add(self.firsts, 1000 * (time.perf_counter() - began))
             except (OSError, TimeoutError, websockets.WebSocketException) as error:
-                self.fail(f"newcomer: {type(error).__name__}")
+                self.fail(f"new client: {type(error).__name__}")
             await asyncio.sleep(0.5)
 
     async def healthz(self):
@@ -240,7 +240,7 @@ def percentile(values, p):
 async def measure(daemon, name, seconds):
     """Runs one attack. Returns the observer, and the usage before and after."""
     observer = Observer(daemon)
-    watchers = [observer.stream, observer.newcomers, observer.healthz, observer.memory]
+    watchers = [observer.stream, observer.new_clients, observer.healthz, observer.memory]
     tasks = [asyncio.create_task(watcher()) for watcher in watchers]
     try:
         await asyncio.sleep(2)

@@ -79,8 +79,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// tokenized, in bytes (ADR-0013).
 const SHORT_MESSAGE_BYTES: usize = 16 * 1024;
 
-/// Size of the read buffers, allocated for the life of a connection. Small, because most connections
-/// only receive (ADR-0013).
+/// Size of the read buffers, allocated for the life of a connection. Small, because most
+/// connections only receive (ADR-0013).
 const READ_BUFFER_BYTES: usize = 1024;
 
 /// Bytes that tungstenite collects before it writes to the socket. Most frames are smaller.
