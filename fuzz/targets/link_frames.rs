@@ -11,10 +11,11 @@ use inference_core::runner::{LinkDirection, rewrite_frames};
 use inference_core_fuzz::{Budget, bounded};
 use libfuzzer_sys::fuzz_target;
 
-/// A delivery takes some bytes in a frame, and in memory up to some hundred.
+/// A delivery or a token's log-probability takes some bytes in a frame, and up to 250 times as many
+/// in memory.
 const BUDGET: Budget = Budget {
     bytes: 64 * 1024,
-    bytes_per_byte: 128,
+    bytes_per_byte: 512,
     time: Duration::from_millis(50),
     time_per_byte: Duration::from_micros(10),
 };

@@ -41,17 +41,22 @@ const MAX_LONG_BYTES: usize = 6_000;
 /// Longest text in bytes of the other inputs.
 const MAX_SHORT_BYTES: usize = 500;
 
-fuzz_target!(|bytes: &[u8]| {
-    let Some((&which, pieces)) = bytes.split_first() else { return };
-    let (path, tokenizer) = &VOCABULARIES[usize::from(which >> 3) % VOCABULARIES.len()];
-    let text = text_of(pieces, if which % 8 == 7 { MAX_LONG_BYTES } else { MAX_SHORT_BYTES });
-    let tokens = bounded(BUDGET, text.len(), || tokenizer.tokens(&text));
-    // llama.cpp stops at the first NUL in some places and not in others.
-    if !text.contains('\0') {
-        let expected = tokenizer.reference_tokens(&text);
-        assert!(tokens == expected, "{path}: {text:?}: {tokens:?} and not {expected:?}");
+fuzz_target!(
+    init: {
+        LazyLock::force(&VOCABULARIES);
+    },
+    |bytes: &[u8]| {
+        let Some((&which, pieces)) = bytes.split_first() else { return };
+        let (path, tokenizer) = &VOCABULARIES[usize::from(which >> 3) % VOCABULARIES.len()];
+        let text = text_of(pieces, if which % 8 == 7 { MAX_LONG_BYTES } else { MAX_SHORT_BYTES });
+        let tokens = bounded(BUDGET, text.len(), || tokenizer.tokens(&text));
+        // llama.cpp stops at the first NUL in some places and not in others.
+        if !text.contains('\0') {
+            let expected = tokenizer.reference_tokens(&text);
+            assert!(tokens == expected, "{path}: {text:?}: {tokens:?} and not {expected:?}");
+        }
     }
-});
+);
 
 /// The text, of at most `max_bytes`, of pieces that are separated by 0xFF. The first byte of a
 /// piece is the number of its repetitions.
