@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::domain::{
     EngineState, MemoryPart, Message, Params, Prompt, Refusal, Request, Snapshot, Token,
 };
 
-use super::model::{CancelFlag, Vocabulary};
+use super::model::{CancelFlag, PromptLimit, Vocabulary};
 use super::request::{Job, JobTicket, Notifier, Outbox};
 use super::scheduler::MAX_SUSPENDED;
 use super::shared::EngineShared;
@@ -39,7 +39,7 @@ impl EngineHandle {
     ///
     /// ```
     /// use std::sync::Arc;
-    /// use std::time::Instant;
+    /// use std::time::{Duration, Instant};
     ///
     /// use inference_core::domain::{AccountId, ConnectionId, Params, Prompt, Request};
     /// use inference_core::engine::{Admission, Engine, Limits, Loaded, Notifier, Options};
@@ -84,12 +84,27 @@ impl EngineHandle {
         notifier: Arc<Notifier>,
         admission: Admission,
     ) -> Result<JobTicket, Refusal> {
+        self.submit_with(request, received, notifier, admission, CancelFlag::default())
+    }
+
+    /// Submits a request as [`Self::submit`] does. Setting `flag` cancels it, already while its
+    /// prompt is tokenized.
+    ///
+    /// # Errors
+    /// Those of [`Self::submit`], and any [`Refusal`] if the request was cancelled.
+    pub fn submit_with(
+        &self,
+        request: Request,
+        received: Instant,
+        notifier: Arc<Notifier>,
+        admission: Admission,
+        flag: CancelFlag,
+    ) -> Result<JobTicket, Refusal> {
         let EngineShared { inbox, options, .. } = &*self.shared;
         let mut request = request;
         request.params.max_tokens = allowed_tokens(request.params.max_tokens, options.max_tokens)?;
-        let (tokens, is_over_limit) = self.accept(&request, admission)?;
+        let (tokens, is_over_limit) = self.accept(&request, admission, &flag)?;
         let outbox = Arc::new(Outbox::new(notifier, inbox.waker().clone()));
-        let flag = CancelFlag::default();
         let ticket = JobTicket::new(outbox.clone(), flag.clone(), inbox.waker().clone());
         let mut job = Job::new(request, tokens, received, outbox, flag);
         job.is_over_limit = is_over_limit;
@@ -156,10 +171,11 @@ impl EngineHandle {
         &self,
         request: &Request,
         admission: Admission,
+        flag: &CancelFlag,
     ) -> Result<(Vec<Token>, bool), Refusal> {
         let vocabulary = self.vocabulary()?;
         check_logit_bias(&request.params, vocabulary)?;
-        let tokens = self.tokenize(&request.prompt, vocabulary)?;
+        let tokens = self.tokenize(&request.prompt, vocabulary, flag)?;
         // Tokenizing may have taken long enough for the engine to begin draining.
         self.vocabulary()?;
         let is_over_limit = self.take_queue_position(admission)?;
@@ -183,6 +199,7 @@ impl EngineHandle {
         &self,
         prompt: &Prompt,
         vocabulary: &dyn Vocabulary,
+        flag: &CancelFlag,
     ) -> Result<Vec<Token>, Refusal> {
         let ctx_size = self.ctx_size();
         let overflow = |prompt_tokens, is_lower_bound| Refusal::ContextOverflow {
@@ -198,9 +215,10 @@ impl EngineHandle {
         if bytes > EXACT_COUNT_BYTES && min_tokens >= ctx_size {
             return Err(overflow(min_tokens, true));
         }
+        let limit = |field| PromptLimit::new(flag.clone(), TOKENIZING_BUDGET, field);
         let tokens = match prompt {
-            Prompt::Text(text) => vocabulary.tokenize(text),
-            Prompt::Messages(messages) => vocabulary.tokenize_chat(messages)?,
+            Prompt::Text(text) => vocabulary.tokenize(text, &limit("prompt"))?,
+            Prompt::Messages(messages) => vocabulary.tokenize_chat(messages, &limit("messages"))?,
         };
         if tokens.is_empty() {
             let reason = "the prompt is empty and the model has no begin-of-text token, \
@@ -298,6 +316,9 @@ fn invalid(field: &str, reason: String) -> Refusal {
 /// Longest prompt in bytes that is always tokenized, so that its refusal can name the exact number
 /// of tokens. A longer prompt that cannot fit is refused by its length (ADR-0019).
 const EXACT_COUNT_BYTES: usize = 256 * 1024;
+
+/// Longest time for tokenizing a prompt. Nothing that ordinary text needs (ADR-0019).
+const TOKENIZING_BUDGET: Duration = Duration::from_secs(10);
 
 /// Divides `max_queue` to give the number of reserved queue positions. (ADR-0012)
 const RESERVED_DIVISOR: usize = 4;

@@ -75,8 +75,8 @@ pub use handle::{Admission, EngineHandle, max_requests, max_waiting};
 pub use load::{LoadProgress, Loaded};
 pub use model::{
     Batch, BatchToken, CancelFlag, ChunkRules, DRAFT_PREFILL_TOKENS, DecodeOutcome, DraftRequest,
-    Interrupt, Limits, MAX_SLOT_GAP, Model, Piece, PrefillRecord, Sampled, SeqId, StopFlag,
-    Visibility, Vocabulary,
+    Interrupt, Limits, MAX_SLOT_GAP, Model, Piece, PrefillRecord, PromptLimit, Sampled, SeqId,
+    StopFlag, Visibility, Vocabulary,
 };
 pub use options::Options;
 pub use request::{JobTicket, Notifier};

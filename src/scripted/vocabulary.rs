@@ -1,7 +1,7 @@
 //! The vocabulary of the scripted model.
 
 use crate::domain::{Message, Refusal, Token};
-use crate::engine::{Piece, Visibility, Vocabulary};
+use crate::engine::{Piece, PromptLimit, Visibility, Vocabulary};
 
 /// The vocabulary: the 256 bytes and [`END_TOKEN`].
 #[derive(Debug, Clone, Copy)]
@@ -11,13 +11,18 @@ pub struct ScriptedVocabulary;
 pub const END_TOKEN: Token = 256;
 
 impl Vocabulary for ScriptedVocabulary {
-    fn tokenize(&self, text: &str) -> Vec<Token> {
-        text.bytes().map(Token::from).collect()
+    fn tokenize(&self, text: &str, limit: &PromptLimit) -> Result<Vec<Token>, Refusal> {
+        limit.check()?;
+        Ok(text.bytes().map(Token::from).collect())
     }
 
-    fn tokenize_chat(&self, messages: &[Message]) -> Result<Vec<Token>, Refusal> {
+    fn tokenize_chat(
+        &self,
+        messages: &[Message],
+        limit: &PromptLimit,
+    ) -> Result<Vec<Token>, Refusal> {
         let lines = messages.iter().map(|m| format!("{}: {}\n", m.role.name(), m.content));
-        Ok(self.tokenize(&lines.collect::<String>()))
+        self.tokenize(&lines.collect::<String>(), limit)
     }
 
     fn chat_problem(&self) -> Option<&str> {

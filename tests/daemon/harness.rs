@@ -69,7 +69,7 @@ impl Harness {
 
     /// The model with this description.
     pub fn described(description: ModelDescription, slots: u32) -> Self {
-        Self::load_described(description, None, slots, CTX_SIZE, None)
+        Self::load_described((description, None), slots, CTX_SIZE, None, CACHE_RAM_BYTES)
     }
 
     fn load(
@@ -83,15 +83,21 @@ impl Harness {
         llama::send_logs_to_tracing();
         let description = llama::describe(&source).unwrap();
         let draft = draft.map(|draft| llama::describe(&draft).unwrap());
-        Self::load_described(description, draft, slots, ctx_size, flash_attention)
+        Self::load_described(
+            (description, draft),
+            slots,
+            ctx_size,
+            flash_attention,
+            cache_ram_bytes,
+        )
     }
 
     fn load_described(
-        description: ModelDescription,
-        draft: Option<ModelDescription>,
+        (description, draft): (ModelDescription, Option<ModelDescription>),
         slots: u32,
         ctx_size: u32,
         flash_attention: Option<bool>,
+        cache_ram_bytes: usize,
     ) -> Self {
         let options = llama::Options {
             slot_tokens: ctx_size,

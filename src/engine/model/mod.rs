@@ -12,11 +12,13 @@
 mod batch;
 mod chunk_rules;
 mod interrupt;
+mod prompt_limit;
 mod vocabulary;
 
 pub use batch::{Batch, BatchToken, DecodeOutcome, DraftRequest, Sampled, SeqId};
 pub use chunk_rules::{ChunkRules, PrefillRecord};
 pub use interrupt::{CancelFlag, Interrupt, StopFlag};
+pub use prompt_limit::PromptLimit;
 pub use vocabulary::{Piece, Visibility, Vocabulary};
 
 use crate::domain::{Params, Token};
@@ -59,15 +61,15 @@ use crate::domain::{Params, Token};
 /// ```
 /// use inference_core::domain::Params;
 /// use inference_core::engine::{
-///     Batch, BatchToken, CancelFlag, DecodeOutcome, Interrupt, Limits, Model, StopFlag,
-///     Vocabulary,
+///     Batch, BatchToken, CancelFlag, DecodeOutcome, Interrupt, Limits, Model, PromptLimit,
+///     StopFlag, Vocabulary,
 /// };
 /// use inference_core::scripted::{ScriptedModel, ScriptedVocabulary, StepControl};
 ///
 /// let limits = Limits { n_ubatch: 8, n_slots: 1, slot_tokens: 64, n_draft: 0 };
 /// let mut model = ScriptedModel::new(limits, StepControl::free_running());
 ///
-/// let prompt = ScriptedVocabulary.tokenize("hello");
+/// let prompt = ScriptedVocabulary.tokenize("hello", &PromptLimit::none()).unwrap();
 /// let mut sampler = model.sampler(&Params::default(), &prompt);
 /// let last = prompt.len() - 1;
 /// let batch_token = |(pos, &token)| BatchToken { token, pos, seq: 0, has_output: pos == last };

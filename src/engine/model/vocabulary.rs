@@ -2,18 +2,27 @@
 
 use crate::domain::{Message, Refusal, Token};
 
+use super::prompt_limit::PromptLimit;
+
 /// The vocabulary of a model. All threads share it and may call it at the same time.
 pub trait Vocabulary: Send + Sync {
     /// The tokens of a raw prompt, with the begin-of-text token if the model wants one.
-    fn tokenize(&self, text: &str) -> Vec<Token>;
+    ///
+    /// # Errors
+    /// Those of [`PromptLimit::check`], which is to be called often.
+    fn tokenize(&self, text: &str, limit: &PromptLimit) -> Result<Vec<Token>, Refusal>;
 
     /// The tokens of a conversation, rendered with the chat template of the model up to where the
     /// answer of the assistant begins.
     ///
     /// # Errors
     /// [`Refusal::InvalidParams`] if the model has no chat template or the template rejects the
-    /// conversation.
-    fn tokenize_chat(&self, messages: &[Message]) -> Result<Vec<Token>, Refusal>;
+    /// conversation, and those of [`PromptLimit::check`].
+    fn tokenize_chat(
+        &self,
+        messages: &[Message],
+        limit: &PromptLimit,
+    ) -> Result<Vec<Token>, Refusal>;
 
     /// Why conversations cannot be tokenized; `None` if they can.
     fn chat_problem(&self) -> Option<&str>;

@@ -63,7 +63,7 @@ pub(super) fn load_draft(
              model without recurrent layers, or none"
         )));
     }
-    let own_vocabulary = LlamaVocabulary::new(model.clone(), Err(NO_CHAT_TEMPLATE.to_owned()));
+    let own_vocabulary = LlamaVocabulary::new(&model, Err(NO_CHAT_TEMPLATE.to_owned()));
     let n_shared =
         shared_tokens(vocabulary, &own_vocabulary).ok_or_else(|| vocabulary_differs(&name))?;
     let flash_attention = choose_flash_attention(description, &options, false);

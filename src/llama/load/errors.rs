@@ -9,7 +9,7 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_sys_2 as sys;
 
 use crate::domain::Token;
-use crate::engine::{LoadProgress, StopFlag, Vocabulary};
+use crate::engine::{LoadProgress, PromptLimit, StopFlag, Vocabulary};
 use crate::llama::error::LoadError;
 use crate::llama::logs::take_errors;
 use crate::llama::model_ptr::model_ptr;
@@ -54,7 +54,8 @@ pub(super) fn check_computes(
     first_step: impl FnOnce(&[Token], &StopFlag) -> FirstStep,
 ) -> Result<(), LoadError> {
     let model = name.to_owned();
-    let mut tokens = vocabulary.tokenize(FIRST_TEXT);
+    let tokens = vocabulary.tokenize(FIRST_TEXT, &PromptLimit::none());
+    let mut tokens = tokens.unwrap_or_default();
     if tokens.is_empty() {
         tokens.push(0);
     }

@@ -47,8 +47,7 @@ pub(super) fn load_with_plan(
         .ok_or_else(|| weights_error(&name, progress))?;
     let model = Arc::new(model);
     check_generates(&model, &name)?;
-    let vocabulary =
-        Arc::new(LlamaVocabulary::new(model.clone(), chat_template(description, &model)));
+    let vocabulary = Arc::new(LlamaVocabulary::new(&model, chat_template(description, &model)));
     let mut warnings = vocabulary_warnings(&model);
     warnings.extend(chat_warning(&vocabulary, description)?);
     progress.warnings(warnings);

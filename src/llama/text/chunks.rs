@@ -9,32 +9,41 @@
 //! unchanged for all others. Without such a line end it is split between two words, and without
 //! these within a word; tokens may then differ at the split.
 
-use std::io;
-use std::thread;
+use crate::domain::Refusal;
+use crate::engine::PromptLimit;
+
+use super::stack::{StackError, on_large_stack};
 
 /// Calls `tokenize` for each chunk of `text` and joins the results. A text longer than
-/// [`MAX_INLINE_CHUNK_BYTES`] is tokenized on a thread with a large stack.
-pub(super) fn tokenize_in_chunks<T: Send>(
+/// [`MAX_INLINE_CHUNK_BYTES`] is tokenized on a large stack.
+///
+/// # Errors
+/// Those of [`PromptLimit::check`], between two chunks, and [`Refusal::NotTokenized`] if
+/// `tokenize` panics.
+pub(super) fn tokenize_in_chunks<T>(
     text: &str,
-    tokenize: impl Fn(&str) -> Vec<T> + Sync,
-) -> Vec<T> {
-    let all = |max_bytes| chunks(text, max_bytes).flat_map(&tokenize).collect();
+    limit: &PromptLimit,
+    tokenize: impl Fn(&str) -> Vec<T>,
+) -> Result<Vec<T>, Refusal> {
+    let all = |max_bytes| {
+        let mut tokens = Vec::new();
+        for chunk in chunks(text, max_bytes) {
+            limit.check()?;
+            tokens.append(&mut tokenize(chunk));
+        }
+        Ok(tokens)
+    };
     if text.len() <= MAX_INLINE_CHUNK_BYTES {
         return all(MAX_INLINE_CHUNK_BYTES);
     }
-    let on_thread = || all(MAX_CHUNK_BYTES);
-    let result: io::Result<thread::Result<Vec<T>>> = thread::scope(|scope| {
-        let thread =
-            thread::Builder::new().name("tokenizer".to_owned()).stack_size(CHUNK_STACK_BYTES);
-        Ok(thread.spawn_scoped(scope, on_thread)?.join())
-    });
-    match result {
-        Ok(Ok(tokens)) => tokens,
-        Ok(Err(panic)) => std::panic::resume_unwind(panic),
+    match on_large_stack(CHUNK_STACK_BYTES, || all(MAX_CHUNK_BYTES)) {
+        Ok(tokens) => tokens,
+        Err(StackError::Panicked) => {
+            Err(Refusal::NotTokenized { reason: "the tokenizer panicked".to_owned() })
+        }
         Err(error) => {
             tracing::warn!(
-                "cannot start a thread to tokenize a long text, so it is split into short chunks: \
-                 {error}"
+                "cannot tokenize a long text as a whole, so it is split into short chunks: {error}"
             );
             all(MAX_INLINE_CHUNK_BYTES)
         }
@@ -116,9 +125,11 @@ mod tests {
     #[test]
     fn results_of_chunks_are_joined_in_order() {
         let text = "word ".repeat(MAX_CHUNK_BYTES);
-        let lengths = tokenize_in_chunks(&text, |chunk| vec![chunk.len()]);
+        let limit = PromptLimit::none();
+        let lengths = tokenize_in_chunks(&text, &limit, |chunk| vec![chunk.len()]).unwrap();
         assert!(lengths.len() > 4);
         assert_eq!(lengths.iter().sum::<usize>(), text.len());
-        assert_eq!(tokenize_in_chunks(&text, |chunk| chunk.as_bytes().to_vec()), text.as_bytes());
+        let bytes = tokenize_in_chunks(&text, &limit, |chunk| chunk.as_bytes().to_vec());
+        assert_eq!(bytes.unwrap(), text.as_bytes());
     }
 }

@@ -8,7 +8,7 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
 
 use crate::domain::{Message, Token};
-use crate::engine::Vocabulary;
+use crate::engine::{PromptLimit, Vocabulary};
 
 use super::chat::Chat;
 use super::special::SpecialTokens;
@@ -21,7 +21,8 @@ use super::vocabulary::LlamaVocabulary;
 pub fn render_with(source: &str, messages: &[Message]) -> Result<String, String> {
     let mut specials = SpecialTokens::new(Vec::new());
     let chat = Chat::new(source, "<s>".to_owned(), "</s>".to_owned(), &mut specials)?;
-    chat.render(messages, &specials).map(|rendered| rendered.text)
+    let rendered = chat.render(messages, &specials, &PromptLimit::none());
+    rendered.map(|rendered| rendered.text)
 }
 
 static BACKEND: LazyLock<LlamaBackend> =
@@ -43,12 +44,16 @@ impl FuzzedTokenizer {
         let model = LlamaModel::load_from_file(&BACKEND, path, &params);
         let model = Arc::new(model.map_err(|error| error.to_string())?);
         let no_template = Err("not used".to_owned());
-        Ok(Self { vocabulary: LlamaVocabulary::new(model.clone(), no_template), model })
+        Ok(Self { vocabulary: LlamaVocabulary::new(&model, no_template), model })
     }
 
     /// The tokens of `text` as the daemon computes them.
+    ///
+    /// # Panics
+    /// If the text is refused, although there is no limit.
     pub fn tokens(&self, text: &str) -> Vec<Token> {
-        self.vocabulary.tokenize(text)
+        let tokens = self.vocabulary.tokenize(text, &PromptLimit::none());
+        tokens.expect("without a limit, every text is tokenized")
     }
 
     /// The tokens of `text` as llama.cpp computes them, all at once.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::kv::{CopyLimits, IDLE_BEFORE_MIRRORING};
-use crate::engine::model::ChunkRules;
+use crate::engine::model::{ChunkRules, PromptLimit};
 use crate::scripted::ScriptedCuts;
 
 /// How long an outbox may stay full.
@@ -81,7 +81,8 @@ impl Rig {
 
     /// Submits a request of the given connection.
     pub(super) fn submit_as(&mut self, connection: u64, prompt: &str, params: Params) -> Client {
-        self.submit_tokens(connection, ScriptedVocabulary.tokenize(prompt), params)
+        let tokens = tokens_of(prompt);
+        self.submit_tokens(connection, tokens, params)
     }
 
     /// Submits a request of a connection of the given account.
@@ -92,12 +93,12 @@ impl Rig {
         prompt: &str,
         params: Params,
     ) -> Client {
-        self.submit_job((account, connection), ScriptedVocabulary.tokenize(prompt), params, false)
+        self.submit_job((account, connection), tokens_of(prompt), params, false)
     }
 
     /// Submits a request of the given connection although too many are waiting.
     pub(super) fn submit_over_limit(&mut self, connection: u64, prompt: &str) -> Client {
-        let tokens = ScriptedVocabulary.tokenize(prompt);
+        let tokens = tokens_of(prompt);
         self.submit_job((connection, connection), tokens, at_most(1), true)
     }
 
@@ -305,4 +306,9 @@ impl Client {
 /// Parameters for an answer of at most `n` tokens.
 pub(super) fn at_most(n: u32) -> Params {
     Params { max_tokens: Some(n), ..Params::default() }
+}
+
+/// The tokens of `prompt`.
+fn tokens_of(prompt: &str) -> Vec<Token> {
+    ScriptedVocabulary.tokenize(prompt, &PromptLimit::none()).unwrap()
 }

@@ -17,6 +17,7 @@ mod probe;
 use std::borrow::Cow;
 
 use crate::domain::{Message, Role};
+use crate::engine::PromptLimit;
 use crate::llama::error::one_line;
 
 use super::chat_template::{ChatTemplate, TemplateContent, TemplateMessage};
@@ -83,6 +84,7 @@ impl Chat {
         &self,
         messages: &[Message],
         specials: &SpecialTokens,
+        limit: &PromptLimit,
     ) -> Result<RenderedChat, String> {
         self.check(messages)?;
         let texts = messages.iter().flat_map(|message| {
@@ -95,14 +97,14 @@ impl Chat {
         };
         let starts =
             |text: &str, is_answer| specials.hide_starts(text, guard, is_answer).into_owned();
-        let text = self.render_hidden(messages, &whole)?;
+        let text = self.render_hidden(messages, &whole, limit)?;
         // The template may have joined or changed texts so that they became a token.
         let has_starts = |message: &Message| {
             specials.has_start(&message.content)
                 || message.reasoning.as_ref().is_some_and(|text| specials.has_start(text))
         };
         if messages.iter().any(has_starts) {
-            let safe = self.render_hidden(messages, &starts)?;
+            let safe = self.render_hidden(messages, &starts, limit)?;
             if specials.control_tokens(&safe) != specials.control_tokens(&text) {
                 return Ok(RenderedChat { text: safe, guard });
             }
@@ -116,11 +118,12 @@ impl Chat {
         &self,
         messages: &[Message],
         hide: &dyn Fn(&str, bool) -> String,
+        limit: &PromptLimit,
     ) -> Result<String, String> {
         let render = |splits: bool| {
             let messages =
                 messages.iter().map(|message| self.template_message(message, splits, hide));
-            self.template.render(messages.collect())
+            self.template.render_within(messages.collect(), limit)
         };
         let is_always_split = self.format != AnswerFormat::Marks || self.probed.doubles_marks;
         match render(is_always_split) {

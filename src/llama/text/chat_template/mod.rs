@@ -5,33 +5,34 @@
 //! A template is code in a model file of unknown origin. It has no access to files, the network or
 //! other templates, and it runs within limits, so that a request that it cannot serve is refused
 //! with a reason (ADR-0017): fuel, which grows with the conversation, limits the steps and the
-//! memory of a rendering; [`jinja`] limits the size and depth of values; and [`thread`] provides a
-//! large stack and a deadline for the rest. A template that exceeds what these can stop ends the
-//! runner, not the daemon.
+//! memory of a rendering; [`jinja`] limits the size and depth of values; whatever writes looks at
+//! the limit of the request; and there is a large stack ([`super::stack`]). A template that exceeds
+//! what these can stop ends the runner, not the daemon.
 
 mod fuel;
 mod jinja;
 mod message;
 mod thread;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use minijinja::value::Value;
 use minijinja::{ErrorKind, context};
 
+use crate::engine::{CancelFlag, PromptLimit};
 use crate::llama::error::one_line;
+
+use super::stack::on_large_stack;
 
 use self::fuel::fuel_for;
 use self::jinja::JinjaTemplate;
-use self::thread::DeadlineRunner;
+use self::thread::run_until;
 
 pub(super) use self::message::{TemplateContent, TemplateMessage};
 
 /// A model's chat template.
 pub(super) struct ChatTemplate {
-    compiled: Arc<CompiledTemplate>,
-    runner: DeadlineRunner,
+    compiled: CompiledTemplate,
     /// Whether the template gets an empty list of tools, and not `none`.
     has_tool_list: bool,
 }
@@ -44,10 +45,9 @@ impl ChatTemplate {
     /// One line that says why the template cannot be used.
     pub(super) fn new(source: String, bos: String, eos: String) -> Result<Self, String> {
         let broken = |reason| one_line(&format!("the chat template is broken: {reason}"));
-        let runner = DeadlineRunner::new(DEADLINE);
-        let compiled =
-            runner.run(move || CompiledTemplate::new(&source, bos, eos)).map_err(broken)?;
-        Ok(Self { compiled: Arc::new(compiled.map_err(broken)?), runner, has_tool_list: false })
+        let compiled = run_until(DEADLINE, move || CompiledTemplate::new(&source, bos, eos));
+        let compiled = compiled.and_then(|compiled| compiled).map_err(broken)?;
+        Ok(Self { compiled, has_tool_list: false })
     }
 
     /// The same template for conversations with an empty list of tools. Some templates go through
@@ -62,16 +62,32 @@ impl ChatTemplate {
         self.compiled.jinja.literals()
     }
 
-    /// Renders a conversation up to the point where the assistant answers.
+    /// Renders a conversation up to the point where the assistant answers, when the model is
+    /// loaded.
+    ///
+    /// # Errors
+    /// Those of [`Self::render_within`].
+    pub(super) fn render(&self, messages: Vec<TemplateMessage>) -> Result<String, String> {
+        let limit = PromptLimit::new(CancelFlag::default(), DEADLINE, "messages");
+        self.render_within(messages, &limit)
+    }
+
+    /// Renders a conversation of a request, which `limit` can end.
     ///
     /// # Errors
     /// One line: the template's own message if it raises an error, or which limit it exceeds.
-    pub(super) fn render(&self, messages: Vec<TemplateMessage>) -> Result<String, String> {
-        let (compiled, has_tool_list) = (self.compiled.clone(), self.has_tool_list);
-        let rendered = self.runner.run(move || compiled.render(&messages, has_tool_list));
-        rendered.and_then(|text| text).map_err(|reason| {
-            one_line(&format!("the chat template refuses this conversation: {reason}"))
-        })
+    pub(super) fn render_within(
+        &self,
+        messages: Vec<TemplateMessage>,
+        limit: &PromptLimit,
+    ) -> Result<String, String> {
+        let render = move || self.compiled.render(&messages, self.has_tool_list, limit);
+        on_large_stack(RENDER_STACK_BYTES, render)
+            .map_err(|error| error.to_string())
+            .and_then(|text| text)
+            .map_err(|reason| {
+                one_line(&format!("the chat template refuses this conversation: {reason}"))
+            })
     }
 }
 
@@ -89,7 +105,12 @@ impl CompiledTemplate {
     }
 
     /// Renders a conversation with fuel for its size.
-    fn render(&self, messages: &[TemplateMessage], has_tool_list: bool) -> Result<String, String> {
+    fn render(
+        &self,
+        messages: &[TemplateMessage],
+        has_tool_list: bool,
+        limit: &PromptLimit,
+    ) -> Result<String, String> {
         let n_bytes: usize = messages.iter().map(TemplateMessage::n_bytes).sum();
         let fuel = fuel_for(messages.len(), n_bytes);
         let messages: Vec<_> = messages.iter().map(TemplateMessage::to_value).collect();
@@ -101,7 +122,7 @@ impl CompiledTemplate {
             eos_token => self.eos.as_str(),
             add_generation_prompt => true,
         };
-        self.jinja.render(variables, fuel).map_err(|error| match error.kind() {
+        self.jinja.render(variables, fuel, limit).map_err(|error| match error.kind() {
             ErrorKind::OutOfFuel => TOO_LONG.to_owned(),
             _ => error.detail().map_or_else(|| error.to_string(), str::to_owned),
         })
@@ -112,8 +133,12 @@ impl CompiledTemplate {
 const TOO_LONG: &str =
     "it is too long for this template, which takes more steps than its length allows";
 
-/// Longest time for compiling or rendering; it stops work that uses no fuel (ADR-0017).
+/// Longest time for compiling, and for rendering when the model is loaded (ADR-0017).
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Stack for compiling or rendering in bytes. It is address space that takes memory only when used,
+/// and large enough for the deepest values outside of namespaces (ADR-0017).
+const RENDER_STACK_BYTES: usize = 256 << 20;
 
 #[cfg(test)]
 mod tests;

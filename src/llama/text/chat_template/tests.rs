@@ -250,12 +250,19 @@ fn ordinary_values_in_namespaces_stay_unchanged() {
 }
 
 #[test]
-fn work_that_misses_the_deadline_blocks_later_work() {
-    let runner = DeadlineRunner::new(Duration::from_millis(1));
+fn compiling_that_misses_the_deadline_is_an_error() {
     let (release, held) = mpsc::sync_channel::<()>(0);
-    let error = runner.run(move || held.recv().is_ok()).unwrap_err();
+    let missed = run_until(Duration::from_millis(1), move || held.recv().is_ok());
+    let error = missed.unwrap_err();
     assert!(error.contains("takes more than"), "{error}");
-    let error = runner.run(|| ()).unwrap_err();
-    assert!(error.contains("still busy"), "{error}");
     drop(release);
+}
+
+#[test]
+fn rendering_ends_when_its_request_is_cancelled() {
+    let cancel = CancelFlag::default();
+    cancel.set();
+    let limit = PromptLimit::new(cancel, Duration::MAX, "messages");
+    let error = template("{{ messages[0].content }}").render_within(short(), &limit).unwrap_err();
+    assert!(error.contains("cancelled"), "{error}");
 }

@@ -89,7 +89,21 @@ impl SpecialTokens {
     /// Splits `text` at the special tokens in it, without empty segments. Longer tokens are
     /// searched for first, as llama.cpp does.
     pub(super) fn split<'t>(&self, text: &'t str) -> Vec<Segment<'t>> {
-        let clusters = self.clusters(text);
+        self.split_where(text, |_| true)
+    }
+
+    /// Splits plain text at the user-defined tokens that are no control tokens.
+    pub(super) fn split_unguarded<'t>(&self, text: &'t str) -> Vec<Segment<'t>> {
+        self.split_where(text, |special| special.is_user_defined && !special.is_control)
+    }
+
+    /// Splits `text` at the special tokens for which `is_searched` is true.
+    fn split_where<'t>(
+        &self,
+        text: &'t str,
+        is_searched: impl Fn(&SpecialToken) -> bool,
+    ) -> Vec<Segment<'t>> {
+        let clusters = self.clusters(text, is_searched);
         let has_strips = clusters.iter().flat_map(|cluster| &cluster.specials).any(|&i| {
             let special = &self.list[i];
             special.strips_left || special.strips_right
@@ -132,12 +146,15 @@ impl SpecialTokens {
     }
 
     /// The places of special tokens in `text`, from first to last.
-    fn clusters(&self, text: &str) -> Vec<Cluster> {
+    fn clusters(&self, text: &str, is_searched: impl Fn(&SpecialToken) -> bool) -> Vec<Cluster> {
         let mut clusters: Vec<Cluster> = Vec::new();
         // For each special token, where the last cluster with it begins.
         let mut last_start = vec![usize::MAX; self.list.len()];
         for found in self.occurrences(text) {
             let special = found.pattern().as_usize();
+            if !is_searched(&self.list[special]) {
+                continue;
+            }
             let mut cluster = Cluster { range: found.range(), specials: Vec::new() };
             while let Some(mut last) = clusters.pop_if(|last| last.range.end > cluster.range.start)
             {
@@ -163,6 +180,11 @@ impl SpecialTokens {
     /// ends.
     fn occurrences<'t>(&self, text: &'t str) -> impl Iterator<Item = Match> + use<'_, 't> {
         self.finder.find_overlapping_iter(text)
+    }
+
+    /// Whether the token is a control token.
+    pub(super) fn is_control(&self, token: Token) -> bool {
+        self.control.ids.contains(&token)
     }
 
     /// Whether one of the tokens has this text.

@@ -1,52 +1,40 @@
-//! The model's vocabulary: text to tokens with llama.cpp, tokens to bytes with a table.
+//! The model's vocabulary: text to tokens, split at special tokens, and tokens to bytes with a
+//! table.
 //!
-//! The table is built once, so that converting a token to text costs no call into C. llama.cpp's
-//! tokenizer can be used by several threads at once (`llama.h`, "Tokenization").
+//! The table is built once, so that converting a token to text costs no call into C.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token_type::LlamaTokenAttr;
 use llama_cpp_2::vocab::LlamaVocab;
-use llama_cpp_sys_2 as sys;
 
 use crate::domain::{Message, Refusal, Token};
-use crate::engine::{Piece, Visibility, Vocabulary};
-use crate::llama::model_ptr::model_ptr;
+use crate::engine::{Piece, PromptLimit, Visibility, Vocabulary};
 
 use super::chat::{Chat, RenderedChat, is_answer_mark};
-use super::chunks::tokenize_in_chunks;
-use super::sentencepiece::SentencePieceCuts;
+use super::plain::PlainTokenizer;
 use super::special::{ControlTokenGuard, Segment, SpecialToken, SpecialTokens};
 
 /// The vocabulary of a loaded model.
 pub(in crate::llama) struct LlamaVocabulary {
-    model: Arc<LlamaModel>,
     pieces: PieceTable,
     /// Tokens that the model must never generate, according to its file
     /// (`tokenizer.ggml.suppress_tokens`); sorted and unique.
     suppressed: Vec<Token>,
     /// The special tokens that texts are split at.
     specials: SpecialTokens,
-    /// How long texts are divided before llama.cpp tokenizes them.
-    division: Division,
+    /// Tokenizes the text between special tokens.
+    plain: PlainTokenizer,
     /// Tokens that the model wants before every text (begin-of-text).
     prefix: Vec<Token>,
     /// Tokens that the model wants after every text.
     suffix: Vec<Token>,
     /// The chat format, or why the model has no usable one.
     chat: Result<Chat, String>,
-}
-
-/// How long texts are divided before llama.cpp tokenizes them.
-enum Division {
-    /// Into chunks, because llama.cpp splits them with regular expressions.
-    Chunks,
-    /// Where no token of the vocabulary reaches across.
-    SentencePiece(SentencePieceCuts),
-    /// Not at all.
-    None,
 }
 
 /// What every token is written as, and which tokens end a generation.
@@ -67,7 +55,7 @@ impl LlamaVocabulary {
     /// Reads the vocabulary of `model`, and compiles and probes `chat_template`: the source of a
     /// template, or why there is none.
     pub(in crate::llama) fn new(
-        model: Arc<LlamaModel>,
+        model: &Arc<LlamaModel>,
         chat_template: Result<String, String>,
     ) -> Self {
         let vocab = model.vocab();
@@ -82,9 +70,9 @@ impl LlamaVocabulary {
         let chat = chat_template.and_then(|source| {
             Chat::new(&source, text(vocab.bos()), text(vocab.eos()), &mut specials)
         });
-        let division = division(&model, n_tokens);
+        let plain = PlainTokenizer::new(model, |token| specials.is_control(token));
         let suppressed = suppressed_tokens(&vocab);
-        Self { model, pieces, suppressed, specials, division, prefix, suffix, chat }
+        Self { pieces, suppressed, specials, plain, prefix, suffix, chat }
     }
 
     /// Tokens that must not be generated: the suppressed tokens, and with `ignore_eos` all tokens
@@ -97,41 +85,75 @@ impl LlamaVocabulary {
 
     /// The tokens of `text`, in which special tokens may be written out. Those that `guard` hides
     /// are plain text.
-    fn tokens(&self, text: &str, guard: Option<ControlTokenGuard>) -> Vec<Token> {
+    fn tokens(
+        &self,
+        text: &str,
+        guard: Option<ControlTokenGuard>,
+        limit: &PromptLimit,
+    ) -> Result<Vec<Token>, Refusal> {
         let mut tokens = Vec::new();
+        // The tokens of short segments, as a range of `tokens`: a text can have thousands of equal
+        // ones, and some pre-tokenizers of llama.cpp take a millisecond for each.
+        let mut known: HashMap<&str, Range<usize>> = HashMap::new();
         for segment in self.specials.split(text) {
-            match (segment, guard) {
-                (Segment::Token(token), _) => tokens.push(token),
-                (Segment::Text(text), None) => tokens.extend(self.plain_tokens(text)),
-                (Segment::Text(text), Some(guard)) => {
-                    let plain = guard.remove_markers(text);
-                    tokens.extend(if self.specials.are_found_in_plain(&plain) {
-                        self.guarded_tokens(text, guard)
-                    } else {
-                        self.plain_tokens(&plain)
-                    });
+            limit.check()?;
+            let segment = match segment {
+                Segment::Token(token) => {
+                    tokens.push(token);
+                    continue;
                 }
+                Segment::Text(segment) => segment,
+            };
+            if let Some(range) = known.get(segment) {
+                tokens.extend_from_within(range.clone());
+                continue;
+            }
+            let start = tokens.len();
+            match guard {
+                Some(guard) if segment.contains(guard.marker()) => {
+                    tokens.append(&mut self.guarded_tokens(segment, guard, limit)?);
+                }
+                _ => self.plain.tokenize(segment, limit, &mut tokens)?,
+            }
+            if segment.len() <= MAX_KNOWN_BYTES {
+                known.insert(segment, start..tokens.len());
             }
         }
-        tokens
+        Ok(tokens)
     }
 
-    /// The tokens of plain text. llama.cpp finds user-defined tokens in it.
-    fn plain_tokens(&self, text: &str) -> Vec<Token> {
-        let vocab = self.model.vocab();
-        let tokenize = |text: &str| tokens_of(&vocab, text);
-        match &self.division {
-            Division::Chunks => tokenize_in_chunks(text, tokenize),
-            Division::SentencePiece(cuts) => cuts.tokenize(text, tokenize),
-            // llama.cpp may add a space before each text.
-            Division::None => tokenize(text),
+    /// The tokens of plain text in which `guard` hides special tokens.
+    fn guarded_tokens(
+        &self,
+        text: &str,
+        guard: ControlTokenGuard,
+        limit: &PromptLimit,
+    ) -> Result<Vec<Token>, Refusal> {
+        let plain = guard.remove_markers(text);
+        let mut tokens = Vec::new();
+        if self.plain.finds_user_defined() && self.specials.are_found_in_plain(&plain) {
+            return self.marked_tokens(text, guard, limit);
         }
+        // Without the markers there may be user-defined tokens that no template writes.
+        for segment in self.specials.split_unguarded(&plain) {
+            match segment {
+                Segment::Token(token) => tokens.push(token),
+                Segment::Text(text) => self.plain.tokenize(text, limit, &mut tokens)?,
+            }
+        }
+        Ok(tokens)
     }
 
-    /// The tokens of plain text in which `guard` hides user-defined tokens. Its markers are
-    /// tokenized too, so that llama.cpp does not find the tokens, and then left out.
-    fn guarded_tokens(&self, text: &str, guard: ControlTokenGuard) -> Vec<Token> {
-        let marked = self.plain_tokens(text);
+    /// The tokens of plain text in which llama.cpp would find user-defined tokens that `guard`
+    /// hides. Its markers are tokenized too, and then left out.
+    fn marked_tokens(
+        &self,
+        text: &str,
+        guard: ControlTokenGuard,
+        limit: &PromptLimit,
+    ) -> Result<Vec<Token>, Refusal> {
+        let mut marked = Vec::new();
+        self.plain.tokenize(text, limit, &mut marked)?;
         let mut buffer = [0; 4];
         let marker = guard.marker().encode_utf8(&mut buffer).as_bytes();
         let is_marker = |tokens: &[Token]| {
@@ -149,28 +171,40 @@ impl LlamaVocabulary {
             }
         }
         if n_markers == text.matches(guard.marker()).count() {
-            return tokens;
+            return Ok(tokens);
         }
         // A token has a part of a marker and other text.
-        text.split(guard.marker()).flat_map(|text| self.plain_tokens(text)).collect()
+        tokens.clear();
+        for text in text.split(guard.marker()) {
+            limit.check()?;
+            self.plain.tokenize(text, limit, &mut tokens)?;
+        }
+        Ok(tokens)
     }
 }
 
 impl Vocabulary for LlamaVocabulary {
-    fn tokenize(&self, text: &str) -> Vec<Token> {
-        let tokens = self.tokens(text, None);
-        [self.prefix.as_slice(), &tokens, &self.suffix].concat()
+    fn tokenize(&self, text: &str, limit: &PromptLimit) -> Result<Vec<Token>, Refusal> {
+        let tokens = self.tokens(text, None, limit)?;
+        Ok([self.prefix.as_slice(), &tokens, &self.suffix].concat())
     }
 
-    fn tokenize_chat(&self, messages: &[Message]) -> Result<Vec<Token>, Refusal> {
+    fn tokenize_chat(
+        &self,
+        messages: &[Message],
+        limit: &PromptLimit,
+    ) -> Result<Vec<Token>, Refusal> {
         let invalid = |reason: &str| Refusal::InvalidParams {
             field: "messages".to_owned(),
             reason: reason.to_owned(),
         };
         let chat = self.chat.as_ref().map_err(|reason| invalid(reason))?;
-        let rendered = chat.render(messages, &self.specials).map_err(|reason| invalid(&reason))?;
-        let RenderedChat { text, guard } = rendered;
-        let tokens = self.tokens(&text, Some(guard));
+        let RenderedChat { text, guard } = match chat.render(messages, &self.specials, limit) {
+            Ok(rendered) => rendered,
+            // The limit may be what ended it.
+            Err(reason) => return Err(limit.check().err().unwrap_or_else(|| invalid(&reason))),
+        };
+        let tokens = self.tokens(&text, Some(guard), limit)?;
         // Most templates write the begin-of-text token; a second one would degrade the answer. The
         // suffix is left out, since the assistant's answer follows.
         let has_prefix = !self.prefix.is_empty() && tokens.starts_with(&self.prefix);
@@ -264,36 +298,6 @@ fn visibility(vocab: &LlamaVocab<'_>, token: LlamaToken) -> Visibility {
     }
 }
 
-/// How texts for this model are divided.
-fn division(model: &LlamaModel, n_tokens: usize) -> Division {
-    let vocab = model.vocab();
-    // SAFETY: the model is loaded, and its vocabulary lives as long as it.
-    let kind = unsafe { sys::llama_vocab_type(sys::llama_model_get_vocab(model_ptr(model))) };
-    match kind {
-        sys::LLAMA_VOCAB_TYPE_BPE => Division::Chunks,
-        sys::LLAMA_VOCAB_TYPE_SPM => {
-            let tokens = (0..).map(LlamaToken).take(n_tokens);
-            let texts = tokens.filter_map(|token| {
-                let is_text =
-                    !vocab.is_control(token) && !vocab.attr(token).contains(LlamaTokenAttr::Byte);
-                is_text.then(|| vocab.text(token)?.to_str().ok()).flatten()
-            });
-            // No vocabulary has this character: it becomes its bytes, after what is added.
-            let n_prefix = tokens_of(&vocab, NONCHARACTER).len() - NONCHARACTER.len();
-            Division::SentencePiece(SentencePieceCuts::new(texts, n_prefix))
-        }
-        _ => Division::None,
-    }
-}
-
-/// The tokens of `text`, in which llama.cpp finds user-defined tokens only.
-fn tokens_of(vocab: &LlamaVocab<'_>, text: &str) -> Vec<Token> {
-    // llama.cpp would tokenize the text again if there were too little space.
-    let mut tokens = Vec::with_capacity(text.len() + MAX_ADDED_TOKENS);
-    vocab.tokenize_into(text.as_bytes(), &mut tokens, false, false);
-    tokens.into_iter().map(|token| token.0).collect()
-}
-
 /// The tokens that the model must never generate. llama.cpp's server excludes them, but its library
 /// does not.
 fn suppressed_tokens(vocab: &LlamaVocab<'_>) -> Vec<Token> {
@@ -328,16 +332,15 @@ fn special_tokens(vocab: &LlamaVocab<'_>, n_tokens: usize) -> SpecialTokens {
     SpecialTokens::new((0..).map(LlamaToken).take(n_tokens).filter_map(special).collect())
 }
 
-/// A character that is not meant for text.
-const NONCHARACTER: &str = "\u{FDD0}";
-
-/// Tokens that llama.cpp may add to a text: for a space before it.
-const MAX_ADDED_TOKENS: usize = 4;
+/// Longest segment in bytes whose tokens are kept for equal ones in the same text.
+const MAX_KNOWN_BYTES: usize = 64;
 
 /// Marks that llama.cpp makes user-defined tokens after it has read the file, so that answers of
 /// gpt-oss show them (`llama-vocab.cpp`). Its files type them as control tokens.
 const HARMONY_MARKS: [&str; 5] =
     ["<|start|>", "<|message|>", "<|channel|>", "<|constrain|>", "<|end|>"];
 
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod tests;

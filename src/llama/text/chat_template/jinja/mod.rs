@@ -45,7 +45,9 @@ use std::sync::Arc;
 use minijinja::machinery::{CompiledTemplate, TemplateConfig, eval, make_string_output};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Value, ValueKind};
-use minijinja::{AutoEscape, Environment, Error, State};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State};
+
+use crate::engine::PromptLimit;
 
 /// A compiled template.
 pub(super) struct JinjaTemplate {
@@ -83,12 +85,24 @@ impl JinjaTemplate {
     }
 
     /// Renders the template with at most `fuel` units of fuel: one for an instruction or 64 bytes.
+    /// Ends early, with an error, once `limit` is reached.
     ///
     /// # Errors
     /// The template raises an error, fails as it would in Python, or runs out of fuel.
-    pub(super) fn render(&self, variables: Value, fuel: u64) -> Result<String, Error> {
+    pub(super) fn render(
+        &self,
+        variables: Value,
+        fuel: u64,
+        limit: &PromptLimit,
+    ) -> Result<String, Error> {
         let mut environment = self.environment.clone();
         environment.set_fuel(Some(fuel));
+        let limit = limit.clone();
+        environment.set_formatter(move |out, state, value| {
+            let check = limit.check();
+            check.map_err(|due| Error::new(ErrorKind::InvalidOperation, due.to_string()))?;
+            write_value(out, state, value)
+        });
         let mut text = String::new();
         eval(
             &environment,
@@ -107,17 +121,6 @@ fn environment() -> Environment<'static> {
     // Without this, errors would contain copies of the template's variables.
     environment.set_debug(false);
     environment.set_unknown_method_callback(method);
-    environment.set_formatter(|out, state, value| {
-        bounds::check(state, value)?;
-        if *state.auto_escape() != AutoEscape::None && !value.is_safe() {
-            let escaped = text_filters::escape(state, value)?;
-            return Ok(out.write_str(escaped.as_str().unwrap_or_default())?);
-        }
-        match value.as_str() {
-            Some(text) => Ok(out.write_str(text)?),
-            None => Ok(out.write_str(&print::text_of(value))?),
-        }
-    });
     operators::install(&mut environment);
     globals::install(&mut environment);
     predicates::install(&mut environment);
@@ -125,6 +128,19 @@ fn environment() -> Environment<'static> {
     list_filters::install(&mut environment);
     numbers::install(&mut environment);
     environment
+}
+
+/// Writes what `{{ value }}` stands for.
+fn write_value(out: &mut Output<'_>, state: &State<'_, '_>, value: &Value) -> Result<(), Error> {
+    bounds::check(state, value)?;
+    if *state.auto_escape() != AutoEscape::None && !value.is_safe() {
+        let escaped = text_filters::escape(state, value)?;
+        return Ok(out.write_str(escaped.as_str().unwrap_or_default())?);
+    }
+    match value.as_str() {
+        Some(text) => Ok(out.write_str(text)?),
+        None => Ok(out.write_str(&print::text_of(value))?),
+    }
 }
 
 /// Calls a method of one of Python's types.

@@ -44,7 +44,9 @@ fn compare(table: &str) -> usize {
     let mut wrong = Vec::new();
     for snippet in &table.snippets {
         let compiled = JinjaTemplate::compile(&snippet.template);
-        let rendered = compiled.and_then(|template| template.render(table.values.clone(), FUEL));
+        let limit = PromptLimit::none();
+        let rendered =
+            compiled.and_then(|template| template.render(table.values.clone(), FUEL, &limit));
         let is_equal = rendered.as_ref().ok() == snippet.expected.as_ref();
         if is_equal == snippet.differs.is_some() {
             let Snippet { kind, template, expected, differs } = snippet;

@@ -1,0 +1,174 @@
+//! Texts that are chosen to be slow to tokenize, or to be tokenized in another way than by
+//! llama.cpp.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+
+/// A text of about `n_bytes`, and what it consists of.
+struct Hostile {
+    name: String,
+    text: String,
+}
+
+impl Hostile {
+    /// `part` again and again.
+    fn repeat(part: &str, n_bytes: usize) -> Self {
+        let name = format!("{:?}", part.chars().take(40).collect::<String>());
+        Self { name, text: part.repeat(n_bytes.div_ceil(part.len().max(1))) }
+    }
+}
+
+/// One character of each class that tokenizers tell apart.
+const CHARACTERS: [char; 24] = [
+    ' ', '\n', '\t', '\r', '\0', '\u{1}', 'a', 'E', '0', '.', '<', '\'', '"', 'é', '\u{301}', '日',
+    'ト', '한', '🦊', '\u{FDD0}', '\u{2581}', '\u{a0}', '\u{200d}', 'ß',
+];
+
+/// Texts of runs and alternations of single characters.
+fn of_characters(n_bytes: usize) -> Vec<Hostile> {
+    let mut texts = Vec::new();
+    for a in CHARACTERS {
+        texts.push(Hostile::repeat(&a.to_string(), n_bytes));
+        for b in CHARACTERS {
+            if a < b {
+                texts.push(Hostile::repeat(&format!("{a}{b}"), n_bytes));
+            }
+            if a != b {
+                let run = a.to_string().repeat(63);
+                texts.push(Hostile::repeat(&format!("{run}{b}"), n_bytes));
+            }
+        }
+    }
+    texts
+}
+
+/// Texts of the tokens of a vocabulary, whole and cut by a character.
+fn of_tokens(model: &LlamaModel, vocabulary: &LlamaVocabulary, n_bytes: usize) -> Vec<Hostile> {
+    let ids = 0..Token::try_from(vocabulary.n_tokens()).unwrap();
+    let vocab = model.vocab();
+    let raw = |id: Token| Some(vocab.text(LlamaToken(id))?.to_str().ok()?.to_owned());
+    let piece = |id: Token| String::from_utf8(vocabulary.piece(id).bytes.to_vec()).ok();
+    let mut by_length: Vec<String> = ids.clone().filter_map(piece).collect();
+    by_length.sort_by_key(|text| std::cmp::Reverse(text.len()));
+    let longest: Vec<String> = by_length.into_iter().take(24).collect();
+    let is_special = |&id: &Token| {
+        use LlamaTokenAttr::{Control, Unknown, UserDefined};
+        vocab.attr(LlamaToken(id)).intersects(Control | Unknown | UserDefined)
+    };
+    let specials: Vec<String> = ids.clone().filter(is_special).filter_map(raw).collect();
+    let some = specials.iter().step_by(specials.len() / 24 + 1).cloned();
+    let mut texts = Vec::new();
+    for text in longest.into_iter().chain(some) {
+        if text.is_empty() {
+            continue;
+        }
+        texts.push(Hostile::repeat(&text, n_bytes));
+        let mut cut = text.clone();
+        cut.pop();
+        if !cut.is_empty() {
+            texts.push(Hostile::repeat(&cut, n_bytes));
+            texts.push(Hostile::repeat(&format!("{cut}a"), n_bytes));
+        }
+    }
+    let mut random = Random(7);
+    let n = vocabulary.n_tokens() as u64;
+    let mut mixed = |name: &str, pick: &dyn Fn(&mut Random) -> Option<String>| {
+        let mut text = String::new();
+        while text.len() < n_bytes {
+            text += &pick(&mut random).unwrap_or_default();
+        }
+        texts.push(Hostile { name: name.to_owned(), text });
+    };
+    mixed("random tokens", &|random| piece((random.next() % n) as Token));
+    mixed("random special tokens and a", &|random| {
+        Some(specials.get(random.next() as usize % specials.len().max(1))?.clone() + "a")
+    });
+    mixed("random characters", &|random| {
+        Some(CHARACTERS[random.next() as usize % CHARACTERS.len()].to_string())
+    });
+    mixed("random special tokens and letters", &|random| {
+        let special = specials.get(random.next() as usize % specials.len().max(1))?;
+        let mut letter = || char::from(b'a' + (random.next() % 26) as u8);
+        Some(format!("{special}{}{}{}", letter(), letter(), letter()))
+    });
+    mixed("random letters", &|random| Some(char::from(b'a' + (random.next() % 26) as u8).into()));
+    mixed("random letters a and b", &|random| {
+        Some(char::from(b'a' + (random.next() % 2) as u8).into())
+    });
+    mixed("short words", &|random| {
+        let word = ["to", "a", "we", "I", "on", "is"][random.next() as usize % 6];
+        let gap = [" ", "\n", "\t", "  ", "\n\n"][random.next() as usize % 5];
+        Some(format!("{word}{gap}"))
+    });
+    texts
+}
+
+/// A xorshift generator: the same texts in every run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
+
+/// The time that this thread has computed.
+fn computing_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is valid for writing.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) }, 0);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Compares with llama.cpp what the vocabularies in the files of `TOKENIZER_FILES` make of texts.
+#[test]
+#[ignore = "reads files that are not in the repository"]
+fn hostile_texts_are_tokenized_as_by_llama_cpp() {
+    for path in std::env::var("TOKENIZER_FILES").unwrap().split(':') {
+        let model = tests::load(Path::new(path));
+        let vocabulary = tests::vocabulary(&model);
+        for n_bytes in [1, 100, 9000] {
+            let mut texts = of_characters(n_bytes);
+            texts.extend(of_tokens(&model, &vocabulary, n_bytes));
+            for Hostile { name, text } in texts {
+                let found = tests::tokenize(&vocabulary, &text);
+                assert!(found == tests::llama_cpp(&model, &text), "{path}: {n_bytes}, {name}");
+            }
+        }
+    }
+}
+
+/// Prints the slowest texts of each vocabulary in the files of `TOKENIZER_FILES`, separated by
+/// colons.
+#[test]
+#[ignore = "measures files that are not in the repository"]
+fn slowest_texts_are_printed() {
+    let n_bytes = 250_000;
+    for path in std::env::var("TOKENIZER_FILES").unwrap().split(':') {
+        let model = tests::load(Path::new(path));
+        let vocabulary = tests::vocabulary(&model);
+        let time = |text: &str| -> Duration {
+            let start = computing_time();
+            tests::tokenize(&vocabulary, text);
+            computing_time() - start
+        };
+        let texts = |n| {
+            let mut texts = of_characters(n);
+            texts.extend(of_tokens(&model, &vocabulary, n));
+            texts
+        };
+        let long = texts(n_bytes);
+        let mut times: Vec<_> =
+            texts(16_000).iter().map(|hostile| time(&hostile.text)).zip(&long).collect();
+        times.sort_by_key(|&(short, _)| std::cmp::Reverse(short));
+        eprintln!("{path}: {} texts", times.len());
+        for (short, hostile) in times.iter().take(12) {
+            eprintln!("  {short:>9.1?} {:>9.1?} {}", time(&hostile.text), hostile.name);
+        }
+    }
+}
