@@ -10,6 +10,7 @@
 //! | [`machine`] | the memory and the CPUs that this process may use |
 //! | [`scripted`] | a deterministic fake model for tests |
 //! | `llama` | the real model on llama.cpp; almost all `unsafe` code |
+//! | [`pool`] | threads for work that clients cause |
 //! | [`protocol`] | the WebSocket wire format |
 //! | [`watchdog`] | judges whether a runner makes progress |
 //! | [`runner`] | the process that holds the model, and the link to it |
@@ -32,6 +33,7 @@ pub mod gpu;
 pub mod llama;
 pub mod machine;
 pub mod models;
+pub mod pool;
 pub mod protocol;
 pub mod runner;
 pub mod sandbox;

@@ -397,9 +397,5 @@ const RUNNER_VARIABLES: [(&str, &str); 1] = [("GGML_NO_BACKTRACE", "1")];
 /// Variables with secrets, which no child process gets.
 const SECRET_VARIABLES: &[&str] = &["INFERENCE_CORE_API_KEY"];
 
-/// Stack of the threads that tokenize prompts: some of llama.cpp's pre-tokenizers are regular
-/// expressions that recurse more than 1 MiB deep (ADR-0019).
-const BLOCKING_STACK_BYTES: usize = 16 * 1024 * 1024;
-
-/// Maximum number of threads that parse long messages, and of those that tokenize long prompts.
+/// Maximum number of threads that parse long messages.
 const MAX_BLOCKING_THREADS: usize = 4;

@@ -24,7 +24,7 @@ use crate::sandbox::{self, Needs};
 use super::error::DaemonError;
 use super::signals::ignore_signals;
 use super::spec::RunnerSpec;
-use super::{BLOCKING_STACK_BYTES, MAX_BLOCKING_THREADS, build, contention, logging};
+use super::{MAX_BLOCKING_THREADS, build, contention, logging};
 
 /// Runs as the child process of a daemon until the daemon ends the link.
 ///
@@ -40,7 +40,6 @@ pub fn run_runner() -> Result<(), DaemonError> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .thread_name("runner")
-        .thread_stack_size(BLOCKING_STACK_BYTES)
         .max_blocking_threads(MAX_BLOCKING_THREADS)
         .build()
         .context("cannot start the runner's threads")?;

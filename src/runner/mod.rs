@@ -11,6 +11,7 @@
 //! | `client` | daemon | the interface for the server, and the table of requests |
 //! | `process` | daemon | starts, watches and kills the child process |
 //! | `worker` | runner | serves the link with an engine |
+//! | `tokenizing` | runner | the threads on which prompts are tokenized |
 //!
 //! # Who may end, and what happens then
 //!
@@ -28,6 +29,7 @@ mod frames;
 #[cfg(feature = "fuzzing")]
 mod fuzzing;
 mod process;
+mod tokenizing;
 mod worker;
 
 pub use client::{

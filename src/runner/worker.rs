@@ -1,30 +1,29 @@
 //! The runner's end of the link: submits what the daemon sends to an engine, and sends back what
 //! the engine delivers.
 //!
-//! One task does all of it. It never waits for a client: what a client does not take stays in the
-//! engine, because the daemon gives the request no more credit, and the engine pauses its slot.
+//! One task does all of it, except for tokenizing ([`super::tokenizing`]). It never waits for a
+//! client: what a client does not take stays in the engine, because the daemon gives the request no
+//! more credit, and the engine pauses its slot.
 //! Coalesced deliveries are sent at most a hundred times per second, since every frame wakes both
 //! processes while the engine computes (ADR-0013).
 
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::{Instant as TokioInstant, sleep_until};
 
-use crate::domain::{Delivery, FinishReason, LoadFailure, Outcome, Prompt, Refusal, Usage};
+use crate::domain::{Delivery, FinishReason, LoadFailure, Outcome, Refusal, Usage};
 use crate::engine::{
-    Admission, Engine, EngineHandle, JobTicket, LoadProgress, Loaded, Model, Notifier, Options,
+    Engine, EngineHandle, JobTicket, LoadProgress, Loaded, Model, Notifier, Options,
 };
 
-use super::frames::{
-    CREDIT_BYTES, FrameReader, FrameWriter, FromRunner, RequestKey, SubmitFrame, ToRunner,
-};
+use super::frames::{CREDIT_BYTES, FrameReader, FrameWriter, FromRunner, RequestKey, ToRunner};
+use super::tokenizing::{Answer, Tokenizing};
 
 /// Loads a model on the engine thread.
 pub type Load<M> = Box<dyn FnOnce(&LoadProgress) -> Result<Loaded<M>, LoadFailure> + Send>;
@@ -60,46 +59,57 @@ where
     let engine = match Engine::spawn(options, load) {
         Ok(engine) => engine,
         Err(error) => {
-            let message = format!("the engine's thread cannot be started: {error}");
-            let failure = LoadFailure { message, exit_code: EX_OSERR };
+            let failure = no_thread("the engine's thread", &error);
             return writer.send(&FromRunner::LoadFailed(failure)).await;
         }
     };
-    let (answers, answered) = mpsc::channel(MAX_ANSWERS);
-    let worker = Worker {
-        handle: engine.handle.clone(),
-        notifier: Arc::default(),
-        requests: BTreeMap::new(),
-        answers,
-        writer,
-        next_deliveries: TokioInstant::now(),
-    };
     // Stops the engine however this function ends.
     let _stop = StopEngine(engine.handle.clone());
+    let notifier = Arc::<Notifier>::default();
+    let (tokenizing, answered) = match Tokenizing::start(engine.handle.clone(), notifier.clone()) {
+        Ok(started) => started,
+        Err(error) => {
+            let failure = no_thread("the threads that tokenize prompts", &error);
+            return writer.send(&FromRunner::LoadFailed(failure)).await;
+        }
+    };
+    let worker = Worker {
+        handle: engine.handle.clone(),
+        notifier,
+        requests: BTreeMap::new(),
+        tokenizing,
+        writer,
+        next_deliveries: TokioInstant::now(),
+        next_look: TokioInstant::now(),
+    };
     worker.run(reader, engine, answered).await
 }
 
-/// What a blocking thread has found out about a submission.
-type Answer = (RequestKey, Result<JobTicket, Refusal>);
+/// The failure of a runner that cannot start threads.
+fn no_thread(which: &str, error: &io::Error) -> LoadFailure {
+    let message = format!("cannot start {which}: {error}");
+    LoadFailure { message, exit_code: EX_OSERR }
+}
 
 struct Worker<W> {
     handle: EngineHandle,
     notifier: Arc<Notifier>,
-    /// The requests that have not ended, in the order of their arrival.
-    requests: BTreeMap<RequestKey, Active>,
-    /// For the threads that tokenize long prompts.
-    answers: mpsc::Sender<Answer>,
+    /// The requests that have not ended, in the order of their arrival; without those that are
+    /// being tokenized.
+    requests: BTreeMap<RequestKey, Accepted>,
+    tokenizing: Tokenizing,
     writer: FrameWriter<W>,
     /// The earliest time to send coalesced deliveries again.
     next_deliveries: TokioInstant,
+    /// When the requests that are being tokenized are looked at next.
+    next_look: TokioInstant,
 }
 
-/// A request of the daemon.
-enum Active {
-    /// It is being tokenized.
-    Submitting { received: Instant },
-    /// The engine has accepted it.
-    Accepted { ticket: JobTicket, credit: usize },
+/// A request that the engine has accepted.
+struct Accepted {
+    ticket: JobTicket,
+    /// Bytes that may be delivered before the client has taken more.
+    credit: usize,
 }
 
 /// Why deliveries are sent.
@@ -136,6 +146,9 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
                     None => return Ok(()),
                 },
                 Some((key, result)) = answered.recv() => self.answer(key, result).await?,
+                () = sleep_until(self.next_look), if !self.tokenizing.is_empty() => {
+                    self.look_at_tokenizing().await?;
+                }
                 () = notifier.urgent() => self.deliver(DeliveryScope::Urgent).await?,
                 () = coalesced => {
                     self.next_deliveries = TokioInstant::now() + DELIVERY_INTERVAL;
@@ -175,28 +188,33 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
     async fn handle(&mut self, frame: ToRunner) -> io::Result<()> {
         match frame {
             ToRunner::Start { .. } => Err(io::Error::other("the daemon has started twice")),
-            ToRunner::Submit(submission) => self.submit(*submission).await,
+            ToRunner::Submit(submission) => {
+                let key = submission.key;
+                match self.tokenizing.submit(*submission) {
+                    Ok(()) => Ok(()),
+                    Err(refusal) => self.writer.send(&FromRunner::Refused(key, refusal)).await,
+                }
+            }
             ToRunner::Cancel(key) => {
-                match self.requests.get(&key) {
-                    Some(Active::Submitting { received }) => {
-                        let waited = received.elapsed();
-                        self.requests.remove(&key);
-                        return self.abort(key, waited).await;
-                    }
-                    Some(Active::Accepted { ticket, .. }) => ticket.cancel(),
-                    None => {}
+                if let Some(waited) = self.tokenizing.cancel(key) {
+                    return self.abort(key, waited).await;
+                }
+                if let Some(Accepted { ticket, .. }) = self.requests.get(&key) {
+                    ticket.cancel();
                 }
                 Ok(())
             }
             ToRunner::Credit(key, bytes) => {
-                if let Some(Active::Accepted { credit, .. }) = self.requests.get_mut(&key) {
+                if let Some(Accepted { credit, .. }) = self.requests.get_mut(&key) {
                     *credit += bytes;
                     return self.deliver(DeliveryScope::All).await;
                 }
                 Ok(())
             }
             ToRunner::Poll(n) => {
-                self.writer.send(&FromRunner::Status(n, Box::new(self.handle.snapshot()))).await
+                let mut snapshot = self.handle.snapshot();
+                snapshot.numbers.queued += self.tokenizing.n_waiting();
+                self.writer.send(&FromRunner::Status(n, Box::new(snapshot))).await
             }
             ToRunner::Drain => {
                 self.handle.drain();
@@ -209,40 +227,20 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
         }
     }
 
-    /// Submits a request: a short prompt at once, a long prompt or a chat on a blocking thread. The
-    /// daemon limits how many of those it sends.
-    async fn submit(&mut self, submission: SubmitFrame) -> io::Result<()> {
-        let SubmitFrame { key, request, age, is_first, was_accepted } = submission;
-        let now = Instant::now();
-        let received = now.checked_sub(age).unwrap_or(now);
-        let (handle, notifier) = (self.handle.clone(), self.notifier.clone());
-        let is_short = match &request.prompt {
-            Prompt::Text(text) => text.len() <= SHORT_PROMPT_BYTES,
-            Prompt::Messages(_) => false,
-        };
-        self.requests.insert(key, Active::Submitting { received });
-        let admission = match (was_accepted, is_first) {
-            (true, _) => Admission::Accepted,
-            (false, true) => Admission::First,
-            (false, false) => Admission::Further,
-        };
-        let submit = move || handle.submit(request, received, notifier, admission);
-        if is_short {
-            return self.answer(key, submit()).await;
+    /// Tells clients the positions of requests that wait to be tokenized, and gives up those that
+    /// take too long.
+    async fn look_at_tokenizing(&mut self) -> io::Result<()> {
+        self.next_look = TokioInstant::now() + LOOK_INTERVAL;
+        let positions = self.tokenizing.changed_positions(LOOK_INTERVAL);
+        if !positions.is_empty() {
+            let queued = |queued| Delivery { queued: Some(queued), ..Delivery::default() };
+            let deliveries = positions.into_iter().map(|(key, position)| (key, queued(position)));
+            self.writer.feed(&FromRunner::Deliveries(deliveries.collect())).await?;
         }
-        let answers = self.answers.clone();
-        tokio::spawn(async move {
-            let failed = |reason: &str| Err(Refusal::NotTokenized { reason: reason.to_owned() });
-            // Panics if the system cannot start a thread.
-            let started = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(submit)));
-            let result = match started {
-                Ok(thread) => thread.await.unwrap_or_else(|_| failed("its thread panicked")),
-                Err(_) => failed("the system has no more threads"),
-            };
-            // Fails if the link has ended. The ticket is then dropped, which cancels the request.
-            let _ = answers.send((key, result)).await;
-        });
-        Ok(())
+        for (key, refusal) in self.tokenizing.take_overdue() {
+            self.writer.feed(&FromRunner::Refused(key, refusal)).await?;
+        }
+        self.writer.flush().await
     }
 
     /// Tells the daemon whether the engine has accepted a request.
@@ -251,29 +249,22 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
         key: RequestKey,
         result: Result<JobTicket, Refusal>,
     ) -> io::Result<()> {
+        if !self.tokenizing.finish(key) {
+            // It was cancelled or took too long. Dropping the ticket tells the engine.
+            return Ok(());
+        }
         match result {
             Ok(ticket) => {
-                if !self.requests.contains_key(&key) {
-                    // It was cancelled. Dropping the ticket tells the engine.
-                    return Ok(());
-                }
-                self.requests.insert(key, Active::Accepted { ticket, credit: CREDIT_BYTES });
+                self.requests.insert(key, Accepted { ticket, credit: CREDIT_BYTES });
                 self.writer.feed(&FromRunner::Accepted(key)).await?;
                 // The engine may have delivered before the request was in the table.
                 self.deliver(DeliveryScope::Urgent).await
             }
-            Err(refusal) => {
-                match self.requests.remove(&key) {
-                    Some(_) => self.writer.send(&FromRunner::Refused(key, refusal)).await,
-                    // It was cancelled.
-                    None => Ok(()),
-                }
-            }
+            Err(refusal) => self.writer.send(&FromRunner::Refused(key, refusal)).await,
         }
     }
 
-    /// Ends a request that was cancelled while it was tokenized. Its thread may take long, and what
-    /// it finds is dropped.
+    /// Ends a request that was cancelled while it was tokenized. What its thread finds is dropped.
     async fn abort(&mut self, key: RequestKey, waited: Duration) -> io::Result<()> {
         let usage = Usage { queued: waited, total: waited, ..Usage::default() };
         let outcome = Some(Outcome::Finished { reason: FinishReason::Abort, usage });
@@ -284,8 +275,7 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
     /// Sends what the engine has delivered for requests that have credit, and the ends of all.
     async fn deliver(&mut self, wanted: DeliveryScope) -> io::Result<()> {
         let mut deliveries = Vec::new();
-        self.requests.retain(|&key, active| {
-            let Active::Accepted { ticket, credit } = active else { return true };
+        self.requests.retain(|&key, Accepted { ticket, credit }| {
             let is_urgent = ticket.is_urgent();
             // An end is sent without credit. What comes with it fits into the engine's outbox.
             if !is_urgent && (wanted == DeliveryScope::Urgent || *credit == 0) {
@@ -321,11 +311,9 @@ impl Drop for StopEngine {
 /// (ADR-0013).
 const DELIVERY_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Longest prompt that is tokenized on the link's task, in bytes. It takes about 5 ms (ADR-0013).
-const SHORT_PROMPT_BYTES: usize = 16 * 1024;
-
-/// Results of blocking threads that wait for the link's task; more make their threads wait.
-const MAX_ANSWERS: usize = 16;
+/// Time between two looks at the requests that are being tokenized, and how long a request waits
+/// for a thread before its client hears of it.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Exit code of sysexits.h for something that the operating system refuses.
 const EX_OSERR: u8 = 71;

@@ -11,7 +11,7 @@ use super::tree::{File, Tree};
 pub(crate) type Row = (&'static str, &'static [&'static str]);
 
 /// Each top-level module and the modules that it may use, as in `docs/ARCHITECTURE.md`.
-pub(crate) const MODULES: [Row; 16] = [
+pub(crate) const MODULES: [Row; 17] = [
     ("domain", &[]),
     ("build_info", &[]),
     ("machine", &[]),
@@ -20,11 +20,12 @@ pub(crate) const MODULES: [Row; 16] = [
     ("scripted", &["domain", "engine"]),
     ("llama", &["domain", "engine", "machine"]),
     ("watchdog", &[]),
-    ("runner", &["domain", "engine", "watchdog"]),
+    ("pool", &["domain"]),
+    ("runner", &["domain", "engine", "pool", "watchdog"]),
     ("models", &["domain", "runner", "watchdog"]),
     ("gpu", &["domain"]),
     ("sandbox", &[]),
-    ("server", &["domain", "protocol", "runner"]),
+    ("server", &["domain", "pool", "protocol", "runner"]),
     ("cli", &["domain", "machine"]),
     (
         "daemon",

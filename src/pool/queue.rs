@@ -1,0 +1,311 @@
+//! The queue of a pool: bounded, and fair between accounts, then between their connections.
+//!
+//! It uses self-clocked fair queueing, as the queue of the engine does. Work gets a finish tag: the
+//! later of the virtual time at its arrival and the tag of what was last done for its account, plus
+//! its cost. The work with the smallest tag is done next, and its tag becomes the virtual time. So
+//! short work comes before long work, long work does not starve, and an account with much work gets
+//! no larger share than one with little. Among the work of one account, the connections share in
+//! the same way.
+
+use std::collections::HashMap;
+
+use crate::domain::{AccountId, ConnectionId};
+
+use super::{Full, Options, Task};
+
+/// Work of type `W` that waits.
+#[derive(Debug)]
+pub(super) struct FairQueue<W> {
+    options: Options,
+    /// In the order of arrival.
+    waiting: Vec<Pending<W>>,
+    accounts: Clock<AccountId>,
+    /// The clock of each account between its connections.
+    connections: HashMap<AccountId, Clock<ConnectionId>>,
+    /// Cost of the long work that waits.
+    long_cost: usize,
+}
+
+#[derive(Debug)]
+struct Pending<W> {
+    task: Task,
+    /// The virtual time of the accounts, and of its account, when it arrived.
+    arrived: (u64, u64),
+    work: W,
+}
+
+/// The virtual time of a queue with flows.
+#[derive(Debug)]
+struct Clock<K> {
+    /// The tag of what was done last.
+    now: u64,
+    /// The tag of what was done last in each flow. One up to `now` has no effect on later work.
+    last: HashMap<K, u64>,
+}
+
+impl<W> FairQueue<W> {
+    pub(super) fn new(options: Options) -> Self {
+        Self {
+            options,
+            waiting: Vec::new(),
+            accounts: Clock::default(),
+            connections: HashMap::new(),
+            long_cost: 0,
+        }
+    }
+
+    /// Adds work.
+    ///
+    /// # Errors
+    /// There is too much already, in total or, if the work is long, for its account.
+    pub(super) fn push(&mut self, task: Task, work: W) -> Result<(), Full> {
+        let Options { short_cost, max_waiting, max_cost, .. } = self.options;
+        let is_long = task.cost > short_cost;
+        let of_account = || {
+            let same = self.waiting.iter().filter(|waiting| waiting.task.account == task.account);
+            let long = same.map(|waiting| waiting.task.cost).filter(|&cost| cost > short_cost);
+            long.fold(0, usize::saturating_add)
+        };
+        // One task alone always fits.
+        let is_over = |waiting: usize, max| waiting > 0 && waiting.saturating_add(task.cost) > max;
+        let is_full = self.waiting.len() >= max_waiting
+            || is_long
+                && (is_over(self.long_cost, max_cost) || is_over(of_account(), max_cost / 2));
+        if is_full {
+            return Err(Full { n_waiting: self.waiting.len() });
+        }
+        if is_long {
+            self.long_cost = self.long_cost.saturating_add(task.cost);
+        }
+        let clock = self.connections.entry(task.account).or_default();
+        let arrived = (self.accounts.now, clock.now);
+        self.waiting.push(Pending { task, arrived, work });
+        Ok(())
+    }
+
+    /// Removes and returns what is to be done next: of the short work only, if `only_short`.
+    pub(super) fn pop(&mut self, only_short: bool) -> Option<W> {
+        let i = self.next(only_short)?;
+        let (account_tag, connection_tag) = self.tags(&self.waiting[i]);
+        let task = self.waiting[i].task;
+        self.accounts.advance(task.account, account_tag);
+        self.connections.entry(task.account).or_default().advance(task.connection, connection_tag);
+        let work = self.take(i);
+        self.forget_idle();
+        Some(work)
+    }
+
+    /// Removes and returns the work with this key.
+    pub(super) fn remove(&mut self, key: u64) -> Option<W> {
+        let i = self.waiting.iter().position(|waiting| waiting.task.key == key)?;
+        Some(self.take(i))
+    }
+
+    /// Removes and returns all work.
+    pub(super) fn take_all(&mut self) -> Vec<W> {
+        self.long_cost = 0;
+        self.waiting.drain(..).map(|waiting| waiting.work).collect()
+    }
+
+    /// The keys of all work in the order of its tags.
+    pub(super) fn keys(&self) -> Vec<u64> {
+        let mut tagged: Vec<_> =
+            self.waiting.iter().map(|waiting| (self.tags(waiting), waiting.task.key)).collect();
+        tagged.sort_by_key(|&(tags, _)| tags);
+        tagged.into_iter().map(|(_, key)| key).collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Index of what is to be done next: the account with the smallest tag of its next work, which
+    /// is that with the smallest tag among the work of the account.
+    fn next(&self, only_short: bool) -> Option<usize> {
+        let mut heads: HashMap<AccountId, (u64, usize)> = HashMap::new();
+        for (i, waiting) in self.waiting.iter().enumerate() {
+            if only_short && waiting.task.cost > self.options.short_cost {
+                continue;
+            }
+            let (_, tag) = self.tags(waiting);
+            let head = heads.entry(waiting.task.account).or_insert((tag, i));
+            *head = (*head).min((tag, i));
+        }
+        let heads = heads.into_values().map(|(_, i)| (self.tags(&self.waiting[i]).0, i));
+        heads.min().map(|(_, i)| i)
+    }
+
+    /// The finish tags of work, among the accounts and among the connections of its account.
+    fn tags(&self, waiting: &Pending<W>) -> (u64, u64) {
+        let Task { account, connection, cost, .. } = waiting.task;
+        let cost = cost as u64;
+        let (account_arrived, connection_arrived) = waiting.arrived;
+        let clock = self.connections.get(&account);
+        let last = clock.map_or(0, |clock| clock.last(&connection));
+        (
+            self.accounts.last(&account).max(account_arrived).saturating_add(cost),
+            last.max(connection_arrived).saturating_add(cost),
+        )
+    }
+
+    fn take(&mut self, i: usize) -> W {
+        let Pending { task, work, .. } = self.waiting.remove(i);
+        if task.cost > self.options.short_cost {
+            self.long_cost -= task.cost;
+        }
+        work
+    }
+
+    /// Forgets accounts that have nothing to do and are not ahead of the virtual time.
+    fn forget_idle(&mut self) {
+        if self.connections.len() <= MAX_IDLE {
+            return;
+        }
+        let Clock { now, last } = &mut self.accounts;
+        last.retain(|_, tag| *tag > *now);
+        let is_waiting = |account: &AccountId| {
+            self.waiting.iter().any(|waiting| waiting.task.account == *account)
+        };
+        self.connections.retain(|account, _| last.contains_key(account) || is_waiting(account));
+    }
+}
+
+impl<K: std::hash::Hash + Eq> Clock<K> {
+    /// The tag of what was done last in a flow.
+    fn last(&self, flow: &K) -> u64 {
+        self.last.get(flow).copied().unwrap_or(0)
+    }
+
+    /// Records that work with this tag is done.
+    fn advance(&mut self, flow: K, tag: u64) {
+        self.now = self.now.max(tag);
+        self.last.insert(flow, tag);
+        if self.last.len() > MAX_IDLE {
+            self.last.retain(|_, tag| *tag >= self.now);
+        }
+    }
+}
+
+impl<K> Default for Clock<K> {
+    fn default() -> Self {
+        Self { now: 0, last: HashMap::new() }
+    }
+}
+
+/// Number of accounts or connections above which those without work are forgotten.
+const MAX_IDLE: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue() -> FairQueue<u64> {
+        FairQueue::new(Options {
+            name: "test",
+            n_threads: 1,
+            stack_bytes: 0,
+            short_cost: 10,
+            max_waiting: 100,
+            max_cost: 1000,
+        })
+    }
+
+    fn push(queue: &mut FairQueue<u64>, key: u64, account: u64, connection: u64, cost: usize) {
+        let (account, connection) = (AccountId(account), ConnectionId(connection));
+        queue.push(Task { key, account, connection, cost }, key).unwrap();
+    }
+
+    fn order(queue: &mut FairQueue<u64>) -> Vec<u64> {
+        std::iter::from_fn(|| queue.pop(false)).collect()
+    }
+
+    #[test]
+    fn short_work_is_done_before_long_work_that_came_earlier() {
+        let mut queue = queue();
+        (1..=3).for_each(|i| push(&mut queue, i, i, i, 100));
+        push(&mut queue, 4, 4, 4, 1);
+        assert_eq!(queue.keys(), [4, 1, 2, 3]);
+        assert_eq!(order(&mut queue), [4, 1, 2, 3]);
+    }
+
+    #[test]
+    fn long_work_does_not_starve_beside_short_work() {
+        let mut queue = queue();
+        push(&mut queue, 0, 0, 0, 100);
+        let mut n_short = 0;
+        loop {
+            n_short += 1;
+            push(&mut queue, n_short, n_short, n_short, 10);
+            if queue.pop(false) == Some(0) {
+                break;
+            }
+            assert!(n_short < 20, "the long work starves");
+        }
+    }
+
+    #[test]
+    fn account_with_much_work_gets_no_larger_share() {
+        let mut queue = queue();
+        (0..6).for_each(|i| push(&mut queue, i, 1, i, 20));
+        (10..12).for_each(|i| push(&mut queue, i, 2, 100, 20));
+        let order = order(&mut queue);
+        let last = order.iter().position(|&key| key == 11).unwrap();
+        assert!(last <= 3, "{order:?}");
+    }
+
+    #[test]
+    fn connection_with_much_work_gets_no_larger_share_of_its_account() {
+        let mut queue = queue();
+        (0..6).for_each(|i| push(&mut queue, i, 1, 1, 20));
+        (10..12).for_each(|i| push(&mut queue, i, 1, 2, 20));
+        let order = order(&mut queue);
+        let last = order.iter().position(|&key| key == 11).unwrap();
+        assert!(last <= 3, "{order:?}");
+    }
+
+    #[test]
+    fn reserved_thread_gets_short_work_only() {
+        let mut queue = queue();
+        push(&mut queue, 1, 1, 1, 11);
+        assert_eq!(queue.pop(true), None);
+        push(&mut queue, 2, 1, 1, 10);
+        assert_eq!(queue.pop(true), Some(2));
+        assert_eq!(queue.pop(false), Some(1));
+    }
+
+    #[test]
+    fn work_beyond_the_bounds_is_refused_and_short_work_is_not() {
+        let mut queue = queue();
+        let task = |account: u64, cost| Task {
+            key: 0,
+            account: AccountId(account),
+            connection: ConnectionId(account),
+            cost,
+        };
+        // One alone always fits.
+        assert!(queue.push(task(1, 5000), 0).is_ok());
+        assert_eq!(queue.push(task(1, 11), 0), Err(Full { n_waiting: 1 }));
+        assert_eq!(queue.push(task(2, 11), 0), Err(Full { n_waiting: 1 }));
+        assert!(queue.push(task(1, 10), 0).is_ok());
+        assert!(queue.remove(0).is_some());
+        assert!(queue.push(task(2, 500), 0).is_ok());
+        assert!(queue.push(task(2, 11), 0).is_err());
+        assert!(queue.push(task(3, 500), 0).is_ok());
+        assert!(queue.push(task(4, 11), 0).is_err());
+        while queue.push(task(5, 1), 0).is_ok() {}
+        assert_eq!(queue.len(), 100);
+        assert_eq!(queue.take_all().len(), 100);
+        assert!(queue.push(task(4, 400), 0).is_ok());
+    }
+
+    #[test]
+    fn accounts_without_work_are_forgotten() {
+        let mut queue = queue();
+        for i in 0..2000 {
+            push(&mut queue, i, i, i, 5);
+            assert_eq!(queue.pop(false), Some(i));
+        }
+        assert!(queue.connections.len() <= MAX_IDLE + 1, "{}", queue.connections.len());
+        assert!(queue.accounts.last.len() <= MAX_IDLE + 1, "{}", queue.accounts.last.len());
+    }
+}
