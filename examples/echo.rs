@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         write_grace: Duration::from_secs(60),
         ..Options::default()
     };
-    let server = Server::new(options, client, about(), readings);
+    let server = Server::new(options, client, about(), readings)?;
     server
         .serve(vec![Listener::tcp(listener, None)], Handle::current(), CancellationToken::new())
         .await;

@@ -246,7 +246,8 @@ async fn serve(
     let monitor = Monitor::spawn(plan.gpu, Arc::new(move || runner_pid.get()))
         .context("cannot start the GPU monitor's thread")?;
     let gpu_readings = monitor.readings();
-    let server = Server::new(plan.server, model.clone(), about, monitor.readings());
+    let server = Server::new(plan.server, model.clone(), about, monitor.readings())
+        .context("cannot start the threads that parse messages")?;
     let mut serving = tokio::spawn(server.serve(listeners, pages.clone(), closing.clone()));
 
     let loading = async {
@@ -397,5 +398,5 @@ const RUNNER_VARIABLES: [(&str, &str); 1] = [("GGML_NO_BACKTRACE", "1")];
 /// Variables with secrets, which no child process gets.
 const SECRET_VARIABLES: &[&str] = &["INFERENCE_CORE_API_KEY"];
 
-/// Maximum number of threads that parse long messages.
+/// Maximum number of threads of tokio for blocking work: loading changed files again.
 const MAX_BLOCKING_THREADS: usize = 4;

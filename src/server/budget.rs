@@ -137,13 +137,6 @@ impl BudgetShare {
         Charge { share: self.clone(), bytes: 0 }
     }
 
-    /// A charge of `bytes`, taken at once. It may exceed the budget until a connection has closed.
-    pub(super) fn take(self: &Arc<Self>, bytes: usize) -> Charge {
-        let mut charge = self.empty();
-        charge.set(bytes);
-        charge
-    }
-
     /// From now on, the connection counts for `account`.
     pub(super) fn set_account(&self, account: AccountId) {
         if let Some(share) = self.budget.lock().shares.get_mut(&self.id) {
@@ -239,6 +232,13 @@ mod tests {
 
     use super::*;
 
+    /// A charge of `bytes`, which may exceed the budget.
+    fn take(share: &Arc<BudgetShare>, bytes: usize) -> Charge {
+        let mut charge = share.empty();
+        charge.set(bytes);
+        charge
+    }
+
     impl Charge {
         /// Waits until `bytes` more are charged.
         async fn grow(&mut self, bytes: usize) {
@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn connection_that_holds_most_closes_and_others_wait_for_it() {
         let (budget, shares) = shares(100, &[1, 2, 3]);
-        let (large, small) = (shares[0].take(60), shares[1].take(30));
+        let (large, small) = (take(&shares[0], 60), take(&shares[1], 30));
         let mut charge = shares[2].empty();
         assert!(charge.grow(20).now_or_never().is_none(), "there is no space yet");
         assert!(charge.grow(20).now_or_never().is_none(), "nobody else is to close");
@@ -275,7 +275,7 @@ mod tests {
     #[tokio::test]
     async fn waiting_connection_is_woken_when_another_one_frees_its_memory() {
         let (_budget, shares) = shares(100, &[1, 2]);
-        let large = shares[0].take(90);
+        let large = take(&shares[0], 90);
         let waiting = shares[1].clone();
         let waiting = tokio::spawn(async move { waiting.empty().grow(20).await });
         shares[0].evicted().await;
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn connection_that_would_hold_most_closes_itself() {
         let (_budget, shares) = shares(100, &[1, 2]);
-        let (_first, mut second) = (shares[0].take(50), shares[1].take(40));
+        let (_first, mut second) = (take(&shares[0], 50), take(&shares[1], 40));
         assert!(second.grow(20).now_or_never().is_none());
         assert_eq!([is_evicted(&shares[0]), is_evicted(&shares[1])], [false, true]);
         second.set(0);
@@ -296,8 +296,8 @@ mod tests {
     #[test]
     fn connections_of_one_account_count_together() {
         let (_budget, shares) = shares(100, &[1, 1, 1, 2]);
-        let _held: Vec<_> = [25, 20, 20].iter().zip(&shares).map(|(n, s)| s.take(*n)).collect();
-        let mut other = shares[3].take(30);
+        let _held: Vec<_> = [25, 20, 20].iter().zip(&shares).map(|(n, s)| take(s, *n)).collect();
+        let mut other = take(&shares[3], 30);
         assert!(other.grow(10).now_or_never().is_none());
         assert_eq!([0, 1, 2, 3].map(|i| is_evicted(&shares[i])), [true, false, false, false]);
     }
@@ -305,8 +305,8 @@ mod tests {
     #[test]
     fn charge_that_is_taken_at_once_makes_the_largest_close() {
         let (_budget, shares) = shares(100, &[1, 2]);
-        let _large = shares[0].take(90);
-        let _small = shares[1].take(20);
+        let _large = take(&shares[0], 90);
+        let _small = take(&shares[1], 20);
         assert_eq!([is_evicted(&shares[0]), is_evicted(&shares[1])], [true, false]);
     }
 

@@ -3,7 +3,7 @@
 //! Each connection is served by its own task. A failed accept never ends the server, and closing
 //! all connections has a deadline.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::GpuReading;
+use crate::pool::{self, Pool};
 use crate::protocol::{Build, Hello, ServingInfo};
 use crate::runner::{Client, RequestLimits};
 
@@ -31,23 +32,31 @@ pub struct Server {
     model: Client,
     hello: Hello,
     readings: watch::Receiver<GpuReading>,
+    /// Parses long messages.
+    parsing: Pool,
 }
 
 impl Server {
-    /// Creates a server that submits requests to `client` and publishes the GPU `readings`.
+    /// Creates a server that submits requests to `client` and publishes the GPU `readings`. Starts
+    /// the threads that parse long messages.
+    ///
+    /// # Errors
+    /// The system cannot start a thread.
     pub fn new(
         options: Options,
         client: Client,
         about: About,
         readings: watch::Receiver<GpuReading>,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let About { model, backend, gpu_layers, parallel, version, commit, llama_cpp, cpu_flags } =
             about;
         let build = Build { version, commit, llama_cpp, cpu_flags };
         let RequestLimits { ctx_size, max_tokens, .. } = client.limits();
         let serving = ServingInfo { backend, gpu_layers, parallel, ctx_size, max_tokens };
         let hello = Hello::new(build, model, serving);
-        Self { options, model: client, hello, readings }
+        let max_waiting = options.max_connections;
+        let parsing = Pool::start(pool::Options { max_waiting, ..PARSING })?;
+        Ok(Self { options, model: client, hello, readings, parsing })
     }
 
     /// Serves until `closing` is cancelled, then closes all connections and returns.
@@ -59,7 +68,7 @@ impl Server {
     /// HTTP is served by `pages`, a runtime with a thread of its own, and WebSockets by the current
     /// runtime: so `/healthz` is answered at once however much the clients of WebSockets send.
     pub async fn serve(self, listeners: Vec<Listener>, pages: Handle, closing: CancellationToken) {
-        let Self { options, model, hello, readings } = self;
+        let Self { options, model, hello, readings, parsing } = self;
         let (publish, metrics_frames) = watch::channel(MetricsFrame::default());
         let bound = listeners.iter().filter_map(Listener::address).collect();
         let hosts = OwnHosts::new(options.allowed_hosts.clone(), bound);
@@ -70,6 +79,7 @@ impl Server {
             hello,
             metrics_frames,
             readings,
+            parsing,
             closing.clone(),
         ));
         shared.tasks.spawn(metrics::broadcast(shared.clone(), publish));
@@ -144,3 +154,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Time for all connections to close. Longer than a WebSocket's wait for terminal frames (2 s) and
 /// for the client's close frame (2 s) together.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The pool that parses long messages, of whose number the connections are the bound (ADR-0042).
+const PARSING: pool::Options = pool::Options {
+    name: "parser",
+    n_threads: 1,
+    stack_bytes: 1 << 20,
+    short_cost: 256 << 10,
+    max_waiting: 0,
+    max_cost: usize::MAX,
+};

@@ -1,19 +1,20 @@
 //! What all connections share: the model, the limits and the latest metrics.
 //!
-//! Permits limit the number of TCP connections, of WebSockets and of long prompts that are being
-//! tokenized. Whoever holds a permit returns it by dropping it.
+//! Permits limit the number of TCP connections and of WebSockets. Whoever holds a permit returns it
+//! by dropping it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::{ConnectionId, Gpu, GpuReading};
+use crate::pool::Pool;
 use crate::protocol::Hello;
 use crate::runner::Client;
 
@@ -21,7 +22,7 @@ use super::access::Access;
 use super::budget::MessageBudget;
 use super::connections::{ConnectionPermit, Connections};
 use super::metrics::RequestCounts;
-use super::options::{MAX_PARSERS, Options};
+use super::options::Options;
 use super::own_hosts::OwnHosts;
 use super::refusals::Refusals;
 use super::websockets::{WebSocketPermit, WebSockets};
@@ -41,10 +42,9 @@ pub(super) struct Shared {
     pub(super) metrics: watch::Receiver<MetricsFrame>,
     /// The latest reading of the GPUs.
     readings: watch::Receiver<GpuReading>,
-    /// Permits to tokenize a long prompt.
-    pub(super) long_prompts: Arc<Semaphore>,
-    /// Permits to parse a long message.
-    pub(super) parsing: Arc<Semaphore>,
+    /// The threads that parse long messages.
+    pub(super) parsing: Pool,
+    next_message: AtomicU64,
     /// The memory for messages.
     pub(super) budget: Arc<MessageBudget>,
     /// The runtime that serves WebSockets.
@@ -83,6 +83,7 @@ impl Shared {
         hello: Hello,
         metrics: watch::Receiver<MetricsFrame>,
         readings: watch::Receiver<GpuReading>,
+        parsing: Pool,
         closing: CancellationToken,
     ) -> Self {
         let max = options.max_connections;
@@ -91,7 +92,6 @@ impl Shared {
         let Options { keys, address_limits, has_open_metrics, .. } = &options;
         let access = Access::new(keys.clone(), *address_limits, *has_open_metrics);
         Self {
-            parsing: Arc::new(Semaphore::new(MAX_PARSERS)),
             budget: MessageBudget::new(budget),
             n_overdue: AtomicU64::new(0),
             websocket_runtime: Handle::current(),
@@ -102,7 +102,8 @@ impl Shared {
             hello,
             metrics,
             readings,
-            long_prompts: Arc::new(Semaphore::new(MAX_LONG_PROMPTS)),
+            parsing,
+            next_message: AtomicU64::new(0),
             tasks: TaskTracker::new(),
             closing,
             connections: Arc::new(Connections::new(max_tcp)),
@@ -174,6 +175,11 @@ impl Shared {
         ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Identifies a long message that is to be parsed.
+    pub(super) fn next_message(&self) -> u64 {
+        self.next_message.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// The GPUs as of the last reading, without values if the reading is stale at `now`.
     pub(super) fn gpus(&self, now: Instant) -> Vec<Gpu> {
         let reading = self.readings.borrow();
@@ -184,7 +190,3 @@ impl Shared {
         reading.gpus.clone()
     }
 }
-
-/// Maximum number of long prompts that are tokenized at the same time. Each occupies a CPU core and
-/// competes with the engine's threads.
-const MAX_LONG_PROMPTS: usize = 2;

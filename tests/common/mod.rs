@@ -149,7 +149,7 @@ impl Setup {
         let address = listener.local_addr().unwrap();
         let closing = CancellationToken::new();
         let (gpus, readings) = watch::channel(GpuReading { taken: Instant::now(), gpus });
-        let server = Server::new(server, model.clone(), about(), readings);
+        let server = Server::new(server, model.clone(), about(), readings).unwrap();
         let mut listeners = more_listeners;
         listeners.push(Listener::tcp(listener, tls));
         let serving = tokio::spawn(server.serve(listeners, pages, closing.clone()));

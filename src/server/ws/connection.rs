@@ -16,7 +16,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, field};
 
-use crate::domain::{AccountId, ConnectionId};
+use crate::domain::ConnectionId;
 use crate::protocol::{ErrorFrame, ServerFrame};
 use crate::server::access::{Caller, Session};
 use crate::server::budget::BudgetShare;
@@ -25,6 +25,7 @@ use crate::server::http::Arrival;
 use crate::server::shared::Shared;
 use crate::server::websockets::WebSocketPermit;
 
+use super::STRANGERS;
 use super::close_reason::CloseReason;
 use super::closing;
 use super::events::EventSources;
@@ -129,7 +130,6 @@ async fn run<S: Socket>(accepted: Accepted<S>, shared: Arc<Shared>) {
         replies,
         deliveries: deliveries.clone(),
         in_flight,
-        closed: closed.clone(),
         long_prompt: Arc::new(Semaphore::new(1)),
         #[cfg(feature = "echo")]
         is_echo: kind.is_echo(),
@@ -151,7 +151,6 @@ async fn run<S: Socket>(accepted: Accepted<S>, shared: Arc<Shared>) {
             (give_way(&read_end, &reader.replies, &closed, &mut writing).await, Some(read_end))
         }
     };
-    // Also stops submissions that still wait for a thread.
     closed.cancel();
     let Ok((sink, write_end, unfinished)) = written else {
         return tracing::error!("the writer panicked");
@@ -226,6 +225,3 @@ const UPGRADE_DEADLINE: Duration = Duration::from_secs(10);
 /// Time for a connection that has to close for others to send its last frames. As long as the
 /// writer waits for terminal frames.
 const GIVE_WAY_DEADLINE: Duration = Duration::from_secs(2);
-
-/// Whom the messages of clients count for that have to send a key: all of them together.
-const STRANGERS: AccountId = AccountId(0);

@@ -68,6 +68,8 @@ mod log;
 
 use std::time::Duration;
 
+use crate::domain::AccountId;
+
 pub(super) use connection::{Arrived, serve};
 pub(super) use kind::ConnectionKind;
 pub(super) use upgrade::{accept_upgrade, is_upgrade};
@@ -85,3 +87,6 @@ const READ_BUFFER_BYTES: usize = 1024;
 
 /// Bytes that tungstenite collects before it writes to the socket. Most frames are smaller.
 const WRITE_BUFFER_BYTES: usize = 4 * 1024;
+
+/// Whom the messages of clients count for that have to send a key: all of them together.
+const STRANGERS: AccountId = AccountId(0);

@@ -3,21 +3,20 @@
 //! The reader never writes to the socket. Its replies go to the writer through a bounded channel,
 //! so a client that sends faster than it reads blocks itself.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::domain::{ApiKey, ConnectionId, Prompt, Request, Right};
+use crate::pool::Task;
 use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer, RequestId, ServerFrame};
 use crate::server::access::{AuthError, Session};
 use crate::server::budget::{BudgetShare, Charge};
@@ -32,7 +31,7 @@ use super::reply::Reply;
 use super::request::REQUEST_BYTES;
 use super::socket::{Socket, SocketStream};
 use super::submission::Submission;
-use super::{PING_INTERVAL, SHORT_MESSAGE_BYTES};
+use super::{PING_INTERVAL, SHORT_MESSAGE_BYTES, STRANGERS};
 
 /// The reader of a connection: its half of the socket, and what it passes on to submissions.
 pub(super) struct Reader<S> {
@@ -51,8 +50,6 @@ pub(super) struct Reader<S> {
     /// Wakes the writer when the runner has delivered something.
     pub(super) deliveries: Arc<Notify>,
     pub(super) in_flight: Arc<InFlight>,
-    /// Cancelled when the connection ends.
-    pub(super) closed: CancellationToken,
     /// The connection's only permit to submit a long prompt or a chat.
     pub(super) long_prompt: Arc<Semaphore>,
     /// Whether messages are sent back instead of being handled.
@@ -240,19 +237,14 @@ impl<S: Socket> Reader<S> {
         // While this waits, the reader handles no other message.
         let permit = self.long_prompt.clone().acquire_owned().await;
         let permit = permit.map_err(|_| CLOSING)?;
-        let submitting = submission.submit_long(
-            self.shared.clone(),
-            self.replies.clone(),
-            self.closed.clone(),
-            permit,
-        );
+        let submitting = submission.submit_long(self.shared.clone(), self.replies.clone(), permit);
         self.shared.tasks.spawn(submitting.in_current_span());
         Ok(())
     }
 
-    /// Parses a message, and frees it. Returns its charge. A long message is parsed on a blocking
-    /// thread: parsing 8 MiB takes about 100 ms and would block all connections, since the runtime
-    /// has one worker.
+    /// Parses a message, and frees it. Returns its charge. A long message is parsed on the threads
+    /// for that: 8 MiB take about 100 ms and would block all connections, since the runtime has one
+    /// worker.
     async fn parse(
         &self,
         text: Utf8Bytes,
@@ -261,21 +253,24 @@ impl<S: Socket> Reader<S> {
         if text.len() <= SHORT_MESSAGE_BYTES {
             return Ok((ClientFrame::parse(&text), charge));
         }
-        // Limits the memory that parsing takes.
-        let permit = self.shared.parsing.clone().acquire_owned().await.map_err(|_| CLOSING)?;
-        let (charged, for_thread) = (charge.bytes(), text.clone());
-        // The thread goes on if the connection closes, so it owns the charge and the permit.
-        let parse = move || {
-            let parsed = ClientFrame::parse(&for_thread);
-            drop((for_thread, permit));
-            (parsed, charge)
+        let task = Task {
+            key: self.shared.next_message(),
+            account: self.session.account().unwrap_or(STRANGERS),
+            connection: self.connection,
+            cost: text.len(),
         };
-        // Panics if the system cannot start a thread.
-        let started = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(parse)));
-        match started {
-            Ok(thread) => thread.await.map_err(|_| ReadEnd::Lost("parsing its message failed")),
-            Err(_) => Ok((ClientFrame::parse(&text), self.share.take(charged))),
-        }
+        let (parsed, result) = oneshot::channel();
+        // The thread goes on if the connection closes, so it owns the charge.
+        let parse = move || {
+            let frame = ClientFrame::parse(&text);
+            drop(text);
+            // Fails if the connection has closed.
+            let _ = parsed.send((frame, charge));
+        };
+        // Each connection has one message in the queue, which has space for all connections.
+        let submitted = self.shared.parsing.submit(task, parse);
+        submitted.map_err(|_| ReadEnd::Lost("too many long messages are being parsed"))?;
+        result.await.map_err(|_| ReadEnd::Lost("parsing its message failed"))
     }
 
     /// Aborts the request `id`, or all requests if it is `None`.

@@ -1,16 +1,14 @@
 //! Hands a request to the runner, which tokenizes the prompt.
 //!
-//! The time of tokenizing is proportional to the length of the prompt, and a chat template can take
-//! longer. So each connection has one long prompt or chat with the runner that is not tokenized,
-//! and the server as a whole a few. At the next one the reader waits and reads nothing, not even an
-//! abort. A connection therefore holds at most two such messages: the one being tokenized, and the
-//! one that its reader waits to submit.
+//! Each connection has one long prompt or chat with the runner that is not tokenized. At the next
+//! one the reader waits and reads nothing, not even an abort. A connection therefore holds at most
+//! two such messages: the one being tokenized, and the one that its reader waits to submit. The
+//! runner decides whose prompt is tokenized next.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
-use tokio_util::sync::CancellationToken;
 
 use crate::domain::Request;
 use crate::protocol::{ErrorFrame, RequestId, Warnings};
@@ -19,7 +17,7 @@ use crate::server::budget::Charge;
 use crate::server::shared::Shared;
 
 use super::in_flight::InFlight;
-use super::log::{log_cancelled, log_refused};
+use super::log::log_refused;
 use super::reply::Reply;
 use super::request::{ActiveRequest, SubmittedRequest};
 
@@ -46,20 +44,15 @@ impl Submission {
         self.submit_and_settle(shared).0
     }
 
-    /// Submits the request once the server has a permit for one more long prompt, sends the reply
-    /// to the writer, and waits until the prompt is tokenized. `connection_permit` is the
-    /// connection's permit for a long prompt; it is held until then.
+    /// Submits the request, sends the reply to the writer, and waits until the prompt is tokenized.
+    /// `permit` is the connection's permit for a long prompt; it is held until then.
     pub(super) async fn submit_long(
         self,
         shared: Arc<Shared>,
         replies: mpsc::Sender<Reply>,
-        closed: CancellationToken,
-        connection_permit: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     ) {
-        let id = self.id.clone();
-        let permit = closed.run_until_cancelled(shared.long_prompts.clone().acquire_owned()).await;
-        let Some(Ok(server_permit)) = permit else { return log_cancelled(id.as_ref()) };
-        let _permits = (server_permit, connection_permit);
+        let _permit = permit;
         let (reply, settled) = self.submit_and_settle(&shared);
         // Fails if the connection has closed. The reply's ticket is then dropped, which cancels the
         // request.
