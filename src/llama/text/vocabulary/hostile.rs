@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::*;
 
 /// A text of about `n_bytes`, and what it consists of.
-struct Hostile {
-    name: String,
-    text: String,
+pub(super) struct Hostile {
+    pub(super) name: String,
+    pub(super) text: String,
 }
 
 impl Hostile {
@@ -21,13 +21,13 @@ impl Hostile {
 }
 
 /// One character of each class that tokenizers tell apart.
-const CHARACTERS: [char; 24] = [
+pub(super) const CHARACTERS: [char; 24] = [
     ' ', '\n', '\t', '\r', '\0', '\u{1}', 'a', 'E', '0', '.', '<', '\'', '"', 'é', '\u{301}', '日',
     'ト', '한', '🦊', '\u{FDD0}', '\u{2581}', '\u{a0}', '\u{200d}', 'ß',
 ];
 
 /// Texts of runs and alternations of single characters.
-fn of_characters(n_bytes: usize) -> Vec<Hostile> {
+pub(super) fn of_characters(n_bytes: usize) -> Vec<Hostile> {
     let mut texts = Vec::new();
     for a in CHARACTERS {
         texts.push(Hostile::repeat(&a.to_string(), n_bytes));
@@ -45,7 +45,11 @@ fn of_characters(n_bytes: usize) -> Vec<Hostile> {
 }
 
 /// Texts of the tokens of a vocabulary, whole and cut by a character.
-fn of_tokens(model: &LlamaModel, vocabulary: &LlamaVocabulary, n_bytes: usize) -> Vec<Hostile> {
+pub(super) fn of_tokens(
+    model: &LlamaModel,
+    vocabulary: &LlamaVocabulary,
+    n_bytes: usize,
+) -> Vec<Hostile> {
     let ids = 0..Token::try_from(vocabulary.n_tokens()).unwrap();
     let vocab = model.vocab();
     let raw = |id: Token| Some(vocab.text(LlamaToken(id))?.to_str().ok()?.to_owned());

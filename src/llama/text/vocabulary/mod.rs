@@ -343,4 +343,6 @@ const HARMONY_MARKS: [&str; 5] =
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod kinds;
+#[cfg(test)]
 mod tests;
