@@ -136,21 +136,24 @@ impl Drop for Pool {
 impl PoolState {
     /// Does work until the pool is dropped.
     fn work(&self, is_reserved: bool) {
-        while let Some(work) = self.next(is_reserved) {
+        while let Some((task, work)) = self.next(is_reserved) {
             // The panic hook has logged it, and the work knows how to tell its client.
             let _ = catch_unwind(AssertUnwindSafe(work));
+            if self.lock().tasks.done(&task) {
+                self.changed.notify_all();
+            }
         }
     }
 
     /// Waits for work; `None` once the pool is dropped.
-    fn next(&self, is_reserved: bool) -> Option<Work> {
+    fn next(&self, is_reserved: bool) -> Option<(Task, Work)> {
         let mut queue = self.lock();
         loop {
             if queue.is_closed {
                 return None;
             }
-            if let Some(work) = queue.tasks.pop(is_reserved) {
-                return Some(work);
+            if let Some(next) = queue.tasks.pop(is_reserved) {
+                return Some(next);
             }
             queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
@@ -188,7 +191,7 @@ mod tests {
     const DEADLINE: Duration = Duration::from_secs(60);
 
     fn task(key: u64, cost: usize) -> Task {
-        Task { key, account: AccountId(1), connection: ConnectionId(1), cost }
+        Task { key, account: AccountId(1), connection: ConnectionId(key), cost }
     }
 
     #[test]
@@ -196,8 +199,13 @@ mod tests {
         let pool = Pool::start(OPTIONS).unwrap();
         let (release, held) = mpsc::sync_channel::<()>(0);
         let (done, is_done) = mpsc::sync_channel(4);
-        pool.submit(task(1, 100), move || assert!(held.recv().is_err())).unwrap();
-        let long = done.clone();
+        let (started, long) = (done.clone(), done.clone());
+        pool.submit(task(1, 100), move || {
+            started.send("started").unwrap();
+            assert!(held.recv().is_err());
+        })
+        .unwrap();
+        assert_eq!(is_done.recv_timeout(DEADLINE), Ok("started"));
         pool.submit(task(2, 100), move || long.send("long").unwrap()).unwrap();
         pool.submit(task(3, 1), move || done.send("short").unwrap()).unwrap();
         assert_eq!(is_done.recv_timeout(DEADLINE), Ok("short"));

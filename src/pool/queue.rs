@@ -5,9 +5,10 @@
 //! its cost. The work with the smallest tag is done next, and its tag becomes the virtual time. So
 //! short work comes before long work, long work does not starve, and an account with much work gets
 //! no larger share than one with little. Among the work of one account, the connections share in
-//! the same way.
+//! the same way. The short work of a connection is done in the order of its arrival, one after
+//! another, and so is its long work.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::domain::{AccountId, ConnectionId};
 
@@ -24,6 +25,8 @@ pub(super) struct FairQueue<W> {
     connections: HashMap<AccountId, Clock<ConnectionId>>,
     /// Cost of the long work that waits.
     long_cost: usize,
+    /// The connections whose short work is being done.
+    busy: HashSet<ConnectionId>,
 }
 
 #[derive(Debug)]
@@ -51,6 +54,7 @@ impl<W> FairQueue<W> {
             accounts: Clock::default(),
             connections: HashMap::new(),
             long_cost: 0,
+            busy: HashSet::new(),
         }
     }
 
@@ -83,16 +87,28 @@ impl<W> FairQueue<W> {
         Ok(())
     }
 
-    /// Removes and returns what is to be done next: of the short work only, if `only_short`.
-    pub(super) fn pop(&mut self, only_short: bool) -> Option<W> {
+    /// Removes and returns what is to be done next: of the short work only, if `only_short`. To be
+    /// followed by [`Self::done`] with the returned task.
+    pub(super) fn pop(&mut self, only_short: bool) -> Option<(Task, W)> {
         let i = self.next(only_short)?;
         let (account_tag, connection_tag) = self.tags(&self.waiting[i]);
         let task = self.waiting[i].task;
         self.accounts.advance(task.account, account_tag);
         self.connections.entry(task.account).or_default().advance(task.connection, connection_tag);
+        if !self.is_long(&task) {
+            self.busy.insert(task.connection);
+        }
         let work = self.take(i);
         self.forget_idle();
-        Some(work)
+        Some((task, work))
+    }
+
+    /// Records that work is done. Returns whether other work may have waited for that.
+    pub(super) fn done(&mut self, task: &Task) -> bool {
+        if !self.is_long(task) {
+            self.busy.remove(&task.connection);
+        }
+        !self.waiting.is_empty()
     }
 
     /// Removes and returns the work with this key.
@@ -123,8 +139,12 @@ impl<W> FairQueue<W> {
     /// is that with the smallest tag among the work of the account.
     fn next(&self, only_short: bool) -> Option<usize> {
         let mut heads: HashMap<AccountId, (u64, usize)> = HashMap::new();
+        let mut has_earlier = HashSet::new();
         for (i, waiting) in self.waiting.iter().enumerate() {
-            if only_short && waiting.task.cost > self.options.short_cost {
+            let (is_long, connection) = (self.is_long(&waiting.task), waiting.task.connection);
+            let is_first = has_earlier.insert((connection, is_long));
+            let waits_for_other = !is_first || !is_long && self.busy.contains(&connection);
+            if waits_for_other || is_long && only_short {
                 continue;
             }
             let (_, tag) = self.tags(waiting);
@@ -148,9 +168,13 @@ impl<W> FairQueue<W> {
         )
     }
 
+    fn is_long(&self, task: &Task) -> bool {
+        task.cost > self.options.short_cost
+    }
+
     fn take(&mut self, i: usize) -> W {
         let Pending { task, work, .. } = self.waiting.remove(i);
-        if task.cost > self.options.short_cost {
+        if self.is_long(&task) {
             self.long_cost -= task.cost;
         }
         work
@@ -215,8 +239,15 @@ mod tests {
         queue.push(Task { key, account, connection, cost }, key).unwrap();
     }
 
+    /// Does the next work.
+    fn pop(queue: &mut FairQueue<u64>, only_short: bool) -> Option<u64> {
+        let (task, key) = queue.pop(only_short)?;
+        queue.done(&task);
+        Some(key)
+    }
+
     fn order(queue: &mut FairQueue<u64>) -> Vec<u64> {
-        std::iter::from_fn(|| queue.pop(false)).collect()
+        std::iter::from_fn(|| pop(queue, false)).collect()
     }
 
     #[test]
@@ -236,7 +267,7 @@ mod tests {
         loop {
             n_short += 1;
             push(&mut queue, n_short, n_short, n_short, 10);
-            if queue.pop(false) == Some(0) {
+            if pop(&mut queue, false) == Some(0) {
                 break;
             }
             assert!(n_short < 20, "the long work starves");
@@ -267,10 +298,26 @@ mod tests {
     fn reserved_thread_gets_short_work_only() {
         let mut queue = queue();
         push(&mut queue, 1, 1, 1, 11);
-        assert_eq!(queue.pop(true), None);
+        assert_eq!(pop(&mut queue, true), None);
         push(&mut queue, 2, 1, 1, 10);
-        assert_eq!(queue.pop(true), Some(2));
-        assert_eq!(queue.pop(false), Some(1));
+        assert_eq!(pop(&mut queue, true), Some(2));
+        assert_eq!(pop(&mut queue, false), Some(1));
+    }
+
+    #[test]
+    fn short_work_of_a_connection_is_done_in_the_order_of_its_arrival() {
+        let mut queue = queue();
+        push(&mut queue, 1, 1, 1, 9);
+        push(&mut queue, 2, 1, 1, 1);
+        push(&mut queue, 3, 2, 2, 10);
+        let (first, key) = queue.pop(false).unwrap();
+        assert_eq!(key, 1);
+        // The first is not done yet.
+        assert_eq!(pop(&mut queue, false), Some(3));
+        assert!(queue.pop(false).is_none());
+        assert!(queue.done(&first));
+        assert_eq!(pop(&mut queue, true), Some(2));
+        assert_eq!(queue.len(), 0);
     }
 
     #[test]
@@ -303,7 +350,7 @@ mod tests {
         let mut queue = queue();
         for i in 0..2000 {
             push(&mut queue, i, i, i, 5);
-            assert_eq!(queue.pop(false), Some(i));
+            assert_eq!(pop(&mut queue, false), Some(i));
         }
         assert!(queue.connections.len() <= MAX_IDLE + 1, "{}", queue.connections.len());
         assert!(queue.accounts.last.len() <= MAX_IDLE + 1, "{}", queue.accounts.last.len());
