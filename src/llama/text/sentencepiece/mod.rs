@@ -1,12 +1,12 @@
 //! The tokenizer for SentencePiece vocabularies. It gives the tokens that llama.cpp gives, in a
 //! time that is nearly proportional to the length of the text, and can be stopped.
 //!
-//! llama.cpp searches every text for each user-defined token, of which Gemma's vocabulary has
-//! 6,400, and copies all tokens so far for each character that is in no token. Here the caller has
-//! split the text at special tokens ([`super::special`]). The text is then cut where no token
-//! reaches across ([`cuts`]), and the parts are merged ([`merges`]) as `llm_tokenizer_spm_session`
-//! in `llama-vocab.cpp` does: the pair of neighbours whose token has the highest score first, of
-//! equal ones the leftmost (ADR-0019).
+//! llama.cpp goes through all special tokens for each text, of which Gemma's vocabulary has 6,400,
+//! and copies all tokens so far for each character that is in no token. Here the caller has split
+//! the text at special tokens ([`super::special`]). The text is then cut where no token reaches
+//! across ([`cuts`]), and the parts are merged ([`merges`]) as `llm_tokenizer_spm_session` in
+//! `llama-vocab.cpp` does: the pair of neighbours whose token has the highest score first, of equal
+//! ones the leftmost (ADR-0019).
 
 mod cuts;
 mod merges;
