@@ -3,7 +3,7 @@
 //!
 //! The threads are started together with the pool: whether there are enough threads shows at the
 //! start and not at a request. Work waits in a queue that is bounded and fair between accounts,
-//! then between connections ([`queue`]). One thread is reserved for short work, which therefore
+//! then between connections (`queue`). One thread is reserved for short work, which therefore
 //! never waits for long work (ADR-0042).
 
 mod queue;

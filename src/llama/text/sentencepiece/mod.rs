@@ -11,9 +11,9 @@
 mod cuts;
 mod merges;
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, RandomState};
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::HashTable;
 
 use crate::domain::{Refusal, Token};
 use crate::engine::PromptLimit;
@@ -48,7 +48,7 @@ struct TokenTable {
     tokens: Vec<TableToken>,
     /// Indices into `tokens`.
     index: HashTable<u32>,
-    hasher: DefaultHashBuilder,
+    hasher: RandomState,
     /// Length in bytes of the longest text.
     longest: usize,
 }
