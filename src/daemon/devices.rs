@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::build_info::{BACKEND, CPU_BACKEND};
 use crate::llama::{self, GpuDevice};
 
+use super::child::{SECRET_VARIABLES, own_program};
 use super::error::DaemonError;
-use super::{SECRET_VARIABLES, own_program};
 
 /// The GPUs that llama.cpp can use.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

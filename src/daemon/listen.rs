@@ -11,6 +11,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use rustix::net::sockopt::set_ipv6_v6only;
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::runtime::Handle;
 
 use crate::cli::{Config, ListenAddress};
 use crate::server::{Listener, Tls};
@@ -54,12 +55,25 @@ pub(super) fn require_keys(
 }
 
 impl Sockets {
+    /// Listens as [`Self::bind`] does. `runtime` is the one that will accept the connections.
+    ///
+    /// # Errors
+    /// Those of [`Self::bind`].
+    pub(super) fn bind_in(
+        runtime: &Handle,
+        hosts: &[ListenAddress],
+        port: u16,
+    ) -> Result<Self, DaemonError> {
+        let _entered = runtime.enter();
+        Self::bind(hosts, port)
+    }
+
     /// Listens on all of `hosts`, on TCP addresses with the same port. Port 0 picks any free port.
     ///
     /// # Errors
     /// [`DaemonError::PortInUse`], [`DaemonError::PortForbidden`], [`DaemonError::ForeignAddress`],
     /// [`DaemonError::UnixSocket`], [`DaemonError::UnixSocketInUse`] or [`DaemonError::System`].
-    pub(super) fn bind(hosts: &[ListenAddress], mut port: u16) -> Result<Self, DaemonError> {
+    fn bind(hosts: &[ListenAddress], mut port: u16) -> Result<Self, DaemonError> {
         let is_default = hosts == [ListenAddress::Localhost];
         let mut sockets = Self { is_default, ..Self::default() };
         let addresses = tcp_addresses(hosts);

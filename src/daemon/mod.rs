@@ -18,6 +18,7 @@
 //! | `descriptors` | the limit on open files, and how many connections it allows |
 //! | `start_screen` | the lines and the progress bar on the terminal |
 //! | `contention` | a warning if other programs starve the engine of CPU time |
+//! | `child` | how a child process is started |
 //! | `runner` | what the child process does |
 //! | `spec` | what the daemon tells it |
 //! | `chat_template` | the chat template that the user chose |
@@ -27,6 +28,7 @@
 //! | `units`, `columns` | sizes as people read them; lines of 80 columns |
 
 mod chat_template;
+mod child;
 mod columns;
 mod contention;
 mod descriptors;
@@ -49,7 +51,6 @@ mod unix_socket;
 
 use std::convert::Infallible;
 use std::future::pending;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -60,17 +61,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::build_info;
 use crate::cli::{Config, PlanOptions};
-use crate::domain::SandboxMode;
 use crate::gpu::Monitor;
 use crate::llama::{self, HeldFiles, ModelDescription, ModelSource};
 use crate::machine;
 use crate::models::{Supervisor, SupervisorError, SupervisorOptions};
-use crate::runner::{ChildLauncher, Client, RequestLimits, RunnerPid};
-use crate::sandbox::runner_environment;
+use crate::runner::{Client, RequestLimits, RunnerPid};
 use crate::server::Server;
 use crate::watchdog::StallLimit;
 
 use self::chat_template::chosen_template;
+use self::child::{build, launcher};
 use self::devices::Devices;
 use self::listen::Sockets;
 use self::plan::{PlanPage, ServePlan};
@@ -115,8 +115,8 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     let runtime = server_runtime()?;
     let pages = pages_runtime()?;
     let models = Models { description, draft, held, held_draft: held_draft.unwrap_or_default() };
-    let network = Network { tls, pages: pages.handle().clone() };
-    let result = runtime.block_on(serve(config, models, plan, network));
+    let accepting = Accepting { tls, pages: pages.handle().clone() };
+    let result = runtime.block_on(serve(config, models, plan, accepting));
     runtime.shutdown_background();
     pages.shutdown_background();
     result
@@ -202,8 +202,8 @@ fn pages_runtime() -> Result<Runtime, DaemonError> {
     Ok(runtime)
 }
 
-/// What serving connections needs, beside the sockets.
-struct Network {
+/// What accepting connections needs.
+struct Accepting {
     tls: Option<LoadedTls>,
     /// The runtime that accepts connections and serves HTTP.
     pages: Handle,
@@ -214,18 +214,14 @@ async fn serve(
     config: &Config,
     models: Models,
     mut plan: ServePlan,
-    network: Network,
+    accepting: Accepting,
 ) -> Result<(), DaemonError> {
-    let Network { tls, pages } = network;
+    let Accepting { tls, pages } = accepting;
     let mut reloads = Reloads::default();
-    let tls = tls.map(|loaded| loaded.keep_up_to_date(&mut reloads));
+    let tls = tls.map(|tls| tls.keep_up_to_date(&mut reloads));
     keys::keep_up_to_date(&plan.server.keys, &mut reloads);
     let mut signals = Signals::listen(reloads).context("cannot listen for signals")?;
-    // The sockets belong to the runtime that accepts their connections.
-    let sockets = {
-        let _pages = pages.enter();
-        Sockets::bind(&config.network.hosts, config.port)?
-    };
+    let sockets = Sockets::bind_in(&pages, &config.network.hosts, config.port)?;
     descriptors::limit_connections(&mut plan.server);
     let started = Instant::now();
     let name = models.description.source.name();
@@ -269,14 +265,24 @@ async fn serve(
         return result;
     }
     closing.cancel();
+    result.and(closed(&mut serving, &mut signals).await)
+}
+
+/// Waits until the server has closed its connections.
+///
+/// # Errors
+/// [`DaemonError::SecondSignal`]. All requests have ended then; clients that have not read their
+/// last frames lose them.
+async fn closed(serving: &mut JoinHandle<()>, signals: &mut Signals) -> Result<(), DaemonError> {
     tokio::select! {
-        served = &mut serving => if served.is_err() {
-            tracing::error!("the server task panicked");
-        },
-        // All requests have ended. Clients that have not read their last frames yet lose them.
-        _ = signals.next() => return result.and(Err(DaemonError::SecondSignal)),
+        served = serving => {
+            if served.is_err() {
+                tracing::error!("the server task panicked");
+            }
+            Ok(())
+        }
+        _ = signals.next() => Err(DaemonError::SecondSignal),
     }
-    result
 }
 
 /// How the supervisor of the model called `name` ended.
@@ -356,47 +362,8 @@ fn supervisor_options(
     })
 }
 
-/// Starts this program as a runner, with what computing needs in its environment. Variables that
-/// the user has set stay as they are. The runners inherit the `held` files. `pid` will tell the
-/// process of the runner.
-fn launcher(
-    sandbox: SandboxMode,
-    held: [HeldFiles; 2],
-    pid: RunnerPid,
-) -> Result<ChildLauncher, DaemonError> {
-    let is_unset = |name: &&(&str, &str)| std::env::var_os(name.0).is_none();
-    let defaults = RUNNER_VARIABLES.iter().filter(is_unset);
-    let is_confined = sandbox != SandboxMode::Off;
-    let mut variables = runner_environment(std::env::vars_os(), is_confined);
-    variables.extend(defaults.map(|&(name, value)| (name.into(), value.into())));
-    let descriptors = held.into_iter().flat_map(HeldFiles::into_descriptors).collect();
-    let args = vec!["runner".into()];
-    let launcher = ChildLauncher::new(own_program(), args, variables, descriptors, pid);
-    Ok(launcher.context("cannot start the thread that starts runners")?)
-}
-
-/// The path of this program. On Linux it stays valid when the file is replaced by an update.
-fn own_program() -> PathBuf {
-    if cfg!(target_os = "linux") {
-        return "/proc/self/exe".into();
-    }
-    std::env::current_exe().unwrap_or_else(|_| "inference-core".into())
-}
-
-/// Identifies this program to its runner.
-fn build() -> String {
-    format!("{} {}", build_info::VERSION, build_info::COMMIT)
-}
-
 /// Delay before the second restart of a runner in a row.
 const FIRST_RESTART_DELAY: Duration = Duration::from_secs(1);
-
-/// Variables for a runner. Without this one, ggml starts a debugger when it aborts, which takes
-/// seconds.
-const RUNNER_VARIABLES: [(&str, &str); 1] = [("GGML_NO_BACKTRACE", "1")];
-
-/// Variables with secrets, which no child process gets.
-const SECRET_VARIABLES: &[&str] = &["INFERENCE_CORE_API_KEY"];
 
 /// Maximum number of threads of tokio for blocking work: loading changed files again.
 const MAX_BLOCKING_THREADS: usize = 4;

@@ -21,10 +21,11 @@ use crate::llama::{self, LlamaCpp};
 use crate::runner::{self, Load};
 use crate::sandbox::{self, Needs};
 
+use super::child::build;
 use super::error::DaemonError;
 use super::signals::ignore_signals;
 use super::spec::RunnerSpec;
-use super::{MAX_BLOCKING_THREADS, build, contention, logging};
+use super::{MAX_BLOCKING_THREADS, contention, logging};
 
 /// Runs as the child process of a daemon until the daemon ends the link.
 ///

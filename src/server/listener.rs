@@ -25,7 +25,7 @@ enum ListeningSocket {
 }
 
 /// A connection that has been accepted.
-pub(super) enum Accepted {
+pub(super) enum AcceptedConnection {
     /// It can be served.
     Plain(AnySocket),
     /// It can be served after a TLS handshake.
@@ -55,11 +55,11 @@ impl Listener {
     ///
     /// # Errors
     /// Those of the operating system. They concern one connection, or pass.
-    pub(super) async fn accept(&self) -> io::Result<(Accepted, Peer)> {
+    pub(super) async fn accept(&self) -> io::Result<(AcceptedConnection, Peer)> {
         match &self.socket {
             ListeningSocket::Unix(socket) => {
                 let (stream, _) = socket.accept().await?;
-                Ok((Accepted::Plain(Box::new(stream)), Peer::Unix))
+                Ok((AcceptedConnection::Plain(Box::new(stream)), Peer::Unix))
             }
             ListeningSocket::Tcp(socket) => {
                 let (stream, address) = socket.accept().await?;
@@ -69,8 +69,8 @@ impl Listener {
                     tracing::debug!(%peer, "cannot set TCP_NODELAY: {error}");
                 }
                 let accepted = match &self.tls {
-                    Some(tls) => Accepted::Tls(stream, tls.clone()),
-                    None => Accepted::Plain(Box::new(stream)),
+                    Some(tls) => AcceptedConnection::Tls(stream, tls.clone()),
+                    None => AcceptedConnection::Plain(Box::new(stream)),
                 };
                 Ok((accepted, peer))
             }

@@ -20,7 +20,7 @@ use crate::runner::{Client, RequestLimits};
 
 use super::connections::ConnectionPermit;
 use super::http;
-use super::listener::{Accepted, Listener};
+use super::listener::{AcceptedConnection, Listener};
 use super::metrics;
 use super::options::{About, Options};
 use super::own_hosts::OwnHosts;
@@ -126,14 +126,14 @@ async fn accept(listener: Listener, routes: Router, shared: Arc<Shared>) {
 
 /// Completes the TLS handshake of a connection, if it needs one, and serves it.
 async fn serve_accepted(
-    accepted: Accepted,
+    accepted: AcceptedConnection,
     mut permit: ConnectionPermit,
     routes: Router,
     closing: CancellationToken,
 ) {
     let stream = match accepted {
-        Accepted::Plain(stream) => stream,
-        Accepted::Tls(stream, tls) => {
+        AcceptedConnection::Plain(stream) => stream,
+        AcceptedConnection::Tls(stream, tls) => {
             permit.is_tls = true;
             let replaced = permit.replaced();
             let handshake = replaced.run_until_cancelled(tls.handshake(stream, permit.peer));

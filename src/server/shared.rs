@@ -133,20 +133,33 @@ impl Shared {
         }
     }
 
-    /// A permit to use `connection` as a WebSocket, after which it is no longer replaceable; `None`
-    /// if too many WebSockets are open and all are busy, or if the connection is being closed.
+    /// A permit for the WebSocket on `connection`, which counts if the client `is_known`: otherwise
+    /// it has to send its key first, and [`Self::admit`] counts it then. `None` if it cannot be
+    /// counted.
     pub(super) fn websocket_permit(
         &self,
         connection: &ConnectionPermit,
+        is_known: bool,
     ) -> Option<WebSocketPermit> {
-        if !connection.keep() {
-            return None;
+        let permit = self.websockets.unknown();
+        (!is_known || self.admit(connection, &permit)).then_some(permit)
+    }
+
+    /// Counts the WebSocket on `connection`, which other TCP connections no longer replace then.
+    /// Returns false if too many WebSockets are open and all are busy, or if the connection is
+    /// being closed.
+    pub(super) fn admit(&self, connection: &ConnectionPermit, permit: &WebSocketPermit) -> bool {
+        if permit.is_known() {
+            return true;
         }
-        let permit = self.websockets.permit();
-        if permit.is_none() {
+        if !connection.keep() {
+            return false;
+        }
+        let is_admitted = permit.set_known();
+        if !is_admitted {
             connection.give_back();
         }
-        permit
+        is_admitted
     }
 
     /// Number of WebSockets that were refused or closed to protect others, by reason.

@@ -1,6 +1,6 @@
 //! The open WebSockets, and which of them is closed for a new one (ADR-0040).
 //!
-//! If the limit is reached, the first connection in the order of [`Standing`] has to close; of
+//! If the limit is reached, the first connection in the order of [`Occupation`] has to close; of
 //! equals, the one that has had no request for the longest time. A connection with a request never
 //! has to. So connections that only exist never keep a client out.
 
@@ -11,9 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 /// What a connection is used for, in the order in which connections have to close for new ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Standing {
-    /// It has not sent the key that it needs.
-    Unknown,
+pub(super) enum Occupation {
     /// It has no request in flight.
     Idle,
     /// It has no request in flight, but asked for `metrics` frames.
@@ -35,9 +33,9 @@ struct OpenWebSockets {
     n_replaced: u64,
     n_refused: u64,
     next: u64,
-    /// Those that are not busy, by standing and by the number that each got when it was opened or
+    /// Those that are not busy, by occupation and by the number that each got when it was opened or
     /// when its last request ended.
-    replaceable: BTreeMap<(Standing, u64), CancellationToken>,
+    replaceable: BTreeMap<(Occupation, u64), CancellationToken>,
 }
 
 impl WebSockets {
@@ -46,27 +44,12 @@ impl WebSockets {
         Self { max, open: Mutex::default() }
     }
 
-    /// A permit for one more WebSocket; `None` if the limit is reached and all are busy. If the
-    /// limit is reached, another connection has to close.
-    pub(super) fn permit(self: &Arc<Self>) -> Option<WebSocketPermit> {
-        let mut open = self.lock();
-        if open.n >= self.max {
-            let Some((_, replaced)) = open.replaceable.pop_first() else {
-                open.n_refused += 1;
-                return None;
-            };
-            replaced.cancel();
-            open.n -= 1;
-            open.n_replaced += 1;
-        }
-        open.n += 1;
-        let number = open.next;
-        open.next += 1;
+    /// The permit of a client that still has to send its key. It does not count, and nobody has to
+    /// close for it.
+    pub(super) fn unknown(self: &Arc<Self>) -> WebSocketPermit {
         let replaced = CancellationToken::new();
-        let current = ConnectionUse { number, is_known: false, is_busy: false, is_watching: false };
-        open.replaceable.insert(current.key(), replaced.clone());
-        drop(open);
-        Some(WebSocketPermit { websockets: self.clone(), replaced, current: Mutex::new(current) })
+        let current = Mutex::new(ConnectionUse::default());
+        WebSocketPermit { websockets: self.clone(), replaced, current }
     }
 
     /// Number of open WebSockets.
@@ -96,7 +79,7 @@ pub(super) struct WebSocketPermit {
 }
 
 /// What decides the position of a connection among the replaceable ones.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct ConnectionUse {
     number: u64,
     is_known: bool,
@@ -106,17 +89,16 @@ struct ConnectionUse {
 
 impl ConnectionUse {
     /// Its position in the order of those that have to close.
-    fn standing(self) -> Standing {
+    fn occupation(self) -> Occupation {
         match self {
-            Self { is_busy: true, .. } => Standing::Busy,
-            Self { is_known: false, .. } => Standing::Unknown,
-            Self { is_watching: true, .. } => Standing::Watching,
-            _ => Standing::Idle,
+            Self { is_busy: true, .. } => Occupation::Busy,
+            Self { is_watching: true, .. } => Occupation::Watching,
+            _ => Occupation::Idle,
         }
     }
 
-    fn key(self) -> (Standing, u64) {
-        (self.standing(), self.number)
+    fn key(self) -> (Occupation, u64) {
+        (self.occupation(), self.number)
     }
 }
 
@@ -126,9 +108,34 @@ impl WebSocketPermit {
         self.replaced.cancelled().await;
     }
 
-    /// Records that the server knows the client, or needs no key.
-    pub(super) fn set_known(&self) {
-        self.update(|current| current.is_known = true);
+    /// Whether the connection counts.
+    pub(super) fn is_known(&self) -> bool {
+        self.lock().is_known
+    }
+
+    /// Counts the connection from now on: the server knows the client, or needs no key. If the
+    /// limit is reached, another connection has to close. Returns whether there is space.
+    pub(super) fn set_known(&self) -> bool {
+        let mut current = self.lock();
+        if current.is_known {
+            return true;
+        }
+        let mut open = self.websockets.lock();
+        if open.n >= self.websockets.max {
+            let Some((_, replaced)) = open.replaceable.pop_first() else {
+                open.n_refused += 1;
+                return false;
+            };
+            replaced.cancel();
+            open.n -= 1;
+            open.n_replaced += 1;
+        }
+        open.n += 1;
+        current.is_known = true;
+        current.number = open.next;
+        open.next += 1;
+        open.replaceable.insert(current.key(), self.replaced.clone());
+        true
     }
 
     /// Records whether the connection has requests in flight.
@@ -142,11 +149,14 @@ impl WebSocketPermit {
     }
 
     fn update(&self, change: impl FnOnce(&mut ConnectionUse)) {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.lock();
         let mut open = self.websockets.lock();
         let before = *current;
         change(&mut current);
-        if current.standing() == before.standing() || self.replaced.is_cancelled() {
+        if !current.is_known {
+            return;
+        }
+        if current.occupation() == before.occupation() || self.replaced.is_cancelled() {
             return;
         }
         open.replaceable.remove(&before.key());
@@ -158,13 +168,17 @@ impl WebSocketPermit {
             open.replaceable.insert(current.key(), self.replaced.clone());
         }
     }
+
+    fn lock(&self) -> MutexGuard<'_, ConnectionUse> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for WebSocketPermit {
     fn drop(&mut self) {
         let current = *self.current.get_mut().unwrap_or_else(PoisonError::into_inner);
         let mut open = self.websockets.lock();
-        if !self.replaced.is_cancelled() {
+        if current.is_known && !self.replaced.is_cancelled() {
             open.replaceable.remove(&current.key());
             open.n -= 1;
         }
@@ -181,8 +195,10 @@ mod tests {
         (websockets, permits)
     }
 
+    /// A permit of a client that the server knows; `None` if there is no space.
     fn known(websockets: &Arc<WebSockets>) -> Option<WebSocketPermit> {
-        websockets.permit().inspect(WebSocketPermit::set_known)
+        let permit = websockets.unknown();
+        permit.set_known().then_some(permit)
     }
 
     fn are_replaced<const N: usize>(permits: &[WebSocketPermit; N]) -> [bool; N] {
@@ -228,11 +244,14 @@ mod tests {
     }
 
     #[test]
-    fn connection_without_its_key_is_replaced_before_idle_ones() {
-        let (websockets, permits) = websockets::<2>(3);
-        let stranger = websockets.permit().unwrap();
-        let _new = [known(&websockets).unwrap(), known(&websockets).unwrap()];
-        assert!(stranger.replaced.is_cancelled());
-        assert_eq!(are_replaced(&permits), [true, false]);
+    fn connection_without_its_key_counts_once_it_has_sent_it() {
+        let (websockets, permits) = websockets::<1>(1);
+        let unknown = websockets.unknown();
+        unknown.set_watching(true);
+        assert_eq!((are_replaced(&permits), websockets.n_open()), ([false], 1));
+        assert!(unknown.set_known() && unknown.set_known());
+        assert_eq!((are_replaced(&permits), websockets.n_open()), ([true], 1));
+        unknown.set_busy(true);
+        assert!(!websockets.unknown().set_known(), "all are busy");
     }
 }

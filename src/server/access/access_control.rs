@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::{AccountId, AccountLimits, ApiKey, Right, Rights};
 
-use super::account::{Account, AccountCounts};
+use super::account::{AccountCounts, ClientAccount};
 use super::addresses::Addresses;
 use super::attempts::{Attempts, MINUTE};
 use super::keys::{KeyOwner, Keys};
@@ -27,7 +27,7 @@ pub(in crate::server) struct Access {
 #[derive(Debug, Clone)]
 pub(in crate::server) enum Caller {
     /// A client of a daemon without keys.
-    Address(Arc<Account>),
+    Address(Arc<ClientAccount>),
     /// The owner of a key, which may have been revoked since.
     Key(KeyOwner),
 }
@@ -119,7 +119,7 @@ impl Access {
 }
 
 impl Caller {
-    pub(super) fn account(&self) -> &Arc<Account> {
+    pub(super) fn account(&self) -> &Arc<ClientAccount> {
         match self {
             Self::Address(account) => account,
             Self::Key(owner) => owner.account(),

@@ -18,7 +18,7 @@ use super::meter::Meter;
 
 /// The use and the limits of one account.
 #[derive(Debug)]
-pub(in crate::server) struct Account {
+pub(in crate::server) struct ClientAccount {
     id: AccountId,
     state: Mutex<AccountState>,
     n_requests: AtomicU64,
@@ -50,7 +50,7 @@ pub(in crate::server) struct AccountCounts {
     pub(in crate::server) refused: [(&'static str, u64); Limit::ALL.len()],
 }
 
-impl Account {
+impl ClientAccount {
     pub(super) fn new(id: AccountId, limits: AccountLimits) -> Arc<Self> {
         let now = Instant::now();
         let state = AccountState {
@@ -168,7 +168,7 @@ impl Account {
 
 /// A connection of an account, until it is dropped.
 #[derive(Debug)]
-pub(super) struct AccountConnection(Arc<Account>);
+pub(super) struct AccountConnection(Arc<ClientAccount>);
 
 impl Drop for AccountConnection {
     fn drop(&mut self) {
@@ -179,7 +179,7 @@ impl Drop for AccountConnection {
 /// A request of an account, until it is dropped.
 #[derive(Debug)]
 pub(in crate::server) struct AccountRequest {
-    account: Arc<Account>,
+    account: Arc<ClientAccount>,
     n_bytes: u64,
     is_waiting: bool,
 }
@@ -203,7 +203,7 @@ impl AccountRequest {
     }
 
     fn used_at(&self, usage: &Usage, now: Instant) {
-        let Account { n_tokens, computing_micros, .. } = &*self.account;
+        let ClientAccount { n_tokens, computing_micros, .. } = &*self.account;
         let tokens = (usage.prefilled_tokens + usage.tokens) as u64;
         n_tokens.fetch_add(tokens, Relaxed);
         let micros = u64::try_from(usage.computing.as_micros()).unwrap_or(u64::MAX);
@@ -245,8 +245,8 @@ const SOON: Duration = Duration::from_secs(1);
 mod tests {
     use super::*;
 
-    fn account(limits: AccountLimits) -> Arc<Account> {
-        Account::new(AccountId(1), limits)
+    fn account(limits: AccountLimits) -> Arc<ClientAccount> {
+        ClientAccount::new(AccountId(1), limits)
     }
 
     fn refused(result: Result<AccountRequest, RateLimited>) -> (Limit, u64) {

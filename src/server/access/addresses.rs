@@ -9,15 +9,15 @@ use std::time::Instant;
 
 use crate::domain::{AccountId, AccountLimits};
 
-use super::account::Account;
-use super::network::Network;
+use super::account::ClientAccount;
+use super::network::ClientNetwork;
 
 /// The accounts of the networks that clients come from.
 #[derive(Debug)]
 pub(super) struct Addresses {
     /// The limits that the options set for all accounts.
     limits: AccountLimits,
-    accounts: Mutex<HashMap<Network, Arc<Account>>>,
+    accounts: Mutex<HashMap<ClientNetwork, Arc<ClientAccount>>>,
     next_id: AtomicU64,
 }
 
@@ -27,8 +27,8 @@ impl Addresses {
     }
 
     /// The account of the clients at `address`.
-    pub(super) fn account(&self, address: IpAddr, now: Instant) -> Arc<Account> {
-        let network = Network::of(address);
+    pub(super) fn account(&self, address: IpAddr, now: Instant) -> Arc<ClientAccount> {
+        let network = ClientNetwork::of(address);
         // The table is valid after every statement, so a panic cannot have broken it.
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         if accounts.len() >= MAX_ACCOUNTS && !accounts.contains_key(&network) {
@@ -37,7 +37,7 @@ impl Addresses {
         let account = accounts.entry(network).or_insert_with(|| {
             let defaults = if network.is_loopback() { AccountLimits::default() } else { REMOTE };
             let id = AccountId(self.next_id.fetch_add(1, Relaxed));
-            Account::new(id, self.limits.or(defaults))
+            ClientAccount::new(id, self.limits.or(defaults))
         });
         account.clone()
     }

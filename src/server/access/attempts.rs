@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::network::Network;
+use super::network::ClientNetwork;
 
 /// The failed attempts of the recent past, and their number since the start.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(super) struct Attempts {
 
 #[derive(Debug, Default)]
 struct Recent {
-    by_network: HashMap<Network, Failures>,
+    by_network: HashMap<ClientNetwork, Failures>,
     /// When a line was logged last.
     logged: Option<Instant>,
     /// Failures since then.
@@ -44,7 +44,7 @@ impl Attempts {
         let mut recent = self.lock();
         recent.n_unlogged += 1;
         recent.address = Some(address);
-        let n = recent.add(Network::of(address), now);
+        let n = recent.add(ClientNetwork::of(address), now);
         let line = recent.take_line(now);
         drop(recent);
         if let Some(line) = line {
@@ -74,7 +74,7 @@ impl Attempts {
 
 impl Recent {
     /// Counts a failure of `network`. Returns its failures until none came for a minute.
-    fn add(&mut self, network: Network, now: Instant) -> u32 {
+    fn add(&mut self, network: ClientNetwork, now: Instant) -> u32 {
         let is_recent = |failures: &Failures| now.saturating_duration_since(failures.last) < MINUTE;
         if self.by_network.len() >= MAX_NETWORKS && !self.by_network.contains_key(&network) {
             self.by_network.retain(|_, failures| is_recent(failures));
@@ -158,8 +158,8 @@ mod tests {
         }
         let recent = attempts.lock();
         assert_eq!(recent.by_network.len(), MAX_NETWORKS);
-        assert!(recent.by_network.contains_key(&Network::of(address(2999))));
-        assert!(!recent.by_network.contains_key(&Network::of(address(0))));
+        assert!(recent.by_network.contains_key(&ClientNetwork::of(address(2999))));
+        assert!(!recent.by_network.contains_key(&ClientNetwork::of(address(0))));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::domain::{AccountId, AccountLimits, ApiKey, Rights};
 
-use super::account::{Account, AccountCounts};
+use super::account::{AccountCounts, ClientAccount};
 use super::key_file::{KeyEntry, KeyFileError, SIMPLE_KEY, parse};
 use super::key_hash::KeyHash;
 
@@ -43,7 +43,7 @@ pub(super) struct KeySet(BTreeMap<Arc<str>, LoadedKey>);
 struct LoadedKey {
     hash: KeyHash,
     rights: Rights,
-    account: Arc<Account>,
+    account: Arc<ClientAccount>,
 }
 
 /// A key that a client has sent and that was found.
@@ -51,7 +51,7 @@ struct LoadedKey {
 pub(in crate::server) struct KeyOwner {
     name: Arc<str>,
     hash: KeyHash,
-    account: Arc<Account>,
+    account: Arc<ClientAccount>,
 }
 
 /// Why keys cannot be used.
@@ -150,7 +150,7 @@ impl Keys {
             // A key that was changed has the counters and the budget of the one before.
             let account = match before.0.get(&name[..]) {
                 Some(known) => known.account.clone(),
-                None => Account::new(AccountId(next_id.fetch_add(1, Relaxed)), limits),
+                None => ClientAccount::new(AccountId(next_id.fetch_add(1, Relaxed)), limits),
             };
             account.set_limits(limits);
             (name.into(), LoadedKey { hash, rights, account })
@@ -208,7 +208,7 @@ impl Keys {
 }
 
 impl KeyOwner {
-    pub(super) fn account(&self) -> &Arc<Account> {
+    pub(super) fn account(&self) -> &Arc<ClientAccount> {
         &self.account
     }
 

@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// An IPv4 address, or the /64 network of an IPv6 address, all of which one client can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Network(IpAddr);
+pub(super) struct ClientNetwork(IpAddr);
 
-impl Network {
+impl ClientNetwork {
     /// The network of `address`. All addresses of the loopback interface are one network.
     pub(super) fn of(address: IpAddr) -> Self {
         let address = address.to_canonical();
@@ -30,8 +30,8 @@ impl Network {
 mod tests {
     use super::*;
 
-    fn network(text: &str) -> Network {
-        Network::of(text.parse().unwrap())
+    fn network(text: &str) -> ClientNetwork {
+        ClientNetwork::of(text.parse().unwrap())
     }
 
     #[test]

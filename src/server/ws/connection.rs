@@ -40,7 +40,7 @@ use super::socket::{self, Socket};
 use super::writer::Writer;
 
 /// A WebSocket that may be served.
-struct Accepted<S> {
+struct Opened<S> {
     socket: WebSocketStream<Incoming<S>>,
     last_message: LastMessage,
     share: Arc<BudgetShare>,
@@ -84,23 +84,20 @@ pub(in crate::server) async fn serve(
     else {
         return tracing::error!(%peer, "cannot serve a WebSocket on this connection");
     };
-    let Some(permit) = shared.websocket_permit(&connection) else {
+    let Some(permit) = shared.websocket_permit(&connection, client.caller.is_some()) else {
         return closing::refuse(socket).await;
     };
-    if client.caller.is_some() {
-        permit.set_known();
-    }
     let permit = Arc::new(permit);
-    let accepted = Accepted { socket, last_message, share, connection, permit, id, client };
+    let opened = Opened { socket, last_message, share, connection, permit, id, client };
     // The session fills in the name of the key.
     let span = tracing::info_span!("connection", id = id.0, %peer, key = field::Empty);
-    run(accepted, shared).instrument(span).await;
+    run(opened, shared).instrument(span).await;
 }
 
 /// Runs the reader and the writer until both have ended, then closes the socket.
-async fn run<S: Socket>(accepted: Accepted<S>, shared: Arc<Shared>) {
+async fn run<S: Socket>(opened: Opened<S>, shared: Arc<Shared>) {
     tracing::debug!("open");
-    let Accepted { socket, last_message, share, connection, permit, id, client } = accepted;
+    let Opened { socket, last_message, share, connection, permit, id, client } = opened;
     let Arrived { arrival, caller, kind } = client;
     let (sink, stream) = socket.split();
     let (replies, reply_queue) = mpsc::channel(REPLY_QUEUE);
@@ -112,8 +109,7 @@ async fn run<S: Socket>(accepted: Accepted<S>, shared: Arc<Shared>) {
 
     let session = Arc::new(Session::new(shared.access.clone(), arrival.peer.address()));
     let begun = caller.map(|caller| session.begin(caller));
-    let hello = shared.hello(session.is_authenticated() || begun.is_some());
-    let hello = kind.greeting(ServerFrame::Hello(&hello).text());
+    let hello = kind.greeting(ServerFrame::Hello(&shared.hello(begun.is_some())).text());
     let events = EventSources::new(reply_queue, deliveries.clone(), &shared);
     let sink = FrameSink::new(sink, shared.options.write_grace, share.empty());
     let writer = Writer::new(sink, in_flight.clone(), permit.clone(), session.clone(), &shared);
@@ -127,6 +123,7 @@ async fn run<S: Socket>(accepted: Accepted<S>, shared: Arc<Shared>) {
         connection: id,
         session,
         permit: permit.clone(),
+        tcp: connection.clone(),
         replies,
         deliveries: deliveries.clone(),
         in_flight,
@@ -139,7 +136,7 @@ async fn run<S: Socket>(accepted: Accepted<S>, shared: Arc<Shared>) {
         written = &mut writing => (written, None),
         read_end = read(&mut reader, begun) => {
             end_writer(&read_end, &reader.replies, &closed).await;
-            ((&mut writing).await, Some(read_end))
+            (writing.await, Some(read_end))
         }
         () = share.evicted() => {
             let read_end = reader.evicted();

@@ -20,6 +20,7 @@ use crate::pool::Task;
 use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer, RequestId, ServerFrame};
 use crate::server::access::{AuthError, Session};
 use crate::server::budget::{BudgetShare, Charge};
+use crate::server::connections::ConnectionPermit;
 use crate::server::shared::Shared;
 use crate::server::websockets::WebSocketPermit;
 
@@ -44,8 +45,9 @@ pub(super) struct Reader<S> {
     pub(super) connection: ConnectionId,
     /// What the client may do.
     pub(super) session: Arc<Session>,
-    /// Learns when the client has sent its key.
+    /// Counts once the client has sent its key.
     pub(super) permit: Arc<WebSocketPermit>,
+    pub(super) tcp: ConnectionPermit,
     pub(super) replies: mpsc::Sender<Reply>,
     /// Wakes the writer when the runner has delivered something.
     pub(super) deliveries: Arc<Notify>,
@@ -177,22 +179,19 @@ impl<S: Socket> Reader<S> {
     async fn authenticate(&mut self, key: &ApiKey) -> Result<(), ReadEnd> {
         match self.session.authenticate(key).await {
             Ok(rights) => {
-                self.set_known();
+                if !self.shared.admit(&self.tcp, &self.permit) {
+                    let reason = CloseReason::TooManyConnections;
+                    return Err(ReadEnd::Refused { error: None, reason });
+                }
+                if let Some(account) = self.session.account() {
+                    self.share.set_account(account);
+                }
                 let rights: Vec<_> = rights.iter().collect();
                 let frame = ServerFrame::Authenticated { rights: &rights };
                 self.reply(Reply::Frame(frame.text())).await
             }
             Err(AuthError::Refused(error)) => self.reply(self.refused(&error)).await,
             Err(AuthError::TooMany(error)) => Err(self.too_many_connections(error)),
-        }
-    }
-
-    /// Notes that the client has sent its key: the connection gives way later, and the memory of its
-    /// messages counts for the client's account.
-    fn set_known(&self) {
-        self.permit.set_known();
-        if let Some(account) = self.session.account() {
-            self.share.set_account(account);
         }
     }
 
