@@ -257,8 +257,9 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
             Ok(ticket) => {
                 self.requests.insert(key, Accepted { ticket, credit: CREDIT_BYTES });
                 self.writer.feed(&FromRunner::Accepted(key)).await?;
-                // The engine may have delivered before the request was in the table.
-                self.deliver(DeliveryScope::Urgent).await
+                // The engine may have delivered before the request was in the table, also that the
+                // request has a slot. Nothing would notify of that again during a long step.
+                self.deliver(DeliveryScope::All).await
             }
             Err(refusal) => self.writer.send(&FromRunner::Refused(key, refusal)).await,
         }
