@@ -17,7 +17,12 @@ use super::config::AccessConfig;
 pub(super) struct AccessArgs {
     /// File with the API keys that clients may use: TOML, as `inference-core key new NAME --file
     /// FILE` writes it. SIGHUP has it read again
-    #[arg(long, value_name = "FILE", env = "INFERENCE_CORE_API_KEY_FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "INFERENCE_CORE_API_KEY_FILE",
+        conflicts_with = "api_key"
+    )]
     api_key_file: Option<PathBuf>,
 
     /// An API key with all rights, for the simple case. Other users see it in the process list: set

@@ -28,7 +28,8 @@ pub(super) struct NetworkArgs {
     )]
     host: Vec<ListenAddress>,
 
-    /// Let everybody who reaches the server use it, also from other machines
+    /// Let everybody who reaches the server use it, also from other machines. It has no
+    /// effect if there are API keys
     #[arg(
         long,
         env = "INFERENCE_CORE_INSECURE_NO_AUTH",

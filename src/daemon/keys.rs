@@ -5,6 +5,7 @@ use crate::server::{Keys, NewKey};
 
 use super::error::DaemonError;
 use super::reload::Reloads;
+use super::signals::is_hangup_ignored;
 
 /// A key that was made, for the user.
 #[derive(Debug)]
@@ -29,7 +30,11 @@ pub fn new_key(options: &NewKeyOptions) -> Result<NewKeyText, DaemonError> {
         return Ok(NewKeyText { output, notes: Vec::new() });
     };
     let warning = new.add_to(path)?;
-    let note = format!("key {name} was added to {}; it is shown only this once", path.display());
+    let note = format!(
+        "key {name} was added to {}; it is shown only this once. A running server knows it after \
+         SIGHUP",
+        path.display()
+    );
     let notes = [note].into_iter().chain(warning.map(|text| format!("warning: {text}"))).collect();
     Ok(NewKeyText { output: key.to_owned(), notes })
 }
@@ -48,6 +53,11 @@ pub(super) fn load(config: &Config) -> Result<Keys, DaemonError> {
         );
     }
     warn_of_exposure(&keys);
+    if config.has_keys() && config.network.insecure_no_auth {
+        tracing::warn!(
+            "--insecure-no-auth has no effect: there are API keys, and clients need one"
+        );
+    }
     if config.has_keys() && keys.n_keys() == 0 {
         tracing::warn!(
             "there are no API keys, so nobody can use the server: add one and send \
@@ -61,6 +71,12 @@ pub(super) fn load(config: &Config) -> Result<Keys, DaemonError> {
 pub(super) fn keep_up_to_date(keys: &Keys, reloads: &mut Reloads) {
     if !keys.have_file() {
         return;
+    }
+    if is_hangup_ignored() {
+        tracing::warn!(
+            "SIGHUP is ignored, as nohup asks for: the file of API keys is not read again, and a \
+             revoked key works until a restart"
+        );
     }
     let keys = keys.clone();
     reloads.add("API keys", move || {

@@ -127,9 +127,11 @@ impl Files {
         let mut text = format!(
             "A certificate by {made}, for {} days:\n  {}\n\
              SHA-256 fingerprints:\n  {authority}\n    {}\n  {certificate_path}\n    {}\n\n\
-             1. Serve with it, and allow the names by which clients connect:\n\
-             \x20    inference-core MODEL --host 0.0.0.0 --tls-cert {certificate_path} \
-             --tls-key {key}",
+             1. Make an API key, and serve with both; allow the names by which clients\n\
+             \x20  connect:\n\
+             \x20    inference-core key new NAME --file keys.toml\n\
+             \x20    inference-core MODEL --host 0.0.0.0 --api-key-file keys.toml \
+             --tls-cert {certificate_path} --tls-key {key}",
             VALIDITY.whole_days(),
             names.join(", "),
             fingerprint(&self.authority)?,

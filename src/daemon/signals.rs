@@ -71,8 +71,7 @@ enum Reaction {
 }
 
 impl Signals {
-    /// Installs the signal handlers. SIGHUP has the file of `keys` read again, if there is one and
-    /// no terminal. Must be called inside a tokio runtime.
+    /// Installs the signal handlers. SIGHUP runs `reloads`. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// The operating system's error, if it cannot install a handler.

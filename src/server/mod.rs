@@ -32,6 +32,8 @@ mod metrics;
 mod tls;
 mod ws;
 
+#[cfg(feature = "fuzzing")]
+pub use access::rewrite_key_file;
 pub use access::{Keys, KeysError, NewKey, NewKeyError};
 pub use listener::Listener;
 pub use options::{About, Options};

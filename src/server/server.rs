@@ -73,8 +73,7 @@ impl Server {
         let bound = listeners.iter().filter_map(Listener::address).collect();
         let hosts = OwnHosts::new(options.allowed_hosts.clone(), bound);
         let shared = Arc::new(Shared::new(
-            options,
-            hosts,
+            (options, hosts),
             model,
             hello,
             metrics_frames,

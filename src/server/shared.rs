@@ -77,8 +77,7 @@ pub(super) struct MetricsFrame {
 impl Shared {
     /// To be called in the runtime that serves WebSockets.
     pub(super) fn new(
-        options: Options,
-        hosts: OwnHosts,
+        (options, hosts): (Options, OwnHosts),
         model: Client,
         hello: Hello,
         metrics: watch::Receiver<MetricsFrame>,
@@ -134,32 +133,15 @@ impl Shared {
     }
 
     /// A permit for the WebSocket on `connection`, which counts if the client `is_known`: otherwise
-    /// it has to send its key first, and [`Self::admit`] counts it then. `None` if it cannot be
-    /// counted.
+    /// it has to send its key first, and [`WebSocketPermit::admit`] counts it then. `None` if it
+    /// cannot be counted.
     pub(super) fn websocket_permit(
         &self,
         connection: &ConnectionPermit,
         is_known: bool,
     ) -> Option<WebSocketPermit> {
         let permit = self.websockets.unknown();
-        (!is_known || self.admit(connection, &permit)).then_some(permit)
-    }
-
-    /// Counts the WebSocket on `connection`, which other TCP connections no longer replace then.
-    /// Returns false if too many WebSockets are open and all are busy, or if the connection is
-    /// being closed.
-    pub(super) fn admit(&self, connection: &ConnectionPermit, permit: &WebSocketPermit) -> bool {
-        if permit.is_known() {
-            return true;
-        }
-        if !connection.keep() {
-            return false;
-        }
-        let is_admitted = permit.set_known();
-        if !is_admitted {
-            connection.give_back();
-        }
-        is_admitted
+        (!is_known || permit.admit(connection)).then_some(permit)
     }
 
     /// Number of WebSockets that were refused or closed to protect others, by reason.

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
+use super::connections::ConnectionPermit;
+
 /// What a connection is used for, in the order in which connections have to close for new ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Occupation {
@@ -108,14 +110,26 @@ impl WebSocketPermit {
         self.replaced.cancelled().await;
     }
 
-    /// Whether the connection counts.
-    pub(super) fn is_known(&self) -> bool {
-        self.lock().is_known
+    /// Counts the WebSocket on `connection`, which other TCP connections no longer replace then.
+    /// Returns false if too many WebSockets are open and all are busy, or if the connection is
+    /// being closed.
+    pub(super) fn admit(&self, connection: &ConnectionPermit) -> bool {
+        if self.lock().is_known {
+            return true;
+        }
+        if !connection.keep() {
+            return false;
+        }
+        let is_admitted = self.set_known();
+        if !is_admitted {
+            connection.give_back();
+        }
+        is_admitted
     }
 
     /// Counts the connection from now on: the server knows the client, or needs no key. If the
     /// limit is reached, another connection has to close. Returns whether there is space.
-    pub(super) fn set_known(&self) -> bool {
+    fn set_known(&self) -> bool {
         let mut current = self.lock();
         if current.is_known {
             return true;

@@ -26,6 +26,7 @@ MAX_BYTES = {
     "gguf": 16384,
     "chat_template": 1500,
     "tokenizer": 300,
+    "key_file": 4096,
 }
 
 # Seconds after which one input counts as a hang. A template has 10 s of its own (ADR-0017), and a

@@ -106,12 +106,25 @@ def texts():
     return seeds
 
 
+def key_files():
+    """A file with every field, and one without limits."""
+    digits = "0123456789abcdef" * 4
+    names = ["connections", "requests", "waiting", "tokens_per_minute"]
+    names += ["compute_seconds_per_minute", "bytes"]
+    limits = ", ".join(f"{name} = {7 + i}" for i, name in enumerate(names))
+    rights = 'rights = ["infer", "metrics", "admin"]'
+    full = f'[keys.web]\nhash = "sha256:{digits}"\n{rights}\nlimits = {{ {limits} }}\n'
+    short = f'[keys."a-b"]\nhash = "sha256:{digits[::-1]}"\nrights = []\n'
+    return [full.encode(), (full + short).encode()]
+
+
 SEEDS = {
     "client_frames": client_frames,
     "link_frames": link_frames,
     "gguf": headers,
     "chat_template": chat_templates,
     "tokenizer": texts,
+    "key_file": key_files,
 }
 
 

@@ -131,21 +131,37 @@ fn limit_values(limits: &AccountLimits) -> [(&'static str, Option<u64>); 6] {
 }
 
 /// One line of a message of the TOML parser, without the values that it quotes: texts in double
-/// quotes, and words that are long enough to be a key.
+/// quotes, and between backticks what is not the name of a field or a right. Characters that a
+/// terminal would act on become spaces.
 fn without_values(message: &str) -> String {
-    let mut quoted = false;
-    let mut line = String::new();
-    for part in message.split('"') {
-        line.push_str(if quoted { "\"…\"" } else { part });
-        quoted = !quoted;
-    }
-    let is_word = |char: char| char.is_alphanumeric() || "_-".contains(char);
-    let words = line.split_inclusive(|char: char| !is_word(char));
-    let shortened = words.map(|word| match word.trim_end_matches(|char| !is_word(char)).len() {
+    let line = without_quoted(message, '"', |_| false);
+    let line = without_quoted(&line, '`', is_name);
+    let words = line.split_inclusive(|char: char| !is_of_name(char));
+    let shortened = words.map(|word| match word.trim_end_matches(|c| !is_of_name(c)).len() {
         n if n > MAX_WORD_BYTES => "… ",
         _ => word,
     });
-    shortened.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
+    let is_plain = |char: char| !char.is_control() && !"\u{2028}\u{2029}".contains(char);
+    let plain = shortened.collect::<String>().replace(|char| !is_plain(char), " ");
+    plain.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// `text` with an ellipsis for everything between two `quote`s for which `is_kept` is false.
+fn without_quoted(text: &str, quote: char, is_kept: impl Fn(&str) -> bool) -> String {
+    let parts = text.split(quote).enumerate();
+    let parts: Vec<&str> =
+        parts.map(|(i, part)| if i % 2 == 0 || is_kept(part) { part } else { "…" }).collect();
+    parts.join(quote.encode_utf8(&mut [0; 4]))
+}
+
+/// Whether `text` can be the name of a field or a right, and is too short to be a key.
+fn is_name(text: &str) -> bool {
+    text.len() <= MAX_WORD_BYTES && text.chars().all(is_of_name)
+}
+
+/// Whether names and keys contain `char`.
+fn is_of_name(char: char) -> bool {
+    char.is_alphanumeric() || "_-".contains(char)
 }
 
 /// The name of the key of `--api-key`.
@@ -221,10 +237,19 @@ mod tests {
     }
 
     #[test]
+    fn wrong_right_is_named_only_if_it_looks_like_a_name() {
+        let message =
+            |right: &str| without_values(&format!("unknown variant `{right}`, expected `infer`"));
+        assert_eq!(message("infr"), "unknown variant `infr`, expected `infer`");
+        assert_eq!(message("a b\u{85}c"), "unknown variant `…`, expected `infer`");
+        assert_eq!(message(&"a b".repeat(1000)), "unknown variant `…`, expected `infer`");
+    }
+
+    #[test]
     fn message_loses_quoted_and_long_words() {
         let long = "x".repeat(40);
         let message = format!("invalid \"a b\" and `{long}`,\nexpected `short`");
-        assert_eq!(without_values(&message), "invalid \"…\" and `… , expected `short`");
+        assert_eq!(without_values(&message), "invalid \"…\" and `…`, expected `short`");
     }
 
     fn entries() -> impl Strategy<Value = KeyEntry> {

@@ -20,6 +20,8 @@ mod account;
 mod addresses;
 mod attempts;
 mod credentials;
+#[cfg(feature = "fuzzing")]
+mod fuzzing;
 mod key_file;
 mod key_hash;
 mod keys;
@@ -32,6 +34,8 @@ mod session;
 pub(super) use self::access_control::{Access, Caller, WrongKey};
 pub(super) use self::account::{AccountCounts, AccountRequest};
 pub(super) use self::credentials::{CredentialError, agreed_subprotocol, sent_key};
+#[cfg(feature = "fuzzing")]
+pub use self::fuzzing::rewrite_key_file;
 pub use self::keys::{Keys, KeysError};
 pub use self::new_key::{NewKey, NewKeyError};
 pub(super) use self::session::{AuthError, Session, SessionEnd};

@@ -51,6 +51,22 @@ impl Credentials {
         caller.map(Some).map_err(|WrongKey| Unauthorized::WrongKey)
     }
 
+    /// Checks that no key is in the address of the request, where keys are needed: logs and
+    /// histories have addresses.
+    ///
+    /// # Errors
+    /// [`Unauthorized::Malformed`].
+    pub(super) fn check_address(&self, access: &Access) -> Result<(), Unauthorized> {
+        match self.key {
+            Err(error @ CredentialError::InAddress)
+                if access.without_key(self.address).is_none() =>
+            {
+                Err(Unauthorized::Malformed(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Checks that the sender of the request has a right.
     ///
     /// # Errors

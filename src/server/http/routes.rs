@@ -64,8 +64,11 @@ async fn check_request(
     if ws::is_upgrade(&request) {
         return open_websocket(&shared, permit, arrival, request).await;
     }
+    let credentials = Credentials::of(&request, arrival.peer.address());
+    if let Err(refusal) = credentials.check_address(&shared.access) {
+        return refusal.into_response();
+    }
     if request.uri().path() == METRICS && shared.access.protects_metrics() {
-        let credentials = Credentials::of(&request, arrival.peer.address());
         let allowed = credentials.require(&shared.access, Right::Metrics).await;
         if let Err(refusal) = allowed {
             return refusal.into_response();

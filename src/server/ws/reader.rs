@@ -179,7 +179,7 @@ impl<S: Socket> Reader<S> {
     async fn authenticate(&mut self, key: &ApiKey) -> Result<(), ReadEnd> {
         match self.session.authenticate(key).await {
             Ok(rights) => {
-                if !self.shared.admit(&self.tcp, &self.permit) {
+                if !self.permit.admit(&self.tcp) {
                     let reason = CloseReason::TooManyConnections;
                     return Err(ReadEnd::Refused { error: None, reason });
                 }
