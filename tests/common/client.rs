@@ -168,6 +168,12 @@ impl Client {
         assert_eq!(self.fence().await, Vec::<Value>::new());
     }
 
+    /// Asserts that no request was refused or has begun, and that the connection works.
+    pub async fn expect_waiting(&mut self) {
+        let frames = self.fence().await;
+        assert!(frames.iter().all(|frame| frame["op"] == "queued"), "{frames:?}");
+    }
+
     /// The next `end` or `error` frame; others are skipped.
     pub async fn expect_terminal(&mut self) -> Value {
         loop {

@@ -26,7 +26,7 @@ async fn id_of_a_running_request_is_refused() {
     // Ids of different connections are independent.
     let mut other = Client::connect(&server).await;
     other.send_endless("a").await;
-    other.expect_quiet().await;
+    other.expect_waiting().await;
 }
 
 /// A server with one slot, which the client's request holds, and a queue of `max_queue` requests.
@@ -65,7 +65,7 @@ async fn full_queue_accepts_first_requests_of_other_connections() {
     let mut others = [Client::connect(&server).await, Client::connect(&server).await];
     for other in &mut others {
         other.send_endless("first").await;
-        other.expect_quiet().await;
+        other.expect_waiting().await;
     }
     others[0].send_endless("second").await;
     others[0].expect_error("busy").await;
@@ -112,14 +112,14 @@ async fn connection_with_64_requests_is_refused_another() {
     for i in 0..64 {
         client.send_endless(&i.to_string()).await;
     }
-    client.expect_quiet().await;
+    client.expect_waiting().await;
     client.send_endless("one too many").await;
     let error = client.expect_error("busy").await;
     assert_eq!(error["id"], "one too many");
     assert!(error["retry_after_ms"].is_u64());
     let mut other = Client::connect(&server).await;
     other.send_endless("a").await;
-    other.expect_quiet().await;
+    other.expect_waiting().await;
 }
 
 #[tokio::test]
