@@ -118,8 +118,10 @@ async fn ignored_fields_are_named_in_the_end_frame_only() {
     assert!(answer.frames.iter().all(|frame| frame.get("warnings").is_none()));
 
     let long = "x".repeat(20_000);
-    client.send(json!({"op": "infer", "id": "long", "prompt": "loop ", "n_predict": long})).await;
-    client.send(json!({"op": "abort", "id": "long", "n_predict": 3})).await;
+    let mut request =
+        json!({"op": "infer", "id": "long", "prompt": "a", "params": {"max_tokens": 1}});
+    request["n_predict"] = json!(long);
+    client.send(request).await;
     let end = client.expect_terminal().await;
     assert_eq!(end["warnings"], json!(["n_predict is ignored: send params.max_tokens instead"]));
 
