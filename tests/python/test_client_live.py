@@ -210,7 +210,7 @@ def test_refused_host_is_one_line_with_the_reason_and_exit_code_3(daemon: Daemon
     client = [sys.executable, str(ROOT / "test_client.py"), "Once", "--url", url]
     done = subprocess.run(client, capture_output=True, timeout=TIMEOUT_S, text=True)
     assert done.returncode == 3
-    assert re.fullmatch(r"error: .* HTTP 403, Host must name .* localhost\n", done.stderr)
+    assert re.fullmatch(r"error: .* HTTP 403, Host must name .* --allow-host 0\.0\.0\.0\n", done.stderr)
 
 
 def test_missing_server_is_one_line_with_exit_code_3(daemon: Daemon) -> None:
