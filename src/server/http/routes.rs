@@ -118,8 +118,10 @@ async fn open_websocket(
     let upgraded = upgrade::on(&mut request);
     let replaced = permit.replaced();
     let kind = ws::ConnectionKind::on_path(request.uri().path());
+    // Before the response: a client that has it must not be replaced by other connections.
+    let websocket_permit = shared.websocket_permit(&permit, caller.is_some());
     let client = ws::Arrived { arrival, caller, kind };
-    let serving = ws::serve(upgraded, permit, client, shared.clone());
+    let serving = ws::serve(upgraded, permit, websocket_permit, client, shared.clone());
     let serving = replaced.run_until_cancelled_owned(serving);
     shared.tasks.spawn_on(serving, &shared.websocket_runtime);
     response

@@ -62,10 +62,12 @@ pub(in crate::server) struct Arrived {
 }
 
 /// Takes the connection over from HTTP and serves its WebSocket until both sides have closed.
-/// `connection` is held until then.
+/// `connection` is held until then. Without a `permit` it closes the WebSocket at once: too many
+/// are open.
 pub(in crate::server) async fn serve(
     upgrade: OnUpgrade,
     connection: ConnectionPermit,
+    permit: Option<WebSocketPermit>,
     client: Arrived,
     shared: Arc<Shared>,
 ) {
@@ -84,7 +86,7 @@ pub(in crate::server) async fn serve(
     else {
         return tracing::error!(%peer, "cannot serve a WebSocket on this connection");
     };
-    let Some(permit) = shared.websocket_permit(&connection, client.caller.is_some()) else {
+    let Some(permit) = permit else {
         return closing::refuse(socket).await;
     };
     let permit = Arc::new(permit);
