@@ -2,7 +2,7 @@
 //!
 //! A target is a program that libFuzzer calls with one input after another. A panic is a find. The
 //! targets panic themselves if a property does not hold, and [`bounded`] if an input takes more
-//! memory or time than its length allows. `tools/fuzz/fuzz.py` builds and runs them.
+//! memory or time than its length allows. `make fuzz` builds and runs them.
 
 use std::time::Duration;
 

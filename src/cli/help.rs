@@ -44,6 +44,7 @@ Exit codes:
   70  the model's process ends again and again, or its load makes no progress
   71  the machine has too little memory or another resource, or cannot do what
       --sandbox strict wants
-  74  the output, a certificate or its key cannot be written
+  74  the output, a certificate, its key or the file of API keys cannot be
+      written
   77  the port needs privileges that this user does not have
   130 interrupted by a second signal during shutdown";

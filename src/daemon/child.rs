@@ -47,6 +47,3 @@ pub(super) fn build() -> String {
 /// Variables for a runner. Without this one, ggml starts a debugger when it aborts, which takes
 /// seconds.
 const RUNNER_VARIABLES: [(&str, &str); 1] = [("GGML_NO_BACKTRACE", "1")];
-
-/// Variables with secrets, which no child process gets.
-pub(super) const SECRET_VARIABLES: &[&str] = &["INFERENCE_CORE_API_KEY"];

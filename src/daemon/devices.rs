@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::build_info::{BACKEND, CPU_BACKEND};
 use crate::llama::{self, GpuDevice};
+use crate::sandbox::runner_environment;
 
-use super::child::{SECRET_VARIABLES, own_program};
+use super::child::own_program;
 use super::error::DaemonError;
 
 /// The GPUs that llama.cpp can use.
@@ -44,9 +45,7 @@ impl Devices {
 
     fn ask_child() -> anyhow::Result<Self> {
         let mut command = Command::new(own_program());
-        for name in SECRET_VARIABLES {
-            command.env_remove(name);
-        }
+        command.env_clear().envs(runner_environment(std::env::vars_os(), false));
         command.args(["runner", "devices"]).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().context("the process that looks for GPUs did not start")?;
         let mut pipe = child.stdout.take().context("the pipe is missing")?;

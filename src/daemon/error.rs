@@ -137,8 +137,12 @@ impl DaemonError {
             | Self::ForeignAddress { .. }
             | Self::NoKeys { .. }
             | Self::UnixSocket { .. }
-            | Self::Keys(_)
-            | Self::NewKey(_) => 64,
+            | Self::Keys(_) => 64,
+            Self::NewKey(error) => match error {
+                NewKeyError::Name { .. } | NewKeyError::Exists { .. } | NewKeyError::File(_) => 64,
+                NewKeyError::Random(_) => 71,
+                NewKeyError::Unwritable { .. } => 74,
+            },
             Self::Tls(TlsError::Unreadable { .. }) => 66,
             Self::EndedWhileLoading { end, .. } if end.cause.is_signal(Signal::KILL) => 71,
             Self::EndedWhileLoading { .. } | Self::Tls(TlsError::Unusable { .. }) => 65,

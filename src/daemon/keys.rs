@@ -80,8 +80,7 @@ pub(super) fn keep_up_to_date(keys: &Keys, reloads: &mut Reloads) {
     }
     let keys = keys.clone();
     reloads.add("API keys", move || {
-        let n_keys = keys.reload().map_err(|error| error.to_string())?;
-        tracing::info!(n_keys, "the API keys were read again");
+        keys.reload().map_err(|error| error.to_string())?;
         warn_of_exposure(&keys);
         Ok(())
     });

@@ -138,22 +138,13 @@ impl Sockets {
     /// What to type on another machine, if the daemon listens on all addresses of this one.
     fn urls_from_elsewhere(&self, is_encrypted: bool) -> Vec<String> {
         let bound = self.tcp.iter().filter_map(|socket| socket.local_addr().ok());
-        let wildcards = bound.filter(|address| address.ip().is_unspecified());
-        let mut urls: Vec<String> = Vec::new();
-        for wildcard in wildcards {
-            let addresses = match wildcard.is_ipv4() {
-                true => vec![own_address(Ipv4Addr::UNSPECIFIED.into())],
-                false => [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]
-                    .map(own_address)
-                    .to_vec(),
-            };
-            for address in addresses.into_iter().flatten() {
-                let address = SocketAddr::new(address, wildcard.port());
-                urls.push(format!("{}://{address}", scheme(is_encrypted)));
-            }
-        }
-        urls.dedup();
-        urls
+        let wildcards: Vec<SocketAddr> =
+            bound.filter(|bound| bound.ip().is_unspecified()).collect();
+        let Some(port) = wildcards.first().map(SocketAddr::port) else { return Vec::new() };
+        let has_v6 = wildcards.iter().any(SocketAddr::is_ipv6);
+        let own = own_addresses().into_iter().filter(|address| address.is_ipv4() || has_v6);
+        own.map(|own| format!("{}://{}", scheme(is_encrypted), SocketAddr::new(own, port)))
+            .collect()
     }
 
     /// The listeners for the server, and the files of Unix sockets, which are removed when they are

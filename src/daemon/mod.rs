@@ -196,7 +196,6 @@ fn pages_runtime() -> Result<Runtime, DaemonError> {
         .enable_all()
         .worker_threads(1)
         .thread_name("pages")
-        .max_blocking_threads(1)
         .build()
         .context("cannot start the thread for pages")?;
     Ok(runtime)

@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -16,8 +17,11 @@ use rcgen::{
 };
 use ring::digest;
 use rustix::system::uname;
-use rustls::pki_types::CertificateDer;
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 
@@ -93,6 +97,8 @@ pub fn new_tls(options: &NewTls) -> Result<String, NewTlsError> {
         let authority = authority_params().self_signed(&authority_key)?;
         write_new(&files.authority_key, PRIVATE, &authority_key.serialize_pem())?;
         write_new(&files.authority, PUBLIC, &authority.pem())?;
+    } else {
+        check_issued(&certificate, &files)?;
     }
     write_new(&files.key, PRIVATE, &key.serialize_pem())?;
     write_new(&files.certificate, PUBLIC, &certificate.pem())?;
@@ -169,6 +175,29 @@ fn existing_authority(files: &Files) -> Result<KeyPair, NewTlsError> {
     KeyPair::from_pem(&text).map_err(|error| broken(format!("this is no key: {error}")))
 }
 
+/// Checks that clients accept `certificate` that trust the authority of the folder.
+fn check_issued(certificate: &Certificate, files: &Files) -> Result<(), NewTlsError> {
+    let broken = |error: rustls::Error| NewTlsError::Authority {
+        path: files.authority.clone(),
+        reason: format!(
+            "no client would accept what this authority signs: `tls new` did not make it, it does \
+             not belong to its key, or it has expired ({error})"
+        ),
+    };
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_file_iter(&files.authority).into_iter().flatten().flatten()
+    {
+        roots.add(authority).map_err(broken)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|error| broken(rustls::Error::General(error.to_string())))?;
+    let name = ServerName::try_from(ALWAYS[0]).expect("localhost is a name");
+    let verified = verifier.verify_server_cert(certificate.der(), &[], &name, &[], UnixTime::now());
+    verified.map(drop).map_err(broken)
+}
+
 /// A certificate for a server with these names.
 fn server_certificate(
     names: &[String],
@@ -190,8 +219,8 @@ fn server_certificate(
     Ok(params.signed_by(key, &Issuer::new(authority_params(), authority_key))?)
 }
 
-/// What the certificate of every authority says. A later certificate is signed with the key and
-/// these values, so they never change.
+/// What the certificate of every authority says. A later certificate is signed with the key and this
+/// name, so the name and the usages never change.
 fn authority_params() -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "inference-core home authority");
@@ -312,6 +341,22 @@ mod tests {
         fs::write(&files.authority, "nonsense").unwrap();
         let error = make(folder.path(), &["a"]).unwrap_err();
         assert!(error.contains("no certificate") && error.lines().count() == 1, "{error}");
+        assert!(!files.certificate.exists());
+    }
+
+    #[test]
+    fn authority_that_clients_would_not_accept_makes_no_certificate() {
+        let [folder, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        for folder in [&folder, &other] {
+            make(folder.path(), &["a"]).unwrap();
+        }
+        let files = Files::in_folder(folder.path());
+        for path in [&files.certificate, &files.key, &files.authority_key] {
+            fs::remove_file(path).unwrap();
+        }
+        fs::copy(Files::in_folder(other.path()).authority_key, &files.authority_key).unwrap();
+        let error = make(folder.path(), &["a"]).unwrap_err();
+        assert!(error.contains("not belong to its key") && error.lines().count() == 1, "{error}");
         assert!(!files.certificate.exists());
     }
 

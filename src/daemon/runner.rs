@@ -25,7 +25,7 @@ use super::child::build;
 use super::error::DaemonError;
 use super::signals::ignore_signals;
 use super::spec::RunnerSpec;
-use super::{MAX_BLOCKING_THREADS, contention, logging};
+use super::{contention, logging};
 
 /// Runs as the child process of a daemon until the daemon ends the link.
 ///
@@ -41,7 +41,6 @@ pub fn run_runner() -> Result<(), DaemonError> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .thread_name("runner")
-        .max_blocking_threads(MAX_BLOCKING_THREADS)
         .build()
         .context("cannot start the runner's threads")?;
     let served = runtime.block_on(async {

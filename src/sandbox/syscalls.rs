@@ -60,6 +60,9 @@ fn denied(has_gpu: bool) -> Result<Denied, BackendError> {
     let is_process = SeccompCmpOp::MaskedEq(libc::CLONE_THREAD as u64);
     denied.insert(libc::SYS_clone, vec![argument(0, is_process, 0)?]);
     denied.insert(libc::SYS_connect, Vec::new());
+    if !has_gpu {
+        denied.extend(always(SHARED_MEMORY));
+    }
     let is_foreign = argument(0, SeccompCmpOp::Ne, libc::AF_UNIX as u64)?;
     denied.insert(libc::SYS_socket, if has_gpu { vec![is_foreign] } else { Vec::new() });
     #[cfg(target_arch = "x86_64")]
@@ -75,6 +78,11 @@ fn denied(has_gpu: bool) -> Result<Denied, BackendError> {
 fn argument(index: u8, op: SeccompCmpOp, value: u64) -> Result<SeccompRule, BackendError> {
     SeccompRule::new(vec![SeccompCondition::new(index, SeccompCmpArgLen::Dword, op, value)?])
 }
+
+/// Memory, semaphores and queues of other processes, of which the parts of GPU drivers that run in
+/// this one may make use.
+const SHARED_MEMORY: [c_long; 5] =
+    [libc::SYS_shmget, libc::SYS_shmat, libc::SYS_semget, libc::SYS_msgget, libc::SYS_mq_open];
 
 /// The calls that are always denied, by what they would do.
 const DENIED: [&[c_long]; 8] = [
@@ -95,6 +103,10 @@ const DENIED: [&[c_long]; 8] = [
         libc::SYS_migrate_pages,
         libc::SYS_ioprio_set,
         libc::SYS_setpriority,
+        libc::SYS_sched_setscheduler,
+        libc::SYS_sched_setparam,
+        libc::SYS_sched_setattr,
+        libc::SYS_move_pages,
         libc::SYS_perf_event_open,
     ],
     // Change owners, modes, times and attributes of files, which Landlock does not restrict.

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use tokio::io::AsyncWriteExt;
 
 use crate::client::{is_op, read_until, send};
-use crate::process::Daemon;
+use crate::process::{Daemon, until_logged};
 
 /// Runs the daemon with a limit of 64 open files.
 const FEW_FILES: [&str; 4] = ["sh", "-c", "ulimit -n 64; exec \"$@\"", "sh"];
@@ -36,7 +36,7 @@ async fn pages_are_served_however_many_tcp_connections_are_open() {
     // A WebSocket is not closed for other connections.
     send(&mut client, serde_json::json!({"op": "ping"})).await;
     assert!(read_until(&mut client, is_op("pong")).await.is_ok());
-    let log = std::fs::read_to_string(log).unwrap();
+    let log = until_logged(&log, "open files");
     assert_eq!(log.lines().filter(|line| line.contains("open files")).count(), 1, "{log}");
     assert!(log.contains("--max-connections 1024 needs") && log.contains("limit is 64"), "{log}");
 }

@@ -77,14 +77,8 @@ async fn closed_terminal_lets_a_running_request_finish_and_exits_with_0() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
     // A new session with this terminal.
-    let mut daemon = Daemon::start_through(&["setsid", "--ctty"], stdin.into(), &log);
-    let mut socket = daemon.connect().await;
-    send(&mut socket, endless_request()).await;
-    read_until(&mut socket, is_op("token")).await.unwrap();
-    drop(terminal);
-    assert_eq!(read_until(&mut socket, is_op("end")).await.unwrap()["finish_reason"], "length");
-    assert_eq!(read_until(&mut socket, |_| false).await, Err(1001));
-    assert_eq!(daemon.wait().await, Some(0));
+    let daemon = Daemon::start_through(&["setsid", "--ctty"], stdin.into(), &log);
+    drains_when_closed(terminal, daemon).await;
 }
 
 #[cfg(target_os = "linux")]
@@ -96,14 +90,21 @@ async fn hangup_from_a_program_ends_nothing_while_the_terminal_is_open() {
     let (terminal, stdin) = terminal();
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
-    let mut daemon = Daemon::start_through(&["setsid", "--ctty"], stdin.into(), &log);
-    let mut socket = daemon.connect().await;
+    let daemon = Daemon::start_through(&["setsid", "--ctty"], stdin.into(), &log);
     daemon.signal("HUP");
     until_logged(&log, "ignored SIGHUP: there is nothing to reload");
+    drains_when_closed(terminal, daemon).await;
+}
+
+/// Closes the terminal of a daemon that has a running request. The request ends in full.
+#[cfg(target_os = "linux")]
+async fn drains_when_closed(terminal: OwnedFd, mut daemon: Daemon) {
+    let mut socket = daemon.connect().await;
     send(&mut socket, endless_request()).await;
     read_until(&mut socket, is_op("token")).await.unwrap();
     drop(terminal);
     assert_eq!(read_until(&mut socket, is_op("end")).await.unwrap()["finish_reason"], "length");
+    assert_eq!(read_until(&mut socket, |_| false).await, Err(1001));
     assert_eq!(daemon.wait().await, Some(0));
 }
 

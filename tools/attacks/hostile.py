@@ -150,37 +150,31 @@ async def announced_lengths(port):
     await many(800, port, client)
 
 
-async def short_requests(port):
-    """16 connections send a short request again and again; nobody reads the daemon's log."""
+async def repeat_prompt(n, port, prompt):
+    """`n` connections ask for one token after `prompt`, again and again."""
+    request = infer(prompt, max_tokens=1)
 
     async def client(connection):
         while True:
-            await connection.send(infer("Once", max_tokens=1))
+            await connection.send(request)
             await connection.until(b'"end"', b'"error"')
 
-    await many(16, port, client)
+    await many(n, port, client)
+
+
+async def short_requests(port):
+    """16 connections send a short request again and again; nobody reads the daemon's log."""
+    await repeat_prompt(16, port, "Once")
 
 
 async def costly_short_prompts(port):
     """8 connections send prompts of 16 KiB that are costly to tokenize."""
-
-    async def client(connection):
-        while True:
-            await connection.send(infer("a\n" * 5440, max_tokens=1))
-            await connection.until(b'"end"', b'"error"')
-
-    await many(8, port, client)
+    await repeat_prompt(8, port, "a\n" * 5440)
 
 
 async def long_prompts(port):
     """30 connections send prompts of 250 KB of spaces."""
-
-    async def client(connection):
-        while True:
-            await connection.send(infer(" " * 250_000, max_tokens=1))
-            await connection.until(b'"end"', b'"error"')
-
-    await many(30, port, client)
+    await repeat_prompt(30, port, " " * 250_000)
 
 
 async def abandoned_prompts(port):
@@ -213,6 +207,40 @@ async def endless_requests(port):
             await asyncio.sleep(0.1)
 
     await many(300, port, client)
+
+
+async def retries(port):
+    """300 connections have one endless request each, and repeat it at once if it is refused."""
+
+    async def client(connection):
+        while True:
+            await connection.send(infer("Once upon a time", ignore_eos=True))
+            await connection.until(b'"end"', b'"error"')
+
+    await many(300, port, client)
+
+
+async def abort_loops(port):
+    """16 connections start endless requests and abort each after its first text."""
+
+    async def client(connection):
+        while True:
+            await connection.send(infer("Once upon a time", ignore_eos=True))
+            await connection.until(b'"token"', b'"error"')
+            await connection.send(b'{"op":"abort"}')
+            await connection.until(b'"end"', b'"error"')
+
+    await many(16, port, client)
+
+
+async def busy_connections(port):
+    """1,024 connections, all that there may be, have one endless request each."""
+
+    async def client(connection):
+        await connection.send(infer("Once upon a time", ignore_eos=True))
+        await connection.hold()
+
+    await many(1024, port, client)
 
 
 async def unread_answers(port):

@@ -28,8 +28,8 @@ pub(super) struct MainModel {
 }
 
 /// Loads the weights, creates the context according to `offload_plan`, and computes a first step.
-/// Reports to `progress`
-/// what they take on each device, how many layers are offloaded, and what makes answers worse.
+/// Reports to `progress` what they take on each device, how many layers are offloaded, and what
+/// makes answers worse.
 ///
 /// # Errors
 /// [`LoadError`]. [`LoadError::Resources`] means that memory ran out.

@@ -30,7 +30,7 @@ pub(super) fn attempt_all() {
     tracing::warn!("escape: done");
 }
 
-const ATTEMPTS: [EscapeAttempt; 20] = [
+const ATTEMPTS: [EscapeAttempt; 21] = [
     ("read a file", || read("/etc/passwd")),
     ("list a folder", || fs::read_dir("/").map(drop)),
     ("write a file", || {
@@ -94,6 +94,13 @@ const ATTEMPTS: [EscapeAttempt; 20] = [
         // SAFETY: no new limit is given, and the old one is written to `limit`.
         result(unsafe {
             libc::prlimit(parent(), libc::RLIMIT_CPU, std::ptr::null(), &raw mut limit)
+        })
+    }),
+    ("slow down the daemon", || {
+        let parameter = libc::sched_param { sched_priority: 0 };
+        // SAFETY: `parameter` is valid for reading; the policy is the one that the daemon has.
+        result(unsafe {
+            libc::sched_setscheduler(parent(), libc::SCHED_OTHER, &raw const parameter)
         })
     }),
     ("gain a capability", || {

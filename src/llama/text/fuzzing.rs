@@ -13,6 +13,7 @@ use crate::engine::{PromptLimit, Vocabulary};
 use super::chat::Chat;
 use super::special::SpecialTokens;
 use super::vocabulary::LlamaVocabulary;
+use super::vocabulary::hostile::hostile_texts;
 
 /// Compiles and probes the template `source` and renders a conversation with it.
 ///
@@ -54,6 +55,13 @@ impl FuzzedTokenizer {
     pub fn tokens(&self, text: &str) -> Vec<Token> {
         let tokens = self.vocabulary.tokenize(text, &PromptLimit::none());
         tokens.expect("without a limit, every text is tokenized")
+    }
+
+    /// Texts of about `n_bytes` that are chosen to be slow to tokenize with this vocabulary, each with
+    /// its name.
+    pub fn hostile_texts(&self, n_bytes: usize) -> Vec<(String, String)> {
+        let texts = hostile_texts(&self.model, &self.vocabulary, n_bytes);
+        texts.into_iter().map(|hostile| (hostile.name, hostile.text)).collect()
     }
 
     /// The tokens of `text` as llama.cpp computes them, all at once.

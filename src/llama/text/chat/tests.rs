@@ -31,11 +31,11 @@ fn turns(contents: &[&str]) -> Vec<Message> {
     roles.zip(contents).map(|(role, content)| message(role, content)).collect()
 }
 
-/// The rendered text as a client would read it, without the guard's markers.
 fn none() -> PromptLimit {
     PromptLimit::none()
 }
 
+/// The rendered text as a client would read it, without the guard's markers.
 fn render(source: &str, messages: &[Message]) -> Result<String, String> {
     let mut specials = control_tokens(&[]);
     let rendered = chat(source, &mut specials)?.render(messages, &specials, &none())?;

@@ -1,15 +1,12 @@
 //! Texts that are chosen to be slow to tokenize, or to be tokenized in another way than by
 //! llama.cpp.
 
-use std::path::Path;
-use std::time::Duration;
-
 use super::*;
 
 /// A text of about `n_bytes`, and what it consists of.
-pub(super) struct Hostile {
-    pub(super) name: String,
-    pub(super) text: String,
+pub(in crate::llama::text) struct Hostile {
+    pub(in crate::llama::text) name: String,
+    pub(in crate::llama::text) text: String,
 }
 
 impl Hostile {
@@ -25,6 +22,17 @@ pub(super) const CHARACTERS: [char; 24] = [
     ' ', '\n', '\t', '\r', '\0', '\u{1}', 'a', 'E', '0', '.', '<', '\'', '"', 'é', '\u{301}', '日',
     'ト', '한', '🦊', '\u{FDD0}', '\u{2581}', '\u{a0}', '\u{200d}', 'ß',
 ];
+
+/// All texts for a vocabulary.
+pub(in crate::llama::text) fn hostile_texts(
+    model: &LlamaModel,
+    vocabulary: &LlamaVocabulary,
+    n_bytes: usize,
+) -> Vec<Hostile> {
+    let mut texts = of_characters(n_bytes);
+    texts.extend(of_tokens(model, vocabulary, n_bytes));
+    texts
+}
 
 /// Texts of runs and alternations of single characters.
 pub(super) fn of_characters(n_bytes: usize) -> Vec<Hostile> {
@@ -118,61 +126,5 @@ impl Random {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
-    }
-}
-
-/// The time that this thread has computed.
-fn computing_time() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is valid for writing.
-    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) }, 0);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-/// Compares with llama.cpp what the vocabularies in the files of `TOKENIZER_FILES` make of texts.
-#[test]
-#[ignore = "reads files that are not in the repository"]
-fn hostile_texts_are_tokenized_as_by_llama_cpp() {
-    for path in std::env::var("TOKENIZER_FILES").unwrap().split(':') {
-        let model = tests::load(Path::new(path));
-        let vocabulary = tests::vocabulary(&model);
-        for n_bytes in [1, 100, 9000] {
-            let mut texts = of_characters(n_bytes);
-            texts.extend(of_tokens(&model, &vocabulary, n_bytes));
-            for Hostile { name, text } in texts {
-                let found = tests::tokenize(&vocabulary, &text);
-                assert!(found == tests::llama_cpp(&model, &text), "{path}: {n_bytes}, {name}");
-            }
-        }
-    }
-}
-
-/// Prints the slowest texts of each vocabulary in the files of `TOKENIZER_FILES`, separated by
-/// colons.
-#[test]
-#[ignore = "measures files that are not in the repository"]
-fn slowest_texts_are_printed() {
-    let n_bytes = 250_000;
-    for path in std::env::var("TOKENIZER_FILES").unwrap().split(':') {
-        let model = tests::load(Path::new(path));
-        let vocabulary = tests::vocabulary(&model);
-        let time = |text: &str| -> Duration {
-            let start = computing_time();
-            tests::tokenize(&vocabulary, text);
-            computing_time() - start
-        };
-        let texts = |n| {
-            let mut texts = of_characters(n);
-            texts.extend(of_tokens(&model, &vocabulary, n));
-            texts
-        };
-        let long = texts(n_bytes);
-        let mut times: Vec<_> =
-            texts(16_000).iter().map(|hostile| time(&hostile.text)).zip(&long).collect();
-        times.sort_by_key(|&(short, _)| std::cmp::Reverse(short));
-        eprintln!("{path}: {} texts", times.len());
-        for (short, hostile) in times.iter().take(12) {
-            eprintln!("  {short:>9.1?} {:>9.1?} {}", time(&hostile.text), hostile.name);
-        }
     }
 }

@@ -340,8 +340,8 @@ const MAX_KNOWN_BYTES: usize = 64;
 const HARMONY_MARKS: [&str; 5] =
     ["<|start|>", "<|message|>", "<|channel|>", "<|constrain|>", "<|end|>"];
 
-#[cfg(test)]
-mod hostile;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod hostile;
 #[cfg(test)]
 mod kinds;
 #[cfg(test)]

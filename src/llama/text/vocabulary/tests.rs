@@ -25,7 +25,7 @@ static VOCABULARY: LazyLock<LlamaVocabulary> = LazyLock::new(|| vocabulary(&MODE
 
 static BACKEND: LazyLock<LlamaBackend> = LazyLock::new(|| LlamaBackend::init().unwrap());
 
-/// The vocabulary of a file.
+/// The model in a file, without weights.
 pub(super) fn load(path: &Path) -> Arc<LlamaModel> {
     let params = LlamaModelParams::default().with_vocab_only(true);
     Arc::new(LlamaModel::load_from_file(&BACKEND, path, &params).unwrap())
