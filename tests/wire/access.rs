@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use futures_util::SinkExt;
 use inference_core::domain::{AccountLimits, ApiKey, Right};
 use inference_core::server::{Keys, NewKey};
 use serde_json::json;
 use tokio::time::{Instant, pause, resume};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::common::{Client, KeyFile, Setup, TestServer, http, http_get, new_key, upgrade_request};
 
@@ -255,9 +259,9 @@ async fn clients_without_a_key_take_no_place_of_a_websocket() {
     setup.server.max_connections = 1;
     setup.server.spare_connections = 2;
     let server = setup.start().await;
-    let mut strangers = Vec::new();
+    let mut without_key = Vec::new();
     for _ in 0..10 {
-        strangers.push(Client::connect(&server).await);
+        without_key.push(Client::connect(&server).await);
     }
     let mut client = Client::connect_with_key(&server, &key).await;
     client.send_endless("a").await;
@@ -269,12 +273,32 @@ async fn clients_without_a_key_take_no_place_of_a_websocket() {
 }
 
 #[tokio::test]
-async fn long_message_without_a_key_is_not_parsed() {
+async fn long_message_without_a_key_is_not_received() {
     let file = KeyFile::new(&[&new_key("web", ALL)]);
     let server = start(&file).await;
     let mut client = Client::connect(&server).await;
-    client.send_text("{".repeat(100_000)).await;
-    client.expect_error("unauthorized").await;
+    // A frame of 4 KiB is handled.
+    client.send_text("{".repeat(4096)).await;
+    client.expect_error("bad_json").await;
+    // Its end is never sent.
+    let opcode = OpCode::Data(Data::Text);
+    let part = Frame::message("{".repeat(4097), opcode, false);
+    client.socket.send(Message::Frame(part)).await.unwrap();
+    let error = client.expect_error("bad_frame").await;
+    assert!(error["message"].as_str().unwrap().contains("4096"), "{error}");
+    client.expect_close(1009).await;
+}
+
+#[tokio::test]
+async fn long_message_right_after_the_key_is_handled() {
+    let key = new_key("web", ALL);
+    let file = KeyFile::new(&[&key]);
+    let server = start(&file).await;
+    let mut client = Client::connect(&server).await;
+    client.send_key(&key).await;
+    client.send(json!({"op": "infer", "prompt": "one two", "pad": "x".repeat(100_000)})).await;
+    client.expect("authenticated").await;
+    client.expect_answer(None).await;
 }
 
 #[tokio::test]

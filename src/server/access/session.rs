@@ -2,10 +2,11 @@
 
 use std::future::pending;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::time::sleep;
+use tokio::sync::SetOnce;
+use tokio::time::timeout;
 use tracing::Span;
 
 use crate::domain::{AccountId, ApiKey, Right, Rights};
@@ -21,7 +22,7 @@ pub(in crate::server) struct Session {
     access: Arc<Access>,
     address: IpAddr,
     /// Set once: a connection belongs to one caller.
-    authenticated: OnceLock<Authenticated>,
+    authenticated: SetOnce<Authenticated>,
 }
 
 #[derive(Debug)]
@@ -51,7 +52,7 @@ pub(in crate::server) enum SessionEnd {
 impl Session {
     /// The session of a client at `address` that nobody uses yet.
     pub(in crate::server) fn new(access: Arc<Access>, address: IpAddr) -> Self {
-        Self { access, address, authenticated: OnceLock::new() }
+        Self { access, address, authenticated: SetOnce::new() }
     }
 
     /// Gives the connection to its caller.
@@ -167,8 +168,7 @@ impl Session {
             }
         };
         let without_key = async {
-            sleep(AUTH_DEADLINE).await;
-            if self.is_authenticated() {
+            if timeout(AUTH_DEADLINE, self.authenticated.wait()).await.is_ok() {
                 pending::<()>().await;
             }
         };

@@ -22,10 +22,11 @@ use crate::server::access::{Caller, Session};
 use crate::server::budget::BudgetShare;
 use crate::server::connections::ConnectionPermit;
 use crate::server::http::Arrival;
+use crate::server::options::Options;
 use crate::server::shared::Shared;
 use crate::server::websockets::WebSocketPermit;
 
-use super::STRANGERS;
+use super::UNAUTHENTICATED;
 use super::close_reason::CloseReason;
 use super::closing;
 use super::events::EventSources;
@@ -43,6 +44,7 @@ use super::writer::Writer;
 struct Opened<S> {
     socket: WebSocketStream<Incoming<S>>,
     last_message: LastMessage,
+    limits: MessageLimits,
     share: Arc<BudgetShare>,
     connection: ConnectionPermit,
     permit: Arc<WebSocketPermit>,
@@ -76,21 +78,19 @@ pub(in crate::server) async fn serve(
         return tracing::debug!(%peer, "the client disconnected during the upgrade");
     };
     let id = shared.next_connection();
-    let account = client.caller.as_ref().map_or(STRANGERS, Caller::account_id);
+    let account = client.caller.as_ref().map_or(UNAUTHENTICATED, Caller::account_id);
     let share = shared.budget.share(account);
-    let limits = MessageLimits {
-        max_bytes: shared.options.max_message_bytes,
-        deadline: shared.options.message_deadline,
-    };
-    let Some((socket, last_message)) = socket::from_upgraded(upgraded, limits, share.clone()).await
-    else {
+    let Options { max_message_bytes, message_deadline, .. } = shared.options;
+    let limits = MessageLimits::new(max_message_bytes, message_deadline, client.caller.is_some());
+    let opening = socket::from_upgraded(upgraded, limits.clone(), share.clone());
+    let Some((socket, last_message)) = opening.await else {
         return tracing::error!(%peer, "cannot serve a WebSocket on this connection");
     };
     let Some(permit) = permit else {
         return closing::refuse(socket).await;
     };
     let permit = Arc::new(permit);
-    let opened = Opened { socket, last_message, share, connection, permit, id, client };
+    let opened = Opened { socket, last_message, limits, share, connection, permit, id, client };
     // The session fills in the name of the key.
     let span = tracing::info_span!("connection", id = id.0, %peer, key = field::Empty);
     run(opened, shared).instrument(span).await;
@@ -99,7 +99,7 @@ pub(in crate::server) async fn serve(
 /// Runs the reader and the writer until both have ended, then closes the socket.
 async fn run<S: Socket>(opened: Opened<S>, shared: Arc<Shared>) {
     tracing::debug!("open");
-    let Opened { socket, last_message, share, connection, permit, id, client } = opened;
+    let Opened { socket, last_message, limits, share, connection, permit, id, client } = opened;
     let Arrived { arrival, caller, kind } = client;
     let (sink, stream) = socket.split();
     let (replies, reply_queue) = mpsc::channel(REPLY_QUEUE);
@@ -120,6 +120,7 @@ async fn run<S: Socket>(opened: Opened<S>, shared: Arc<Shared>) {
     let mut reader = Reader {
         stream,
         last_message,
+        limits,
         share: share.clone(),
         shared: shared.clone(),
         connection: id,

@@ -40,8 +40,9 @@
 //!   sends close code 1001.
 //! - The client violates the protocol. The reader ends; the writer sends the `error` frame, aborts
 //!   the requests, waits for their `end` frames and sends the close code.
-//! - The connection has to give way: it is idle and a new one needs its permit, or it holds most of
-//!   the message budget. It is closed like after a violation, within a deadline.
+//! - The connection has to give way: it is idle and a new one needs its permit, or the message
+//!   budget is used up and its account holds most. It is closed like after a violation, within a
+//!   deadline.
 //! - The session ends, because the key was revoked or none came. This is treated as a violation.
 //!
 //! `closing` then completes the closing handshake within a deadline.
@@ -89,4 +90,4 @@ const READ_BUFFER_BYTES: usize = 1024;
 const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 
 /// Whom the messages of clients count for that have to send a key: all of them together.
-const STRANGERS: AccountId = AccountId(0);
+const UNAUTHENTICATED: AccountId = AccountId(0);

@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tracing::Instrument;
 
@@ -26,19 +26,21 @@ use crate::server::websockets::WebSocketPermit;
 
 use super::close_reason::CloseReason;
 use super::in_flight::InFlight;
-use super::incoming::{Incoming, IncomingError, LastMessage};
+use super::incoming::{Incoming, IncomingError, LastMessage, MessageLimits};
 use super::log::log_refused;
 use super::reply::Reply;
 use super::request::REQUEST_BYTES;
 use super::socket::{Socket, SocketStream};
 use super::submission::Submission;
-use super::{PING_INTERVAL, SHORT_MESSAGE_BYTES, STRANGERS};
+use super::{PING_INTERVAL, SHORT_MESSAGE_BYTES, UNAUTHENTICATED};
 
 /// The reader of a connection: its half of the socket, and what it passes on to submissions.
 pub(super) struct Reader<S> {
     pub(super) stream: SocketStream<Incoming<S>>,
     /// The charge of the message that was read last.
     pub(super) last_message: LastMessage,
+    /// Those of the client's messages.
+    pub(super) limits: MessageLimits,
     /// The connection's part of the message budget.
     pub(super) share: Arc<BudgetShare>,
     pub(super) shared: Arc<Shared>,
@@ -126,12 +128,6 @@ impl<S: Socket> Reader<S> {
     /// Parses and handles a text message that was received at `received`.
     async fn handle_text(&mut self, text: Utf8Bytes, received: Instant) -> Result<(), ReadEnd> {
         let n_bytes = text.len();
-        // Strangers cause no work beyond that of a short message.
-        if n_bytes > MAX_AUTH_BYTES
-            && let Err(error) = self.session.check(None)
-        {
-            return self.reply(self.refused(&error)).await;
-        }
         let (parsed, mut charge) = self.parse(text).await?;
         let reply = match parsed.and_then(|frame| self.allowed(frame)) {
             Ok(ClientFrame::Auth { token }) => return self.authenticate(&token).await,
@@ -186,6 +182,7 @@ impl<S: Socket> Reader<S> {
                 if let Some(account) = self.session.account() {
                     self.share.set_account(account);
                 }
+                self.limits.set_authenticated();
                 let rights: Vec<_> = rights.iter().collect();
                 let frame = ServerFrame::Authenticated { rights: &rights };
                 self.reply(Reply::Frame(frame.text())).await
@@ -197,7 +194,9 @@ impl<S: Socket> Reader<S> {
 
     /// How the reader ends if the account of the client has too many connections.
     pub(super) fn too_many_connections(&self, error: ErrorFrame) -> ReadEnd {
-        self.record_refused(&error);
+        // Not authenticated, but the owner of a valid key, or of an address that needs none.
+        self.shared.counts.ended(error.code());
+        log_refused(&error);
         ReadEnd::Refused { error: Some(error), reason: CloseReason::TooManyOfAccount }
     }
 
@@ -254,7 +253,7 @@ impl<S: Socket> Reader<S> {
         }
         let task = Task {
             key: self.shared.next_message(),
-            account: self.session.account().unwrap_or(STRANGERS),
+            account: self.session.account().unwrap_or(UNAUTHENTICATED),
             connection: self.connection,
             cost: text.len(),
         };
@@ -284,16 +283,19 @@ impl<S: Socket> Reader<S> {
         Err(ErrorFrame::new(Code::NotFound, message).for_request(id))
     }
 
-    /// Counts and logs a refused request and returns the reply for it.
+    /// Records a refused request and returns the reply for it.
     fn refused(&self, error: &ErrorFrame) -> Reply {
         self.record_refused(error);
         Reply::error(error)
     }
 
-    /// Counts and logs a refused request.
+    /// Counts a refused request, and logs it if the client is authenticated: others could fill the
+    /// log. Their wrong keys are summed up.
     fn record_refused(&self, error: &ErrorFrame) {
         self.shared.counts.ended(error.code());
-        log_refused(error);
+        if self.session.is_authenticated() {
+            log_refused(error);
+        }
     }
 
     /// Hands `reply` to the writer. Waits while the reply channel is full.
@@ -305,15 +307,21 @@ impl<S: Socket> Reader<S> {
     fn read_end(&self, error: &Error) -> ReadEnd {
         let incoming = match error {
             Error::Io(error) => IncomingError::of(error),
-            Error::Capacity(CapacityError::MessageTooLong { .. }) => Some(IncomingError::TooLong),
             _ => None,
         };
         match (incoming, error) {
             (Some(IncomingError::TooLong), _) => {
-                let limit = self.shared.options.max_message_bytes;
-                let message = format!(
-                    "the message is longer than the limit of {limit} bytes: send a shorter one"
-                );
+                let limit = self.limits.accepted_bytes();
+                let message = if self.session.is_authenticated() {
+                    format!(
+                        "the message is longer than the limit of {limit} bytes: send a shorter one"
+                    )
+                } else {
+                    format!(
+                        "the message is longer than {limit} bytes, the limit for clients without \
+                         an API key: send the key first"
+                    )
+                };
                 self.refuse(Code::BadFrame, message, CloseReason::TooLong)
             }
             (Some(IncomingError::Overdue), _) => {
@@ -345,17 +353,15 @@ impl<S: Socket> Reader<S> {
         ReadEnd::Refused { error: Some(error), reason }
     }
 
-    /// How the reader ends if the connection holds most of the message budget, which is used up.
+    /// How the reader ends if the message budget is used up and this is the largest connection of
+    /// the account that holds most.
     pub(super) fn evicted(&self) -> ReadEnd {
-        let message = "the server has no memory left for messages, and this connection uses most \
-                       of it: read what the server sends, send shorter messages, or try again \
-                       later";
+        let message = "the server has no memory left for messages, and this client uses most of \
+                       it, over all its connections: read what the server sends, send shorter \
+                       messages, or try again later";
         self.refuse(Code::Busy, message.to_owned(), CloseReason::MessageBudget)
     }
 }
-
-/// Longest message of a client that has not sent its key.
-const MAX_AUTH_BYTES: usize = 4 * 1024;
 
 /// How the reader ends if the writer has ended before it.
 const CLOSING: ReadEnd = ReadEnd::Lost("the connection is closing");

@@ -44,7 +44,7 @@ pub(super) struct ActiveRequest {
     /// Whether the end of the request has been logged and counted.
     has_ended: bool,
     /// Whether what the request used was added to its account.
-    is_charged: bool,
+    is_usage_added: bool,
     /// When the server learnt that the request has a slot.
     started: Option<Instant>,
     /// Bytes of text that the runner has delivered.
@@ -79,7 +79,7 @@ impl ActiveRequest {
             counts,
             outcome: None,
             has_ended: false,
-            is_charged: false,
+            is_usage_added: false,
             started: None,
             n_text_bytes: 0,
         }
@@ -136,7 +136,7 @@ impl ActiveRequest {
         let outcome = self.outcome.take()?;
         self.has_ended = true;
         self.counts.ended(outcome.code());
-        self.charge(&outcome);
+        self.add_usage(&outcome);
         Some(match outcome {
             Outcome::Finished { reason, usage } => {
                 let stats = EndStats::new(&usage, self.ttft);
@@ -162,9 +162,7 @@ impl ActiveRequest {
             }
         })
     }
-}
 
-impl ActiveRequest {
     /// Logs, counts and cancels a request that has not ended, because its connection has closed.
     fn disconnected(&mut self) {
         if std::mem::replace(&mut self.has_ended, true) {
@@ -180,8 +178,8 @@ impl ActiveRequest {
 
     /// Adds what the request used to its account. Requests that failed are free, except those of
     /// clients that did not read: what they used is estimated.
-    fn charge(&mut self, outcome: &Outcome) {
-        self.is_charged = true;
+    fn add_usage(&mut self, outcome: &Outcome) {
+        self.is_usage_added = true;
         match outcome {
             Outcome::Finished { usage, .. } => self.account_request.used(usage),
             Outcome::Failed(Failure::SlowClient { .. }) => self.account_request.used(&Usage {
@@ -196,20 +194,18 @@ impl ActiveRequest {
     /// Takes what the runner has delivered after the connection has closed. Returns whether what
     /// the request used is known.
     fn is_settled(&mut self) -> bool {
-        if self.is_charged {
+        if self.is_usage_added {
             return true;
         }
         let Some(outcome) = self.ticket.take().outcome else { return false };
-        self.charge(&outcome);
+        self.add_usage(&outcome);
         true
     }
 }
 
-/// What a request is charged beside its message, until it ends: its entries in tables, and the text
-/// that its client has not read, which the credit of the link limits to 32 KiB (ADR-0040).
-pub(super) const REQUEST_BYTES: usize = 40 * 1024;
-/// Cancels requests whose connection has closed, and waits for a moment until each has ended, so
-/// that what it used counts for its account. `deliveries` tells when there is something.
+/// Cancels requests whose connection has closed, and waits until each has ended, so that what it
+/// used counts for its account; waits at most [`SETTLE_DEADLINE`]. `deliveries` tells when there is
+/// something.
 pub(super) async fn settle(mut requests: Vec<ActiveRequest>, deliveries: Arc<Notify>) {
     for request in &mut requests {
         request.disconnected();
@@ -241,3 +237,7 @@ const BYTES_PER_TOKEN: usize = 4;
 /// How long a request may take to end after its connection has closed. The runner ends it within
 /// one step.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What a request is charged beside its message, until it ends: its entries in tables, and the text
+/// that its client has not read, which the credit of the link limits to 32 KiB (ADR-0040).
+pub(super) const REQUEST_BYTES: usize = 40 * 1024;

@@ -24,9 +24,8 @@ pub(super) type SocketStream<S> = SplitStream<WebSocketStream<S>>;
 pub(super) type SocketSink<S> = SplitSink<WebSocketStream<S>, Message>;
 
 /// Makes a WebSocket of a connection that HTTP has upgraded, and says where it puts the charge of
-/// each message; `None` if the server did not
-/// accept it. Messages are limited by `limits` and charged
-/// to `share`.
+/// each message; `None` if the server did not accept the connection. Messages are limited by
+/// `limits` and charged to `share`.
 pub(super) async fn from_upgraded(
     upgraded: Upgraded,
     limits: MessageLimits,

@@ -6,6 +6,7 @@
 //! because tungstenite allocates the announced length of a frame at once.
 
 mod header;
+mod limits;
 #[cfg(test)]
 mod tests;
 
@@ -20,9 +21,11 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::bytes::{Buf, BytesMut};
 
 use crate::server::budget::{BudgetShare, Charge};
+use crate::server::options::RECEIVE_FACTOR;
 use crate::server::socket::Socket;
 
 use self::header::{FrameHead, HeadBytes};
+pub(super) use self::limits::MessageLimits;
 use super::READ_BUFFER_BYTES;
 
 /// A byte stream whose WebSocket messages are charged and limited.
@@ -65,22 +68,12 @@ struct IncomingMessage {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// The limits of a message.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct MessageLimits {
-    /// Longest message in bytes.
-    pub(super) max_bytes: usize,
-    /// How long the server waits for the parts of a message, plus a second for each
-    /// [`MIN_BYTES_PER_SECOND`].
-    pub(super) deadline: Duration,
-}
-
 /// The charge of the message that was received last, for the reader that handles it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LastMessage(Arc<Mutex<Option<Charge>>>);
 
 impl LastMessage {
-    /// Takes the charge; `None` if the message is short.
+    /// Takes the charge; `None` if it was taken already.
     pub(super) fn take_charge(&self) -> Option<Charge> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -193,7 +186,7 @@ impl<S: Socket> Incoming<S> {
             }
         };
         self.received_head = HeadBytes::default();
-        self.message.begin_frame(&head, self.limits.max_bytes)?;
+        self.message.begin_frame(&head, self.limits.accepted_bytes())?;
         self.frame = Some(head);
         Poll::Ready(Ok(true))
     }
@@ -371,10 +364,6 @@ const TURN_BYTES: usize = 32 * 1024;
 
 /// What a frame counts for in a turn beside its content, in bytes: about the time to handle it.
 const FRAME_COST: usize = 256;
-
-/// Memory that an incomplete message takes, as a multiple of the bytes that were received: its
-/// buffer doubles when it is full (ADR-0040).
-const RECEIVE_FACTOR: usize = 2;
 
 /// A long message gets a second more for each of these bytes that were received (ADR-0040).
 const MIN_BYTES_PER_SECOND: u64 = 64 * 1024;

@@ -31,7 +31,7 @@ struct Rig {
 async fn rig(early: &[u8], limit: usize) -> Rig {
     let (server, client) = duplex(MAX_BYTES * 4);
     let budget = MessageBudget::new(limit);
-    let limits = MessageLimits { max_bytes: MAX_BYTES, deadline: DEADLINE };
+    let limits = MessageLimits::new(MAX_BYTES, DEADLINE, true);
     let incoming = Incoming::new(server, early, limits, budget.share(AccountId(1)));
     let last = incoming.last_message();
     let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
