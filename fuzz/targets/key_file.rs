@@ -19,8 +19,11 @@ const BUDGET: Budget = Budget {
     time_per_byte: Duration::from_micros(20),
 };
 
-/// Shortest word that may be a key or its hash. The names of fields are shorter.
-const MIN_SECRET_BYTES: usize = 32;
+/// Shortest word that may be a key or its hash.
+const MIN_SECRET_BYTES: usize = 16;
+
+/// The names of fields that are as long.
+const LONG_FIELDS: [&str; 2] = ["tokens_per_minute", "compute_seconds_per_minute"];
 
 fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);
@@ -36,8 +39,9 @@ fuzz_target!(|bytes: &[u8]| {
                     .iter()
                     .any(|before| error.contains(&format!("{before}{word}")))
             };
+            let rest = LONG_FIELDS.iter().fold(error.clone(), |rest, name| rest.replace(name, ""));
             for word in words.filter(|word| word.len() >= MIN_SECRET_BYTES) {
-                assert!(is_name(word) || !error.contains(word), "{error}");
+                assert!(is_name(word) || !rest.contains(word), "{error}");
             }
         }
     }

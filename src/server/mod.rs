@@ -1,9 +1,10 @@
 //! The network side of the daemon: HTTP pages and WebSockets on one port.
 //!
 //! [`Server`] accepts connections from its listeners ([`Listener`]): TCP, with or without TLS
-//! (`tls`), and Unix sockets. Each connection starts as HTTP, on a runtime with a thread of its
-//! own: `http` checks the `Host` and `Origin` of every request, serves `/metrics`, `/healthz` and
-//! `/readyz`, and hands requests for a WebSocket to `ws`, which serves the connection from then on.
+//! (`tls`), and Unix sockets. Each connection starts as HTTP, on the thread that serves the pages
+//! of all connections: `http` checks the `Host` and `Origin` of every request, serves `/metrics`,
+//! `/healthz` and `/readyz`, and hands requests for a WebSocket to `ws`, which serves the
+//! connection from then on.
 //! `access` has the API keys and the limits of their owners. `refusals` counts and logs foreign
 //! pages and hosts. `metrics` produces the `/metrics` page and the `metrics` frames.
 //!
@@ -14,6 +15,7 @@
 //! format to `protocol` and inference to `engine`.
 
 mod access;
+mod bounded_file;
 mod budget;
 mod connections;
 mod listener;

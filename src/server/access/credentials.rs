@@ -4,9 +4,12 @@
 
 use axum::http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use axum::http::{HeaderMap, Uri};
+use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
 use crate::domain::ApiKey;
+
+use super::key_hash::{KEY_START, MIN_KEY_BYTES};
 
 /// Why the key of a request cannot be read. The messages do not quote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -34,9 +37,7 @@ pub(in crate::server) fn sent_key(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Option<ApiKey>, CredentialError> {
-    let names = uri.query().unwrap_or_default().split(['&', ';']);
-    let mut names = names.map(|pair| pair.split('=').next().unwrap_or_default());
-    if names.any(|name| FORBIDDEN_PARAMETERS.iter().any(|key| key.eq_ignore_ascii_case(name))) {
+    if has_key(uri) {
         return Err(CredentialError::InAddress);
     }
     let mut keys = Vec::new();
@@ -62,6 +63,40 @@ pub(in crate::server) fn agreed_subprotocol(headers: &HeaderMap) -> Option<&'sta
     subprotocols(headers).any(|item| item == SUBPROTOCOL).then_some(SUBPROTOCOL)
 }
 
+/// Whether an address has a key of `key new`, or a parameter that is meant as a key.
+fn has_key(uri: &Uri) -> bool {
+    let query = uri.query().unwrap_or_default();
+    let mut names = query.split(['&', ';']).map(|pair| pair.split('=').next().unwrap_or_default());
+    let is_forbidden = |name: &str| {
+        let name = decoded(name);
+        FORBIDDEN_PARAMETERS.iter().any(|forbidden| forbidden.eq_ignore_ascii_case(name.trim()))
+    };
+    names.any(is_forbidden)
+        || [uri.path(), query].map(decoded).iter().any(|text| contains_key(text))
+}
+
+/// `text` without percent-encoding, also if it was encoded several times.
+fn decoded(text: &str) -> String {
+    let mut text = text.to_owned();
+    for _ in 0..MAX_ENCODINGS {
+        let decoded = percent_decode_str(&text).decode_utf8_lossy();
+        if decoded == text {
+            break;
+        }
+        text = decoded.into_owned();
+    }
+    text
+}
+
+/// Whether `text` contains what looks like a key of `key new`, or its beginning.
+fn contains_key(text: &str) -> bool {
+    let is_of_key = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    text.match_indices(KEY_START).any(|(at, start)| {
+        let rest = text[at + start.len()..].bytes();
+        rest.take_while(is_of_key).count() >= MIN_KEY_BYTES
+    })
+}
+
 /// The subprotocols that the client offers.
 fn subprotocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
@@ -75,12 +110,29 @@ const SUBPROTOCOL: &str = "inference-core.v1";
 const KEY_PREFIX: &str = "inference-core.key.";
 
 /// Parameters of an address that are meant as a key.
-const FORBIDDEN_PARAMETERS: [&str; 8] =
-    ["token", "key", "auth", "api_key", "api-key", "apikey", "access_token", "authorization"];
+const FORBIDDEN_PARAMETERS: [&str; 11] = [
+    "token",
+    "key",
+    "auth",
+    "api_key",
+    "api-key",
+    "apikey",
+    "access_token",
+    "authorization",
+    "bearer",
+    "secret",
+    "password",
+];
+
+/// How often an address may have been encoded.
+const MAX_ENCODINGS: usize = 3;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::server::access::key_hash::random_key;
 
     fn sent(uri: &str, fields: &[(&'static str, &str)]) -> Result<Option<ApiKey>, CredentialError> {
         let mut headers = HeaderMap::new();
@@ -119,11 +171,59 @@ mod tests {
 
     #[test]
     fn key_in_the_address_is_refused() {
-        for uri in ["/?token=ic_1", "/ws?a=b&API_KEY=x", "/?access_token", "/?a;key=1"] {
+        for uri in [
+            "/?token=ic_1",
+            "/ws?a=b&API_KEY=x",
+            "/?access_token",
+            "/?a;key=1",
+            "/?%74oken=x",
+            "/?a=b%20&t%6Fken%20=x",
+            "/?%2574oken=x",
+            "/?bearer=x",
+            "/?Secret=x",
+            "/?password=x",
+            "/?k=ic_0123456789abcdef",
+            "/?k=%69c%5F0123456789%61bcdef",
+            "/?ic_0123456789abcdef",
+            "/?k=ic_ic_0123456789abcdef",
+            "/?k=ic_0123456789ic_abc",
+            "/ic_0123456789abcdef",
+            "/a/%69c_0123456789abcdef/b?c=d",
+        ] {
             assert_eq!(sent(uri, &[]), Err(CredentialError::InAddress), "{uri}");
         }
-        for uri in ["/", "/token", "/ws?tokens=1", "/?a=token"] {
+        for uri in [
+            "/",
+            "/token",
+            "/ws?tokens=1",
+            "/?a=token",
+            "/?a=ic_",
+            "/?a=ic_0123456789abcde",
+            "/magic_numbers",
+            "/?%zz=%",
+        ] {
             assert_eq!(sent(uri, &[]), Ok(None), "{uri}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn new_key_is_found_anywhere_in_an_address_however_it_is_encoded(
+            before in "[a-z/]{0,8}(\\?[a-z&=]{0,8})?",
+            encoded in prop::collection::vec(any::<bool>(), 46),
+        ) {
+            let key = random_key().unwrap();
+            let characters = key.reveal().bytes().zip(encoded);
+            let key: String = characters
+                .map(|(byte, is_encoded)| match is_encoded {
+                    true => format!("%{byte:02x}"),
+                    false => char::from(byte).to_string(),
+                })
+                .collect();
+            prop_assert_eq!(
+                sent(&format!("/{before}{key}"), &[]),
+                Err(CredentialError::InAddress)
+            );
         }
     }
 

@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use thiserror::Error;
 use toml::Spanned;
 
 use crate::domain::{AccountLimits, Right, Rights};
 
-use super::key_hash::KeyHash;
+use super::key_hash::{KeyHash, MIN_KEY_BYTES};
+use super::limit::Limit;
 
 /// What a key file says about one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +42,7 @@ struct KeyFile {
 }
 
 /// The table of one key.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeyTable {
     hash: Spanned<String>,
@@ -91,7 +92,7 @@ pub(super) fn table(entry: &KeyEntry) -> String {
     let mut text = format!("[keys.{name}]\nhash = \"{hash}\"\nrights = [{}]\n", rights.join(", "));
     let limits: Vec<String> = limit_values(limits)
         .into_iter()
-        .filter_map(|(name, value)| Some(format!("{name} = {}", value?)))
+        .filter_map(|(limit, value)| Some(format!("{} = {}", limit.name(), value?)))
         .collect();
     if !limits.is_empty() {
         // Writing to a string does not fail.
@@ -117,33 +118,37 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The limits by their names in the file.
-fn limit_values(limits: &AccountLimits) -> [(&'static str, Option<u64>); 6] {
+/// The limits and their values.
+fn limit_values(limits: &AccountLimits) -> [(Limit, Option<u64>); Limit::ALL.len()] {
     let small = |value: Option<std::num::NonZeroU32>| value.map(|value| u64::from(value.get()));
     [
-        ("connections", small(limits.connections)),
-        ("requests", small(limits.requests)),
-        ("waiting", small(limits.waiting)),
-        ("tokens_per_minute", small(limits.tokens_per_minute)),
-        ("compute_seconds_per_minute", small(limits.compute_seconds_per_minute)),
-        ("bytes", limits.bytes.map(std::num::NonZeroU64::get)),
+        (Limit::Connections, small(limits.connections)),
+        (Limit::Requests, small(limits.requests)),
+        (Limit::Waiting, small(limits.waiting)),
+        (Limit::Tokens, small(limits.tokens_per_minute)),
+        (Limit::Computing, small(limits.compute_seconds_per_minute)),
+        (Limit::Bytes, limits.bytes.map(std::num::NonZeroU64::get)),
     ]
 }
 
 /// One line of a message of the TOML parser, without the values that it quotes: texts in double
-/// quotes, and between backticks what is not the name of a field or a right. Characters that a
-/// terminal would act on become spaces.
+/// quotes, between backticks what cannot be the name of a field or a right, and every word that may
+/// be a key. Characters that a terminal would act on become spaces.
 fn without_values(message: &str) -> String {
     let line = without_quoted(message, '"', |_| false);
     let line = without_quoted(&line, '`', is_name);
     let words = line.split_inclusive(|char: char| !is_of_name(char));
-    let shortened = words.map(|word| match word.trim_end_matches(|c| !is_of_name(c)).len() {
-        n if n > MAX_WORD_BYTES => "… ",
-        _ => word,
+    let shortened = words.map(|word| match word.trim_end_matches(|c| !is_of_name(c)) {
+        name if is_name(name) => word,
+        _ => "… ",
     });
     let is_plain = |char: char| !char.is_control() && !"\u{2028}\u{2029}".contains(char);
     let plain = shortened.collect::<String>().replace(|char| !is_plain(char), " ");
-    plain.split_whitespace().collect::<Vec<_>>().join(" ")
+    let mut line = plain.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (type_name, description) in NUMBERS {
+        line = line.replace(type_name, description);
+    }
+    line
 }
 
 /// `text` with an ellipsis for everything between two `quote`s for which `is_kept` is false.
@@ -154,9 +159,10 @@ fn without_quoted(text: &str, quote: char, is_kept: impl Fn(&str) -> bool) -> St
     parts.join(quote.encode_utf8(&mut [0; 4]))
 }
 
-/// Whether `text` can be the name of a field or a right, and is too short to be a key.
+/// Whether `text` is the name of a limit, or has the form of a name and is too short to be a key.
 fn is_name(text: &str) -> bool {
-    text.len() <= MAX_WORD_BYTES && text.chars().all(is_of_name)
+    Limit::ALL.iter().any(|limit| limit.name() == text)
+        || text.len() < MIN_KEY_BYTES && text.chars().all(is_of_name)
 }
 
 /// Whether names and keys contain `char`.
@@ -173,8 +179,11 @@ pub(super) const MAX_KEYS: usize = 1024;
 /// Longest name of a key.
 const MAX_NAME_BYTES: usize = 64;
 
-/// Longest word of an error message. The longest name of a field has 26 bytes.
-const MAX_WORD_BYTES: usize = 30;
+/// What the TOML parser calls the numbers of limits, and what a user does.
+const NUMBERS: [(&str, &str); 2] = [
+    ("a nonzero u32", "a whole number from 1 to 4294967295"),
+    ("a nonzero u64", "a whole number from 1"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -217,7 +226,10 @@ mod tests {
             (table("hash = 7\nrights = []"), 3, "string"),
             (table(&format!("hash = \"{HASH}\"")), 2, "rights"),
             (table(&format!("hash = \"{HASH}\"\nrights = [\"root\"]")), 4, "root"),
-            (table(&format!("{valid}\nlimits = {{ requests = 0 }}")), 5, "nonzero"),
+            (table(&format!("{valid}\nlimits = {{ requests = 0 }}")), 5, "a whole number from 1"),
+            (table(&format!("{valid}\nlimits = {{ requests = 4294967296 }}")), 5, "to 4294967295"),
+            (table(&format!("{valid}\nlimits = {{ bytes = -1 }}")), 5, "a whole number from 1"),
+            (table(&format!("{valid}\nlimits = {{ tokens = 1 }}")), 5, "`tokens_per_minute`"),
             (table(&format!("{valid}\nlimits = {{ request = 1 }}")), 5, "requests"),
             (table(&format!("{valid}\n[keys.web]")), 5, "duplicate"),
             (format!("[keys.api-key]\n{valid}"), 1, "--api-key"),
@@ -246,10 +258,30 @@ mod tests {
     }
 
     #[test]
-    fn message_loses_quoted_and_long_words() {
-        let long = "x".repeat(40);
-        let message = format!("invalid \"a b\" and `{long}`,\nexpected `short`");
-        assert_eq!(without_values(&message), "invalid \"…\" and `…`, expected `short`");
+    fn message_loses_quoted_texts_and_words_that_may_be_keys() {
+        for n in [16, 40] {
+            let long = "x".repeat(n);
+            let message = format!("invalid \"a b\" and `{long}` {long},\nexpected `short`");
+            assert_eq!(without_values(&message), "invalid \"…\" and `…` … expected `short`");
+        }
+        let message = "expected one of `tokens_per_minute`, `compute_seconds_per_minute`";
+        assert_eq!(without_values(message), message);
+        assert_eq!(without_values("unknown `tokens_per_minut3`"), "unknown `…`");
+    }
+
+    #[test]
+    fn key_as_a_field_or_a_right_is_not_quoted() {
+        let key = "0123456789abcdef";
+        for text in [
+            format!("{key} = 1"),
+            format!("[keys.web]\n{key} = 1"),
+            format!("[keys.web]\nhash = \"{HASH}\"\nrights = [\"{key}\"]"),
+            format!("[keys.web]\nhash = {key}"),
+            format!("[keys.web]\nhash = \"{HASH}\"\nrights = []\nlimits = {{ {key} = 1 }}"),
+        ] {
+            let error = parse(&text).expect_err(&text).to_string();
+            assert!(!error.contains(key), "{error}");
+        }
     }
 
     fn entries() -> impl Strategy<Value = KeyEntry> {

@@ -53,6 +53,10 @@ impl FromStr for KeyHash {
 #[error("hash must be sha256: and 64 hexadecimal digits, as `inference-core key new` writes it")]
 pub(super) struct InvalidHash;
 
+/// Shortest key that is accepted, in bytes. 16 random letters and digits cannot be found by trying
+/// over a network.
+pub(super) const MIN_KEY_BYTES: usize = 16;
+
 /// A new random key of 256 bits, made of characters that every place for a key can carry.
 ///
 /// # Errors
@@ -60,8 +64,11 @@ pub(super) struct InvalidHash;
 pub(super) fn random_key() -> Result<ApiKey, getrandom::Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)?;
-    Ok(ApiKey::new(format!("ic_{}", BASE64URL_NOPAD.encode(&bytes))))
+    Ok(ApiKey::new(format!("{KEY_START}{}", BASE64URL_NOPAD.encode(&bytes))))
 }
+
+/// What random keys begin with.
+pub(super) const KEY_START: &str = "ic_";
 
 const PREFIX: &str = "sha256:";
 

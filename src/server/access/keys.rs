@@ -1,8 +1,9 @@
 //! The API keys that clients may use now: from a file, which can be read again, and from an option.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,10 +13,11 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::domain::{AccountId, AccountLimits, ApiKey, Rights};
+use crate::server::bounded_file::read_at_most;
 
 use super::account::{AccountCounts, ClientAccount};
 use super::key_file::{KeyEntry, KeyFileError, SIMPLE_KEY, parse};
-use super::key_hash::KeyHash;
+use super::key_hash::{KeyHash, MIN_KEY_BYTES};
 
 /// The API keys of the daemon. Clones share them. Without a file and a key, none are required.
 #[derive(Debug, Clone)]
@@ -253,37 +255,23 @@ fn read(path: &Path) -> Result<Vec<KeyEntry>, KeysError> {
 pub(super) fn read_text(path: &Path) -> Result<String, KeysError> {
     let name = || path.display().to_string();
     let unreadable = |error| KeysError::Unreadable { path: name(), error };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     let invalid = |reason: &str| KeysError::Invalid { path: name(), reason: reason.to_owned() };
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(invalid("it is larger than 1 MiB"));
-    }
+    let bytes = read_at_most(path, MAX_FILE_BYTES).map_err(unreadable)?;
+    let bytes = bytes.ok_or_else(|| invalid("it is larger than 1 MiB"))?;
     String::from_utf8(bytes).map_err(|_| invalid("it is not UTF-8"))
 }
 
 /// A warning if other users can read or change the file at `path`.
 pub(super) fn exposure(path: &Path) -> Option<String> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-
-        let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            let path = path.display();
-            return Some(format!(
-                "other users can read or change the API key file {path} (mode {mode:o}): \
-                 use chmod 600 {path}"
-            ));
-        }
-    }
-    None
+    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    (mode & 0o077 != 0).then(|| {
+        let path = path.display();
+        format!(
+            "other users can read or change the API key file {path} (mode {mode:o}): \
+             use chmod 600 {path}"
+        )
+    })
 }
-
-/// Shortest key of the option. 16 random letters and digits cannot be found by trying over a
-/// network.
-const MIN_KEY_BYTES: usize = 16;
 
 /// Longest key of the option.
 const MAX_KEY_BYTES: usize = 256;

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use thiserror::Error;
@@ -86,11 +87,12 @@ impl NewKey {
         let unwritable = |error| NewKeyError::Unwritable { path: name(), error };
         let invalid =
             |error: KeyFileError| KeysError::Invalid { path: name(), reason: error.to_string() };
-        let mut options = OpenOptions::new();
-        options.append(true).create(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path).map_err(unwritable)?;
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(unwritable)?;
         let text = read_text(path)?;
         let keys = parse(&text).map_err(invalid)?;
         if keys.iter().any(|key| key.name == self.entry.name) {
@@ -123,6 +125,7 @@ fn write_durably(file: &mut File, text: &str) -> io::Result<()> {
 mod tests {
     use std::fs;
     use std::num::NonZeroU32;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
     use crate::domain::Right;
@@ -172,11 +175,8 @@ mod tests {
         }
     }
 
-    #[cfg(unix)]
     #[test]
     fn new_file_is_private_and_a_readable_one_gets_a_warning() {
-        use std::os::unix::fs::PermissionsExt;
-
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         new_key("web").add_to(&path).unwrap();

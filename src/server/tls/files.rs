@@ -1,7 +1,6 @@
 //! The files of the certificate and the key, read and checked.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +12,8 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
 use thiserror::Error;
+
+use crate::server::bounded_file::read_at_most;
 
 /// Where the certificate and the key of a server are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,15 +155,9 @@ fn problem_of_key(text: &[u8], error: &pem::Error) -> String {
 
 /// The content of a file of at most [`MAX_FILE_BYTES`].
 fn read(option: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
-    let mut text = Vec::new();
-    let limit = MAX_FILE_BYTES + 1;
-    File::open(path)
-        .and_then(|file| file.take(limit).read_to_end(&mut text))
-        .map_err(|error| TlsError::Unreadable { option, path: path.to_owned(), error })?;
-    if text.len() as u64 == limit {
-        return Err(unusable(option, path, "the file is larger than 1 MiB".to_owned()));
-    }
-    Ok(text)
+    read_at_most(path, MAX_FILE_BYTES)
+        .map_err(|error| TlsError::Unreadable { option, path: path.to_owned(), error })?
+        .ok_or_else(|| unusable(option, path, "the file is larger than 1 MiB".to_owned()))
 }
 
 fn unusable(option: &'static str, path: &Path, reason: String) -> TlsError {
