@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -11,8 +11,9 @@ use crate::domain::{AccountId, AccountLimits, ApiKey, Right, Rights};
 
 use super::account::{AccountCounts, ClientAccount};
 use super::addresses::Addresses;
-use super::attempts::{Attempts, MINUTE};
+use super::attempts::Attempts;
 use super::keys::{KeyOwner, Keys};
+use super::meter::MINUTE;
 
 /// Who may do what: the keys, the accounts of addresses and the failed attempts.
 #[derive(Debug)]
@@ -80,10 +81,7 @@ impl Access {
         if let Some(owner) = self.keys.find(key) {
             return Ok(Caller::Key(owner));
         }
-        let delay = self.attempts.record(address, Instant::now());
-        if delay > Duration::ZERO {
-            sleep(delay).await;
-        }
+        sleep(self.attempts.record(address, Instant::now())).await;
         Err(WrongKey)
     }
 

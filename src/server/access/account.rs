@@ -5,9 +5,7 @@
 //! computing are known when a request ends and are added then, so the request that exceeds a
 //! budget is answered in full and the next one waits (ADR-0039).
 
-use std::array;
 use std::num::{NonZeroU32, NonZeroU64};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,10 +19,6 @@ use super::meter::Meter;
 pub(in crate::server) struct ClientAccount {
     id: AccountId,
     state: Mutex<AccountState>,
-    n_requests: AtomicU64,
-    n_tokens: AtomicU64,
-    computing_micros: AtomicU64,
-    refused: [AtomicU64; Limit::ALL.len()],
 }
 
 #[derive(Debug)]
@@ -36,6 +30,7 @@ struct AccountState {
     bytes: u64,
     tokens: Meter,
     computing: Meter,
+    counts: AccountCounts,
 }
 
 /// What was counted for an account since its start.
@@ -61,15 +56,14 @@ impl ClientAccount {
             bytes: 0,
             tokens: Meter::new(now),
             computing: Meter::new(now),
+            counts: AccountCounts {
+                requests: 0,
+                tokens: 0,
+                computing: Duration::ZERO,
+                refused: Limit::ALL.map(|limit| (limit.name(), 0)),
+            },
         };
-        Arc::new(Self {
-            id,
-            state: Mutex::new(state),
-            n_requests: AtomicU64::new(0),
-            n_tokens: AtomicU64::new(0),
-            computing_micros: AtomicU64::new(0),
-            refused: array::from_fn(|_| AtomicU64::new(0)),
-        })
+        Arc::new(Self { id, state: Mutex::new(state) })
     }
 
     /// Identifies the account for the engine.
@@ -89,7 +83,7 @@ impl ClientAccount {
     pub(super) fn connect(self: &Arc<Self>) -> Result<AccountConnection, RateLimited> {
         let mut state = self.lock();
         if let Some(max) = reached(state.limits.connections, state.connections) {
-            return Err(self.refusal(Limit::Connections, max, SOON));
+            return Err(state.refusal(Limit::Connections, max, SOON));
         }
         state.connections += 1;
         Ok(AccountConnection(self.clone()))
@@ -108,24 +102,24 @@ impl ClientAccount {
         let mut state = self.lock();
         let limits = state.limits;
         if let Some(max) = reached(limits.requests, state.requests) {
-            return Err(self.refusal(Limit::Requests, max, SOON));
+            return Err(state.refusal(Limit::Requests, max, SOON));
         }
         if let Some(max) = reached(limits.waiting, state.waiting) {
-            return Err(self.refusal(Limit::Waiting, max, SOON));
+            return Err(state.refusal(Limit::Waiting, max, SOON));
         }
         let max_bytes = limits.bytes.map(NonZeroU64::get);
         if let Some(max) = max_bytes.filter(|&max| state.bytes + n_bytes > max) {
-            return Err(self.refusal(Limit::Bytes, max, SOON));
+            return Err(state.refusal(Limit::Bytes, max, SOON));
         }
         let per_minute = limits.tokens_per_minute.map(f64_of);
         if let Some(wait) = state.tokens.wait(per_minute, now) {
             let max = limits.tokens_per_minute.map_or(0, u64_of);
-            return Err(self.refusal(Limit::Tokens, max, wait));
+            return Err(state.refusal(Limit::Tokens, max, wait));
         }
         let per_minute = limits.compute_seconds_per_minute.map(f64_of);
         if let Some(wait) = state.computing.wait(per_minute, now) {
             let max = limits.compute_seconds_per_minute.map_or(0, u64_of);
-            return Err(self.refusal(Limit::Computing, max, wait));
+            return Err(state.refusal(Limit::Computing, max, wait));
         }
         state.requests += 1;
         state.waiting += 1;
@@ -135,13 +129,7 @@ impl ClientAccount {
 
     /// What was counted since the start.
     pub(super) fn counts(&self) -> AccountCounts {
-        AccountCounts {
-            requests: self.n_requests.load(Relaxed),
-            tokens: self.n_tokens.load(Relaxed),
-            computing: Duration::from_micros(self.computing_micros.load(Relaxed)),
-            refused: Limit::ALL
-                .map(|limit| (limit.name(), self.refused[limit as usize].load(Relaxed))),
-        }
+        self.lock().counts
     }
 
     /// Whether nothing is open and nothing was used for so long that a new account would do.
@@ -154,15 +142,17 @@ impl ClientAccount {
             && state.computing.is_empty(compute_seconds_per_minute.map(f64_of), now)
     }
 
-    /// Counts and describes a refusal.
-    fn refusal(&self, limit: Limit, max: u64, retry_after: Duration) -> RateLimited {
-        self.refused[limit as usize].fetch_add(1, Relaxed);
-        RateLimited::new(limit, max, retry_after)
-    }
-
     fn lock(&self) -> MutexGuard<'_, AccountState> {
         // The numbers are valid after every statement, so a panic cannot have broken them.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AccountState {
+    /// Counts and describes a refusal.
+    fn refusal(&mut self, limit: Limit, max: u64, retry_after: Duration) -> RateLimited {
+        self.counts.refused[limit as usize].1 += 1;
+        RateLimited::new(limit, max, retry_after)
     }
 }
 
@@ -187,7 +177,7 @@ pub(in crate::server) struct AccountRequest {
 impl AccountRequest {
     /// Counts the request as one that was submitted.
     pub(in crate::server) fn submitted(&self) {
-        self.account.n_requests.fetch_add(1, Relaxed);
+        self.account.lock().counts.requests += 1;
     }
 
     /// Records that the request does not wait any more.
@@ -203,12 +193,10 @@ impl AccountRequest {
     }
 
     fn used_at(&self, usage: &Usage, now: Instant) {
-        let ClientAccount { n_tokens, computing_micros, .. } = &*self.account;
         let tokens = (usage.prefilled_tokens + usage.tokens) as u64;
-        n_tokens.fetch_add(tokens, Relaxed);
-        let micros = u64::try_from(usage.computing.as_micros()).unwrap_or(u64::MAX);
-        computing_micros.fetch_add(micros, Relaxed);
         let mut state = self.account.lock();
+        state.counts.tokens += tokens;
+        state.counts.computing += usage.computing;
         let AccountLimits { tokens_per_minute, compute_seconds_per_minute, .. } = state.limits;
         state.tokens.add(tokens as f64, tokens_per_minute.map(f64_of), now);
         let seconds = usage.computing.as_secs_f64();

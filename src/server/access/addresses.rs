@@ -23,7 +23,7 @@ pub(super) struct Addresses {
 
 impl Addresses {
     pub(super) fn new(limits: AccountLimits) -> Self {
-        Self { limits, accounts: Mutex::default(), next_id: AtomicU64::new(FIRST_ID) }
+        Self { limits, accounts: Mutex::default(), next_id: AtomicU64::new(1) }
     }
 
     /// The account of the clients at `address`.
@@ -57,9 +57,6 @@ const REMOTE: AccountLimits = AccountLimits {
 /// Accounts from which on idle ones are dropped. Each of the others has a connection or a debt.
 const MAX_ACCOUNTS: usize = 4096;
 
-/// Lower bound of the ids of addresses, above those of keys.
-const FIRST_ID: u64 = 1 << 32;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +79,8 @@ mod tests {
             open.len()
         };
         assert_eq!(n_connections(AccountLimits::default(), "192.0.2.1"), 64);
+        // The client of a proxy whose headers disagree.
+        assert_eq!(n_connections(AccountLimits::default(), "0.0.0.0"), 64);
         assert_eq!(n_connections(AccountLimits::default(), "127.0.0.1"), 100);
         let two = AccountLimits { connections: NonZeroU32::new(2), ..Default::default() };
         assert_eq!(n_connections(two, "192.0.2.1"), 2);

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::meter::MINUTE;
 use super::network::ClientNetwork;
 
 /// The failed attempts of the recent past, and their number since the start.
@@ -125,9 +126,6 @@ const MAX_DELAY: Duration = Duration::from_secs(4);
 
 /// Most networks whose failures are remembered.
 const MAX_NETWORKS: usize = 1024;
-
-/// How long failures are remembered, and time between two log lines.
-pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

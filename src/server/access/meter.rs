@@ -54,7 +54,8 @@ impl Meter {
     }
 }
 
-const MINUTE: Duration = Duration::from_secs(60);
+/// The time that limits and counts are about.
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

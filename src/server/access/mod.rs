@@ -9,7 +9,7 @@
 //! counts and logs wrong keys. A `Session` is the access of one WebSocket, which ends when the key
 //! is revoked.
 //!
-//! **Limits.** Each key has an `ClientAccount`, and each address if there are no keys (`addresses`,
+//! **Limits.** Each key has a `ClientAccount`, and each address if there are no keys (`addresses`,
 //! `network`). It limits connections and requests while they last, and tokens and computing by the
 //! minute (`meter`, `limit`; ADR-0039).
 //!

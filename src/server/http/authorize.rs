@@ -58,9 +58,7 @@ impl Credentials {
     /// [`Unauthorized::Malformed`].
     pub(super) fn check_address(&self, access: &Access) -> Result<(), Unauthorized> {
         match self.key {
-            Err(error @ CredentialError::InAddress)
-                if access.without_key(self.address).is_none() =>
-            {
+            Err(error @ CredentialError::InAddress) if access.needs_key() => {
                 Err(Unauthorized::Malformed(error))
             }
             _ => Ok(()),

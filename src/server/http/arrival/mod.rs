@@ -6,7 +6,7 @@
 //! of what its client sent, so the client is the first address from the right that is not a trusted
 //! proxy.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::http::header::FORWARDED;
 use axum::http::{HeaderMap, Uri};
@@ -53,7 +53,10 @@ impl Arrival {
         }
         let forwarded = Forwarded::of(headers, |ip| is_trusted(Some(ip)));
         if let Some(text) = &forwarded.host {
-            host = named_host(text, hosts)?;
+            let named = named_host(text, hosts)?;
+            if forwarded.is_believed() {
+                host = named;
+            }
         }
         let is_secure = forwarded.scheme.map_or(is_tls, |scheme| {
             ["https", "wss"].iter().any(|name| scheme.eq_ignore_ascii_case(name))
@@ -71,6 +74,11 @@ struct Forwarded {
 }
 
 impl Forwarded {
+    /// Whether the headers agree about the client.
+    fn is_believed(&self) -> bool {
+        self.client != Some(UNKNOWN_CLIENT)
+    }
+
     fn of(headers: &HeaderMap, is_trusted: impl Fn(IpAddr) -> bool) -> Self {
         let [client_name, host_name, scheme_name] = CLASSIC;
         let classic = Self {
@@ -92,11 +100,17 @@ impl Forwarded {
             return Self { client, host: last.host, scheme: last.scheme };
         }
         // A proxy writes one kind of these headers and may pass the other kind on as its client has
-        // written it. If they differ, neither is believed, and the proxy counts as the client.
-        let agreed = classic.client.filter(|ip| client == Some(*ip));
-        Self { client: agreed, ..classic }
+        // written it. If they differ, neither is believed.
+        if classic.client == client {
+            return classic;
+        }
+        Self { client: Some(UNKNOWN_CLIENT), scheme: None, ..classic }
     }
 }
+
+/// The client if headers disagree about it: some other machine. It must not be the proxy, whose
+/// address may have no limits.
+const UNKNOWN_CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// The first address from the right that is not a trusted proxy; the leftmost if all are. `None` if
 /// the first address from the right is none, or there are no addresses.

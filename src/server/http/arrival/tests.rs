@@ -97,16 +97,30 @@ fn forwarded_header_is_read_as_the_rfc_says() {
 }
 
 #[test]
-fn proxy_counts_as_the_client_if_its_headers_disagree() {
+fn client_is_some_other_machine_if_headers_disagree() {
     let agreeing = [("x-forwarded-for", "203.0.113.7"), ("forwarded", "for=203.0.113.7")];
     assert_eq!(client(PROXY, &agreeing), "203.0.113.7");
-    let forged = [("x-forwarded-for", "203.0.113.7"), ("forwarded", "for=6.6.6.6")];
-    assert_eq!(client(PROXY, &forged), "10.0.0.1:5000");
-    let forged = [("x-forwarded-for", "unknown"), ("forwarded", "for=6.6.6.6")];
-    assert_eq!(client(PROXY, &forged), "10.0.0.1:5000");
-    // The same with a proxy that writes only the other kind.
-    let forged = [("x-forwarded-host", "other.example.org"), ("forwarded", "for=203.0.113.7")];
-    assert_eq!(client(PROXY, &forged), "10.0.0.1:5000");
+    for forged in [
+        [("x-forwarded-for", "203.0.113.7"), ("forwarded", "for=6.6.6.6")],
+        [("x-forwarded-for", "203.0.113.7"), ("forwarded", "for=x")],
+        [("x-forwarded-for", "unknown"), ("forwarded", "for=6.6.6.6")],
+        // The same with a proxy that writes only the other kind.
+        [("x-forwarded-host", "other.example.org"), ("forwarded", "for=203.0.113.7")],
+    ] {
+        for proxy in [PROXY, "unix"] {
+            let found = arrival(proxy, &forged).unwrap();
+            assert_eq!(found.peer.address().to_string(), "0.0.0.0", "{forged:?}");
+            assert_eq!(Some(found.host), Authority::parse("chat.example.org"), "{forged:?}");
+        }
+    }
+}
+
+#[test]
+fn scheme_is_not_believed_and_a_foreign_host_is_refused_if_headers_disagree() {
+    let forged = [("x-forwarded-proto", "https"), ("forwarded", "for=203.0.113.7;proto=https")];
+    assert!(!arrival(PROXY, &forged).unwrap().is_secure);
+    let foreign = [("x-forwarded-host", "evil.com"), ("forwarded", "for=203.0.113.7")];
+    assert!(arrival(PROXY, &foreign).is_err());
 }
 
 #[test]
