@@ -94,7 +94,7 @@ impl FromIterator<Right> for Rights {
 }
 
 /// How much the owner of a key, or the clients of an address, may use. `None` is no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccountLimits {
     /// Most open WebSockets.

@@ -2,8 +2,9 @@
 //!
 //! Each connection has a [`BudgetShare`] and takes a [`Charge`] for the bytes that it makes the
 //! daemon hold: messages that are incomplete or wait to be handled, and frames that it does not
-//! read. If the budget is used up, the connection that holds most has to close, and the others wait
-//! until it has. So a connection that holds less than the average is never closed for others.
+//! read. If the budget is used up, the account that holds most has to free some: its largest
+//! connection closes, and the others wait until it has. An account that holds less than the average
+//! of all accounts loses no connection.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,8 +37,7 @@ struct BudgetState {
 struct ShareState {
     account: AccountId,
     bytes: usize,
-    /// Whether the connection has been told to close.
-    is_closing: bool,
+    /// Cancelled when the connection is told to close.
     evicted: CancellationToken,
     /// Wakes the connection, which waits for space.
     waker: Option<Waker>,
@@ -55,13 +55,7 @@ impl MessageBudget {
         let mut state = self.lock();
         let id = state.next;
         state.next += 1;
-        let entry = ShareState {
-            account,
-            bytes: 0,
-            is_closing: false,
-            evicted: evicted.clone(),
-            waker: None,
-        };
+        let entry = ShareState { account, bytes: 0, evicted: evicted.clone(), waker: None };
         state.shares.insert(id, entry);
         drop(state);
         Arc::new(BudgetShare { budget: self.clone(), id, evicted })
@@ -94,7 +88,6 @@ impl BudgetState {
         while self.used - self.closing + bytes > limit {
             let Some(victim) = self.largest(id, bytes) else { return };
             let Some(share) = self.shares.get_mut(&victim) else { return };
-            share.is_closing = true;
             share.evicted.cancel();
             self.closing += share.bytes;
             self.n_evicted += 1;
@@ -108,7 +101,7 @@ impl BudgetState {
     /// `None` if no connection holds anything.
     fn largest(&self, id: u64, bytes: usize) -> Option<u64> {
         let open = || {
-            let open = self.shares.iter().filter(|(_, share)| !share.is_closing);
+            let open = self.shares.iter().filter(|(_, share)| !share.evicted.is_cancelled());
             open.map(|(&of, share)| {
                 (of, share.account, share.bytes + if of == id { bytes } else { 0 })
             })
@@ -144,7 +137,7 @@ impl BudgetShare {
         }
     }
 
-    /// Waits until this connection has to close because it holds more than others.
+    /// Waits until this connection has to close because its account holds most.
     pub(super) async fn evicted(&self) {
         self.evicted.cancelled().await;
     }
@@ -179,7 +172,7 @@ impl Charge {
         }
         let has_space = state.used + bytes <= budget.limit;
         let Some(share) = state.shares.get_mut(id) else { return Poll::Pending };
-        if share.is_closing {
+        if share.evicted.is_cancelled() {
             return Poll::Pending;
         }
         if !has_space {
@@ -203,7 +196,7 @@ impl Charge {
         let state = &mut *state;
         if let Some(share) = state.shares.get_mut(id) {
             share.bytes = share.bytes - self.bytes + bytes;
-            if share.is_closing {
+            if share.evicted.is_cancelled() {
                 state.closing = state.closing - self.bytes + bytes;
             }
         }

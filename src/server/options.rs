@@ -12,8 +12,8 @@ pub struct Options {
     /// Longest message of a client, in bytes. A longer message closes its connection.
     pub max_message_bytes: usize,
     /// Bytes that messages of all clients may take, at least
-    /// [`min_message_memory`](Self::min_message_memory). If they are used up, the connection that
-    /// holds most is closed with code 1013.
+    /// [`min_message_memory`](Self::min_message_memory). If they are used up, the largest
+    /// connection of the account that holds most is closed with code 1013.
     pub message_memory_bytes: usize,
     /// How long the server waits for the parts of a message, plus a second for each 64 KiB. A
     /// client that takes longer is closed with code 1008.
@@ -70,15 +70,15 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Bytes that parsing messages of the largest size may take.
+    /// Bytes that parsing messages may take.
     pub(super) fn parsing_bytes(&self) -> usize {
-        MAX_PARSERS * PARSE_FACTOR * self.max_message_bytes
+        parsing_bytes(self.max_message_bytes)
     }
 
     /// The least `message_memory_bytes` with which a message of `max_message_bytes` is accepted
     /// while nobody else sends one.
     pub fn min_message_memory(max_message_bytes: usize) -> usize {
-        MIN_MEMORY_MESSAGES * max_message_bytes
+        parsing_bytes(max_message_bytes) + RECEIVE_FACTOR * max_message_bytes
     }
 
     /// `message_memory_bytes` for this `max_message_bytes`, if the user does not choose it.
@@ -90,14 +90,21 @@ impl Options {
 /// Bytes that messages may take in most cases (ADR-0040).
 const DEFAULT_MESSAGE_MEMORY_BYTES: usize = 256 * 1024 * 1024;
 
-/// Long messages that are parsed at the same time.
-pub(super) const MAX_PARSERS: usize = 2;
+/// Bytes that parsing takes while the longest messages are parsed: one of any length, and a short
+/// one on the thread that is reserved for those.
+fn parsing_bytes(max_message_bytes: usize) -> usize {
+    PARSE_FACTOR * (max_message_bytes + max_message_bytes.min(SHORT_PARSE_BYTES))
+}
+
+/// Longest message, in bytes, that the reserved thread for parsing takes (ADR-0042).
+pub(super) const SHORT_PARSE_BYTES: usize = 256 * 1024;
 
 /// Most memory that parsing holds, as a multiple of the message (ADR-0022).
 const PARSE_FACTOR: usize = 3;
 
-/// Messages of the largest size that must fit: what parsing takes, and one that is complete.
-const MIN_MEMORY_MESSAGES: usize = MAX_PARSERS * PARSE_FACTOR + 2;
+/// Memory that an incomplete message takes, as a multiple of the bytes that were received: its
+/// buffer doubles when it is full (ADR-0040).
+pub(super) const RECEIVE_FACTOR: usize = 2;
 
 /// What `hello` frames tell a client about the daemon.
 #[derive(Debug, Clone)]
@@ -118,4 +125,23 @@ pub struct About {
     pub llama_cpp: String,
     /// The CPU's vector extensions that the program was built for, separated by spaces.
     pub cpu_flags: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn least_memory_has_space_for_a_message_beside_parsing() {
+        const KIB: usize = 1024;
+        for (max_message_bytes, parsing_bytes) in
+            [(KIB, 6 * KIB), (256 * KIB, 6 * 256 * KIB), (8 * KIB * KIB, 3 * (8 * KIB + 256) * KIB)]
+        {
+            let options = Options { max_message_bytes, ..Options::default() };
+            assert_eq!(options.parsing_bytes(), parsing_bytes);
+            let least = Options::min_message_memory(max_message_bytes);
+            assert_eq!(least - parsing_bytes, 2 * max_message_bytes);
+            assert!(Options::default_message_memory(max_message_bytes) >= 2 * least);
+        }
+    }
 }

@@ -22,7 +22,7 @@ use super::connections::ConnectionPermit;
 use super::http;
 use super::listener::{AcceptedConnection, Listener};
 use super::metrics;
-use super::options::{About, Options};
+use super::options::{About, Options, SHORT_PARSE_BYTES};
 use super::own_hosts::OwnHosts;
 use super::shared::{MetricsFrame, Shared};
 
@@ -82,7 +82,9 @@ impl Server {
             closing.clone(),
         ));
         shared.tasks.spawn(metrics::broadcast(shared.clone(), publish));
-        shared.tasks.spawn(shared.access.clone().report_attempts(closing.clone()));
+        if shared.access.needs_key() {
+            shared.tasks.spawn(shared.access.clone().report_attempts(closing.clone()));
+        }
         let routes = http::routes(shared.clone());
         for listener in listeners {
             shared.tasks.spawn_on(accept(listener, routes.clone(), shared.clone()), &pages);
@@ -155,11 +157,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The pool that parses long messages, of whose number the connections are the bound (ADR-0042).
+/// [`Options::parsing_bytes`] counts its threads.
 const PARSING: pool::Options = pool::Options {
     name: "parser",
     n_threads: 1,
     stack_bytes: 1 << 20,
-    short_cost: 256 << 10,
+    short_cost: SHORT_PARSE_BYTES,
     max_waiting: 0,
     max_cost: usize::MAX,
 };

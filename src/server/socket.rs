@@ -2,7 +2,7 @@
 
 use std::io;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
@@ -42,3 +42,19 @@ impl AcceptedSocket for TlsStream<TcpStream> {
         Ok(self)
     }
 }
+
+/// Says that nothing follows, and discards what the client still sends. Closing a socket with
+/// unread bytes would reset the connection, and the client could lose what it was sent last. The
+/// caller sets a deadline.
+///
+/// # Errors
+/// Those of the operating system.
+pub(super) async fn drain(stream: &mut impl Socket) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut discarded = vec![0; DRAIN_BUFFER_BYTES];
+    while stream.read(&mut discarded).await? > 0 {}
+    Ok(())
+}
+
+/// Size of the buffer that [`drain`] reads into.
+const DRAIN_BUFFER_BYTES: usize = 4 * 1024;

@@ -127,13 +127,11 @@ impl WebSocketPermit {
         is_admitted
     }
 
-    /// Counts the connection from now on: the server knows the client, or needs no key. If the
-    /// limit is reached, another connection has to close. Returns whether there is space.
+    /// Counts a connection from now on that did not count: the server knows the client, or needs no
+    /// key. If the limit is reached, another connection has to close. Returns whether there is
+    /// space.
     fn set_known(&self) -> bool {
         let mut current = self.lock();
-        if current.is_known {
-            return true;
-        }
         let mut open = self.websockets.lock();
         if open.n >= self.websockets.max {
             let Some((_, replaced)) = open.replaceable.pop_first() else {
@@ -263,7 +261,7 @@ mod tests {
         let unknown = websockets.unknown();
         unknown.set_watching(true);
         assert_eq!((are_replaced(&permits), websockets.n_open()), ([false], 1));
-        assert!(unknown.set_known() && unknown.set_known());
+        assert!(unknown.set_known());
         assert_eq!((are_replaced(&permits), websockets.n_open()), ([true], 1));
         unknown.set_busy(true);
         assert!(!websockets.unknown().set_known(), "all are busy");

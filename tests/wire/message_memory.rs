@@ -17,7 +17,8 @@ const MAX_MESSAGE: usize = 1 << 20;
 async fn small_server() -> TestServer {
     let mut setup = Setup::default();
     setup.server.max_message_bytes = MAX_MESSAGE;
-    setup.server.message_memory_bytes = 2 * 3 * MAX_MESSAGE + 8 * 2 * MAX_MESSAGE;
+    let parsing = 3 * (MAX_MESSAGE + 256 * 1024);
+    setup.server.message_memory_bytes = parsing + 8 * 2 * MAX_MESSAGE;
     setup.start().await
 }
 

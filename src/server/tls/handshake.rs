@@ -1,8 +1,8 @@
 //! The TLS handshakes of new connections.
 //!
 //! A handshake has a deadline, which slow-loris clients cannot extend. The thread that computes it
-//! also sends the streams of all clients. So handshakes are computed one at a time, and after at
-//! most two of them the thread does everything else that is ready (ADR-0037).
+//! also serves the pages. So handshakes are computed one at a time, and after at most two of them
+//! the thread does everything else that is ready (ADR-0037).
 
 use std::future::poll_fn;
 use std::io;
@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::server::peer::Peer;
-use crate::server::socket::AnySocket;
+use crate::server::socket::{AnySocket, drain};
 
 /// Completes handshakes.
 #[derive(Debug)]
@@ -98,14 +98,10 @@ async fn is_plain_http(stream: &TcpStream) -> io::Result<bool> {
     Ok(n_read == 1 && first[0].is_ascii_uppercase())
 }
 
-/// Answers HTTP without TLS, and discards what the client sends. Closing a socket with unread bytes
-/// would reset the connection, and the client could lose the answer.
+/// Answers HTTP without TLS, and discards what the client sends.
 async fn refuse_plain_http(stream: &mut TcpStream) -> io::Result<()> {
     stream.write_all(NOT_ENCRYPTED.as_bytes()).await?;
-    stream.shutdown().await?;
-    let mut discarded = [0; 1024];
-    while stream.read(&mut discarded).await? > 0 {}
-    Ok(())
+    drain(stream).await
 }
 
 /// The answer to HTTP without TLS.

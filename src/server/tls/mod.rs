@@ -3,7 +3,7 @@
 //! [`Tls`] holds the certificate and the key, as `files` has read and checked them. They can be
 //! loaded again while the server runs: new connections then get the new certificate, and those that
 //! exist go on with theirs. `handshake` has the deadline of a handshake, and takes care that the
-//! cryptography of many handshakes does not delay what the same thread sends to others.
+//! cryptography of many handshakes does not delay the pages, which the same thread serves.
 
 mod files;
 mod handshake;

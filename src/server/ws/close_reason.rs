@@ -21,7 +21,8 @@ pub(super) enum CloseReason {
     Overdue,
     /// The client sent a message that is longer than allowed.
     TooLong,
-    /// The connection made the server hold more than all others, and the message budget is used up.
+    /// The message budget is used up, and the connection is the largest of the account that holds
+    /// most.
     MessageBudget,
     /// The connection was idle, and the limit on connections is reached.
     Idle,

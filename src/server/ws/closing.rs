@@ -6,10 +6,12 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+
+use crate::server::socket::drain;
 
 use super::close_reason::CloseReason;
 use super::incoming::Incoming;
@@ -30,7 +32,8 @@ pub(super) async fn finish<S: Socket>(
         match read_end {
             Some(ReadEnd::Refused { .. }) if is_close_sent => {
                 if let Ok(socket) = stream.reunite(sink) {
-                    drain(socket).await;
+                    // Frees the buffers. An error of the socket ends the connection as well.
+                    let _ = drain(&mut socket.into_inner().into_inner()).await;
                 }
                 return;
             }
@@ -72,19 +75,5 @@ async fn end<S: Socket>(mut socket: WebSocketStream<S>) {
     let _ = socket.get_mut().shutdown().await;
 }
 
-/// Frees the buffers of the connection, shuts down the sending side and discards what the client
-/// still sends. Closing a socket with unread bytes would reset the connection, and the client could
-/// lose the error and close frames.
-async fn drain<S: Socket>(socket: WebSocketStream<Incoming<S>>) {
-    let mut stream = socket.into_inner().into_inner();
-    if stream.shutdown().await.is_ok() {
-        let mut discarded = vec![0; DRAIN_BUFFER_BYTES];
-        while stream.read(&mut discarded).await.is_ok_and(|n| n > 0) {}
-    }
-}
-
 /// Time for the client to answer the close frame or, after a violation, to stop sending.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(2);
-
-/// Size of the buffer that [`drain`] reads into.
-const DRAIN_BUFFER_BYTES: usize = 4 * 1024;
