@@ -9,6 +9,7 @@
 //! another, and so is its long work.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 
 use crate::domain::{AccountId, ConnectionId};
 
@@ -70,12 +71,15 @@ impl<W> FairQueue<W> {
             let long = same.map(|waiting| waiting.task.cost).filter(|&cost| cost > short_cost);
             long.fold(0, usize::saturating_add)
         };
-        // One task alone always fits.
+        // One task alone always fits. An account may have half of what the others leave, so that
+        // there is space for one more account however many there are.
         let is_over = |waiting: usize, max| waiting > 0 && waiting.saturating_add(task.cost) > max;
-        let is_full = self.waiting.len() >= max_waiting
-            || is_long
-                && (is_over(self.long_cost, max_cost) || is_over(of_account(), max_cost / 2));
-        if is_full {
+        let is_full_of_long = || {
+            let own = of_account();
+            let left = max_cost.saturating_sub(self.long_cost - own);
+            is_over(self.long_cost, max_cost) || is_over(own, left / 2)
+        };
+        if self.waiting.len() >= max_waiting || is_long && is_full_of_long() {
             return Err(Full { n_waiting: self.waiting.len() });
         }
         if is_long {
@@ -180,21 +184,25 @@ impl<W> FairQueue<W> {
         work
     }
 
-    /// Forgets accounts that have nothing to do and are not ahead of the virtual time.
+    /// Forgets accounts and connections that have nothing to do and are not ahead of the virtual
+    /// time, if there are many.
     fn forget_idle(&mut self) {
-        if self.connections.len() <= MAX_IDLE {
-            return;
+        if self.accounts.last.len() > MAX_IDLE {
+            let waiting: HashSet<_> =
+                self.waiting.iter().map(|waiting| waiting.task.account).collect();
+            self.accounts.forget(&waiting);
+            let known = &self.accounts.last;
+            self.connections
+                .retain(|account, _| known.contains_key(account) || waiting.contains(account));
         }
-        let Clock { now, last } = &mut self.accounts;
-        last.retain(|_, tag| *tag > *now);
-        let is_waiting = |account: &AccountId| {
-            self.waiting.iter().any(|waiting| waiting.task.account == *account)
-        };
-        self.connections.retain(|account, _| last.contains_key(account) || is_waiting(account));
+        if self.connections.values().any(|clock| clock.last.len() > MAX_IDLE) {
+            let waiting = self.waiting.iter().map(|waiting| waiting.task.connection).collect();
+            self.connections.values_mut().for_each(|clock| clock.forget(&waiting));
+        }
     }
 }
 
-impl<K: std::hash::Hash + Eq> Clock<K> {
+impl<K: Hash + Eq> Clock<K> {
     /// The tag of what was done last in a flow.
     fn last(&self, flow: &K) -> u64 {
         self.last.get(flow).copied().unwrap_or(0)
@@ -204,9 +212,11 @@ impl<K: std::hash::Hash + Eq> Clock<K> {
     fn advance(&mut self, flow: K, tag: u64) {
         self.now = self.now.max(tag);
         self.last.insert(flow, tag);
-        if self.last.len() > MAX_IDLE {
-            self.last.retain(|_, tag| *tag >= self.now);
-        }
+    }
+
+    /// Forgets the flows that are not in `waiting` and not ahead of the virtual time.
+    fn forget(&mut self, waiting: &HashSet<K>) {
+        self.last.retain(|flow, tag| *tag > self.now || waiting.contains(flow));
     }
 }
 
@@ -295,6 +305,19 @@ mod tests {
     }
 
     #[test]
+    fn shares_are_equal_with_more_accounts_or_connections_than_are_remembered() {
+        for of_one_account in [false, true] {
+            let mut queue = FairQueue::new(Options { max_waiting: 1000, ..queue().options });
+            let account = |i| if of_one_account { 0 } else { i };
+            (0..300).for_each(|i| push(&mut queue, i, account(i), i, 5));
+            (1000..1010).for_each(|key| push(&mut queue, key, account(0), 0, 5));
+            let order = order(&mut queue);
+            let second = order.iter().position(|&key| key == 1000).unwrap();
+            assert!(second >= 299, "{second} came before");
+        }
+    }
+
+    #[test]
     fn reserved_thread_gets_short_work_only() {
         let mut queue = queue();
         push(&mut queue, 1, 1, 1, 11);
@@ -339,6 +362,14 @@ mod tests {
         assert!(queue.push(task(2, 11), 0).is_err());
         assert!(queue.push(task(3, 500), 0).is_ok());
         assert!(queue.push(task(4, 11), 0).is_err());
+        assert_eq!(queue.take_all().len(), 3);
+        // Each account may have half of what the others leave, so there is always some left.
+        for (account, most) in [(1, 500), (2, 250), (3, 125), (4, 62)] {
+            while queue.push(task(account, 20), 0).is_ok() {}
+            let of_account = queue.waiting.iter().filter(|w| w.task.account == AccountId(account));
+            let cost: usize = of_account.map(|waiting| waiting.task.cost).sum();
+            assert!((most - 20..=most).contains(&cost), "{account}: {cost}");
+        }
         while queue.push(task(5, 1), 0).is_ok() {}
         assert_eq!(queue.len(), 100);
         assert_eq!(queue.take_all().len(), 100);
