@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::domain::{ConnectionId, Gpu, GpuReading};
+use crate::domain::{AccountId, ConnectionId, Gpu, GpuReading};
 use crate::pool::Pool;
 use crate::protocol::Hello;
 use crate::runner::Client;
@@ -132,23 +132,24 @@ impl Shared {
         }
     }
 
-    /// A permit for the WebSocket on `connection`, which counts if the client `is_known`: otherwise
-    /// it has to send its key first, and [`WebSocketPermit::admit`] counts it then. `None` if it
-    /// cannot be counted.
+    /// A permit for the WebSocket on `connection`, which counts if the client has an `account`:
+    /// otherwise it has to send its key first, and [`WebSocketPermit::admit`] counts it then.
+    /// `None` if it cannot be counted.
     pub(super) fn websocket_permit(
         &self,
         connection: &ConnectionPermit,
-        is_known: bool,
+        account: Option<AccountId>,
     ) -> Option<WebSocketPermit> {
         let permit = self.websockets.unknown();
-        (!is_known || permit.admit(connection)).then_some(permit)
+        account.is_none_or(|account| permit.admit(account, connection)).then_some(permit)
     }
 
     /// Number of WebSockets that were refused or closed to protect others, by reason.
-    pub(super) fn closed_connections(&self) -> [(&'static str, u64); 4] {
-        let (idle, refused) = self.websockets.counts();
+    pub(super) fn closed_connections(&self) -> [(&'static str, u64); 5] {
+        let [idle, busy, refused] = self.websockets.counts();
         [
             ("idle", idle),
+            ("busy", busy),
             ("limit", refused),
             ("message_deadline", self.n_overdue.load(Ordering::Relaxed)),
             ("message_memory", self.budget.n_evicted()),

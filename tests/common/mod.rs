@@ -101,6 +101,14 @@ impl Setup {
         Self { pace: StepControl::manual(), ..Self::default() }
     }
 
+    /// Where an endless request does not fill its context during a test.
+    pub fn with_long_context() -> Self {
+        let mut setup = Self::default();
+        setup.limits.slot_tokens = 20_000_000;
+        setup.engine.ctx_size = 10_000_000;
+        setup
+    }
+
     pub async fn start(self) -> TestServer {
         let Self { limits, engine, server, pace, stall_limit, load, send_buffer, .. } = self;
         let Self { offloaded, gpus, pages, failing_launch, tls, more_listeners, .. } = self;

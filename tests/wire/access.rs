@@ -254,7 +254,7 @@ async fn answers_to_wrong_keys_are_delayed_and_a_right_key_is_not() {
 async fn clients_without_a_key_take_no_place_of_a_websocket() {
     let key = new_key("web", ALL);
     let file = KeyFile::new(&[&key]);
-    let mut setup = Setup::default();
+    let mut setup = Setup::with_long_context();
     setup.server.keys = file.keys.clone();
     setup.server.max_connections = 1;
     setup.server.spare_connections = 2;
@@ -270,6 +270,35 @@ async fn clients_without_a_key_take_no_place_of_a_websocket() {
     late.send_key(&key).await;
     late.expect_close(1013).await;
     client.expect("token").await;
+}
+
+#[tokio::test]
+async fn key_whose_connections_are_all_busy_makes_space_for_another_key() {
+    let [many, one] = ["many", "one"].map(|name| new_key(name, ALL));
+    let file = KeyFile::new(&[&many, &one]);
+    let mut setup = Setup::with_long_context();
+    setup.server.keys = file.keys.clone();
+    setup.server.max_connections = 2;
+    let server = setup.start().await;
+    let mut busy = Vec::new();
+    for _ in 0..2 {
+        let mut client = Client::connect_with_key(&server, &many).await;
+        client.send_endless("a").await;
+        client.expect("token").await;
+        busy.push(client);
+    }
+    let mut client = Client::connect_with_key(&server, &one).await;
+    client.send_endless("b").await;
+    let newest = &mut busy[1];
+    let ends = [newest.expect_terminal().await, newest.expect_terminal().await];
+    assert!(ends.iter().any(|end| end["finish_reason"] == "abort"), "{ends:?}");
+    assert!(ends.iter().any(|end| end["code"] == "busy"), "{ends:?}");
+    newest.expect_close(1013).await;
+    let mut third = Client::connect(&server).await;
+    third.send_key(&many).await;
+    third.expect_close(1013).await;
+    client.expect("token").await;
+    busy[0].expect("token").await;
 }
 
 #[tokio::test]

@@ -26,9 +26,7 @@ async fn expect_text(client: &mut Client) {
 async fn revoked_key_ends_requests_and_closes_its_connections_only() {
     let [revoked, kept] = [new_key("revoked", ALL), new_key("kept", ALL)];
     let file = KeyFile::new(&[&revoked, &kept]);
-    let mut setup = Setup::default();
-    setup.limits.slot_tokens = 20_000_000;
-    setup.engine.ctx_size = 10_000_000;
+    let mut setup = Setup::with_long_context();
     setup.server.keys = file.keys.clone();
     let server = setup.start().await;
     let mut client = Client::connect_with_key(&server, &revoked).await;

@@ -112,9 +112,7 @@ async fn http_client_that_reads_no_response_is_disconnected() {
 
 #[tokio::test]
 async fn client_that_floods_pings_still_gets_text_and_metrics() {
-    let mut setup = Setup::default();
-    setup.limits.slot_tokens = 20_000_000;
-    setup.engine.ctx_size = 10_000_000;
+    let setup = Setup::with_long_context();
     let server = setup.start().await;
     let mut client = Client::connect(&server).await;
     client.send_endless("a").await;

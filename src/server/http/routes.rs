@@ -21,6 +21,7 @@ use super::authorize::Credentials;
 use super::origin::check_origin;
 use super::respond::{json, plain, with_page_headers};
 use crate::domain::Right;
+use crate::server::access::Caller;
 use crate::server::connections::ConnectionPermit;
 use crate::server::metrics;
 use crate::server::refusals::ForeignHeader;
@@ -119,7 +120,8 @@ async fn open_websocket(
     let replaced = permit.replaced();
     let kind = ws::ConnectionKind::on_path(request.uri().path());
     // Before the response: a client that has it must not be replaced by other connections.
-    let websocket_permit = shared.websocket_permit(&permit, caller.is_some());
+    let account = caller.as_ref().map(Caller::account_id);
+    let websocket_permit = shared.websocket_permit(&permit, account);
     let client = ws::Arrived { arrival, caller, kind };
     let serving = ws::serve(upgraded, permit, websocket_permit, client, shared.clone());
     let serving = replaced.run_until_cancelled_owned(serving);

@@ -78,7 +78,7 @@ struct Scrape {
     ttft: Distribution,
     connections: usize,
     /// WebSockets that were closed to protect others, by reason.
-    closed: [(&'static str, u64); 4],
+    closed: [(&'static str, u64); 5],
     /// Bytes of messages that are charged, and how many may be.
     message_memory: [usize; 2],
     /// Lines lost because nobody read the daemon's output, by stream.

@@ -26,6 +26,8 @@ pub(super) enum CloseReason {
     MessageBudget,
     /// The connection was idle, and the limit on connections is reached.
     Idle,
+    /// The limit on connections is reached, all have requests, and the client's account has most.
+    MostConnections,
     /// The limit on connections is reached, and no connection is idle.
     TooManyConnections,
     /// The client's account has its most connections.
@@ -58,6 +60,9 @@ impl CloseReason {
                 (CloseCode::Again, "no memory is left for this connection's messages")
             }
             Self::Idle => (CloseCode::Again, "idle, and other clients want to connect"),
+            Self::MostConnections => {
+                (CloseCode::Again, "too many connections, and most of them from this client")
+            }
             Self::TooManyConnections => (CloseCode::Again, "too many connections, try again later"),
             Self::TooManyOfAccount => (CloseCode::Again, "too many connections of this client"),
             Self::KeyRevoked => (CloseCode::Library(KEY_REVOKED), "the API key was revoked"),

@@ -147,7 +147,7 @@ async fn run<S: Socket>(opened: Opened<S>, shared: Arc<Shared>) {
         }
         () = permit.replaced() => {
             connection.give_back();
-            let read_end = ReadEnd::Refused { error: None, reason: CloseReason::Idle };
+            let read_end = reader.replaced();
             (give_way(&read_end, &reader.replies, &closed, &mut writing).await, Some(read_end))
         }
     };

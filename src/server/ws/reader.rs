@@ -175,13 +175,12 @@ impl<S: Socket> Reader<S> {
     async fn authenticate(&mut self, key: &ApiKey) -> Result<(), ReadEnd> {
         match self.session.authenticate(key).await {
             Ok(rights) => {
-                if !self.permit.admit(&self.tcp) {
+                let account = self.session.account().unwrap_or(UNAUTHENTICATED);
+                if !self.permit.admit(account, &self.tcp) {
                     let reason = CloseReason::TooManyConnections;
                     return Err(ReadEnd::Refused { error: None, reason });
                 }
-                if let Some(account) = self.session.account() {
-                    self.share.set_account(account);
-                }
+                self.share.set_account(account);
                 self.limits.set_authenticated();
                 let rights: Vec<_> = rights.iter().collect();
                 let frame = ServerFrame::Authenticated { rights: &rights };
@@ -351,6 +350,17 @@ impl<S: Socket> Reader<S> {
         let error = ErrorFrame::new(code, message);
         self.record_refused(&error);
         ReadEnd::Refused { error: Some(error), reason }
+    }
+
+    /// How the reader ends if the limit on connections is reached, and this one closes for another.
+    pub(super) fn replaced(&self) -> ReadEnd {
+        if !self.permit.is_busy() {
+            return ReadEnd::Refused { error: None, reason: CloseReason::Idle };
+        }
+        self.in_flight.abort(&None);
+        let message = "the server has its most connections, and this client has more of them than \
+                       others: close some, or try again later";
+        self.refuse(Code::Busy, message.to_owned(), CloseReason::MostConnections)
     }
 
     /// How the reader ends if the message budget is used up and this is the largest connection of
