@@ -12,6 +12,7 @@ use crate::domain::{
 };
 
 use super::model::{CancelFlag, PromptLimit, Vocabulary};
+use super::options::max_waiting;
 use super::request::{Job, JobTicket, Notifier, Outbox};
 use super::scheduler::MAX_SUSPENDED;
 use super::shared::EngineShared;
@@ -234,7 +235,8 @@ impl EngineHandle {
     /// Counts one more waiting request, if the queue has space. Free slots add to that space,
     /// because a request waits for a moment even if a slot is free. The scheduler subtracts the
     /// request when it gets a slot or ends. True if the request is beyond the limit, so that the
-    /// scheduler has to refuse one.
+    /// scheduler may have to refuse one. First requests are never refused here: connections limit
+    /// their number, and the scheduler knows whose request has to give way.
     fn take_queue_position(&self, admission: Admission) -> Result<bool, Refusal> {
         let EngineShared { stats, options, .. } = &*self.shared;
         let free_slots = stats
@@ -243,33 +245,25 @@ impl EngineHandle {
             .load(Ordering::Relaxed)
             .saturating_sub(stats.numbers.active.load(Ordering::Relaxed));
         let most = max_waiting(options.max_queue);
-        let (limit, hard_limit) = match admission {
-            Admission::Further => (options.max_queue + free_slots, options.max_queue + free_slots),
-            Admission::First => (most + free_slots, 2 * most + free_slots),
-            Admission::Accepted => (usize::MAX, usize::MAX),
+        let has_space = |n: usize| match admission {
+            Admission::Further => n < options.max_queue + free_slots,
+            Admission::First | Admission::Accepted => true,
         };
-        let update = |n: usize| (n < hard_limit).then_some(n + 1);
+        let update = |n: usize| has_space(n).then_some(n + 1);
         stats
             .numbers
             .queued
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, update)
-            .map(|queued| queued >= limit)
+            .map(|queued| admission == Admission::First && queued >= most + free_slots)
             .map_err(|queued| Refusal::Busy { queued })
     }
 }
 
-/// Most requests that an engine with `slots` slots has at a time, given
-/// [`Options::max_queue`](super::Options::max_queue): running, suspended and waiting ones, and
-/// those that have arrived and for which others are about to be refused.
+/// Most requests that an engine with `slots` slots keeps, given
+/// [`Options::max_queue`](super::Options::max_queue): running, suspended and waiting ones. More may
+/// have just arrived, one of each connection, for which others are about to be refused.
 pub fn max_requests(max_queue: usize, slots: usize) -> usize {
-    slots + MAX_SUSPENDED + 2 * max_waiting(max_queue)
-}
-
-/// Most requests that wait for a slot, given [`Options::max_queue`](super::Options::max_queue):
-/// some positions are reserved for the first requests of connections. Connections that fill the
-/// queue thus cannot lock out others (ADR-0012).
-pub fn max_waiting(max_queue: usize) -> usize {
-    max_queue + max_queue.div_ceil(RESERVED_DIVISOR)
+    slots + MAX_SUSPENDED + max_waiting(max_queue)
 }
 
 /// Which limit on waiting requests applies to a request.
@@ -278,7 +272,8 @@ pub enum Admission {
     /// Its connection has other requests in flight.
     Further,
     /// Its connection has no other request in flight: some queue positions are reserved for such
-    /// requests, and if these are taken as well, another request may have to give way.
+    /// requests, and if these are taken as well, a request of the account that has most of them
+    /// gives way.
     First,
     /// It was accepted before, by an engine that has ended. There is no limit.
     Accepted,
@@ -319,6 +314,3 @@ const EXACT_COUNT_BYTES: usize = 256 * 1024;
 
 /// Longest time for tokenizing a prompt. Nothing that ordinary text needs (ADR-0019).
 const TOKENIZING_BUDGET: Duration = Duration::from_secs(10);
-
-/// Divides `max_queue` to give the number of reserved queue positions. (ADR-0012)
-const RESERVED_DIVISOR: usize = 4;

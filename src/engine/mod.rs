@@ -71,7 +71,7 @@ mod text;
 // Counters and histograms, which any thread may read.
 mod stats;
 
-pub use handle::{Admission, EngineHandle, max_requests, max_waiting};
+pub use handle::{Admission, EngineHandle, max_requests};
 pub use load::{LoadProgress, Loaded};
 pub use model::{
     Batch, BatchToken, CancelFlag, ChunkRules, DRAFT_PREFILL_TOKENS, DecodeOutcome, DraftRequest,

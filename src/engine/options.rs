@@ -49,3 +49,13 @@ impl Default for Options {
         }
     }
 }
+
+/// Most requests that wait for their first slot, given [`Options::max_queue`]: some positions are
+/// reserved for the first requests of connections. Connections that fill the queue thus cannot lock
+/// out others (ADR-0012).
+pub(in crate::engine) fn max_waiting(max_queue: usize) -> usize {
+    max_queue + max_queue.div_ceil(RESERVED_DIVISOR)
+}
+
+/// Divides `max_queue` to give the number of reserved queue positions. (ADR-0012)
+const RESERVED_DIVISOR: usize = 4;

@@ -9,8 +9,8 @@
 //! when it gets a slot, and the difference to what it computed is settled later.
 //!
 //! So short jobs are served before long ones, and a connection with ten jobs gets no larger share
-//! than one with a single job. Flows that have begun nothing yet may overtake the others, a few in
-//! a row (ADR-0012, ADR-0041).
+//! than one with a single job. Flows without a request in a slot or suspended may overtake the
+//! others, a few in a row (ADR-0012, ADR-0041).
 
 mod flow;
 mod position;
@@ -124,6 +124,11 @@ impl<T: Queued> WaitQueue<T> {
         !self.may_overtake() || self.heads().any(|head| head.standing.is_new())
     }
 
+    /// Number of jobs that never had a slot.
+    pub(super) fn n_new(&self) -> usize {
+        self.accounts.flows().map(|account| account.state.n_new).sum()
+    }
+
     /// Number of suspended jobs.
     pub(super) fn n_suspended(&self) -> usize {
         self.accounts.flows().map(|account| account.state.n_suspended).sum()
@@ -171,13 +176,13 @@ impl<T: Queued> WaitQueue<T> {
 
     /// Charges `n` more tokens to `flow`: a running job has computed more than was charged.
     pub(super) fn charge(&mut self, flow: Flow, n: u64) {
-        self.each_state(flow, |state, _| state.tag += n);
+        self.each_state(flow, |state| state.tag += n);
     }
 
     /// Notes that a job of `flow` has left its slot, and refunds the `n` tokens that it was charged
     /// and did not compute.
     pub(super) fn leave(&mut self, flow: Flow, n: u64) {
-        self.each_state(flow, |state, virtual_time| state.leave(n, virtual_time));
+        self.each_state(flow, |state| state.leave(n));
     }
 
     /// How the flows of a running job stand.
@@ -298,14 +303,12 @@ impl<T: Queued> WaitQueue<T> {
         Some(waiting)
     }
 
-    /// Calls `change` with the states of an account and a connection, and the virtual time of each.
-    fn each_state(&mut self, flow: Flow, change: impl Fn(&mut FlowState, u64)) {
-        let virtual_time = self.accounts.virtual_time();
+    /// Calls `change` with the states of an account and a connection.
+    fn each_state(&mut self, flow: Flow, change: impl Fn(&mut FlowState)) {
         let Some(account) = self.accounts.get_mut(flow.account) else { return };
-        change(&mut account.state, virtual_time);
-        let virtual_time = account.content.virtual_time();
+        change(&mut account.state);
         if let Some(connection) = account.content.get_mut(flow.connection) {
-            change(&mut connection.state, virtual_time);
+            change(&mut connection.state);
         }
     }
 }
@@ -318,7 +321,7 @@ impl<T: Queued> Head<'_, T> {
     }
 }
 
-/// Most jobs in a row that overtake others because their flow has begun nothing (ADR-0041).
+/// Most jobs in a row that overtake others because their flow is new (ADR-0041).
 const MAX_OVERTAKES: u32 = 4;
 
 #[cfg(test)]

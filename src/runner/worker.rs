@@ -119,6 +119,8 @@ enum DeliveryScope {
     All,
     /// First texts and outcomes.
     Urgent,
+    /// All that there is for one request.
+    Of(RequestKey),
 }
 
 impl<W: AsyncWrite + Unpin> Worker<W> {
@@ -207,7 +209,7 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
             ToRunner::Credit(key, bytes) => {
                 if let Some(Accepted { credit, .. }) = self.requests.get_mut(&key) {
                     *credit += bytes;
-                    return self.deliver(DeliveryScope::All).await;
+                    return self.deliver(DeliveryScope::Of(key)).await;
                 }
                 Ok(())
             }
@@ -279,7 +281,12 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
         self.requests.retain(|&key, Accepted { ticket, credit }| {
             let is_urgent = ticket.is_urgent();
             // An end is sent without credit. What comes with it fits into the engine's outbox.
-            if !is_urgent && (wanted == DeliveryScope::Urgent || *credit == 0) {
+            let is_wanted = match wanted {
+                DeliveryScope::All => is_urgent || *credit > 0,
+                DeliveryScope::Urgent => is_urgent,
+                DeliveryScope::Of(wanted) => key == wanted && (is_urgent || *credit > 0),
+            };
+            if !is_wanted {
                 return true;
             }
             let delivery = ticket.take();

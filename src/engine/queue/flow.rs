@@ -56,10 +56,10 @@ impl FlowState {
         *self.counter(is_suspended) -= 1;
     }
 
-    /// Notes that a job has left its slot, and refunds `n` tokens, but not below the virtual time.
-    pub(super) fn leave(&mut self, n: u64, virtual_time: u64) {
+    /// Notes that a job has left its slot, and refunds `n` tokens.
+    pub(super) fn leave(&mut self, n: u64) {
         self.n_running = self.n_running.saturating_sub(1);
-        self.tag = self.tag.saturating_sub(n).max(self.tag.min(virtual_time));
+        self.tag = self.tag.saturating_sub(n);
     }
 
     fn counter(&mut self, is_suspended: bool) -> &mut usize {
@@ -73,7 +73,7 @@ impl FlowState {
 }
 
 impl Standing {
-    /// Whether the account or the connection has begun nothing.
+    /// Whether the account or the connection has no request in a slot and none suspended.
     pub(in crate::engine) fn is_new(&self) -> bool {
         self.account.is_new() || self.connection.is_new()
     }
@@ -120,10 +120,6 @@ impl<K, F> FlowParent<K, F> {
 
     pub(super) fn flows_mut(&mut self) -> impl Iterator<Item = &mut F> {
         self.flows.values_mut()
-    }
-
-    pub(super) fn virtual_time(&self) -> u64 {
-        self.virtual_time
     }
 }
 

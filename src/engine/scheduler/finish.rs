@@ -20,6 +20,22 @@ impl<M: Model> Scheduler<M> {
     /// Ends cancelled requests and those whose outbox has been full for the grace period. Pauses
     /// slots whose outbox is full, and resumes those whose outbox has space again.
     pub(in crate::engine) fn sweep(&mut self, now: Instant) {
+        self.sweep_queue(now);
+        let grace = self.options.slow_client_grace;
+        for i in 0..self.slots.len() {
+            let Some(slot) = &mut self.slots[i] else { continue };
+            slot.update_paused(now);
+            let Some(slot) = self.slots[i].as_ref().filter(|slot| slot.is_due(now, grace)) else {
+                continue;
+            };
+            let (connection, end) = (slot.job.connection, self.due_end(&slot.job));
+            self.finish(i, now, end.clone());
+            self.finish_new_of_slow(connection, now, &end);
+        }
+    }
+
+    /// Does the same with the requests in the queue.
+    pub(super) fn sweep_queue(&mut self, now: Instant) {
         let grace = self.options.slow_client_grace;
         for waiting in self.queue.iter_mut() {
             if let Waiting::Suspended(slot) = waiting {
@@ -29,16 +45,6 @@ impl<M: Model> Scheduler<M> {
         for waiting in self.queue.take(|waiting| waiting.is_due(now, grace)) {
             let (connection, end) = (waiting.job().connection, self.due_end(waiting.job()));
             self.finish_waiting(waiting, now, end.clone());
-            self.finish_new_of_slow(connection, now, &end);
-        }
-        for i in 0..self.slots.len() {
-            let Some(slot) = &mut self.slots[i] else { continue };
-            slot.update_paused(now);
-            let Some(slot) = self.slots[i].as_ref().filter(|slot| slot.is_due(now, grace)) else {
-                continue;
-            };
-            let (connection, end) = (slot.job.connection, self.due_end(&slot.job));
-            self.finish(i, now, end.clone());
             self.finish_new_of_slow(connection, now, &end);
         }
     }

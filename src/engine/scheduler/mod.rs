@@ -34,7 +34,7 @@ use crate::domain::Refusal;
 
 use super::kv::KvCache;
 use super::model::{DecodeOutcome, Interrupt, Limits, Model, StopFlag, Vocabulary};
-use super::options::Options;
+use super::options::{Options, max_waiting};
 use super::prefill::PrefillBudget;
 use super::queue::WaitQueue;
 use super::request::{End, Job};
@@ -95,12 +95,18 @@ impl<M: Model> Scheduler<M> {
     }
 
     /// Puts new jobs into the queue. For each job beyond the limit, one of all waiting jobs is
-    /// refused.
+    /// refused, unless jobs that have to end make enough space.
     pub(super) fn enqueue(&mut self, jobs: Vec<Job>, now: Instant) {
         for job in jobs {
             let is_over_limit = job.is_over_limit;
             self.queue.push(Waiting::New(job));
-            if is_over_limit && let Some(waiting) = self.queue.give_way() {
+            if !is_over_limit {
+                continue;
+            }
+            self.sweep_queue(now);
+            let n_free = self.slots.iter().filter(|slot| slot.is_none()).count();
+            let is_full = self.queue.n_new() > max_waiting(self.options.max_queue) + n_free;
+            if is_full && let Some(waiting) = self.queue.give_way() {
                 let queued = self.metrics.n_queued();
                 self.finish_waiting(waiting, now, End::Refused(Refusal::Busy { queued }));
             }

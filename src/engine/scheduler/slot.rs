@@ -60,7 +60,7 @@ pub(super) struct Slot<S> {
     /// The request's share of the time of the steps that computed it.
     pub(super) computing: Duration,
     /// What the request had computed when it got the slot.
-    pub(super) stint_began: Stint,
+    pub(super) slice_began: Slice,
     /// The tokens that the request was charged for its time in the slot.
     pub(super) paid: u64,
     /// The kept sequence of a suspended request.
@@ -69,7 +69,7 @@ pub(super) struct Slot<S> {
 
 /// What a request has computed, altogether or since it got its slot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Stint {
+pub(super) struct Slice {
     /// Number of tokens, without those that were computed again after a suspension.
     pub(super) n_done: usize,
     /// Number of tokens that it has generated.
@@ -100,7 +100,7 @@ impl<S> Slot<S> {
             last_token: None,
             paused: None,
             computing: Duration::ZERO,
-            stint_began: Stint::default(),
+            slice_began: Slice::default(),
             paid,
             kept: None,
             job,
@@ -119,7 +119,7 @@ impl<S> Slot<S> {
     pub(super) fn resume(&mut self, seq: SeqId, reused: Reused, paid: u64) {
         self.seq = seq;
         self.paid = paid;
-        self.stint_began = self.stint_began.plus(self.stint());
+        self.slice_began = self.slice_began.plus(self.slice());
         self.speculation.restart();
         if reused.n_tokens != self.n_computed {
             self.n_prefill = self.tokens.len();
@@ -148,22 +148,22 @@ impl<S> Slot<S> {
     }
 
     /// What the request has computed since it got the slot.
-    pub(super) fn stint(&self) -> Stint {
+    pub(super) fn slice(&self) -> Slice {
         let n_done = self.n_prefilled() + self.n_generated();
-        Stint { n_done, n_generated: self.n_generated() }.minus(self.stint_began)
+        Slice { n_done, n_generated: self.n_generated() }.minus(self.slice_began)
     }
 
     /// The tokens that the request has computed beyond what it paid for. They count as paid from
     /// now on.
     pub(super) fn take_unpaid(&mut self) -> u64 {
-        let unpaid = (self.stint().n_done as u64).saturating_sub(self.paid);
+        let unpaid = (self.slice().n_done as u64).saturating_sub(self.paid);
         self.paid += unpaid;
         unpaid
     }
 
     /// The tokens that were charged in advance and not computed.
     pub(super) fn refund(&self) -> u64 {
-        self.paid.saturating_sub(self.stint().n_done as u64)
+        self.paid.saturating_sub(self.slice().n_done as u64)
     }
 
     /// Notes at `now` whether the client reads.
@@ -276,7 +276,7 @@ pub(super) struct SlotAssignment {
     pub(super) paid: u64,
 }
 
-impl Stint {
+impl Slice {
     fn plus(self, other: Self) -> Self {
         Self {
             n_done: self.n_done + other.n_done,

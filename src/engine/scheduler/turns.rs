@@ -1,7 +1,7 @@
 //! Lets requests take turns: suspends a running request so that a waiting one gets its slot.
 //!
 //! A slot belongs to who reads: a paused slot is given up at once. A request that runs gives up its
-//! slot for a flow that has begun nothing after a short slice, and for one that has had less after
+//! slot for a new flow after a short slice, and for one that has had less after
 //! a longer one, if its sequence then has a copy in host RAM. Without waiting requests nothing is
 //! suspended (ADR-0041).
 
@@ -12,7 +12,7 @@ use crate::engine::model::Model;
 use crate::engine::queue::Standing;
 
 use super::Scheduler;
-use super::slot::Stint;
+use super::slot::Slice;
 use super::waiting::{Waiting, flow_of};
 
 /// A slot that may be given up.
@@ -32,7 +32,7 @@ struct Candidate {
 /// Who may have a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Turn {
-    /// A flow that has begun nothing.
+    /// A flow without a request in a slot or suspended.
     New,
     /// Any flow that has had less.
     Any,
@@ -68,17 +68,17 @@ impl<M: Model> Scheduler<M> {
     /// sizes of sequences are not computed until a long slice can have ended.
     fn candidate(&mut self, i: usize, has_new: bool) -> Option<Candidate> {
         let slot = self.slots[i].as_ref()?;
-        let (is_paused, stint) = (slot.paused.is_some(), slot.stint());
-        let is_long_over = || stint.n_done >= SLICE_TOKENS && self.kv.has_space_for_turns();
+        let (is_paused, slice) = (slot.paused.is_some(), slot.slice());
+        let is_long_over = || slice.n_done >= SLICE_TOKENS && self.kv.has_space_for_turns();
         let is_nearly_prefilled = slot.is_prefilling()
-            && (slot.n_pending() < MIN_PREFILL_LEFT || stint.n_done < SLICE_TOKENS);
+            && (slot.n_pending() < MIN_PREFILL_LEFT || slice.n_done < SLICE_TOKENS);
         let may_be =
-            stint.n_done >= MIN_SLICE_TOKENS && !is_nearly_prefilled && (has_new || is_long_over());
+            slice.n_done >= MIN_SLICE_TOKENS && !is_nearly_prefilled && (has_new || is_long_over());
         if !is_paused && !may_be {
             return None;
         }
         let cost = self.kv.cost_to_keep(&mut self.model, slot.seq);
-        let turn = slice_end(stint, slot.n_computed, cost);
+        let turn = slice_end(slice, slot.n_computed, cost);
         let standing = self.queue.standing(flow_of(&slot.job));
         let n_lost = if cost == KeptCost::Lost { slot.n_computed } else { 0 };
         (is_paused || turn.is_some()).then_some(Candidate { i, standing, is_paused, turn, n_lost })
@@ -125,10 +125,10 @@ fn may_have(candidate: &Candidate, waiting: &Standing, is_overdue: bool) -> bool
     }
 }
 
-/// For whom the slice of a slot with `n_computed` tokens has ended after `stint`, given what it
+/// For whom the slice of a slot with `n_computed` tokens has ended after `slice`, given what it
 /// costs to keep its sequence.
-fn slice_end(stint: Stint, n_computed: usize, cost: KeptCost) -> Option<Turn> {
-    let Stint { n_done, n_generated } = stint;
+fn slice_end(slice: Slice, n_computed: usize, cost: KeptCost) -> Option<Turn> {
+    let Slice { n_done, n_generated } = slice;
     let is_short_over = n_done >= MIN_SLICE_TOKENS.max(n_computed / COPIED_PER_SHORT_SLICE_TOKEN);
     let is_long_over = n_done >= SLICE_TOKENS.max(n_computed / COPIED_PER_SLICE_TOKEN);
     match cost {
@@ -143,7 +143,7 @@ fn slice_end(stint: Stint, n_computed: usize, cost: KeptCost) -> Option<Turn> {
 /// in host RAM (ADR-0041).
 pub(in crate::engine) const MAX_SUSPENDED: usize = 1024;
 
-/// Number of tokens that a request computes at least before a flow that has begun nothing gets its
+/// Number of tokens that a request computes at least before a new flow gets its
 /// slot (ADR-0041).
 const MIN_SLICE_TOKENS: usize = 16;
 
@@ -158,7 +158,7 @@ const MIN_PREFILL_LEFT: usize = 512;
 /// percent of the time (ADR-0041).
 const COPIED_PER_SLICE_TOKEN: usize = 8;
 
-/// The same for a slice before a flow that has begun nothing (ADR-0041).
+/// The same for a slice before a new flow (ADR-0041).
 const COPIED_PER_SHORT_SLICE_TOKEN: usize = 64;
 
 #[cfg(test)]
@@ -168,21 +168,21 @@ mod tests {
     #[test]
     fn slice_is_longer_the_more_it_costs_to_go_on() {
         use KeptCost::{Copied, CopiedInReserve, Lost};
-        let stint = |n_done, n_generated| Stint { n_done, n_generated };
-        for (stint, n_computed, cost, expected) in [
-            (stint(15, 0), 15, Copied, None),
-            (stint(16, 0), 16, Copied, Some(Turn::New)),
-            (stint(127, 100), 600, Copied, Some(Turn::New)),
-            (stint(128, 100), 600, Copied, Some(Turn::Any)),
-            (stint(499, 499), 4000, Copied, Some(Turn::New)),
-            (stint(500, 500), 4000, Copied, Some(Turn::Any)),
-            (stint(61, 61), 4000, Copied, None),
-            (stint(2000, 2000), 4000, CopiedInReserve, Some(Turn::New)),
-            (stint(3999, 1999), 4000, Lost, None),
-            (stint(4000, 2000), 4000, Lost, Some(Turn::New)),
+        let slice = |n_done, n_generated| Slice { n_done, n_generated };
+        for (slice, n_computed, cost, expected) in [
+            (slice(15, 0), 15, Copied, None),
+            (slice(16, 0), 16, Copied, Some(Turn::New)),
+            (slice(127, 100), 600, Copied, Some(Turn::New)),
+            (slice(128, 100), 600, Copied, Some(Turn::Any)),
+            (slice(499, 499), 4000, Copied, Some(Turn::New)),
+            (slice(500, 500), 4000, Copied, Some(Turn::Any)),
+            (slice(61, 61), 4000, Copied, None),
+            (slice(2000, 2000), 4000, CopiedInReserve, Some(Turn::New)),
+            (slice(3999, 1999), 4000, Lost, None),
+            (slice(4000, 2000), 4000, Lost, Some(Turn::New)),
         ] {
-            let case = format!("{stint:?} {n_computed} {cost:?}");
-            assert_eq!(slice_end(stint, n_computed, cost), expected, "{case}");
+            let case = format!("{slice:?} {n_computed} {cost:?}");
+            assert_eq!(slice_end(slice, n_computed, cost), expected, "{case}");
         }
     }
 }

@@ -54,7 +54,8 @@ pub(super) struct Submitted {
 }
 
 impl Requests {
-    /// Adds a request, unless there are `limit` already.
+    /// Adds a request, unless there are `limit` already. The first request of a connection is
+    /// always added: connections limit their number.
     ///
     /// # Errors
     /// [`Refusal::Busy`].
@@ -68,7 +69,7 @@ impl Requests {
     ) -> Result<Submitted, Refusal> {
         let mut contents = self.lock();
         let n = contents.entries.len();
-        if n >= limit {
+        if n >= limit && !is_first {
             let is_waiting = |entry: &&Entry| !entry.is_started();
             let queued = contents.entries.values().filter(is_waiting).count();
             return Err(Refusal::Busy { queued });

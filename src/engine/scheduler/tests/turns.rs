@@ -173,6 +173,8 @@ fn new_connections_get_in_although_no_copy_fits() {
 #[test]
 fn job_beyond_the_limit_makes_another_one_give_way() {
     let mut rig = rig(1);
+    // With a reserved position, three may wait.
+    rig.scheduler.options.max_queue = 2;
     let _running = rig.submit_as(9, "loop", Params::default());
     rig.iterate();
     let mut many = [(); 3].map(|()| rig.submit_as(1, "loop", at_most(1)));
@@ -185,4 +187,11 @@ fn job_beyond_the_limit_makes_another_one_give_way() {
     more.read();
     single.read();
     assert_eq!((more.outcomes.len(), single.outcomes.len()), (1, 0));
+    // One that was cancelled makes space.
+    let [first, second, _] = &mut many;
+    second.cancel.set();
+    let mut other = rig.submit_over_limit(3, "loop");
+    [&mut *first, &mut *second, &mut other].iter_mut().for_each(|client| client.read());
+    assert_eq!([first, second, &mut other].map(|client| client.outcomes.len()), [0, 1, 0]);
+    assert_eq!(rig.n_queued(), 3);
 }

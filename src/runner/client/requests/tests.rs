@@ -13,14 +13,17 @@ fn open() -> Requests {
 }
 
 fn add(requests: &Requests) -> Submitted {
-    let request = Request {
+    let added = requests.add(request(), Instant::now(), Arc::default(), true, 100);
+    added.unwrap_or_else(|_| panic!("the table has space"))
+}
+
+fn request() -> Request {
+    Request {
         connection: ConnectionId(1),
         account: AccountId(1),
         prompt: Prompt::Text("x".to_owned()),
         params: Params::default(),
-    };
-    let added = requests.add(request, Instant::now(), Arc::default(), true, 100);
-    added.unwrap_or_else(|_| panic!("the table has space"))
+    }
 }
 
 /// What the link sends now.
@@ -209,17 +212,12 @@ fn credit_is_given_back_in_large_parts() {
 }
 
 #[test]
-fn full_table_refuses_requests() {
+fn full_table_refuses_requests_but_the_first_ones_of_connections() {
     let requests = open();
     add(&requests);
-    let request = Request {
-        connection: ConnectionId(1),
-        account: AccountId(1),
-        prompt: Prompt::Text("x".to_owned()),
-        params: Params::default(),
-    };
-    let refused = requests.add(request, Instant::now(), Arc::default(), true, 1);
-    assert!(matches!(refused, Err(Refusal::Busy { queued: 1 })));
+    let further = requests.add(request(), Instant::now(), Arc::default(), false, 1);
+    assert!(matches!(further, Err(Refusal::Busy { queued: 1 })));
+    assert!(requests.add(request(), Instant::now(), Arc::default(), true, 1).is_ok());
 }
 
 #[tokio::test]
