@@ -205,8 +205,8 @@ pub(super) struct Args {
     max_message: u32,
 
     /// Memory for messages of all clients: those that are being received or wait, and answers that
-    /// are not read. If it is used up, the largest connection of the client that uses most is closed
-    /// (code 1013) [default: 256MB, or 1.5MB and 10 times --max-message if that is more]
+    /// are not read. If it is used up, the largest connection of the client that uses most is
+    /// closed (code 1013) [default: 256MB, or 1.5MB and 10 times --max-message if that is more]
     #[arg(
         long,
         value_name = "SIZE",

@@ -219,8 +219,8 @@ fn server_certificate(
     Ok(params.signed_by(key, &Issuer::new(authority_params(), authority_key))?)
 }
 
-/// What the certificate of every authority says. A later certificate is signed with the key and this
-/// name, so the name and the usages never change.
+/// What the certificate of every authority says. A later certificate is signed with the key and
+/// this name, so the name and the usages never change.
 fn authority_params() -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "inference-core home authority");

@@ -81,6 +81,6 @@ fn rights(grant: &Grant) -> BitFlags<AccessFs> {
 /// The version of Landlock whose rights are used, as far as the kernel has them.
 const KNOWN: ABI = ABI::V9;
 
-/// The oldest version that suffices: it denies truncation. What only later versions deny, the filter
-/// of system calls denies.
+/// The oldest version that suffices: it denies truncation. What only later versions deny, the
+/// filter of system calls denies.
 const NEEDED: ABI = ABI::V3;

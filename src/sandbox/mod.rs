@@ -1,8 +1,9 @@
 //! Confines a runner, so that a model file which takes over llama.cpp gains little (ADR-0043).
 //!
-//! A model file is data from somebody unknown, and its parser is C++. So the runner gives up everything
-//! that it does not need before it reads the file. It can then read the model, compute, and talk to
-//! the daemon. It cannot open other files, connect, start programs, or reach other processes.
+//! A model file is data from somebody unknown, and its parser is C++. So the runner gives up
+//! everything that it does not need before it reads the file. It can then read the model, compute,
+//! and talk to the daemon. It cannot open other files, connect, start programs, or reach other
+//! processes.
 //!
 //! | file | content |
 //! |---|---|

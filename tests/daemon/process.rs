@@ -34,8 +34,8 @@ pub fn child_of(pid: u32) -> u32 {
     all.split_whitespace().next().expect("there is a child").parse().unwrap()
 }
 
-/// The log once it contains `words`. A thread of the daemon writes it, so lines can come late. It is
-/// a file, because some tests read the whole log at the end.
+/// The log once it contains `words`. A thread of the daemon writes it, so lines can come late. It
+/// is a file, because some tests read the whole log at the end.
 pub fn until_logged(log: &Path, words: &str) -> String {
     let started = std::time::Instant::now();
     loop {

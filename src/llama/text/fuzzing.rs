@@ -57,8 +57,8 @@ impl FuzzedTokenizer {
         tokens.expect("without a limit, every text is tokenized")
     }
 
-    /// Texts of about `n_bytes` that are chosen to be slow to tokenize with this vocabulary, each with
-    /// its name.
+    /// Texts of about `n_bytes` that are chosen to be slow to tokenize with this vocabulary, each
+    /// with its name.
     pub fn hostile_texts(&self, n_bytes: usize) -> Vec<(String, String)> {
         let texts = hostile_texts(&self.model, &self.vocabulary, n_bytes);
         texts.into_iter().map(|hostile| (hostile.name, hostile.text)).collect()

@@ -24,6 +24,7 @@ pub(super) const CHARACTERS: [char; 24] = [
 ];
 
 /// All texts for a vocabulary.
+#[cfg(feature = "fuzzing")]
 pub(in crate::llama::text) fn hostile_texts(
     model: &LlamaModel,
     vocabulary: &LlamaVocabulary,
@@ -58,7 +59,8 @@ pub(super) fn of_tokens(
     vocabulary: &LlamaVocabulary,
     n_bytes: usize,
 ) -> Vec<Hostile> {
-    let ids = 0..Token::try_from(vocabulary.n_tokens()).unwrap();
+    let n_tokens = Token::try_from(vocabulary.n_tokens());
+    let ids = 0..n_tokens.expect("llama.cpp counts tokens in 32 bits");
     let vocab = model.vocab();
     let raw = |id: Token| Some(vocab.text(LlamaToken(id))?.to_str().ok()?.to_owned());
     let piece = |id: Token| String::from_utf8(vocabulary.piece(id).bytes.to_vec()).ok();
