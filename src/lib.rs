@@ -12,6 +12,7 @@
 //! | `llama` | the real model on llama.cpp; almost all `unsafe` code |
 //! | [`pool`] | threads for work that clients cause |
 //! | [`protocol`] | the WebSocket wire format |
+//! | [`answer`] | takes answers apart: thinking, text, calls of tools |
 //! | [`watchdog`] | judges whether a runner makes progress |
 //! | [`runner`] | the process that holds the model, and the link to it |
 //! | [`sandbox`] | confines the process that holds the model |
@@ -21,6 +22,7 @@
 //! | [`cli`] | command-line arguments, validated |
 //! | `daemon` | builds the parts, connects them, shuts them down in order |
 
+pub mod answer;
 pub mod build_info;
 pub mod cli;
 #[cfg(all(feature = "llama", feature = "nvml"))]

@@ -23,8 +23,7 @@ const BUDGET: Budget = Budget {
 fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);
     let (source, content) = text.split_once('\0').unwrap_or((&text, "Hello! How are you?"));
-    let message =
-        |role, content: &str| Message { role, content: content.to_owned(), reasoning: None };
+    let message = |role, content: &str| Message::text(role, content);
     let conversation = [
         message(Role::System, "Be kind."),
         message(Role::User, "Hi"),

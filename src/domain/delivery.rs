@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::conversation::AnswerStart;
 use super::outcome::Outcome;
 use super::token::TokenLogprobs;
 
@@ -12,6 +13,8 @@ pub struct Delivery {
     pub queued: Option<usize>,
     /// Whether the request has got a slot since.
     pub is_started: bool,
+    /// How the answer begins, with the first delivery of a request that has got a slot.
+    pub answer_start: Option<AnswerStart>,
     /// The latest progress of prefill: tokens in the KV cache and tokens of the prompt.
     pub progress: Option<(usize, usize)>,
     /// New text.
@@ -27,6 +30,7 @@ impl Delivery {
     pub fn is_empty(&self) -> bool {
         self.queued.is_none()
             && !self.is_started
+            && self.answer_start.is_none()
             && self.progress.is_none()
             && self.text.is_empty()
             && self.logprobs.is_empty()
@@ -35,9 +39,10 @@ impl Delivery {
 
     /// Adds what has happened later.
     pub fn merge(&mut self, later: Self) {
-        let Self { queued, is_started, progress, text, logprobs, outcome } = later;
+        let Self { queued, is_started, answer_start, progress, text, logprobs, outcome } = later;
         self.queued = queued.or(self.queued);
         self.is_started |= is_started;
+        self.answer_start = self.answer_start.or(answer_start);
         self.progress = progress.or(self.progress);
         self.text.push_str(&text);
         self.logprobs.extend(logprobs);

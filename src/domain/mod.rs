@@ -8,6 +8,7 @@
 mod access;
 mod authority;
 mod code;
+mod conversation;
 mod delivery;
 mod gpu;
 mod model;
@@ -23,13 +24,17 @@ mod trusted_proxy;
 pub use access::{AccountLimits, ApiKey, Right, Rights};
 pub use authority::{AllowedHost, Authority, InvalidHost};
 pub use code::Code;
+pub use conversation::{
+    AnswerStart, AnswerStyle, Constraint, Conversation, JsonText, Message, Role, ThinkingStyle,
+    Tool, ToolCall, ToolCallStyle, ToolChoice,
+};
 pub use delivery::Delivery;
 pub use gpu::{Gpu, GpuReading, Throttle};
 pub use model::{LoadFailure, MemoryPart, ModelInfo};
 pub use origin::{AllowedOrigin, InvalidOrigin, Origin};
 pub use outcome::{Failure, FinishReason, Outcome, Refusal, Usage};
 pub use params::{Params, Range, Speculation};
-pub use request::{AccountId, ConnectionId, Message, Prompt, Request, Role};
+pub use request::{AccountId, ConnectionId, Prompt, Request};
 pub use sandbox::SandboxMode;
 pub use stats::{
     BATCH_BOUNDS, DURATION_BOUNDS, Distribution, EngineState, Histograms, Metric, MetricKind,

@@ -141,8 +141,10 @@ impl Failure {
 pub enum FinishReason {
     /// The model ended the text, or a stop string was found.
     Stop,
-    /// The answer has `max_tokens` tokens, or the context is full.
-    Length,
+    /// The answer has `max_tokens` tokens.
+    MaxTokens,
+    /// The context is full.
+    ContextFull,
     /// The client aborted the request or disconnected.
     Abort,
 }
@@ -152,7 +154,7 @@ impl FinishReason {
     pub fn code(self) -> Code {
         match self {
             Self::Stop => Code::Stop,
-            Self::Length => Code::Length,
+            Self::MaxTokens | Self::ContextFull => Code::Length,
             Self::Abort => Code::Abort,
         }
     }

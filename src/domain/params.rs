@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::conversation::Constraint;
 use super::token::Token;
 
 /// How to generate an answer. `Params::default()` applies to a request without `params`.
@@ -53,6 +54,10 @@ pub struct Params {
     /// Whether the answer contains special tokens that separate its parts, such as `</think>`;
     /// `None` is yes for a conversation and no for a raw prompt.
     pub special: Option<bool>,
+    /// What the answer has to be. Where the model thinks first, this is about what follows.
+    pub constraint: Option<Box<Constraint>>,
+    /// Most tokens of thinking, after which the model is made to answer; `None` is no limit.
+    pub reasoning_budget: Option<u32>,
 }
 
 impl Params {
@@ -107,6 +112,8 @@ impl Default for Params {
             logprobs: 0,
             speculative: None,
             special: None,
+            constraint: None,
+            reasoning_budget: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::conversation::Conversation;
 use super::params::Params;
 
 /// What a client asks the model to do.
@@ -31,46 +32,6 @@ pub struct AccountId(pub u64);
 pub enum Prompt {
     /// Raw text, continued as it is.
     Text(String),
-    /// A conversation, rendered with the chat template of the model. Never empty.
-    Messages(Vec<Message>),
-}
-
-/// One message of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// The author.
-    pub role: Role,
-    /// The text.
-    pub content: String,
-    /// What the model thought before it wrote the text, if that is known apart from the text.
-    pub reasoning: Option<String>,
-}
-
-impl Message {
-    /// Bytes of its texts.
-    pub fn n_bytes(&self) -> usize {
-        self.content.len() + self.reasoning.as_ref().map_or(0, String::len)
-    }
-}
-
-/// The author of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Role {
-    /// The application, with instructions to the model.
-    System,
-    /// The human.
-    User,
-    /// The model.
-    Assistant,
-}
-
-impl Role {
-    /// The name in chat templates and on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::System => "system",
-            Self::User => "user",
-            Self::Assistant => "assistant",
-        }
-    }
+    /// A conversation, rendered with the chat template of the model.
+    Chat(Box<Conversation>),
 }

@@ -8,10 +8,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::domain::{
-    EngineState, MemoryPart, Message, Params, Prompt, Refusal, Request, Snapshot, Token,
+    AnswerStart, AnswerStyle, EngineState, MemoryPart, Params, Prompt, Refusal, Request, Snapshot,
 };
 
-use super::model::{CancelFlag, PromptLimit, Vocabulary};
+use super::model::{CancelFlag, ChatTokens, PromptLimit, Vocabulary};
 use super::options::max_waiting;
 use super::request::{Job, JobTicket, Notifier, Outbox};
 use super::scheduler::MAX_SUSPENDED;
@@ -104,10 +104,11 @@ impl EngineHandle {
         let EngineShared { inbox, options, .. } = &*self.shared;
         let mut request = request;
         request.params.max_tokens = allowed_tokens(request.params.max_tokens, options.max_tokens)?;
-        let (tokens, is_over_limit) = self.accept(&request, admission, &flag)?;
+        let (prompt, is_over_limit) = self.accept(&request, admission, &flag)?;
         let outbox = Arc::new(Outbox::new(notifier, inbox.waker().clone()));
         let ticket = JobTicket::new(outbox.clone(), flag.clone(), inbox.waker().clone());
-        let mut job = Job::new(request, tokens, received, outbox, flag);
+        let mut job = Job::new(request, prompt.tokens, received, outbox, flag);
+        job.answer_start = prompt.start;
         job.is_over_limit = is_over_limit;
         inbox.push(job);
         Ok(ticket)
@@ -156,6 +157,11 @@ impl EngineHandle {
         self.shared.vocabulary.get()?.chat_problem()
     }
 
+    /// How the model marks the parts of its answers; unmarked until it is loaded.
+    pub fn answer_style(&self) -> AnswerStyle {
+        self.shared.vocabulary.get().map(|vocabulary| vocabulary.answer_style()).unwrap_or_default()
+    }
+
     /// What makes the model's answers worse, one sentence each; empty until it is loaded.
     pub fn warnings(&self) -> &[String] {
         self.shared.warnings.get().map_or(&[], Vec::as_slice)
@@ -173,7 +179,7 @@ impl EngineHandle {
         request: &Request,
         admission: Admission,
         flag: &CancelFlag,
-    ) -> Result<(Vec<Token>, bool), Refusal> {
+    ) -> Result<(ChatTokens, bool), Refusal> {
         let vocabulary = self.vocabulary()?;
         check_logit_bias(&request.params, vocabulary)?;
         let tokens = self.tokenize(&request.prompt, vocabulary, flag)?;
@@ -201,7 +207,7 @@ impl EngineHandle {
         prompt: &Prompt,
         vocabulary: &dyn Vocabulary,
         flag: &CancelFlag,
-    ) -> Result<Vec<Token>, Refusal> {
+    ) -> Result<ChatTokens, Refusal> {
         let ctx_size = self.ctx_size();
         let overflow = |prompt_tokens, is_lower_bound| Refusal::ContextOverflow {
             prompt_tokens,
@@ -210,16 +216,21 @@ impl EngineHandle {
         };
         let bytes = match prompt {
             Prompt::Text(text) => text.len(),
-            Prompt::Messages(messages) => messages.iter().map(Message::n_bytes).sum(),
+            Prompt::Chat(conversation) => conversation.n_bytes(),
         };
         let min_tokens = bytes / vocabulary.longest_piece().max(1);
         if bytes > EXACT_COUNT_BYTES && min_tokens >= ctx_size {
             return Err(overflow(min_tokens, true));
         }
         let limit = |field| PromptLimit::new(flag.clone(), TOKENIZING_BUDGET, field);
-        let tokens = match prompt {
-            Prompt::Text(text) => vocabulary.tokenize(text, &limit("prompt"))?,
-            Prompt::Messages(messages) => vocabulary.tokenize_chat(messages, &limit("messages"))?,
+        let ChatTokens { tokens, start } = match prompt {
+            Prompt::Text(text) => {
+                let tokens = vocabulary.tokenize(text, &limit("prompt"))?;
+                ChatTokens { tokens, start: AnswerStart::default() }
+            }
+            Prompt::Chat(conversation) => {
+                vocabulary.tokenize_chat(conversation, &limit("messages"))?
+            }
         };
         if tokens.is_empty() {
             let reason = "the prompt is empty and the model has no begin-of-text token, \
@@ -229,7 +240,7 @@ impl EngineHandle {
         if tokens.len() >= ctx_size {
             return Err(overflow(tokens.len(), false));
         }
-        Ok(tokens)
+        Ok(ChatTokens { tokens, start })
     }
 
     /// Counts one more waiting request, if the queue has space. Free slots add to that space,

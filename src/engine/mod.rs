@@ -74,9 +74,9 @@ mod stats;
 pub use handle::{Admission, EngineHandle, max_requests};
 pub use load::{LoadProgress, Loaded};
 pub use model::{
-    Batch, BatchToken, CancelFlag, ChunkRules, DRAFT_PREFILL_TOKENS, DecodeOutcome, DraftRequest,
-    Interrupt, Limits, MAX_SLOT_GAP, Model, Piece, PrefillRecord, PromptLimit, Sampled, SeqId,
-    StopFlag, Visibility, Vocabulary,
+    Batch, BatchToken, CancelFlag, ChatTokens, ChunkRules, DRAFT_PREFILL_TOKENS, DecodeOutcome,
+    DraftRequest, Interrupt, Limits, MAX_SLOT_GAP, Model, Piece, PrefillRecord, PromptLimit,
+    Sampled, SeqId, StopFlag, Visibility, Vocabulary,
 };
 pub use options::Options;
 pub use request::{JobTicket, Notifier};

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::domain::{ApiKey, Message, Params, Prompt, Refusal, Role};
+use crate::domain::{ApiKey, Conversation, Message, Params, Prompt, Refusal, Role};
 
 use super::error::{Code, ErrorFrame};
 use super::fields::{Fields, expected, invalid};
@@ -146,7 +146,10 @@ fn prompt(fields: &Fields<'_>, warnings: &mut Warnings) -> Result<Prompt, ErrorF
             None => Err(wrong_type("prompt", "a string", sent)),
         },
         (None, Some(sent)) => match sent.array(MAX_MESSAGES) {
-            Some(array) => Ok(Prompt::Messages(messages(&array, warnings)?)),
+            Some(array) => {
+                let messages = messages(&array, warnings)?;
+                Ok(Prompt::Chat(Box::new(Conversation::of(messages))))
+            }
             None => Err(wrong_type("messages", "a list", sent)),
         },
         (Some(_), Some(_)) => Err(bad_frame("send prompt or messages, not both")),
@@ -187,18 +190,18 @@ fn message(index: usize, sent: JsonSlice<'_>, warnings: &mut Warnings) -> Result
         let reason = "belongs to messages of the assistant: leave it out";
         return Err(invalid(&field(".reasoning_content"), reason));
     }
+    let content = content
+        .text()
+        .ok_or_else(|| expected(&field(".content"), "a string", content))?
+        .into_owned();
     Ok(Message {
-        role,
-        content: content
-            .text()
-            .ok_or_else(|| expected(&field(".content"), "a string", content))?
-            .into_owned(),
         reasoning: reasoning
             .map(|sent| {
                 let text = sent.text().map(Cow::into_owned);
                 text.ok_or_else(|| expected(&field(".reasoning_content"), "a string", sent))
             })
             .transpose()?,
+        ..Message::text(role, content)
     })
 }
 

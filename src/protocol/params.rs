@@ -54,6 +54,7 @@ fn from_fields(fields: &Fields<'_>) -> Result<Params, Refusal> {
         logprobs: count(fields.integer("logprobs", Params::LOGPROBS)?, default.logprobs),
         speculative: fields.get("speculative").map(speculation).transpose()?,
         special: fields.flag("special")?,
+        ..default
     })
 }
 

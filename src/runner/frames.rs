@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::bytes::{Buf, Bytes, BytesMut};
 use tokio_util::codec::{Decoder, FramedRead, FramedWrite, LengthDelimitedCodec};
 
-use crate::domain::{Delivery, LoadFailure, MemoryPart, Refusal, Request, Snapshot};
+use crate::domain::{AnswerStyle, Delivery, LoadFailure, MemoryPart, Refusal, Request, Snapshot};
 
 /// Identifies a request on the link. The daemon counts them and uses none twice.
 pub(super) type RequestKey = u64;
@@ -70,6 +70,8 @@ pub(super) enum FromRunner {
         chat_problem: Option<String>,
         /// What makes its answers worse, one sentence each.
         warnings: Vec<String>,
+        /// How the model marks the parts of its answers.
+        answer_style: AnswerStyle,
     },
     /// The model was not loaded. The runner ends.
     LoadFailed(LoadFailure),

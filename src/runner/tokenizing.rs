@@ -158,8 +158,8 @@ impl Tokenizing {
 fn cost(request: &Request) -> usize {
     match &request.prompt {
         Prompt::Text(text) => text.len(),
-        Prompt::Messages(messages) => {
-            messages.iter().map(|message| message.n_bytes() + MESSAGE_COST).sum()
+        Prompt::Chat(conversation) => {
+            conversation.n_bytes() + conversation.messages.len() * MESSAGE_COST
         }
     }
 }

@@ -163,7 +163,8 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
                         let offloaded = self.handle.offloaded();
                         let chat_problem = self.handle.chat_problem().map(str::to_owned);
                         let warnings = self.handle.warnings().to_vec();
-                        let ready = FromRunner::Ready { memory, offloaded, chat_problem, warnings };
+                        let answer_style = self.handle.answer_style();
+                        let ready = FromRunner::Ready { memory, offloaded, chat_problem, warnings, answer_style };
                         self.writer.send(&ready).await?;
                     }
                 }

@@ -1,7 +1,7 @@
 //! The vocabulary of the scripted model.
 
-use crate::domain::{Message, Refusal, Token};
-use crate::engine::{Piece, PromptLimit, Visibility, Vocabulary};
+use crate::domain::{AnswerStart, AnswerStyle, Conversation, Message, Refusal, Token};
+use crate::engine::{ChatTokens, Piece, PromptLimit, Visibility, Vocabulary};
 
 /// The vocabulary: the 256 bytes and [`END_TOKEN`].
 #[derive(Debug, Clone, Copy)]
@@ -18,15 +18,20 @@ impl Vocabulary for ScriptedVocabulary {
 
     fn tokenize_chat(
         &self,
-        messages: &[Message],
+        conversation: &Conversation,
         limit: &PromptLimit,
-    ) -> Result<Vec<Token>, Refusal> {
-        let lines = messages.iter().map(|m| format!("{}: {}\n", m.role.name(), m.content));
-        self.tokenize(&lines.collect::<String>(), limit)
+    ) -> Result<ChatTokens, Refusal> {
+        let line = |m: &Message| format!("{}: {}\n", m.role.name(), m.content);
+        let lines: String = conversation.messages.iter().map(line).collect();
+        Ok(ChatTokens { tokens: self.tokenize(&lines, limit)?, start: AnswerStart::default() })
     }
 
     fn chat_problem(&self) -> Option<&str> {
         None
+    }
+
+    fn answer_style(&self) -> AnswerStyle {
+        AnswerStyle::default()
     }
 
     fn piece(&self, token: Token) -> Piece<'_> {

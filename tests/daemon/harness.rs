@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use inference_core::domain::{
-    AccountId, ConnectionId, FinishReason, Message, Outcome, Params, Prompt, Refusal, Request,
-    Role, Speculation, TokenLogprobs, Usage,
+    AccountId, ConnectionId, Conversation, FinishReason, Message, Outcome, Params, Prompt, Refusal,
+    Request, Role, Speculation, TokenLogprobs, Usage,
 };
 use inference_core::engine::{self, Admission, Engine, EngineHandle, JobTicket, Notifier};
 use inference_core::llama::{self, LoadError, ModelDescription, ModelSource};
@@ -151,8 +151,8 @@ impl Harness {
 
     /// Generates the answer to a chat message.
     pub fn chat(&self, content: &str, params: Params) -> Result<Answer, Refusal> {
-        let message = Message { role: Role::User, content: content.to_owned(), reasoning: None };
-        let (ticket, notifier) = self.submit(Prompt::Messages(vec![message]), params)?;
+        let conversation = Conversation::of(vec![Message::text(Role::User, content)]);
+        let (ticket, notifier) = self.submit(Prompt::Chat(Box::new(conversation)), params)?;
         Ok(collect(ticket, &notifier))
     }
 

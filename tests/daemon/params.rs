@@ -133,7 +133,7 @@ fn ignore_eos_continues_after_the_end_of_the_answer() {
     let ended = harness.generate(PROMPT, greedy(400));
     assert_eq!(ended.reason, FinishReason::Stop);
     let continued = harness.generate(PROMPT, Params { ignore_eos: true, ..greedy(400) });
-    assert_eq!((continued.reason, continued.usage.tokens), (FinishReason::Length, 400));
+    assert_eq!((continued.reason, continued.usage.tokens), (FinishReason::MaxTokens, 400));
     assert!(continued.text.starts_with(&ended.text));
 }
 
@@ -153,7 +153,7 @@ fn max_tokens_limits_the_generated_tokens() {
     let harness = Harness::demo(2);
     for n in [0, 1, 7] {
         let answer = harness.generate(PROMPT, greedy(n));
-        assert_eq!((answer.usage.tokens, answer.reason), (n as usize, FinishReason::Length));
+        assert_eq!((answer.usage.tokens, answer.reason), (n as usize, FinishReason::MaxTokens));
     }
 }
 

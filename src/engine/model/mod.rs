@@ -19,7 +19,7 @@ pub use batch::{Batch, BatchToken, DecodeOutcome, DraftRequest, Sampled, SeqId};
 pub use chunk_rules::{ChunkRules, PrefillRecord};
 pub use interrupt::{CancelFlag, Interrupt, StopFlag};
 pub use prompt_limit::PromptLimit;
-pub use vocabulary::{Piece, Visibility, Vocabulary};
+pub use vocabulary::{ChatTokens, Piece, Visibility, Vocabulary};
 
 use crate::domain::{Params, Token};
 

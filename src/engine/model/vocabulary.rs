@@ -1,6 +1,6 @@
 //! Text to tokens and back.
 
-use crate::domain::{Message, Refusal, Token};
+use crate::domain::{AnswerStart, AnswerStyle, Conversation, Refusal, Token};
 
 use super::prompt_limit::PromptLimit;
 
@@ -20,12 +20,15 @@ pub trait Vocabulary: Send + Sync {
     /// conversation, and those of [`PromptLimit::check`].
     fn tokenize_chat(
         &self,
-        messages: &[Message],
+        conversation: &Conversation,
         limit: &PromptLimit,
-    ) -> Result<Vec<Token>, Refusal>;
+    ) -> Result<ChatTokens, Refusal>;
 
     /// Why conversations cannot be tokenized; `None` if they can.
     fn chat_problem(&self) -> Option<&str>;
+
+    /// How the model marks the parts of its answers to conversations.
+    fn answer_style(&self) -> AnswerStyle;
 
     /// What `token` is written as.
     fn piece(&self, token: Token) -> Piece<'_>;
@@ -39,6 +42,15 @@ pub trait Vocabulary: Send + Sync {
     /// Most bytes of text that one token can stand for, in a prompt or in an answer. A text thus
     /// has at least its length divided by this number of tokens.
     fn longest_piece(&self) -> usize;
+}
+
+/// A conversation as tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatTokens {
+    /// The tokens.
+    pub tokens: Vec<Token>,
+    /// How the answer begins after them.
+    pub start: AnswerStart,
 }
 
 /// What a token is written as.

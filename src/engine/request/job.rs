@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Instant;
 
 use crate::domain::{
-    AccountId, ConnectionId, Failure, FinishReason, Outcome, Params, Prompt, Refusal, Request,
-    Token, Usage,
+    AccountId, AnswerStart, ConnectionId, Failure, FinishReason, Outcome, Params, Prompt, Refusal,
+    Request, Token, Usage,
 };
 use crate::engine::model::CancelFlag;
 
@@ -27,6 +27,8 @@ pub(in crate::engine) struct Job {
     pub(in crate::engine) params: Params,
     /// Whether the answer contains special tokens that separate its parts.
     pub(in crate::engine) shows_marks: bool,
+    /// How the answer begins.
+    pub(in crate::engine) answer_start: AnswerStart,
     /// The prompt; moves to the slot once the request has one.
     pub(in crate::engine) tokens: Vec<Token>,
     /// When the server received the request.
@@ -50,13 +52,14 @@ impl Job {
         cancel: CancelFlag,
     ) -> Self {
         let Request { connection, account, params, prompt } = request;
-        let is_chat = matches!(prompt, Prompt::Messages(_));
+        let is_chat = matches!(prompt, Prompt::Chat(_));
         let shows_marks = params.special.unwrap_or(is_chat);
         Self {
             account,
             connection,
             params,
             shows_marks,
+            answer_start: AnswerStart::default(),
             tokens,
             received,
             outbox,

@@ -8,7 +8,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::domain::{Delivery, Outcome, TokenLogprobs};
+use crate::domain::{AnswerStart, Delivery, Outcome, TokenLogprobs};
 
 use super::notifier::{Notification, Notifier};
 use super::waker::EngineWaker;
@@ -47,9 +47,12 @@ impl Outbox {
         self.notifier.notify(Notification::Coalesced);
     }
 
-    /// Reports that the request has got a slot, and notifies the writer.
-    pub(in crate::engine) fn started(&self) {
-        self.lock().pending.is_started = true;
+    /// Reports that the request has got a slot, and how its answer begins, and notifies the writer.
+    pub(in crate::engine) fn started(&self, answer: AnswerStart) {
+        let mut contents = self.lock();
+        contents.pending.is_started = true;
+        contents.pending.answer_start = Some(answer);
+        drop(contents);
         self.notifier.notify(Notification::Coalesced);
     }
 

@@ -108,7 +108,7 @@ impl<M: Model> Scheduler<M> {
             slot.prefix_wait = self.find_donor(&slot);
         }
         self.metrics.started(&slot, now);
-        slot.job.outbox.started();
+        slot.job.outbox.started(slot.job.answer_start);
         self.slots[placement.slot as usize] = Some(slot);
         self.report_kv_usage();
     }

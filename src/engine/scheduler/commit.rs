@@ -115,7 +115,7 @@ impl<M: Model> Scheduler<M> {
         let Some(output) = part.output else { return };
         slot.prefilled_at.get_or_insert(now);
         if slot.job.params.max_tokens == Some(0) {
-            return self.finish(part.slot, now, End::Finished(FinishReason::Length));
+            return self.finish(part.slot, now, End::Finished(FinishReason::MaxTokens));
         }
         self.generate(part, output, now);
     }
@@ -205,8 +205,9 @@ impl<M: Model> Scheduler<M> {
             Released::Text(text) => slot.job.outbox.push(&text, logprobs),
         }
         let max_tokens = slot.job.params.max_tokens.map_or(usize::MAX, |n| n as usize);
-        let is_full =
-            slot.n_generated() >= max_tokens || slot.tokens.len() >= self.options.ctx_size;
-        is_full.then_some(FinishReason::Length)
+        if slot.n_generated() >= max_tokens {
+            return Some(FinishReason::MaxTokens);
+        }
+        (slot.tokens.len() >= self.options.ctx_size).then_some(FinishReason::ContextFull)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::{Message, Params, Prompt, Range, Role, Speculation};
+use crate::domain::{Conversation, Message, Params, Prompt, Range, Role, Speculation};
 use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer, RequestId, Warnings};
 
 fn parse(frame: &Value) -> Result<ClientFrame, ErrorFrame> {
@@ -121,6 +121,8 @@ fn every_parameter_sets_its_own_field() {
         logprobs: 20,
         speculative: Some(Speculation::Ngram),
         special: Some(true),
+        constraint: None,
+        reasoning_budget: None,
     };
     assert_eq!(params(&sent), expected);
 }
@@ -243,14 +245,13 @@ fn conversation_is_parsed() {
         {"role": "user", "content": "¿Qué tal?", "name": "Ana"},
         {"role": "assistant", "content": ""},
     ]});
-    let message =
-        |role, content: &str| Message { role, content: content.to_owned(), reasoning: None };
+    let message = |role, content: &str| Message::text(role, content);
     let expected = vec![
         message(Role::System, "Be brief."),
         message(Role::User, "¿Qué tal?"),
         message(Role::Assistant, ""),
     ];
-    assert_eq!(infer(&frame).prompt, Prompt::Messages(expected));
+    assert_eq!(infer(&frame).prompt, Prompt::Chat(Box::new(Conversation::of(expected))));
 }
 
 #[test]
@@ -274,8 +275,8 @@ fn invalid_conversation_is_refused_with_its_position() {
 fn conversation_beyond_the_message_limit_is_refused_with_its_length() {
     let message = json!({"role": "user", "content": ""});
     let frame = |n| json!({"op": "infer", "id": "a", "messages": vec![message.clone(); n]});
-    let Prompt::Messages(longest) = infer(&frame(16_384)).prompt else { panic!("no messages") };
-    assert_eq!(longest.len(), 16_384);
+    let Prompt::Chat(longest) = infer(&frame(16_384)).prompt else { panic!("no messages") };
+    assert_eq!(longest.messages.len(), 16_384);
     let error = parse(&frame(16_385)).unwrap_err();
     assert_eq!((error.code(), error.id()), (Code::InvalidParams, Some(&id("a"))));
     assert!(error.message().contains("at most 16384 messages, not 16385"), "{error:?}");

@@ -2,11 +2,16 @@
 
 use serde_json::json;
 
-use crate::domain::{Message, Params, Prompt, Role};
+use crate::domain::{Conversation, Message, Params, Prompt, Role};
 use crate::protocol::{ClientFrame, Code, Infer, RequestId, Warnings};
 
 fn code(text: &str) -> Code {
     ClientFrame::parse(text).unwrap_err().code()
+}
+
+fn chat(question: &str) -> Prompt {
+    let message = Message::text(Role::User, question);
+    Prompt::Chat(Box::new(Conversation::of(vec![message])))
 }
 
 #[test]
@@ -19,11 +24,7 @@ fn last_of_repeated_keys_counts_at_every_level() {
         "logit_bias":{"3":5000,"3":1}}}"#;
     let expected = Infer {
         id: RequestId::new("a"),
-        prompt: Prompt::Messages(vec![Message {
-            role: Role::User,
-            content: "c".to_owned(),
-            reasoning: None,
-        }]),
+        prompt: chat("c"),
         params: Params { seed: Some(1), logit_bias: vec![(3, 1.0)], ..Params::default() },
         warnings: Warnings::default(),
     };
@@ -96,11 +97,7 @@ fn lone_surrogate_in_any_string_becomes_the_replacement_character() {
     assert_eq!(infer.params.stop, ["a\u{fffd}\u{fffd}"]);
     let text = r#"{"op":"infer","messages":[{"role":"user","content":"\ud83e","\ud83e":0}]}"#;
     let Ok(ClientFrame::Infer(infer)) = ClientFrame::parse(text) else { panic!("refused") };
-    let content = "\u{fffd}".to_owned();
-    assert_eq!(
-        infer.prompt,
-        Prompt::Messages(vec![Message { role: Role::User, content, reasoning: None }])
-    );
+    assert_eq!(infer.prompt, chat("\u{fffd}"));
     let text = r#"{"op":"infer","id":"q","messages":[{"role":"\ud83e","content":""}]}"#;
     assert_eq!((code(text), id_of_error(text)), (Code::InvalidParams, Some("q".to_owned())));
     let text = r#"{"op":"\ud83e","id":"q"}"#;

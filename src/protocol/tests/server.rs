@@ -110,7 +110,7 @@ fn end_frame_has_the_warnings_if_there_are_any() {
 fn finish_reasons_have_their_wire_names() {
     for (reason, word) in [
         (FinishReason::Stop, "stop"),
-        (FinishReason::Length, "length"),
+        (FinishReason::MaxTokens, "length"),
         (FinishReason::Abort, "abort"),
     ] {
         let stats = EndStats::new(&usage(), None);

@@ -198,10 +198,11 @@ impl Controller {
                 Err(error) => return LinkEnd::Lost(Some(error)),
             };
             match frame {
-                FromRunner::Ready { memory, offloaded, chat_problem, warnings } => {
+                FromRunner::Ready { memory, offloaded, chat_problem, warnings, answer_style } => {
                     let mut facts = self.shared.facts();
                     (facts.memory, facts.offloaded) = (memory, offloaded);
                     (facts.chat_problem, facts.warnings) = (chat_problem, warnings);
+                    facts.answer_style = answer_style;
                     facts.ready_at = Some(Instant::now());
                     drop(facts);
                     if *self.shared.phase.borrow() != RunnerPhase::Loading {

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use crate::domain::{MemoryPart, Refusal, Request, Snapshot};
+use crate::domain::{AnswerStyle, MemoryPart, Refusal, Request, Snapshot};
 use crate::engine::max_requests;
 
 pub use self::controller::{Controller, LinkEnd, Progress};
@@ -160,6 +160,11 @@ impl Client {
     /// Why conversations are refused; `None` if they are not, or until the model is loaded.
     pub fn chat_problem(&self) -> Option<String> {
         self.shared.facts().chat_problem.clone()
+    }
+
+    /// How the model marks the parts of its answers; unmarked until a runner has loaded it.
+    pub fn answer_style(&self) -> AnswerStyle {
+        self.shared.facts().answer_style.clone()
     }
 
     /// What makes the model's answers worse, one sentence each; empty until it is loaded.

@@ -190,7 +190,10 @@ impl Requests {
         }
         let is_finished = matches!(
             delivery.outcome,
-            Some(Outcome::Finished { reason: FinishReason::Stop | FinishReason::Length, .. })
+            Some(Outcome::Finished {
+                reason: FinishReason::Stop | FinishReason::MaxTokens | FinishReason::ContextFull,
+                ..
+            })
         );
         contents.n_finished += u64::from(is_finished);
         if let Some(entry) = contents.entries.remove(&key) {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::{Notify, watch};
 
-use crate::domain::{MemoryPart, Snapshot};
+use crate::domain::{AnswerStyle, MemoryPart, Snapshot};
 
 use super::RequestLimits;
 use super::phase::RunnerPhase;
@@ -47,6 +47,8 @@ pub(super) struct Facts {
     pub(super) offloaded: Option<u32>,
     /// Why conversations are refused.
     pub(super) chat_problem: Option<String>,
+    /// How the model marks the parts of its answers.
+    pub(super) answer_style: AnswerStyle,
     pub(super) warnings: Vec<String>,
     /// When the current runner had loaded the model.
     pub(super) ready_at: Option<Instant>,

@@ -4,8 +4,8 @@ use std::sync::{Condvar, Mutex};
 
 use tokio::time::timeout;
 
-use crate::domain::{AccountId, ConnectionId, Message, Params, Token};
-use crate::engine::{Engine, Limits, Loaded, Options, Piece, PromptLimit, Vocabulary};
+use crate::domain::{AccountId, AnswerStyle, ConnectionId, Conversation, Params, Token};
+use crate::engine::{ChatTokens, Engine, Limits, Loaded, Options, Piece, PromptLimit, Vocabulary};
 use crate::scripted::{ScriptedModel, ScriptedVocabulary, StepControl};
 
 use super::*;
@@ -60,10 +60,14 @@ impl Vocabulary for HeldVocabulary {
 
     fn tokenize_chat(
         &self,
-        messages: &[Message],
+        conversation: &Conversation,
         limit: &PromptLimit,
-    ) -> Result<Vec<Token>, Refusal> {
-        ScriptedVocabulary.tokenize_chat(messages, limit)
+    ) -> Result<ChatTokens, Refusal> {
+        ScriptedVocabulary.tokenize_chat(conversation, limit)
+    }
+
+    fn answer_style(&self) -> AnswerStyle {
+        AnswerStyle::default()
     }
 
     fn chat_problem(&self) -> Option<&str> {

@@ -227,7 +227,7 @@ impl<S: Socket> Reader<S> {
             in_flight: self.in_flight.clone(),
         };
         // A chat template may take long to render even if the messages are short.
-        let is_chat = matches!(submission.request.prompt, Prompt::Messages(_));
+        let is_chat = matches!(submission.request.prompt, Prompt::Chat(_));
         if n_bytes <= SHORT_MESSAGE_BYTES && !is_chat {
             return self.reply(submission.submit(&self.shared)).await;
         }

@@ -95,7 +95,8 @@ impl ActiveRequest {
         sink: &mut FrameSink<S>,
         in_flight: &InFlight,
     ) -> Result<bool, Error> {
-        let Delivery { queued, is_started, progress, text, logprobs, outcome } = self.ticket.take();
+        let Delivery { queued, is_started, progress, text, logprobs, outcome, .. } =
+            self.ticket.take();
         if is_started {
             self.account_request.started();
             self.started.get_or_insert_with(Instant::now);

@@ -134,18 +134,18 @@ fn answer(bytes: &[u8], params: Params) -> (String, FinishReason) {
 
 #[test]
 fn cut_character_becomes_one_replacement_character_however_the_answer_finishes() {
-    use FinishReason::{Length, Stop};
+    use FinishReason::{ContextFull, MaxTokens, Stop};
     let stop = |text: &str| Params { stop: vec![text.to_owned()], ..Params::default() };
     let mut dog = "a🐶".as_bytes().to_vec();
     for n in 2..5 {
-        assert_eq!(answer(&dog, at_most(n)), ("a\u{fffd}".to_owned(), Length), "{n} tokens");
+        assert_eq!(answer(&dog, at_most(n)), ("a\u{fffd}".to_owned(), MaxTokens), "{n} tokens");
     }
-    assert_eq!(answer(&dog, at_most(5)), ("a🐶".to_owned(), Length));
+    assert_eq!(answer(&dog, at_most(5)), ("a🐶".to_owned(), MaxTokens));
 
     // The context of 100 tokens is full after 41 tokens of the answer.
     let prompt = format!("{}é{}", "a".repeat(40), "a".repeat(17));
     let expected = "a".repeat(40) + "\u{fffd}";
-    assert_eq!(answer(prompt.as_bytes(), Params::default()), (expected, Length));
+    assert_eq!(answer(prompt.as_bytes(), Params::default()), (expected, ContextFull));
 
     dog.truncate(4);
     assert_eq!(answer(&dog, Params::default()), ("a\u{fffd}".to_owned(), Stop), "end of the model");

@@ -23,10 +23,10 @@ fn max_tokens_ends_the_answer_with_length() {
         Outcome::Finished { reason, .. } => reason,
         Outcome::Failed(_) | Outcome::Refused(_) => panic!("failed"),
     };
-    assert_eq!(reason(&client), FinishReason::Length);
+    assert_eq!(reason(&client), FinishReason::MaxTokens);
     let mut none = rig.submit("loop", at_most(0));
     rig.drive(&mut [&mut none]);
-    assert_eq!((none.text.as_str(), reason(&none)), ("", FinishReason::Length));
+    assert_eq!((none.text.as_str(), reason(&none)), ("", FinishReason::MaxTokens));
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn chat(source: &str, specials: &mut SpecialTokens) -> Result<Chat, String> {
 }
 
 fn message(role: Role, content: &str) -> Message {
-    Message { role, content: content.to_owned(), reasoning: None }
+    Message::text(role, content)
 }
 
 /// A conversation in which the roles of the user and the assistant alternate.

@@ -12,8 +12,8 @@ use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token_type::LlamaTokenAttr;
 use llama_cpp_2::vocab::LlamaVocab;
 
-use crate::domain::{Message, Refusal, Token};
-use crate::engine::{Piece, PromptLimit, Visibility, Vocabulary};
+use crate::domain::{AnswerStart, AnswerStyle, Conversation, Refusal, Token};
+use crate::engine::{ChatTokens, Piece, PromptLimit, Visibility, Vocabulary};
 
 use super::chat::{Chat, RenderedChat, is_answer_mark};
 use super::plain::PlainTokenizer;
@@ -191,28 +191,34 @@ impl Vocabulary for LlamaVocabulary {
 
     fn tokenize_chat(
         &self,
-        messages: &[Message],
+        conversation: &Conversation,
         limit: &PromptLimit,
-    ) -> Result<Vec<Token>, Refusal> {
+    ) -> Result<ChatTokens, Refusal> {
         let invalid = |reason: &str| Refusal::InvalidParams {
             field: "messages".to_owned(),
             reason: reason.to_owned(),
         };
         let chat = self.chat.as_ref().map_err(|reason| invalid(reason))?;
-        let RenderedChat { text, guard } = match chat.render(messages, &self.specials, limit) {
-            Ok(rendered) => rendered,
-            // The limit may be what ended it.
-            Err(reason) => return Err(limit.check().err().unwrap_or_else(|| invalid(&reason))),
-        };
+        let RenderedChat { text, guard } =
+            match chat.render(&conversation.messages, &self.specials, limit) {
+                Ok(rendered) => rendered,
+                // The limit may be what ended it.
+                Err(reason) => return Err(limit.check().err().unwrap_or_else(|| invalid(&reason))),
+            };
         let tokens = self.tokens(&text, Some(guard), limit)?;
         // Most templates write the begin-of-text token; a second one would degrade the answer. The
         // suffix is left out, since the assistant's answer follows.
         let has_prefix = !self.prefix.is_empty() && tokens.starts_with(&self.prefix);
-        Ok(if has_prefix { tokens } else { [self.prefix.as_slice(), &tokens].concat() })
+        let tokens = if has_prefix { tokens } else { [self.prefix.as_slice(), &tokens].concat() };
+        Ok(ChatTokens { tokens, start: AnswerStart::default() })
     }
 
     fn chat_problem(&self) -> Option<&str> {
         self.chat.as_ref().err().map(String::as_str)
+    }
+
+    fn answer_style(&self) -> AnswerStyle {
+        AnswerStyle::default()
     }
 
     fn piece(&self, token: Token) -> Piece<'_> {

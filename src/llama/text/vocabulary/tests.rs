@@ -9,7 +9,7 @@ use llama_cpp_2::model::{LlamaChatMessage, LlamaChatTemplate};
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::Role;
+use crate::domain::{Message, Role};
 use crate::llama::file::DEMO;
 use crate::llama::text::BUILTIN_CHAT_TEMPLATES;
 
@@ -42,7 +42,8 @@ pub(super) fn tokenize(vocabulary: &LlamaVocabulary, text: &str) -> Vec<Token> {
 }
 
 fn tokenize_chat(vocabulary: &LlamaVocabulary, messages: &[Message]) -> Vec<Token> {
-    vocabulary.tokenize_chat(messages, &PromptLimit::none()).unwrap()
+    let conversation = Conversation::of(messages.to_vec());
+    vocabulary.tokenize_chat(&conversation, &PromptLimit::none()).unwrap().tokens
 }
 
 /// The tokens of a raw prompt as llama.cpp makes them.
@@ -51,7 +52,7 @@ pub(super) fn llama_cpp(model: &LlamaModel, text: &str) -> Vec<Token> {
 }
 
 fn user(content: &str) -> [Message; 1] {
-    [Message { role: Role::User, content: content.to_owned(), reasoning: None }]
+    [Message::text(Role::User, content)]
 }
 
 proptest! {
@@ -153,11 +154,8 @@ fn conversation_starts_with_a_single_begin_of_text_token() {
 fn builtin_template_writes_what_llama_cpp_writes() {
     let roles = [Role::System, Role::User, Role::Assistant, Role::User];
     let contents = ["Be kind.", " one ", "two\n", "three"];
-    let messages: Vec<_> = roles
-        .iter()
-        .zip(contents)
-        .map(|(&role, content)| Message { role, content: content.to_owned(), reasoning: None })
-        .collect();
+    let messages: Vec<_> =
+        roles.iter().zip(contents).map(|(&role, content)| Message::text(role, content)).collect();
     for (name, source) in BUILTIN_CHAT_TEMPLATES {
         // llama.cpp writes the format of gpt-oss without channels.
         if name == "gpt-oss" {
