@@ -220,7 +220,7 @@ pub enum ToolCallStyle {
     Pythonic,
     /// `[TOOL_CALLS][{"name": …, "arguments": …}]`, or `[TOOL_CALLS]name[ARGS]{…}` (Mistral).
     Mistral,
-    /// `<|tool_call>call:name{key:value}<tool_call|>` (Gemma 4), or ```` ```tool_code ```` (Gemma 3).
+    /// `<|tool_call>call:name{key:value}<tool_call|>` (Gemma 4), or a block `tool_code` (Gemma 3).
     Gemma,
     /// Messages to `functions.NAME` in the channel `commentary` (gpt-oss).
     Harmony,

@@ -185,7 +185,7 @@ impl Chat {
         splits: bool,
         hide: &dyn Fn(&str, bool) -> String,
     ) -> TemplateMessage {
-        let Message { role, content, reasoning } = message;
+        let Message { role, content, reasoning, .. } = message;
         let is_answer = *role == Role::Assistant;
         let whole =
             if is_answer { self.probed.with_opening(content) } else { Cow::Borrowed(&**content) };

@@ -43,8 +43,8 @@ impl Probed {
     /// What the template makes of messages of `role`.
     pub(super) fn support(&self, role: Role) -> RoleSupport {
         match role {
-            Role::System => self.system,
-            Role::User => self.user,
+            Role::System | Role::Developer => self.system,
+            Role::User | Role::Tool => self.user,
             Role::Assistant => self.assistant,
         }
     }
