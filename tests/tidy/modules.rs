@@ -11,7 +11,7 @@ use super::tree::{File, Tree};
 pub(crate) type Row = (&'static str, &'static [&'static str]);
 
 /// Each top-level module and the modules that it may use, as in `docs/ARCHITECTURE.md`.
-pub(crate) const MODULES: [Row; 17] = [
+pub(crate) const MODULES: [Row; 18] = [
     ("domain", &[]),
     ("build_info", &[]),
     ("machine", &[]),
@@ -61,7 +61,7 @@ pub(crate) const LIBRARIES: [Row; 33] = [
     ("nvml_wrapper", &["gpu"]),
     ("nvml_wrapper_sys", &["gpu"]),
     ("prometheus_client", &["server"]),
-    ("serde", &["domain", "engine", "llama", "runner", "protocol", "server", "daemon"]),
+    ("serde", &["answer", "domain", "engine", "llama", "runner", "protocol", "server", "daemon"]),
     ("serde_json", &["answer", "llama", "protocol", "server", "daemon"]),
     ("postcard", &["runner", "daemon"]),
     ("rustix", &["machine", "runner", "sandbox", "daemon"]),
