@@ -12,6 +12,7 @@ import os
 import select
 import shutil
 import signal
+import ssl
 import sys
 import time
 from contextlib import contextmanager, suppress
@@ -105,6 +106,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--api-key", metavar="KEY", default=os.environ.get("INFERENCE_CORE_API_KEY"),
         help="API key of the server; other users see it in the process list, unlike "
         "that of the variable INFERENCE_CORE_API_KEY")
+    add("--ca", metavar="FILE",
+        help="trust certificates of the authority in FILE, such as ca.pem of `inference-core tls new`")
     add("--metrics", action="store_true", help="show the server's metrics once a second")
     add("--json", action="store_true", help="print the server's frames as JSON, one per line")
     args = parser.parse_args()
@@ -139,12 +142,22 @@ def say(text: str) -> None:
     print(text, end="", flush=True)
 
 
-@contextmanager
-def connection(url: str, api_key: Optional[str]) -> Iterator[ClientConnection]:
-    """Opens a WebSocket. Connection failures become a `ClientError`."""
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+def trusting(path: str) -> ssl.SSLContext:
+    """Settings of TLS that trust the authority in the file at `path`."""
     try:
-        socket = connect(url, close_timeout=1, additional_headers=headers)
+        return ssl.create_default_context(cafile=path)
+    except (OSError, ssl.SSLError) as error:
+        raise ClientError(f"--ca {path}: no certificate can be read: {error}") from None
+
+
+@contextmanager
+def connection(args: argparse.Namespace) -> Iterator[ClientConnection]:
+    """Opens a WebSocket. Connection failures become a `ClientError`."""
+    url: str = args.url
+    headers = {"Authorization": f"Bearer {args.api_key}"} if args.api_key else {}
+    options = {"ssl": trusting(args.ca)} if args.ca and url.startswith("wss:") else {}
+    try:
+        socket = connect(url, close_timeout=1, additional_headers=headers, **options)
     except ConnectionRefusedError:
         port = urlsplit(url).port or 80
         start = f"start the server with `make run PORT={port}` or `inference-core --demo {port}`"
@@ -153,6 +166,10 @@ def connection(url: str, api_key: Optional[str]) -> Iterator[ClientConnection]:
         raise ClientError(f"{url} refuses the connection: {refusal(error)}") from None
     except (InvalidURI, ValueError):
         raise ClientError(f"{url} is not a WebSocket address such as ws://localhost:3000") from None
+    except ssl.SSLCertVerificationError as error:
+        advice = "" if args.ca else "; name the file of its authority with --ca"
+        raise ClientError(
+            f"the certificate of {url} is not trusted: {error.verify_message}{advice}") from None
     except (InvalidHandshake, OSError, EOFError) as error:
         raise ClientError(f"cannot open a WebSocket to {url}: {error}") from None
     try:
@@ -198,7 +215,7 @@ def generate(args: argparse.Namespace, request: Frame) -> tuple[str, Frame]:
     """Sends one request and prints its answer. Returns the text and the `end` frame."""
     text, end, aborted = "", None, False
     try:
-        with connection(args.url, args.api_key) as socket, interrupts() as presses:
+        with connection(args) as socket, interrupts() as presses:
             socket.send(json.dumps(request))
             stream = frames(socket, presses)
             while end is None:
@@ -351,7 +368,7 @@ def watch(args: argparse.Namespace) -> int:
     A terminal shows one line that is redrawn; a pipe or file gets a line per frame.
     """
     is_live = sys.stdout.isatty() and not args.json
-    with connection(args.url, args.api_key) as socket, interrupts() as presses:
+    with connection(args) as socket, interrupts() as presses:
         # Connections are subscribed already. The answer says if the key does not allow it.
         socket.send(json.dumps({"op": "subscribe_metrics"}))
         try:

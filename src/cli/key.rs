@@ -16,6 +16,7 @@ use super::error::UsageError;
 #[derive(Debug, Parser)]
 #[command(
     name = "inference-core key new",
+    bin_name = "inference-core key new",
     disable_version_flag = true,
     max_term_width = 100,
     after_help = AFTER_OPTIONS

@@ -14,9 +14,10 @@ use super::{Command, Printable};
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
 #[command(
     name = "inference-core tls new",
+    bin_name = "inference-core tls new",
     about = "Makes an authority and a certificate for TLS in a home network.",
     after_help = "\
-The folder gets four files: ca.pem, the authority's certificate, for the clients;
+The folder gets four files: ca.pem, the authority's certificate, for clients;
 ca-key.pem, its key, which nobody else may have; cert.pem and key.pem for the
 server. If the folder has an authority already, it signs the new certificate.",
     max_term_width = 80
@@ -34,14 +35,18 @@ pub struct NewTls {
 
 /// Parses the arguments after `tls`.
 pub(super) fn parse_tls(arguments: &[OsString]) -> Result<Command, UsageError> {
-    if arguments.first().is_none_or(|command| command != "new") {
+    let is_help = |word: &OsString| word == "--help" || word == "-h";
+    let first = arguments.first();
+    if first.is_none_or(|word| word != "new" && !is_help(word)) {
         return Err(UsageError(
             "tls needs a command: `inference-core tls new` makes a certificate; for a model file \
              of that name write ./tls"
                 .to_owned(),
         ));
     }
-    match NewTls::try_parse_from(arguments) {
+    // The first word is the name of the command.
+    let with_name = first.filter(|word| is_help(word));
+    match NewTls::try_parse_from(with_name.into_iter().chain(arguments)) {
         Ok(options) => Ok(Command::NewTls(options)),
         Err(error) if error.kind() == clap::error::ErrorKind::DisplayHelp => {
             Ok(Command::Print(Printable::Help(error.render().to_string())))

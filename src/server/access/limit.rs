@@ -71,18 +71,29 @@ impl fmt::Display for RateLimited {
             Limit::Connections => ("connections at once", "close one"),
             Limit::Requests => ("requests at once", "wait for one to end"),
             Limit::Waiting => ("requests that wait for a slot", "wait for one to start"),
-            Limit::Tokens => ("tokens per minute", "wait"),
-            Limit::Computing => ("seconds of computing per minute", "wait"),
+            Limit::Tokens => ("tokens per minute", ""),
+            Limit::Computing => ("seconds of computing per minute", ""),
             Limit::Bytes => ("bytes of messages under way", "send less at once"),
         };
         let name = limit.name();
-        write!(f, "the limit of {max} {what} ({name}) is reached: {advice}, then try again")
+        write!(f, "the limit of {max} {what} ({name}) is reached: ")?;
+        match advice {
+            "" => write!(f, "try again in {} s", self.retry_after_ms().div_ceil(1000)),
+            _ => write!(f, "{advice}, then try again"),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn message_of_a_budget_says_when_to_try_again() {
+        let wait = Duration::from_millis(4_100);
+        let message = RateLimited::new(Limit::Tokens, 600, wait).to_string();
+        assert!(message.ends_with("(tokens_per_minute) is reached: try again in 5 s"), "{message}");
+    }
 
     #[test]
     fn limit_as_number_is_its_position_in_the_list_of_all() {
