@@ -118,9 +118,11 @@ fn may_have(candidate: &Candidate, waiting: &Standing, is_overdue: bool) -> bool
         return true;
     }
     let has_fewer = own.n_running < other.n_running;
+    // A new connection of an account that has fewer slots even with this one.
+    let is_new = own.is_new() || waiting.connection.is_new() && own.n_running + 1 < other.n_running;
     match candidate.turn {
-        Some(Turn::New) => own.is_new() || is_overdue && has_fewer,
-        Some(Turn::Any) => own.is_new() || has_fewer && (is_overdue || own.tag <= other.tag),
+        Some(Turn::New) => is_new || is_overdue && has_fewer,
+        Some(Turn::Any) => is_new || has_fewer && (is_overdue || own.tag <= other.tag),
         None => false,
     }
 }

@@ -135,6 +135,17 @@ fn new_account_comes_before_new_connections_of_others() {
 }
 
 #[test]
+fn new_connection_of_an_account_below_its_share_is_hardly_delayed() {
+    let mut rig = rig(4);
+    let _streaming = rig.submit_for(7, 1, "loop", Params::default());
+    let mut many = endless(&mut rig, 40);
+    iterate(&mut rig, 100, &mut many);
+    let mut new = rig.submit_for(7, 2, "a question", at_most(5));
+    let n_steps = steps_to_text(&mut rig, &mut new);
+    assert!(n_steps < 20, "{n_steps} steps");
+}
+
+#[test]
 fn three_hundred_endless_requests_hardly_delay_a_new_one() {
     let limits = Limits { n_ubatch: 64, n_slots: 4, slot_tokens: 600, n_draft: 0 };
     // At four bytes per token about 2,500 tokens, the size of the slots.
