@@ -7,6 +7,9 @@ and the time for /healthz, before and during the attack, the first text of hones
 the memory and descriptors before, at the peak and after. It exits with 1 if a promise is broken.
 It needs Linux.
 
+The honest clients have one API key and the hostile ones another. With --one-address there are no
+keys: then all clients count as one, because all come from this machine.
+
 Each attack has a daemon of its own, and its clients are a process of their own with a low priority,
 because real ones run on other machines.
 """
@@ -90,7 +93,7 @@ class Broken(Exception):
 class Daemon:
     """A daemon with a model, under the limits of an attack."""
 
-    def __init__(self, binary, model, folder, attack):
+    def __init__(self, binary, model, folder, attack, one_address):
         self.log = open(pathlib.Path(folder) / "log", "w+")
         stderr = subprocess.PIPE if attack.get("unread") else self.log
 
@@ -98,7 +101,15 @@ class Daemon:
             if files := attack.get("files"):
                 resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
+        self.keys = {}
         command = [binary, str(model), "0", *attack.get("args", [])]
+        if not one_address:
+            file = str(pathlib.Path(folder) / "keys.toml")
+            for name in ("honest", "hostile"):
+                new = [binary, "key", "new", name, "--file", file]
+                made = subprocess.run(new, check=True, capture_output=True, text=True)
+                self.keys[name] = made.stdout.strip()
+            command += ["--api-key-file", file]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=stderr, text=True, preexec_fn=limit
         )
@@ -132,6 +143,10 @@ class Daemon:
         return [*memory, len(os.listdir(f"/proc/{pid}/fd"))]
 
 
+def authorization(key):
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
 def resident_mb(pid):
     try:
         status = pathlib.Path(f"/proc/{pid}/status").read_text()
@@ -161,7 +176,9 @@ class Observer:
 
     def connect(self):
         address = f"ws://127.0.0.1:{self.daemon.port}"
-        return websockets.connect(address, max_size=None, open_timeout=DEADLINE_S)
+        headers = authorization(self.daemon.keys.get("honest"))
+        options = {"max_size": None, "open_timeout": DEADLINE_S}
+        return websockets.connect(address, additional_headers=headers, **options)
 
     async def stream(self):
         """One endless answer after the other on one connection."""
@@ -252,7 +269,8 @@ async def measure(daemon, name, seconds):
         await asyncio.sleep(min(seconds, 8))
         observer.phase = None
         command = [sys.executable, __file__, "--attack", name, "--port", str(daemon.port)]
-        attacker = await asyncio.create_subprocess_exec(*command)
+        environment = os.environ | {hostile.KEY_VARIABLE: daemon.keys.get("hostile", "")}
+        attacker = await asyncio.create_subprocess_exec(*command, env=environment)
         await asyncio.sleep(BUILD_UP_S)
         observer.phase = "during"
         for _ in range(int(seconds * 10)):
@@ -302,7 +320,9 @@ async def attack(arguments, name):
     seconds = max(arguments.seconds, options.get("seconds", 0))
     with (
         tempfile.TemporaryDirectory() as folder,
-        Daemon(arguments.binary, arguments.model, folder, options) as daemon,
+        Daemon(
+            arguments.binary, arguments.model, folder, options, arguments.one_address
+        ) as daemon,
     ):
         try:
             return row(name, *await measure(daemon, name, seconds))
@@ -334,6 +354,7 @@ def main():
     parser.add_argument("--model", default=DEMO, help="the model (default: the demo model)")
     parser.add_argument("--seconds", type=float, default=10, help="duration of each attack")
     parser.add_argument("--short", action="store_true", help="a few attacks")
+    parser.add_argument("--one-address", action="store_true", help="no API keys")
     parser.add_argument("--list", action="store_true", help="print what each attack does")
     # For the process of the hostile clients.
     parser.add_argument("--attack", help=argparse.SUPPRESS)

@@ -18,9 +18,16 @@ SHORT_MESSAGE = 16 * 1024
 
 TEXT, CONTINUATION, PING = 1, 0, 9
 
+# The variable with the API key of the hostile clients, if they have one.
+KEY_VARIABLE = "HOSTILE_KEY"
+
+KEY = os.environ.get(KEY_VARIABLE)
+
 UPGRADE = (
     "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{}\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    + (f"Authorization: Bearer {KEY}\r\n" if KEY else "")
+    + "{}\r\n"
 )
 
 
