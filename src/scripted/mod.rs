@@ -30,7 +30,8 @@ pub use self::vocabulary::{END_TOKEN, ScriptedVocabulary};
 /// - `nan` makes sampling fail,
 /// - `crash` and `hang` make every step panic or hang that computes an output for it,
 /// - `lost` cannot be imported once it was exported,
-/// - any other prompt is repeated once, then the answer ends.
+/// - any other prompt is repeated once, then the answer ends. Of a conversation whose last message
+///   begins with `say `, the rest of that message is the prompt.
 #[derive(Debug)]
 pub struct ScriptedModel {
     limits: Limits,

@@ -7,6 +7,9 @@ use crate::engine::{ChatTokens, Piece, PromptLimit, Visibility, Vocabulary};
 #[derive(Debug, Clone, Copy)]
 pub struct ScriptedVocabulary;
 
+/// What the last message of a conversation begins with if the rest of it is to be the answer.
+const SAY: &str = "say ";
+
 /// The token that ends an answer.
 pub const END_TOKEN: Token = 256;
 
@@ -21,9 +24,13 @@ impl Vocabulary for ScriptedVocabulary {
         conversation: &Conversation,
         limit: &PromptLimit,
     ) -> Result<ChatTokens, Refusal> {
+        let messages = &conversation.messages;
         let line = |m: &Message| format!("{}: {}\n", m.role.name(), m.content);
-        let lines: String = conversation.messages.iter().map(line).collect();
-        Ok(ChatTokens { tokens: self.tokenize(&lines, limit)?, start: AnswerStart::default() })
+        let text = match messages.last().and_then(|last| last.content.strip_prefix(SAY)) {
+            Some(answer) => answer.to_owned(),
+            None => messages.iter().map(line).collect(),
+        };
+        Ok(ChatTokens { tokens: self.tokenize(&text, limit)?, start: AnswerStart::default() })
     }
 
     fn chat_problem(&self) -> Option<&str> {
