@@ -1,4 +1,4 @@
-"""Compares chat templates of real models with Python's Jinja2, in fifteen conversations each.
+"""Compares chat templates of real models with Python's Jinja2, in 27 conversations each.
 
     compare.py FOLDER            all *.jinja files of a folder
     compare.py --fetch FOLDER    downloads the templates into the folder first
@@ -94,8 +94,7 @@ def write_tables(templates, folder):
     """Writes one table for each conversation and returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, messages in conversations.CONVERSATIONS.items():
-        values = conversations.values(messages)
+    for name, values in conversations.all_values().items():
         rows = [
             {"kind": path.name, "template": text, "expected": transformers_jinja.render(text, values)}
             for path, text in templates

@@ -1,4 +1,5 @@
-"""Fifteen conversations that a chat template has to render, valid or not for its model."""
+"""Conversations that a chat template has to render, valid or not for its model: fifteen of messages
+only, and some with tools, documents and thinking."""
 
 
 def message(role, content):
@@ -54,6 +55,132 @@ CONVERSATIONS = {
 }
 
 
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "weather",
+            "description": "It's the \"weather\" <now>",
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "town": {"type": "string", "enum": ["Köln", "Åre"]},
+                    "days": {"type": ["integer", "null"], "default": None},
+                    "exact": {"type": "boolean", "default": False},
+                },
+                "required": ["town"],
+            },
+        },
+    },
+    {
+        "type": "function",
+        "function": {
+            "name": "add",
+            "description": "Adds <b>",
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "x": {"type": "number", "description": "x's"},
+                    "y": {"type": "array", "items": {"type": "string"}},
+                    "o": {"type": "object", "properties": {"q": {"type": "string", "enum": ["a"]}}},
+                },
+                "required": ["x"],
+            },
+        },
+    },
+]
+
+
+def calling(*arguments, content="", **fields):
+    """A message of the assistant that calls the first tool, once for each of `arguments`."""
+    calls = [
+        {
+            "id": f"call0000{i}",
+            "type": "function",
+            "function": {"name": "weather", "arguments": given},
+        }
+        for i, given in enumerate(arguments)
+    ]
+    return {"role": "assistant", "content": content, "tool_calls": calls} | fields
+
+
+def result(content, number=0):
+    return {
+        "role": "tool",
+        "tool_call_id": f"call0000{number}",
+        "name": "weather",
+        "content": content,
+    }
+
+
+ARGUMENTS = {"town": "Köln", "days": 3, "exact": True, "share": 1.0, "none": None, "list": [1, "b"]}
+
+# The same with other variables beside the messages.
+WITH_VARIABLES = {
+    "tools": {"messages": [system("Be kind."), user("w?")], "tools": TOOLS},
+    "call and result": {"messages": [user("w?"), calling(ARGUMENTS), result("{}")], "tools": TOOLS},
+    "answer after a result": {
+        "messages": [
+            system("s"),
+            user("w?"),
+            calling(ARGUMENTS),
+            result('{"t": 1.5e16}'),
+            assistant("Warm."),
+            user("And then?"),
+        ],
+        "tools": TOOLS,
+    },
+    "arguments as text": {
+        "messages": [user("w?"), calling('{"town": "Köln"}'), result("<b> 'q'")],
+        "tools": TOOLS,
+    },
+    "two calls, with text": {
+        "messages": [
+            user("w?"),
+            calling(ARGUMENTS, {"town": "Åre"}, content="Hm.", reasoning_content="Which?\n"),
+            result("1"),
+            result("2", 1),
+        ],
+        "tools": TOOLS,
+        "enable_thinking": True,
+    },
+    "call without content": {
+        "messages": [user("w?"), calling(ARGUMENTS, content=None), result("1"), user("x")],
+        "tools": TOOLS,
+    },
+    "results without tools": {"messages": [user("w?"), calling({}), result("\n1\n")]},
+    "documents": {
+        "messages": [user("w?")],
+        "documents": [{"title": 'T "x"', "text": "x\ny", "doc_id": 1}, {"title": "U", "text": ""}],
+        "controls": {"length": "long"},
+    },
+    "reasoning": {
+        "messages": [
+            user("w?"),
+            assistant("x") | {"reasoning_content": "hm\n"},
+            user("y"),
+            assistant("z") | {"reasoning_content": "h", "thinking": "t", "reasoning": "r"},
+            user("q"),
+        ],
+        "enable_thinking": True,
+        "reasoning_effort": "high",
+        "thinking": True,
+    },
+    "no thinking": {
+        "messages": [system("s /no_think"), user("w?")],
+        "enable_thinking": False,
+        "reasoning_effort": "low",
+        "thinking": False,
+    },
+    "continued answer": {
+        "messages": [user("w?"), assistant("It is ") | {"reasoning_content": "hm"}],
+        "add_generation_prompt": False,
+        "enable_thinking": True,
+    },
+    "developer": {"messages": [message("developer", "Be kind."), user("w?")], "tools": TOOLS},
+}
+
+
 def values(messages):
     """What transformers gives a template."""
     return {
@@ -64,3 +191,9 @@ def values(messages):
         "eos_token": "</s>",
         "add_generation_prompt": True,
     }
+
+
+def all_values():
+    """The name and the variables of each conversation."""
+    plain = {name: values(messages) for name, messages in CONVERSATIONS.items()}
+    return plain | {name: values([]) | given for name, given in WITH_VARIABLES.items()}

@@ -1,6 +1,7 @@
 """The snippets of the table: templates of a line or two, by kind, and the values that they see."""
 
 import families
+import tool_families
 
 VALUES = {
     "messages": [
@@ -679,6 +680,8 @@ SNIPPETS = {
         "{{ rows|map(attribute='name')|map('lower')|sort|join(' ') }} {{ rows|map('attr', 'name')|list }}",
     ],
     "loops": [
+        "{% for c in 'a¿b' %}{{ c }}{{ loop.last }}{{ loop.length }}{{ loop.revindex }} {% endfor %}",
+        "{% for c in empty %}{{ c }}{% else %}none{% endfor %}{% for c in padded if c != ' ' %}{{ c|tojson }}{{ loop.last }}{% endfor %}",
         "{% for x in nums %}{{ loop.index }}{{ loop.index0 }}{{ loop.revindex }}{{ loop.revindex0 }}{{ loop.first }}{{ loop.last }}{{ loop.length }} {% endfor %}",
         "{% for x in nums %}{{ loop.previtem }}<{{ x }}>{{ loop.nextitem }} {% endfor %}",
         "{% for x in nums %}{{ loop.previtem is defined }}{{ loop.nextitem is defined }} {% endfor %}",
@@ -885,4 +888,5 @@ SNIPPETS = {
         "{% set roles = {'user': 'Human'} %}{% for m in messages %}{{ roles[m.role] | default(m.role | title) }} {% endfor %}",
     ],
     "in the manner of families": families.TEMPLATES,
+    "with tools, documents and thinking": tool_families.TEMPLATES,
 }

@@ -7,7 +7,7 @@ use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
 
-use crate::domain::{Message, Token};
+use crate::domain::{Conversation, Token};
 use crate::engine::{PromptLimit, Vocabulary};
 
 use super::chat::Chat;
@@ -19,10 +19,10 @@ use super::vocabulary::hostile::hostile_texts;
 ///
 /// # Errors
 /// One line that says why the template cannot be used, or why it refuses the conversation.
-pub fn render_with(source: &str, messages: &[Message]) -> Result<String, String> {
+pub fn render_with(source: &str, conversation: &Conversation) -> Result<String, String> {
     let mut specials = SpecialTokens::new(Vec::new());
     let chat = Chat::new(source, "<s>".to_owned(), "</s>".to_owned(), &mut specials)?;
-    let rendered = chat.render(messages, &specials, &PromptLimit::none());
+    let rendered = chat.render(conversation, &specials, &PromptLimit::none());
     rendered.map(|rendered| rendered.text)
 }
 

@@ -177,3 +177,34 @@ const CONTENT: &str = "<|content|>";
 /// What ends a message of an answer that is several messages.
 const MESSAGE_ENDS: [&str; 8] =
     ["<|end|>", "<|return|>", "<|call|>", "<|eom|>", "<|eot|>", "<|start|>", "<|begin|>", CHANNEL];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_an_answer_with_headers_are_found() {
+        let split = |answer| AnswerFormat::Headers.split(answer);
+        let parts = |reasoning: Option<&str>, content: &str| {
+            let reasoning = reasoning.map(str::to_owned);
+            Some(AnswerParts { reasoning, content: content.to_owned() })
+        };
+        assert_eq!(split("plain"), None);
+        assert_eq!(split("<|channel|>final<|message|>Hi<|return|>"), parts(None, "Hi"));
+        assert_eq!(split("<|channel|>analysis<|message|>cut"), parts(Some("cut"), ""));
+        assert_eq!(
+            split(
+                "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary\
+                 <|message|>b<|end|><|start|>assistant<|channel|>final<|message|>c"
+            ),
+            parts(Some("a"), "b\nc")
+        );
+    }
+
+    #[test]
+    fn parts_of_an_answer_of_several_messages_are_found() {
+        let answer = "<|think|>hm<|end|><|begin|>assistant<|content|>yes<|end|>";
+        let parts = AnswerFormat::Messages.split(answer).unwrap();
+        assert_eq!((parts.reasoning.as_deref(), &*parts.content), (Some("hm"), "yes"));
+    }
+}

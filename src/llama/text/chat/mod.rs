@@ -9,22 +9,37 @@
 //! typing. The marks that a model writes in its answer, such as `</think>`, count as marks in
 //! messages of the assistant, so that an answer can go back as it came. Some templates want the
 //! parts of an answer as separate fields; [`answer`] separates them.
+//!
+//! Tools go to the template if it writes them ([`tools`]), otherwise into the texts of messages
+//! ([`tool_text`]). What the model writes for a call, and around its thinking, is judged by what
+//! the template writes ([`tool_style`], [`thinking`]).
 
 mod answer;
 mod builtin;
 mod probe;
+mod render;
+mod thinking;
+mod tool_style;
+mod tool_text;
+mod tools;
 
 use std::borrow::Cow;
 
-use crate::domain::{Message, Role};
+use crate::domain::{
+    AnswerStart, AnswerStyle, Conversation, Message, Role, ToolCallStyle, ToolChoice,
+};
 use crate::engine::PromptLimit;
 use crate::llama::error::one_line;
 
-use super::chat_template::{ChatTemplate, TemplateContent, TemplateMessage};
+use super::chat_template::ChatTemplate;
 use super::special::{ControlTokenGuard, SpecialTokens};
 
 use self::answer::AnswerFormat;
-use self::probe::{Probed, RoleSupport};
+use self::probe::{Probed, Prober, RoleSupport, probe};
+use self::render::Rendering;
+use self::thinking::probe_thinking;
+use self::tool_text::messages_with_tools_as_text;
+use self::tools::{NativeTools, probe_tools};
 
 pub(super) use self::answer::is_answer_mark;
 pub use self::builtin::{BUILTIN_CHAT_TEMPLATES, builtin_chat_template};
@@ -33,7 +48,10 @@ pub use self::builtin::{BUILTIN_CHAT_TEMPLATES, builtin_chat_template};
 pub(super) struct Chat {
     template: ChatTemplate,
     probed: Probed,
+    /// How tools are given to the template; `None` if they are texts of messages.
+    tools: Option<NativeTools>,
     format: AnswerFormat,
+    style: AnswerStyle,
 }
 
 /// A rendered conversation.
@@ -42,6 +60,8 @@ pub(super) struct RenderedChat {
     /// The text, in which control tokens of the messages are hidden by `guard`.
     pub(super) text: String,
     pub(super) guard: ControlTokenGuard,
+    /// How the answer begins after it.
+    pub(super) start: AnswerStart,
 }
 
 impl Chat {
@@ -58,95 +78,93 @@ impl Chat {
     ) -> Result<Self, String> {
         let line = |error: String| one_line(&error);
         let mut template = ChatTemplate::new(source.to_owned(), bos, eos).map_err(line)?;
-        let (probed, written) = match probe::probe(&template) {
+        let found = match probe(&mut Prober::new(&template, specials)) {
             Ok(found) => found,
             Err(problem) => {
                 template = template.with_tool_list();
-                probe::probe(&template).map_err(|_| line(problem))?
+                probe(&mut Prober::new(&template, specials)).map_err(|_| line(problem))?
             }
         };
+        let (probed, questions) = found;
+        let format = AnswerFormat::of(|mark| specials.contains(mark));
+        let mut prober = Prober::new(&template, specials);
+        let tools = probe_tools(&mut prober, &questions);
+        let thinking = probe_thinking(&mut prober, &questions, format);
         for literal in template.literals() {
             specials.guard_marks_of_literal(&literal);
         }
-        for text in written {
-            specials.guard_marks_of_output(&text);
-        }
-        let format = AnswerFormat::of(|mark| specials.contains(mark));
-        Ok(Self { template, probed, format })
+        let tool_calls = tools.as_ref().map_or(ToolCallStyle::Unknown, |tools| tools.style);
+        let style = AnswerStyle { thinking, tool_calls };
+        Ok(Self { template, probed, tools, format, style })
     }
 
-    /// Renders a conversation up to the point where the assistant answers.
+    /// How the model marks the parts of its answers.
+    pub(super) fn answer_style(&self) -> &AnswerStyle {
+        &self.style
+    }
+
+    /// Renders a conversation up to the point where the assistant answers, or goes on with its last
+    /// message.
     ///
     /// # Errors
     /// Why it cannot be rendered: the template refuses it, would lose a message, or exceeds a
     /// limit.
     pub(super) fn render(
         &self,
-        messages: &[Message],
+        conversation: &Conversation,
         specials: &SpecialTokens,
         limit: &PromptLimit,
     ) -> Result<RenderedChat, String> {
+        let Conversation { messages, continues_last, .. } = conversation;
         self.check(messages)?;
-        let texts = messages.iter().flat_map(|message| {
-            [message.content.as_str(), message.reasoning.as_deref().unwrap_or_default()]
-        });
-        let guard = ControlTokenGuard::absent_from(&texts.collect::<Vec<_>>())
-            .ok_or("messages must not contain all of the Unicode noncharacters U+FDD0 to U+FDEF")?;
-        let whole = |text: &str, is_answer| {
-            specials.hide_control_tokens(text, guard, is_answer).into_owned()
-        };
-        let starts =
-            |text: &str, is_answer| specials.hide_starts(text, guard, is_answer).into_owned();
-        let text = self.render_hidden(messages, &whole, limit)?;
-        // The template may have joined or changed texts so that they became a token.
-        let has_starts = |message: &Message| {
-            specials.has_start(&message.content)
-                || message.reasoning.as_ref().is_some_and(|text| specials.has_start(text))
-        };
-        if messages.iter().any(has_starts) {
-            let safe = self.render_hidden(messages, &starts, limit)?;
-            if specials.control_tokens(&safe) != specials.control_tokens(&text) {
-                return Ok(RenderedChat { text: safe, guard });
-            }
+        let last = messages.last();
+        let can_continue =
+            last.is_some_and(|last| last.role == Role::Assistant && last.tool_calls.is_empty());
+        if *continues_last && !can_continue {
+            return Err("only a last message of the assistant without tool_calls can be continued"
+                .to_owned());
         }
-        Ok(RenderedChat { text, guard })
+        let messages = self.arranged(conversation);
+        Rendering { chat: self, conversation, messages, specials, limit }.render()
     }
 
-    /// Renders a conversation. `hide` hides control tokens in a text, and is told whether it is an
-    /// answer.
-    fn render_hidden(
-        &self,
-        messages: &[Message],
-        hide: &dyn Fn(&str, bool) -> String,
-        limit: &PromptLimit,
-    ) -> Result<String, String> {
-        let render = |splits: bool| {
-            let messages =
-                messages.iter().map(|message| self.template_message(message, splits, hide));
-            self.template.render_within(messages.collect(), limit)
+    /// The messages in a form that the template can write.
+    fn arranged<'c>(&self, conversation: &'c Conversation) -> Cow<'c, [Message]> {
+        let messages = &conversation.messages;
+        let has_tools =
+            !conversation.tools.is_empty() && conversation.tool_choice != ToolChoice::None;
+        let has_calls = messages
+            .iter()
+            .any(|message| message.role == Role::Tool || !message.tool_calls.is_empty());
+        let messages = match &self.tools {
+            Some(tools) if has_calls => Cow::Owned(tools.arranged(messages)),
+            None if has_tools || has_calls => Cow::Owned(messages_with_tools_as_text(
+                conversation,
+                self.probed.support(Role::System).is_written(),
+            )),
+            _ => Cow::Borrowed(&messages[..]),
         };
-        let is_always_split = self.format != AnswerFormat::Marks || self.probed.doubles_marks;
-        match render(is_always_split) {
-            Err(_) if !is_always_split && self.has_marked_answers(messages) => render(true),
-            rendered => rendered,
+        if self.probed.joins_instructions && n_instructions(&messages) > 1 {
+            return Cow::Owned(with_joined_instructions(&messages));
         }
+        messages
     }
 
     /// Refuses a conversation of which the template would lose messages.
     fn check(&self, messages: &[Message]) -> Result<(), String> {
-        let is_system = |message: &Message| message.role == Role::System;
-        if self.probed.loses_lone_system && messages.iter().all(is_system) {
+        if self.probed.loses_lone_system && messages.iter().all(is_instruction) {
             return Err("the chat template leaves out a system message without a user message: \
                         add one"
                 .to_owned());
         }
+        let n_leading = n_instructions(messages);
         if self.probed.loses_later_system
-            && let Some(i) = messages.iter().skip(1).position(is_system)
+            && let Some(i) = messages.iter().skip(n_leading).position(is_instruction)
         {
             return Err(format!(
-                "the chat template may leave out system messages after the first message, such as \
-                 number {}: put their text into other messages",
-                i + 2
+                "the chat template may leave out system messages that follow other messages, such \
+                 as number {}: put their text into other messages",
+                n_leading + i + 1
             ));
         }
         let mut before = None;
@@ -171,43 +189,26 @@ impl Chat {
         }
         Ok(())
     }
+}
 
-    /// Whether an answer in the conversation has parts that could be separated.
-    fn has_marked_answers(&self, messages: &[Message]) -> bool {
-        let mut answers = messages.iter().filter(|message| message.role == Role::Assistant);
-        answers.any(|answer| self.format.split(&answer.content).is_some())
-    }
+fn is_instruction(message: &Message) -> bool {
+    matches!(message.role, Role::System | Role::Developer)
+}
 
-    /// The message as the template gets it. `splits` separates the parts of answers.
-    fn template_message(
-        &self,
-        message: &Message,
-        splits: bool,
-        hide: &dyn Fn(&str, bool) -> String,
-    ) -> TemplateMessage {
-        let Message { role, content, reasoning, .. } = message;
-        let is_answer = *role == Role::Assistant;
-        let whole =
-            if is_answer { self.probed.with_opening(content) } else { Cow::Borrowed(&**content) };
-        let is_split = splits && is_answer && reasoning.is_none();
-        let parts = if is_split { self.format.split(&whole) } else { None };
-        let (content, reasoning) = match &parts {
-            Some(parts) => (&*parts.content, parts.reasoning.as_deref()),
-            None => (&*whole, reasoning.as_deref()),
-        };
-        let content = hide(content, is_answer);
-        TemplateMessage {
-            role: *role,
-            content: match self.probed.support(*role) {
-                RoleSupport::Parts => TemplateContent::Parts(content),
-                RoleSupport::Text | RoleSupport::Lost | RoleSupport::Refused => {
-                    TemplateContent::Text(content)
-                }
-            },
-            reasoning: reasoning.map(|text| hide(text, false)),
-        }
-    }
+/// The number of instructions at the beginning.
+fn n_instructions(messages: &[Message]) -> usize {
+    messages.iter().take_while(|message| is_instruction(message)).count()
+}
+
+/// The messages, with a single one instead of the instructions at the beginning.
+fn with_joined_instructions(messages: &[Message]) -> Vec<Message> {
+    let (instructions, others) = messages.split_at(n_instructions(messages));
+    let texts: Vec<_> = instructions.iter().map(|message| &*message.content).collect();
+    let joined = Message::text(instructions[0].role, texts.join("\n\n"));
+    [&[joined], others].concat()
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tool_tests;

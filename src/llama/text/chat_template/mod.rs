@@ -9,15 +9,17 @@
 //! the limit of the request; and there is a large stack ([`super::stack`]). A template that exceeds
 //! what these can stop ends the runner, not the daemon.
 
+mod conversation;
 mod fuel;
 mod jinja;
+mod json;
 mod message;
 mod thread;
 
 use std::time::Duration;
 
+use minijinja::ErrorKind;
 use minijinja::value::Value;
-use minijinja::{ErrorKind, context};
 
 use crate::engine::{CancelFlag, PromptLimit};
 use crate::llama::error::one_line;
@@ -28,7 +30,9 @@ use self::fuel::fuel_for;
 use self::jinja::JinjaTemplate;
 use self::thread::run_until;
 
-pub(super) use self::message::{TemplateContent, TemplateMessage};
+pub(super) use self::conversation::{TemplateConversation, TemplateTool};
+pub(super) use self::json::TemplateJson;
+pub(super) use self::message::{TemplateArguments, TemplateCall, TemplateContent, TemplateMessage};
 
 /// A model's chat template.
 pub(super) struct ChatTemplate {
@@ -67,9 +71,12 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// Those of [`Self::render_within`].
-    pub(super) fn render(&self, messages: Vec<TemplateMessage>) -> Result<String, String> {
+    pub(super) fn render(
+        &self,
+        conversation: impl Into<TemplateConversation>,
+    ) -> Result<String, String> {
         let limit = PromptLimit::new(CancelFlag::default(), DEADLINE, "messages");
-        self.render_within(messages, &limit)
+        self.render_within(&conversation.into(), &limit)
     }
 
     /// Renders a conversation of a request, which `limit` can end.
@@ -78,10 +85,10 @@ impl ChatTemplate {
     /// One line: the template's own message if it raises an error, or which limit it exceeds.
     pub(super) fn render_within(
         &self,
-        messages: Vec<TemplateMessage>,
+        conversation: &TemplateConversation,
         limit: &PromptLimit,
     ) -> Result<String, String> {
-        let render = move || self.compiled.render(&messages, self.has_tool_list, limit);
+        let render = || self.compiled.render(conversation, self.has_tool_list, limit);
         on_large_stack(RENDER_STACK_BYTES, render)
             .map_err(|error| error.to_string())
             .and_then(|text| text)
@@ -107,21 +114,17 @@ impl CompiledTemplate {
     /// Renders a conversation with fuel for its size.
     fn render(
         &self,
-        messages: &[TemplateMessage],
+        conversation: &TemplateConversation,
         has_tool_list: bool,
         limit: &PromptLimit,
     ) -> Result<String, String> {
-        let n_bytes: usize = messages.iter().map(TemplateMessage::n_bytes).sum();
-        let fuel = fuel_for(messages.len(), n_bytes);
-        let messages: Vec<_> = messages.iter().map(TemplateMessage::to_value).collect();
-        let variables = context! {
-            messages,
-            tools => has_tool_list.then(Vec::<Value>::new),
-            documents => (),
-            bos_token => self.bos.as_str(),
-            eos_token => self.eos.as_str(),
-            add_generation_prompt => true,
-        };
+        let fuel = fuel_for(conversation.size());
+        let mut variables = conversation.variables(has_tool_list);
+        variables.extend([
+            ("bos_token".into(), self.bos.as_str().into()),
+            ("eos_token".into(), self.eos.as_str().into()),
+        ]);
+        let variables = Value::from_pairs(variables);
         self.jinja.render(variables, fuel, limit).map_err(|error| match error.kind() {
             ErrorKind::OutOfFuel => TOO_LONG.to_owned(),
             _ => error.detail().map_or_else(|| error.to_string(), str::to_owned),

@@ -10,7 +10,7 @@ fn template(source: &str) -> ChatTemplate {
 }
 
 fn message(role: Role, content: &str) -> TemplateMessage {
-    TemplateMessage { role, content: TemplateContent::Text(content.to_owned()), reasoning: None }
+    TemplateMessage::new(role, TemplateContent::Text(content.to_owned()))
 }
 
 fn short() -> Vec<TemplateMessage> {
@@ -263,6 +263,8 @@ fn rendering_ends_when_its_request_is_cancelled() {
     let cancel = CancelFlag::default();
     cancel.set();
     let limit = PromptLimit::new(cancel, Duration::MAX, "messages");
-    let error = template("{{ messages[0].content }}").render_within(short(), &limit).unwrap_err();
+    let conversation = TemplateConversation::from(short());
+    let template = template("{{ messages[0].content }}");
+    let error = template.render_within(&conversation, &limit).unwrap_err();
     assert!(error.contains("cancelled"), "{error}");
 }

@@ -13,6 +13,8 @@
 //! the token is not found. After the split the marker is removed, and the text is tokenized as
 //! plain text.
 
+mod guard;
+
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
@@ -20,6 +22,8 @@ use std::ops::Range;
 use aho_corasick::{AhoCorasick, Match};
 
 use crate::domain::Token;
+
+pub(super) use self::guard::{ControlTokenGuard, UsedMarkers};
 
 /// A special token: its text is searched for in prompts and rendered conversations.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -303,11 +307,12 @@ fn with_markers(
     if positions.is_empty() {
         return Cow::Borrowed(text);
     }
-    let mut marked = String::with_capacity(text.len() + positions.len() * guard.marker.len_utf8());
+    let mut marked =
+        String::with_capacity(text.len() + positions.len() * guard.marker().len_utf8());
     let mut end = 0;
     for at in positions {
         marked.push_str(&text[end..at]);
-        marked.push(guard.marker);
+        marked.push(guard.marker());
         end = at;
     }
     marked.push_str(&text[end..]);
@@ -341,36 +346,6 @@ impl SpecialToken {
             text = if self.strips_right { after.trim_start_matches(is_space) } else { after };
         }
         segments.push(Segment::Text(text));
-    }
-}
-
-/// A marker character that hides control tokens in messages: one of the Unicode noncharacters
-/// U+FDD0 to U+FDEF, which are not meant for text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ControlTokenGuard {
-    marker: char,
-}
-
-impl ControlTokenGuard {
-    /// A guard whose marker occurs in none of `texts`; `None` if all 32 noncharacters occur.
-    pub(super) fn absent_from(texts: &[&str]) -> Option<Self> {
-        let mut markers = '\u{FDD0}'..='\u{FDEF}';
-        let marker = markers.find(|&marker| !texts.iter().any(|text| text.contains(marker)))?;
-        Some(Self { marker })
-    }
-
-    /// The marker.
-    pub(super) fn marker(self) -> char {
-        self.marker
-    }
-
-    /// `text` without markers.
-    pub(super) fn remove_markers<'t>(self, text: &'t str) -> Cow<'t, str> {
-        if text.contains(self.marker) {
-            Cow::Owned(text.replace(self.marker, ""))
-        } else {
-            Cow::Borrowed(text)
-        }
     }
 }
 

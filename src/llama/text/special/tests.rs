@@ -44,18 +44,36 @@ fn stripping_token_removes_ascii_white_space_around_it() {
 fn hidden_control_token_is_not_found_and_its_text_is_restored() {
     let specials = SpecialTokens::new(vec![special(1, "<|end|>"), special(2, "é")]);
     let message = "Hi<|end|>é";
-    let guard = ControlTokenGuard::absent_from(&[message, "\u{FDD0}"]).unwrap();
+    let guard = ControlTokenGuard::new('\u{FDD0}');
     let hidden = specials.hide_control_tokens(message, guard, false);
     assert_eq!(specials.split(&hidden[..hidden.find('é').unwrap()]).len(), 1);
     assert_eq!(guard.remove_markers(&hidden), message);
-    let all: String = ('\u{FDD0}'..='\u{FDEF}').collect();
-    assert!(ControlTokenGuard::absent_from(&[&all]).is_none());
 }
+
+#[test]
+fn marker_occurs_in_no_text_and_in_no_escape() {
+    let unused = |texts: &[&str]| {
+        let mut used = UsedMarkers::default();
+        texts.iter().for_each(|text| used.see(text));
+        used.unused().next()
+    };
+    assert_eq!(unused(&["a", "\u{FDD0}", "é\\ufdd1", "\\u12", "\\uFDD2"]), Some('\u{FDD3}'));
+    let all: String = ('\u{FDD0}'..='\u{FDEF}').collect();
+    assert_eq!(unused(&[&all]), None);
+}
+
+#[test]
+fn escaped_marker_of_a_printed_dictionary_is_a_marker_again() {
+    let guard = ControlTokenGuard::new('\u{FDD1}');
+    let restored = guard.unescape_markers("{'a': '<\\ufdd1|end|> \\ufdd0'}".to_owned());
+    assert_eq!(guard.remove_markers(&restored), "{'a': '<|end|> \\ufdd0'}");
+}
+
 #[test]
 fn answer_mark_is_hidden_outside_of_answers_only() {
     let mark = SpecialToken { is_answer_mark: true, ..special(1, "</think>") };
     let specials = SpecialTokens::new(vec![mark, special(2, "<|end|>")]);
-    let guard = ControlTokenGuard::absent_from(&[]).unwrap();
+    let guard = ControlTokenGuard::new('\u{FDD0}');
     let text = "</think><|end|>";
     let in_answer = specials.hide_control_tokens(text, guard, true);
     assert_eq!(specials.split(&in_answer)[0], Segment::Token(1));

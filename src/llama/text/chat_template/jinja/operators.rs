@@ -317,8 +317,12 @@ fn map(state: &State<'_, '_>, parts: Rest<Value>) -> Result<Value, Error> {
     Ok(Value::from_pairs(pairs))
 }
 
-/// What a loop goes through.
-fn iterable(value: &Value) -> Result<Value, Error> {
+/// What a loop goes through. For minijinja a loop over a string has no length and no last item.
+fn iterable(state: &State<'_, '_>, value: &Value) -> Result<Value, Error> {
+    if let Some(text) = value.as_str() {
+        bounds::pay(state, text.len().saturating_mul(size_of::<Value>()))?;
+        return Ok(text.chars().map(Value::from).collect());
+    }
     match value.kind() {
         ValueKind::None | ValueKind::Bool | ValueKind::Number => {
             Err(refused(format!("a loop cannot go through {}", value.kind())))
