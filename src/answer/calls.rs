@@ -1,0 +1,160 @@
+//! How the readers of calls tell what they find, and when it becomes an event.
+//!
+//! A call that breaks is text. What was told cannot be taken back, so a call is told when it is
+//! complete, or once its arguments have [`HELD_BYTES`] (ADR-0047).
+
+use std::fmt;
+
+use super::event::{AnswerEvent, EventList};
+use super::json::push_escape;
+
+/// Reads the calls after a mark, one character after the other.
+pub(super) trait CallReader: fmt::Debug + Send {
+    /// Reads the next character.
+    fn push(&mut self, c: char, calls: &mut CallWriter<'_, '_>) -> CallStep;
+
+    /// The answer has ended.
+    ///
+    /// # Errors
+    /// Why what was read since the last complete call is none.
+    fn finish(&mut self, calls: &mut CallWriter<'_, '_>) -> Result<(), &'static str>;
+}
+
+/// What a reader makes of a character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CallStep {
+    /// It is part of the calls.
+    More,
+    /// It is the last of the calls.
+    Done,
+    /// The calls have ended with the last complete one: what was read since then is no call.
+    Released,
+    /// What was read since the last complete call is text: the reason to warn of.
+    Broken(&'static str),
+    /// The same, where no mark promised a call, so that there is nothing to warn of.
+    Plain,
+}
+
+/// The call that is being read.
+#[derive(Debug, Default)]
+pub(super) struct CallState {
+    /// What was read since the last complete call, and since the last arguments that were told.
+    pub(super) raw: String,
+    /// Bytes read since the last complete call.
+    pub(super) n_bytes: usize,
+    name: String,
+    arguments: String,
+    /// Whether the beginning of the call was told.
+    is_told: bool,
+}
+
+impl CallState {
+    /// Begins to read after the mark `raw`.
+    pub(super) fn after(&mut self, raw: &str) {
+        *self = Self { raw: raw.to_owned(), n_bytes: raw.len(), ..Self::default() };
+    }
+
+    /// About how many bytes of memory the call takes, with those of its reader.
+    pub(super) fn held_bytes(&self) -> usize {
+        // The reader and this state have a copy each, of up to twice its length.
+        4 * self.raw.len()
+    }
+
+    /// Ends a call that breaks. Tells the reason, and returns what is text.
+    pub(super) fn abandon(&mut self, reason: &str, events: &mut EventList<'_>) -> String {
+        let Self { raw, name, is_told, .. } = std::mem::take(self);
+        if is_told {
+            events.push(AnswerEvent::CallEnded);
+            events.push(AnswerEvent::Warning(format!(
+                "the call of {name} is not complete: {reason}; what follows is in the text"
+            )));
+        } else {
+            events.push(AnswerEvent::Warning(format!(
+                "a call of a tool could not be read: {reason}; it is in the text"
+            )));
+        }
+        raw
+    }
+}
+
+/// Turns what a reader finds into events.
+pub(super) struct CallWriter<'s, 'e> {
+    pub(super) state: &'s mut CallState,
+    pub(super) events: &'s mut EventList<'e>,
+}
+
+impl CallWriter<'_, '_> {
+    /// The call of `name` begins.
+    pub(super) fn begin(&mut self, name: &str) {
+        self.state.name = name.to_owned();
+        self.state.arguments.clear();
+        self.state.is_told = false;
+    }
+
+    /// The next character of the arguments.
+    pub(super) fn argument(&mut self, c: char) {
+        self.state.arguments.push(c);
+        self.tell();
+    }
+
+    /// A control character in a string of the arguments.
+    pub(super) fn control(&mut self, c: char) {
+        push_escape(&mut self.state.arguments, c);
+        self.tell();
+    }
+
+    /// The call is complete with the character that is being read.
+    pub(super) fn end(&mut self) {
+        self.flush();
+        self.events.push(AnswerEvent::CallEnded);
+        *self.state = CallState::default();
+    }
+
+    /// A whole call.
+    pub(super) fn whole(&mut self, name: &str, arguments: &str) {
+        self.begin(name);
+        self.state.arguments.push_str(arguments);
+        self.end();
+    }
+
+    /// What was read since the last complete call belongs to the syntax, and is no text.
+    pub(super) fn accept(&mut self) {
+        self.state.raw.clear();
+    }
+
+    /// Tells the arguments if they are long enough.
+    fn tell(&mut self) {
+        if self.state.is_told || self.state.arguments.len() >= HELD_BYTES {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        let CallState { raw, name, arguments, is_told, .. } = &mut *self.state;
+        if !std::mem::replace(is_told, true) {
+            self.events.push(AnswerEvent::CallBegan { name: name.clone() });
+        }
+        self.events.arguments(arguments);
+        arguments.clear();
+        raw.clear();
+    }
+}
+
+/// Whether `name` can be the name of a tool where a syntax has no quotes around it.
+pub(super) fn is_tool_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= MAX_NAME_BYTES && name.chars().all(is_name_char)
+}
+
+/// Whether `c` can be part of the name of a tool.
+pub(super) fn is_name_char(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/')
+}
+
+/// Bytes of arguments that are held back until the call is complete (ADR-0047).
+pub(super) const HELD_BYTES: usize = 1024;
+
+/// Most bytes of a call. A longer one is text.
+pub(super) const MAX_CALL_BYTES: usize = 1 << 20;
+
+/// Most bytes of the name of a tool.
+pub(super) const MAX_NAME_BYTES: usize = 256;
