@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`domain`] | the shared vocabulary: requests, parameters, outcomes, model and GPU facts |
 //! | [`engine`] | queue, scheduler and prefix cache; one thread that computes |
+//! | [`constraint`] | compiles constraints on answers: JSON schemas, grammars |
 //! | [`machine`] | the memory and the CPUs that this process may use |
 //! | [`scripted`] | a deterministic fake model for tests |
 //! | `llama` | the real model on llama.cpp; almost all `unsafe` code |
@@ -25,6 +26,7 @@
 pub mod answer;
 pub mod build_info;
 pub mod cli;
+pub mod constraint;
 #[cfg(all(feature = "llama", feature = "nvml"))]
 pub mod daemon;
 pub mod domain;

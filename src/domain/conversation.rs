@@ -28,6 +28,16 @@ impl Conversation {
         Self { messages, parallel_tool_calls: true, ..Self::default() }
     }
 
+    /// Whether the model may call tools.
+    pub fn may_call_tools(&self) -> bool {
+        !self.tools.is_empty() && self.tool_choice != ToolChoice::None
+    }
+
+    /// Whether the answer has to call a tool.
+    pub fn requires_call(&self) -> bool {
+        matches!(self.tool_choice, ToolChoice::Required | ToolChoice::Named(_))
+    }
+
     /// Bytes of its texts.
     pub fn n_bytes(&self) -> usize {
         let Self { messages, tools, documents, template_variables, .. } = self;

@@ -18,6 +18,7 @@ mod params;
 mod request;
 mod sandbox;
 mod stats;
+mod text_query;
 mod token;
 mod trusted_proxy;
 
@@ -41,5 +42,6 @@ pub use stats::{
     MetricUnit, Numbers, Phase, Snapshot,
 };
 pub(crate) use stats::{engine_histograms, engine_numbers};
+pub use text_query::{TextQuery, TextReply};
 pub use token::{Logprob, Token, TokenLogprobs};
 pub use trusted_proxy::{InvalidProxy, TrustedProxy};

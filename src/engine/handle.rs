@@ -11,6 +11,7 @@ use crate::domain::{
     AnswerStart, AnswerStyle, EngineState, MemoryPart, Params, Prompt, Refusal, Request, Snapshot,
 };
 
+use super::guide::AnswerGuide;
 use super::model::{CancelFlag, ChatTokens, PromptLimit, Vocabulary};
 use super::options::max_waiting;
 use super::request::{Job, JobTicket, Notifier, Outbox};
@@ -104,11 +105,13 @@ impl EngineHandle {
         let EngineShared { inbox, options, .. } = &*self.shared;
         let mut request = request;
         request.params.max_tokens = allowed_tokens(request.params.max_tokens, options.max_tokens)?;
-        let (prompt, is_over_limit) = self.accept(&request, admission, &flag)?;
+        let AcceptedRequest { prompt, guide, is_over_limit } =
+            self.accept(&request, admission, &flag)?;
         let outbox = Arc::new(Outbox::new(notifier, inbox.waker().clone()));
         let ticket = JobTicket::new(outbox.clone(), flag.clone(), inbox.waker().clone());
         let mut job = Job::new(request, prompt.tokens, received, outbox, flag);
         job.answer_start = prompt.start;
+        job.guide = guide.map(Box::new);
         job.is_over_limit = is_over_limit;
         inbox.push(job);
         Ok(ticket)
@@ -172,25 +175,26 @@ impl EngineHandle {
         self.shared.options.ctx_size
     }
 
-    /// Accepts a request: checks and tokenizes it, and takes a queue position. Returns its tokens,
-    /// and whether a waiting request has to give way to it.
+    /// Accepts a request: checks and tokenizes it, compiles its constraint, and takes a queue
+    /// position.
     fn accept(
         &self,
         request: &Request,
         admission: Admission,
         flag: &CancelFlag,
-    ) -> Result<(ChatTokens, bool), Refusal> {
+    ) -> Result<AcceptedRequest, Refusal> {
         let vocabulary = self.vocabulary()?;
         check_logit_bias(&request.params, vocabulary)?;
-        let tokens = self.tokenize(&request.prompt, vocabulary, flag)?;
+        let prompt = self.tokenize(&request.prompt, vocabulary, flag)?;
+        let guide = guide_for(request, prompt.start, vocabulary, flag)?;
         // Tokenizing may have taken long enough for the engine to begin draining.
         self.vocabulary()?;
         let is_over_limit = self.take_queue_position(admission)?;
-        Ok((tokens, is_over_limit))
+        Ok(AcceptedRequest { prompt, guide, is_over_limit })
     }
 
     /// The vocabulary, if the engine accepts requests.
-    fn vocabulary(&self) -> Result<&dyn Vocabulary, Refusal> {
+    pub(super) fn vocabulary(&self) -> Result<&dyn Vocabulary, Refusal> {
         let EngineShared { draining, stats, vocabulary, .. } = &*self.shared;
         if draining.load(Ordering::Acquire) {
             return Err(Refusal::ShuttingDown);
@@ -202,7 +206,7 @@ impl EngineHandle {
     }
 
     /// The tokens of `prompt`, if they leave space for an answer.
-    fn tokenize(
+    pub(super) fn tokenize(
         &self,
         prompt: &Prompt,
         vocabulary: &dyn Vocabulary,
@@ -288,6 +292,45 @@ pub enum Admission {
     First,
     /// It was accepted before, by an engine that has ended. There is no limit.
     Accepted,
+}
+
+/// What [`EngineHandle::accept`] found out about a request.
+struct AcceptedRequest {
+    prompt: ChatTokens,
+    guide: Option<AnswerGuide>,
+    /// Whether a waiting request has to give way to it.
+    is_over_limit: bool,
+}
+
+/// The guide for the answer to a request, whose prompt ends as `start` says. Tools that have to be
+/// called take precedence over what the answer has to be otherwise.
+fn guide_for(
+    request: &Request,
+    start: AnswerStart,
+    vocabulary: &dyn Vocabulary,
+    flag: &CancelFlag,
+) -> Result<Option<AnswerGuide>, Refusal> {
+    let limit = PromptLimit::new(flag.clone(), TOKENIZING_BUDGET, "format");
+    let calls = match &request.prompt {
+        Prompt::Chat(conversation) if conversation.requires_call() => {
+            vocabulary.constrain_calls(conversation, &limit)?
+        }
+        Prompt::Chat(_) | Prompt::Text(_) => None,
+    };
+    let constraint = match (calls, &request.params.constraint) {
+        (None, Some(constraint)) => Some(vocabulary.constrain(constraint, &limit)?),
+        (calls, _) => calls,
+    };
+    let budget = request.params.reasoning_budget;
+    if constraint.is_none() && budget.is_none() {
+        return Ok(None);
+    }
+    let style = match request.prompt {
+        Prompt::Chat(_) => vocabulary.answer_style(),
+        // Who writes the prompt as a text reads the answer as one.
+        Prompt::Text(_) => AnswerStyle::default(),
+    };
+    AnswerGuide::new(constraint, budget, (&style, start), vocabulary, &limit)
 }
 
 /// Checks that every token in `logit_bias` exists.

@@ -55,9 +55,11 @@ mod options;
 mod handle;
 mod load;
 mod shared;
+mod text_query;
 mod thread;
 
 // One request between its client and the scheduler.
+mod guide;
 mod request;
 
 // The parts of an iteration. The scheduler uses all others.
@@ -74,9 +76,9 @@ mod stats;
 pub use handle::{Admission, EngineHandle, max_requests};
 pub use load::{LoadProgress, Loaded};
 pub use model::{
-    Batch, BatchToken, CancelFlag, ChatTokens, ChunkRules, DRAFT_PREFILL_TOKENS, DecodeOutcome,
-    DraftRequest, Interrupt, Limits, MAX_SLOT_GAP, Model, Piece, PrefillRecord, PromptLimit,
-    Sampled, SeqId, StopFlag, Visibility, Vocabulary,
+    AllowedTokens, AnswerConstraint, Batch, BatchToken, CancelFlag, ChatTokens, ChunkRules,
+    DRAFT_PREFILL_TOKENS, DecodeOutcome, DraftRequest, Interrupt, Limits, MAX_SLOT_GAP, Model,
+    Piece, PrefillRecord, PromptLimit, Sampled, SeqId, StopFlag, TokenSet, Visibility, Vocabulary,
 };
 pub use options::Options;
 pub use request::{JobTicket, Notifier};

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use crate::domain::{Logprob, Params, Token, TokenLogprobs};
 use crate::engine::{
-    Batch, BatchToken, ChunkRules, DecodeOutcome, DraftRequest, Interrupt, Limits, Model, Sampled,
-    SeqId, Vocabulary,
+    AllowedTokens, Batch, BatchToken, ChunkRules, DecodeOutcome, DraftRequest, Interrupt, Limits,
+    Model, Sampled, SeqId, Vocabulary,
 };
 
 pub use self::vocabulary::{END_TOKEN, ScriptedVocabulary};
@@ -32,6 +32,9 @@ pub use self::vocabulary::{END_TOKEN, ScriptedVocabulary};
 /// - `lost` cannot be imported once it was exported,
 /// - any other prompt is repeated once, then the answer ends. Of a conversation whose last message
 ///   begins with `say `, the rest of that message is the prompt.
+///
+/// Where the token of the script is not allowed, the model takes the end, or else the first allowed
+/// token of those that end a part of a JSON text, or else the first allowed one.
 #[derive(Debug)]
 pub struct ScriptedModel {
     limits: Limits,
@@ -144,12 +147,17 @@ impl Model for ScriptedModel {
             is_endless: is_walk || is_script(prompt, b"loop") || params.ignore_eos,
             is_walk,
             is_nan: is_script(prompt, b"nan"),
-            n_sampled: 0,
+            answer: Vec::new(),
             logprobs: params.logprobs,
         }
     }
 
-    fn sample(&mut self, index: usize, sampler: &mut ScriptedSampler) -> Result<Sampled, String> {
+    fn sample(
+        &mut self,
+        index: usize,
+        sampler: &mut ScriptedSampler,
+        allowed: AllowedTokens<'_>,
+    ) -> Result<Sampled, String> {
         let BatchToken { pos, seq, has_output, .. } = self.last_batch.tokens[index];
         assert!(has_output, "no output was requested for batch token {index}");
         if sampler.is_nan {
@@ -157,11 +165,12 @@ impl Model for ScriptedModel {
         }
         let n = sampler.prompt.len();
         let computed = &self.sequences[seq as usize][..=pos];
-        let expected = (0..n + sampler.n_sampled).map(|i| sampler.token(i));
-        assert!(computed.iter().copied().eq(expected));
-        let has_ended = sampler.n_sampled >= n && !sampler.is_endless;
-        let token = if has_ended { END_TOKEN } else { sampler.token(n + sampler.n_sampled) };
-        sampler.n_sampled += 1;
+        assert!(computed.iter().eq(sampler.prompt.iter().chain(&sampler.answer)));
+        let n_sampled = sampler.answer.len();
+        let has_ended = n_sampled >= n && !sampler.is_endless;
+        let wanted = if has_ended { END_TOKEN } else { sampler.token(n + n_sampled) };
+        let token = nearest_allowed(wanted, allowed).ok_or("no token is allowed")?;
+        sampler.answer.push(token);
         let bytes = ScriptedVocabulary.piece(token).bytes.to_vec();
         let logprob = Logprob { token, bytes, logprob: 0.0 };
         let logprobs = (sampler.logprobs > 0)
@@ -245,8 +254,8 @@ pub struct ScriptedSampler {
     is_walk: bool,
     /// Whether the script is `nan`.
     is_nan: bool,
-    /// Number of tokens sampled so far.
-    n_sampled: usize,
+    /// The tokens sampled so far.
+    answer: Vec<Token>,
     /// [`Params::logprobs`].
     logprobs: u8,
 }
@@ -348,6 +357,18 @@ struct StepPermits {
     n_allowed: usize,
     /// Whether a step waits for permission.
     is_step_waiting: bool,
+}
+
+/// The `wanted` token, or what the model takes if that is not allowed.
+fn nearest_allowed(wanted: Token, allowed: AllowedTokens<'_>) -> Option<Token> {
+    let set = match allowed {
+        AllowedTokens::Any => return Some(wanted),
+        AllowedTokens::Only(token) => return Some(token),
+        AllowedTokens::Of(set) => set,
+        AllowedTokens::Nothing => return None,
+    };
+    let preferred = [wanted, END_TOKEN].into_iter().chain(b"\"}]".map(Token::from));
+    preferred.chain(0..END_TOKEN).find(|&token| set.contains(token))
 }
 
 /// The token at position `i` of a `walk`: triangular numbers modulo a prime.

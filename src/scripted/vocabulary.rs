@@ -1,7 +1,13 @@
 //! The vocabulary of the scripted model.
 
-use crate::domain::{AnswerStart, AnswerStyle, Conversation, Message, Refusal, Token};
-use crate::engine::{ChatTokens, Piece, PromptLimit, Visibility, Vocabulary};
+use std::sync::LazyLock;
+
+use crate::constraint::ConstraintCompiler;
+use crate::domain::{
+    AnswerStart, AnswerStyle, Constraint, Conversation, Message, Refusal, ThinkingStyle, Token,
+    ToolCallStyle,
+};
+use crate::engine::{AnswerConstraint, ChatTokens, Piece, PromptLimit, Visibility, Vocabulary};
 
 /// The vocabulary: the 256 bytes and [`END_TOKEN`].
 #[derive(Debug, Clone, Copy)]
@@ -12,6 +18,13 @@ const SAY: &str = "say ";
 
 /// The token that ends an answer.
 pub const END_TOKEN: Token = 256;
+
+/// Compiles constraints for the vocabulary.
+static COMPILER: LazyLock<ConstraintCompiler> = LazyLock::new(|| {
+    let tokenize = |text: &str| text.bytes().map(Token::from).collect();
+    ConstraintCompiler::new(&ScriptedVocabulary, Box::new(tokenize))
+        .expect("the bytes are a vocabulary")
+});
 
 impl Vocabulary for ScriptedVocabulary {
     fn tokenize(&self, text: &str, limit: &PromptLimit) -> Result<Vec<Token>, Refusal> {
@@ -38,7 +51,24 @@ impl Vocabulary for ScriptedVocabulary {
     }
 
     fn answer_style(&self) -> AnswerStyle {
-        AnswerStyle::default()
+        let marks = ThinkingStyle::Marks { start: "<think>".into(), end: "</think>".into() };
+        AnswerStyle { thinking: Some(marks), tool_calls: ToolCallStyle::Hermes }
+    }
+
+    fn constrain(
+        &self,
+        constraint: &Constraint,
+        limit: &PromptLimit,
+    ) -> Result<Box<dyn AnswerConstraint>, Refusal> {
+        COMPILER.compile(constraint, limit)
+    }
+
+    fn constrain_calls(
+        &self,
+        conversation: &Conversation,
+        limit: &PromptLimit,
+    ) -> Result<Option<Box<dyn AnswerConstraint>>, Refusal> {
+        COMPILER.compile_calls(conversation, self.answer_style().tool_calls, limit)
     }
 
     fn piece(&self, token: Token) -> Piece<'_> {

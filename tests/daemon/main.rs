@@ -21,6 +21,7 @@ mod batching;
 #[cfg(target_os = "linux")]
 mod cgroups;
 mod chat_template;
+mod formats;
 mod long_texts;
 mod mapped_weights;
 mod params;

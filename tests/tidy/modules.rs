@@ -11,14 +11,15 @@ use super::tree::{File, Tree};
 pub(crate) type Row = (&'static str, &'static [&'static str]);
 
 /// Each top-level module and the modules that it may use, as in `docs/ARCHITECTURE.md`.
-pub(crate) const MODULES: [Row; 18] = [
+pub(crate) const MODULES: [Row; 19] = [
     ("domain", &[]),
     ("build_info", &[]),
     ("machine", &[]),
     ("engine", &["domain"]),
     ("protocol", &["domain"]),
-    ("scripted", &["domain", "engine"]),
-    ("llama", &["domain", "engine", "machine"]),
+    ("constraint", &["domain", "engine"]),
+    ("scripted", &["constraint", "domain", "engine"]),
+    ("llama", &["constraint", "domain", "engine", "machine"]),
     ("watchdog", &[]),
     ("answer", &["domain"]),
     ("pool", &["domain"]),
@@ -49,7 +50,7 @@ pub(crate) const MODULES: [Row; 18] = [
 ];
 
 /// Libraries, and the top-level modules that may use them.
-pub(crate) const LIBRARIES: [Row; 33] = [
+pub(crate) const LIBRARIES: [Row; 34] = [
     ("llama_cpp_2", &["llama"]),
     ("llama_cpp_sys_2", &["llama"]),
     ("minijinja", &["llama"]),
@@ -62,7 +63,8 @@ pub(crate) const LIBRARIES: [Row; 33] = [
     ("nvml_wrapper_sys", &["gpu"]),
     ("prometheus_client", &["server"]),
     ("serde", &["answer", "domain", "engine", "llama", "runner", "protocol", "server", "daemon"]),
-    ("serde_json", &["answer", "llama", "protocol", "server", "daemon"]),
+    ("llguidance", &["constraint"]),
+    ("serde_json", &["answer", "constraint", "llama", "protocol", "server", "daemon"]),
     ("postcard", &["runner", "daemon"]),
     ("rustix", &["machine", "runner", "sandbox", "daemon"]),
     ("procfs", &["machine", "llama", "runner", "daemon"]),

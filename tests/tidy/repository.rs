@@ -102,7 +102,7 @@ fn read_all(roots: &[&str], is_wanted: &dyn Fn(&str) -> bool) -> Vec<(String, St
         if full.is_dir() {
             for entry in fs::read_dir(&full).unwrap() {
                 let name = entry.unwrap().file_name().to_string_lossy().into_owned();
-                if !name.starts_with('.') && name != "__pycache__" && name != "target" {
+                if !name.starts_with('.') && !SKIPPED.contains(&&name[..]) {
                     pending.push(format!("{path}/{name}"));
                 }
             }
@@ -113,3 +113,6 @@ fn read_all(roots: &[&str], is_wanted: &dyn Fn(&str) -> bool) -> Vec<(String, St
     paths.sort();
     paths.into_iter().map(|path| (path.clone(), read(&path))).collect()
 }
+
+/// Folders of what tools install or make.
+const SKIPPED: [&str; 3] = ["__pycache__", "node_modules", "target"];

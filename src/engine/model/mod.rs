@@ -11,12 +11,14 @@
 
 mod batch;
 mod chunk_rules;
+mod constraint;
 mod interrupt;
 mod prompt_limit;
 mod vocabulary;
 
 pub use batch::{Batch, BatchToken, DecodeOutcome, DraftRequest, Sampled, SeqId};
 pub use chunk_rules::{ChunkRules, PrefillRecord};
+pub use constraint::{AllowedTokens, AnswerConstraint, TokenSet};
 pub use interrupt::{CancelFlag, Interrupt, StopFlag};
 pub use prompt_limit::PromptLimit;
 pub use vocabulary::{ChatTokens, Piece, Visibility, Vocabulary};
@@ -61,8 +63,8 @@ use crate::domain::{Params, Token};
 /// ```
 /// use inference_core::domain::Params;
 /// use inference_core::engine::{
-///     Batch, BatchToken, CancelFlag, DecodeOutcome, Interrupt, Limits, Model, PromptLimit,
-///     StopFlag, Vocabulary,
+///     AllowedTokens, Batch, BatchToken, CancelFlag, DecodeOutcome, Interrupt, Limits, Model,
+///     PromptLimit, StopFlag, Vocabulary,
 /// };
 /// use inference_core::scripted::{ScriptedModel, ScriptedVocabulary, StepControl};
 ///
@@ -79,7 +81,7 @@ use crate::domain::{Params, Token};
 /// let interrupt = Interrupt { requests: &[request], stop: &stop };
 /// assert_eq!(model.decode(&batch, &interrupt), DecodeOutcome::Done);
 ///
-/// let sampled = model.sample(last, &mut sampler)?;
+/// let sampled = model.sample(last, &mut sampler, AllowedTokens::Any)?;
 /// assert_eq!(ScriptedVocabulary.piece(sampled.token).bytes, b"h");
 /// # Ok::<(), String>(())
 /// ```
@@ -133,7 +135,8 @@ pub trait Model {
     /// Creates the sampler of a request with the given prompt. Called once for each request.
     fn sampler(&self, params: &Params, prompt: &[Token]) -> Self::Sampler;
 
-    /// Samples the token that follows batch token `index` of the last step.
+    /// Samples one of the `allowed` tokens, which are not [`AllowedTokens::Nothing`], to follow
+    /// batch token `index` of the last step.
     ///
     /// That token had [`BatchToken::has_output`] set. The outputs of one sequence are sampled in
     /// order, each at most once, and `sampler` takes the returned token as part of the text.
@@ -141,7 +144,12 @@ pub trait Model {
     /// # Errors
     /// The reason, if no token can be chosen, for example because all logits are NaN. The engine
     /// then fails this request; others go on.
-    fn sample(&mut self, index: usize, sampler: &mut Self::Sampler) -> Result<Sampled, String>;
+    fn sample(
+        &mut self,
+        index: usize,
+        sampler: &mut Self::Sampler,
+        allowed: AllowedTokens<'_>,
+    ) -> Result<Sampled, String>;
 
     /// Number of the first `n` positions of `seq` that a request can go on from, after a truncation
     /// to that length: `n`, or fewer if the KV cache no longer holds what a continuation from there

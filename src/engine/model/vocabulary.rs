@@ -1,7 +1,8 @@
 //! Text to tokens and back.
 
-use crate::domain::{AnswerStart, AnswerStyle, Conversation, Refusal, Token};
+use crate::domain::{AnswerStart, AnswerStyle, Constraint, Conversation, Refusal, Token};
 
+use super::constraint::AnswerConstraint;
 use super::prompt_limit::PromptLimit;
 
 /// The vocabulary of a model. All threads share it and may call it at the same time.
@@ -29,6 +30,38 @@ pub trait Vocabulary: Send + Sync {
 
     /// How the model marks the parts of its answers to conversations.
     fn answer_style(&self) -> AnswerStyle;
+
+    /// Compiles `constraint` for an answer. The default refuses all constraints.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidParams`] if the constraint cannot be enforced, and those of
+    /// [`PromptLimit::check`].
+    fn constrain(
+        &self,
+        constraint: &Constraint,
+        limit: &PromptLimit,
+    ) -> Result<Box<dyn AnswerConstraint>, Refusal> {
+        let _ = (constraint, limit);
+        Err(Refusal::InvalidParams {
+            field: "format".to_owned(),
+            reason: "is not supported by this model".to_owned(),
+        })
+    }
+
+    /// Compiles the constraint that makes an answer call the tools that the conversation requires.
+    /// `None` if it requires no call, or if the calls of this model cannot be forced, which the
+    /// default says of all models.
+    ///
+    /// # Errors
+    /// Those of [`Self::constrain`].
+    fn constrain_calls(
+        &self,
+        conversation: &Conversation,
+        limit: &PromptLimit,
+    ) -> Result<Option<Box<dyn AnswerConstraint>>, Refusal> {
+        let _ = (conversation, limit);
+        Ok(None)
+    }
 
     /// What `token` is written as.
     fn piece(&self, token: Token) -> Piece<'_>;

@@ -12,6 +12,7 @@ use crate::domain::{
     AccountId, AnswerStart, ConnectionId, Failure, FinishReason, Outcome, Params, Prompt, Refusal,
     Request, Token, Usage,
 };
+use crate::engine::guide::AnswerGuide;
 use crate::engine::model::CancelFlag;
 
 use super::outbox::Outbox;
@@ -29,6 +30,8 @@ pub(in crate::engine) struct Job {
     pub(in crate::engine) shows_marks: bool,
     /// How the answer begins.
     pub(in crate::engine) answer_start: AnswerStart,
+    /// Says which tokens may come next; `None` if all may.
+    pub(in crate::engine) guide: Option<Box<AnswerGuide>>,
     /// The prompt; moves to the slot once the request has one.
     pub(in crate::engine) tokens: Vec<Token>,
     /// When the server received the request.
@@ -60,6 +63,7 @@ impl Job {
             params,
             shows_marks,
             answer_start: AnswerStart::default(),
+            guide: None,
             tokens,
             received,
             outbox,

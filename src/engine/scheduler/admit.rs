@@ -52,7 +52,7 @@ impl<M: Model> Scheduler<M> {
                 return;
             }
             match self.queue.pop() {
-                Some((Waiting::New(job), paid)) => self.start(job, paid, &placement, now),
+                Some((Waiting::New(job), paid)) => self.start(*job, paid, &placement, now),
                 Some((Waiting::Suspended(slot), paid)) => self.resume(*slot, paid, &placement),
                 None => return,
             }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::{Failure, FinishReason};
 use crate::engine::kv::Reused;
-use crate::engine::model::{DecodeOutcome, Model, Sampled};
+use crate::engine::model::{AllowedTokens, DecodeOutcome, Model, Sampled};
 use crate::engine::prefill::StepTokens;
 use crate::engine::request::End;
 use crate::engine::text::Released;
@@ -157,7 +157,7 @@ impl<M: Model> Scheduler<M> {
     /// accepted draft tokens, and the reason if the answer ends.
     ///
     /// # Errors
-    /// The reason why the model could not sample.
+    /// The reason why the model could not sample, or why the constraint cannot go on.
     fn sample(
         &mut self,
         part: &StepPart,
@@ -167,9 +167,16 @@ impl<M: Model> Scheduler<M> {
         let mut n_accepted = 0;
         loop {
             let Some(slot) = &mut self.slots[part.slot] else { return Ok((n_accepted, None)) };
-            let sampled = self.model.sample(output + n_accepted, &mut slot.sampler)?;
+            let allowed = match &mut slot.job.guide {
+                Some(guide) => guide.allowed()?,
+                None => AllowedTokens::Any,
+            };
+            if allowed == AllowedTokens::Nothing {
+                return Ok((n_accepted, Some(FinishReason::Stop)));
+            }
+            let sampled = self.model.sample(output + n_accepted, &mut slot.sampler, allowed)?;
             let token = sampled.token;
-            if let Some(reason) = self.append(part.slot, sampled) {
+            if let Some(reason) = self.append(part.slot, sampled)? {
                 return Ok((n_accepted, Some(reason)));
             }
             if draft.get(n_accepted) != Some(&token) {
@@ -183,31 +190,42 @@ impl<M: Model> Scheduler<M> {
     }
 
     /// Adds a sampled token to slot `i`. Returns the reason if the answer ends with it.
-    fn append(&mut self, i: usize, sampled: Sampled) -> Option<FinishReason> {
-        let slot = self.slots[i].as_mut()?;
+    ///
+    /// # Errors
+    /// The reason why the constraint cannot go on.
+    fn append(&mut self, i: usize, sampled: Sampled) -> Result<Option<FinishReason>, String> {
+        let Some(slot) = self.slots[i].as_mut() else { return Ok(None) };
         let Sampled { token, logprobs } = sampled;
         if self.vocabulary.is_end(token) && !slot.job.params.ignore_eos {
-            return Some(FinishReason::Stop);
+            return Ok(Some(FinishReason::Stop));
         }
         slot.tokens.push(token);
         self.metrics.token_generated();
         let piece = self.vocabulary.piece(token);
+        let is_complete = match &mut slot.job.guide {
+            Some(guide) => guide.accept(token, piece.bytes)?,
+            None => false,
+        };
         let shown = piece.shown(slot.job.shows_marks);
         if shown.is_empty() && slot.job.params.stop.iter().any(|s| s.as_bytes() == piece.bytes) {
             slot.job.outbox.push("", logprobs);
-            return Some(FinishReason::Stop);
+            return Ok(Some(FinishReason::Stop));
         }
         match slot.text.push(shown) {
             Released::Stopped(text) => {
                 slot.job.outbox.push(&text, logprobs);
-                return Some(FinishReason::Stop);
+                return Ok(Some(FinishReason::Stop));
             }
             Released::Text(text) => slot.job.outbox.push(&text, logprobs),
         }
         let max_tokens = slot.job.params.max_tokens.map_or(usize::MAX, |n| n as usize);
-        if slot.n_generated() >= max_tokens {
-            return Some(FinishReason::MaxTokens);
+        if is_complete {
+            return Ok(Some(FinishReason::Stop));
         }
-        (slot.tokens.len() >= self.options.ctx_size).then_some(FinishReason::ContextFull)
+        if slot.n_generated() >= max_tokens {
+            return Ok(Some(FinishReason::MaxTokens));
+        }
+        let is_full = slot.tokens.len() >= self.options.ctx_size;
+        Ok(is_full.then_some(FinishReason::ContextFull))
     }
 }

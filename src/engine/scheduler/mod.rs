@@ -99,7 +99,7 @@ impl<M: Model> Scheduler<M> {
     pub(super) fn enqueue(&mut self, jobs: Vec<Job>, now: Instant) {
         for job in jobs {
             let is_over_limit = job.is_over_limit;
-            self.queue.push(Waiting::New(job));
+            self.queue.push(Waiting::New(Box::new(job)));
             if !is_over_limit {
                 continue;
             }

@@ -216,7 +216,9 @@ impl<S> Slot<S> {
 
     /// The text, for the drafters.
     pub(super) fn decoding_text(&mut self) -> DecodingText<'_> {
+        let guide = self.job.guide.as_mut();
         DecodingText {
+            forced: guide.map(|guide| guide.forced()).unwrap_or_default(),
             seq: self.seq,
             tokens: &self.tokens,
             n_prompt: self.n_prompt,

@@ -11,7 +11,7 @@ use super::slot::Slot;
 #[derive(Debug)]
 pub(super) enum Waiting<S> {
     /// It never had a slot.
-    New(Job),
+    New(Box<Job>),
     /// It had one and has given it up. [`Slot::seq`] means nothing meanwhile.
     Suspended(Box<Slot<S>>),
 }

@@ -59,6 +59,8 @@ impl<M: Model> Speculator<M> {
         let mut forecast = StepForecast::without_drafts(texts.len());
         let mut cost = DraftingCost::default();
         let mut drafts: Vec<Draft> = texts.iter().map(|_| Draft::default()).collect();
+        draft_forced(texts, &undrafted, max_tokens, &mut forecast, &mut drafts);
+        undrafted.retain(|&i| drafts[i].tokens.is_empty());
         for id in 0..self.drafters.len() {
             let candidates = self.candidates(id, model, texts, &undrafted);
             let lengths = self.choose_lengths(id, &candidates, max_tokens, cost, &mut forecast);
@@ -164,5 +166,30 @@ impl<M: Model> Speculator<M> {
             }
         };
         undrafted.iter().map(candidate).collect()
+    }
+}
+
+/// Drafts the tokens that have to follow, at most `max_tokens` together. They cost no more than
+/// steps of their own, so they need no forecast of their acceptance.
+fn draft_forced(
+    texts: &[DecodingText<'_>],
+    undrafted: &[usize],
+    max_tokens: usize,
+    forecast: &mut StepForecast,
+    drafts: &mut [Draft],
+) {
+    let mut left = max_tokens;
+    for &i in undrafted {
+        let text = &texts[i];
+        if text.speculation.modes.is_empty() {
+            continue;
+        }
+        let most = left.min(text.max_tokens.saturating_sub(text.tokens.len()));
+        let n = text.forced.len().min(most);
+        if n > 0 {
+            left -= n;
+            forecast.add(DraftCandidate { acceptance: 1.0, max_tokens: n }, n);
+            drafts[i].tokens = text.forced[..n].to_vec();
+        }
     }
 }

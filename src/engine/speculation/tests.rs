@@ -87,6 +87,7 @@ fn good_draft_model_is_not_disabled_by_one_rejected_draft() {
     let mut drafter = draft_model::ModelDrafter::new(128);
     let acceptance = |drafter: &mut draft_model::ModelDrafter, seq| {
         let text = DecodingText {
+            forced: &[],
             seq,
             tokens: &[1, 2, 3],
             n_prompt: 2,

@@ -50,6 +50,8 @@ pub(in crate::engine) struct DecodingText<'a> {
     pub(in crate::engine) seq: SeqId,
     /// The whole text, up to the last generated token.
     pub(in crate::engine) tokens: &'a [Token],
+    /// The tokens that have to follow, as far as there is no choice.
+    pub(in crate::engine) forced: &'a [Token],
     /// Number of `tokens` that are the prompt.
     pub(in crate::engine) n_prompt: usize,
     /// Number of tokens that the text may grow to.
@@ -65,7 +67,8 @@ pub(in crate::engine) struct DecodingText<'a> {
 pub(in crate::engine) struct Draft {
     /// The tokens that are drafted to follow the text; may be empty.
     pub(in crate::engine) tokens: Vec<Token>,
-    /// Index of the drafter that was asked, if any. It may have returned no tokens.
+    /// Index of the drafter that was asked, if any. It may have returned no tokens. No drafter is
+    /// asked for tokens that have to follow.
     pub(super) drafter: Option<usize>,
 }
 

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use crate::domain::{Params, Token};
 use crate::engine::{
-    Batch, ChunkRules, DecodeOutcome, DraftRequest, Interrupt, Limits, Model, Sampled, SeqId,
-    Vocabulary,
+    AllowedTokens, Batch, ChunkRules, DecodeOutcome, DraftRequest, Interrupt, Limits, Model,
+    Sampled, SeqId, Vocabulary,
 };
 use crate::llama::load::PageWorker;
 use crate::llama::text::LlamaVocabulary;
@@ -99,9 +99,14 @@ impl Model for LlamaCpp {
         Sampler::new(params, prompt, &*self.vocabulary, forbidden)
     }
 
-    fn sample(&mut self, index: usize, sampler: &mut Sampler) -> Result<Sampled, String> {
+    fn sample(
+        &mut self,
+        index: usize,
+        sampler: &mut Sampler,
+        allowed: AllowedTokens<'_>,
+    ) -> Result<Sampled, String> {
         let logits = self.context.logits(index).ok_or("llama.cpp returned no logits")?;
-        sampler.draw(logits, |token| self.vocabulary.piece(token).bytes)
+        sampler.draw(logits, allowed, |token| self.vocabulary.piece(token).bytes)
     }
 
     fn resumable(&self, seq: SeqId, n: usize) -> usize {

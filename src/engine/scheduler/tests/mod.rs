@@ -20,6 +20,7 @@ use self::rig::{Client, GRACE, Rig, at_most};
 mod rig;
 
 mod caching;
+mod constraints;
 mod delivery;
 mod drafting;
 mod partial_caches;

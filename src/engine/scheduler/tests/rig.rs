@@ -1,6 +1,8 @@
 //! A scheduler with a scripted model, and the clients of its requests.
 
 use super::*;
+use crate::domain::{AnswerStart, AnswerStyle, Constraint};
+use crate::engine::guide::AnswerGuide;
 use crate::engine::kv::{CopyLimits, IDLE_BEFORE_MIRRORING};
 use crate::engine::model::{ChunkRules, PromptLimit};
 use crate::scripted::ScriptedCuts;
@@ -132,6 +134,7 @@ impl Rig {
         self.stats.numbers.queued.fetch_add(1, Relaxed);
         let mut job = Job::new(request, tokens, self.now, outbox.clone(), cancel.clone());
         job.is_over_limit = is_over_limit;
+        job.guide = guide_for(&job.params).map(Box::new);
         self.scheduler.enqueue(vec![job], self.now);
         Client { outbox, notifier, cancel, text: String::new(), queued: None, outcomes: Vec::new() }
     }
@@ -306,6 +309,15 @@ impl Client {
 /// Parameters for an answer of at most `n` tokens.
 pub(super) fn at_most(n: u32) -> Params {
     Params { max_tokens: Some(n), ..Params::default() }
+}
+
+/// The guide of an answer with these parameters.
+fn guide_for(params: &Params) -> Option<AnswerGuide> {
+    let limit = PromptLimit::none();
+    let compile = |constraint: &Constraint| ScriptedVocabulary.constrain(constraint, &limit);
+    let constraint = params.constraint.as_deref().map(|constraint| compile(constraint).unwrap());
+    let start = (&AnswerStyle::default(), AnswerStart::default());
+    AnswerGuide::new(constraint, None, start, &ScriptedVocabulary, &limit).unwrap()
 }
 
 /// The tokens of `prompt`.

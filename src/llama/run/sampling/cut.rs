@@ -44,8 +44,8 @@ impl Cut {
         }
     }
 
-    /// Applies the cut, leaves out candidates whose logit is below `min`, and runs `chain` on the
-    /// rest, which selects one. `max` is the largest logit.
+    /// Applies the cut, leaves out candidates that are impossible or whose logit is below `min`,
+    /// and runs `chain` on the rest, which selects one. `max` is the largest logit.
     pub(super) fn draw(
         self,
         logits: &[f32],
@@ -54,7 +54,9 @@ impl Cut {
         chain: &mut LlamaSampler,
     ) -> LlamaTokenDataArray {
         let data = self.apply(logits, max).into_iter();
-        let data = data.filter(|candidate| candidate.logit >= min).map(token_data).collect();
+        // Rounding could select a last candidate of probability 0.
+        let is_left = |logit: f32| logit >= min && logit > f32::NEG_INFINITY;
+        let data = data.filter(|candidate| is_left(candidate.logit)).map(token_data).collect();
         let mut data = LlamaTokenDataArray::new(data, true);
         data.apply_sampler(chain);
         data

@@ -1,12 +1,13 @@
 //! The sampler of one request.
 //!
-//! It applies biases and penalties to the logits, chooses a token, and reports log probabilities of
-//! the unchanged logits if the request asks for them.
+//! It leaves the allowed tokens, applies biases and penalties to their logits, chooses a token, and
+//! reports log probabilities of the allowed tokens without biases and penalties if the request asks
+//! for them.
 
 use llama_cpp_2::sampling::LlamaSampler;
 
-use crate::domain::{Params, Token};
-use crate::engine::{Sampled, Vocabulary};
+use crate::domain::{Params, Token, TokenLogprobs};
+use crate::engine::{AllowedTokens, Sampled, TokenSet, Vocabulary};
 
 use super::candidates;
 use super::cut::{Cut, chain_after};
@@ -67,21 +68,35 @@ impl Sampler {
         }
     }
 
-    /// Draws a token from `logits`, which it changes. `piece` returns the bytes of a token.
+    /// Draws one of the `allowed` tokens from `logits`, which it changes. `piece` returns the bytes
+    /// of a token.
     ///
     /// # Errors
-    /// If no logit is finite.
+    /// If no logit of an allowed token is finite.
     pub(in crate::llama::run) fn draw<'p>(
         &mut self,
         logits: &mut [f32],
+        allowed: AllowedTokens<'_>,
         piece: impl Fn(Token) -> &'p [u8],
     ) -> Result<Sampled, String> {
         let no_choice = || "the model computed no finite logits for the next token".to_owned();
+        match allowed {
+            AllowedTokens::Only(token) if self.n_logprobs == 0 => {
+                return Ok(self.chosen(token, None));
+            }
+            AllowedTokens::Only(token) => {
+                let mut only = TokenSet::default();
+                only.insert(token);
+                only.mask(logits);
+            }
+            AllowedTokens::Of(set) => set.mask(logits),
+            AllowedTokens::Any | AllowedTokens::Nothing => {}
+        }
         let row_logprobs = match self.n_logprobs {
             0 => None,
             n => Some(RowLogprobs::of(logits, n).ok_or_else(no_choice)?),
         };
-        // Log probabilities are reported for the unchanged logits.
+        // Log probabilities are reported for the logits without biases and penalties.
         let unchanged = row_logprobs.is_some().then(|| logits.to_vec());
         for &(token, bias) in &self.biases {
             logits[token] += bias;
@@ -98,12 +113,17 @@ impl Sampler {
                 drawn.selected_token().ok_or_else(no_choice)?.0
             }
         };
+        let logprobs =
+            row_logprobs.zip(unchanged).map(|(row, logits)| row.report(token, &logits, piece));
+        Ok(self.chosen(token, logprobs))
+    }
+
+    /// Takes `token` as part of the text.
+    fn chosen(&mut self, token: Token, logprobs: Option<TokenLogprobs>) -> Sampled {
         if let Some(penalties) = &mut self.penalties {
             penalties.add(token);
         }
-        let logprobs =
-            row_logprobs.zip(unchanged).map(|(row, logits)| row.report(token, &logits, piece));
-        Ok(Sampled { token, logprobs })
+        Sampled { token, logprobs }
     }
 }
 

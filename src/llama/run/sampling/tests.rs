@@ -12,7 +12,7 @@ use super::candidates::{self, TokenLogit};
 use super::cut::{Cut, chain_after, token_data};
 use super::*;
 use crate::domain::{Params, Token};
-use crate::engine::Vocabulary;
+use crate::engine::{AllowedTokens, TokenSet, Vocabulary};
 use crate::scripted::ScriptedVocabulary;
 
 /// llama.cpp's chain in its default order, for all tokens.
@@ -145,7 +145,7 @@ proptest! {
             let expected = array.selected_token().unwrap();
             theirs.accept(expected);
             let piece = |token| ScriptedVocabulary.piece(token).bytes;
-            let drawn = ours.draw(&mut row.clone(), piece).unwrap();
+            let drawn = ours.draw(&mut row.clone(), AllowedTokens::Any, piece).unwrap();
             if drawn.token != expected.0 {
                 // Sums are rounded, so a random number near the border of two candidates may select
                 // either. The texts differ from here on, so the case ends.
@@ -166,7 +166,10 @@ fn zero_temperature_draws_the_likeliest_token_whatever_else_is_set() {
     let mut row = vec![0.0; ScriptedVocabulary.n_tokens()];
     row[42] = 1.0;
     assert_eq!(
-        sampler.draw(&mut row, |token| ScriptedVocabulary.piece(token).bytes).unwrap().token,
+        sampler
+            .draw(&mut row, AllowedTokens::Any, |token| ScriptedVocabulary.piece(token).bytes)
+            .unwrap()
+            .token,
         42
     );
 }
@@ -179,7 +182,9 @@ fn tiny_temperature_is_greedy_and_does_not_overflow() {
         let mut row: Vec<f32> =
             (0..ScriptedVocabulary.n_tokens()).map(|i| i as f32 / 100.0).collect();
         row[42] = 30.0;
-        let drawn = sampler.draw(&mut row, |token| ScriptedVocabulary.piece(token).bytes).unwrap();
+        let drawn = sampler
+            .draw(&mut row, AllowedTokens::Any, |token| ScriptedVocabulary.piece(token).bytes)
+            .unwrap();
         assert_eq!(drawn.token, 42, "{temp}");
     }
 }
@@ -200,7 +205,9 @@ fn typical_sampling_ignores_tokens_of_zero_probability() {
             };
             let mut sampler = Sampler::new(&params, &[], &ScriptedVocabulary, std::iter::empty());
             sampler
-                .draw(&mut row.to_vec(), |token| ScriptedVocabulary.piece(token).bytes)
+                .draw(&mut row.to_vec(), AllowedTokens::Any, |token| {
+                    ScriptedVocabulary.piece(token).bytes
+                })
                 .unwrap()
                 .token
         };
@@ -223,7 +230,11 @@ fn logits_without_finite_value_are_an_error() {
             let mut sampler = Sampler::new(&params, &[], &ScriptedVocabulary, std::iter::empty());
             let mut row = vec![invalid; ScriptedVocabulary.n_tokens()];
             assert!(
-                sampler.draw(&mut row, |token| ScriptedVocabulary.piece(token).bytes).is_err(),
+                sampler
+                    .draw(&mut row, AllowedTokens::Any, |token| ScriptedVocabulary
+                        .piece(token)
+                        .bytes)
+                    .is_err(),
                 "{temp} {invalid}"
             );
         }
@@ -237,11 +248,58 @@ fn bias_excludes_a_token_but_does_not_change_logprobs() {
     let mut sampler = Sampler::new(&params, &[], &ScriptedVocabulary, std::iter::empty());
     let mut row = vec![-100.0; ScriptedVocabulary.n_tokens()];
     (row[5], row[6]) = (2.0, 1.0);
-    let drawn = sampler.draw(&mut row, |token| ScriptedVocabulary.piece(token).bytes).unwrap();
+    let drawn = sampler
+        .draw(&mut row, AllowedTokens::Any, |token| ScriptedVocabulary.piece(token).bytes)
+        .unwrap();
     assert_eq!(drawn.token, 6);
     let logprobs = drawn.logprobs.unwrap();
     let top: Vec<_> = logprobs.top.iter().map(|logprob| logprob.token).collect();
     assert_eq!(top, [5, 6]);
     let total: f32 = logprobs.top.iter().map(|logprob| logprob.logprob.exp()).sum();
     assert!((total - 1.0).abs() < 1e-5, "{total}");
+}
+
+/// Draws from a row with 50 equal logits in which 3 tokens are allowed.
+fn drawn_from_allowed(params: &Params) -> Token {
+    let mut allowed = TokenSet::default();
+    [3, 60, 200].into_iter().for_each(|token| allowed.insert(token));
+    let mut sampler = Sampler::new(params, &[], &ScriptedVocabulary, std::iter::empty());
+    let mut row: Vec<f32> = (0..ScriptedVocabulary.n_tokens()).map(|i| (i % 5) as f32).collect();
+    let piece = |token| ScriptedVocabulary.piece(token).bytes;
+    sampler.draw(&mut row, AllowedTokens::Of(&allowed), piece).unwrap().token
+}
+
+#[test]
+fn only_allowed_tokens_are_drawn_whatever_the_parameters() {
+    for seed in 0..50 {
+        for (temp, top_k, top_p, typical_p) in
+            [(0.0, 40, 1.0, 1.0), (2.0, 40, 1.0, 1.0), (2.0, 0, 1.0, 1.0), (2.0, 0, 0.9, 0.5)]
+        {
+            let logit_bias = vec![(4, 100.0), (3, -50.0)];
+            let min_p = 0.0;
+            let seed = Some(seed);
+            let params = Params {
+                temp,
+                top_k,
+                top_p,
+                typical_p,
+                min_p,
+                logit_bias,
+                seed,
+                ..Params::default()
+            };
+            assert!([3, 60, 200].contains(&drawn_from_allowed(&params)), "{params:?}");
+        }
+    }
+}
+
+#[test]
+fn logprobs_are_those_of_the_allowed_tokens() {
+    let params = Params { temp: 0.0, logprobs: 5, ..Params::default() };
+    let mut sampler = Sampler::new(&params, &[], &ScriptedVocabulary, std::iter::empty());
+    let mut row = vec![1.0; ScriptedVocabulary.n_tokens()];
+    let piece = |token| ScriptedVocabulary.piece(token).bytes;
+    let drawn = sampler.draw(&mut row, AllowedTokens::Only(9), piece).unwrap();
+    let logprobs = drawn.logprobs.unwrap();
+    assert_eq!((drawn.token, logprobs.chosen.logprob, logprobs.top.len()), (9, 0.0, 1));
 }

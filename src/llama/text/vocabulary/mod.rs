@@ -12,9 +12,10 @@ use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token_type::LlamaTokenAttr;
 use llama_cpp_2::vocab::LlamaVocab;
 
-use crate::domain::{AnswerStart, AnswerStyle, Conversation, Refusal, Token};
-use crate::engine::{ChatTokens, Piece, PromptLimit, Visibility, Vocabulary};
+use crate::domain::{AnswerStyle, Constraint, Conversation, Refusal, Token};
+use crate::engine::{AnswerConstraint, ChatTokens, Piece, PromptLimit, Visibility, Vocabulary};
 
+use self::constraints::VocabularyConstraints;
 use super::chat::{Chat, RenderedChat, is_answer_mark};
 use super::plain::PlainTokenizer;
 use super::special::{ControlTokenGuard, Segment, SpecialToken, SpecialTokens};
@@ -28,7 +29,8 @@ pub(in crate::llama) struct LlamaVocabulary {
     /// The special tokens that texts are split at.
     specials: SpecialTokens,
     /// Tokenizes the text between special tokens.
-    plain: PlainTokenizer,
+    plain: Arc<PlainTokenizer>,
+    constraints: VocabularyConstraints,
     /// Tokens that the model wants before every text (begin-of-text).
     prefix: Vec<Token>,
     /// Tokens that the model wants after every text.
@@ -70,9 +72,10 @@ impl LlamaVocabulary {
         let chat = chat_template.and_then(|source| {
             Chat::new(&source, text(vocab.bos()), text(vocab.eos()), &mut specials)
         });
-        let plain = PlainTokenizer::new(model, |token| specials.is_control(token));
+        let plain = Arc::new(PlainTokenizer::new(model, |token| specials.is_control(token)));
         let suppressed = suppressed_tokens(&vocab);
-        Self { pieces, suppressed, specials, plain, prefix, suffix, chat }
+        let constraints = VocabularyConstraints::default();
+        Self { pieces, suppressed, specials, plain, constraints, prefix, suffix, chat }
     }
 
     /// Tokens that must not be generated: the suppressed tokens, and with `ignore_eos` all tokens
@@ -199,8 +202,8 @@ impl Vocabulary for LlamaVocabulary {
             reason: reason.to_owned(),
         };
         let chat = self.chat.as_ref().map_err(|reason| invalid(reason))?;
-        let RenderedChat { text, guard } =
-            match chat.render(&conversation.messages, &self.specials, limit) {
+        let RenderedChat { text, guard, start } =
+            match chat.render(conversation, &self.specials, limit) {
                 Ok(rendered) => rendered,
                 // The limit may be what ended it.
                 Err(reason) => return Err(limit.check().err().unwrap_or_else(|| invalid(&reason))),
@@ -210,7 +213,7 @@ impl Vocabulary for LlamaVocabulary {
         // suffix is left out, since the assistant's answer follows.
         let has_prefix = !self.prefix.is_empty() && tokens.starts_with(&self.prefix);
         let tokens = if has_prefix { tokens } else { [self.prefix.as_slice(), &tokens].concat() };
-        Ok(ChatTokens { tokens, start: AnswerStart::default() })
+        Ok(ChatTokens { tokens, start })
     }
 
     fn chat_problem(&self) -> Option<&str> {
@@ -218,7 +221,24 @@ impl Vocabulary for LlamaVocabulary {
     }
 
     fn answer_style(&self) -> AnswerStyle {
-        AnswerStyle::default()
+        self.chat.as_ref().map(|chat| chat.answer_style().clone()).unwrap_or_default()
+    }
+
+    fn constrain(
+        &self,
+        constraint: &Constraint,
+        limit: &PromptLimit,
+    ) -> Result<Box<dyn AnswerConstraint>, Refusal> {
+        self.constraints.compiler(self, &self.plain)?.compile(constraint, limit)
+    }
+
+    fn constrain_calls(
+        &self,
+        conversation: &Conversation,
+        limit: &PromptLimit,
+    ) -> Result<Option<Box<dyn AnswerConstraint>>, Refusal> {
+        let compiler = self.constraints.compiler(self, &self.plain)?;
+        compiler.compile_calls(conversation, self.answer_style().tool_calls, limit)
     }
 
     fn piece(&self, token: Token) -> Piece<'_> {
@@ -346,6 +366,7 @@ const MAX_KNOWN_BYTES: usize = 64;
 const HARMONY_MARKS: [&str; 5] =
     ["<|start|>", "<|message|>", "<|channel|>", "<|constrain|>", "<|end|>"];
 
+mod constraints;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) mod hostile;
 #[cfg(test)]

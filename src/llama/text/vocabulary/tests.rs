@@ -175,7 +175,9 @@ fn builtin_template_writes_what_llama_cpp_writes() {
         let mut specials = SpecialTokens::new(Vec::new());
         let chat = Chat::new(source, String::new(), String::new(), &mut specials).unwrap();
         assert_eq!(
-            chat.render(&messages, &specials, &PromptLimit::none()).unwrap().text,
+            chat.render(&Conversation::of(messages.clone()), &specials, &PromptLimit::none())
+                .unwrap()
+                .text,
             expected,
             "{name}"
         );

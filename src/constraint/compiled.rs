@@ -1,0 +1,117 @@
+//! A compiled constraint, and how far one answer has come in it.
+
+use std::fmt;
+
+use llguidance::Matcher;
+
+use crate::domain::Token;
+use crate::engine::{AllowedTokens, AnswerConstraint, TokenSet};
+
+/// A compiled constraint.
+pub(super) struct CompiledConstraint {
+    matcher: Matcher,
+    next: Next,
+    /// The allowed tokens, if there is a choice.
+    set: TokenSet,
+    /// The tokens that have to come next; those before `n_taken` are part of the answer.
+    forced: Vec<Token>,
+    n_taken: usize,
+}
+
+/// What may come next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Not computed yet.
+    Unknown,
+    /// The next one of the forced tokens.
+    Forced,
+    /// A token of the set.
+    Choice,
+    /// Nothing.
+    End,
+}
+
+impl CompiledConstraint {
+    pub(super) fn new(matcher: Matcher) -> Self {
+        let set = TokenSet::default();
+        Self { matcher, next: Next::Unknown, set, forced: Vec::new(), n_taken: 0 }
+    }
+
+    /// Computes what may come next, if it is not known.
+    fn look_ahead(&mut self) -> Result<(), String> {
+        if self.next != Next::Unknown {
+            return Ok(());
+        }
+        if let Some(error) = self.matcher.get_error() {
+            return Err(first_line(&error));
+        }
+        if self.matcher.is_stopped() {
+            self.next = Next::End;
+            return Ok(());
+        }
+        self.forced.clear();
+        self.n_taken = 0;
+        let forced = self.matcher.compute_ff_tokens();
+        if !forced.is_empty() {
+            self.forced.extend(forced.into_iter().map(|token| token as Token));
+            self.next = Next::Forced;
+            return Ok(());
+        }
+        let mask = self.matcher.compute_mask().map_err(|error| first_line(&error.to_string()))?;
+        self.set.copy_words(mask.as_slice());
+        self.next = Next::Choice;
+        Ok(())
+    }
+}
+
+impl AnswerConstraint for CompiledConstraint {
+    fn allowed(&mut self) -> Result<AllowedTokens<'_>, String> {
+        self.look_ahead()?;
+        Ok(match self.next {
+            Next::Forced => AllowedTokens::Only(self.forced[self.n_taken]),
+            Next::Choice => AllowedTokens::Of(&self.set),
+            Next::End | Next::Unknown => AllowedTokens::Nothing,
+        })
+    }
+
+    fn forced(&mut self) -> &[Token] {
+        match self.look_ahead() {
+            Ok(()) => &self.forced[self.n_taken..],
+            // The next question gets the error.
+            Err(_) => &[],
+        }
+    }
+
+    fn accept(&mut self, token: Token) -> Result<(), String> {
+        let not_allowed = || format!("token {token} does not fit the format");
+        let id = u32::try_from(token).map_err(|_| not_allowed())?;
+        if self.next == Next::Forced && self.forced.get(self.n_taken) != Some(&token) {
+            return Err(not_allowed());
+        }
+        self.matcher.consume_token(id).map_err(|error| first_line(&error.to_string()))?;
+        self.n_taken += 1;
+        if self.next != Next::Forced || self.n_taken >= self.forced.len() {
+            self.forced.clear();
+            self.n_taken = 0;
+            self.next = Next::Unknown;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for CompiledConstraint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompiledConstraint").field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
+/// The first line of a message of llguidance, without characters that a terminal acts on, cut to
+/// [`MAX_MESSAGE_CHARS`].
+pub(super) fn first_line(message: &str) -> String {
+    let line = message.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
+    let is_plain = |char: &char| !char.is_control() && !matches!(char, '\u{2028}' | '\u{2029}');
+    line.trim().chars().filter(is_plain).take(MAX_MESSAGE_CHARS).collect()
+}
+
+/// Longest reason in a refusal, in characters.
+const MAX_MESSAGE_CHARS: usize = 240;

@@ -1,0 +1,353 @@
+//! Constraints over the vocabulary of the scripted model, in which each byte is a token.
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::domain::{JsonText, Message, Role, Token, Tool, ToolChoice};
+use crate::engine::AllowedTokens;
+use crate::scripted::{END_TOKEN, ScriptedVocabulary};
+
+fn compile(constraint: &Constraint) -> Result<Box<dyn AnswerConstraint>, Refusal> {
+    ScriptedVocabulary.constrain(constraint, &PromptLimit::none())
+}
+
+fn schema(schema: &Value) -> Constraint {
+    Constraint::JsonSchema(JsonText(schema.to_string()))
+}
+
+/// The reason why `constraint` is refused.
+fn reason(constraint: &Constraint) -> String {
+    match compile(constraint) {
+        Err(Refusal::InvalidParams { field, reason }) if field == "format" => reason,
+        other => panic!("{constraint:.100?} became {other:?}"),
+    }
+}
+
+/// Whether `constraint` allows `text` as a whole answer.
+fn allows(constraint: &Constraint, text: &str) -> bool {
+    let mut compiled = compile(constraint).unwrap();
+    for byte in text.bytes() {
+        let token = Token::from(byte);
+        let is_allowed = match compiled.allowed().unwrap() {
+            AllowedTokens::Any => true,
+            AllowedTokens::Only(only) => only == token,
+            AllowedTokens::Of(set) => set.contains(token),
+            AllowedTokens::Nothing => false,
+        };
+        if !is_allowed {
+            return false;
+        }
+        compiled.accept(token).unwrap();
+    }
+    match compiled.allowed().unwrap() {
+        AllowedTokens::Nothing => true,
+        AllowedTokens::Of(set) => set.contains(END_TOKEN),
+        AllowedTokens::Any | AllowedTokens::Only(_) => false,
+    }
+}
+
+/// An answer that takes, of the allowed tokens, those at the positions `choices`, and then those
+/// that end it soonest.
+fn answer(constraint: &Constraint, choices: &[u8]) -> String {
+    let mut compiled = compile(constraint).unwrap();
+    let mut bytes = Vec::new();
+    let mut choices = choices.iter().map(|&choice| usize::from(choice));
+    for _ in 0..2000 {
+        let token = match compiled.allowed().unwrap() {
+            AllowedTokens::Nothing => break,
+            AllowedTokens::Any => panic!("everything is allowed"),
+            AllowedTokens::Only(token) => token,
+            AllowedTokens::Of(set) => {
+                let tokens: Vec<Token> = (0..=END_TOKEN).filter(|&t| set.contains(t)).collect();
+                let shortest = [END_TOKEN].into_iter().chain(b"\"}]0,".map(Token::from));
+                let shortest = shortest.chain([tokens[0]]).find(|token| tokens.contains(token));
+                choices.next().map_or_else(|| shortest.unwrap(), |i| tokens[i % tokens.len()])
+            }
+        };
+        if token == END_TOKEN {
+            break;
+        }
+        compiled.accept(token).unwrap();
+        bytes.push(token as u8);
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+fn person() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "maxLength": 8},
+            "age": {"type": "integer", "minimum": 0, "maximum": 150},
+            "tags": {"type": "array", "items": {"enum": ["a", "b"]}, "maxItems": 3},
+            "pet": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/pet"}]},
+        },
+        "required": ["name", "age", "tags", "pet"],
+        "additionalProperties": false,
+        "$defs": {"pet": {
+            "type": "object", "properties": {"legs": {"type": "integer", "minimum": -8, "maximum": 8}},
+            "required": ["legs"], "additionalProperties": false,
+        }},
+    })
+}
+
+proptest! {
+    #[test]
+    fn answer_fits_its_schema_whatever_is_chosen(choices in prop::collection::vec(0u8.., 0..80)) {
+        let text = answer(&schema(&person()), &choices);
+        let value: Value = serde_json::from_str(&text).unwrap();
+        prop_assert!(value["name"].as_str().unwrap().chars().count() <= 8, "{}", text);
+        prop_assert!(value["age"].as_u64().unwrap() <= 150, "{}", text);
+        let tags = value["tags"].as_array().unwrap();
+        prop_assert!(tags.len() <= 3 && tags.iter().all(|tag| tag == "a" || tag == "b"));
+        let pet = &value["pet"];
+        // serde_json reads -0 as a number with a fraction.
+        let is_integer = |legs: &Value| legs.as_f64().is_some_and(|legs| legs.fract() == 0.0);
+        prop_assert!(pet.is_null() || is_integer(&pet["legs"]), "{}", text);
+        prop_assert_eq!(value.as_object().unwrap().len(), 4);
+    }
+
+    #[test]
+    fn answer_of_any_json_is_an_object(choices in prop::collection::vec(0u8.., 0..60)) {
+        let text = answer(&Constraint::Json, &choices);
+        match serde_json::from_str::<Value>(&text) {
+            Ok(value) => prop_assert!(value.is_object(), "{}", text),
+            // JSON has numbers of any size, serde_json has not.
+            Err(error) => prop_assert!(error.to_string().contains("out of range"), "{}", text),
+        }
+    }
+
+    #[test]
+    fn answer_is_one_of_the_choices(choices in prop::collection::vec(0u8.., 0..9)) {
+        let texts = ["yes", "yes!", "no", "é \"x\"\n\u{7f}"].map(str::to_owned).to_vec();
+        let text = answer(&Constraint::Choice(texts.clone()), &choices);
+        prop_assert!(texts.contains(&text), "{}", text);
+    }
+}
+
+#[test]
+fn regex_matches_the_whole_answer() {
+    for regex in ["[a-c]+\\d{2}/x", "^[a-c]+\\d{2}/x$"] {
+        let regex = Constraint::Regex(regex.to_owned());
+        assert!(allows(&regex, "abc12/x"));
+        assert!(!allows(&regex, "abc12/xy") && !allows(&regex, "abc1/x") && !allows(&regex, ""));
+    }
+    assert!(allows(&Constraint::Regex("a\\$".to_owned()), "a$"));
+}
+
+#[test]
+fn what_a_schema_prescribes_is_forced() {
+    let mut compiled = compile(&schema(&person())).unwrap();
+    let forced: Vec<u8> = compiled.forced().iter().map(|&token| token as u8).collect();
+    assert_eq!(String::from_utf8(forced).unwrap(), "{\"name\": \"");
+    for &byte in b"{\"name\": \"" {
+        assert_eq!(compiled.allowed(), Ok(AllowedTokens::Only(Token::from(byte))));
+        compiled.accept(Token::from(byte)).unwrap();
+    }
+    assert!(matches!(compiled.allowed(), Ok(AllowedTokens::Of(_))));
+    assert!(compiled.forced().is_empty());
+    assert!(compiled.accept(Token::from(b'\n')).is_err(), "a string has no line break");
+}
+
+#[test]
+fn gbnf_allows_what_its_rules_say() {
+    let word = Constraint::Gbnf("root ::= [a-z]+ \"e\" x?\nx ::= (\"1\" | \"\"){2}".to_owned());
+    for (text, is_allowed) in
+        [("abe", true), ("ee", true), ("abe11", true), ("e", false), ("ab", false)]
+    {
+        assert_eq!(allows(&word, text), is_allowed, "{text}");
+    }
+    let nested = "root ::= value\nvalue ::= \"[\" ws (value (\",\" ws value)*)? \"]\" ws | number\n\
+        number ::= \"-\"? [0-9]+ ws\nws ::= [ \\n]*";
+    let nested = Constraint::Gbnf(nested.to_owned());
+    for (text, is_allowed) in [("[]", true), ("[1, [-2,3 ]]", true), ("[1,]", false), ("[", false)]
+    {
+        assert_eq!(allows(&nested, text), is_allowed, "{text}");
+    }
+}
+
+#[test]
+fn lark_allows_what_its_rules_say() {
+    let lark = Constraint::Lark("start: \"a\" b*\nb: /[0-9]/ \";\"".to_owned());
+    assert!(allows(&lark, "a1;2;") && allows(&lark, "a") && !allows(&lark, "a1"));
+}
+
+#[test]
+fn constraint_that_cannot_be_enforced_is_refused_with_the_reason() {
+    for (constraint, expected) in [
+        (
+            schema(&json!({"properties": {"a": {"not": {"type": "null"}}}})),
+            "cannot be enforced: the keyword not at #/properties/a/not is not supported",
+        ),
+        (
+            schema(&json!({"type": "array", "uniqueItems": true})),
+            "cannot be enforced: the keyword uniqueItems at #/uniqueItems is not supported",
+        ),
+        (
+            Constraint::JsonSchema(JsonText("3".to_owned())),
+            "cannot be enforced: a schema is an object",
+        ),
+        (Constraint::Choice(Vec::new()), "must not be empty"),
+        (Constraint::Gbnf("root ::= x".to_owned()), "cannot be enforced: there is no rule x"),
+    ] {
+        assert_eq!(reason(&constraint), expected);
+    }
+    for constraint in [
+        schema(&json!({"type": "string", "format": "no-such-format"})),
+        schema(&json!({"type": "integer", "minimum": 3, "maximum": 2})),
+        schema(&json!({"$ref": "#/$defs/none"})),
+        Constraint::Regex("(".to_owned()),
+        Constraint::Regex("a(?=b)".to_owned()),
+        Constraint::Lark("start: nothing".to_owned()),
+        Constraint::Lark("start: /(/".to_owned()),
+    ] {
+        let reason = reason(&constraint);
+        assert!(reason.starts_with("cannot be enforced: "), "{reason}");
+        assert!(reason.len() < 400 && !reason.contains('\n'), "{reason}");
+    }
+}
+
+/// Constraints that are meant to take much time or memory.
+fn hostile() -> Vec<(&'static str, Constraint)> {
+    let nested = |n: usize| format!("{}{{}}{}", "{\"items\":".repeat(n), "}".repeat(n));
+    let text = |text: String| Constraint::JsonSchema(JsonText(text));
+    let any_of = |n: usize| {
+        let items = (0..n).map(|i| json!({"properties": {format!("p{i}"): {"const": i}}}));
+        json!({"anyOf": items.collect::<Vec<_>>()})
+    };
+    let doubling = |n: usize| {
+        let rule = |i: usize| {
+            let next = json!({"$ref": format!("#/$defs/d{}", i + 1)});
+            (format!("d{i}"), json!({"type": "array", "prefixItems": [next.clone(), next]}))
+        };
+        let defs: serde_json::Map<String, Value> = (0..n).map(rule).collect();
+        json!({"$ref": "#/$defs/d0", "$defs": defs})
+    };
+    let rules: String = (0..30).map(|i| format!("r{i}: r{0} r{0}\n", i + 1)).collect();
+    let terminals: String = (0..30).map(|i| format!("T{i}: T{0} T{0}\n", i + 1)).collect();
+    vec![
+        ("10,000 levels", text(nested(10_000))),
+        ("100 levels", text(nested(90))),
+        ("10,000 brackets", Constraint::Regex("(".repeat(10_000))),
+        ("lark brackets", Constraint::Lark(format!("start: {}", "(".repeat(10_000)))),
+        ("gbnf brackets", Constraint::Gbnf(format!("root ::= {}", "(".repeat(10_000)))),
+        ("all of any of", schema(&json!({"allOf": vec![any_of(9); 9]}))),
+        ("all of 3 any of", schema(&json!({"allOf": vec![any_of(12); 3]}))),
+        ("one of 1,000", schema(&json!({"oneOf": any_of(1000)["anyOf"]}))),
+        ("any of 4,000", schema(&any_of(4_000))),
+        ("any of 500", schema(&any_of(500))),
+        ("any of 80 twice", schema(&json!({"properties": {"a": any_of(80), "b": any_of(80)}}))),
+        (
+            "enum of 500",
+            schema(&json!({"enum":
+            (0..500).map(|i| format!("{}{i}", "x".repeat(90))).collect::<Vec<_>>()})),
+        ),
+        ("recursion", schema(&json!({"$ref": "#"}))),
+        ("recursion of all", schema(&json!({"allOf": [{"$ref": "#"}, {"$ref": "#"}]}))),
+        ("doubling references", schema(&doubling(40))),
+        ("repetition", Constraint::Regex("((a{1000}){1000}){1000}".to_owned())),
+        ("exponential states", Constraint::Regex(format!("(a|b)*a(a|b){{{}}}", 2000))),
+        ("long string", schema(&json!({"type": "string", "minLength": 100_000_000u64}))),
+        (
+            "pattern",
+            schema(&json!({"type": "string", "pattern": "(x+x+)+y", "maxLength": 100_000})),
+        ),
+        ("long array", schema(&json!({"type": "array", "minItems": 100_000_000u64}))),
+        (
+            "many properties",
+            schema(&json!({"properties":
+            (0..8000).map(|i| (format!("property{i}"), json!({"type": "string"})))
+                .collect::<serde_json::Map<_, _>>()})),
+        ),
+        ("doubling rules", Constraint::Lark(format!("start: r0\n{rules}r30: \"a\"\n"))),
+        ("doubling terminals", Constraint::Lark(format!("start: T0\n{terminals}T30: \"a\"\n"))),
+        ("left recursion", Constraint::Lark("start: start start | \"a\"".to_owned())),
+        ("no end", Constraint::Lark("start: start".to_owned())),
+        ("gbnf recursion", Constraint::Gbnf("root ::= root root | \"a\"?".to_owned())),
+        ("gbnf repetition", Constraint::Gbnf("root ::= (\"a\"{1,60000}){1,60000}".to_owned())),
+    ]
+}
+
+#[test]
+fn hostile_constraint_is_soon_compiled_or_refused_in_one_line() {
+    let mut slow = Vec::new();
+    for (name, constraint) in hostile() {
+        let began = Instant::now();
+        let outcome = compile(&constraint);
+        let elapsed = began.elapsed();
+        eprintln!("{name}: {elapsed:.0?} {:.150?}", outcome.as_ref().err());
+        if let Err(Refusal::InvalidParams { reason, .. }) = outcome {
+            assert!(reason.len() < 400 && !reason.contains('\n'), "{name}: {reason}");
+        }
+        if elapsed > Duration::from_secs(5) {
+            slow.push((name, elapsed));
+        }
+    }
+    assert!(slow.is_empty(), "{slow:?}");
+}
+
+fn weather() -> Conversation {
+    let tool = |name: &str, parameters: Option<Value>| Tool {
+        name: name.to_owned(),
+        description: None,
+        parameters: parameters.map(|schema| JsonText(schema.to_string())),
+    };
+    let city = json!({"type": "object", "properties": {"city": {"enum": ["Bern", "Rome"]}},
+        "required": ["city"], "additionalProperties": false});
+    Conversation {
+        tools: vec![tool("weather", Some(city)), tool("time", None)],
+        tool_choice: ToolChoice::Required,
+        ..Conversation::of(vec![Message::text(Role::User, "Is it warm?")])
+    }
+}
+
+fn calls(conversation: &Conversation, style: ToolCallStyle, text: &str) -> bool {
+    let grammar = calls_grammar(conversation, style, |_| None).unwrap().unwrap();
+    allows(&Constraint::Lark(grammar), text)
+}
+
+#[test]
+fn required_call_has_the_form_of_the_style_and_fits_the_schema_of_the_tool() {
+    let conversation = weather();
+    let bern = "{\"name\": \"weather\", \"arguments\": {\"city\": \"Bern\"}}";
+    let hermes = format!("<tool_call>\n{bern}\n</tool_call>");
+    assert!(calls(&conversation, ToolCallStyle::Hermes, &hermes));
+    assert!(calls(&conversation, ToolCallStyle::Unknown, &format!("{hermes}\n{hermes}")));
+    assert!(!calls(&conversation, ToolCallStyle::Hermes, &hermes.replace("Bern", "Oslo")));
+    assert!(!calls(&conversation, ToolCallStyle::Hermes, &hermes.replace("weather", "wind")));
+    assert!(calls(&conversation, ToolCallStyle::Mistral, &format!("[TOOL_CALLS][{bern}]")));
+    assert!(calls(
+        &conversation,
+        ToolCallStyle::Granite,
+        &format!("<|tool_call|>[{bern}, {bern}]")
+    ));
+    let llama = bern.replace("arguments", "parameters");
+    assert!(calls(&conversation, ToolCallStyle::LlamaJson, &llama));
+}
+
+#[test]
+fn named_tool_is_the_only_one_and_is_called_once_without_parallel_calls() {
+    let named = |name: &str| Conversation {
+        tool_choice: ToolChoice::Named(name.to_owned()),
+        parallel_tool_calls: false,
+        ..weather()
+    };
+    let call = "<tool_call>\n{\"name\": \"time\", \"arguments\": {\"zone\": 3}}\n</tool_call>";
+    assert!(calls(&named("time"), ToolCallStyle::Hermes, call));
+    assert!(!calls(&named("weather"), ToolCallStyle::Hermes, call));
+    assert!(!calls(&named("time"), ToolCallStyle::Hermes, &format!("{call}\n{call}")));
+    let unknown = calls_grammar(&named("wind"), ToolCallStyle::Hermes, |_| None);
+    assert!(matches!(unknown, Err((field, _)) if field == "tool_choice"));
+}
+
+#[test]
+fn call_that_is_not_json_is_not_forced() {
+    for style in [ToolCallStyle::QwenXml, ToolCallStyle::Harmony, ToolCallStyle::Glm] {
+        assert!(calls_grammar(&weather(), style, |_| None).unwrap().is_none());
+    }
+    let auto = Conversation { tool_choice: ToolChoice::Auto, ..weather() };
+    assert!(calls_grammar(&auto, ToolCallStyle::Hermes, |_| None).unwrap().is_none());
+}

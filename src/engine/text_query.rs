@@ -1,0 +1,36 @@
+//! Answers questions about the vocabulary, on the thread that asks.
+
+use crate::domain::{Refusal, TextQuery, TextReply, Token};
+
+use super::handle::EngineHandle;
+use super::model::{CancelFlag, Vocabulary};
+
+impl EngineHandle {
+    /// Answers a question about the vocabulary. Setting `flag` ends the work on it.
+    ///
+    /// # Errors
+    /// The model is not loaded, the prompt could not be a request, or there is no such token.
+    pub fn answer(&self, query: &TextQuery, flag: &CancelFlag) -> Result<TextReply, Refusal> {
+        let vocabulary = self.vocabulary()?;
+        match query {
+            TextQuery::Tokenize(prompt) => {
+                self.tokenize(prompt, vocabulary, flag).map(|chat| TextReply::Tokens(chat.tokens))
+            }
+            TextQuery::Detokenize(tokens) => text(tokens, vocabulary).map(TextReply::Text),
+        }
+    }
+}
+
+/// The text of `tokens`.
+fn text(tokens: &[Token], vocabulary: &dyn Vocabulary) -> Result<String, Refusal> {
+    let n = vocabulary.n_tokens();
+    let mut bytes = Vec::new();
+    for &token in tokens {
+        if !usize::try_from(token).is_ok_and(|id| id < n) {
+            let reason = format!("there is no token {token}, the model has 0 to {}", n - 1);
+            return Err(Refusal::InvalidParams { field: "tokens".to_owned(), reason });
+        }
+        bytes.extend_from_slice(vocabulary.piece(token).shown(true));
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
