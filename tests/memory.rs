@@ -229,6 +229,23 @@ fn many_chat_messages_stay_within_the_memory_bound() {
 }
 
 #[test]
+fn tools_and_their_calls_stay_within_the_memory_bound() {
+    let calls = [r#"{"name":"a"}"#; 64].join(",");
+    let message = format!(r#"{{"role":"assistant","tool_calls":[{calls}]}}"#);
+    let text = filled(r#"{"op":"infer","messages":["#, &message, "]}");
+    let found = parse_bounded("calls", &text);
+    assert_eq!(found, Some(Code::InvalidParams));
+    let head = r#"{"op":"infer","messages":[{"role":"user","content":""}],"#;
+    for field in ["tools", "documents", "chat_template_kwargs"] {
+        let text = filled(&format!(r#"{head}"{field}":["#), SMALL_OBJECT, "]}");
+        assert_eq!(parse_bounded(field, &text), Some(Code::InvalidParams), "{field}");
+    }
+    let head = format!(r#"{head}"tools":[{{"name":"f","parameters":{{"x":""#);
+    let text = filled(&head, r"\ud83e", r#""}}]}"#);
+    assert_eq!(parse_bounded("a schema of lone surrogates", &text), None);
+}
+
+#[test]
 fn message_that_is_not_a_frame_stays_within_the_memory_bound() {
     for (what, text, code) in [
         ("a list", filled("[", SMALL_OBJECT, "]"), Code::BadFrame),

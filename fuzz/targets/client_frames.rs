@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use inference_core::domain::Prompt;
 use inference_core::protocol::{ClientFrame, Code, ErrorFrame, RequestId, ServerFrame};
 use inference_core_fuzz::{Budget, assert_plain_line, bounded};
 use libfuzzer_sys::fuzz_target;
@@ -74,13 +75,24 @@ fn check_rewritten(tree: &Value, parsed: &Result<ClientFrame, ErrorFrame>) {
     let rewritten = ClientFrame::parse(&tree.to_string());
     match (parsed, rewritten) {
         (Ok(ClientFrame::Infer(one)), Ok(ClientFrame::Infer(other))) => {
-            assert_eq!((&one.id, &one.prompt), (&other.id, &other.prompt));
+            assert_eq!(one.id, other.id);
             assert_eq!(one.params, other.params);
+            if !has_json_text(&one.prompt) {
+                assert_eq!(one.prompt, other.prompt);
+            }
         }
         (Ok(one), Ok(other)) => assert_eq!(*one, other),
         (Err(one), Err(other)) => assert_eq!(one.id(), other.id()),
         (one, other) => panic!("{one:?} became {other:?}"),
     }
+}
+
+/// Whether a conversation has JSON as it was written, such as the schema of a tool.
+fn has_json_text(prompt: &Prompt) -> bool {
+    let Prompt::Chat(chat) = prompt else { return false };
+    let has_calls = chat.messages.iter().any(|message| !message.tool_calls.is_empty());
+    let has_values = !chat.documents.is_empty() || !chat.template_variables.is_empty();
+    has_calls || has_values || !chat.tools.is_empty()
 }
 
 fn has_fraction(tree: &Value) -> bool {

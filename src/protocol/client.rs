@@ -4,14 +4,15 @@
 //! a known `op`, fields of the right types. Unknown fields are ignored; the warnings of an `infer`
 //! name them. An error carries the frame's `id` if it can be read.
 
-use std::borrow::Cow;
+use crate::domain::{ApiKey, Params, Prompt, Refusal};
 
-use crate::domain::{ApiKey, Conversation, Message, Params, Prompt, Refusal, Role};
-
+use super::conversation;
 use super::error::{Code, ErrorFrame};
-use super::fields::{Fields, expected, invalid};
+use super::fields::{Fields, invalid};
+use super::format;
 use super::id::RequestId;
-use super::json::{JsonArray, JsonSlice, Quoted};
+use super::json::{JsonSlice, Quoted};
+use super::names::CONVERSATION_FIELDS;
 use super::params;
 use super::warnings::{Place, Warnings};
 
@@ -47,6 +48,9 @@ pub struct Infer {
     pub prompt: Prompt,
     /// Sampling and output parameters.
     pub params: Params,
+    /// Whether thinking and calls of tools are sent in frames of their own: the request has
+    /// `tools`, or asks for `reasoning`.
+    pub is_divided: bool,
     /// What the frame has that is ignored, for the `end` frame.
     pub warnings: Warnings,
 }
@@ -118,12 +122,22 @@ impl Infer {
         mut warnings: Warnings,
     ) -> Result<Self, ErrorFrame> {
         let prompt = prompt(fields, &mut warnings)?;
-        let params = match fields.get("params") {
+        let mut params = match fields.get("params") {
             None => Params::default(),
             Some(sent) => params::parse(sent, &mut warnings)
                 .ok_or_else(|| wrong_type("params", "an object", sent))??,
         };
-        Ok(Self { id, prompt, params, warnings })
+        if let Some(sent) = fields.get("format") {
+            params.constraint = Some(Box::new(format::parse(sent, &mut warnings)?));
+        }
+        let has_tools = matches!(&prompt, Prompt::Chat(chat) if !chat.tools.is_empty());
+        let is_divided = fields.flag("reasoning")?.unwrap_or(false) || has_tools;
+        if is_divided && params.special == Some(false) {
+            let reason = "must not be false in requests with tools or reasoning: the marks of the \
+                          answer are needed to divide it";
+            return Err(invalid("special", reason).into());
+        }
+        Ok(Self { id, prompt, params, is_divided, warnings })
     }
 }
 
@@ -142,72 +156,28 @@ fn check_id(fields: &Fields<'_>, id: Option<&RequestId>) -> Result<(), ErrorFram
 fn prompt(fields: &Fields<'_>, warnings: &mut Warnings) -> Result<Prompt, ErrorFrame> {
     match (fields.get("prompt"), fields.get("messages")) {
         (Some(sent), None) => match sent.text() {
-            Some(text) => Ok(Prompt::Text(text.into_owned())),
+            Some(text) => {
+                refuse_without_messages(fields)?;
+                Ok(Prompt::Text(text.into_owned()))
+            }
             None => Err(wrong_type("prompt", "a string", sent)),
         },
-        (None, Some(sent)) => match sent.array(MAX_MESSAGES) {
-            Some(array) => {
-                let messages = messages(&array, warnings)?;
-                Ok(Prompt::Chat(Box::new(Conversation::of(messages))))
-            }
-            None => Err(wrong_type("messages", "a list", sent)),
-        },
+        (None, Some(sent)) => {
+            let conversation = conversation::parse(sent, fields, warnings)
+                .ok_or_else(|| wrong_type("messages", "a list", sent))??;
+            Ok(Prompt::Chat(Box::new(conversation)))
+        }
         (Some(_), Some(_)) => Err(bad_frame("send prompt or messages, not both")),
         (None, None) => Err(bad_frame("infer needs a prompt or messages")),
     }
 }
 
-/// Reads a conversation of 1 to [`MAX_MESSAGES`] messages.
-fn messages(array: &JsonArray<'_>, warnings: &mut Warnings) -> Result<Vec<Message>, Refusal> {
-    if array.len == 0 {
-        return Err(invalid("messages", "must not be empty: send at least one"));
+/// Refuses fields of conversations beside a `prompt`.
+fn refuse_without_messages(fields: &Fields<'_>) -> Result<(), Refusal> {
+    match CONVERSATION_FIELDS.iter().find(|name| fields.get(name).is_some()) {
+        Some(name) => Err(invalid(name, "needs messages: a prompt is continued as it is")),
+        None => Ok(()),
     }
-    if array.len > MAX_MESSAGES {
-        let reason = format!("must have at most {MAX_MESSAGES} messages, not {}", array.len);
-        return Err(invalid("messages", reason));
-    }
-    array.items.iter().enumerate().map(|(i, &item)| message(i, item, warnings)).collect()
-}
-
-/// Reads the message at `index` of a conversation.
-fn message(index: usize, sent: JsonSlice<'_>, warnings: &mut Warnings) -> Result<Message, Refusal> {
-    let field = |name: &str| format!("messages[{index}]{name}");
-    let fields = Fields::of(sent, Place::Message(index), warnings)
-        .ok_or_else(|| expected(&field(""), "an object with role and content", sent))?;
-    let Some(role) = fields.raw("role") else {
-        let reason = "is missing: send \"system\", \"user\" or \"assistant\"";
-        return Err(invalid(&field(".role"), reason));
-    };
-    let Some(content) = fields.raw("content") else {
-        return Err(invalid(&field(".content"), "is missing: send a string"));
-    };
-    let role = role
-        .text()
-        .and_then(|name| role_named(&name))
-        .ok_or_else(|| expected(&field(".role"), "\"system\", \"user\" or \"assistant\"", role))?;
-    let reasoning = fields.get("reasoning_content");
-    if reasoning.is_some() && role != Role::Assistant {
-        let reason = "belongs to messages of the assistant: leave it out";
-        return Err(invalid(&field(".reasoning_content"), reason));
-    }
-    let content = content
-        .text()
-        .ok_or_else(|| expected(&field(".content"), "a string", content))?
-        .into_owned();
-    Ok(Message {
-        reasoning: reasoning
-            .map(|sent| {
-                let text = sent.text().map(Cow::into_owned);
-                text.ok_or_else(|| expected(&field(".reasoning_content"), "a string", sent))
-            })
-            .transpose()?,
-        ..Message::text(role, content)
-    })
-}
-
-/// The role called `name` on the wire.
-fn role_named(name: &str) -> Option<Role> {
-    [Role::System, Role::User, Role::Assistant].into_iter().find(|role| role.name() == name)
 }
 
 /// The error for a `field` that has another type than the `allowed` one.
@@ -219,7 +189,3 @@ fn wrong_type(field: &str, allowed: &str, sent: JsonSlice<'_>) -> ErrorFrame {
 fn bad_frame(message: impl Into<String>) -> ErrorFrame {
     ErrorFrame::new(Code::BadFrame, message)
 }
-
-/// Maximum number of messages of a conversation. At 64 tokens per message it fills a context of a
-/// million tokens. Rendering a chat template takes far more memory per message than its text has.
-const MAX_MESSAGES: usize = 16_384;

@@ -77,6 +77,11 @@ impl ErrorFrame {
         &self.message
     }
 
+    /// Milliseconds after which to try again; `None` if that is no use.
+    pub fn retry_after_ms(&self) -> Option<u64> {
+        self.retry_after_ms
+    }
+
     /// The `id` of the request that was refused or failed, if it has one.
     pub fn id(&self) -> Option<&RequestId> {
         self.id.as_ref()

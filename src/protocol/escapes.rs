@@ -29,7 +29,7 @@ pub(super) fn unescape(text: &str) -> Cow<'_, str> {
 
 /// A message with the escapes of lone surrogates replaced by that of U+FFFD. Every byte keeps its
 /// position, so a parser reports faults where the client's message has them.
-pub(super) fn without_lone_surrogates(message: &str) -> Cow<'_, str> {
+pub fn without_lone_surrogates(message: &str) -> Cow<'_, str> {
     let is_lone = |fragment| matches!(fragment, Fragment::Escape(_, Escape::LoneSurrogate));
     if !Fragments(message).any(is_lone) {
         return Cow::Borrowed(message);

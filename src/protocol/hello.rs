@@ -77,6 +77,17 @@ enum Auth {
 }
 
 impl Hello {
+    /// Number of weights, bytes of all tensors, and the context that the model was trained on.
+    pub fn model_sizes(&self) -> (u64, u64, u32) {
+        (self.model.params, self.model.size_bytes, self.model.n_ctx_train)
+    }
+
+    /// What computes the answers, so that equal requests may get equal answers: the version, the
+    /// commit and the compute backend.
+    pub fn fingerprint(&self) -> String {
+        format!("{}-{}-{}", self.build.version, self.build.commit, self.backend)
+    }
+
     /// Builds the frame's content.
     pub fn new(build: Build, model: ModelInfo, serving: ServingInfo) -> Self {
         let ModelInfo {

@@ -15,26 +15,32 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Number, Value};
 
+use crate::domain::JsonText;
+
 use super::escapes::{FAULT, unescape, with_marked_faults, without_lone_surrogates};
 
 /// A valid JSON value, as a slice of the client's message. Its `Display` form is short for every
 /// value, so that error messages can quote it.
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(transparent)]
-pub(super) struct JsonSlice<'a>(#[serde(borrow)] &'a RawValue);
+pub struct JsonSlice<'a>(#[serde(borrow)] &'a RawValue);
 
 /// A JSON array, cut to its first values.
-pub(super) struct JsonArray<'a> {
-    pub(super) items: Vec<JsonSlice<'a>>,
+#[derive(Debug)]
+pub struct JsonArray<'a> {
+    /// The first values.
+    pub items: Vec<JsonSlice<'a>>,
     /// Number of values in the whole array.
-    pub(super) len: usize,
+    pub len: usize,
 }
 
 /// A JSON object, cut to its first members and sorted by key. Of equal keys the last one counts.
-pub(super) struct JsonObject<'a> {
-    pub(super) items: BTreeMap<String, JsonSlice<'a>>,
+#[derive(Debug)]
+pub struct JsonObject<'a> {
+    /// The first members.
+    pub items: BTreeMap<String, JsonSlice<'a>>,
     /// Number of members in the whole object. A key repeated among `items` counts once.
-    pub(super) len: usize,
+    pub len: usize,
 }
 
 impl<'a> JsonSlice<'a> {
@@ -43,7 +49,7 @@ impl<'a> JsonSlice<'a> {
     /// # Errors
     /// The same as `serde_json::from_str::<Value>`, which also refuses nesting beyond 127 levels
     /// and numbers beyond `f64`, except that lone surrogates are accepted.
-    pub(super) fn validate(text: &'a str) -> serde_json::Result<Self> {
+    pub fn validate(text: &'a str) -> serde_json::Result<Self> {
         serde_json::from_str::<Validated>(&without_lone_surrogates(text))?;
         // Does not decode strings, so it accepts lone surrogates.
         serde_json::from_str(text)
@@ -68,13 +74,28 @@ impl<'a> JsonSlice<'a> {
         found.filter(|text| !text.contains(FAULT))
     }
 
+    /// The text of the value, with U+FFFD for lone surrogates, for those who read it on their own.
+    pub(super) fn to_json_text(self) -> JsonText {
+        JsonText(without_lone_surrogates(self.0.get()).into_owned())
+    }
+
+    /// Whether the value is an object.
+    pub(super) fn is_object(self) -> bool {
+        self.first_byte() == b'{'
+    }
+
+    /// The value in JSON, with lone surrogates as U+FFFD.
+    pub fn source(self) -> Cow<'a, str> {
+        without_lone_surrogates(self.0.get())
+    }
+
     /// Whether the value is `null`.
-    pub(super) fn is_null(self) -> bool {
+    pub fn is_null(self) -> bool {
         self.first_byte() == b'n'
     }
 
     /// The value as a boolean; `None` if it has another type.
-    pub(super) fn flag(self) -> Option<bool> {
+    pub fn flag(self) -> Option<bool> {
         match self.first_byte() {
             b't' => Some(true),
             b'f' => Some(false),
@@ -83,7 +104,7 @@ impl<'a> JsonSlice<'a> {
     }
 
     /// The value as a number; `None` if it has another type.
-    pub(super) fn number(self) -> Option<Number> {
+    pub fn number(self) -> Option<Number> {
         match self.first_byte() {
             b'-' | b'0'..=b'9' => self.0.get().parse().ok(),
             _ => None,
@@ -91,7 +112,7 @@ impl<'a> JsonSlice<'a> {
     }
 
     /// The value as a string, copied only if it has escapes; `None` if it has another type.
-    pub(super) fn text(self) -> Option<Cow<'a, str>> {
+    pub fn text(self) -> Option<Cow<'a, str>> {
         match self.first_byte() {
             b'"' => self.0.get().get(1..self.0.get().len() - 1).map(unescape),
             _ => None,
@@ -99,7 +120,7 @@ impl<'a> JsonSlice<'a> {
     }
 
     /// The value as an array, with its first `max` values; `None` if it has another type.
-    pub(super) fn array(self, max: usize) -> Option<JsonArray<'a>> {
+    pub fn array(self, max: usize) -> Option<JsonArray<'a>> {
         let mut array = JsonArray { items: Vec::new(), len: 0 };
         self.for_each(b'[', |_, item| {
             if array.len < max {
@@ -112,7 +133,7 @@ impl<'a> JsonSlice<'a> {
 
     /// The value as an object; `None` if it has another type. Members after the first `max + 1`
     /// distinct keys are only counted.
-    pub(super) fn object(self, max: usize) -> Option<JsonObject<'a>> {
+    pub fn object(self, max: usize) -> Option<JsonObject<'a>> {
         let mut object = JsonObject { items: BTreeMap::new(), len: 0 };
         self.for_each(b'{', |key, value| {
             if object.items.len() <= max {
@@ -172,7 +193,8 @@ impl fmt::Display for JsonSlice<'_> {
 }
 
 /// Displays a string in quotes, cut to [`EXCERPT_CHARS`]. Control characters are escaped.
-pub(super) struct Quoted<'a>(pub(super) &'a str);
+#[derive(Debug)]
+pub struct Quoted<'a>(pub &'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

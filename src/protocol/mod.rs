@@ -7,12 +7,15 @@
 //! sockets, of the engine or of the order of frames: the server decides who may send what when.
 
 mod client;
+mod conversation;
 mod escapes;
 mod fields;
+mod format;
 mod id;
 mod json;
 mod names;
 mod params;
+mod tools;
 mod warnings;
 
 mod error;
@@ -25,11 +28,13 @@ mod stats;
 
 pub use client::{ClientFrame, Infer};
 pub use error::{Code, ErrorFrame};
+pub use escapes::without_lone_surrogates;
 pub use gpu::throttle_name;
 pub use hello::{Build, Hello, ServingInfo};
 pub use id::RequestId;
+pub use json::{JsonArray, JsonObject, JsonSlice, Quoted};
 pub use metrics::{Inference, InferenceState, Metrics};
-pub use server::ServerFrame;
+pub use server::{EndLimit, EndReason, ServerFrame};
 pub use stats::EndStats;
 pub use warnings::Warnings;
 

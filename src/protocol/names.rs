@@ -4,10 +4,45 @@
 //! that is in no list is ignored, and a [warning](super::warnings) names it.
 
 /// Fields of a frame.
-pub(super) const FRAME_FIELDS: &[&str] = &["op", "id", "prompt", "messages", "params", "token"];
+pub(super) const FRAME_FIELDS: &[&str] = &[
+    "op",
+    "id",
+    "prompt",
+    "messages",
+    "params",
+    "token",
+    "format",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "documents",
+    "reasoning",
+    "reasoning_effort",
+    "enable_thinking",
+    "chat_template_kwargs",
+    "continue_final_message",
+];
+
+/// Fields of a frame that need `messages`.
+pub(super) const CONVERSATION_FIELDS: &[&str] = &[
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "documents",
+    "reasoning",
+    "reasoning_effort",
+    "enable_thinking",
+    "chat_template_kwargs",
+    "continue_final_message",
+];
+
+/// Fields of `format`.
+pub(super) const FORMAT_FIELDS: &[&str] =
+    &["type", "schema", "pattern", "choices", "syntax", "grammar"];
 
 /// Fields of an entry of `messages`.
-pub(super) const MESSAGE_FIELDS: &[&str] = &["role", "content", "reasoning_content"];
+pub(super) const MESSAGE_FIELDS: &[&str] =
+    &["role", "content", "reasoning_content", "tool_calls", "tool_call_id", "name"];
 
 /// Fields of `params`.
 pub(super) const PARAM_FIELDS: &[&str] = &[
@@ -31,6 +66,7 @@ pub(super) const PARAM_FIELDS: &[&str] = &[
     "logprobs",
     "speculative",
     "special",
+    "reasoning_budget",
 ];
 
 /// What to do about a field that other servers have.
@@ -88,6 +124,14 @@ pub(super) const FOREIGN_FIELDS: &[(&str, FieldAdvice)] = &[
     ("instructions", Note("send a message with the role system")),
     ("do_sample", Note("params.temp 0 always takes the likeliest token")),
     ("spec_type", Send("params.speculative")),
+    ("response_format", Send("format")),
+    ("json_schema", Send("format")),
+    ("grammar", Send("format")),
+    ("guided_json", Send("format")),
+    ("guided_regex", Send("format")),
+    ("guided_choice", Send("format")),
+    ("guided_grammar", Send("format")),
+    ("structured_outputs", Send("format")),
     // What cannot be chosen in a request.
     ("stream", Note("every answer is streamed")),
     ("stream_options", Note("every end has stats")),
@@ -100,23 +144,12 @@ pub(super) const FOREIGN_FIELDS: &[(&str, FieldAdvice)] = &[
     ("num_gpu", Note("--gpu-layers of the server decides")),
     ("keep_alive", Note("the model stays loaded")),
     ("id_slot", Note("the server chooses the slot")),
+    ("thinking_budget", Send("params.reasoning_budget")),
+    ("thinking_budget_tokens", Send("params.reasoning_budget")),
+    ("effort", Send("reasoning_effort")),
     ("api_key", Note("send it in the header Authorization, or in an auth frame")),
     ("chat_template", Note("--chat-template of the server decides")),
     // What there is not.
-    ("response_format", Unsupported),
-    ("json_schema", Unsupported),
-    ("grammar", Unsupported),
-    ("format", Unsupported),
-    ("guided_json", Unsupported),
-    ("guided_regex", Unsupported),
-    ("guided_choice", Unsupported),
-    ("guided_grammar", Unsupported),
-    ("structured_outputs", Unsupported),
-    ("tools", Unsupported),
-    ("tool_choice", Unsupported),
-    ("tool_calls", Unsupported),
-    ("tool_call_id", Unsupported),
-    ("parallel_tool_calls", Unsupported),
     ("functions", Unsupported),
     ("function_call", Unsupported),
     ("n", Unsupported),
@@ -133,17 +166,12 @@ pub(super) const FOREIGN_FIELDS: &[(&str, FieldAdvice)] = &[
     ("audio", Unsupported),
     ("modalities", Unsupported),
     ("user", Unsupported),
-    ("name", Unsupported),
     ("metadata", Unsupported),
     ("store", Unsupported),
     ("service_tier", Unsupported),
     ("prediction", Unsupported),
     ("verbosity", Unsupported),
-    ("reasoning_effort", Unsupported),
-    ("reasoning", Note("send the thinking of an answer as reasoning_content of its message")),
     ("thinking", Note("send the thinking of an answer as reasoning_content of its message")),
-    ("enable_thinking", Unsupported),
-    ("chat_template_kwargs", Unsupported),
     ("add_generation_prompt", Unsupported),
     ("n_keep", Unsupported),
     ("n_discard", Unsupported),

@@ -54,6 +54,9 @@ fn from_fields(fields: &Fields<'_>) -> Result<Params, Refusal> {
         logprobs: count(fields.integer("logprobs", Params::LOGPROBS)?, default.logprobs),
         speculative: fields.get("speculative").map(speculation).transpose()?,
         special: fields.flag("special")?,
+        reasoning_budget: fields
+            .integer("reasoning_budget", Params::MAX_TOKENS)?
+            .map_or(default.reasoning_budget, unless_negative),
         ..default
     })
 }

@@ -5,7 +5,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::domain::{FinishReason, Right, TokenLogprobs};
+use crate::domain::{Code, FinishReason, Right, TokenLogprobs};
 
 use super::error::{ErrorFrame, serialize_code};
 use super::hello::Hello;
@@ -49,14 +49,40 @@ pub enum ServerFrame<'a> {
         #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "logprobs::serialize")]
         logprobs: &'a [TokenLogprobs],
     },
+    /// More of what the model thinks. Only in divided answers.
+    Reasoning {
+        /// The request's id, if it has one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a RequestId>,
+        /// The text of one token or several.
+        content: &'a str,
+    },
+    /// A call of a tool, or more of its arguments. Only in divided answers.
+    ToolCall {
+        /// The request's id, if it has one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a RequestId>,
+        /// Number of the call in the answer, counted from 0.
+        index: usize,
+        /// Identifies the call for its result; only in the first frame of a call.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        call_id: Option<&'a str>,
+        /// The name of the tool; only in the first frame of a call.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+        /// More of the arguments: those of all frames of a call, joined, are a JSON object.
+        arguments: &'a str,
+    },
     /// The request finished.
     End {
         /// The request's id, if it has one.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a RequestId>,
         /// Why it finished.
-        #[serde(serialize_with = "serialize_reason")]
-        finish_reason: FinishReason,
+        finish_reason: EndReason,
+        /// Which limit it reached, if it did. Only in divided answers.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        limit: Option<EndLimit>,
         /// Times and token counts of the request.
         stats: EndStats,
         /// What the request had that was ignored; absent if there was nothing.
@@ -87,9 +113,47 @@ impl ServerFrame<'_> {
     }
 }
 
-fn serialize_reason<S: Serializer>(
-    reason: &FinishReason,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serialize_code(&reason.code(), serializer)
+/// Why an answer ended, as the `end` frame tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndReason {
+    /// For the reason with this code.
+    Finished(Code),
+    /// The model ended it, and waits for the results of calls.
+    ToolCalls,
+}
+
+impl From<FinishReason> for EndReason {
+    fn from(reason: FinishReason) -> Self {
+        Self::Finished(reason.code())
+    }
+}
+
+impl Serialize for EndReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Finished(code) => serialize_code(code, serializer),
+            Self::ToolCalls => serializer.serialize_str("tool_calls"),
+        }
+    }
+}
+
+/// The limit that ended an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndLimit {
+    /// The answer has `max_tokens` tokens.
+    MaxTokens,
+    /// The context is full.
+    Context,
+}
+
+impl EndLimit {
+    /// The limit of an answer that ended for this `reason`, if it reached one.
+    pub fn of(reason: FinishReason) -> Option<Self> {
+        match reason {
+            FinishReason::MaxTokens => Some(Self::MaxTokens),
+            FinishReason::ContextFull => Some(Self::Context),
+            FinishReason::Stop | FinishReason::Abort => None,
+        }
+    }
 }

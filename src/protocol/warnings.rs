@@ -7,7 +7,9 @@
 use strsim::damerau_levenshtein;
 
 use super::json::Quoted;
-use super::names::{FOREIGN_FIELDS, FRAME_FIELDS, FieldAdvice, MESSAGE_FIELDS, PARAM_FIELDS};
+use super::names::{
+    FOREIGN_FIELDS, FORMAT_FIELDS, FRAME_FIELDS, FieldAdvice, MESSAGE_FIELDS, PARAM_FIELDS,
+};
 
 /// An object of a frame, whose fields are known by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub(super) enum Place {
     Params,
     /// The entry of `messages` with this index.
     Message(usize),
+    /// The object `format`.
+    Format,
 }
 
 /// The warnings of one request.
@@ -65,6 +69,7 @@ impl Place {
             Self::Frame => FRAME_FIELDS,
             Self::Params => PARAM_FIELDS,
             Self::Message(_) => MESSAGE_FIELDS,
+            Self::Format => FORMAT_FIELDS,
         }
     }
 
@@ -84,6 +89,7 @@ impl Place {
             Self::Frame => name,
             Self::Params => format!("params.{name}"),
             Self::Message(index) => format!("messages[{index}].{name}"),
+            Self::Format => format!("format.{name}"),
         }
     }
 
@@ -92,7 +98,8 @@ impl Place {
         match (self, from) {
             (Self::Params, _) => "in params",
             (Self::Message(_), _) => "in the entries of messages",
-            (Self::Frame, Self::Params) => "beside params",
+            (Self::Format, _) => "in format",
+            (Self::Frame, Self::Params | Self::Format) => "beside params",
             (Self::Frame, _) => "beside messages",
         }
     }
@@ -130,7 +137,7 @@ fn nearest(place: Place, letters: &str) -> Option<String> {
     // One edit in names of three to five letters, up to three in long ones.
     (distance <= (n_letters / 3).min(3)).then(|| match place {
         Place::Message(_) => (*field).to_owned(),
-        Place::Frame | Place::Params => place.path_of(field),
+        Place::Frame | Place::Params | Place::Format => place.path_of(field),
     })
 }
 

@@ -154,7 +154,8 @@ async fn run(conversation: &Conversation) -> BTreeSet<String> {
             op => loop {
                 let frame = client.frame().await;
                 // An answer may have more token frames than the example.
-                let is_more = frame["op"] == "token" || frame["op"] == "progress";
+                let more = ["token", "reasoning", "progress"];
+                let is_more = more.iter().any(|op| frame["op"] == *op);
                 if !is_more || frame["op"] == op {
                     break frame;
                 }
@@ -217,6 +218,8 @@ async fn every_conversation_in_the_document_works() {
         "metrics_unsubscribed",
         "authenticated",
         "pong",
+        "reasoning",
+        "tool_call",
     ] {
         assert!(ops.contains(op), "docs/PROTOCOL.md has no example of {op}");
     }

@@ -43,6 +43,7 @@ fn infer_frame_of_the_core_contract_is_parsed() {
         id: None,
         prompt: Prompt::Text("Explica la teoría de la relatividad".to_owned()),
         params: Params { temp: 0.7, max_tokens: Some(500), ..Params::default() },
+        is_divided: false,
         warnings: Warnings::default(),
     };
     assert_eq!(ClientFrame::parse(text), Ok(ClientFrame::Infer(expected)));
@@ -99,7 +100,7 @@ fn every_parameter_sets_its_own_field() {
         "frequency_penalty": 2, "seed": 4_294_967_294_u32, "stop": ["a", "b"],
         "logit_bias": [[3, -100], [4, 1.5]], "ignore_eos": true, "max_tokens": 0,
         "cache_prompt": false, "progress": true, "logprobs": 20, "speculative": "ngram",
-        "special": true,
+        "special": true, "reasoning_budget": 100,
     });
     let expected = Params {
         temp: 0.5,
@@ -122,7 +123,7 @@ fn every_parameter_sets_its_own_field() {
         speculative: Some(Speculation::Ngram),
         special: Some(true),
         constraint: None,
-        reasoning_budget: None,
+        reasoning_budget: Some(100),
     };
     assert_eq!(params(&sent), expected);
 }
@@ -141,7 +142,7 @@ fn alternative_spellings_of_parameters_are_equivalent() {
 
 #[test]
 fn minus_one_means_no_limit_or_server_choice() {
-    let sent = json!({"seed": -1, "repeat_last_n": -1, "max_tokens": -1});
+    let sent = json!({"seed": -1, "repeat_last_n": -1, "max_tokens": -1, "reasoning_budget": -1});
     let expected =
         Params { seed: None, repeat_last_n: None, max_tokens: None, ..Params::default() };
     assert_eq!(params(&sent), expected);
@@ -149,7 +150,7 @@ fn minus_one_means_no_limit_or_server_choice() {
 
 #[test]
 fn number_outside_its_range_is_refused_with_field_value_and_range() {
-    let cases: [(&str, Range, bool); 13] = [
+    let cases: [(&str, Range, bool); 14] = [
         ("temp", Params::TEMP, false),
         ("temperature", Params::TEMP, false),
         ("top_k", Params::TOP_K, true),
@@ -162,6 +163,7 @@ fn number_outside_its_range_is_refused_with_field_value_and_range() {
         ("frequency_penalty", Params::PENALTY, false),
         ("seed", Params::SEED, true),
         ("max_tokens", Params::MAX_TOKENS, true),
+        ("reasoning_budget", Params::MAX_TOKENS, true),
         ("logprobs", Params::LOGPROBS, true),
     ];
     for (field, range, is_whole) in cases {
@@ -242,7 +244,7 @@ fn invalid_logit_biases_are_refused() {
 fn conversation_is_parsed() {
     let frame = json!({"op": "infer", "messages": [
         {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "¿Qué tal?", "name": "Ana"},
+        {"role": "user", "content": "¿Qué tal?", "name": null},
         {"role": "assistant", "content": ""},
     ]});
     let message = |role, content: &str| Message::text(role, content);
@@ -259,7 +261,7 @@ fn invalid_conversation_is_refused_with_its_position() {
     let cases = [
         (json!([]), "messages:"),
         (json!(["hi"]), "messages[0]:"),
-        (json!([{"role": "user", "content": "a"}, {"role": "tool", "content": "b"}]), "tool"),
+        (json!([{"role": "user", "content": "a"}, {"role": "bot", "content": "b"}]), "bot"),
         (json!([{"content": "a"}]), "messages[0].role"),
         (json!([{"role": "user"}]), "messages[0].content"),
         (json!([{"role": "user", "content": [{"type": "text"}]}]), "messages[0].content"),

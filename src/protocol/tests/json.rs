@@ -26,6 +26,7 @@ fn last_of_repeated_keys_counts_at_every_level() {
         id: RequestId::new("a"),
         prompt: chat("c"),
         params: Params { seed: Some(1), logit_bias: vec![(3, 1.0)], ..Params::default() },
+        is_divided: false,
         warnings: Warnings::default(),
     };
     assert_eq!(ClientFrame::parse(text), Ok(ClientFrame::Infer(expected)));
@@ -44,6 +45,7 @@ fn escapes_in_keys_and_values_are_decoded() {
             logit_bias: vec![(1, 2.0)],
             ..Params::default()
         },
+        is_divided: false,
         warnings: Warnings::default(),
     };
     assert_eq!(ClientFrame::parse(text), Ok(ClientFrame::Infer(expected)));

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::domain::Params;
-use crate::protocol::names::PARAM_FIELDS;
+use crate::protocol::names::{CONVERSATION_FIELDS, PARAM_FIELDS};
 use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer};
 
 fn parse(frame: &Value) -> Result<ClientFrame, ErrorFrame> {
@@ -126,6 +126,14 @@ proptest! {
     fn parsing_any_json_field_does_not_panic(op in "infer|abort|[a-z]{3}", rest in any_json()) {
         for field in ["id", "prompt", "messages", "params"] {
             let _ = parse(&json!({"op": op, "prompt": "x", field: rest.clone()}));
+        }
+        for field in CONVERSATION_FIELDS {
+            let message = json!({"role": "user", "content": "x"});
+            let _ = parse(&json!({"op": op, "messages": [message], *field: rest.clone()}));
+        }
+        for field in ["content", "tool_calls", "tool_call_id", "name"] {
+            let message = json!({"role": "assistant", "content": "x", field: rest.clone()});
+            let _ = parse(&json!({"op": op, "messages": [message]}));
         }
     }
 

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::domain::{Failure, FinishReason, Logprob, ModelInfo, Refusal, TokenLogprobs, Usage};
 use crate::protocol::{
-    Build, Code, EndStats, ErrorFrame, Hello, Inference, InferenceState, Metrics, RequestId,
-    ServerFrame, ServingInfo,
+    Build, Code, EndLimit, EndReason, EndStats, ErrorFrame, Hello, Inference, InferenceState,
+    Metrics, RequestId, ServerFrame, ServingInfo,
 };
 
 fn json_of(frame: &ServerFrame<'_>) -> Value {
@@ -61,11 +61,33 @@ fn token_frame_carries_logprobs_if_requested() {
     assert_eq!(json_of(&frame), expected);
 }
 
+fn end(
+    finish_reason: EndReason,
+    limit: Option<EndLimit>,
+    stats: EndStats,
+    warnings: &[String],
+) -> ServerFrame<'_> {
+    ServerFrame::End { id: None, finish_reason, limit, stats, warnings }
+}
+
+#[test]
+fn end_frame_of_a_divided_answer_tells_calls_and_limits() {
+    let stats = || EndStats::new(&usage(), None);
+    let frame = end(EndReason::ToolCalls, None, stats(), &[]);
+    assert_eq!(json_of(&frame)["finish_reason"], "tool_calls");
+    for (reason, limit) in
+        [(FinishReason::MaxTokens, "max_tokens"), (FinishReason::ContextFull, "context")]
+    {
+        let frame = json_of(&end(reason.into(), EndLimit::of(reason), stats(), &[]));
+        assert_eq!((&frame["finish_reason"], &frame["limit"]), (&json!("length"), &json!(limit)));
+    }
+    assert_eq!(EndLimit::of(FinishReason::Stop), None);
+}
+
 #[test]
 fn end_frame_has_core_and_additional_stats() {
     let stats = EndStats::new(&usage(), Some(Duration::from_millis(45)));
-    let frame =
-        ServerFrame::End { id: None, finish_reason: FinishReason::Stop, stats, warnings: &[] };
+    let frame = end(FinishReason::Stop.into(), None, stats, &[]);
     let expected = json!({
         "op": "end", "finish_reason": "stop",
         "stats": {"ttft_ms": 45, "total_ms": 1201, "tokens": 87, "tps": 72.51,
@@ -100,8 +122,7 @@ fn total_time_is_at_least_the_time_to_first_token() {
 fn end_frame_has_the_warnings_if_there_are_any() {
     let stats = EndStats::new(&Usage::default(), None);
     let warnings = ["x is ignored".to_owned()];
-    let reason = FinishReason::Stop;
-    let frame = ServerFrame::End { id: None, finish_reason: reason, stats, warnings: &warnings };
+    let frame = end(FinishReason::Stop.into(), None, stats, &warnings);
     let frame: Value = serde_json::from_str(&frame.text()).unwrap();
     assert_eq!(frame["warnings"], json!(warnings));
 }
@@ -114,7 +135,7 @@ fn finish_reasons_have_their_wire_names() {
         (FinishReason::Abort, "abort"),
     ] {
         let stats = EndStats::new(&usage(), None);
-        let frame = ServerFrame::End { id: None, finish_reason: reason, stats, warnings: &[] };
+        let frame = end(reason.into(), None, stats, &[]);
         assert_eq!(json_of(&frame)["finish_reason"], word);
     }
 }

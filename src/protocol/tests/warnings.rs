@@ -43,10 +43,20 @@ fn frame_with_every_known_field_has_no_warnings() {
         "repeat_penalty": 1.5, "repeat_last_n": 9, "presence_penalty": -0.5,
         "frequency_penalty": 2, "seed": 1, "stop": "a", "logit_bias": [[3, -100]],
         "ignore_eos": true, "max_tokens": 0, "cache_prompt": false, "progress": true,
-        "logprobs": 20, "speculative": "ngram", "temperature": null,
+        "logprobs": 20, "speculative": "ngram", "temperature": null, "special": true,
+        "reasoning_budget": 10,
     });
-    let messages = json!([{"role": "user", "content": "x"}]);
-    let frame = json!({"op": "infer", "id": "a", "messages": messages, "params": params});
+    let messages = json!([
+        {"role": "user", "content": "x", "name": "Ana"},
+        {"role": "assistant", "reasoning_content": "y", "tool_calls": [{"name": "f"}]},
+        {"role": "tool", "content": "z", "tool_call_id": "1"},
+    ]);
+    let frame = json!({
+        "op": "infer", "id": "a", "messages": messages, "params": params,
+        "tools": [{"name": "f"}], "tool_choice": "auto", "parallel_tool_calls": true,
+        "documents": [{}], "reasoning": true, "reasoning_effort": "low", "enable_thinking": true,
+        "chat_template_kwargs": {"x": 1}, "continue_final_message": false,
+    });
     assert_eq!(warnings(&frame), Vec::<String>::new());
     assert_eq!(warnings(&json!({"op": "infer", "prompt": "x"})), Vec::<String>::new());
 }
@@ -65,8 +75,8 @@ fn misplaced_field_is_sent_to_its_place() {
         warnings(&json!({"op": "infer", "messages": [message], "content": "x"})),
         [
             "content is ignored: send it in the entries of messages",
-            "messages[0].id is ignored: send it beside messages",
             "messages[0].temp is ignored: send it in params",
+            "messages[0].id is ignored: send it beside messages",
         ]
     );
 }
@@ -111,8 +121,8 @@ fn field_of_another_server_gets_its_name_here_or_is_not_supported() {
         ("repetition_penalty", "send params.repeat_penalty instead"),
         ("stream", "every answer is streamed"),
         ("model", "the server has one model"),
-        ("response_format", "it is not supported"),
-        ("tools", "it is not supported"),
+        ("response_format", "send format instead"),
+        ("functions", "it is not supported"),
         ("n", "it is not supported"),
     ] {
         assert_eq!(beside_params(sent), format!("{sent} is ignored: {advice}"));

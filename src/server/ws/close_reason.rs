@@ -8,7 +8,7 @@ use crate::server::access::SessionEnd;
 
 /// Why the server closes a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CloseReason {
+pub(in crate::server) enum CloseReason {
     /// The server shuts down.
     ShuttingDown,
     /// The client broke the framing of WebSockets.
@@ -36,6 +36,8 @@ pub(super) enum CloseReason {
     KeyRevoked,
     /// The client sent no key in time.
     NoKey,
+    /// The connection is as old as connections of its API may become.
+    TooOld,
 }
 
 impl CloseReason {
@@ -66,6 +68,7 @@ impl CloseReason {
             Self::TooManyConnections => (CloseCode::Again, "too many connections, try again later"),
             Self::TooManyOfAccount => (CloseCode::Again, "too many connections of this client"),
             Self::KeyRevoked => (CloseCode::Library(KEY_REVOKED), "the API key was revoked"),
+            Self::TooOld => (CloseCode::Again, "60 minutes are over: open a new connection"),
             Self::NoKey => (CloseCode::Policy, "no API key came in time"),
         };
         CloseFrame { code, reason: Utf8Bytes::from_static(reason) }

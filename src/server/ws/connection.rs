@@ -26,7 +26,6 @@ use crate::server::options::Options;
 use crate::server::shared::Shared;
 use crate::server::websockets::WebSocketPermit;
 
-use super::UNAUTHENTICATED;
 use super::close_reason::CloseReason;
 use super::closing;
 use super::events::EventSources;
@@ -39,6 +38,7 @@ use super::request::settle;
 use super::sink::FrameSink;
 use super::socket::{self, Socket};
 use super::writer::Writer;
+use super::{UNAUTHENTICATED, UPGRADE_DEADLINE};
 
 /// A WebSocket that may be served.
 struct Opened<S> {
@@ -61,6 +61,8 @@ pub(in crate::server) struct Arrived {
     pub(in crate::server) caller: Option<Caller>,
     /// What the connection is for.
     pub(in crate::server) kind: ConnectionKind,
+    /// Whether it gets `metrics` frames before it asks for them.
+    pub(in crate::server) wants_metrics: bool,
 }
 
 /// Takes the connection over from HTTP and serves its WebSocket until both sides have closed.
@@ -100,7 +102,7 @@ pub(in crate::server) async fn serve(
 async fn run<S: Socket>(opened: Opened<S>, shared: Arc<Shared>) {
     tracing::debug!("open");
     let Opened { socket, last_message, limits, share, connection, permit, id, client } = opened;
-    let Arrived { arrival, caller, kind } = client;
+    let Arrived { arrival, caller, kind, wants_metrics } = client;
     let (sink, stream) = socket.split();
     let (replies, reply_queue) = mpsc::channel(REPLY_QUEUE);
     let deliveries = Arc::new(Notify::new());
@@ -114,7 +116,8 @@ async fn run<S: Socket>(opened: Opened<S>, shared: Arc<Shared>) {
     let hello = kind.greeting(ServerFrame::Hello(&shared.hello(begun.is_some())).text());
     let events = EventSources::new(reply_queue, deliveries.clone(), &shared);
     let sink = FrameSink::new(sink, shared.options.write_grace, share.empty());
-    let writer = Writer::new(sink, in_flight.clone(), permit.clone(), session.clone(), &shared);
+    let writer = Writer::new(sink, in_flight.clone(), permit.clone(), session.clone(), &shared)
+        .with_metrics(wants_metrics);
     let writing = writer.run(hello, events, closed.clone()).in_current_span();
     let mut writing = shared.tasks.spawn(writing);
     let mut reader = Reader {
@@ -218,9 +221,6 @@ async fn end_writer(read_end: &ReadEnd, replies: &mpsc::Sender<Reply>, closed: &
         }
     }
 }
-
-/// Time for HTTP to send the 101 response and hand the connection over.
-const UPGRADE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Time for a connection that has to close for others to send its last frames. As long as the
 /// writer waits for terminal frames.

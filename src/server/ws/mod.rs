@@ -26,6 +26,9 @@
 //! leaves the table just before its terminal frame is sent, so that the client can use the id again
 //! as soon as it has read that frame.
 //!
+//! A request with tools or `reasoning` has its answer divided: the frames of thinking, text and
+//! calls are made in `divided`.
+//!
 //! **Back-pressure.** While the socket is full, the writer waits and takes neither text nor
 //! replies. The requests then get no more credit, the text stays in the runner, and the engine
 //! pauses the slot and, after its grace for slow clients, ends the request with `slow_client`.
@@ -46,7 +49,10 @@
 //! - The session ends, because the key was revoked or none came. This is treated as a violation.
 //!
 //! `closing` then completes the closing handshake within a deadline.
+//!
+//! **HTTP APIs.** `api_socket` is a WebSocket whose messages belong to an HTTP API.
 
+mod api_socket;
 mod close_reason;
 mod connection;
 mod incoming;
@@ -58,6 +64,7 @@ mod in_flight;
 mod reader;
 mod submission;
 
+mod divided;
 mod events;
 mod reply;
 mod request;
@@ -71,12 +78,17 @@ use std::time::Duration;
 
 use crate::domain::AccountId;
 
+pub(super) use api_socket::{ApiMessage, ApiSocket, ApiSocketEnd};
+pub(super) use close_reason::CloseReason;
 pub(super) use connection::{Arrived, serve};
-pub(super) use kind::ConnectionKind;
+pub(super) use kind::{ConnectionKind, wants_metrics};
 pub(super) use upgrade::{accept_upgrade, is_upgrade};
 
 /// Time between two pings. Short enough that routers on the way do not forget an idle connection.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Time for HTTP to send the 101 response and hand the connection over.
+const UPGRADE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Longest message that is parsed on the reader's task, and submitted without waiting until it is
 /// tokenized, in bytes (ADR-0013).

@@ -25,6 +25,7 @@ use crate::server::shared::Shared;
 use crate::server::websockets::WebSocketPermit;
 
 use super::close_reason::CloseReason;
+use super::divided::DividedAnswer;
 use super::in_flight::InFlight;
 use super::incoming::{Incoming, IncomingError, LastMessage, MessageLimits};
 use super::log::log_refused;
@@ -208,7 +209,7 @@ impl<S: Socket> Reader<S> {
         charge: Charge,
         received: Instant,
     ) -> Result<(), ReadEnd> {
-        let Infer { id, prompt, params, warnings } = infer;
+        let Infer { id, prompt, params, is_divided, warnings } = infer;
         let (account, account_request) = match self.session.admit(n_bytes) {
             Ok(admitted) => admitted,
             Err(error) => return self.reply(self.refused(&error.for_request(id))).await,
@@ -216,11 +217,15 @@ impl<S: Socket> Reader<S> {
         if let Err(error) = self.in_flight.insert(id.clone()) {
             return self.reply(self.refused(&error)).await;
         }
+        let has_tools = matches!(&prompt, Prompt::Chat(chat) if chat.may_call_tools());
+        let divided = is_divided
+            .then(|| Box::new(DividedAnswer::new(self.shared.model.answer_style(), has_tools)));
         let submission = Submission {
             request: Request { connection: self.connection, account, prompt, params },
             account_request,
             id,
             warnings,
+            divided,
             charge,
             received,
             deliveries: self.deliveries.clone(),

@@ -11,13 +11,16 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Error;
 
-use crate::domain::{Code, Delivery, Failure, Outcome, Usage};
-use crate::protocol::{EndStats, ErrorFrame, RequestId, ServerFrame, Warnings};
+use crate::domain::{Code, Delivery, Failure, FinishReason, Outcome, TokenLogprobs, Usage};
+use crate::protocol::{
+    EndLimit, EndReason, EndStats, ErrorFrame, RequestId, ServerFrame, Warnings,
+};
 use crate::runner::Ticket;
 use crate::server::access::AccountRequest;
 use crate::server::budget::Charge;
 use crate::server::metrics::RequestCounts;
 
+use super::divided::DividedAnswer;
 use super::in_flight::InFlight;
 use super::log::{log_cancelled, log_ended, log_refused};
 use super::sink::FrameSink;
@@ -29,6 +32,8 @@ pub(super) struct ActiveRequest {
     id: Option<RequestId>,
     /// What the `infer` frame had that is ignored.
     warnings: Warnings,
+    /// Divides the answer, if the request asks for that.
+    divided: Option<Box<DividedAnswer>>,
     ticket: Ticket,
     /// For the memory that the request takes.
     charge: Charge,
@@ -58,6 +63,7 @@ pub(super) struct SubmittedRequest {
     pub(super) ticket: Ticket,
     pub(super) account_request: AccountRequest,
     pub(super) charge: Charge,
+    pub(super) divided: Option<Box<DividedAnswer>>,
 }
 
 impl ActiveRequest {
@@ -67,10 +73,11 @@ impl ActiveRequest {
         received: Instant,
         counts: Arc<RequestCounts>,
     ) -> Self {
-        let SubmittedRequest { id, ticket, account_request, charge } = submitted;
+        let SubmittedRequest { id, ticket, account_request, charge, divided } = submitted;
         Self {
             id,
             warnings,
+            divided,
             ticket,
             charge,
             account_request,
@@ -95,7 +102,7 @@ impl ActiveRequest {
         sink: &mut FrameSink<S>,
         in_flight: &InFlight,
     ) -> Result<bool, Error> {
-        let Delivery { queued, is_started, progress, text, logprobs, outcome, .. } =
+        let Delivery { queued, is_started, answer_start, progress, text, logprobs, outcome } =
             self.ticket.take();
         if is_started {
             self.account_request.started();
@@ -111,13 +118,10 @@ impl ActiveRequest {
         if let Some((processed, total)) = progress {
             sink.text(ServerFrame::Progress { id, processed, total }.text()).await?;
         }
-        if !text.is_empty() || !logprobs.is_empty() {
-            // The prompt is freed with the first text.
-            self.charge.set(REQUEST_BYTES);
-            let frame = ServerFrame::Token { id, content: &text, logprobs: &logprobs };
-            sink.text(frame.text()).await?;
+        if let (Some(divided), Some(start)) = (&mut self.divided, answer_start) {
+            divided.begin(start);
         }
-        if !text.is_empty() && self.ttft.is_none() {
+        if self.send_text(&text, &logprobs, sink).await? && self.ttft.is_none() {
             // The first text is flushed at once, and the time to first token ends when the
             // operating system has it.
             sink.flush().await?;
@@ -129,6 +133,37 @@ impl ActiveRequest {
         in_flight.remove(&self.id);
         sink.text(terminal_frame).await?;
         Ok(true)
+    }
+
+    /// Sends new text, whole or divided. Returns whether the client can show something.
+    async fn send_text<S: Socket>(
+        &mut self,
+        text: &str,
+        logprobs: &[TokenLogprobs],
+        sink: &mut FrameSink<S>,
+    ) -> Result<bool, Error> {
+        let id = self.id.as_ref();
+        let is_empty = text.is_empty() && logprobs.is_empty();
+        if !is_empty {
+            // The prompt is freed with the first text.
+            self.charge.set(REQUEST_BYTES);
+        }
+        if let Some(divided) = &mut self.divided {
+            let frames = divided.frames(id, text, logprobs, self.outcome.is_some());
+            let has_frames = !frames.is_empty();
+            if !is_empty {
+                // A call that is held back can be long.
+                self.charge.set(REQUEST_BYTES + divided.held_bytes());
+            }
+            for frame in frames {
+                sink.text(frame).await?;
+            }
+            return Ok(has_frames);
+        }
+        if !is_empty {
+            sink.text(ServerFrame::Token { id, content: text, logprobs }.text()).await?;
+        }
+        Ok(!text.is_empty())
     }
 
     /// Builds, logs and counts the terminal frame; `None` if the outcome is not known or has been
@@ -143,11 +178,15 @@ impl ActiveRequest {
                 let stats = EndStats::new(&usage, self.ttft);
                 let id = self.id.as_ref();
                 // The warnings may quote the client, so the log gets the frame without them.
+                let (finish_reason, limit) = self.end_of(reason);
                 let frame =
-                    |warnings| ServerFrame::End { id, finish_reason: reason, stats, warnings };
+                    |warnings| ServerFrame::End { id, finish_reason, limit, stats, warnings };
                 let text = frame(&[]).text();
                 log_ended(&text);
-                let warnings = self.warnings.texts();
+                let mut warnings = self.warnings.texts();
+                if let Some(divided) = &self.divided {
+                    warnings.extend_from_slice(divided.warnings());
+                }
                 if warnings.is_empty() { text } else { frame(&warnings).text() }
             }
             Outcome::Failed(failure) => {
@@ -162,6 +201,17 @@ impl ActiveRequest {
                 ServerFrame::Error(&error).text()
             }
         })
+    }
+
+    /// How the `end` frame tells a reason. Limits and calls are told in divided answers only.
+    fn end_of(&self, reason: FinishReason) -> (EndReason, Option<EndLimit>) {
+        match &self.divided {
+            Some(divided) if divided.has_calls() && reason == FinishReason::Stop => {
+                (EndReason::ToolCalls, None)
+            }
+            Some(_) => (reason.into(), EndLimit::of(reason)),
+            None => (reason.into(), None),
+        }
     }
 
     /// Logs, counts and cancels a request that has not ended, because its connection has closed.

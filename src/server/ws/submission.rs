@@ -16,6 +16,7 @@ use crate::server::access::AccountRequest;
 use crate::server::budget::Charge;
 use crate::server::shared::Shared;
 
+use super::divided::DividedAnswer;
 use super::in_flight::InFlight;
 use super::log::log_refused;
 use super::reply::Reply;
@@ -29,6 +30,8 @@ pub(super) struct Submission {
     pub(super) id: Option<RequestId>,
     /// For the request's `end` frame.
     pub(super) warnings: Warnings,
+    /// Divides the answer, if the request asks for that.
+    pub(super) divided: Option<Box<DividedAnswer>>,
     /// For the memory that the request takes.
     pub(super) charge: Charge,
     /// When its frame was read.
@@ -73,6 +76,7 @@ impl Submission {
             account_request,
             id,
             warnings,
+            divided,
             charge,
             received,
             deliveries,
@@ -84,7 +88,7 @@ impl Submission {
                 in_flight.set_submitted(&id, ticket.canceller());
                 let counts = shared.counts.clone();
                 account_request.submitted();
-                let submitted = SubmittedRequest { id, ticket, account_request, charge };
+                let submitted = SubmittedRequest { id, ticket, account_request, charge, divided };
                 let request = ActiveRequest::new(submitted, warnings, received, counts);
                 (Reply::Submitted(Box::new(request)), Some(settled))
             }

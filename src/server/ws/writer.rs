@@ -77,6 +77,11 @@ impl<S: Socket> Writer<S> {
         }
     }
 
+    /// The same writer, which sends `metrics` frames from the start or waits until it is asked to.
+    pub(super) fn with_metrics(self, is_subscribed: bool) -> Self {
+        Self { is_subscribed, ..self }
+    }
+
     /// Sends `hello` and handles events until the close frame has been sent, the socket fails, or
     /// `closed` is cancelled. Returns the sink for the closing handshake, and the requests that
     /// have not ended.
