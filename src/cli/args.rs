@@ -271,6 +271,11 @@ pub(super) struct Args {
     )]
     sandbox: SandboxMode,
 
+    /// Keep the line about billing in the instructions of Anthropic's coding client. It differs in
+    /// every request, so nothing of the prompt comes from the prefix cache
+    #[arg(long, env = "INFERENCE_CORE_KEEP_ATTRIBUTION", value_parser = BoolishValueParser::new())]
+    keep_attribution: bool,
+
     /// Interval between metrics frames, and between GPU readings, in milliseconds
     #[arg(
         long,
@@ -341,6 +346,7 @@ impl Args {
             stall_limit: self.stall_limit.map(seconds),
             exit_on_failure: self.exit_on_failure,
             sandbox: self.sandbox,
+            keeps_attribution: self.keep_attribution,
             metrics_interval: milliseconds(self.metrics_interval),
             visible_gpus: visible_gpus(),
             log: self.log,

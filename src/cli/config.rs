@@ -80,6 +80,8 @@ pub struct Config {
     pub sandbox: SandboxMode,
     /// Interval between `metrics` frames, and between GPU readings.
     pub metrics_interval: Duration,
+    /// Whether lines about billing stay in the instructions of Anthropic's coding client.
+    pub keeps_attribution: bool,
     /// The value of `CUDA_VISIBLE_DEVICES`: the GPUs to monitor; `None` is all.
     pub visible_gpus: Option<String>,
     /// What to log, as a filter of tracing-subscriber.
