@@ -1,0 +1,191 @@
+//! The HTTP endpoints of responses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Extension, Path, Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::json;
+use tokio::time::{Instant, timeout};
+
+use crate::protocol::Quoted;
+use crate::server::access::Caller;
+use crate::server::json_fields::UnusedFields;
+use crate::server::openai::body::{ParsedBody, read_json};
+use crate::server::openai::call::{ApiAnswer, ApiCall, serve};
+use crate::server::openai::error::ApiError;
+use crate::server::openai::ignored::IGNORED;
+use crate::server::openai::sse::{EventSource, event, named_event};
+use crate::server::shared::Shared;
+
+use super::body::ResponsesBody;
+use super::events::ResponseEvent;
+use super::run::{NewResponse, ResponseRun, RunStep, invalid};
+use super::store::ResponseOwner;
+
+/// The routes of responses.
+pub(in crate::server) fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/v1/responses", post(create))
+        .route("/v1/responses/{id}", get(retrieve).delete(remove))
+        .route("/v1/responses/{id}/cancel", post(cancel))
+}
+
+async fn create(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    serve(shared, request, create_response).await
+}
+
+/// Generates a response, and sends it as a whole or as it comes.
+async fn create_response(call: ApiCall) -> Result<ApiAnswer, ApiError> {
+    let ApiCall { client, headers, body, received } = call;
+    let body = read_json::<ResponsesBody>(&client, &headers, body).await?;
+    let ParsedBody { value: ResponsesBody(request), n_bytes, charge, .. } = body;
+    let request = request.map_err(|error| {
+        let error = invalid(&error);
+        client.refused(&error);
+        error
+    })?;
+    let is_stream = request.is_stream;
+    let ignored = request.ignored.clone();
+    let new = NewResponse { request, lane: None, n_bytes, charge, received, is_first: true };
+    let mut run = ResponseRun::start(&client, new)?;
+    let mut answer = if is_stream {
+        // A refusal that comes at once has a status of its own.
+        if let Ok(accepted) = timeout(ACCEPT_WAIT, run.accepted()).await {
+            accepted?;
+        }
+        ApiAnswer::events(&client, ResponseEvents { run, stage: ResponseStage::Begins })
+    } else {
+        let mut events = Vec::new();
+        loop {
+            events.clear();
+            match run.next(&mut events).await {
+                RunStep::More => {}
+                RunStep::Ended => break ApiAnswer::json(run.json()),
+                RunStep::Failed(error) => return Err(error),
+            }
+        }
+    };
+    name_unused(&ignored, answer.response_mut());
+    Ok(answer)
+}
+
+/// Names what had no effect in a header of `response`.
+pub(in crate::server) fn name_unused(ignored: &UnusedFields, response: &mut Response) {
+    let names = ignored.names().join(", ");
+    if let Ok(value) = names.parse()
+        && !names.is_empty()
+    {
+        response.headers_mut().insert(IGNORED, value);
+    }
+}
+
+/// The server-sent events of a response.
+struct ResponseEvents {
+    run: ResponseRun,
+    stage: ResponseStage,
+}
+
+enum ResponseStage {
+    /// Nothing was sent.
+    Begins,
+    Runs,
+    /// The last event was sent.
+    Ended,
+}
+
+impl EventSource for ResponseEvents {
+    async fn next(&mut self) -> Option<String> {
+        let mut events = Vec::new();
+        match self.stage {
+            ResponseStage::Begins => {
+                self.stage = ResponseStage::Runs;
+                self.run.begin(&mut events);
+                return Some(texts(&events));
+            }
+            ResponseStage::Ended => return None,
+            ResponseStage::Runs => {}
+        }
+        loop {
+            match self.run.next(&mut events).await {
+                RunStep::More if events.is_empty() => {}
+                RunStep::More => return Some(texts(&events)),
+                RunStep::Ended | RunStep::Failed(_) => {
+                    self.stage = ResponseStage::Ended;
+                    // As the open standard ends a stream.
+                    return Some(texts(&events) + &event("[DONE]"));
+                }
+            }
+        }
+    }
+}
+
+fn texts(events: &[ResponseEvent]) -> String {
+    events.iter().map(|event| named_event(event.name, &event.json)).collect()
+}
+
+async fn retrieve(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Response {
+    let reader = reader(&caller);
+    match shared.responses.store.get(&id, reader, Instant::now().into_std()) {
+        Some(response) => json_response(response.json.to_string()),
+        None => not_found(&id).into_response(),
+    }
+}
+
+async fn remove(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Response {
+    if shared.responses.store.remove(&id, reader(&caller)) {
+        let body = json!({"id": id, "object": "response", "deleted": true});
+        return json_response(body.to_string());
+    }
+    not_found(&id).into_response()
+}
+
+/// Cancels a response that is being generated. One that has ended stays as it is.
+async fn cancel(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Response {
+    let Some(ended) = shared.responses.cancel(&id, caller.account_id()) else {
+        return retrieve(State(shared), Extension(caller), Path(id)).await;
+    };
+    match timeout(CANCEL_WAIT, ended).await {
+        Ok(json) => json_response(json.to_string()),
+        Err(_) => {
+            let message = "the response has not ended yet: try again";
+            ApiError::of_status(StatusCode::SERVICE_UNAVAILABLE, message).into_response()
+        }
+    }
+}
+
+/// Which stored responses a request may use: those of its account.
+fn reader(caller: &Caller) -> ResponseOwner {
+    ResponseOwner { account: caller.account_id(), connection: None }
+}
+
+fn json_response(body: String) -> Response {
+    ([(CONTENT_TYPE, "application/json")], body + "\n").into_response()
+}
+
+fn not_found(id: &str) -> ApiError {
+    let message = format!("there is no response {} of this client", Quoted(id));
+    ApiError::of_status(StatusCode::NOT_FOUND, message)
+}
+
+/// How long a streamed response waits for the runner before it begins.
+const ACCEPT_WAIT: Duration = Duration::from_secs(1);
+
+/// How long a cancelled response may take to end. It ends as soon as its task runs.
+const CANCEL_WAIT: Duration = Duration::from_secs(10);

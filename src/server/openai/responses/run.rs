@@ -1,0 +1,263 @@
+//! One response from its request to its end, whatever it is sent through.
+//!
+//! The conversation is that of the earlier responses and of the request. When the response has
+//! ended, it is stored before the client learns its end, so that the client can continue it at
+//! once.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::http::StatusCode;
+
+use crate::domain::{Code, FinishReason, Prompt, Usage};
+use crate::protocol::Quoted;
+use crate::server::budget::Charge;
+use crate::server::json_fields::InvalidField;
+use crate::server::openai::client::ApiClient;
+use crate::server::openai::error::ApiError;
+use crate::server::openai::generation::{
+    Generation, GenerationEnd, GenerationEvent, NewGeneration,
+};
+use crate::server::openai::parts::{new_id, now};
+
+use super::events::ResponseEvent;
+use super::input::InputItem;
+use super::items::ResponseItem;
+use super::object::ResponseFacts;
+use super::registry::RunningGuard;
+use super::request::ResponsesRequest;
+use super::store::{ResponseOwner, StoredResponse, StoredTurn};
+use super::stream::ResponseStream;
+
+/// A request for a response.
+#[derive(Debug)]
+pub(super) struct NewResponse {
+    pub(super) request: ResponsesRequest,
+    /// The lane, and whether the response is kept for the connection if the client does not want
+    /// it stored.
+    pub(super) lane: Option<Option<String>>,
+    /// Bytes of the message that asked for it.
+    pub(super) n_bytes: usize,
+    pub(super) charge: Charge,
+    /// When the message was received.
+    pub(super) received: Instant,
+    /// Whether the client has no other request in flight.
+    pub(super) is_first: bool,
+}
+
+/// A response that is being generated.
+pub(super) struct ResponseRun {
+    client: Arc<ApiClient>,
+    generation: Generation,
+    stream: ResponseStream,
+    running: RunningGuard,
+    record: Option<ResponseRecord>,
+    is_warm_up: bool,
+}
+
+/// What is stored with a response.
+struct ResponseRecord {
+    owner: Option<ResponseOwner>,
+    turns: Vec<Arc<StoredTurn>>,
+    input: Vec<ResponseItem>,
+}
+
+/// What a wait for a response has brought.
+#[derive(Debug)]
+pub(super) enum RunStep {
+    /// Events, and more to come.
+    More,
+    /// The last events.
+    Ended,
+    /// The response failed; the last events say so.
+    Failed(ApiError),
+}
+
+impl ResponseRun {
+    /// Hands a request to the model.
+    ///
+    /// # Errors
+    /// The request cannot be used, a limit is reached, or no runner can be expected to serve it.
+    pub(super) fn start(client: &Arc<ApiClient>, new: NewResponse) -> Result<Self, ApiError> {
+        let NewResponse { mut request, lane, n_bytes, charge, received, is_first } = new;
+        let reader =
+            ResponseOwner { account: client.account(), connection: Some(client.connection) };
+        let owner = match (request.settings.store, &lane) {
+            (true, _) => Some(ResponseOwner { connection: None, ..reader }),
+            (false, Some(_)) => Some(reader),
+            (false, None) => None,
+        };
+        let gathered =
+            gather(client, &mut request, reader).inspect_err(|error| client.refused(error));
+        let (turns, input) = gathered?;
+        let earlier = turns.iter().flat_map(|turn| turn.items());
+        let conversation = request.conversation(earlier.chain(&input));
+        let conversation = conversation.map_err(|error| {
+            let error = invalid(&error);
+            client.refused(&error);
+            error
+        })?;
+        let id = new_id("resp_");
+        let is_warm_up = !request.generates;
+        let n_bytes = n_bytes + conversation.n_bytes();
+        let generation = Generation::start(
+            client,
+            NewGeneration {
+                prompt: Prompt::Chat(Box::new(conversation)),
+                params: request.params,
+                n_bytes,
+                charge,
+                received,
+                is_first,
+            },
+        );
+        let generation = generation.inspect_err(|_| {
+            forget_previous(client, request.settings.previous_response_id.as_deref(), reader);
+        })?;
+        let facts = ResponseFacts {
+            id: id.clone(),
+            created_at: now(),
+            model: client.shared.planned().model_name().to_owned(),
+            settings: request.settings,
+            warnings: request.ignored.names().to_vec(),
+        };
+        Ok(Self {
+            client: client.clone(),
+            generation,
+            stream: ResponseStream::new(facts, request.names, lane.flatten()),
+            running: client.shared.responses.begin(&id, client.account()),
+            record: Some(ResponseRecord { owner, turns, input }),
+            is_warm_up,
+        })
+    }
+
+    /// Waits until the runner has accepted the request.
+    ///
+    /// # Errors
+    /// The request was refused.
+    pub(super) async fn accepted(&mut self) -> Result<(), ApiError> {
+        self.generation.accepted().await.inspect_err(|_| {
+            let client = &self.client;
+            let reader =
+                ResponseOwner { account: client.account(), connection: Some(client.connection) };
+            forget_previous(client, self.stream.previous_id(), reader);
+        })
+    }
+
+    /// The first events.
+    pub(super) fn begin(&mut self, events: &mut Vec<ResponseEvent>) {
+        self.stream.begin(events);
+    }
+
+    /// Waits for the next part of the answer and adds its events. Cancelling the wait loses none.
+    pub(super) async fn next(&mut self, events: &mut Vec<ResponseEvent>) -> RunStep {
+        let event = tokio::select! {
+            event = self.generation.next() => Some(event),
+            () = self.running.cancelled() => None,
+        };
+        match event {
+            Some(GenerationEvent::Queued(_)) => RunStep::More,
+            Some(GenerationEvent::Answer { events: parts, .. }) => {
+                for part in parts {
+                    self.stream.push(part, events);
+                }
+                RunStep::More
+            }
+            Some(GenerationEvent::Ended(GenerationEnd { reason, usage, warnings })) => {
+                self.stream.warn(warnings);
+                let is_whole = self.is_warm_up && reason == FinishReason::MaxTokens;
+                let reason = if is_whole { FinishReason::Stop } else { reason };
+                self.stream.finish(reason, &usage, events);
+                self.keep();
+                RunStep::Ended
+            }
+            Some(GenerationEvent::Failed(error)) => {
+                self.stream.fail(error.name(), error.message.clone(), events);
+                RunStep::Failed(error)
+            }
+            None => {
+                self.stream.finish(FinishReason::Abort, &Usage::default(), events);
+                self.keep();
+                RunStep::Ended
+            }
+        }
+    }
+
+    /// The response in JSON, as far as it has come.
+    pub(super) fn json(&self) -> String {
+        self.stream.json()
+    }
+
+    /// Stores the response, which has ended.
+    fn keep(&mut self) {
+        let json: Arc<str> = self.stream.json().into();
+        self.running.ended(json.clone());
+        let Some(ResponseRecord { owner: Some(owner), mut turns, input }) = self.record.take()
+        else {
+            return;
+        };
+        let output = self.stream.items();
+        turns.push(Arc::new(StoredTurn { input, output }));
+        let response = StoredResponse { json, turns };
+        let store = &self.client.shared.responses.store;
+        store.insert(self.stream.id(), owner, response, Instant::now());
+    }
+}
+
+/// The turns before the request, and the items of its input.
+type Gathered = (Vec<Arc<StoredTurn>>, Vec<ResponseItem>);
+
+/// Finds what the request refers to.
+fn gather(
+    client: &ApiClient,
+    request: &mut ResponsesRequest,
+    reader: ResponseOwner,
+) -> Result<Gathered, ApiError> {
+    let store = &client.shared.responses.store;
+    let turns = match &request.settings.previous_response_id {
+        None => Vec::new(),
+        Some(id) => {
+            let previous = store.get(id, reader, Instant::now());
+            let previous = previous.ok_or_else(|| {
+                let quoted = Quoted(id);
+                let message = format!(
+                    "there is no response {quoted}: it is of another key or connection, or was \
+                     dropped; send the whole conversation instead"
+                );
+                ApiError::named(StatusCode::BAD_REQUEST, PREVIOUS_NOT_FOUND, message)
+                    .about("previous_response_id")
+            })?;
+            previous.turns
+        }
+    };
+    let mut input = Vec::with_capacity(request.input.len());
+    for item in std::mem::take(&mut request.input) {
+        match item {
+            InputItem::Given(item) => input.push(item),
+            InputItem::Reference { id, path } => {
+                let item = store.item(&id, reader).ok_or_else(|| {
+                    let reason = format!("there is no item {}: send the item itself", Quoted(&id));
+                    invalid(&InvalidField::new(path, reason))
+                })?;
+                input.push(item);
+            }
+        }
+    }
+    Ok((turns, input))
+}
+
+/// Drops a response of this connection whose continuation was refused: the client sends the whole
+/// conversation next, and does not use it again.
+fn forget_previous(client: &ApiClient, id: Option<&str>, reader: ResponseOwner) {
+    if let Some(id) = id {
+        client.shared.responses.store.remove_local(id, reader);
+    }
+}
+
+/// The error for a field.
+pub(super) fn invalid(error: &InvalidField) -> ApiError {
+    ApiError::new(Code::InvalidParams, error.to_string()).about(&error.path)
+}
+
+/// The code of a response that is not there, for which clients look.
+const PREVIOUS_NOT_FOUND: &str = "previous_response_not_found";
