@@ -14,7 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::bytes::{Buf, Bytes, BytesMut};
 use tokio_util::codec::{Decoder, FramedRead, FramedWrite, LengthDelimitedCodec};
 
-use crate::domain::{AnswerStyle, Delivery, LoadFailure, MemoryPart, Refusal, Request, Snapshot};
+use crate::domain::{
+    AccountId, AnswerStyle, ConnectionId, Delivery, LoadFailure, MemoryPart, Refusal, Request,
+    Snapshot, TextQuery, TextReply,
+};
 
 /// Identifies a request on the link. The daemon counts them and uses none twice.
 pub(super) type RequestKey = u64;
@@ -37,6 +40,8 @@ pub(super) enum ToRunner {
     Credit(RequestKey, usize),
     /// Asks for [`FromRunner::Status`] with the same number.
     Poll(u64),
+    /// Asks for [`FromRunner::Answered`] with the same key.
+    Query(Box<QueryFrame>),
     /// Refuse new and waiting requests, finish the running ones, then end.
     Drain,
     /// End all requests, then end.
@@ -55,6 +60,17 @@ pub(super) struct SubmitFrame {
     /// Whether an earlier runner has accepted the request. The limit on waiting requests does not
     /// apply to it then.
     pub(super) was_accepted: bool,
+}
+
+/// A question for the runner.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct QueryFrame {
+    /// Identifies the question among all questions.
+    pub(super) key: RequestKey,
+    /// Whom the work counts for.
+    pub(super) account: AccountId,
+    pub(super) connection: ConnectionId,
+    pub(super) query: TextQuery,
 }
 
 /// What a runner sends.
@@ -83,6 +99,8 @@ pub(super) enum FromRunner {
     Deliveries(Vec<(RequestKey, Delivery)>),
     /// Answers [`ToRunner::Poll`].
     Status(u64, Box<Snapshot>),
+    /// Answers [`ToRunner::Query`].
+    Answered(RequestKey, Result<TextReply, Refusal>),
     /// Too many steps in a row have failed. The runner ends without ending its requests.
     Failing,
     /// All requests have ended, as [`ToRunner::Drain`] or [`ToRunner::Stop`] asked for.

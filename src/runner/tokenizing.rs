@@ -10,14 +10,17 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use crate::domain::{Prompt, Refusal, Request};
+use crate::domain::{Prompt, Refusal, Request, TextReply};
 use crate::engine::{Admission, CancelFlag, EngineHandle, JobTicket, Notifier};
 use crate::pool::{self, Pool, Task};
 
-use super::frames::{RequestKey, SubmitFrame};
+use super::frames::{QueryFrame, RequestKey, SubmitFrame};
 
 /// Whether the engine has accepted a request.
 pub(super) type Answer = (RequestKey, Result<JobTicket, Refusal>);
+
+/// The answer to a question about the vocabulary.
+pub(super) type QueryAnswer = (RequestKey, Result<TextReply, Refusal>);
 
 /// The requests that are being submitted to an engine.
 pub(super) struct Tokenizing {
@@ -86,6 +89,30 @@ impl Tokenizing {
         submitted.map_err(|_| Refusal::Busy { queued: self.n_queued() })?;
         self.requests.insert(key, submitting);
         Ok(())
+    }
+
+    /// Has a question about the vocabulary answered. The answer comes through `answers`.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`], if too many prompts wait.
+    pub(super) fn query(
+        &self,
+        frame: QueryFrame,
+        answers: mpsc::Sender<QueryAnswer>,
+    ) -> Result<(), Refusal> {
+        let QueryFrame { key, account, connection, query } = frame;
+        let task = Task { key: QUERY_KEYS | key, account, connection, cost: query.n_bytes() };
+        let handle = self.handle.clone();
+        let work = move || {
+            let answer = || handle.answer(&query, &CancelFlag::default());
+            let result = catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
+                Err(Refusal::NotTokenized { reason: "the tokenizer panicked".to_owned() })
+            });
+            // Fails if the link has ended.
+            let _ = answers.blocking_send((key, result));
+        };
+        let submitted = self.pool.submit(task, work);
+        submitted.map_err(|_| Refusal::Busy { queued: self.n_queued() })
     }
 
     /// Ends the work on a request. Returns the time since its receipt; `None` if the engine has
@@ -185,8 +212,11 @@ const SUBMIT_DEADLINE: Duration = Duration::from_secs(30);
 /// Why a request is refused whose tokenizing does not end.
 const TOO_SLOW: &str = "it takes more than 30 s";
 
+/// Tells the keys of questions from those of requests, which are small.
+const QUERY_KEYS: u64 = 1 << 63;
+
 /// Answers that wait for the link's task; more make the threads wait.
-const MAX_ANSWERS: usize = 16;
+pub(super) const MAX_ANSWERS: usize = 16;
 
 #[cfg(test)]
 mod tests;

@@ -23,7 +23,7 @@ use crate::engine::{
 };
 
 use super::frames::{CREDIT_BYTES, FrameReader, FrameWriter, FromRunner, RequestKey, ToRunner};
-use super::tokenizing::{Answer, Tokenizing};
+use super::tokenizing::{Answer, MAX_ANSWERS, QueryAnswer, Tokenizing};
 
 /// Loads a model on the engine thread.
 pub type Load<M> = Box<dyn FnOnce(&LoadProgress) -> Result<Loaded<M>, LoadFailure> + Send>;
@@ -73,16 +73,18 @@ where
             return writer.send(&FromRunner::LoadFailed(failure)).await;
         }
     };
+    let (queries, query_answers) = mpsc::channel(MAX_ANSWERS);
     let worker = Worker {
         handle: engine.handle.clone(),
         notifier,
         requests: BTreeMap::new(),
         tokenizing,
+        queries,
         writer,
         next_deliveries: TokioInstant::now(),
         next_look: TokioInstant::now(),
     };
-    worker.run(reader, engine, answered).await
+    worker.run(reader, engine, (answered, query_answers)).await
 }
 
 /// The failure of a runner that cannot start threads.
@@ -98,6 +100,8 @@ struct Worker<W> {
     /// being tokenized.
     requests: BTreeMap<RequestKey, Accepted>,
     tokenizing: Tokenizing,
+    /// Where the answers to questions go.
+    queries: mpsc::Sender<QueryAnswer>,
     writer: FrameWriter<W>,
     /// The earliest time to send coalesced deliveries again.
     next_deliveries: TokioInstant,
@@ -128,7 +132,7 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
         mut self,
         mut reader: FrameReader<R>,
         mut engine: Engine<LoadFailure>,
-        mut answered: mpsc::Receiver<Answer>,
+        (mut answered, mut replies): (mpsc::Receiver<Answer>, mpsc::Receiver<QueryAnswer>),
     ) -> io::Result<()> {
         let notifier = self.notifier.clone();
         let mut is_loading = true;
@@ -148,6 +152,9 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
                     None => return Ok(()),
                 },
                 Some((key, result)) = answered.recv() => self.answer(key, result).await?,
+                Some((key, result)) = replies.recv() => {
+                    self.writer.send(&FromRunner::Answered(key, result)).await?;
+                }
                 () = sleep_until(self.next_look), if !self.tokenizing.is_empty() => {
                     self.look_at_tokenizing().await?;
                 }
@@ -159,13 +166,7 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
                 loaded = loaded => {
                     is_loading = false;
                     if loaded.is_ok() {
-                        let memory = self.handle.memory().to_vec();
-                        let offloaded = self.handle.offloaded();
-                        let chat_problem = self.handle.chat_problem().map(str::to_owned);
-                        let warnings = self.handle.warnings().to_vec();
-                        let answer_style = self.handle.answer_style();
-                        let ready = FromRunner::Ready { memory, offloaded, chat_problem, warnings, answer_style };
-                        self.writer.send(&ready).await?;
+                        self.send_ready().await?;
                     }
                 }
                 ended = &mut engine.ended => {
@@ -185,6 +186,18 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
                 return self.writer.send(&FromRunner::Failing).await;
             }
         }
+    }
+
+    /// Tells the daemon that the model is loaded, and what was found out about it.
+    async fn send_ready(&mut self) -> io::Result<()> {
+        let ready = FromRunner::Ready {
+            memory: self.handle.memory().to_vec(),
+            offloaded: self.handle.offloaded(),
+            chat_problem: self.handle.chat_problem().map(str::to_owned),
+            warnings: self.handle.warnings().to_vec(),
+            answer_style: self.handle.answer_style(),
+        };
+        self.writer.send(&ready).await
     }
 
     /// Carries out what the daemon asks for.
@@ -218,6 +231,15 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
                 let mut snapshot = self.handle.snapshot();
                 snapshot.numbers.queued += self.tokenizing.n_waiting();
                 self.writer.send(&FromRunner::Status(n, Box::new(snapshot))).await
+            }
+            ToRunner::Query(frame) => {
+                let key = frame.key;
+                match self.tokenizing.query(*frame, self.queries.clone()) {
+                    Ok(()) => Ok(()),
+                    Err(refusal) => {
+                        self.writer.send(&FromRunner::Answered(key, Err(refusal))).await
+                    }
+                }
             }
             ToRunner::Drain => {
                 self.handle.drain();

@@ -123,6 +123,18 @@ impl ConnectionPermit {
         self.held.connections.lock().by_activity.remove(&self.held.number()).is_some()
     }
 
+    /// Whether [`Self::keep`] made the connection irreplaceable, or it is being replaced.
+    pub(super) fn is_kept(&self) -> bool {
+        !self.held.connections.lock().by_activity.contains_key(&self.held.number())
+    }
+
+    /// Makes the connection replaceable again after [`Self::keep`], as the one that was active
+    /// last.
+    pub(super) fn release(&self) {
+        let number = self.held.connections.lock().add(self.held.replaced.clone());
+        self.held.number.store(number, Ordering::Relaxed);
+    }
+
     /// Makes a connection replaceable again that is about to be closed, before all that are not. A
     /// client that delays that loses the connection once a new one needs its permit.
     pub(super) fn give_back(&self) {
@@ -191,6 +203,19 @@ mod tests {
         closing.give_back();
         assert!(connections.replace_oldest());
         assert!(closing.replaced().is_cancelled() && !oldest.replaced().is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn released_connection_is_the_last_to_be_replaced() {
+        let connections = Arc::new(Connections::new(3));
+        let [kept, other] = [permit(&connections).await, permit(&connections).await];
+        assert!(!kept.is_kept());
+        assert!(kept.keep() && kept.is_kept());
+        kept.release();
+        assert!(!kept.is_kept());
+        assert!(connections.replace_oldest());
+        assert!(other.replaced().is_cancelled() && !kept.replaced().is_cancelled());
+        assert!(connections.replace_oldest() && kept.replaced().is_cancelled());
     }
 
     #[tokio::test]

@@ -5,6 +5,8 @@
 //! of all connections: `http` checks the `Host` and `Origin` of every request, serves `/metrics`,
 //! `/healthz` and `/readyz`, and hands requests for a WebSocket to `ws`, which serves the
 //! connection from then on.
+//! `openai` and `anthropic` serve the HTTP APIs on the runtime of the WebSockets. `json_fields`
+//! reads what clients send to some of them.
 //! `access` has the API keys and the limits of their owners. `refusals` counts and logs foreign
 //! pages and hosts. `metrics` produces the `/metrics` page and the `metrics` frames.
 //!
@@ -17,6 +19,7 @@
 mod access;
 mod bounded_file;
 mod budget;
+mod call_id;
 mod connections;
 mod listener;
 mod options;
@@ -29,8 +32,11 @@ mod shared;
 mod socket;
 mod websockets;
 
+mod anthropic;
 mod http;
+mod json_fields;
 mod metrics;
+mod openai;
 mod tls;
 mod ws;
 

@@ -38,6 +38,9 @@ pub struct Options {
     pub has_open_metrics: bool,
     /// Limits of each address, if there are no keys.
     pub address_limits: AccountLimits,
+    /// Whether lines about billing stay in the instructions of Anthropic's coding client
+    /// (ADR-0050).
+    pub keeps_attribution: bool,
     /// Time between two `metrics` frames.
     pub metrics_interval: Duration,
     /// How long a frame may wait for its socket before the connection is dropped. Must be longer
@@ -62,6 +65,7 @@ impl Default for Options {
             keys: Keys::default(),
             has_open_metrics: false,
             address_limits: AccountLimits::default(),
+            keeps_attribution: false,
             metrics_interval: Duration::from_secs(1),
             write_grace: Duration::from_secs(30),
             lost_lines: || [("stderr", 0), ("stdout", 0)],

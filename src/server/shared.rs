@@ -22,6 +22,7 @@ use super::access::Access;
 use super::budget::MessageBudget;
 use super::connections::{ConnectionPermit, Connections};
 use super::metrics::RequestCounts;
+use super::openai::responses::Responses;
 use super::options::Options;
 use super::own_hosts::OwnHosts;
 use super::refusals::Refusals;
@@ -56,6 +57,8 @@ pub(super) struct Shared {
     /// The TCP connections.
     pub(super) connections: Arc<Connections>,
     pub(super) websockets: Arc<WebSockets>,
+    /// The responses that clients can refer to.
+    pub(super) responses: Arc<Responses>,
     next_connection: AtomicU64,
     dropped_frames: Arc<AtomicU64>,
     /// Requests that came from a foreign page or named a foreign host.
@@ -107,6 +110,7 @@ impl Shared {
             closing,
             connections: Arc::new(Connections::new(max_tcp)),
             websockets: Arc::new(WebSockets::new(max)),
+            responses: Arc::default(),
             next_connection: AtomicU64::new(1),
             dropped_frames: Arc::default(),
             refusals: Refusals::default(),
@@ -130,6 +134,11 @@ impl Shared {
             Some(layers) => hello.offloaded(layers),
             None => hello,
         }
+    }
+
+    /// What was known about the model and the program before the model was loaded.
+    pub(super) fn planned(&self) -> &Hello {
+        &self.hello
     }
 
     /// A permit for the WebSocket on `connection`, which counts if the client has an `account`:

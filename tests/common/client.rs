@@ -62,6 +62,13 @@ impl Client {
         Self::with_request(stream, request).await
     }
 
+    /// A client whose address has a path and a query.
+    pub async fn connect_to(server: &TestServer, path: &str) -> Self {
+        let stream = TcpStream::connect(server.address).await.unwrap();
+        let request = format!("ws://{}{path}", server.address).into_client_request().unwrap();
+        Self::with_request(stream, request).await
+    }
+
     async fn over(stream: TcpStream, server: &TestServer) -> Self {
         let request = format!("ws://{}/", server.address).into_client_request().unwrap();
         Self::with_request(stream, request).await

@@ -3,10 +3,12 @@
 //! No test waits for a fixed time. Every wait is for a frame or a counter, and [`GUARD`] turns a
 //! wait that would never end into a failure.
 
+mod api;
 mod client;
 mod keys;
 mod raw;
 
+pub use api::{ApiConnection, ApiResponse, get_with, post, post_text, post_with};
 pub use client::Client;
 pub use keys::{KeyFile, at_most, limited_key, new_key};
 pub use raw::{http, http_get, upgrade_request};

@@ -167,6 +167,7 @@ impl Controller {
 
     fn runner_ended(&self, end: &RunnerEnd) {
         self.shared.requests.close(end);
+        self.shared.queries.clear();
         self.shared.facts().ready_at = None;
         self.shared.status.send_modify(|status| {
             let last = std::mem::replace(&mut status.snapshot, Snapshot::loading());
@@ -227,6 +228,7 @@ impl Controller {
                         (status.answered, status.snapshot) = (n, *snapshot);
                     });
                 }
+                FromRunner::Answered(key, result) => self.shared.queries.answered(key, result),
                 FromRunner::Failing => return LinkEnd::Failing,
                 FromRunner::Ended => return LinkEnd::Drained,
             }
@@ -238,11 +240,14 @@ impl Controller {
         &self,
         writer: &mut FrameWriter<W>,
     ) -> io::Result<Infallible> {
-        let ClientState { requests, polls, .. } = &*self.shared;
+        let ClientState { requests, queries, polls, .. } = &*self.shared;
         let (mut polled, mut ending) = (0, Ending::No);
         loop {
             while let Some(frame) = requests.take_frame(Instant::now()) {
                 writer.feed(&frame).await?;
+            }
+            while let Some(query) = queries.take_unsent() {
+                writer.feed(&ToRunner::Query(Box::new(query))).await?;
             }
             let now = self.shared.ending();
             if now > ending {

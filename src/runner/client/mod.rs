@@ -7,6 +7,7 @@
 mod controller;
 mod mailbox;
 mod phase;
+mod queries;
 mod requests;
 mod shared;
 mod ticket;
@@ -18,8 +19,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use crate::domain::{AnswerStyle, MemoryPart, Refusal, Request, Snapshot};
+use crate::domain::{
+    AccountId, AnswerStyle, ConnectionId, MemoryPart, Refusal, Request, Snapshot, TextQuery,
+    TextReply,
+};
 use crate::engine::max_requests;
+use crate::runner::frames::QueryFrame;
 
 pub use self::controller::{Controller, LinkEnd, Progress};
 pub use self::phase::{Health, RunnerPhase};
@@ -83,6 +88,33 @@ impl Client {
         let limit = max_requests(limits.max_queue, limits.slots) + MAX_UNANSWERED;
         let submitted = requests.add(request, received, notify, is_first, limit)?;
         Ok(Ticket::new(submitted, requests.clone()))
+    }
+
+    /// Asks the runner about its vocabulary, for a client.
+    ///
+    /// # Errors
+    /// The [`Refusal`], if the model is not loaded, too much is asked, or the question has no
+    /// answer.
+    pub async fn query(
+        &self,
+        account: AccountId,
+        connection: ConnectionId,
+        query: TextQuery,
+    ) -> Result<TextReply, Refusal> {
+        let ClientState { requests, queries, phase, .. } = &*self.shared;
+        match &*phase.borrow() {
+            RunnerPhase::Ready => {}
+            RunnerPhase::Draining | RunnerPhase::Stopped => return Err(Refusal::ShuttingDown),
+            _ => return Err(Refusal::Loading),
+        }
+        let answered = queries.add(QueryFrame { key: 0, account, connection, query })?;
+        requests.wake();
+        let failed = |reason: &str| Refusal::EngineFailed { reason: reason.to_owned() };
+        match timeout(QUERY_DEADLINE, answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(failed("its process ended")),
+            Err(_) => Err(failed("tokenizing takes too long")),
+        }
     }
 
     /// Refuses new and waiting requests from now on. Running requests may finish; then the runner
@@ -185,6 +217,10 @@ impl Client {
 
 /// How long a reader of metrics waits for a runner to answer.
 const REFRESH_DEADLINE: Duration = Duration::from_millis(200);
+
+/// How long a question about the vocabulary may take. Tokenizing a prompt may take 10 s, and may
+/// wait for others.
+const QUERY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Requests beyond those of the engine that may be on their way to the runner, which decides
 /// whether they are accepted. Bounds the table when a runner does not answer.

@@ -11,12 +11,14 @@ use crate::domain::{AnswerStyle, MemoryPart, Snapshot};
 
 use super::RequestLimits;
 use super::phase::RunnerPhase;
+use super::queries::Queries;
 use super::requests::Requests;
 
 /// The state of a model in the daemon.
 pub(super) struct ClientState {
     pub(super) limits: RequestLimits,
     pub(super) requests: Arc<Requests>,
+    pub(super) queries: Queries,
     pub(super) phase: watch::Sender<RunnerPhase>,
     /// What the current runner has answered to polls.
     pub(super) status: watch::Sender<Status>,
@@ -73,6 +75,7 @@ impl ClientState {
         Self {
             limits,
             requests: Arc::default(),
+            queries: Queries::default(),
             phase: watch::Sender::new(RunnerPhase::Loading),
             status: watch::Sender::new(Status {
                 answered: 0,

@@ -1,5 +1,6 @@
 //! [`Access`]: decides who a client is, for HTTP requests and for WebSockets.
 
+use std::future::pending;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::{AccountId, AccountLimits, ApiKey, Right, Rights};
 
-use super::account::{AccountCounts, ClientAccount};
+use super::account::{AccountCounts, AccountRequest, ClientAccount};
 use super::addresses::Addresses;
 use super::attempts::Attempts;
 use super::keys::{KeyOwner, Keys};
+use super::limit::RateLimited;
 use super::meter::MINUTE;
 
 /// Who may do what: the keys, the accounts of addresses and the failed attempts.
@@ -98,6 +100,17 @@ impl Access {
         self.rights(caller).is_some_and(|rights| rights.has(right))
     }
 
+    /// Waits until the key of `caller` is revoked.
+    pub(in crate::server) async fn revoked(&self, caller: &Caller) {
+        let mut changes = self.keys.changes();
+        while self.rights(caller).is_some() {
+            if changes.changed().await.is_err() {
+                // The keys are part of this object, so this does not happen.
+                pending::<()>().await;
+            }
+        }
+    }
+
     /// Attempts with wrong keys since the start.
     pub(in crate::server) fn n_failures(&self) -> u64 {
         self.attempts.n_failures()
@@ -121,6 +134,22 @@ impl Caller {
         match self {
             Self::Address(account) => account,
             Self::Key(owner) => owner.account(),
+        }
+    }
+
+    /// Counts a request that came in a message of `n_bytes`, until the guard is dropped.
+    ///
+    /// # Errors
+    /// [`RateLimited`], if a limit of the account is reached.
+    pub(in crate::server) fn admit(&self, n_bytes: usize) -> Result<AccountRequest, RateLimited> {
+        self.account().admit(n_bytes, Instant::now())
+    }
+
+    /// The name of the key; `None` if no key was needed.
+    pub(in crate::server) fn key_name(&self) -> Option<&str> {
+        match self {
+            Self::Address(_) => None,
+            Self::Key(owner) => Some(owner.name()),
         }
     }
 

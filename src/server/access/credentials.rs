@@ -1,4 +1,5 @@
-//! Where an HTTP request may carry an API key: `Authorization`, or a WebSocket subprotocol.
+//! Where an HTTP request may carry an API key: `Authorization`, the header of another API, or a
+//! WebSocket subprotocol.
 //!
 //! A key in the address is refused: addresses end up in logs, histories and `Referer` headers.
 
@@ -47,6 +48,13 @@ pub(in crate::server) fn sent_key(
             Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => keys.push(key.trim()),
             None if value.eq_ignore_ascii_case("bearer") => keys.push(""),
             _ => {}
+        }
+    }
+    // Other APIs name the header so. Clients that send both send the same key in both.
+    for value in KEY_HEADERS.iter().flat_map(|name| headers.get_all(*name)) {
+        let key = value.to_str().map_err(|_| CredentialError::NotText)?.trim();
+        if !keys.contains(&key) {
+            keys.push(key);
         }
     }
     keys.extend(subprotocols(headers).filter_map(|item| item.strip_prefix(KEY_PREFIX)));
@@ -109,6 +117,9 @@ const SUBPROTOCOL: &str = "inference-core.v1";
 /// What a subprotocol with a key begins with.
 const KEY_PREFIX: &str = "inference-core.key.";
 
+/// Headers of other APIs that have nothing but the key: of Anthropic and of Azure.
+const KEY_HEADERS: [&str; 2] = ["x-api-key", "api-key"];
+
 /// Parameters of an address that are meant as a key.
 const FORBIDDEN_PARAMETERS: [&str; 11] = [
     "token",
@@ -151,6 +162,8 @@ mod tests {
             ("authorization", "BEARER\tic_1", key("ic_1")),
             ("authorization", "Bearer", key("")),
             ("authorization", "Basic dTpw", Ok(None)),
+            ("x-api-key", "ic_1", key("ic_1")),
+            ("api-key", " ic_1 ", key("ic_1")),
             ("sec-websocket-protocol", "inference-core.v1, inference-core.key.ic_1", key("ic_1")),
             ("sec-websocket-protocol", "inference-core.key.ic_1", key("ic_1")),
             ("sec-websocket-protocol", "chat", Ok(None)),
@@ -164,9 +177,14 @@ mod tests {
     fn several_keys_are_refused() {
         let header = ("authorization", "Bearer ic_1");
         let subprotocol = ("sec-websocket-protocol", "inference-core.key.ic_1");
-        for fields in [[header, header], [header, subprotocol], [subprotocol, subprotocol]] {
+        let other = ("x-api-key", "ic_2");
+        for fields in
+            [[header, header], [header, subprotocol], [subprotocol, subprotocol], [header, other]]
+        {
             assert_eq!(sent("/", &fields), Err(CredentialError::Several));
         }
+        let same = ("x-api-key", "ic_1");
+        assert_eq!(sent("/", &[header, same]), Ok(Some(ApiKey::new("ic_1"))));
     }
 
     #[test]

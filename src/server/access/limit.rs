@@ -59,7 +59,7 @@ impl RateLimited {
     }
 
     /// Milliseconds after which to try again, rounded up.
-    pub(super) fn retry_after_ms(&self) -> u64 {
+    pub(in crate::server) fn retry_after_ms(&self) -> u64 {
         u64::try_from(self.retry_after.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
     }
 }

@@ -37,5 +37,6 @@ pub(super) use self::credentials::{CredentialError, agreed_subprotocol, sent_key
 #[cfg(feature = "fuzzing")]
 pub use self::fuzzing::rewrite_key_file;
 pub use self::keys::{Keys, KeysError};
+pub(super) use self::limit::RateLimited;
 pub use self::new_key::{NewKey, NewKeyError};
 pub(super) use self::session::{AuthError, Session, SessionEnd};

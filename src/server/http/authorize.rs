@@ -65,19 +65,24 @@ impl Credentials {
         }
     }
 
-    /// Checks that the sender of the request has a right.
+    /// Checks that the sender of the request has a right. Returns who it is.
     ///
     /// # Errors
     /// [`Unauthorized`].
-    pub(super) async fn require(self, access: &Access, right: Right) -> Result<(), Unauthorized> {
+    pub(super) async fn require(
+        self,
+        access: &Access,
+        right: Right,
+    ) -> Result<Caller, Unauthorized> {
         let caller = self.caller(access).await?.ok_or(Unauthorized::NoKey)?;
-        if access.may(&caller, right) { Ok(()) } else { Err(Unauthorized::Forbidden(right)) }
+        if access.may(&caller, right) { Ok(caller) } else { Err(Unauthorized::Forbidden(right)) }
     }
 }
 
-impl IntoResponse for Unauthorized {
-    fn into_response(self) -> Response {
-        let (status, line) = match self {
+impl Unauthorized {
+    /// The status, and the reason as one line.
+    pub(super) fn status_and_line(self) -> (StatusCode, String) {
+        match self {
             Self::NoKey => (
                 StatusCode::UNAUTHORIZED,
                 "an API key is needed: send the header Authorization: Bearer KEY".to_owned(),
@@ -91,7 +96,13 @@ impl IntoResponse for Unauthorized {
                 (StatusCode::FORBIDDEN, format!("this API key does not have the right {name}"))
             }
             Self::Malformed(error) => (StatusCode::BAD_REQUEST, error.to_string()),
-        };
+        }
+    }
+}
+
+impl IntoResponse for Unauthorized {
+    fn into_response(self) -> Response {
+        let (status, line) = self.status_and_line();
         let mut response = ([(CACHE_CONTROL, "no-store")], plain(status, &line)).into_response();
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer realm=\"inference-core\"");

@@ -32,11 +32,12 @@ pub(in crate::server) async fn serve(
 ) {
     let peer = permit.peer;
     let routes = TowerToHyperService::new(routes);
-    // Each request restarts the activity deadline. No response takes longer than the deadline; a
-    // streamed response would have to restart it as well.
+    // Each request restarts the activity deadline. Only requests that compute take longer than the
+    // deadline. They keep the connection, and limit how long their client may leave them unread.
     let activity = Arc::new(Notify::new());
     let on_request = activity.clone();
     let replaced = permit.replaced();
+    let computing = permit.clone();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         on_request.notify_one();
         permit.touch();
@@ -56,6 +57,9 @@ pub(in crate::server) async fn serve(
             served = connection.as_mut() => break served,
             () = activity.notified() => {}
             () = sleep(ACTIVITY_DEADLINE) => {
+                if computing.is_kept() {
+                    continue;
+                }
                 return tracing::debug!(%peer, "connection dropped: the client does not read");
             }
             () = replaced.cancelled() => {

@@ -3,11 +3,13 @@
 //! `connection` serves HTTP/1.1 on one TCP connection, with deadlines. `routes` checks every
 //! request and dispatches it: to a page, or to `ws` if it asks for a WebSocket. `arrival` finds out
 //! from where a request came, also through proxies. `origin` decides which host names and web pages
-//! are accepted, and `authorize` which API keys. `respond` has helpers for short responses.
+//! are accepted, `cors` tells browsers about the latter, and `authorize` decides which API keys.
+//! `respond` has helpers for short responses.
 
 mod arrival;
 mod authorize;
 mod connection;
+mod cors;
 mod origin;
 mod respond;
 mod routes;

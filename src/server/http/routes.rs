@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::ACCEPT;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::header::{ACCEPT, ORIGIN};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -18,12 +18,16 @@ use serde::Serialize;
 
 use super::arrival::Arrival;
 use super::authorize::Credentials;
+use super::cors;
 use super::origin::check_origin;
 use super::respond::{json, plain, with_page_headers};
 use crate::domain::Right;
 use crate::server::access::Caller;
+use crate::server::anthropic;
 use crate::server::connections::ConnectionPermit;
 use crate::server::metrics;
+use crate::server::openai::responses::{ResponsesClient, serve_responses};
+use crate::server::openai::{self, ApiError, is_api_path};
 use crate::server::refusals::ForeignHeader;
 use crate::server::shared::Shared;
 use crate::server::ws;
@@ -35,7 +39,10 @@ pub(in crate::server) fn routes(shared: Arc<Shared>) -> Router {
         .route("/health", get(healthz))
         .route("/readyz", get(readyz))
         .route(METRICS, get(metrics_page))
+        .merge(openai::routes())
+        .merge(anthropic::routes())
         .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(shared.clone(), check_request))
         .layer(map_response(with_page_headers))
         .with_state(shared)
@@ -48,6 +55,7 @@ async fn check_request(
     request: Request,
     next: Next,
 ) -> Response {
+    let is_api = is_api_path(request.uri().path());
     let Some(permit) = request.extensions().get::<ConnectionPermit>().cloned() else {
         return plain(StatusCode::INTERNAL_SERVER_ERROR, "the connection is not known");
     };
@@ -60,12 +68,53 @@ async fn check_request(
     });
     let arrival = match checked {
         Ok(arrival) => arrival,
-        Err(foreign) => return forbidden(&shared, &foreign),
+        Err(foreign) => return forbidden(&shared, &foreign, request.uri()),
     };
-    if ws::is_upgrade(&request) {
-        return open_websocket(&shared, permit, arrival, request).await;
+    // An allowed page, also for a method that is not refused otherwise.
+    let allowed = &shared.options.allowed_origins;
+    let is_allowed =
+        check_origin(request.headers(), &arrival.host, arrival.is_secure, allowed).is_ok();
+    let page = request.headers().get(ORIGIN).cloned().filter(|_| is_api && is_allowed);
+    if let Some(page) = &page
+        && let Some(response) = cors::preflight(&request, page)
+    {
+        return response;
+    }
+    let mut response = check_access(&shared, permit, arrival, request, next).await;
+    if let Some(page) = &page {
+        cors::allow(&mut response, page);
+    }
+    response
+}
+
+/// Checks the key of a request and handles requests for a WebSocket.
+async fn check_access(
+    shared: &Arc<Shared>,
+    permit: ConnectionPermit,
+    arrival: Arrival,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let is_api = is_api_path(request.uri().path());
+    if ws::is_upgrade(&request) && !is_api {
+        return open_websocket(shared, permit, arrival, request).await;
     }
     let credentials = Credentials::of(&request, arrival.peer.address());
+    if is_api {
+        return match credentials.require(&shared.access, Right::Infer).await {
+            Ok(caller) if ws::is_upgrade(&request) => {
+                open_api_websocket(shared, permit, ResponsesClient { arrival, caller }, request)
+            }
+            Ok(caller) => {
+                request.extensions_mut().insert(caller);
+                next.run(request).await
+            }
+            Err(refusal) => {
+                let (status, line) = refusal.status_and_line();
+                api_error(request.uri(), ApiError::of_status(status, line))
+            }
+        };
+    }
     if let Err(refusal) = credentials.check_address(&shared.access) {
         return refusal.into_response();
     }
@@ -109,6 +158,10 @@ async fn open_websocket(
         Ok(response) => response,
         Err(error) => return error.into_response(),
     };
+    let wants_metrics = match ws::wants_metrics(request.uri().query()) {
+        Ok(wants_metrics) => wants_metrics,
+        Err(reason) => return plain(StatusCode::BAD_REQUEST, reason),
+    };
     let credentials = Credentials::of(&request, arrival.peer.address());
     let caller = match credentials.caller(&shared.access).await {
         Ok(caller) => caller,
@@ -122,18 +175,57 @@ async fn open_websocket(
     // Before the response: a client that has it must not be replaced by other connections.
     let account = caller.as_ref().map(Caller::account_id);
     let websocket_permit = shared.websocket_permit(&permit, account);
-    let client = ws::Arrived { arrival, caller, kind };
+    let client = ws::Arrived { arrival, caller, kind, wants_metrics };
     let serving = ws::serve(upgraded, permit, websocket_permit, client, shared.clone());
     let serving = replaced.run_until_cancelled_owned(serving);
     shared.tasks.spawn_on(serving, &shared.websocket_runtime);
     response
 }
 
+/// Starts a task that serves a WebSocket of an HTTP API, as [`open_websocket`] does.
+fn open_api_websocket(
+    shared: &Arc<Shared>,
+    permit: ConnectionPermit,
+    client: ResponsesClient,
+    mut request: Request,
+) -> Response {
+    if request.uri().path() != RESPONSES {
+        let message = "there is no WebSocket here: open one on /v1/responses for the Responses \
+                       API, or on / for the protocol of this server";
+        let error = ApiError::of_status(StatusCode::NOT_FOUND, message);
+        return api_error(request.uri(), error);
+    }
+    let response = match ws::accept_upgrade(&request) {
+        Ok(response) => response,
+        Err(error) => return error.into_response(),
+    };
+    request.extensions_mut().remove::<ConnectionPermit>();
+    let upgraded = upgrade::on(&mut request);
+    let replaced = permit.replaced();
+    let account = client.caller.account_id();
+    let websocket_permit = shared.websocket_permit(&permit, Some(account));
+    let serving = serve_responses(upgraded, permit, websocket_permit, client, shared.clone());
+    let serving = replaced.run_until_cancelled_owned(serving);
+    shared.tasks.spawn_on(serving, &shared.websocket_runtime);
+    response
+}
+
+/// The response for an error on the path of an HTTP API, in the form of that API.
+fn api_error(uri: &Uri, error: ApiError) -> Response {
+    if anthropic::is_path(uri.path()) {
+        return anthropic::error_response(&error);
+    }
+    error.into_response()
+}
+
 /// Refuses a request because of a header. A browser hides the response from its page, so the reason
 /// is also in the log and in the metrics.
-fn forbidden(shared: &Shared, foreign: &ForeignHeader) -> Response {
+fn forbidden(shared: &Shared, foreign: &ForeignHeader, uri: &Uri) -> Response {
     shared.refusals.record(foreign);
-    plain(StatusCode::FORBIDDEN, foreign.reason())
+    match is_api_path(uri.path()) {
+        true => api_error(uri, ApiError::of_status(StatusCode::FORBIDDEN, foreign.reason())),
+        false => plain(StatusCode::FORBIDDEN, foreign.reason()),
+    }
 }
 
 /// Whether requests can be expected to finish. Routers send none if not, and a supervisor restarts
@@ -187,12 +279,32 @@ async fn metrics_page(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> 
 }
 
 /// The response to any other path, with the paths that exist.
-async fn not_found() -> Response {
+async fn not_found(uri: Uri) -> Response {
+    if is_api_path(uri.path()) {
+        let message = "not found: POST /v1/chat/completions, /v1/completions, /v1/responses or \
+                       /v1/messages, or GET /v1/models";
+        return api_error(&uri, ApiError::of_status(StatusCode::NOT_FOUND, message));
+    }
     plain(
         StatusCode::NOT_FOUND,
         "not found: open a WebSocket on this address, or GET /healthz, /readyz or /metrics",
     )
 }
+
+/// The response to another method on a path that exists.
+async fn method_not_allowed(uri: Uri, method: Method) -> Response {
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    match is_api_path(uri.path()) {
+        true => {
+            let message = format!("{method} is not for {}", uri.path());
+            api_error(&uri, ApiError::of_status(status, message))
+        }
+        false => status.into_response(),
+    }
+}
+
+/// The path of the WebSocket of the Responses API.
+const RESPONSES: &str = "/v1/responses";
 
 /// The path of the metrics.
 const METRICS: &str = "/metrics";

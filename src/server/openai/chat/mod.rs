@@ -1,0 +1,102 @@
+//! `/v1/chat/completions`: the answer to a conversation, whole (`whole`) or as server-sent events
+//! (`stream`).
+
+mod stream;
+mod whole;
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+
+use crate::domain::{Params, Prompt, Range};
+use crate::server::shared::Shared;
+
+use super::answers::{Answers, AnswersRequest};
+use super::body::{ParsedBody, read_json};
+use super::call::{ApiAnswer, ApiCall, serve};
+use super::constraint::constraint;
+use super::conversation::conversation;
+use super::error::ApiError;
+use super::fields::{CompletionBody, FlagOrNumber};
+use super::sampling::{integer, n_answers, params};
+
+use self::stream::ChatStream;
+use self::whole::whole;
+
+/// Serves a request for a chat completion.
+pub(super) async fn chat_completions(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Response {
+    serve(shared, request, answer).await
+}
+
+/// What a request asks for, beside what the model is asked.
+#[derive(Debug, Clone, Copy)]
+struct ChatOptions {
+    is_streamed: bool,
+    includes_usage: bool,
+    /// Alternatives to each token; `None` without log probabilities.
+    n_top: Option<usize>,
+}
+
+async fn answer(call: ApiCall) -> Result<ApiAnswer, ApiError> {
+    let ApiCall { client, headers, body, received } = call;
+    let ParsedBody { value, ignored, n_bytes, charge } =
+        read_json::<CompletionBody>(&client, &headers, body).await?;
+    let (prompt, params, n, options) = read(value).inspect_err(|error| client.refused(error))?;
+    let request = AnswersRequest { prompts: vec![prompt], params, n, n_bytes, charge, received };
+    let mut answers = Answers::start(&client, request)?;
+    let mut answer = if options.is_streamed {
+        answers.accepted().await?;
+        ApiAnswer::events(&client, ChatStream::new(&client.shared, answers, options))
+    } else {
+        ApiAnswer::json(whole(&client, answers, options).await?)
+    };
+    ignored.add_to(answer.response_mut());
+    Ok(answer)
+}
+
+/// Reads a request.
+fn read(mut body: CompletionBody) -> Result<(Prompt, Params, usize, ChatOptions), ApiError> {
+    if body.prompt.is_some() {
+        return Err(ApiError::invalid("prompt", "is for /v1/completions: send messages"));
+    }
+    let n_top = top_logprobs(&body)?;
+    let params = Params {
+        // The chosen token has its probability in any case.
+        logprobs: n_top.map_or(0, |n| n.max(1) as u8),
+        constraint: constraint(&mut body)?,
+        ..params(&body)?
+    };
+    let n = n_answers(&body)?;
+    let options = ChatOptions {
+        is_streamed: body.stream.unwrap_or(false),
+        includes_usage: includes_usage(&body),
+        n_top,
+    };
+    let conversation = conversation(&mut body)?;
+    Ok((Prompt::Chat(Box::new(conversation)), params, n, options))
+}
+
+/// Whether the last chunk of a streamed answer has the usage.
+pub(super) fn includes_usage(body: &CompletionBody) -> bool {
+    body.stream_options.as_ref().and_then(|options| options.include_usage).unwrap_or(false)
+}
+
+/// Alternatives to each token; `None` without log probabilities.
+fn top_logprobs(body: &CompletionBody) -> Result<Option<usize>, ApiError> {
+    let range = Range { min: 0.0, max: Params::LOGPROBS.max };
+    let n_top = integer("top_logprobs", body.top_logprobs, range)?.map(|n| n as usize);
+    match body.logprobs {
+        Some(FlagOrNumber::Flag(true)) => Ok(Some(n_top.unwrap_or(0))),
+        Some(FlagOrNumber::Number(_)) => {
+            Err(ApiError::invalid("logprobs", "must be true or false: top_logprobs is the number"))
+        }
+        None | Some(FlagOrNumber::Flag(false)) => match n_top {
+            None | Some(0) => Ok(None),
+            Some(_) => Err(ApiError::invalid("top_logprobs", "needs logprobs to be true")),
+        },
+    }
+}

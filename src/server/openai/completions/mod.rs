@@ -1,0 +1,183 @@
+//! `/v1/completions`: the continuation of raw texts, whole or as server-sent events (`stream`).
+
+mod stream;
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use crate::answer::AnswerEvent;
+use crate::domain::{Params, Prompt, Range, TokenLogprobs};
+use crate::server::shared::Shared;
+
+use super::answers::{Answers, AnswersRequest};
+use super::body::{ParsedBody, read_json};
+use super::call::{ApiAnswer, ApiCall, serve};
+use super::chat::includes_usage;
+use super::client::ApiClient;
+use super::constraint::constraint;
+use super::error::ApiError;
+use super::fields::{CompletionBody, FlagOrNumber, TextOrList};
+use super::generation::{GenerationEnd, GenerationEvent};
+use super::parts::{TotalUsage, finish_reason, head, text_logprobs};
+use super::sampling::{integer, n_answers, params};
+
+use self::stream::CompletionStream;
+
+/// Serves a request for completions.
+pub(super) async fn completions(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    serve(shared, request, answer).await
+}
+
+/// What a request asks for, beside what the model is asked.
+#[derive(Debug, Clone, Copy)]
+struct CompletionOptions {
+    is_streamed: bool,
+    includes_usage: bool,
+    /// Answers to each prompt.
+    n: usize,
+    /// Alternatives to each token; `None` without log probabilities.
+    n_top: Option<usize>,
+}
+
+async fn answer(call: ApiCall) -> Result<ApiAnswer, ApiError> {
+    let ApiCall { client, headers, body, received } = call;
+    let ParsedBody { value, ignored, n_bytes, charge } =
+        read_json::<CompletionBody>(&client, &headers, body).await?;
+    let (prompts, params, options) = read(value).inspect_err(|error| client.refused(error))?;
+    let request = AnswersRequest { prompts, params, n: options.n, n_bytes, charge, received };
+    let mut answers = Answers::start(&client, request)?;
+    let mut answer = if options.is_streamed {
+        answers.accepted().await?;
+        ApiAnswer::events(&client, CompletionStream::new(&client.shared, answers, options))
+    } else {
+        ApiAnswer::json(whole(&client, answers, options).await?)
+    };
+    ignored.add_to(answer.response_mut());
+    Ok(answer)
+}
+
+/// Reads a request.
+fn read(mut body: CompletionBody) -> Result<(Vec<Prompt>, Params, CompletionOptions), ApiError> {
+    if body.messages.is_some() {
+        return Err(ApiError::invalid("messages", "are for /v1/chat/completions: send a prompt"));
+    }
+    if body.suffix.as_ref().is_some_and(|suffix| !suffix.is_empty()) {
+        let reason = "is not supported: the model continues texts and fills no gaps";
+        return Err(ApiError::invalid("suffix", reason));
+    }
+    if body.echo == Some(true) {
+        let reason = "is not supported: an answer does not repeat its prompt";
+        return Err(ApiError::invalid("echo", reason));
+    }
+    let n = n_answers(&body)?;
+    if body.best_of.is_some_and(|best_of| best_of != n as f64) {
+        let reason = "is not supported: ask for n answers and choose";
+        return Err(ApiError::invalid("best_of", reason));
+    }
+    let prompts = match body.prompt.take() {
+        None => return Err(ApiError::invalid("prompt", "is missing: send a string")),
+        Some(TextOrList::Text(text)) => vec![text],
+        Some(TextOrList::List(texts)) if texts.is_empty() => {
+            return Err(ApiError::invalid("prompt", "must not be empty"));
+        }
+        Some(TextOrList::List(texts)) => texts,
+    };
+    if prompts.len() * n > MAX_ANSWERS {
+        let reason = format_args!("and n ask for more than {MAX_ANSWERS} answers");
+        return Err(ApiError::invalid("prompt", reason));
+    }
+    let n_top = n_logprobs(&body)?;
+    let params = Params {
+        // The chosen token has its probability in any case.
+        logprobs: n_top.map_or(0, |n| n.max(1) as u8),
+        constraint: constraint(&mut body)?,
+        ..params(&body)?
+    };
+    let options = CompletionOptions {
+        is_streamed: body.stream.unwrap_or(false),
+        includes_usage: includes_usage(&body),
+        n,
+        n_top,
+    };
+    Ok((prompts.into_iter().map(Prompt::Text).collect(), params, options))
+}
+
+/// Alternatives to each token; `None` without log probabilities.
+fn n_logprobs(body: &CompletionBody) -> Result<Option<usize>, ApiError> {
+    match body.logprobs {
+        None | Some(FlagOrNumber::Flag(false)) => Ok(None),
+        Some(FlagOrNumber::Flag(true)) => Ok(Some(0)),
+        Some(FlagOrNumber::Number(number)) => {
+            let range = Range { min: 0.0, max: Params::LOGPROBS.max };
+            Ok(integer("logprobs", Some(number), range)?.map(|n| n as usize))
+        }
+    }
+}
+
+/// One answer, as far as it has come.
+#[derive(Debug, Default, Clone)]
+struct CompletionText {
+    text: String,
+    logprobs: Vec<TokenLogprobs>,
+    end: Option<GenerationEnd>,
+}
+
+/// Waits for all answers. Returns the body of the response.
+async fn whole(
+    client: &Arc<ApiClient>,
+    mut answers: Answers,
+    options: CompletionOptions,
+) -> Result<String, ApiError> {
+    let mut texts = vec![CompletionText::default(); answers.len()];
+    let mut usage = TotalUsage::default();
+    let mut charge = client.share.empty();
+    while let Some((i, event)) = answers.next().await {
+        match event {
+            GenerationEvent::Queued(_) => {}
+            GenerationEvent::Answer { events, mut logprobs } => {
+                let text = text_of(events);
+                let n_bytes = text.len() + logprobs.len() * LOGPROB_BYTES;
+                charge.set(charge.bytes() + n_bytes);
+                texts[i].text.push_str(&text);
+                texts[i].logprobs.append(&mut logprobs);
+            }
+            GenerationEvent::Ended(end) => {
+                usage.add(&end.usage, i.is_multiple_of(options.n));
+                texts[i].end = Some(end);
+            }
+            GenerationEvent::Failed(error) => return Err(error),
+        }
+    }
+    let choices =
+        texts.into_iter().enumerate().map(|(i, CompletionText { text, logprobs, end })| {
+            json!({
+                "index": i,
+                "text": text,
+                "logprobs": options.n_top.map(|n_top| text_logprobs(&logprobs, n_top, &mut 0)),
+                "finish_reason": end.map(|end| finish_reason(end.reason, false)),
+            })
+        });
+    let choices: Vec<Value> = choices.collect();
+    let rest = json!({ "choices": choices, "usage": usage.json() }).to_string();
+    let head = head(&client.shared, "cmpl-", "text_completion");
+    // The rest begins with a brace.
+    Ok(format!("{head},{}", &rest[1..]))
+}
+
+/// The text of events, of which raw answers have no others.
+fn text_of(events: Vec<AnswerEvent>) -> String {
+    let text = |event| match event {
+        AnswerEvent::Text(text) => Some(text),
+        _ => None,
+    };
+    events.into_iter().filter_map(text).collect()
+}
+
+/// Most answers to one request: as many as a WebSocket may have in flight.
+const MAX_ANSWERS: usize = 64;
+
+/// About the bytes of a token with its log probabilities.
+const LOGPROB_BYTES: usize = 256;

@@ -1,0 +1,105 @@
+//! Completions as server-sent events.
+
+use crate::domain::TokenLogprobs;
+use crate::server::openai::answers::Answers;
+use crate::server::openai::generation::GenerationEvent;
+use crate::server::openai::parts::{TotalUsage, finish_reason, head, json_string, text_logprobs};
+use crate::server::openai::sse::{EventSource, event};
+use crate::server::shared::Shared;
+
+use super::{CompletionOptions, text_of};
+
+/// The events of completions.
+pub(super) struct CompletionStream {
+    answers: Answers,
+    options: CompletionOptions,
+    /// What every chunk begins with.
+    head: String,
+    /// For each answer, the position of the next token in the text.
+    offsets: Vec<usize>,
+    usage: TotalUsage,
+    has_ended: bool,
+}
+
+impl CompletionStream {
+    /// The events of `answers`.
+    pub(super) fn new(shared: &Shared, answers: Answers, options: CompletionOptions) -> Self {
+        let head = head(shared, "cmpl-", "text_completion");
+        let offsets = vec![0; answers.len()];
+        let usage = TotalUsage::default();
+        Self { answers, options, head, offsets, usage, has_ended: false }
+    }
+
+    /// Writes the chunks for an event of answer `i`.
+    fn write(&mut self, i: usize, event: GenerationEvent, out: &mut String) {
+        match event {
+            GenerationEvent::Queued(_) => {}
+            GenerationEvent::Answer { events, logprobs } => {
+                let text = text_of(events);
+                self.chunk(i, &text, &logprobs, None, out);
+            }
+            GenerationEvent::Ended(end) => {
+                self.usage.add(&end.usage, i.is_multiple_of(self.options.n));
+                let reason = finish_reason(end.reason, false);
+                self.chunk(i, "", &[], Some(reason), out);
+            }
+            GenerationEvent::Failed(error) => {
+                out.push_str(&crate::server::openai::sse::event(&error.body()));
+                self.has_ended = true;
+            }
+        }
+    }
+
+    /// Writes one chunk of answer `i`.
+    fn chunk(
+        &mut self,
+        i: usize,
+        text: &str,
+        logprobs: &[TokenLogprobs],
+        finish: Option<&str>,
+        out: &mut String,
+    ) {
+        let n_top = self.options.n_top.filter(|_| !logprobs.is_empty());
+        let logprobs = match n_top {
+            Some(n_top) => text_logprobs(logprobs, n_top, &mut self.offsets[i]).to_string(),
+            None => "null".to_owned(),
+        };
+        let (head, text) = (&self.head, json_string(text));
+        let finish = finish.map_or_else(|| "null".to_owned(), json_string);
+        let usage = if self.options.includes_usage { ",\"usage\":null" } else { "" };
+        out.push_str(&event(&format!(
+            "{head},\"choices\":[{{\"index\":{i},\"text\":{text},\"logprobs\":{logprobs},\
+             \"finish_reason\":{finish}}}]{usage}}}"
+        )));
+    }
+
+    /// Writes the end of the response.
+    fn finish(&mut self, out: &mut String) {
+        self.has_ended = true;
+        if self.options.includes_usage {
+            let (head, usage) = (&self.head, self.usage.json());
+            out.push_str(&event(&format!("{head},\"choices\":[],\"usage\":{usage}}}")));
+        }
+        out.push_str(&event("[DONE]"));
+    }
+}
+
+impl EventSource for CompletionStream {
+    async fn next(&mut self) -> Option<String> {
+        let mut out = String::new();
+        while !self.has_ended && out.is_empty() {
+            let Some((i, event)) = self.answers.next().await else {
+                self.finish(&mut out);
+                break;
+            };
+            self.write(i, event, &mut out);
+            // One write for all that is there.
+            while !self.has_ended
+                && let Some((i, event)) = self.answers.take()
+            {
+                self.write(i, event, &mut out);
+            }
+        }
+        (!out.is_empty()).then_some(out)
+    }
+}

@@ -1,0 +1,125 @@
+//! What an answer has to be, from the fields of a request in which OpenAI, llama.cpp's server and
+//! vLLM say so.
+
+use crate::domain::Constraint;
+
+use super::conversation::json_text;
+use super::error::ApiError;
+use super::fields::{CompletionBody, ResponseFormat, StructuredOutputs};
+
+/// Takes the constraint out of `body`; `None` if the answer is free.
+pub(super) fn constraint(body: &mut CompletionBody) -> Result<Option<Box<Constraint>>, ApiError> {
+    let format = body.response_format.take().map(response_format).transpose()?.flatten();
+    let schema = |raw| Constraint::JsonSchema(json_text(raw));
+    let mut found = [
+        format.map(|constraint| ("response_format", constraint)),
+        body.json_schema.take().map(|raw| ("json_schema", schema(raw))),
+        body.grammar.take().map(|text| ("grammar", grammar(text))),
+        body.guided_json.take().map(|raw| ("guided_json", schema(raw))),
+        body.guided_regex.take().map(|text| ("guided_regex", Constraint::Regex(text))),
+        body.guided_choice.take().map(|list| ("guided_choice", Constraint::Choice(list.0))),
+        body.guided_grammar.take().map(|text| ("guided_grammar", grammar(text))),
+    ]
+    .into_iter()
+    .flatten()
+    .chain(body.structured_outputs.take().into_iter().flat_map(structured_outputs));
+    let Some((first, constraint)) = found.next() else { return Ok(None) };
+    if let Some((second, _)) = found.next() {
+        let reason = format_args!("and {second} both say what the answer has to be: send one");
+        return Err(ApiError::invalid(first, reason));
+    }
+    if matches!(&constraint, Constraint::Choice(texts) if texts.is_empty()) {
+        return Err(ApiError::invalid(first, "needs at least one choice"));
+    }
+    Ok(Some(Box::new(constraint)))
+}
+
+/// Reads `response_format`.
+fn response_format(sent: ResponseFormat) -> Result<Option<Constraint>, ApiError> {
+    let schema = sent.json_schema.and_then(|named| named.schema).or(sent.schema);
+    match (sent.r#type.as_str(), schema) {
+        ("text", _) => Ok(None),
+        ("json_object", None) => Ok(Some(Constraint::Json)),
+        ("json_object" | "json_schema", Some(schema)) => {
+            Ok(Some(Constraint::JsonSchema(json_text(schema))))
+        }
+        ("json_schema", None) => {
+            Err(ApiError::invalid("response_format.json_schema", "needs a schema"))
+        }
+        (kind, _) => {
+            let kind: String = kind.chars().take(40).collect();
+            let reason = format_args!("must be text, json_object or json_schema, not {kind:?}");
+            Err(ApiError::invalid("response_format.type", reason))
+        }
+    }
+}
+
+/// The constraints in vLLM's `structured_outputs`.
+fn structured_outputs(sent: StructuredOutputs) -> impl Iterator<Item = (&'static str, Constraint)> {
+    let name = "structured_outputs";
+    [
+        sent.json.map(|raw| (name, Constraint::JsonSchema(json_text(raw)))),
+        sent.json_object.filter(|is_json| *is_json).map(|_| (name, Constraint::Json)),
+        sent.regex.map(|text| (name, Constraint::Regex(text))),
+        sent.choice.map(|list| (name, Constraint::Choice(list.0))),
+        sent.grammar.map(|text| (name, grammar(text))),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// A grammar in the notation that it is written in: rules of llama.cpp's have `::=`.
+fn grammar(text: String) -> Constraint {
+    match text.contains("::=") {
+        true => Constraint::Gbnf(text),
+        false => Constraint::Lark(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::JsonText;
+
+    fn read(text: &str) -> Result<Option<Constraint>, ApiError> {
+        let found = constraint(&mut serde_json::from_str(text).unwrap())?;
+        Ok(found.map(|boxed| *boxed))
+    }
+
+    #[test]
+    fn each_server_has_its_own_fields_for_the_same() {
+        let schema = || Some(Constraint::JsonSchema(JsonText("{}".to_owned())));
+        for (text, expected) in [
+            ("{}", None),
+            (r#"{"response_format":{"type":"text"}}"#, None),
+            (r#"{"response_format":{"type":"json_object"}}"#, Some(Constraint::Json)),
+            (r#"{"response_format":{"type":"json_object","schema":{}}}"#, schema()),
+            (
+                r#"{"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{}}}}"#,
+                schema(),
+            ),
+            (r#"{"json_schema":{}}"#, schema()),
+            (r#"{"guided_json":{}}"#, schema()),
+            (r#"{"structured_outputs":{"json":{}}}"#, schema()),
+            (r#"{"guided_regex":"a+"}"#, Some(Constraint::Regex("a+".to_owned()))),
+            (r#"{"grammar":"root ::= a"}"#, Some(Constraint::Gbnf("root ::= a".to_owned()))),
+            (r#"{"grammar":"start: a"}"#, Some(Constraint::Lark("start: a".to_owned()))),
+            (r#"{"guided_choice":["a"]}"#, Some(Constraint::Choice(vec!["a".to_owned()]))),
+        ] {
+            assert_eq!(read(text).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn contradicting_fields_are_refused() {
+        for text in [
+            r#"{"guided_regex":"a","grammar":"b"}"#,
+            r#"{"structured_outputs":{"regex":"a","json_object":true}}"#,
+            r#"{"response_format":{"type":"xml"}}"#,
+            r#"{"response_format":{"type":"json_schema"}}"#,
+            r#"{"guided_choice":[]}"#,
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The fields of a request that the server does not know. It accepts and ignores them, and names
+//! them in a header of the response.
+
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::Response;
+
+/// The names of ignored fields, each with its path, without the positions in lists.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(in crate::server) struct IgnoredFields {
+    names: Vec<String>,
+    /// Whether there were more than [`MAX_FIELDS`].
+    has_more: bool,
+}
+
+impl IgnoredFields {
+    /// Adds the field at `path`, such as `messages.3.audio`.
+    pub(in crate::server) fn add(&mut self, path: &str) {
+        if self.has_more {
+            return;
+        }
+        let mut name = String::new();
+        for part in path.split('.').filter(|part| *part != "?") {
+            if !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) {
+                name.push_str("[]");
+                continue;
+            }
+            if !name.is_empty() {
+                name.push('.');
+            }
+            let is_plain = |char: &char| char.is_ascii_alphanumeric() || "_-".contains(*char);
+            name.extend(part.chars().take(MAX_NAME_CHARS).filter(is_plain));
+        }
+        if name.is_empty() || WITHOUT_EFFECT.contains(&name.as_str()) || self.names.contains(&name)
+        {
+            return;
+        }
+        if self.names.len() == MAX_FIELDS {
+            self.has_more = true;
+        } else {
+            self.names.push(name);
+        }
+    }
+
+    /// The content of the header; `None` if nothing was ignored.
+    pub(in crate::server) fn header(&self) -> Option<String> {
+        let more = self.has_more.then_some("...");
+        let names: Vec<&str> = self.names.iter().map(String::as_str).chain(more).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+
+    /// Adds the header to `response`, if something was ignored.
+    pub(in crate::server) fn add_to(&self, response: &mut Response) {
+        let value = self.header().and_then(|text| HeaderValue::from_str(&text).ok());
+        if let Some(value) = value {
+            response.headers_mut().insert(IGNORED, value);
+        }
+    }
+}
+
+/// The header with the names of the ignored fields.
+pub(in crate::server) const IGNORED: HeaderName =
+    HeaderName::from_static("x-inference-core-ignored");
+
+/// Fields that any value is fine for, since there is nothing to choose: the server has one model.
+const WITHOUT_EFFECT: [&str; 1] = ["model"];
+
+/// Most fields that are named.
+const MAX_FIELDS: usize = 16;
+
+/// Most characters of a part of a name.
+const MAX_NAME_CHARS: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(paths: &[&str]) -> Option<String> {
+        let mut ignored = IgnoredFields::default();
+        paths.iter().for_each(|path| ignored.add(path));
+        ignored.header()
+    }
+
+    #[test]
+    fn each_field_is_named_once_and_safely() {
+        assert_eq!(header(&["model"]), None);
+        assert_eq!(
+            header(&["?.user", "messages.0.a", "messages.17.a"]).unwrap(),
+            "user, messages[].a"
+        );
+        assert_eq!(header(&["a\r\nb: c", "\u{e9}"]).unwrap(), "abc");
+    }
+
+    #[test]
+    fn header_is_bounded() {
+        let names: Vec<String> = (0..1000).map(|i| format!("{}{i}", "x".repeat(1000))).collect();
+        let paths: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert!(header(&paths).unwrap().len() < 1000);
+    }
+}

@@ -1,0 +1,60 @@
+//! The HTTP APIs: OpenAI's chat completions, completions, responses and models.
+//!
+//! `http` routes a request here after it has checked the host, the origin and the key. `serve`
+//! (`call`) then moves it to the runtime of the WebSockets, where an endpoint reads the body
+//! (`body`), asks the model (`generation`) and writes the answer, whole or as server-sent events
+//! (`sse`). `client` is who asked. [`ApiError`] is the only form of an error.
+//!
+//! `fields` has the fields of requests, and `bounded` their lists. `sampling` turns them into the
+//! parameters of a request to the model, `conversation` into its messages and tools, and
+//! `constraint` into what the answer has to be. `chat` and `completions` are the endpoints that
+//! generate, and `models` tells about the model. `responses` is the Responses API.
+
+mod answers;
+pub(in crate::server) mod body;
+pub(in crate::server) mod bounded;
+pub(in crate::server) mod call;
+mod chat;
+pub(in crate::server) mod client;
+mod completions;
+mod constraint;
+mod conversation;
+mod error;
+mod fields;
+pub(in crate::server) mod generation;
+pub(in crate::server) mod ignored;
+mod models;
+pub(in crate::server) mod parts;
+pub(in crate::server) mod responses;
+mod sampling;
+pub(in crate::server) mod sse;
+mod tokens;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use crate::server::shared::Shared;
+
+pub(in crate::server) use self::error::ApiError;
+
+/// The routes of these APIs.
+pub(in crate::server) fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/v1/chat/completions", post(chat::chat_completions))
+        .route("/v1/completions", post(completions::completions))
+        .route("/tokenize", post(tokens::tokenize))
+        .route("/detokenize", post(tokens::detokenize))
+        .route("/v1/models", get(models::models))
+        .route("/v1/models/{*name}", get(models::model_named))
+        .merge(responses::routes())
+}
+
+/// Whether errors on `path` have the form of these APIs.
+pub(in crate::server) fn is_api_path(path: &str) -> bool {
+    let is_below = |root: &str| {
+        path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    ["/v1", "/api", "/tokenize", "/detokenize", "/apply-template"].into_iter().any(is_below)
+}
