@@ -16,7 +16,7 @@ export REAL_MODELS
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
 .PHONY: help run test test-faults attacks fmt lint doc rust-tests deny real-models \
-	python-tests autobahn fuzz mutants bench setup setup-test
+	python-tests client-tests autobahn fuzz mutants bench setup setup-test
 .DEFAULT_GOAL := help
 
 help: ## Show this help
@@ -39,6 +39,7 @@ test: setup-test ## Install missing tools, then run all checks: format, lints, d
 	@$(MAKE) --no-print-directory real-models
 	@$(MAKE) --no-print-directory rust-tests
 	@$(MAKE) --no-print-directory python-tests
+	@$(MAKE) --no-print-directory client-tests
 
 fmt: ## Check the formatting
 	cargo fmt --all --check
@@ -109,6 +110,27 @@ deny: ## Check the licences and sources of the dependencies
 python-tests: setup-test ## Test test_client.py, and real models with the binary of `make rust-tests`
 	INFERENCE_CORE_BIN="$(TARGET)/debug/inference-core" \
 		.venv/bin/python -m pytest -p no:cacheprovider -rs tests/python
+
+CLIENTS_VENV := $(TARGET)/clients
+
+client-tests: setup-test ## Try clients of others (openai, anthropic, LangChain) with the daemon
+	cargo build --bin inference-core --example scripted
+	@if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+		echo 'skipped: the packages of tests/clients need Python 3.11'; exit; \
+	fi; \
+	cmp -s tests/clients/requirements.txt "$(CLIENTS_VENV)/requirements.txt" || { \
+		echo 'setup: installing the packages of tests/clients' && \
+		python3 -m venv --clear "$(CLIENTS_VENV)" && \
+		"$(CLIENTS_VENV)/bin/python" -m pip install --quiet --disable-pip-version-check \
+			--require-hashes --requirement tests/clients/requirements.txt && \
+		cp tests/clients/requirements.txt "$(CLIENTS_VENV)/"; \
+	} && \
+	if command -v npm >/dev/null; then \
+		(cd tests/clients && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error); \
+	else \
+		echo 'skipped: the clients in JavaScript need Node.js with npm'; \
+	fi && \
+	"$(CLIENTS_VENV)/bin/python" -m pytest -p no:cacheprovider -rs tests/clients
 
 # Each variable that is set becomes the option of the same name.
 BENCH_OPTIONS = $(if $(filter-out 0,$(QUICK)),--quick) \

@@ -4,8 +4,16 @@
 //! which. The model answers with the prompt; of a conversation whose last message begins with
 //! `say `, with the rest of that message.
 
+#![expect(clippy::print_stdout, reason = "the test reads the address")]
+
 #[path = "../tests/common/mod.rs"]
-#[expect(dead_code, reason = "tests use more of it")]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    clippy::unwrap_used,
+    reason = "tests use more of it"
+)]
 mod common;
 
 #[tokio::main(flavor = "current_thread")]

@@ -17,7 +17,7 @@ again = client.responses.create(
 print(again.output_text)
 
 text = ""
-with client.responses.stream(model="local", input="say Once.", max_output_tokens=20) as stream:
+with client.responses.stream(model="local", input="say Once.") as stream:
     for event in stream:
         if event.type == "response.output_text.delta":
             text += event.delta

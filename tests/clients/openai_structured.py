@@ -3,11 +3,11 @@
 import os
 
 from openai import OpenAI
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class City(BaseModel):
-    name: str
+    name: str = Field(max_length=30)
     has_sea: bool
 
 
