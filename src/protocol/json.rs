@@ -192,7 +192,7 @@ impl fmt::Display for JsonSlice<'_> {
     }
 }
 
-/// Displays a string in quotes, cut to [`EXCERPT_CHARS`]. Control characters are escaped.
+/// Displays a string in quotes, cut to a few words. Control characters are escaped.
 #[derive(Debug)]
 pub struct Quoted<'a>(pub &'a str);
 

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use crate::constraint::ConstraintCompiler;
 use crate::domain::{
-    AnswerStart, AnswerStyle, Constraint, Conversation, Message, Refusal, ThinkingStyle, Token,
-    ToolCallStyle,
+    AnswerStart, AnswerStyle, Constraint, Conversation, Message, Refusal, Role, ThinkingStyle,
+    Token, ToolCallStyle,
 };
 use crate::engine::{AnswerConstraint, ChatTokens, Piece, PromptLimit, Visibility, Vocabulary};
 
@@ -39,9 +39,12 @@ impl Vocabulary for ScriptedVocabulary {
     ) -> Result<ChatTokens, Refusal> {
         let messages = &conversation.messages;
         let line = |m: &Message| format!("{}: {}\n", m.role.name(), m.content);
-        let text = match messages.last().and_then(|last| last.content.strip_prefix(SAY)) {
-            Some(answer) => answer.to_owned(),
-            None => messages.iter().map(line).collect(),
+        let last = messages.last();
+        let text = match (last.and_then(|last| last.content.strip_prefix(SAY)), last) {
+            (Some(answer), _) => answer.to_owned(),
+            // Repeating the conversation would repeat the call.
+            (None, Some(result)) if result.role == Role::Tool => line(result),
+            _ => messages.iter().map(line).collect(),
         };
         Ok(ChatTokens { tokens: self.tokenize(&text, limit)?, start: AnswerStart::default() })
     }

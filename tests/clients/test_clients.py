@@ -25,9 +25,10 @@ TIMEOUT_S = 120
 CHATS = [
     "openai_chat.py", "openai_responses.py", "openai_responses_ws.py", "openai_abort.py",
     "anthropic_messages.py", "langchain_chat.py", "openai_chat.mjs", "openai_responses_ws.mjs",
+    "llm_command.py",
 ]
 # Need answers that are known.
-SCRIPTED = ["openai_tools.py", "anthropic_tools.py", "pydantic_ai_agent.py"]
+SCRIPTED = ["openai_tools.py", "anthropic_tools.py", "pydantic_ai_agent.py", "codex.py"]
 # Need a model that constraints can guide.
 GUIDED = ["openai_structured.py"]
 
@@ -64,10 +65,11 @@ def scripted() -> Iterator[str]:
 
 def run(address: str, name: str, **variables: str) -> None:
     program = sys.executable
-    if name.endswith(".mjs"):
-        program = shutil.which("node")
-        if program is None or not (HERE / "node_modules").exists():
+    if name.endswith(".mjs") or name == "codex.py":
+        if shutil.which("node") is None or not (HERE / "node_modules").exists():
             pytest.skip("Node.js or its packages are not installed")
+    if name.endswith(".mjs"):
+        program = "node"
     environment = os.environ | variables | {"BASE_URL": address}
     done = subprocess.run(
         [program, str(HERE / name)], capture_output=True, text=True, timeout=TIMEOUT_S,

@@ -1,8 +1,8 @@
 //! How a conversation becomes a text, in which the control tokens are the template's own.
 //!
-//! A template is tried before it is trusted: [`probe`] renders conversations of marker words when
-//! the model is loaded. It finds out which form of content the template reads, and which messages
-//! it would lose. A conversation with such a message is refused, because the model would answer
+//! A template is tried before it is trusted: `probe` renders conversations of marker words when the
+//! model is loaded. It finds out which form of content the template reads, and which messages it
+//! would lose. A conversation with such a message is refused, because the model would answer
 //! something else than what was asked.
 //!
 //! What clients wrote is guarded ([`super::special`]): nobody can end a turn or begin a role by
