@@ -306,8 +306,11 @@ async fn texts_and_conversations_are_turned_into_tokens_and_back() {
     let body = json!({ "tokens": tokens });
     let reply = post(server.address, "/detokenize", &body).await.json();
     assert_eq!(reply["content"], "user: hello\n");
+    let reply = post(server.address, "/apply-template", &hello()).await.json();
+    assert_eq!(reply, json!({"prompt": "user: hello\n"}));
     for (path, body, param) in [
         ("/tokenize", json!({}), "content"),
+        ("/apply-template", json!({"content": "a"}), "messages"),
         ("/detokenize", json!({"tokens": [257]}), "tokens"),
         ("/detokenize", json!({"tokens": ["a"]}), "tokens[0]"),
     ] {

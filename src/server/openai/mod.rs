@@ -46,6 +46,7 @@ pub(in crate::server) fn routes() -> Router<Arc<Shared>> {
         .route("/v1/completions", post(completions::completions))
         .route("/tokenize", post(tokens::tokenize))
         .route("/detokenize", post(tokens::detokenize))
+        .route("/apply-template", post(tokens::apply_template))
         .route("/v1/models", get(models::models))
         .route("/v1/models/{*name}", get(models::model_named))
         .merge(responses::routes())

@@ -1,4 +1,4 @@
-//! `/tokenize` and `/detokenize`, in the forms of llama.cpp's server and of vLLM.
+//! `/tokenize`, `/detokenize` and `/apply-template`, in the forms of llama.cpp's server and of vLLM.
 
 use std::sync::Arc;
 
@@ -28,6 +28,14 @@ pub(super) async fn detokenize(State(shared): State<Arc<Shared>>, request: Reque
     serve(shared, request, text_of).await
 }
 
+/// Serves a request for the prompt that the chat template makes of a conversation.
+pub(super) async fn apply_template(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Response {
+    serve(shared, request, rendered).await
+}
+
 /// The body of a request for the text of tokens.
 #[derive(Debug, Deserialize)]
 struct DetokenizeBody {
@@ -39,10 +47,7 @@ async fn tokens_of(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     let ParsedBody { value, ignored, n_bytes, charge: _charge } =
         read_json::<CompletionBody>(&client, &headers, body).await?;
     let prompt = prompt(value).inspect_err(|error| client.refused(error))?;
-    let tokens = match client.ask(n_bytes, TextQuery::Tokenize(prompt)).await? {
-        TextReply::Tokens(tokens) => tokens,
-        TextReply::Text(_) => Vec::new(),
-    };
+    let tokens = client.tokens(n_bytes, prompt).await?;
     let limit = client.shared.model.limits().ctx_size;
     let body = json!({ "tokens": tokens, "count": tokens.len(), "max_model_len": limit });
     let mut answer = ApiAnswer::json(body.to_string());
@@ -54,11 +59,21 @@ async fn text_of(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     let ApiCall { client, headers, body, .. } = call;
     let ParsedBody { value, ignored, n_bytes, charge: _charge } =
         read_json::<DetokenizeBody>(&client, &headers, body).await?;
-    let text = match client.ask(n_bytes, TextQuery::Detokenize(value.tokens.0)).await? {
-        TextReply::Text(text) => text,
-        TextReply::Tokens(_) => String::new(),
-    };
+    let text = client.text(n_bytes, value.tokens.0).await?;
     let mut answer = ApiAnswer::json(json!({ "content": text, "prompt": text }).to_string());
+    ignored.add_to(answer.response_mut());
+    Ok(answer)
+}
+
+/// The prompt of a conversation, as the model reads it: the text of its tokens.
+async fn rendered(call: ApiCall) -> Result<ApiAnswer, ApiError> {
+    let ApiCall { client, headers, body, .. } = call;
+    let ParsedBody { mut value, ignored, n_bytes, charge: _charge } =
+        read_json::<CompletionBody>(&client, &headers, body).await?;
+    let conversation = conversation(&mut value).inspect_err(|error| client.refused(error))?;
+    let tokens = client.tokens(n_bytes, Prompt::Chat(Box::new(conversation))).await?;
+    let text = client.text(n_bytes, tokens).await?;
+    let mut answer = ApiAnswer::json(json!({ "prompt": text }).to_string());
     ignored.add_to(answer.response_mut());
     Ok(answer)
 }
@@ -76,6 +91,20 @@ fn prompt(mut body: CompletionBody) -> Result<Prompt, ApiError> {
 }
 
 impl ApiClient {
+    async fn tokens(&self, n_bytes: usize, prompt: Prompt) -> Result<Vec<Token>, ApiError> {
+        Ok(match self.ask(n_bytes, TextQuery::Tokenize(prompt)).await? {
+            TextReply::Tokens(tokens) => tokens,
+            TextReply::Text(_) => Vec::new(),
+        })
+    }
+
+    async fn text(&self, n_bytes: usize, tokens: Vec<Token>) -> Result<String, ApiError> {
+        Ok(match self.ask(n_bytes, TextQuery::Detokenize(tokens)).await? {
+            TextReply::Text(text) => text,
+            TextReply::Tokens(_) => String::new(),
+        })
+    }
+
     /// Asks the model about its vocabulary, for a message of `n_bytes`.
     ///
     /// # Errors
