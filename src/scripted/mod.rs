@@ -31,8 +31,8 @@ pub use self::vocabulary::{END_TOKEN, ScriptedVocabulary};
 /// - `crash` and `hang` make every step panic or hang that computes an output for it,
 /// - `lost` cannot be imported once it was exported,
 /// - any other prompt is repeated once, then the answer ends. Of a conversation whose last message
-///   begins with `say `, the rest of that message is the prompt; if it is the result of a tool, that
-///   message is.
+///   begins with `say `, the rest of that message is the prompt; if it is the result of a tool,
+///   that message is.
 ///
 /// Where the token of the script is not allowed, the model takes the end, or else the first allowed
 /// token of those that end a part of a JSON text, or else the first allowed one.

@@ -154,10 +154,11 @@ async fn conversation_reaches_the_model_with_its_roles_and_parts() {
             {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}},
         ]},
         {"role": "tool", "tool_call_id": "call_1", "content": "result"},
+        {"role": "user", "content": "c"},
     ]);
     let body = post(server.address, CHAT, &json!({ "messages": messages })).await.json();
     let text = body["choices"][0]["message"]["content"].as_str().unwrap();
-    assert_eq!(text, "developer: be brief\nuser: a\nb\nassistant: \ntool: result\n");
+    assert_eq!(text, "developer: be brief\nuser: a\nb\nassistant: \ntool: result\nuser: c\n");
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! `/tokenize`, `/detokenize` and `/apply-template`, in the forms of llama.cpp's server and of vLLM.
+//! `/tokenize`, `/detokenize` and `/apply-template`, in the forms of llama.cpp's server and of
+//! vLLM.
 
 use std::sync::Arc;
 
