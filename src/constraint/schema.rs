@@ -33,15 +33,66 @@ pub(super) fn parse(schema: &JsonText) -> Result<Value, GrammarFault> {
 /// # Errors
 /// The schema is neither an object nor `true`.
 pub(super) fn compact(schema: Value) -> Result<Value, GrammarFault> {
-    let mut schema = match schema {
+    let schema = match schema {
         Value::Bool(true) => Map::new(),
         Value::Object(schema) => schema,
         _ => return Err(GrammarFault::Invalid("a schema is an object".to_owned())),
     };
+    let mut schema = Value::Object(schema);
+    if !has_merged_objects(&schema) {
+        close_objects(&mut schema);
+    }
     let separators =
         json!({"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": false});
-    schema.insert(OPTIONS.to_owned(), separators);
-    Ok(Value::Object(schema))
+    schema[OPTIONS] = separators;
+    Ok(schema)
+}
+
+/// Whether some objects have to fit several schemas at once, so that one of these must not forbid
+/// the members of the others.
+fn has_merged_objects(schema: &Value) -> bool {
+    match schema {
+        Value::Object(schema) => {
+            let has = |key: &str| schema.contains_key(key);
+            let combines =
+                ["allOf", "anyOf", "oneOf", "$ref", "if"].into_iter().filter(|key| has(key));
+            let n = combines.count() + usize::from(has("properties"));
+            has("allOf") || n > 1 || schema.values().any(has_merged_objects)
+        }
+        Value::Array(values) => values.iter().any(has_merged_objects),
+        _ => false,
+    }
+}
+
+/// Forbids members that have no schema, in objects whose schema says nothing about them. A small
+/// model would else write members without end, also the same one again.
+fn close_objects(schema: &mut Value) {
+    match schema {
+        Value::Object(schema) => {
+            let names = schema.get("properties").and_then(Value::as_object);
+            let required = schema.get("required").and_then(Value::as_array);
+            let is_known = |names: &Map<String, Value>| {
+                let known =
+                    |name: &Value| name.as_str().is_some_and(|name| names.contains_key(name));
+                required.is_none_or(|required| required.iter().all(known))
+            };
+            let says_nothing = !ABOUT_OTHERS.iter().any(|key| schema.contains_key(*key));
+            if says_nothing && names.is_some_and(is_known) {
+                schema.insert("additionalProperties".to_owned(), Value::Bool(false));
+            }
+            let is_data = |key: &String| DATA.contains(&key.as_str());
+            let members = schema.iter_mut().filter(|(key, _)| !is_data(key));
+            members.for_each(|(key, value)| match value.as_object_mut() {
+                // The names are not keywords.
+                Some(named) if NAMES.contains(&key.as_str()) => {
+                    named.values_mut().for_each(close_objects);
+                }
+                _ => close_objects(value),
+            });
+        }
+        Value::Array(values) => values.iter_mut().for_each(close_objects),
+        _ => {}
+    }
 }
 
 /// The reason why `schema` is refused, with the path of the keyword if llguidance names it.
@@ -195,6 +246,16 @@ fn check_alternatives(schema: &Map<String, Value>) -> Result<(), GrammarFault> {
             return Err(GrammarFault::Invalid(reason));
         }
     }
+    // The same name may be written twice, and the members then count as one.
+    let least = schema.get("minProperties").and_then(Value::as_f64).unwrap_or(0.0);
+    let n_required = schema.get("required").and_then(Value::as_array).map_or(0, Vec::len);
+    if least > n_required.max(1) as f64 {
+        let reason = format!(
+            "minProperties {least} cannot be enforced for names that are not required: name them \
+             in required"
+        );
+        return Err(GrammarFault::Invalid(reason));
+    }
     Ok(())
 }
 
@@ -216,6 +277,15 @@ const NAMES: [&str; 4] = ["properties", "patternProperties", "$defs", "definitio
 
 /// Keywords whose values are data and no schemas.
 const DATA: [&str; 5] = ["const", "enum", "default", "examples", "required"];
+
+/// Keywords about members that `properties` does not name.
+const ABOUT_OTHERS: [&str; 5] = [
+    "additionalProperties",
+    "patternProperties",
+    "propertyNames",
+    "unevaluatedProperties",
+    "minProperties",
+];
 
 /// Most combinations of alternatives.
 const MAX_COMBINATIONS: u64 = 2_000;
@@ -257,6 +327,37 @@ mod tests {
             "the keyword not at #/properties/a~1b/items/1/not is not supported"
         );
         assert_eq!(located("Invalid type: x", &JsonText(String::new())), "Invalid type: x");
+    }
+
+    #[test]
+    fn objects_have_no_other_members_unless_the_schema_speaks_of_them() {
+        let open = json!({"properties": {"a": {"properties": {}}}, "required": ["a"]});
+        let closed = compact(open.clone()).unwrap();
+        assert_eq!(closed["additionalProperties"], false);
+        assert_eq!(closed["properties"]["a"]["additionalProperties"], false);
+        assert_eq!(closed["properties"].get("additionalProperties"), None);
+        for schema in [
+            json!({"properties": {"a": {}}, "additionalProperties": true}),
+            json!({"properties": {"a": {}}, "required": ["b"]}),
+            json!({"allOf": [open.clone(), {"properties": {"b": {}}}]}),
+            json!({"properties": {"a": {}}, "anyOf": [{"properties": {"b": {}}}]}),
+        ] {
+            let closed = compact(schema.clone()).unwrap();
+            assert!(!closed.to_string().contains("\"additionalProperties\":false"), "{schema}");
+        }
+    }
+
+    #[test]
+    fn least_number_of_members_is_refused_beyond_the_required_ones() {
+        let schema = |least, required: &[&str]| {
+            let names = json!({"^x": {"type": "integer"}});
+            parsed(
+                &json!({"patternProperties": names, "minProperties": least, "required": required}),
+            )
+        };
+        assert!(schema(1, &[]).is_ok() && schema(2, &["a", "b"]).is_ok());
+        assert!(schema(2, &[]).unwrap_err().to_string().contains("minProperties 2"));
+        assert!(schema(3, &["a", "b"]).is_err());
     }
 
     #[test]
