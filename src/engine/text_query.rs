@@ -30,7 +30,7 @@ fn text(tokens: &[Token], vocabulary: &dyn Vocabulary) -> Result<String, Refusal
             let reason = format!("there is no token {token}, the model has 0 to {}", n - 1);
             return Err(Refusal::InvalidParams { field: "tokens".to_owned(), reason });
         }
-        bytes.extend_from_slice(vocabulary.piece(token).shown(true));
+        bytes.extend_from_slice(vocabulary.piece(token).bytes);
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -281,13 +281,17 @@ async fn metrics_page(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> 
 /// The response to any other path, with the paths that exist.
 async fn not_found(uri: Uri) -> Response {
     if is_api_path(uri.path()) {
-        let message = "not found: POST /v1/chat/completions, /v1/completions, /v1/responses or \
-                       /v1/messages, or GET /v1/models";
+        let message = format!(
+            "there is no {}; there are POST /v1/chat/completions, /v1/completions, /v1/responses \
+             and /v1/messages, and GET /v1/models",
+            uri.path()
+        );
         return api_error(&uri, ApiError::of_status(StatusCode::NOT_FOUND, message));
     }
     plain(
         StatusCode::NOT_FOUND,
-        "not found: open a WebSocket on this address, or GET /healthz, /readyz or /metrics",
+        "not found: open a WebSocket on this address, GET /healthz, /readyz or /metrics, or use the \
+         HTTP APIs below /v1",
     )
 }
 

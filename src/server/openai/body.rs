@@ -171,6 +171,15 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, IgnoredFiel
         .map_err(|error| ApiError::new(Code::BadJson, format!("the body is not UTF-8: {error}")))?;
     // Halves of characters, which JavaScript programs send, become U+FFFD.
     let text = without_lone_surrogates(text);
+    match text.trim_start().bytes().next() {
+        None => return Err(ApiError::new(Code::BadJson, "the body is empty: send a JSON object")),
+        // Else its values would count as the fields in the order of their declaration.
+        Some(b'[') => {
+            let message = "the body must be a JSON object, not a list";
+            return Err(ApiError::new(Code::InvalidParams, message));
+        }
+        Some(_) => {}
+    }
     let mut json = serde_json::Deserializer::from_str(&text);
     let mut track = serde_path_to_error::Track::new();
     let mut ignored = IgnoredFields::default();
@@ -183,12 +192,31 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, IgnoredFiel
             return ApiError::new(Code::BadJson, message);
         }
         let path = track.path().to_string();
-        let reason = shortened(&error.to_string()).to_owned();
+        let reason = plain_types(shortened(&error.to_string()));
         match path.as_str() {
             "." | "?" => ApiError::new(Code::InvalidParams, format!("the body is wrong: {reason}")),
             _ => ApiError::invalid(path, format_args!("is wrong: {reason}")),
         }
     })
+}
+
+/// A message of serde with names of types that people know who write JSON.
+fn plain_types(reason: &str) -> String {
+    let Some((found, expected)) = reason.split_once(", expected ") else {
+        return reason.to_owned();
+    };
+    let plain = match expected.split(' ').next().unwrap_or_default() {
+        "f64" | "f32" => "a number",
+        "i32" | "u32" | "i64" | "u64" | "u8" | "usize" => "a whole number",
+        "struct" => "an object",
+        _ => return reason.to_owned(),
+    };
+    // The rest is the place, as a line and a column.
+    let place = expected.split_once(" at line ").map_or("", |(_, place)| place);
+    match place {
+        "" => format!("{found}, expected {plain}"),
+        _ => format!("{found}, expected {plain} at line {place}"),
+    }
 }
 
 /// The first characters of a text that may quote the client.
@@ -237,6 +265,7 @@ mod tests {
         let error = error(r#"{"items":[{"size":1},{"size":"a"}]}"#);
         assert_eq!(error.param.as_deref(), Some("items[1].size"));
         assert!(error.message.starts_with("items[1].size is wrong: invalid type"), "{error:?}");
+        assert!(error.message.contains("expected a whole number at line 1"), "{error:?}");
         assert_eq!(error.code, Code::InvalidParams);
     }
 
@@ -248,6 +277,11 @@ mod tests {
         assert_eq!(parse::<SentBody>(b"\"\xff\"").unwrap_err().code, Code::BadJson);
         let deep = "[".repeat(100_000);
         assert!(error(&deep).message.len() < 400);
+    }
+
+    #[test]
+    fn list_is_not_taken_as_the_fields_in_their_order() {
+        assert_eq!(error("[[]]").message, "the body must be a JSON object, not a list");
     }
 
     #[test]

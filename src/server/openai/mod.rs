@@ -49,6 +49,10 @@ pub(in crate::server) fn routes() -> Router<Arc<Shared>> {
         .route("/apply-template", post(tokens::apply_template))
         .route("/v1/models", get(models::models))
         .route("/v1/models/{*name}", get(models::model_named))
+        // For clients whose base address lacks /v1.
+        .route("/chat/completions", post(chat::chat_completions))
+        .route("/completions", post(completions::completions))
+        .route("/models", get(models::models))
         .merge(responses::routes())
 }
 
@@ -57,5 +61,17 @@ pub(in crate::server) fn is_api_path(path: &str) -> bool {
     let is_below = |root: &str| {
         path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    ["/v1", "/api", "/tokenize", "/detokenize", "/apply-template"].into_iter().any(is_below)
+    API_PATHS.into_iter().any(is_below)
 }
+
+/// The paths of these APIs, and of those that clients look for here.
+const API_PATHS: [&str; 8] = [
+    "/v1",
+    "/api",
+    "/tokenize",
+    "/detokenize",
+    "/apply-template",
+    "/chat/completions",
+    "/completions",
+    "/models",
+];

@@ -63,6 +63,14 @@ fn read(mut body: CompletionBody) -> Result<(Prompt, Params, usize, ChatOptions)
     if body.prompt.is_some() {
         return Err(ApiError::invalid("prompt", "is for /v1/completions: send messages"));
     }
+    let of_completions = [
+        ("echo", body.echo == Some(true)),
+        ("suffix", body.suffix.as_ref().is_some_and(|suffix| !suffix.is_empty())),
+        ("best_of", body.best_of.is_some_and(|best_of| best_of != 1.0)),
+    ];
+    if let Some((field, _)) = of_completions.into_iter().find(|(_, is_sent)| *is_sent) {
+        return Err(ApiError::invalid(field, "is not for conversations: leave it out"));
+    }
     let n_top = top_logprobs(&body)?;
     let params = Params {
         // The chosen token has its probability in any case.
