@@ -164,12 +164,13 @@ def connection(args: argparse.Namespace) -> Iterator[ClientConnection]:
         raise ClientError(f"nothing listens on {url}; {start}") from None
     except InvalidStatus as error:
         raise ClientError(f"{url} refuses the connection: {refusal(error)}") from None
-    except (InvalidURI, ValueError):
-        raise ClientError(f"{url} is not a WebSocket address such as ws://localhost:3000") from None
+    # A ValueError as well.
     except ssl.SSLCertVerificationError as error:
         advice = "" if args.ca else "; name the file of its authority with --ca"
         raise ClientError(
             f"the certificate of {url} is not trusted: {error.verify_message}{advice}") from None
+    except (InvalidURI, ValueError):
+        raise ClientError(f"{url} is not a WebSocket address such as ws://localhost:3000") from None
     except (InvalidHandshake, OSError, EOFError) as error:
         raise ClientError(f"cannot open a WebSocket to {url}: {error}") from None
     try:
