@@ -110,6 +110,10 @@ const PARSE_FACTOR: usize = 3;
 /// buffer doubles when it is full (ADR-0040).
 pub(super) const RECEIVE_FACTOR: usize = 2;
 
+/// What a request is charged beside its message, until it ends: its entries in tables, and the text
+/// that its client has not read, which the credit of the link limits to 32 KiB (ADR-0040).
+pub(super) const REQUEST_BYTES: usize = 40 * 1024;
+
 /// What `hello` frames tell a client about the daemon.
 #[derive(Debug, Clone)]
 pub struct About {

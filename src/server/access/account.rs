@@ -9,7 +9,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::domain::{AccountId, AccountLimits, Usage};
+use crate::domain::{AccountId, AccountLimits, Delivery, Failure, Outcome, Usage};
 
 use super::limit::{Limit, RateLimited};
 use super::meter::Meter;
@@ -124,7 +124,8 @@ impl ClientAccount {
         state.requests += 1;
         state.waiting += 1;
         state.bytes += n_bytes;
-        Ok(AccountRequest { account: self.clone(), n_bytes, is_waiting: true })
+        let account = self.clone();
+        Ok(AccountRequest { account, n_bytes, started: None, n_text_bytes: 0 })
     }
 
     /// What was counted since the start.
@@ -171,7 +172,10 @@ impl Drop for AccountConnection {
 pub(in crate::server) struct AccountRequest {
     account: Arc<ClientAccount>,
     n_bytes: u64,
-    is_waiting: bool,
+    /// When the server learnt that the request has a slot; `None` while it waits.
+    started: Option<Instant>,
+    /// Bytes of text that the runner has delivered.
+    n_text_bytes: usize,
 }
 
 impl AccountRequest {
@@ -182,14 +186,36 @@ impl AccountRequest {
 
     /// Records that the request does not wait any more.
     pub(in crate::server) fn started(&mut self) {
-        if std::mem::replace(&mut self.is_waiting, false) {
+        if self.started.is_none() {
+            self.started = Some(Instant::now());
             self.account.lock().waiting -= 1;
         }
     }
 
-    /// Adds what the request used. To be called once, at its end.
-    pub(in crate::server) fn used(&self, usage: &Usage) {
-        self.used_at(usage, Instant::now());
+    /// Records what the runner has delivered.
+    pub(in crate::server) fn delivered(&mut self, delivery: &Delivery) {
+        if delivery.is_started {
+            self.started();
+        }
+        self.n_text_bytes += delivery.text.len();
+    }
+
+    /// Adds what the request used. To be called once, at its end. Requests that failed are free,
+    /// except those of clients that did not read: what they used is estimated.
+    pub(in crate::server) fn ended(&self, outcome: &Outcome) {
+        let now = Instant::now();
+        match outcome {
+            Outcome::Finished { usage, .. } => self.used_at(usage, now),
+            Outcome::Failed(Failure::SlowClient { .. }) => {
+                let usage = Usage {
+                    tokens: self.n_text_bytes.div_ceil(BYTES_PER_TOKEN),
+                    computing: self.started.map_or(Duration::ZERO, |started| now - started),
+                    ..Usage::default()
+                };
+                self.used_at(&usage, now);
+            }
+            Outcome::Failed(_) | Outcome::Refused(_) => {}
+        }
     }
 
     fn used_at(&self, usage: &Usage, now: Instant) {
@@ -228,6 +254,13 @@ fn f64_of(number: NonZeroU32) -> f64 {
 
 /// When to try again if that depends on other requests or connections of the account.
 const SOON: Duration = Duration::from_secs(1);
+
+/// Bytes of text per token, about as many as English text has.
+const BYTES_PER_TOKEN: usize = 4;
+
+/// How long a request may take to end once it was cancelled, so that what it used counts for its
+/// account. The runner ends it within one step.
+pub(in crate::server) const SETTLE_DEADLINE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

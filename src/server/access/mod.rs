@@ -32,7 +32,7 @@ mod new_key;
 mod session;
 
 pub(super) use self::access_control::{Access, Caller, WrongKey};
-pub(super) use self::account::{AccountCounts, AccountRequest};
+pub(super) use self::account::{AccountCounts, AccountRequest, SETTLE_DEADLINE};
 pub(super) use self::credentials::{CredentialError, agreed_subprotocol, sent_key};
 #[cfg(feature = "fuzzing")]
 pub use self::fuzzing::rewrite_key_file;

@@ -15,13 +15,14 @@ use tracing::Instrument;
 
 use crate::answer::{AnswerEvent, AnswerParser};
 use crate::domain::{
-    AnswerStart, Code, Delivery, Failure, FinishReason, Outcome, Params, Prompt, Request,
-    TokenLogprobs, ToolChoice, Usage,
+    AnswerStart, Code, Delivery, FinishReason, Outcome, Params, Prompt, Request, TokenLogprobs,
+    ToolChoice, Usage,
 };
 use crate::protocol::EndStats;
 use crate::runner::Ticket;
-use crate::server::access::AccountRequest;
+use crate::server::access::{AccountRequest, SETTLE_DEADLINE};
 use crate::server::budget::Charge;
+use crate::server::options::REQUEST_BYTES;
 
 use super::client::ApiClient;
 use super::error::ApiError;
@@ -94,10 +95,6 @@ struct GenerationWork {
     ticket: Ticket,
     account_request: AccountRequest,
     charge: Charge,
-    /// When the server learnt that the request has a slot.
-    started: Option<Instant>,
-    /// Bytes of text that the runner has delivered.
-    n_text_bytes: usize,
 }
 
 impl Generation {
@@ -137,8 +134,7 @@ impl Generation {
         let mut ticket = model.submit(request, received, deliveries.clone(), is_first)?;
         account_request.submitted();
         let settled: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(ticket.settled());
-        let work =
-            GenerationWork { ticket, account_request, charge, started: None, n_text_bytes: 0 };
+        let work = GenerationWork { ticket, account_request, charge };
         Ok(Self {
             client: client.clone(),
             work: Some(work),
@@ -242,6 +238,10 @@ impl Generation {
                     if is_last {
                         parser.finish(&mut events);
                     }
+                    if let Some(work) = &mut self.work {
+                        // A call that is held back can be long.
+                        work.charge.set(REQUEST_BYTES + parser.held_bytes());
+                    }
                 }
             }
         }
@@ -261,7 +261,7 @@ impl Generation {
     /// Settles, counts and logs the end of the request, and adds its event.
     fn end(&mut self, outcome: Outcome) {
         if let Some(work) = self.work.take() {
-            work.add_usage(&outcome);
+            work.account_request.ended(&outcome);
         }
         let code = outcome.code();
         self.client.shared.counts.ended(code);
@@ -307,30 +307,12 @@ impl GenerationWork {
     /// Takes what the runner has delivered.
     fn take(&mut self) -> Delivery {
         let delivery = self.ticket.take();
-        if delivery.is_started {
-            self.account_request.started();
-            self.started.get_or_insert_with(Instant::now);
-        }
+        self.account_request.delivered(&delivery);
         if !delivery.text.is_empty() {
             // The prompt is freed with the first text.
             self.charge.set(REQUEST_BYTES);
-            self.n_text_bytes += delivery.text.len();
         }
         delivery
-    }
-
-    /// Adds what the request used to its account. Requests that failed are free, except those of
-    /// clients that did not read: what they used is estimated.
-    fn add_usage(&self, outcome: &Outcome) {
-        match outcome {
-            Outcome::Finished { usage, .. } => self.account_request.used(usage),
-            Outcome::Failed(Failure::SlowClient { .. }) => self.account_request.used(&Usage {
-                tokens: self.n_text_bytes.div_ceil(BYTES_PER_TOKEN),
-                computing: self.started.map_or(Duration::ZERO, |started| started.elapsed()),
-                ..Usage::default()
-            }),
-            Outcome::Failed(_) | Outcome::Refused(_) => {}
-        }
     }
 
     /// Waits until the cancelled request has ended, so that what it used counts for its account.
@@ -338,7 +320,7 @@ impl GenerationWork {
         let settled = async {
             loop {
                 if let Some(outcome) = self.take().outcome {
-                    return self.add_usage(&outcome);
+                    return self.account_request.ended(&outcome);
                 }
                 deliveries.notified().await;
             }
@@ -355,12 +337,3 @@ impl ApiClient {
         tracing::info!("refused: {}", error.code.as_str());
     }
 }
-
-/// Bytes of text per token, about as many as English text has.
-const BYTES_PER_TOKEN: usize = 4;
-
-/// How long a cancelled request may take to end. The runner ends it within one step.
-const SETTLE_DEADLINE: Duration = Duration::from_secs(10);
-
-/// What a request is charged beside its message, until it ends (ADR-0040).
-pub(in crate::server) const REQUEST_BYTES: usize = 40 * 1024;

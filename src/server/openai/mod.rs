@@ -3,7 +3,7 @@
 //! `http` routes a request here after it has checked the host, the origin and the key. `serve`
 //! (`call`) then moves it to the runtime of the WebSockets, where an endpoint reads the body
 //! (`body`), asks the model (`generation`) and writes the answer, whole or as server-sent events
-//! (`sse`). `client` is who asked. [`ApiError`] is the only form of an error.
+//! (`sse`, `chunks`). `client` is who asked. [`ApiError`] is the only form of an error.
 //!
 //! `fields` has the fields of requests, and `bounded` their lists. `sampling` turns them into the
 //! parameters of a request to the model, `conversation` into its messages and tools, and
@@ -15,6 +15,7 @@ pub(in crate::server) mod body;
 pub(in crate::server) mod bounded;
 pub(in crate::server) mod call;
 mod chat;
+mod chunks;
 pub(in crate::server) mod client;
 mod completions;
 mod constraint;

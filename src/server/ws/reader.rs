@@ -21,6 +21,7 @@ use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer, RequestId, ServerFra
 use crate::server::access::{AuthError, Session};
 use crate::server::budget::{BudgetShare, Charge};
 use crate::server::connections::ConnectionPermit;
+use crate::server::options::REQUEST_BYTES;
 use crate::server::shared::Shared;
 use crate::server::websockets::WebSocketPermit;
 
@@ -30,7 +31,6 @@ use super::in_flight::InFlight;
 use super::incoming::{Incoming, IncomingError, LastMessage, MessageLimits};
 use super::log::log_refused;
 use super::reply::Reply;
-use super::request::REQUEST_BYTES;
 use super::socket::{Socket, SocketStream};
 use super::submission::Submission;
 use super::{PING_INTERVAL, SHORT_MESSAGE_BYTES, UNAUTHENTICATED};

@@ -11,14 +11,15 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Error;
 
-use crate::domain::{Code, Delivery, Failure, FinishReason, Outcome, TokenLogprobs, Usage};
+use crate::domain::{Code, Delivery, FinishReason, Outcome, TokenLogprobs};
 use crate::protocol::{
     EndLimit, EndReason, EndStats, ErrorFrame, RequestId, ServerFrame, Warnings,
 };
 use crate::runner::Ticket;
-use crate::server::access::AccountRequest;
+use crate::server::access::{AccountRequest, SETTLE_DEADLINE};
 use crate::server::budget::Charge;
 use crate::server::metrics::RequestCounts;
+use crate::server::options::REQUEST_BYTES;
 
 use super::divided::DividedAnswer;
 use super::in_flight::InFlight;
@@ -50,10 +51,6 @@ pub(super) struct ActiveRequest {
     has_ended: bool,
     /// Whether what the request used was added to its account.
     is_usage_added: bool,
-    /// When the server learnt that the request has a slot.
-    started: Option<Instant>,
-    /// Bytes of text that the runner has delivered.
-    n_text_bytes: usize,
 }
 
 /// A request that the runner has been asked for.
@@ -87,8 +84,6 @@ impl ActiveRequest {
             outcome: None,
             has_ended: false,
             is_usage_added: false,
-            started: None,
-            n_text_bytes: 0,
         }
     }
 
@@ -102,13 +97,9 @@ impl ActiveRequest {
         sink: &mut FrameSink<S>,
         in_flight: &InFlight,
     ) -> Result<bool, Error> {
-        let Delivery { queued, is_started, answer_start, progress, text, logprobs, outcome } =
-            self.ticket.take();
-        if is_started {
-            self.account_request.started();
-            self.started.get_or_insert_with(Instant::now);
-        }
-        self.n_text_bytes += text.len();
+        let delivery = self.ticket.take();
+        self.account_request.delivered(&delivery);
+        let Delivery { queued, answer_start, progress, text, logprobs, outcome, .. } = delivery;
         // Stored before the first write: if that fails, the log still learns the outcome.
         self.outcome = outcome;
         let id = self.id.as_ref();
@@ -227,19 +218,10 @@ impl ActiveRequest {
         }
     }
 
-    /// Adds what the request used to its account. Requests that failed are free, except those of
-    /// clients that did not read: what they used is estimated.
+    /// Adds what the request used to its account.
     fn add_usage(&mut self, outcome: &Outcome) {
         self.is_usage_added = true;
-        match outcome {
-            Outcome::Finished { usage, .. } => self.account_request.used(usage),
-            Outcome::Failed(Failure::SlowClient { .. }) => self.account_request.used(&Usage {
-                tokens: self.n_text_bytes.div_ceil(BYTES_PER_TOKEN),
-                computing: self.started.map_or(Duration::ZERO, |started| started.elapsed()),
-                ..Usage::default()
-            }),
-            Outcome::Failed(_) | Outcome::Refused(_) => {}
-        }
+        self.account_request.ended(outcome);
     }
 
     /// Takes what the runner has delivered after the connection has closed. Returns whether what
@@ -255,7 +237,7 @@ impl ActiveRequest {
 }
 
 /// Cancels requests whose connection has closed, and waits until each has ended, so that what it
-/// used counts for its account; waits at most [`SETTLE_DEADLINE`]. `deliveries` tells when there is
+/// used counts for its account; waits at most `SETTLE_DEADLINE`. `deliveries` tells when there is
 /// something.
 pub(super) async fn settle(mut requests: Vec<ActiveRequest>, deliveries: Arc<Notify>) {
     for request in &mut requests {
@@ -281,14 +263,3 @@ impl Drop for ActiveRequest {
         self.disconnected();
     }
 }
-
-/// Bytes of text per token, about as many as English text has.
-const BYTES_PER_TOKEN: usize = 4;
-
-/// How long a request may take to end after its connection has closed. The runner ends it within
-/// one step.
-const SETTLE_DEADLINE: Duration = Duration::from_secs(10);
-
-/// What a request is charged beside its message, until it ends: its entries in tables, and the text
-/// that its client has not read, which the credit of the link limits to 32 KiB (ADR-0040).
-pub(super) const REQUEST_BYTES: usize = 40 * 1024;

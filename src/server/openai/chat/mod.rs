@@ -15,6 +15,7 @@ use crate::server::shared::Shared;
 use super::answers::{Answers, AnswersRequest};
 use super::body::{ParsedBody, read_json};
 use super::call::{ApiAnswer, ApiCall, serve};
+use super::chunks::Chunks;
 use super::constraint::constraint;
 use super::conversation::conversation;
 use super::error::ApiError;
@@ -50,7 +51,7 @@ async fn answer(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     let mut answers = Answers::start(&client, request)?;
     let mut answer = if options.is_streamed {
         answers.accepted().await?;
-        ApiAnswer::events(&client, ChatStream::new(&client.shared, answers, options))
+        ApiAnswer::events(&client, Chunks(ChatStream::new(&client.shared, answers, options)))
     } else {
         ApiAnswer::json(whole(&client, answers, options).await?)
     };

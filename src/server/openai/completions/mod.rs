@@ -16,6 +16,7 @@ use super::answers::{Answers, AnswersRequest};
 use super::body::{ParsedBody, read_json};
 use super::call::{ApiAnswer, ApiCall, serve};
 use super::chat::includes_usage;
+use super::chunks::Chunks;
 use super::client::ApiClient;
 use super::constraint::constraint;
 use super::error::ApiError;
@@ -51,7 +52,7 @@ async fn answer(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     let mut answers = Answers::start(&client, request)?;
     let mut answer = if options.is_streamed {
         answers.accepted().await?;
-        ApiAnswer::events(&client, CompletionStream::new(&client.shared, answers, options))
+        ApiAnswer::events(&client, Chunks(CompletionStream::new(&client.shared, answers, options)))
     } else {
         ApiAnswer::json(whole(&client, answers, options).await?)
     };

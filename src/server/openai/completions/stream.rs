@@ -2,9 +2,10 @@
 
 use crate::domain::TokenLogprobs;
 use crate::server::openai::answers::Answers;
+use crate::server::openai::chunks::{ChunkStream, write_end};
 use crate::server::openai::generation::GenerationEvent;
 use crate::server::openai::parts::{TotalUsage, finish_reason, head, json_string, text_logprobs};
-use crate::server::openai::sse::{EventSource, event};
+use crate::server::openai::sse::event;
 use crate::server::shared::Shared;
 
 use super::{CompletionOptions, text_of};
@@ -31,7 +32,7 @@ impl CompletionStream {
     }
 
     /// Writes the chunks for an event of answer `i`.
-    fn write(&mut self, i: usize, event: GenerationEvent, out: &mut String) {
+    fn write_event(&mut self, i: usize, event: GenerationEvent, out: &mut String) {
         match event {
             GenerationEvent::Queued(_) => {}
             GenerationEvent::Answer { events, logprobs } => {
@@ -72,34 +73,24 @@ impl CompletionStream {
              \"finish_reason\":{finish}}}]{usage}}}"
         )));
     }
-
-    /// Writes the end of the response.
-    fn finish(&mut self, out: &mut String) {
-        self.has_ended = true;
-        if self.options.includes_usage {
-            let (head, usage) = (&self.head, self.usage.json());
-            out.push_str(&event(&format!("{head},\"choices\":[],\"usage\":{usage}}}")));
-        }
-        out.push_str(&event("[DONE]"));
-    }
 }
 
-impl EventSource for CompletionStream {
-    async fn next(&mut self) -> Option<String> {
-        let mut out = String::new();
-        while !self.has_ended && out.is_empty() {
-            let Some((i, event)) = self.answers.next().await else {
-                self.finish(&mut out);
-                break;
-            };
-            self.write(i, event, &mut out);
-            // One write for all that is there.
-            while !self.has_ended
-                && let Some((i, event)) = self.answers.take()
-            {
-                self.write(i, event, &mut out);
-            }
-        }
-        (!out.is_empty()).then_some(out)
+impl ChunkStream for CompletionStream {
+    fn answers(&mut self) -> &mut Answers {
+        &mut self.answers
+    }
+
+    fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    fn write(&mut self, i: usize, event: GenerationEvent, out: &mut String) {
+        self.write_event(i, event, out);
+    }
+
+    fn finish(&mut self, out: &mut String) {
+        self.has_ended = true;
+        let usage = self.options.includes_usage.then_some(self.usage);
+        write_end(&self.head, usage, out);
     }
 }
