@@ -1,5 +1,6 @@
 """The snippets of the table: templates of a line or two, by kind, and the values that they see."""
 
+import conversations
 import families
 import tool_families
 
@@ -10,24 +11,7 @@ VALUES = {
         {"role": "assistant", "content": "¿Qué tal? 🦊\nline two"},
         {"role": "user", "content": "  spaces  "},
     ],
-    "tools": [
-        {
-            "type": "function",
-            "function": {
-                "name": "weather",
-                "description": "It's the \"weather\" <now>",
-                "parameters": {
-                    "type": "object",
-                    "properties": {
-                        "town": {"type": "string", "enum": ["Köln", "Åre"]},
-                        "days": {"type": ["integer", "null"], "default": None},
-                        "exact": {"type": "boolean", "default": False},
-                    },
-                    "required": ["town"],
-                },
-            },
-        }
-    ],
+    "tools": conversations.TOOLS[:1],
     "bos_token": "<s>",
     "eos_token": "</s>",
     "add_generation_prompt": True,
