@@ -1,0 +1,3 @@
+import type { dashboardEn } from "./en";
+
+export const dashboardEs: Record<keyof typeof dashboardEn, string> = {};

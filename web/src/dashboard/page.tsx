@@ -1,0 +1,9 @@
+import { t } from "../i18n";
+
+export function DashboardPage() {
+    return (
+        <div class="page">
+            <h1>{t("nav.dashboard")}</h1>
+        </div>
+    );
+}

@@ -1,0 +1,7 @@
+import { chatEn } from "../chat/en";
+import { dashboardEn } from "../dashboard/en";
+import { requestsEn } from "../requests/en";
+import { settingsEn } from "../settings/en";
+import { shellEn } from "../shell/en";
+
+export const en = { ...shellEn, ...chatEn, ...dashboardEn, ...requestsEn, ...settingsEn };

@@ -1,0 +1,3 @@
+import type { requestsEn } from "./en";
+
+export const requestsEs: Record<keyof typeof requestsEn, string> = {};
