@@ -108,6 +108,11 @@ export class Client {
         return this.#state;
     }
 
+    /** How many requests run on the connection. */
+    get running(): number {
+        return this.#requests.size;
+    }
+
     /** Calls `listener` for each event `name`. Returns a function that ends that. */
     on<E extends keyof ClientEvents>(
         name: E,

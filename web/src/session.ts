@@ -45,6 +45,9 @@ export function useKey(key: string | null, remember: boolean): void {
     client.setKey(key);
 }
 
+/** Whether a model was loaded since the last hello: only then hello knows all about it. */
+let isHelloStale = false;
+
 client.on("state", (state) => (connection.value = state));
 client.on("hello", (frame) => {
     hello.value = frame;
@@ -52,12 +55,14 @@ client.on("hello", (frame) => {
 });
 client.on("rights", (granted) => (rights.value = granted));
 client.on("metrics", (frame) => {
-    const before = metrics.value?.inference.state;
+    if (frame.inference.state === "loading" || frame.inference.state === "restarting") {
+        isHelloStale = true;
+    }
     metrics.value = frame;
     const from = frame.timestamp - HISTORY_SECONDS;
     samples.value = [...samples.value.filter((sample) => sample.timestamp >= from), frame];
-    // What hello says about a model is only complete once it is loaded.
-    if ((before === "loading" || before === "restarting") && frame.inference.state === "idle") {
+    if (isHelloStale && frame.inference.state === "idle" && client.running === 0) {
+        isHelloStale = false;
         client.reconnect();
     }
 });
