@@ -67,12 +67,14 @@ client.on("metrics", (frame) => {
     }
 });
 
-addEventListener("online", () => client.reconnect());
-addEventListener("visibilitychange", () => {
-    if (document.visibilityState === "visible" && connection.value.kind === "lost") {
+/** Ends the wait for the next attempt when it probably succeeds. */
+function retryNow(): void {
+    if (connection.value.kind === "lost" && document.visibilityState === "visible") {
         client.reconnect();
     }
-});
+}
+addEventListener("online", retryNow);
+addEventListener("visibilitychange", retryNow);
 
 /** How long metrics are kept. */
 export const HISTORY_SECONDS = 15 * 60;
