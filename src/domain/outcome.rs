@@ -167,6 +167,8 @@ pub enum Outcome {
     Finished {
         /// Why it ended.
         reason: FinishReason,
+        /// The stop string that ended the answer, if one did.
+        stop: Option<String>,
         /// Its tokens and times.
         usage: Usage,
     },
@@ -177,6 +179,18 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The same for an answer that the server has ended after a complete call of a tool: that the
+    /// model had not finished, or was told to stop, does not matter.
+    #[must_use]
+    pub fn ended_by_call(self) -> Self {
+        match self {
+            Self::Finished { usage, .. } => {
+                Self::Finished { reason: FinishReason::Stop, stop: None, usage }
+            }
+            other @ (Self::Failed(_) | Self::Refused(_)) => other,
+        }
+    }
+
     /// The code that clients and metrics see.
     pub fn code(&self) -> Code {
         match self {
@@ -198,6 +212,9 @@ pub struct Usage {
     pub prefilled_tokens: usize,
     /// Generated tokens, without the token that ended the answer.
     pub tokens: usize,
+    /// Those of them that are the model's thinking, without the marks around it. Zero for raw text,
+    /// and for conversations whose answers have no marks.
+    pub reasoning_tokens: usize,
     /// Draft tokens that the model verified.
     pub drafted: usize,
     /// Draft tokens that the model accepted.

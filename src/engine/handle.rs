@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::answer::ReasoningCounter;
 use crate::domain::{
     AnswerStart, AnswerStyle, EngineState, MemoryPart, Params, Prompt, Refusal, Request, Snapshot,
 };
@@ -105,13 +106,14 @@ impl EngineHandle {
         let EngineShared { inbox, options, .. } = &*self.shared;
         let mut request = request;
         request.params.max_tokens = allowed_tokens(request.params.max_tokens, options.max_tokens)?;
-        let AcceptedRequest { prompt, guide, is_over_limit } =
+        let AcceptedRequest { prompt, guide, reasoning, is_over_limit } =
             self.accept(&request, admission, &flag)?;
         let outbox = Arc::new(Outbox::new(notifier, inbox.waker().clone()));
         let ticket = JobTicket::new(outbox.clone(), flag.clone(), inbox.waker().clone());
         let mut job = Job::new(request, prompt.tokens, received, outbox, flag);
         job.answer_start = prompt.start;
         job.guide = guide.map(Box::new);
+        job.reasoning = reasoning.map(Box::new);
         job.is_over_limit = is_over_limit;
         inbox.push(job);
         Ok(ticket)
@@ -187,10 +189,11 @@ impl EngineHandle {
         check_logit_bias(&request.params, vocabulary)?;
         let prompt = self.tokenize(&request.prompt, vocabulary, flag)?;
         let guide = guide_for(request, prompt.start, vocabulary, flag)?;
+        let reasoning = reasoning_counter(request, prompt.start, vocabulary);
         // Tokenizing may have taken long enough for the engine to begin draining.
         self.vocabulary()?;
         let is_over_limit = self.take_queue_position(admission)?;
-        Ok(AcceptedRequest { prompt, guide, is_over_limit })
+        Ok(AcceptedRequest { prompt, guide, reasoning, is_over_limit })
     }
 
     /// The vocabulary, if the engine accepts requests.
@@ -298,6 +301,7 @@ pub enum Admission {
 struct AcceptedRequest {
     prompt: ChatTokens,
     guide: Option<AnswerGuide>,
+    reasoning: Option<ReasoningCounter>,
     /// Whether a waiting request has to give way to it.
     is_over_limit: bool,
 }
@@ -331,6 +335,20 @@ fn guide_for(
         Prompt::Text(_) => AnswerStyle::default(),
     };
     AnswerGuide::new(constraint, budget, (&style, start), vocabulary, &limit)
+}
+
+/// The counter of thinking for the answer to a conversation, which `start` says the beginning of.
+fn reasoning_counter(
+    request: &Request,
+    start: AnswerStart,
+    vocabulary: &dyn Vocabulary,
+) -> Option<ReasoningCounter> {
+    match &request.prompt {
+        Prompt::Chat(conversation) if request.params.special != Some(false) => {
+            ReasoningCounter::new(&vocabulary.answer_style(), start, conversation)
+        }
+        Prompt::Chat(_) | Prompt::Text(_) => None,
+    }
 }
 
 /// Checks that every token in `logit_bias` exists.

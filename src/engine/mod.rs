@@ -60,6 +60,7 @@ mod thread;
 
 // One request between its client and the scheduler.
 mod guide;
+mod held_logprobs;
 mod request;
 
 // The parts of an iteration. The scheduler uses all others.

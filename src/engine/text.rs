@@ -14,6 +14,8 @@ pub(super) struct TextAssembler {
     held: String,
     /// One matcher for each stop string.
     stops: Vec<StopMatcher>,
+    /// Bytes of text that were released.
+    n_released: usize,
 }
 
 /// The text that [`TextAssembler::push`] releases.
@@ -21,8 +23,8 @@ pub(super) struct TextAssembler {
 pub(super) enum Released {
     /// Text to send; may be empty.
     Text(String),
-    /// The last text to send: a stop string followed it.
-    Stopped(String),
+    /// The last text to send: the stop string with this number followed it.
+    Stopped(String, usize),
 }
 
 impl TextAssembler {
@@ -32,26 +34,51 @@ impl TextAssembler {
             incomplete: Vec::new(),
             held: String::new(),
             stops: stops.iter().map(|stop| StopMatcher::new(stop)).collect(),
+            n_released: 0,
         }
+    }
+
+    /// Bytes of text that were released.
+    pub(super) fn n_released(&self) -> usize {
+        self.n_released
+    }
+
+    /// Bytes of the text so far, without an incomplete character.
+    pub(super) fn n_bytes(&self) -> usize {
+        self.n_released + self.held.len()
+    }
+
+    /// Whether text is held back that can still be cut off.
+    pub(super) fn may_cut(&self) -> bool {
+        !self.stops.is_empty() && !(self.held.is_empty() && self.incomplete.is_empty())
     }
 
     /// Adds the bytes of one token.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Released {
         let text = self.decode(bytes);
-        self.match_stops(text)
+        let released = self.match_stops(text);
+        let (Released::Text(text) | Released::Stopped(text, _)) = &released;
+        self.n_released += text.len();
+        released
     }
 
     /// Releases all text that is held back, with an incomplete character as U+FFFD. That
     /// character can complete a stop string, which is then cut off.
-    pub(super) fn finish(&mut self) -> String {
-        if self.incomplete.is_empty() {
-            return std::mem::take(&mut self.held);
-        }
-        self.incomplete.clear();
-        match self.match_stops(char::REPLACEMENT_CHARACTER.to_string()) {
-            Released::Text(text) => text + &std::mem::take(&mut self.held),
-            Released::Stopped(text) => text,
-        }
+    pub(super) fn finish(&mut self) -> Released {
+        let released = match self.incomplete.is_empty() {
+            true => Released::Text(String::new()),
+            false => {
+                self.incomplete.clear();
+                self.match_stops(char::REPLACEMENT_CHARACTER.to_string())
+            }
+        };
+        let released = match released {
+            Released::Text(text) => Released::Text(text + &std::mem::take(&mut self.held)),
+            stopped @ Released::Stopped(..) => stopped,
+        };
+        let (Released::Text(text) | Released::Stopped(text, _)) = &released;
+        self.n_released += text.len();
+        released
     }
 
     /// Decodes the bytes that were held back and `bytes`, and holds back an incomplete character at
@@ -93,17 +120,18 @@ impl TextAssembler {
         }
         for (i, &byte) in text.as_bytes().iter().enumerate() {
             // Of the stop strings that end at the same byte, the longest one starts first.
-            let mut longest = 0;
-            for stop in &mut self.stops {
-                if stop.advance(byte) {
-                    longest = longest.max(stop.pattern.len());
+            let mut longest = (0, 0);
+            for (number, stop) in self.stops.iter_mut().enumerate() {
+                if stop.advance(byte) && stop.pattern.len() > longest.0 {
+                    longest = (stop.pattern.len(), number);
                 }
             }
-            if longest > 0 {
+            let (n_bytes, number) = longest;
+            if n_bytes > 0 {
                 self.held.push_str(&text[..=i]);
-                self.held.truncate(self.held.len() - longest);
+                self.held.truncate(self.held.len() - n_bytes);
                 self.incomplete.clear();
-                return Released::Stopped(std::mem::take(&mut self.held));
+                return Released::Stopped(std::mem::take(&mut self.held), number);
             }
         }
         self.held.push_str(&text);

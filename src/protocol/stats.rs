@@ -39,6 +39,8 @@ impl EndStats {
             prompt,
             generation,
             total,
+            // The surfaces tell them where they have a field for them.
+            reasoning_tokens: _,
             computing: _,
         } = *usage;
         Self {

@@ -293,7 +293,7 @@ impl<W: AsyncWrite + Unpin> Worker<W> {
     /// Ends a request that was cancelled while it was tokenized. What its thread finds is dropped.
     async fn abort(&mut self, key: RequestKey, waited: Duration) -> io::Result<()> {
         let usage = Usage { queued: waited, total: waited, ..Usage::default() };
-        let outcome = Some(Outcome::Finished { reason: FinishReason::Abort, usage });
+        let outcome = Some(Outcome::Finished { reason: FinishReason::Abort, stop: None, usage });
         let delivery = Delivery { outcome, ..Delivery::default() };
         self.writer.send(&FromRunner::Deliveries(vec![(key, delivery)])).await
     }

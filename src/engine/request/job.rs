@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
+use crate::answer::ReasoningCounter;
 use crate::domain::{
     AccountId, AnswerStart, ConnectionId, Failure, FinishReason, Outcome, Params, Prompt, Refusal,
     Request, Token, Usage,
@@ -32,6 +33,8 @@ pub(in crate::engine) struct Job {
     pub(in crate::engine) answer_start: AnswerStart,
     /// Says which tokens may come next; `None` if all may.
     pub(in crate::engine) guide: Option<Box<AnswerGuide>>,
+    /// Counts the tokens of thinking; `None` if the model does not think, or shows no marks.
+    pub(in crate::engine) reasoning: Option<Box<ReasoningCounter>>,
     /// The prompt; moves to the slot once the request has one.
     pub(in crate::engine) tokens: Vec<Token>,
     /// When the server received the request.
@@ -64,6 +67,7 @@ impl Job {
             shows_marks,
             answer_start: AnswerStart::default(),
             guide: None,
+            reasoning: None,
             tokens,
             received,
             outbox,
@@ -118,7 +122,7 @@ impl End {
     /// The outcome of a request that used `usage`.
     pub(in crate::engine) fn outcome(self, usage: Usage) -> Outcome {
         match self {
-            Self::Finished(reason) => Outcome::Finished { reason, usage },
+            Self::Finished(reason) => Outcome::Finished { reason, stop: None, usage },
             Self::Failed(failure) => Outcome::Failed(failure),
             Self::Refused(refusal) => Outcome::Refused(refusal),
         }

@@ -65,8 +65,13 @@ impl Outbox {
     }
 
     /// Adds text and log probabilities. To be followed by [`Self::notify`].
-    pub(in crate::engine) fn push(&self, text: &str, logprobs: Option<TokenLogprobs>) {
-        if text.is_empty() && logprobs.is_none() {
+    pub(in crate::engine) fn push(
+        &self,
+        text: &str,
+        logprobs: impl IntoIterator<Item = TokenLogprobs>,
+    ) {
+        let mut logprobs = logprobs.into_iter().peekable();
+        if text.is_empty() && logprobs.peek().is_none() {
             return;
         }
         let mut contents = self.lock();

@@ -11,7 +11,6 @@ use crate::engine::kv::Reused;
 use crate::engine::model::{AllowedTokens, DecodeOutcome, Model, Sampled};
 use crate::engine::prefill::StepTokens;
 use crate::engine::request::End;
-use crate::engine::text::Released;
 
 use super::Scheduler;
 use super::slot::Slot;
@@ -207,16 +206,14 @@ impl<M: Model> Scheduler<M> {
             None => false,
         };
         let shown = piece.shown(slot.job.shows_marks);
-        if shown.is_empty() && slot.job.params.stop.iter().any(|s| s.as_bytes() == piece.bytes) {
-            slot.job.outbox.push("", logprobs);
+        if shown.is_empty()
+            && let Some(stop) = slot.job.params.stop.iter().find(|s| s.as_bytes() == piece.bytes)
+        {
+            slot.stop = Some(stop.clone());
             return Ok(Some(FinishReason::Stop));
         }
-        match slot.text.push(shown) {
-            Released::Stopped(text) => {
-                slot.job.outbox.push(&text, logprobs);
-                return Ok(Some(FinishReason::Stop));
-            }
-            Released::Text(text) => slot.job.outbox.push(&text, logprobs),
+        if slot.push_text(shown, logprobs) {
+            return Ok(Some(FinishReason::Stop));
         }
         let max_tokens = slot.job.params.max_tokens.map_or(usize::MAX, |n| n as usize);
         if is_complete {

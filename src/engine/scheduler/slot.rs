@@ -7,12 +7,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::domain::{Speculation, Token, Usage};
+use crate::domain::{Outcome, Speculation, Token, TokenLogprobs, Usage};
+use crate::engine::held_logprobs::HeldLogprobs;
 use crate::engine::kv::{CacheKey, Reused, RunningSequence};
 use crate::engine::model::{ChunkRules, PrefillRecord, SeqId};
 use crate::engine::request::{End, Job};
 use crate::engine::speculation::{DecodingText, TextSpeculation};
-use crate::engine::text::TextAssembler;
+use crate::engine::text::{Released, TextAssembler};
 
 /// An occupied slot: the request that it computes, with its sampler `S`.
 #[derive(Debug)]
@@ -45,6 +46,10 @@ pub(super) struct Slot<S> {
     pub(super) sampler: S,
     /// Turns the generated tokens into text.
     pub(super) text: TextAssembler,
+    /// The log probabilities of text that is held back.
+    pub(super) logprobs: HeldLogprobs,
+    /// The stop string that has ended the answer.
+    pub(super) stop: Option<String>,
     /// The speculation state of the text.
     pub(super) speculation: TextSpeculation,
     /// Set while the slot waits for another slot to prefill their shared prefix.
@@ -93,6 +98,8 @@ impl<S> Slot<S> {
             max_tokens,
             sampler,
             text: TextAssembler::new(&job.params.stop),
+            logprobs: HeldLogprobs::default(),
+            stop: None,
             speculation: TextSpeculation::new(drafters),
             prefix_wait: None,
             started: now,
@@ -235,11 +242,51 @@ impl<S> Slot<S> {
             .then(|| (self.n_generated() - 1) as f64 / seconds)
     }
 
+    /// Adds the bytes of a generated token to the answer, with its log probabilities. Returns
+    /// whether a stop string ends the answer.
+    pub(super) fn push_text(&mut self, bytes: &[u8], logprobs: Option<TokenLogprobs>) -> bool {
+        let start = self.text.n_bytes();
+        let released = self.text.push(bytes);
+        if let Some(counter) = &mut self.job.reasoning {
+            let (Released::Text(text) | Released::Stopped(text, _)) = &released;
+            counter.push(text);
+        }
+        if let Some(logprobs) = logprobs {
+            self.logprobs.push(start, logprobs);
+        }
+        self.release(released)
+    }
+
+    /// Sends text, and the log probabilities of its tokens. Returns whether a stop string ends the
+    /// answer.
+    fn release(&mut self, released: Released) -> bool {
+        let outbox = &self.job.outbox;
+        match released {
+            Released::Text(text) if self.text.may_cut() => {
+                outbox.push(&text, self.logprobs.before(self.text.n_released()));
+                false
+            }
+            Released::Text(text) => {
+                outbox.push(&text, self.logprobs.all());
+                false
+            }
+            Released::Stopped(text, stop) => {
+                outbox.push(&text, self.logprobs.before(self.text.n_released()));
+                self.logprobs.clear();
+                self.stop = self.job.params.stop.get(stop).cloned();
+                true
+            }
+        }
+    }
+
     /// Sends the outcome. If the request finished, the text that was held back is sent before.
     pub(super) fn finish(mut self, now: Instant, end: End) {
         let held = self.text.finish();
+        let (Released::Text(rest) | Released::Stopped(rest, _)) = &held;
+        let counter = self.job.reasoning.as_mut();
+        let reasoning_tokens = counter.map_or(0, |counter| counter.finish(rest));
         if matches!(end, End::Finished(_)) {
-            self.job.outbox.push(&held, None);
+            self.release(held);
         }
         let between = |from: Option<Instant>, to: Option<Instant>| match (from, to) {
             (Some(from), Some(to)) => to.saturating_duration_since(from),
@@ -251,6 +298,7 @@ impl<S> Slot<S> {
             cached_tokens: self.n_cached,
             prefilled_tokens: self.n_prefilled(),
             tokens: self.n_generated(),
+            reasoning_tokens,
             drafted: self.speculation.n_drafted,
             accepted: self.speculation.n_accepted,
             queued: between(Some(self.job.received), Some(started)),
@@ -259,7 +307,11 @@ impl<S> Slot<S> {
             total: between(Some(self.job.received), Some(now)),
             computing: self.computing,
         };
-        self.job.finish(end.outcome(usage));
+        let mut outcome = end.outcome(usage);
+        if let Outcome::Finished { stop, .. } = &mut outcome {
+            *stop = self.stop.take();
+        }
+        self.job.finish(outcome);
     }
 }
 

@@ -12,10 +12,11 @@ fn assemble(stops: &[&str], pieces: &[&[u8]]) -> (String, bool) {
     for piece in pieces {
         match assembler.push(piece) {
             Released::Text(more) => text.push_str(&more),
-            Released::Stopped(more) => return (text + &more, true),
+            Released::Stopped(more, _) => return (text + &more, true),
         }
     }
-    (text + &assembler.finish(), false)
+    let (Released::Text(held) | Released::Stopped(held, _)) = assembler.finish();
+    (text + &held, false)
 }
 
 #[test]
@@ -34,7 +35,7 @@ fn possible_start_of_a_stop_string_is_held_until_decided() {
     assert_eq!(assembler.push(b"the EN"), Released::Text("the ".to_owned()));
     assert_eq!(assembler.push(b"VY"), Released::Text("ENVY".to_owned()));
     assert_eq!(assembler.push(b" E"), Released::Text(" ".to_owned()));
-    assert_eq!(assembler.push(b"ND of it"), Released::Stopped(String::new()));
+    assert_eq!(assembler.push(b"ND of it"), Released::Stopped(String::new(), 0));
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn run(prompt: &str, params: Params) -> (String, FinishReason, Usage, usize) {
     }
     client.read();
     match client.outcomes[..] {
-        [Outcome::Finished { reason, usage }] => (client.text, reason, usage, n_steps),
+        [Outcome::Finished { reason, usage, .. }] => (client.text, reason, usage, n_steps),
         ref other => panic!("{other:?}"),
     }
 }

@@ -156,6 +156,31 @@ fn cut_character_becomes_one_replacement_character_however_the_answer_finishes()
 }
 
 #[test]
+fn stop_string_is_told_and_cuts_the_log_probabilities_with_the_text() {
+    let with_stops = |prompt: &str| {
+        let stop = vec!["END".to_owned(), "🐶!".to_owned()];
+        let mut rig = Rig::with_slots(1);
+        let mut client = rig.submit(prompt, Params { logprobs: 1, stop, ..Params::default() });
+        rig.drive(&mut [&mut client]);
+        let stop = match &client.outcomes[..] {
+            [Outcome::Finished { stop, .. }] => stop.clone(),
+            other => panic!("not finished once: {other:?}"),
+        };
+        let bytes = client.logprobs.iter().flat_map(|token| token.chosen.bytes.clone()).collect();
+        (client.text, String::from_utf8(bytes).unwrap(), stop)
+    };
+    let expected = |text: &str, stop: Option<&str>| {
+        (text.to_owned(), text.to_owned(), stop.map(str::to_owned))
+    };
+    assert_eq!(with_stops("abEND of it"), expected("ab", Some("END")));
+    assert_eq!(with_stops("ENEND"), expected("EN", Some("END")));
+    assert_eq!(with_stops("a🐶!"), expected("a", Some("🐶!")));
+    assert_eq!(with_stops("END"), expected("", Some("END")));
+    // Text that turns out to be none keeps its log probabilities.
+    assert_eq!(with_stops("a🐶 ENV EN"), expected("a🐶 ENV EN", None));
+}
+
+#[test]
 fn cut_character_of_an_aborted_answer_becomes_one_replacement_character() {
     let mut rig = Rig::with_slots(1);
     let mut client = rig.submit("🐶 loop", Params { ignore_eos: true, ..Params::default() });

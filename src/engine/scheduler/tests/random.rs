@@ -123,7 +123,7 @@ proptest! {
                 Outcome::Finished { reason: FinishReason::Stop, .. } => {
                     prop_assert_eq!(&client.text, &expected);
                 }
-                Outcome::Finished { reason: FinishReason::MaxTokens, usage } => {
+                Outcome::Finished { reason: FinishReason::MaxTokens, usage, .. } => {
                     prop_assert!(expected.starts_with(&client.text));
                     let n_max = slot_tokens - usage.prompt_tokens;
                     prop_assert_eq!(client.text.len(), expected.len().min(n_max));

@@ -1,7 +1,7 @@
 //! A scheduler with a scripted model, and the clients of its requests.
 
 use super::*;
-use crate::domain::{AnswerStart, AnswerStyle, Constraint};
+use crate::domain::{AnswerStart, AnswerStyle, Constraint, TokenLogprobs};
 use crate::engine::guide::AnswerGuide;
 use crate::engine::kv::{CopyLimits, IDLE_BEFORE_MIRRORING};
 use crate::engine::model::{ChunkRules, PromptLimit};
@@ -136,7 +136,15 @@ impl Rig {
         job.is_over_limit = is_over_limit;
         job.guide = guide_for(&job.params).map(Box::new);
         self.scheduler.enqueue(vec![job], self.now);
-        Client { outbox, notifier, cancel, text: String::new(), queued: None, outcomes: Vec::new() }
+        Client {
+            outbox,
+            notifier,
+            cancel,
+            text: String::new(),
+            logprobs: Vec::new(),
+            queued: None,
+            outcomes: Vec::new(),
+        }
     }
 
     /// One iteration of the engine loop. Returns the number of tokens in its step.
@@ -283,6 +291,7 @@ pub(super) struct Client {
     pub(super) notifier: Arc<Notifier>,
     pub(super) cancel: CancelFlag,
     pub(super) text: String,
+    pub(super) logprobs: Vec<TokenLogprobs>,
     /// The latest queue position.
     pub(super) queued: Option<usize>,
     pub(super) outcomes: Vec<Outcome>,
@@ -291,8 +300,9 @@ pub(super) struct Client {
 impl Client {
     /// Takes what is in the outbox.
     pub(super) fn read(&mut self) {
-        let Delivery { queued, text, outcome, .. } = self.outbox.take();
+        let Delivery { queued, text, logprobs, outcome, .. } = self.outbox.take();
         self.text += &text;
+        self.logprobs.extend(logprobs);
         self.queued = queued.or(self.queued);
         self.outcomes.extend(outcome);
     }

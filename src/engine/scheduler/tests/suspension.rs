@@ -200,7 +200,7 @@ fn cancelled_request_ends_while_it_is_suspended_and_is_cached() {
     client.read();
     assert!(matches!(
         client.outcomes.as_slice(),
-        [Outcome::Finished { reason: FinishReason::Abort, usage }] if usage.tokens == 50
+        [Outcome::Finished { reason: FinishReason::Abort, usage, .. }] if usage.tokens == 50
     ));
     assert_eq!(rig.n_suspended(), 0);
     rig.drive(&mut [&mut other]);

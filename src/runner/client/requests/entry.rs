@@ -132,7 +132,7 @@ impl Entry {
     pub(super) fn aborted(&self) -> Outcome {
         let waited = self.received.elapsed();
         let usage = Usage { queued: waited, total: waited, ..Usage::default() };
-        Outcome::Finished { reason: FinishReason::Abort, usage }
+        Outcome::Finished { reason: FinishReason::Abort, stop: None, usage }
     }
 
     /// Delivers the outcome.
