@@ -5,8 +5,10 @@
 
 use std::fmt;
 
+use super::allowed::AllowedCalls;
 use super::event::{AnswerEvent, EventList};
 use super::json::push_escape;
+use super::whole::WholeCall;
 
 /// Reads the calls after a mark, one character after the other.
 pub(super) trait CallReader: fmt::Debug + Send {
@@ -36,8 +38,9 @@ pub(super) enum CallStep {
 }
 
 /// The call that is being read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct CallState {
+    allowed: AllowedCalls,
     /// What was read since the last complete call, and since the last arguments that were told.
     pub(super) raw: String,
     /// Bytes read since the last complete call.
@@ -46,12 +49,61 @@ pub(super) struct CallState {
     arguments: String,
     /// Whether the beginning of the call was told.
     is_told: bool,
+    /// Whether the request has no tool with this name.
+    is_unknown: bool,
+    /// Why what was read since the last complete call is text, although its syntax is right.
+    fault: Option<String>,
+    /// Whether no call may follow the last complete one.
+    is_over: bool,
 }
 
 impl CallState {
+    /// No call was read, and those that are `allowed` may come.
+    pub(super) fn new(allowed: AllowedCalls) -> Self {
+        Self {
+            allowed,
+            raw: String::new(),
+            n_bytes: 0,
+            name: String::new(),
+            arguments: String::new(),
+            is_told: false,
+            is_unknown: false,
+            fault: None,
+            is_over: false,
+        }
+    }
+
     /// Begins to read after the mark `raw`.
     pub(super) fn after(&mut self, raw: &str) {
-        *self = Self { raw: raw.to_owned(), n_bytes: raw.len(), ..Self::default() };
+        self.clear();
+        raw.clone_into(&mut self.raw);
+        self.n_bytes = raw.len();
+    }
+
+    /// Whether the answer ends with the call that was read last.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Why a call whose syntax is right is none.
+    pub(super) fn take_fault(&mut self) -> Option<String> {
+        self.fault.take()
+    }
+
+    /// Why a call of `name` is none, if the request has no such tool.
+    pub(super) fn unknown(&self, name: &str) -> Option<String> {
+        (!self.allowed.has(name)).then(|| format!("the request has no tool {name:?}"))
+    }
+
+    /// Forgets the call.
+    fn clear(&mut self) {
+        self.raw.clear();
+        self.n_bytes = 0;
+        self.name.clear();
+        self.arguments.clear();
+        self.is_told = false;
+        self.is_unknown = false;
+        self.fault = None;
     }
 
     /// About how many bytes of memory the call takes, with those of its reader.
@@ -62,9 +114,9 @@ impl CallState {
 
     /// Ends a call that breaks. Tells the reason, and returns what is text.
     pub(super) fn abandon(&mut self, reason: &str, events: &mut EventList<'_>) -> String {
-        let Self { raw, name, is_told, .. } = std::mem::take(self);
-        if is_told {
-            events.push(AnswerEvent::CallEnded);
+        let (raw, name) = (std::mem::take(&mut self.raw), std::mem::take(&mut self.name));
+        if self.is_told {
+            events.push(AnswerEvent::CallBroken);
             events.push(AnswerEvent::Warning(format!(
                 "the call of {name} is not complete: {reason}; what follows is in the text"
             )));
@@ -73,6 +125,7 @@ impl CallState {
                 "a call of a tool could not be read: {reason}; it is in the text"
             )));
         }
+        self.clear();
         raw
     }
 }
@@ -86,9 +139,10 @@ pub(super) struct CallWriter<'s, 'e> {
 impl CallWriter<'_, '_> {
     /// The call of `name` begins.
     pub(super) fn begin(&mut self, name: &str) {
-        self.state.name = name.to_owned();
+        name.clone_into(&mut self.state.name);
         self.state.arguments.clear();
         self.state.is_told = false;
+        self.state.is_unknown = !self.state.allowed.has(name);
     }
 
     /// The next character of the arguments.
@@ -105,9 +159,27 @@ impl CallWriter<'_, '_> {
 
     /// The call is complete with the character that is being read.
     pub(super) fn end(&mut self) {
+        if self.state.is_over {
+            return;
+        }
+        if self.state.is_unknown {
+            self.state.fault = self.state.unknown(&self.state.name);
+            return;
+        }
         self.flush();
         self.events.push(AnswerEvent::CallEnded);
-        *self.state = CallState::default();
+        self.state.clear();
+        self.state.is_over = self.state.allowed.is_single;
+    }
+
+    /// Several calls that were written as one. If the request lacks one of the tools, none is told.
+    pub(super) fn all(&mut self, calls: &[WholeCall]) {
+        let fault = calls.iter().find_map(|call| self.state.unknown(&call.name));
+        if fault.is_some() {
+            self.state.fault = fault;
+            return;
+        }
+        calls.iter().for_each(|call| self.whole(&call.name, &call.arguments));
     }
 
     /// A whole call.
@@ -124,7 +196,8 @@ impl CallWriter<'_, '_> {
 
     /// Tells the arguments if they are long enough.
     fn tell(&mut self) {
-        if self.state.is_told || self.state.arguments.len() >= HELD_BYTES {
+        let is_long = self.state.arguments.len() >= HELD_BYTES && !self.state.allowed.only_whole;
+        if self.state.is_told || (is_long && !self.state.is_unknown) {
             self.flush();
         }
     }

@@ -5,6 +5,7 @@
 
 use crate::domain::AnswerStart;
 
+use super::allowed::AllowedCalls;
 use super::calls::{CallState, CallWriter, MAX_CALL_BYTES, is_tool_name};
 use super::event::EventList;
 use super::json_call::{CUT, JsonArguments, JsonCallStep};
@@ -18,6 +19,8 @@ pub(super) struct HarmonyParser {
     at: HarmonyAt,
     /// The header, or the last characters if they can be the beginning of a mark.
     held: String,
+    /// White space after a call. It is text if text follows.
+    space: String,
     call: CallState,
 }
 
@@ -34,17 +37,38 @@ enum HarmonyAt {
 }
 
 impl HarmonyParser {
-    pub(super) fn new(start: AnswerStart, has_tools: bool) -> Self {
+    /// Without `allowed` calls, calls are text.
+    pub(super) fn new(start: AnswerStart, allowed: Option<AllowedCalls>) -> Self {
+        let has_tools = allowed.is_some();
         let at = if start.is_thinking { HarmonyAt::Thinking } else { HarmonyAt::Header };
-        Self { has_tools, at, held: String::new(), call: CallState::default() }
+        let call = CallState::new(allowed.unwrap_or_default());
+        Self { has_tools, at, held: String::new(), space: String::new(), call }
+    }
+
+    /// Number of the last characters of which it is not known whether they are a mark.
+    pub(super) fn n_undecided(&self) -> usize {
+        self.held.chars().count()
+    }
+
+    /// Whether the next text is thinking, unless it is a mark.
+    pub(super) fn is_thinking(&self) -> bool {
+        matches!(self.at, HarmonyAt::Thinking)
+    }
+
+    /// Whether the answer ends with a call that is complete.
+    pub(super) fn is_over(&self) -> bool {
+        self.call.is_over()
     }
 
     /// About how many bytes of memory it takes for a call that it holds back.
     pub(super) fn held_bytes(&self) -> usize {
-        self.call.held_bytes()
+        self.call.held_bytes() + self.space.len()
     }
 
     pub(super) fn push(&mut self, c: char, events: &mut EventList<'_>) {
+        if self.is_over() {
+            return;
+        }
         match &mut self.at {
             HarmonyAt::Header => self.in_header(c, events),
             HarmonyAt::Thinking | HarmonyAt::Text => self.in_body(c, events),
@@ -70,7 +94,7 @@ impl HarmonyParser {
                     }
                 }
             }
-            HarmonyAt::CallEnd if c.is_whitespace() && self.held.is_empty() => {}
+            HarmonyAt::CallEnd if c.is_whitespace() => self.space.push(c),
             HarmonyAt::CallEnd => {
                 self.at = HarmonyAt::Text;
                 self.in_body(c, events);
@@ -79,6 +103,9 @@ impl HarmonyParser {
     }
 
     pub(super) fn finish(&mut self, events: &mut EventList<'_>) {
+        if self.is_over() {
+            return;
+        }
         match &self.at {
             HarmonyAt::Call(_) | HarmonyAt::Arguments(_) => self.abandon(CUT, events),
             _ => {
@@ -117,7 +144,10 @@ impl HarmonyParser {
         self.at = match tool {
             Some(name) if self.has_tools && is_tool_name(name) => {
                 self.call.after(header);
-                HarmonyAt::Call(name.to_owned())
+                match self.call.unknown(name) {
+                    Some(reason) => return self.abandon(&reason, events),
+                    None => HarmonyAt::Call(name.to_owned()),
+                }
             }
             Some(_) => {
                 events.text(header);
@@ -145,6 +175,7 @@ impl HarmonyParser {
     /// Goes on after the end mark with this index, which is held.
     fn end_body(&mut self, index: usize) {
         self.at = HarmonyAt::Header;
+        self.space.clear();
         // These two begin a header.
         if index < N_HEADER_ENDS {
             return;
@@ -187,10 +218,11 @@ impl HarmonyParser {
         self.at = HarmonyAt::Text;
     }
 
-    fn give(&self, text: &str, events: &mut EventList<'_>) {
+    fn give(&mut self, text: &str, events: &mut EventList<'_>) {
         if matches!(self.at, HarmonyAt::Thinking) {
             events.reasoning(text);
-        } else {
+        } else if !text.is_empty() {
+            events.text(&std::mem::take(&mut self.space));
             events.text(text);
         }
     }

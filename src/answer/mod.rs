@@ -8,9 +8,11 @@
 //! calls to a reader for the syntax of the model: `json_calls`, `tagged`, `whole` with the syntaxes
 //! in `xml`, `pythonic` and `gemma`, `mistral` and `deepseek`. gpt-oss has its own structure, which
 //! `harmony` reads. What a reader finds goes through `calls`, which decides when a call is told
-//! (ADR-0047).
+//! (ADR-0047), and whether the request allows it (`allowed`).
 
+mod allowed;
 mod calls;
+mod counter;
 mod event;
 mod json;
 mod literals;
@@ -30,6 +32,8 @@ mod tagged;
 mod whole;
 mod xml;
 
+pub use allowed::AllowedCalls;
+pub use counter::ReasoningCounter;
 pub use event::AnswerEvent;
 pub use parser::AnswerParser;
 

@@ -5,6 +5,7 @@
 
 use crate::domain::{AnswerStart, AnswerStyle, ThinkingStyle, ToolCallStyle};
 
+use super::allowed::AllowedCalls;
 use super::calls::{CallReader, CallState, CallStep, CallWriter, MAX_CALL_BYTES};
 use super::event::{AnswerEvent, EventList};
 use super::harmony::HarmonyParser;
@@ -25,29 +26,60 @@ enum ParserKind {
 }
 
 impl AnswerParser {
-    /// For an answer of a model with this `style` that begins as `start` says. Without tools in the
-    /// request, calls are text.
-    pub fn new(style: &AnswerStyle, start: AnswerStart, has_tools: bool) -> Self {
+    /// For an answer of a model with this `style` that begins as `start` says. Calls that are not
+    /// `allowed` are text.
+    pub fn new(style: &AnswerStyle, start: AnswerStart, allowed: Option<AllowedCalls>) -> Self {
         let thinks_in_messages = style.thinking == Some(ThinkingStyle::Harmony);
-        let calls_in_messages = has_tools && style.tool_calls == ToolCallStyle::Harmony;
+        let calls_in_messages = allowed.is_some() && style.tool_calls == ToolCallStyle::Harmony;
         if thinks_in_messages || calls_in_messages {
-            return Self(ParserKind::Harmony(HarmonyParser::new(start, has_tools)));
+            return Self(ParserKind::Harmony(HarmonyParser::new(start, allowed)));
         }
         let thinking = ThinkingMarks::of(style.thinking.as_ref());
-        if thinking.is_none() && !has_tools {
+        if thinking.is_none() && allowed.is_none() {
             return Self(ParserKind::Plain);
         }
-        let calls = has_tools.then_some(style.tool_calls);
+        let calls = allowed.map(|allowed| (style.tool_calls, allowed));
         Self(ParserKind::Marked(MarkedParser::new(thinking, calls, start)))
+    }
+
+    /// Whether the answer ends with a call that is complete: what follows it is not read.
+    pub fn is_over(&self) -> bool {
+        match &self.0 {
+            ParserKind::Plain => false,
+            ParserKind::Marked(parser) => parser.call.is_over(),
+            ParserKind::Harmony(parser) => parser.is_over(),
+        }
     }
 
     /// Adds the events of more `text` to `events`.
     pub fn push(&mut self, text: &str, events: &mut Vec<AnswerEvent>) {
-        let mut events = EventList::new(events);
+        self.push_to(text, &mut EventList::new(events));
+    }
+
+    /// Adds the events of more `text` to `events`.
+    pub(super) fn push_to(&mut self, text: &str, events: &mut EventList<'_>) {
         match &mut self.0 {
             ParserKind::Plain => events.text(text),
-            ParserKind::Marked(parser) => text.chars().for_each(|c| parser.push(c, &mut events)),
-            ParserKind::Harmony(parser) => text.chars().for_each(|c| parser.push(c, &mut events)),
+            ParserKind::Marked(parser) => text.chars().for_each(|c| parser.push(c, events)),
+            ParserKind::Harmony(parser) => text.chars().for_each(|c| parser.push(c, events)),
+        }
+    }
+
+    /// Number of the last characters of which it is not known whether they are a mark.
+    pub(super) fn n_undecided(&self) -> usize {
+        match &self.0 {
+            ParserKind::Plain => 0,
+            ParserKind::Marked(parser) => parser.held.chars().count(),
+            ParserKind::Harmony(parser) => parser.n_undecided(),
+        }
+    }
+
+    /// Whether the next text is thinking, unless it is a mark.
+    pub(super) fn is_thinking(&self) -> bool {
+        match &self.0 {
+            ParserKind::Plain => false,
+            ParserKind::Marked(parser) => matches!(parser.part, AnswerPart::Thinking),
+            ParserKind::Harmony(parser) => parser.is_thinking(),
         }
     }
 
@@ -55,7 +87,7 @@ impl AnswerParser {
     pub fn held_bytes(&self) -> usize {
         match &self.0 {
             ParserKind::Plain => 0,
-            ParserKind::Marked(parser) => parser.call.held_bytes(),
+            ParserKind::Marked(parser) => parser.call.held_bytes() + parser.space.len(),
             ParserKind::Harmony(parser) => parser.held_bytes(),
         }
     }
@@ -82,6 +114,10 @@ struct MarkedParser {
     held: String,
     /// Whether white space is dropped, because a mark is before it.
     skips_space: bool,
+    /// White space after a call. It is text if text follows.
+    space: String,
+    /// Whether only white space came since the last call.
+    is_after_call: bool,
     /// Whether only white space came before, or thinking: a call can begin without a mark.
     is_at_start: bool,
     /// Whether the model has thought something since the last mark.
@@ -100,9 +136,10 @@ enum AnswerPart {
 impl MarkedParser {
     fn new(
         thinking: Option<ThinkingMarks>,
-        calls: Option<ToolCallStyle>,
+        calls: Option<(ToolCallStyle, AllowedCalls)>,
         start: AnswerStart,
     ) -> Self {
+        let (calls, allowed) = calls.unzip();
         let is_thinking = start.is_thinking && thinking.is_some();
         Self {
             thinking,
@@ -110,19 +147,29 @@ impl MarkedParser {
             part: if is_thinking { AnswerPart::Thinking } else { AnswerPart::Text },
             held: String::new(),
             skips_space: is_thinking,
+            space: String::new(),
+            is_after_call: false,
             is_at_start: true,
             has_thought: false,
-            call: CallState::default(),
+            call: CallState::new(allowed.unwrap_or_default()),
         }
     }
 
     fn push(&mut self, c: char, events: &mut EventList<'_>) {
+        if self.call.is_over() {
+            return;
+        }
         if matches!(self.part, AnswerPart::Calls(_)) {
             return self.push_to_calls(c, events);
         }
         if self.held.is_empty() {
-            if self.skips_space && c.is_whitespace() {
-                return;
+            if c.is_whitespace() {
+                if self.skips_space {
+                    return;
+                }
+                if self.is_after_call {
+                    return self.space.push(c);
+                }
             }
             let is_text = matches!(self.part, AnswerPart::Text);
             if is_text
@@ -158,6 +205,9 @@ impl MarkedParser {
     /// Handles the mark that is held, which has this index among the marks of the part.
     fn at_mark(&mut self, index: usize, events: &mut EventList<'_>) {
         let mark = std::mem::take(&mut self.held);
+        // It separates the mark from the call before it.
+        self.space.clear();
+        self.is_after_call = false;
         match &self.part {
             AnswerPart::Thinking if index == 0 => {
                 self.part = AnswerPart::Text;
@@ -196,6 +246,9 @@ impl MarkedParser {
         } else {
             reader.push(c, &mut CallWriter { state: &mut self.call, events })
         };
+        if let Some(reason) = self.call.take_fault() {
+            return self.abandon(&reason, c, events);
+        }
         match step {
             CallStep::More => {}
             CallStep::Done => self.end_calls(),
@@ -210,20 +263,24 @@ impl MarkedParser {
                 self.go_on_after(&raw, events);
                 self.push(c, events);
             }
-            CallStep::Broken(reason) => {
-                self.call.raw.pop();
-                let raw = self.call.abandon(reason, events);
-                self.go_on_after(&raw, events);
-                self.push(c, events);
-            }
+            CallStep::Broken(reason) => self.abandon(reason, c, events),
         }
+    }
+
+    /// Goes on with text, because of this `reason`: what was read is no call. `c` was read last.
+    fn abandon(&mut self, reason: &str, c: char, events: &mut EventList<'_>) {
+        self.call.raw.pop();
+        let raw = self.call.abandon(reason, events);
+        self.go_on_after(&raw, events);
+        self.push(c, events);
     }
 
     /// Goes on with text after complete calls.
     fn end_calls(&mut self) {
         self.part = AnswerPart::Text;
         self.is_at_start = false;
-        self.skips_space = true;
+        self.skips_space = false;
+        self.is_after_call = true;
     }
 
     /// Goes on with text after `raw`, which is text.
@@ -231,6 +288,7 @@ impl MarkedParser {
         self.part = AnswerPart::Text;
         self.is_at_start = false;
         self.skips_space = false;
+        self.is_after_call = false;
         events.text(raw);
     }
 
@@ -243,19 +301,26 @@ impl MarkedParser {
             self.has_thought = true;
             events.reasoning(text);
         } else {
+            events.text(&std::mem::take(&mut self.space));
+            self.is_after_call = false;
             self.is_at_start &= c.is_whitespace();
             events.text(text);
         }
     }
 
     fn finish(&mut self, events: &mut EventList<'_>) {
+        if self.call.is_over() {
+            return;
+        }
         let held = std::mem::take(&mut self.held);
         held.chars().for_each(|c| self.give(c, events));
         let AnswerPart::Calls(reader) = &mut self.part else { return };
-        let mut calls = CallWriter { state: &mut self.call, events };
-        match reader.finish(&mut calls) {
-            Ok(()) => events.text(self.call.raw.trim()),
-            Err(reason) => {
+        let result = reader.finish(&mut CallWriter { state: &mut self.call, events });
+        let fault = self.call.take_fault();
+        match fault.as_deref().or(result.err()) {
+            None if self.call.raw.trim().is_empty() => {}
+            None => events.text(&self.call.raw),
+            Some(reason) => {
                 let raw = self.call.abandon(reason, events);
                 events.text(&raw);
             }

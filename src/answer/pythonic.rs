@@ -88,7 +88,7 @@ impl CallReader for PythonicCalls {
         }
         match parse_list(&self.text) {
             Some(found) => {
-                found.iter().for_each(|call| calls.whole(&call.name, &call.arguments));
+                calls.all(&found);
                 self.end_mark = Some(String::new());
                 CallStep::More
             }

@@ -88,9 +88,7 @@ impl CallReader for WholeCalls {
         }
         match parse(&self.text) {
             WholeParse::Calls(found) => {
-                for WholeCall { name, arguments } in found {
-                    calls.whole(&name, &arguments);
-                }
+                calls.all(&found);
                 self.end_mark = Some(String::new());
                 if end_mark.is_none() { CallStep::Done } else { CallStep::More }
             }
@@ -111,7 +109,7 @@ impl CallReader for WholeCalls {
         }
         match (self.syntax.parse)(&format!("{}{}", self.text.trim_end(), self.syntax.end)) {
             WholeParse::Calls(found) => {
-                found.iter().for_each(|call| calls.whole(&call.name, &call.arguments));
+                calls.all(&found);
                 Ok(())
             }
             WholeParse::Incomplete | WholeParse::Invalid => Err(CUT),

@@ -83,6 +83,9 @@ pub enum ServerFrame<'a> {
         /// Which limit it reached, if it did. Only in divided answers.
         #[serde(skip_serializing_if = "Option::is_none")]
         limit: Option<EndLimit>,
+        /// The stop string that ended the answer, if one did. Only in divided answers.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stop: Option<&'a str>,
         /// Times and token counts of the request.
         stats: EndStats,
         /// What the request had that was ignored; absent if there was nothing.

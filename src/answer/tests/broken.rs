@@ -3,7 +3,7 @@
 use crate::domain::{AnswerStart, ToolCallStyle};
 
 use super::super::calls::{HELD_BYTES, MAX_CALL_BYTES};
-use super::{AnswerEvent, AnswerParser, calls, style, text, with_tools};
+use super::{AnswerEvent, AnswerParser, allowed, calls, style, text, with_tools};
 
 #[test]
 fn call_that_breaks_is_text_with_one_warning() {
@@ -53,7 +53,8 @@ fn call_after_a_broken_one_is_read() {
 
 #[test]
 fn long_arguments_are_told_as_they_come() {
-    let mut parser = AnswerParser::new(&style(ToolCallStyle::Hermes), AnswerStart::default(), true);
+    let mut parser =
+        AnswerParser::new(&style(ToolCallStyle::Hermes), AnswerStart::default(), allowed(true));
     let mut found = Vec::new();
     parser.push(r#"<tool_call>{"name": "write", "arguments": {"text": ""#, &mut found);
     parser.push(&"x".repeat(HELD_BYTES / 2), &mut found);
@@ -70,7 +71,7 @@ fn long_arguments_are_told_as_they_come() {
     parser.push("\" oh", &mut found);
     parser.finish(&mut found);
     assert_eq!(found[0], AnswerEvent::CallArguments("\" ".to_owned()));
-    assert_eq!(found[1], AnswerEvent::CallEnded);
+    assert_eq!(found[1], AnswerEvent::CallBroken);
     assert!(matches!(&found[2], AnswerEvent::Warning(_)));
     assert_eq!(found[3..], [text("oh")]);
 }

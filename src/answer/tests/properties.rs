@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use crate::domain::{AnswerStart, AnswerStyle, ThinkingStyle, ToolCallStyle};
 
-use super::{AnswerEvent, AnswerParser, events, style};
+use super::{AnswerEvent, AnswerParser, allowed, events, style};
 
 const STYLES: [ToolCallStyle; 11] = [
     ToolCallStyle::Unknown,
@@ -121,9 +121,24 @@ fn content(events: &[AnswerEvent]) -> String {
         | AnswerEvent::Text(text)
         | AnswerEvent::CallArguments(text) => text.as_str(),
         AnswerEvent::CallBegan { name } => name,
-        AnswerEvent::CallEnded | AnswerEvent::Warning(_) => "",
+        AnswerEvent::CallEnded | AnswerEvent::CallBroken | AnswerEvent::Warning(_) => "",
     });
     content.collect()
+}
+
+/// A part of an answer: text without marks, or a call of a tool that the request has or lacks.
+#[derive(Debug, Clone)]
+enum WrittenPart {
+    Text(String),
+    Call(&'static str),
+}
+
+fn written() -> impl Strategy<Value = Vec<WrittenPart>> {
+    let part = prop_oneof![
+        "[ \\na-zé.]{0,6}".prop_map(WrittenPart::Text),
+        prop::sample::select(&["f", "nobody"][..]).prop_map(WrittenPart::Call),
+    ];
+    prop::collection::vec(part, 0..8)
 }
 
 proptest! {
@@ -137,7 +152,7 @@ proptest! {
         has_tools: bool,
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
     ) {
-        let parser = || AnswerParser::new(&style, AnswerStart { is_thinking }, has_tools);
+        let parser = || AnswerParser::new(&style, AnswerStart { is_thinking }, allowed(has_tools));
         let whole = events(parser(), &[&answer]);
         let mut chars = Vec::new();
         answer.chars().for_each(|c| chars.push(c.to_string()));
@@ -159,13 +174,13 @@ proptest! {
     #[test]
     fn answer_without_thinking_and_tools_is_its_text(answer in answers(), i in 0..STYLES.len()) {
         let style = AnswerStyle { thinking: None, tool_calls: STYLES[i] };
-        let found = events(AnswerParser::new(&style, AnswerStart::default(), false), &[&answer]);
+        let found = events(AnswerParser::new(&style, AnswerStart::default(), allowed(false)), &[&answer]);
         prop_assert_eq!(content(&found), answer);
     }
 
     #[test]
     fn answer_in_which_nothing_is_found_is_its_text(answer in answers(), style in styles()) {
-        let found = events(AnswerParser::new(&style, AnswerStart::default(), true), &[&answer]);
+        let found = events(AnswerParser::new(&style, AnswerStart::default(), allowed(true)), &[&answer]);
         let is_text = |event: &AnswerEvent| {
             matches!(event, AnswerEvent::Text(_) | AnswerEvent::Warning(_))
         };
@@ -178,11 +193,50 @@ proptest! {
     }
 
     #[test]
+    fn text_around_calls_is_complete(parts in written()) {
+        let parser = AnswerParser::new(
+            &style(ToolCallStyle::Hermes),
+            AnswerStart::default(),
+            allowed(true),
+        );
+        let (mut answer, mut expected, mut space) = (String::new(), String::new(), String::new());
+        let mut is_after_call = false;
+        for part in parts {
+            match part {
+                WrittenPart::Text(text) => {
+                    answer.push_str(&text);
+                    space.push_str(&text);
+                }
+                WrittenPart::Call(name) => {
+                    let call = format!("<tool_call>{{\"name\": \"{name}\"}}</tool_call>");
+                    answer.push_str(&call);
+                    // White space between calls, and only that, is not text.
+                    if !(is_after_call && space.trim().is_empty()) {
+                        expected.push_str(&space);
+                    }
+                    space.clear();
+                    is_after_call = name == "f";
+                    expected.push_str(if is_after_call { "" } else { &call });
+                }
+            }
+        }
+        if !(is_after_call && space.trim().is_empty()) {
+            expected.push_str(&space);
+        }
+        let found = events(parser, &[&answer]);
+        let texts = found.iter().filter_map(|event| match event {
+            AnswerEvent::Text(text) => Some(text.as_str()),
+            _ => None,
+        });
+        prop_assert_eq!(texts.collect::<String>(), expected);
+    }
+
+    #[test]
     fn every_character_of_an_answer_is_in_its_events_or_is_syntax(
         answer in answers(),
         style in styles(),
     ) {
-        let found = events(AnswerParser::new(&style, AnswerStart::default(), true), &[&answer]);
+        let found = events(AnswerParser::new(&style, AnswerStart::default(), allowed(true)), &[&answer]);
         // A letter that is in no mark, unless it is in the header of a message, in the id of a call
         // or in the kind of a tool.
         let has_headers = ["<|message|>", "[CALL_ID]", "<｜tool▁sep｜>"];
@@ -194,7 +248,7 @@ proptest! {
 
     #[test]
     fn calls_are_whole_and_their_arguments_are_objects(answer in answers(), style in styles()) {
-        let found = events(AnswerParser::new(&style, AnswerStart::default(), true), &[&answer]);
+        let found = events(AnswerParser::new(&style, AnswerStart::default(), allowed(true)), &[&answer]);
         let mut rest = found.iter();
         while let Some(event) = rest.next() {
             if let AnswerEvent::CallBegan { name } = event {
@@ -208,7 +262,9 @@ proptest! {
             } else {
                 let is_part = matches!(
                     event,
-                    AnswerEvent::CallArguments(_) | AnswerEvent::CallEnded
+                    AnswerEvent::CallArguments(_)
+                        | AnswerEvent::CallEnded
+                        | AnswerEvent::CallBroken
                 );
                 prop_assert!(!is_part, "{found:?}");
             }

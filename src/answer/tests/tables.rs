@@ -2,7 +2,9 @@
 
 use crate::domain::{AnswerStart, AnswerStyle, ThinkingStyle, ToolCallStyle};
 
-use super::{AnswerEvent, AnswerParser, calls, events, reasoning, style, text, with_tools};
+use super::{
+    AnswerEvent, AnswerParser, allowed, calls, events, reasoning, style, text, with_tools,
+};
 
 /// Asserts that each answer becomes the calls beside it, and nothing else.
 fn assert_calls(style: ToolCallStyle, table: &[(&str, &[(&str, &str)])]) {
@@ -262,7 +264,7 @@ fn granite_calls_are_read() {
 fn harmony(answer: &str, has_tools: bool) -> Vec<AnswerEvent> {
     let style =
         AnswerStyle { thinking: Some(ThinkingStyle::Harmony), tool_calls: ToolCallStyle::Harmony };
-    events(AnswerParser::new(&style, AnswerStart::default(), has_tools), &[answer])
+    events(AnswerParser::new(&style, AnswerStart::default(), allowed(has_tools)), &[answer])
 }
 
 #[test]
@@ -302,7 +304,7 @@ fn broken_harmony_call_is_text_with_a_warning() {
 fn thinking_is_told_apart() {
     let think = |answer: &str, is_thinking| {
         let style = style(ToolCallStyle::Hermes);
-        events(AnswerParser::new(&style, AnswerStart { is_thinking }, true), &[answer])
+        events(AnswerParser::new(&style, AnswerStart { is_thinking }, allowed(true)), &[answer])
     };
     // The prompt ends within the thinking, and the model may repeat the mark.
     for answer in ["\nA greeting.\n</think>\n\nHi!", "<think>A greeting.\n</think>Hi!"] {
@@ -322,11 +324,14 @@ fn thinking_is_told_apart() {
 }
 
 #[test]
-fn text_around_calls_stays_without_the_space_after_marks() {
+fn text_around_calls_stays_with_its_space() {
     let call = r#"<tool_call>{"name": "now"}</tool_call>"#;
     let found = with_tools(ToolCallStyle::Hermes, &format!("I look.\n{call}\n\nDone. {call}"));
     let now = calls(&[("now", "{}")]);
-    assert_eq!(found, [vec![text("I look.\n")], now.clone(), vec![text("Done. ")], now].concat());
+    assert_eq!(
+        found,
+        [vec![text("I look.\n")], now.clone(), vec![text("\n\nDone. ")], now].concat()
+    );
 }
 
 #[test]
@@ -334,7 +339,7 @@ fn calls_without_tools_in_the_request_are_text() {
     let answer = r#"<tool_call>{"name": "now"}</tool_call> {"name": "f", "parameters": {}}"#;
     for tool_calls in [ToolCallStyle::Hermes, ToolCallStyle::LlamaJson, ToolCallStyle::Harmony] {
         let style = style(tool_calls);
-        let parser = AnswerParser::new(&style, AnswerStart::default(), false);
+        let parser = AnswerParser::new(&style, AnswerStart::default(), allowed(false));
         assert_eq!(events(parser, &[answer]), [text(answer)]);
     }
 }

@@ -24,6 +24,7 @@ fn usage() -> Usage {
         cached_tokens: 10,
         prefilled_tokens: 100,
         tokens: 87,
+        reasoning_tokens: 12,
         drafted: 40,
         accepted: 30,
         queued: Duration::from_micros(1_499),
@@ -67,7 +68,7 @@ fn end(
     stats: EndStats,
     warnings: &[String],
 ) -> ServerFrame<'_> {
-    ServerFrame::End { id: None, finish_reason, limit, stats, warnings }
+    ServerFrame::End { id: None, finish_reason, limit, stop: None, stats, warnings }
 }
 
 #[test]
@@ -82,6 +83,10 @@ fn end_frame_of_a_divided_answer_tells_calls_and_limits() {
         assert_eq!((&frame["finish_reason"], &frame["limit"]), (&json!("length"), &json!(limit)));
     }
     assert_eq!(EndLimit::of(FinishReason::Stop), None);
+    let (finish_reason, stop) = (FinishReason::Stop.into(), Some("END"));
+    let (limit, stats) = (None, stats());
+    let frame = ServerFrame::End { id: None, finish_reason, limit, stop, stats, warnings: &[] };
+    assert_eq!(json_of(&frame)["stop"], "END");
 }
 
 #[test]

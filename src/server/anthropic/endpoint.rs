@@ -23,9 +23,7 @@ use crate::server::openai::ApiError;
 use crate::server::openai::body::{ParsedBody, read_json};
 use crate::server::openai::call::{ApiAnswer, ApiCall, serve};
 use crate::server::openai::client::ApiClient;
-use crate::server::openai::generation::{
-    Generation, GenerationEnd, GenerationEvent, NewGeneration,
-};
+use crate::server::openai::generation::{Generation, GenerationEvent, NewGeneration};
 use crate::server::openai::parts::new_id;
 use crate::server::openai::responses::name_unused;
 use crate::server::openai::sse::{EventSource, named_event};
@@ -130,7 +128,9 @@ async fn create_message(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     let ReadMessage { request, n_bytes, charge } = read_message(&client, &headers, body).await?;
     let MessagesRequest { conversation, params, is_stream, ignored } = request;
     let prompt = Prompt::Chat(Box::new(conversation));
-    let new = NewGeneration { prompt, params, n_bytes, charge, received, is_first: true };
+    let is_streamed = is_stream;
+    let is_first = true;
+    let new = NewGeneration { prompt, params, is_streamed, n_bytes, charge, received, is_first };
     let mut generation = Generation::start(&client, new)?;
     let model = client.shared.planned().model_name().to_owned();
     let stream = MessageStream::new(new_id("msg_"), model);
@@ -163,8 +163,8 @@ async fn whole_message(
                 }
                 events.clear();
             }
-            GenerationEvent::Ended(GenerationEnd { reason, usage, .. }) => {
-                return Ok(stream.message(reason, &usage));
+            GenerationEvent::Ended(end) => {
+                return Ok(stream.message(&end));
             }
             GenerationEvent::Failed(error) => return Err(error),
         }
@@ -214,9 +214,9 @@ impl EventSource for MessageEvents {
                         self.stream.push(part, &mut events);
                     }
                 }
-                GenerationEvent::Ended(GenerationEnd { reason, usage, .. }) => {
+                GenerationEvent::Ended(end) => {
                     self.stage = MessageStage::Ended;
-                    self.stream.finish(reason, &usage, &mut events);
+                    self.stream.finish(&end, &mut events);
                 }
                 GenerationEvent::Failed(error) => {
                     self.stage = MessageStage::Ended;

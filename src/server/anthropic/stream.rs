@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::answer::AnswerEvent;
 use crate::domain::{FinishReason, Usage};
+use crate::server::openai::generation::GenerationEnd;
 
 /// A message that is being generated.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub(super) struct MessageStream {
     blocks: Vec<MessageBlock>,
     /// Whether the last block has not ended.
     is_open: bool,
+    /// Whether a call is complete.
     has_called: bool,
 }
 
@@ -109,7 +111,6 @@ impl MessageStream {
                 self.delta(DeltaBody::Text { text: &text }, events);
             }
             AnswerEvent::CallBegan { name } => {
-                self.has_called = true;
                 let id = self.call_id();
                 let start = json!({"type": "tool_use", "id": id, "name": name, "input": {}});
                 let block = MessageBlock::ToolUse { id, name, input: String::new() };
@@ -118,27 +119,32 @@ impl MessageStream {
             AnswerEvent::CallArguments(text) => {
                 self.delta(DeltaBody::InputJson { partial_json: &text }, events);
             }
-            AnswerEvent::CallEnded => self.end_block(events),
+            AnswerEvent::CallEnded => {
+                self.has_called = true;
+                self.end_block(events);
+            }
+            AnswerEvent::CallBroken => self.end_block(events),
             AnswerEvent::Warning(_) => {}
         }
     }
 
     /// Adds the last events.
-    pub(super) fn finish(
-        &mut self,
-        reason: FinishReason,
-        usage: &Usage,
-        events: &mut Vec<MessageEvent>,
-    ) {
+    pub(super) fn finish(&mut self, end: &GenerationEnd, events: &mut Vec<MessageEvent>) {
         self.end_block(events);
-        let delta = json!({"stop_reason": self.stop_reason(reason), "stop_sequence": null});
-        let body = json!({"type": "message_delta", "delta": delta, "usage": message_usage(usage)});
+        let (reason, stop) = self.stop_reason(end);
+        let delta = json!({"stop_reason": reason, "stop_sequence": stop});
+        let usage = message_usage(&end.usage);
+        let mut body = json!({"type": "message_delta", "delta": delta, "usage": usage});
+        if !end.warnings.is_empty() {
+            body["warnings"] = end.warnings.clone().into();
+        }
         events.push(MessageEvent::new("message_delta", body));
         events.push(MessageEvent::new("message_stop", json!({"type": "message_stop"})));
     }
 
     /// The whole message in JSON.
-    pub(super) fn message(&self, reason: FinishReason, usage: &Usage) -> String {
+    pub(super) fn message(&self, end: &GenerationEnd) -> String {
+        let (stop_reason, stop_sequence) = self.stop_reason(end);
         let content: Vec<WholeBlock<'_>> = self.blocks.iter().map(WholeBlock::of).collect();
         let message = WholeMessage {
             id: &self.id,
@@ -146,19 +152,23 @@ impl MessageStream {
             role: "assistant",
             model: &self.model,
             content,
-            stop_reason: self.stop_reason(reason),
-            stop_sequence: None,
-            usage: message_usage(usage),
+            stop_reason,
+            stop_sequence,
+            usage: message_usage(&end.usage),
+            warnings: &end.warnings,
         };
         serde_json::to_string(&message).expect("messages have string keys")
     }
 
-    fn stop_reason(&self, reason: FinishReason) -> &'static str {
-        match reason {
-            FinishReason::Stop if self.has_called => "tool_use",
-            FinishReason::Stop | FinishReason::Abort => "end_turn",
-            FinishReason::MaxTokens => "max_tokens",
-            FinishReason::ContextFull => "model_context_window_exceeded",
+    /// Why the message ended, and the stop string if that is the reason. A client has to answer
+    /// calls of tools, whatever ended the message after them.
+    fn stop_reason<'e>(&self, end: &'e GenerationEnd) -> (&'static str, Option<&'e str>) {
+        match (end.reason, end.stop.as_deref()) {
+            (FinishReason::Stop, _) if self.has_called => ("tool_use", None),
+            (FinishReason::Stop, Some(stop)) => ("stop_sequence", Some(stop)),
+            (FinishReason::Stop | FinishReason::Abort, _) => ("end_turn", None),
+            (FinishReason::MaxTokens, _) => ("max_tokens", None),
+            (FinishReason::ContextFull, _) => ("model_context_window_exceeded", None),
         }
     }
 
@@ -226,8 +236,11 @@ struct WholeMessage<'a> {
     model: &'a str,
     content: Vec<WholeBlock<'a>>,
     stop_reason: &'static str,
-    stop_sequence: Option<()>,
+    stop_sequence: Option<&'a str>,
     usage: serde_json::Value,
+    /// What could not be read. Not a field of Anthropic's.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    warnings: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -273,20 +286,24 @@ mod tests {
         Usage { prompt_tokens: 5, cached_tokens: 2, tokens: 4, ..Usage::default() }
     }
 
-    fn answered(parts: Vec<AnswerEvent>, reason: FinishReason) -> (Vec<Value>, Value) {
+    fn ended(reason: FinishReason) -> GenerationEnd {
+        GenerationEnd { reason, stop: None, usage: usage(), warnings: Vec::new() }
+    }
+
+    fn answered(parts: Vec<AnswerEvent>, end: &GenerationEnd) -> (Vec<Value>, Value) {
         let mut stream = MessageStream::new("msg_a1".to_owned(), "m".to_owned());
         let mut events = Vec::new();
         stream.begin(&mut events);
         for part in parts {
             stream.push(part, &mut events);
         }
-        stream.finish(reason, &usage(), &mut events);
+        stream.finish(end, &mut events);
         let parse = |event: &MessageEvent| {
             let value: Value = serde_json::from_str(&event.json).unwrap();
             assert_eq!(value["type"], event.name);
             value
         };
-        let message = serde_json::from_str(&stream.message(reason, &usage())).unwrap();
+        let message = serde_json::from_str(&stream.message(end)).unwrap();
         (events.iter().map(parse).collect(), message)
     }
 
@@ -302,7 +319,7 @@ mod tests {
                 AnswerEvent::CallArguments("1}".to_owned()),
                 AnswerEvent::CallEnded,
             ],
-            FinishReason::Stop,
+            &ended(FinishReason::Stop),
         );
         let kinds: Vec<&str> = events
             .iter()
@@ -347,11 +364,44 @@ mod tests {
             AnswerEvent::CallBegan { name: "f".to_owned() },
             AnswerEvent::CallArguments(r#"{"a"#.to_owned()),
         ];
-        let (_, message) = answered(call, FinishReason::MaxTokens);
+        let (_, message) = answered(call, &ended(FinishReason::MaxTokens));
         assert_eq!(message["stop_reason"], "max_tokens");
         assert_eq!(message["content"], json!([{"type": "text", "text": "{\"a"}]));
-        let (events, message) = answered(Vec::new(), FinishReason::ContextFull);
+        let (events, message) = answered(Vec::new(), &ended(FinishReason::ContextFull));
         assert_eq!(message["stop_reason"], "model_context_window_exceeded");
         assert_eq!(events.len(), 3);
+    }
+
+    #[test]
+    fn stop_string_is_the_stop_reason_unless_a_tool_was_called() {
+        let end = GenerationEnd { stop: Some("END".to_owned()), ..ended(FinishReason::Stop) };
+        let (events, message) = answered(Vec::new(), &end);
+        let expected = json!({"stop_reason": "stop_sequence", "stop_sequence": "END"});
+        assert_eq!(events[1]["delta"], expected);
+        assert_eq!(
+            (&message["stop_reason"], &message["stop_sequence"]),
+            (&json!("stop_sequence"), &json!("END"))
+        );
+        let call = vec![
+            AnswerEvent::CallBegan { name: "f".to_owned() },
+            AnswerEvent::CallArguments("{}".to_owned()),
+            AnswerEvent::CallEnded,
+        ];
+        let (_, message) = answered(call, &end);
+        assert_eq!(message["stop_reason"], "tool_use");
+    }
+
+    #[test]
+    fn broken_call_is_no_reason_to_wait_for_results() {
+        let call = vec![
+            AnswerEvent::CallBegan { name: "f".to_owned() },
+            AnswerEvent::CallArguments(r#"{"a"#.to_owned()),
+            AnswerEvent::CallBroken,
+            AnswerEvent::Text(" oh".to_owned()),
+        ];
+        let (_, message) = answered(call, &ended(FinishReason::Stop));
+        assert_eq!(message["stop_reason"], "end_turn");
+        let text = |text: &str| json!({"type": "text", "text": text});
+        assert_eq!(message["content"], json!([text("{\"a"), text(" oh")]));
     }
 }

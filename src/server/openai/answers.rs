@@ -17,6 +17,8 @@ use super::generation::{Generation, GenerationEvent, NewGeneration};
 pub(super) struct AnswersRequest {
     pub(super) prompts: Vec<Prompt>,
     pub(super) params: Params,
+    /// Whether the client gets the answers as they come.
+    pub(super) is_streamed: bool,
     /// Answers to each prompt.
     pub(super) n: usize,
     /// Length of the message in bytes.
@@ -40,7 +42,7 @@ impl Answers {
         client: &Arc<ApiClient>,
         request: AnswersRequest,
     ) -> Result<Self, ApiError> {
-        let AnswersRequest { prompts, params, n, n_bytes, charge, received } = request;
+        let AnswersRequest { prompts, params, is_streamed, n, n_bytes, charge, received } = request;
         let mut charge = Some(charge);
         let mut generations = Vec::with_capacity(prompts.len() * n);
         for prompt in prompts {
@@ -52,6 +54,7 @@ impl Answers {
                         seed: params.seed.map(|seed| seed.saturating_add(i as u32) % u32::MAX),
                         ..params.clone()
                     },
+                    is_streamed,
                     n_bytes,
                     charge: charge.take().unwrap_or_else(|| client.share.empty()),
                     received,

@@ -13,10 +13,10 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tracing::Instrument;
 
-use crate::answer::{AnswerEvent, AnswerParser};
+use crate::answer::{AllowedCalls, AnswerEvent, AnswerParser};
 use crate::domain::{
     AnswerStart, Code, Delivery, FinishReason, Outcome, Params, Prompt, Request, TokenLogprobs,
-    ToolChoice, Usage,
+    Usage,
 };
 use crate::protocol::EndStats;
 use crate::runner::Ticket;
@@ -33,6 +33,8 @@ pub(in crate::server) struct NewGeneration {
     /// The conversation to answer, or the text to continue.
     pub(in crate::server) prompt: Prompt,
     pub(in crate::server) params: Params,
+    /// Whether the client gets the answer as it comes. If not, no call is told that may break.
+    pub(in crate::server) is_streamed: bool,
     /// Bytes of the message that asked for it.
     pub(in crate::server) n_bytes: usize,
     /// For the memory of the message, which is not charged otherwise any more.
@@ -65,6 +67,8 @@ pub(in crate::server) enum GenerationEvent {
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::server) struct GenerationEnd {
     pub(in crate::server) reason: FinishReason,
+    /// The stop string that ended it, if one did.
+    pub(in crate::server) stop: Option<String>,
     pub(in crate::server) usage: Usage,
     /// What could not be read in the answer.
     pub(in crate::server) warnings: Vec<String>,
@@ -80,8 +84,10 @@ pub(in crate::server) struct Generation {
     settled: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// Takes the answer to a conversation apart; `None` before its first text, and for raw text.
     parser: Option<AnswerParser>,
-    /// Whether the model may call tools; `None` if its answer is raw text.
-    has_tools: Option<bool>,
+    /// Whether the answer is one to a conversation, and is taken apart.
+    is_chat: bool,
+    /// The calls that the model may write.
+    allowed: Option<AllowedCalls>,
     start: AnswerStart,
     pending: VecDeque<GenerationEvent>,
     warnings: Vec<String>,
@@ -114,18 +120,21 @@ impl Generation {
     }
 
     fn submit(client: &Arc<ApiClient>, request: NewGeneration) -> Result<Self, ApiError> {
-        let NewGeneration { prompt, params, n_bytes, mut charge, received, is_first } = request;
+        let NewGeneration { prompt, params, is_streamed, n_bytes, charge, received, is_first } =
+            request;
+        let mut charge = charge;
         if let Some(error) = client.interruption() {
             return Err(error);
         }
         let account_request = client.caller.admit(n_bytes)?;
         charge.set(n_bytes + REQUEST_BYTES);
-        let has_tools = match &prompt {
-            Prompt::Text(_) => None,
-            Prompt::Chat(conversation) => {
-                let may_call = conversation.tool_choice != ToolChoice::None;
-                Some(may_call && !conversation.tools.is_empty())
-            }
+        let (is_chat, allowed) = match &prompt {
+            Prompt::Text(_) => (false, None),
+            Prompt::Chat(conversation) => (true, AllowedCalls::of(conversation)),
+        };
+        let allowed = match is_streamed {
+            true => allowed,
+            false => allowed.map(AllowedCalls::only_whole),
         };
         let (connection, account) = (client.connection, client.account());
         let request = Request { connection, account, prompt, params };
@@ -141,7 +150,8 @@ impl Generation {
             deliveries,
             settled: Some(settled),
             parser: None,
-            has_tools,
+            is_chat,
+            allowed,
             start: AnswerStart::default(),
             pending: VecDeque::new(),
             warnings: Vec::new(),
@@ -212,9 +222,18 @@ impl Generation {
             self.start = start;
         }
         self.answer(text, logprobs, outcome.is_some());
-        if let Some(outcome) = outcome {
-            self.end(outcome);
+        let is_over = self.is_over();
+        match (outcome, &self.work) {
+            (Some(outcome), _) if is_over => self.end(outcome.ended_by_call()),
+            (Some(outcome), _) => self.end(outcome),
+            (None, Some(work)) if is_over => work.ticket.canceller().cancel(),
+            (None, _) => {}
         }
+    }
+
+    /// Whether the answer ends with a call that is complete, whatever the runner does.
+    fn is_over(&self) -> bool {
+        self.parser.as_ref().is_some_and(AnswerParser::is_over)
     }
 
     /// Adds the events of new text.
@@ -224,14 +243,18 @@ impl Generation {
             self.ttft = Some(ttft);
             self.client.shared.counts.first_text(ttft);
         }
+        if self.is_over() {
+            return;
+        }
         let mut events = Vec::new();
-        match self.has_tools {
-            None if text.is_empty() => {}
-            None => events.push(AnswerEvent::Text(text)),
-            Some(has_tools) => {
+        match self.is_chat {
+            false if text.is_empty() => {}
+            false => events.push(AnswerEvent::Text(text)),
+            true => {
                 if self.parser.is_none() && !text.is_empty() {
                     let style = self.client.shared.model.answer_style();
-                    self.parser = Some(AnswerParser::new(&style, self.start, has_tools));
+                    let parser = AnswerParser::new(&style, self.start, self.allowed.take());
+                    self.parser = Some(parser);
                 }
                 if let Some(parser) = &mut self.parser {
                     parser.push(&text, &mut events);
@@ -266,12 +289,12 @@ impl Generation {
         let code = outcome.code();
         self.client.shared.counts.ended(code);
         let event = match outcome {
-            Outcome::Finished { reason, usage } => {
+            Outcome::Finished { reason, stop, usage } => {
                 let stats = EndStats::new(&usage, self.ttft);
                 let stats = serde_json::to_string(&stats).unwrap_or_default();
                 tracing::info!("ended: {} {stats}", code.as_str());
                 let warnings = std::mem::take(&mut self.warnings);
-                GenerationEvent::Ended(GenerationEnd { reason, usage, warnings })
+                GenerationEvent::Ended(GenerationEnd { reason, stop, usage, warnings })
             }
             Outcome::Failed(failure) => {
                 tracing::info!("ended: {}", code.as_str());

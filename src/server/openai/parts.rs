@@ -53,6 +53,7 @@ pub(super) struct TotalUsage {
     prompt: usize,
     cached: usize,
     completion: usize,
+    reasoning: usize,
 }
 
 impl TotalUsage {
@@ -63,6 +64,7 @@ impl TotalUsage {
             self.cached += usage.cached_tokens;
         }
         self.completion += usage.tokens;
+        self.reasoning += usage.reasoning_tokens;
     }
 
     /// The object `usage`.
@@ -72,6 +74,7 @@ impl TotalUsage {
             "completion_tokens": self.completion,
             "total_tokens": self.prompt + self.completion,
             "prompt_tokens_details": { "cached_tokens": self.cached },
+            "completion_tokens_details": { "reasoning_tokens": self.reasoning },
         })
     }
 }

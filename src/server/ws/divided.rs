@@ -1,6 +1,6 @@
 //! Divides the answer to a request with tools, or with `reasoning`, into the frames of its parts.
 
-use crate::answer::{AnswerEvent, AnswerParser};
+use crate::answer::{AllowedCalls, AnswerEvent, AnswerParser};
 use crate::domain::{AnswerStart, AnswerStyle, TokenLogprobs};
 use crate::protocol::{RequestId, ServerFrame};
 use crate::server::call_id::new_call_id;
@@ -9,8 +9,8 @@ use crate::server::call_id::new_call_id;
 #[derive(Debug)]
 pub(super) struct DividedAnswer {
     style: AnswerStyle,
-    /// Whether the model may call tools.
-    has_tools: bool,
+    /// The calls that the model may write.
+    allowed: Option<AllowedCalls>,
     /// `None` until there is text.
     parser: Option<AnswerParser>,
     /// How the answer begins.
@@ -31,10 +31,10 @@ struct BegunCall {
 
 impl DividedAnswer {
     /// An answer of a model with this `style`.
-    pub(super) fn new(style: AnswerStyle, has_tools: bool) -> Self {
+    pub(super) fn new(style: AnswerStyle, allowed: Option<AllowedCalls>) -> Self {
         Self {
             style,
-            has_tools,
+            allowed,
             parser: None,
             start: AnswerStart::default(),
             n_begun: 0,
@@ -51,6 +51,11 @@ impl DividedAnswer {
     /// Whether a call of a tool is complete.
     pub(super) fn has_calls(&self) -> bool {
         self.n_complete > 0
+    }
+
+    /// Whether the answer ends with a call that is complete. The request is not needed any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.parser.as_ref().is_some_and(AnswerParser::is_over)
     }
 
     /// What could not be read as a call: texts for the `end` frame.
@@ -72,9 +77,12 @@ impl DividedAnswer {
         mut logprobs: &[TokenLogprobs],
         is_last: bool,
     ) -> Vec<String> {
+        if self.is_over() {
+            return Vec::new();
+        }
         let parser = self
             .parser
-            .get_or_insert_with(|| AnswerParser::new(&self.style, self.start, self.has_tools));
+            .get_or_insert_with(|| AnswerParser::new(&self.style, self.start, self.allowed.take()));
         let mut events = Vec::new();
         parser.push(text, &mut events);
         if is_last {
@@ -86,9 +94,8 @@ impl DividedAnswer {
             frames.push(ServerFrame::Token { id, content: "", logprobs }.text());
         }
         let mut begun = None;
-        let mut was_ended = false;
         for event in events {
-            let is_ended = matches!(event, AnswerEvent::CallEnded);
+            let is_ended = matches!(event, AnswerEvent::CallEnded | AnswerEvent::CallBroken);
             match event {
                 AnswerEvent::Text(content) => {
                     let logprobs = std::mem::take(&mut logprobs);
@@ -106,18 +113,14 @@ impl DividedAnswer {
                     None => frames.push(self.call_frame(id, None, &arguments)),
                 },
                 AnswerEvent::CallEnded => self.n_complete += 1,
-                AnswerEvent::Warning(text) => {
-                    // The call that has just ended is not complete.
-                    self.n_complete -= usize::from(was_ended);
-                    if self.warnings.len() < MAX_WARNINGS {
-                        self.warnings.push(text);
-                    }
+                AnswerEvent::Warning(text) if self.warnings.len() < MAX_WARNINGS => {
+                    self.warnings.push(text);
                 }
+                AnswerEvent::CallBroken | AnswerEvent::Warning(_) => {}
             }
             if is_ended && let Some(call) = begun.take() {
                 frames.push(self.call_frame(id, Some(&call), &call.arguments));
             }
-            was_ended = is_ended;
         }
         if let Some(call) = begun {
             frames.push(self.call_frame(id, Some(&call), &call.arguments));

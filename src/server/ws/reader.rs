@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tracing::Instrument;
 
+use crate::answer::AllowedCalls;
 use crate::domain::{ApiKey, ConnectionId, Prompt, Request, Right};
 use crate::pool::Task;
 use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer, RequestId, ServerFrame};
@@ -113,7 +114,7 @@ impl<S: Socket> Reader<S> {
         match message {
             Message::Text(text) => self.handle_text(text, received).await,
             Message::Binary(_) => {
-                let message = "frames are JSON in text messages, not in binary messages";
+                let message = "the message is binary: send each frame as a text message";
                 let error = ErrorFrame::new(Code::BadFrame, message);
                 self.record_refused(&error);
                 Err(ReadEnd::Refused { error: Some(error), reason: CloseReason::BinaryMessage })
@@ -217,9 +218,12 @@ impl<S: Socket> Reader<S> {
         if let Err(error) = self.in_flight.insert(id.clone()) {
             return self.reply(self.refused(&error)).await;
         }
-        let has_tools = matches!(&prompt, Prompt::Chat(chat) if chat.may_call_tools());
+        let allowed = match &prompt {
+            Prompt::Chat(conversation) if is_divided => AllowedCalls::of(conversation),
+            Prompt::Chat(_) | Prompt::Text(_) => None,
+        };
         let divided = is_divided
-            .then(|| Box::new(DividedAnswer::new(self.shared.model.answer_style(), has_tools)));
+            .then(|| Box::new(DividedAnswer::new(self.shared.model.answer_style(), allowed)));
         let submission = Submission {
             request: Request { connection: self.connection, account, prompt, params },
             account_request,
@@ -281,8 +285,8 @@ impl<S: Socket> Reader<S> {
             return Ok(());
         }
         let message = match id {
-            Some(_) => "no request with this id is running",
-            None => "no request is running",
+            Some(_) => "no request with this id is running: it has ended, or was never there",
+            None => "no request is running: all have ended",
         };
         Err(ErrorFrame::new(Code::NotFound, message).for_request(id))
     }

@@ -112,13 +112,17 @@ impl ActiveRequest {
         if let (Some(divided), Some(start)) = (&mut self.divided, answer_start) {
             divided.begin(start);
         }
-        if self.send_text(&text, &logprobs, sink).await? && self.ttft.is_none() {
+        let is_shown = self.send_text(&text, &logprobs, sink).await?;
+        if is_shown && self.ttft.is_none() {
             // The first text is flushed at once, and the time to first token ends when the
             // operating system has it.
             sink.flush().await?;
             let ttft = self.received.elapsed();
             self.ttft = Some(ttft);
             self.counts.first_text(ttft);
+        }
+        if self.is_over() && self.outcome.is_none() {
+            self.ticket.canceller().cancel();
         }
         let Some(terminal_frame) = self.terminal_frame() else { return Ok(false) };
         in_flight.remove(&self.id);
@@ -161,24 +165,36 @@ impl ActiveRequest {
     /// taken.
     fn terminal_frame(&mut self) -> Option<String> {
         let outcome = self.outcome.take()?;
+        let outcome = if self.is_over() { outcome.ended_by_call() } else { outcome };
         self.has_ended = true;
         self.counts.ended(outcome.code());
         self.add_usage(&outcome);
         Some(match outcome {
-            Outcome::Finished { reason, usage } => {
+            Outcome::Finished { reason, stop, usage } => {
                 let stats = EndStats::new(&usage, self.ttft);
                 let id = self.id.as_ref();
-                // The warnings may quote the client, so the log gets the frame without them.
+                // The stop string and the warnings may quote the client, so the log gets the frame
+                // without them.
                 let (finish_reason, limit) = self.end_of(reason);
-                let frame =
-                    |warnings| ServerFrame::End { id, finish_reason, limit, stats, warnings };
-                let text = frame(&[]).text();
-                log_ended(&text);
+                let stop = stop.as_deref().filter(|_| self.divided.is_some());
+                let frame = |stop, warnings| ServerFrame::End {
+                    id,
+                    finish_reason,
+                    limit,
+                    stop,
+                    stats,
+                    warnings,
+                };
+                let logged = frame(None, &[]).text();
+                log_ended(&logged);
                 let mut warnings = self.warnings.texts();
                 if let Some(divided) = &self.divided {
                     warnings.extend_from_slice(divided.warnings());
                 }
-                if warnings.is_empty() { text } else { frame(&warnings).text() }
+                match stop.is_none() && warnings.is_empty() {
+                    true => logged,
+                    false => frame(stop, &warnings).text(),
+                }
             }
             Outcome::Failed(failure) => {
                 let error = ErrorFrame::from(failure).for_request(self.id.clone());
@@ -192,6 +208,11 @@ impl ActiveRequest {
                 ServerFrame::Error(&error).text()
             }
         })
+    }
+
+    /// Whether the answer ends with a call that is complete, whatever the runner does.
+    fn is_over(&self) -> bool {
+        self.divided.as_ref().is_some_and(|divided| divided.is_over())
     }
 
     /// How the `end` frame tells a reason. Limits and calls are told in divided answers only.

@@ -47,7 +47,8 @@ async fn answer(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     let ParsedBody { value, ignored, n_bytes, charge } =
         read_json::<CompletionBody>(&client, &headers, body).await?;
     let (prompt, params, n, options) = read(value).inspect_err(|error| client.refused(error))?;
-    let request = AnswersRequest { prompts: vec![prompt], params, n, n_bytes, charge, received };
+    let (prompts, is_streamed) = (vec![prompt], options.is_streamed);
+    let request = AnswersRequest { prompts, params, is_streamed, n, n_bytes, charge, received };
     let mut answers = Answers::start(&client, request)?;
     let mut answer = if options.is_streamed {
         answers.accepted().await?;

@@ -31,7 +31,10 @@ pub(super) struct ChatStream {
 #[derive(Debug, Default, Clone)]
 struct StreamedChoice {
     has_begun: bool,
+    /// Calls that have begun.
     n_calls: usize,
+    /// Whether one of them is complete.
+    has_called: bool,
 }
 
 impl ChatStream {
@@ -106,7 +109,11 @@ impl ChatStream {
                 choice.n_calls.saturating_sub(1),
                 json_string(&text)
             ),
-            AnswerEvent::CallEnded | AnswerEvent::Warning(_) => return None,
+            AnswerEvent::CallEnded => {
+                choice.has_called = true;
+                return None;
+            }
+            AnswerEvent::CallBroken | AnswerEvent::Warning(_) => return None,
         })
     }
 
@@ -137,7 +144,7 @@ impl ChatStream {
     /// Writes the end of answer `i`.
     fn end(&mut self, i: usize, end: &GenerationEnd, out: &mut String) {
         self.usage.add(&end.usage, i == 0);
-        let reason = finish_reason(end.reason, self.choices[i].n_calls > 0);
+        let reason = finish_reason(end.reason, self.choices[i].has_called);
         if end.warnings.is_empty() {
             return self.chunk(i, "{}", None, Some(reason), out);
         }

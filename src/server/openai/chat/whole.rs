@@ -96,7 +96,8 @@ impl WholeChoice {
                         call.arguments.push_str(&text);
                     }
                 }
-                AnswerEvent::CallEnded | AnswerEvent::Warning(_) => {}
+                // No call is told before it is complete.
+                AnswerEvent::CallEnded | AnswerEvent::CallBroken | AnswerEvent::Warning(_) => {}
             }
         }
         n_bytes

@@ -48,7 +48,8 @@ async fn answer(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     let ParsedBody { value, ignored, n_bytes, charge } =
         read_json::<CompletionBody>(&client, &headers, body).await?;
     let (prompts, params, options) = read(value).inspect_err(|error| client.refused(error))?;
-    let request = AnswersRequest { prompts, params, n: options.n, n_bytes, charge, received };
+    let CompletionOptions { is_streamed, n, .. } = options;
+    let request = AnswersRequest { prompts, params, is_streamed, n, n_bytes, charge, received };
     let mut answers = Answers::start(&client, request)?;
     let mut answer = if options.is_streamed {
         answers.accepted().await?;
