@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Extension, Path, Request, State};
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::extract::{Extension, Path, RawQuery, Request, State};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::json;
@@ -14,9 +15,11 @@ use tokio::time::{Instant, timeout};
 
 use crate::protocol::Quoted;
 use crate::server::access::Caller;
+use crate::server::budget::Charge;
 use crate::server::json_fields::UnusedFields;
 use crate::server::openai::body::{ParsedBody, read_json};
 use crate::server::openai::call::{ApiAnswer, ApiCall, serve};
+use crate::server::openai::client::ApiClient;
 use crate::server::openai::error::ApiError;
 use crate::server::openai::ignored::IGNORED;
 use crate::server::openai::sse::{EventSource, event, named_event};
@@ -24,8 +27,11 @@ use crate::server::shared::Shared;
 
 use super::body::ResponsesBody;
 use super::events::ResponseEvent;
-use super::run::{NewResponse, ResponseRun, RunStep, invalid};
-use super::store::ResponseOwner;
+use super::listing::ListRequest;
+use super::registry::ShownResponse;
+use super::request::ResponsesRequest;
+use super::run::{NewResponse, ResponseRun, RunStep, count_tokens, invalid};
+use super::store::{ResponseOwner, StoredResponse};
 
 /// The routes of responses.
 pub(in crate::server) fn routes() -> Router<Arc<Shared>> {
@@ -33,6 +39,8 @@ pub(in crate::server) fn routes() -> Router<Arc<Shared>> {
         .route("/v1/responses", post(create))
         .route("/v1/responses/{id}", get(retrieve).delete(remove))
         .route("/v1/responses/{id}/cancel", post(cancel))
+        .route("/v1/responses/{id}/input_items", get(input_items))
+        .route("/v1/responses/input_tokens", post(input_tokens))
 }
 
 async fn create(State(shared): State<Arc<Shared>>, request: Request) -> Response {
@@ -42,13 +50,7 @@ async fn create(State(shared): State<Arc<Shared>>, request: Request) -> Response
 /// Generates a response, and sends it as a whole or as it comes.
 async fn create_response(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     let ApiCall { client, headers, body, received } = call;
-    let body = read_json::<ResponsesBody>(&client, &headers, body).await?;
-    let ParsedBody { value: ResponsesBody(request), n_bytes, charge, .. } = body;
-    let request = request.map_err(|error| {
-        let error = invalid(&error);
-        client.refused(&error);
-        error
-    })?;
+    let ReadResponse { request, n_bytes, charge } = read_request(&client, &headers, body).await?;
     let is_stream = request.is_stream;
     let ignored = request.ignored.clone();
     let new = NewResponse { request, lane: None, n_bytes, charge, received, is_first: true };
@@ -72,6 +74,29 @@ async fn create_response(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     };
     name_unused(&ignored, answer.response_mut());
     Ok(answer)
+}
+
+/// A request, with the bytes of its body and what these are charged.
+struct ReadResponse {
+    request: ResponsesRequest,
+    n_bytes: usize,
+    charge: Charge,
+}
+
+/// Reads a body.
+async fn read_request(
+    client: &Arc<ApiClient>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<ReadResponse, ApiError> {
+    let body = read_json::<ResponsesBody>(client, headers, body).await?;
+    let ParsedBody { value: ResponsesBody(request), n_bytes, charge, .. } = body;
+    let request = request.map_err(|error| {
+        let error = invalid(&error);
+        client.refused(&error);
+        error
+    })?;
+    Ok(ReadResponse { request, n_bytes, charge })
 }
 
 /// Names what had no effect in a header of `response`.
@@ -133,11 +158,67 @@ async fn retrieve(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Response {
-    let reader = reader(&caller);
-    match shared.responses.store.get(&id, reader, Instant::now().into_std()) {
-        Some(response) => json_response(response.json.to_string()),
-        None => not_found(&id).into_response(),
+    let json = match find(&shared, &caller, &id) {
+        Some(FoundResponse::Ended(response)) => response.json.to_string(),
+        Some(FoundResponse::Running(response)) => response.facts.json_in_progress(),
+        None => return not_found(&id).into_response(),
+    };
+    json_response(json)
+}
+
+/// The items that the model got for a response, those of earlier turns first.
+async fn input_items(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let Some(found) = find(&shared, &caller, &id) else {
+        return not_found(&id).into_response();
+    };
+    let (turns, input) = match found {
+        FoundResponse::Running(ShownResponse { turns, input, .. }) => (turns, input),
+        FoundResponse::Ended(StoredResponse { mut turns, .. }) => {
+            let input = turns.pop().map_or_else(Arc::default, |own| own.input.clone());
+            (turns, input)
+        }
+    };
+    let listed = ListRequest::read(query.as_deref().unwrap_or_default())
+        .and_then(|request| request.list(&id, &turns, &input));
+    match listed {
+        Ok(json) => json_response(json),
+        Err(error) => error.into_response(),
     }
+}
+
+/// A response that its account can retrieve.
+enum FoundResponse {
+    Running(ShownResponse),
+    Ended(StoredResponse),
+}
+
+fn find(shared: &Shared, caller: &Caller, id: &str) -> Option<FoundResponse> {
+    let now = Instant::now().into_std();
+    let ended = || shared.responses.store.get(id, reader(caller), now).map(FoundResponse::Ended);
+    let running = || shared.responses.running(id, caller.account_id()).map(FoundResponse::Running);
+    // It may end between the first two.
+    ended().or_else(running).or_else(ended)
+}
+
+async fn input_tokens(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    serve(shared, request, count_input_tokens).await
+}
+
+async fn count_input_tokens(call: ApiCall) -> Result<ApiAnswer, ApiError> {
+    let ApiCall { client, headers, body, .. } = call;
+    let ReadResponse { request, n_bytes, charge: _charge } =
+        read_request(&client, &headers, body).await?;
+    let ignored = request.ignored.clone();
+    let n_tokens = count_tokens(&client, request, n_bytes).await?;
+    let body = json!({"object": "response.input_tokens", "input_tokens": n_tokens});
+    let mut answer = ApiAnswer::json(body.to_string());
+    name_unused(&ignored, answer.response_mut());
+    Ok(answer)
 }
 
 async fn remove(

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::domain::Code;
+use crate::protocol::Quoted;
 use crate::server::openai::error::ApiError;
 
 use super::body::MessageError;
@@ -67,11 +68,20 @@ pub(super) fn lane_error(error: LaneError) -> ApiError {
     }
 }
 
+/// The error for a request to cancel a response that the client does not have.
+pub(super) fn unknown_response(id: &str) -> ApiError {
+    let message = format!("there is no response {} of this client", Quoted(id));
+    ApiError::named(StatusCode::NOT_FOUND, RESPONSE_NOT_FOUND, message).about("response_id")
+}
+
 /// The error for a connection that is as old as one may become.
 pub(super) fn too_old() -> ApiError {
     let message = "the connection is 60 minutes old: open a new one";
     ApiError::named(StatusCode::BAD_REQUEST, CONNECTION_LIMIT, message)
 }
+
+/// The code for a response that is not there, like that for a previous one.
+const RESPONSE_NOT_FOUND: &str = "response_not_found";
 
 /// The code for the name of a lane that cannot be one.
 const INVALID_STREAM_ID: &str = "invalid_stream_id";

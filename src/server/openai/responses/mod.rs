@@ -3,7 +3,7 @@
 //! `body` and `request` read what a client sends, with `input` and `tools`. `items` turns the items
 //! of a conversation into messages. `run` asks the model, and `stream` turns its answer into the
 //! events (`events`) of a response (`object`). `store` keeps responses that clients continue or
-//! retrieve, and `registry` knows those that run. `lanes` decides which requests of a WebSocket
+//! retrieve, `registry` knows those that run, and `listing` lists their input. `lanes` decides which requests of a WebSocket
 //! run, and `errors` has its errors.
 
 mod body;
@@ -13,6 +13,7 @@ mod events;
 mod input;
 mod items;
 mod lanes;
+mod listing;
 mod object;
 mod registry;
 mod request;

@@ -52,6 +52,7 @@ pub(super) struct ResponseFacts {
     pub(super) created_at: u64,
     pub(super) model: String,
     pub(super) settings: ResponseSettings,
+    /// What has no effect.
     pub(super) warnings: Vec<String>,
 }
 
@@ -80,6 +81,7 @@ impl<'a> ResponseObject<'a> {
         facts: &'a ResponseFacts,
         state: &'a ResponseState,
         output: &'a [OutputItem],
+        warnings: &'a [String],
     ) -> Self {
         let settings = &facts.settings;
         let (status, completed_at, usage) = match state {
@@ -127,8 +129,17 @@ impl<'a> ResponseObject<'a> {
             top_p: settings.top_p,
             truncation: "disabled",
             usage,
-            warnings: &facts.warnings,
+            warnings,
         }
+    }
+}
+
+impl ResponseFacts {
+    /// The response in JSON while it has no output.
+    pub(super) fn json_in_progress(&self) -> String {
+        let state = ResponseState::InProgress;
+        let object = ResponseObject::new(self, &state, &[], &self.warnings);
+        serde_json::to_string(&object).expect("responses have string keys")
     }
 }
 
@@ -192,9 +203,9 @@ struct OutputTokensDetails {
 }
 
 impl ResponseUsage {
-    /// The tokens of `usage`, some `reasoning_tokens` among them.
-    pub(super) fn new(usage: &Usage, reasoning_tokens: usize) -> Self {
-        let Usage { prompt_tokens, cached_tokens, tokens, .. } = *usage;
+    /// The tokens of `usage`.
+    pub(super) fn new(usage: &Usage) -> Self {
+        let Usage { prompt_tokens, cached_tokens, tokens, reasoning_tokens, .. } = *usage;
         Self {
             input_tokens: prompt_tokens,
             input_tokens_details: InputTokensDetails { cached_tokens },

@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::AccountId;
 
-use super::store::ResponseStore;
+use super::items::ResponseItem;
+use super::object::ResponseFacts;
+use super::store::{ResponseStore, StoredTurn};
 
 /// All responses that clients can refer to.
 #[derive(Debug, Default)]
@@ -21,8 +23,19 @@ pub(in crate::server) struct Responses {
 #[derive(Debug, Clone)]
 struct RunningResponse {
     account: AccountId,
+    /// What its account may retrieve; `None` if the response is not to be stored.
+    shown: Option<ShownResponse>,
     cancelled: CancellationToken,
     ended: Arc<SetOnce<Arc<str>>>,
+}
+
+/// What can be retrieved of a response while it runs.
+#[derive(Debug, Clone)]
+pub(super) struct ShownResponse {
+    pub(super) facts: Arc<ResponseFacts>,
+    /// The turns before it.
+    pub(super) turns: Vec<Arc<StoredTurn>>,
+    pub(super) input: Arc<Vec<ResponseItem>>,
 }
 
 /// Keeps a response in the table of those that run, until it is dropped.
@@ -35,11 +48,22 @@ pub(super) struct RunningGuard {
 
 impl Responses {
     /// Adds a response that begins.
-    pub(super) fn begin(self: &Arc<Self>, id: &str, account: AccountId) -> RunningGuard {
-        let response =
-            RunningResponse { account, cancelled: CancellationToken::new(), ended: Arc::default() };
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        id: &str,
+        account: AccountId,
+        shown: Option<ShownResponse>,
+    ) -> RunningGuard {
+        let cancelled = CancellationToken::new();
+        let response = RunningResponse { account, shown, cancelled, ended: Arc::default() };
         self.lock().insert(id.to_owned(), response.clone());
         RunningGuard { responses: self.clone(), id: id.to_owned(), response }
+    }
+
+    /// What can be retrieved of a response of `account` that runs.
+    pub(super) fn running(&self, id: &str, account: AccountId) -> Option<ShownResponse> {
+        let responses = self.lock();
+        responses.get(id).filter(|running| running.account == account)?.shown.clone()
     }
 
     /// Cancels a running response of `account`. The future gives the response in JSON, or `None` if
@@ -90,7 +114,7 @@ mod tests {
     #[test]
     fn running_response_is_cancelled_by_its_account_only() {
         let responses = Arc::new(Responses::default());
-        let guard = responses.begin("a", AccountId(1));
+        let guard = responses.begin("a", AccountId(1), None);
         assert!(responses.cancel("a", AccountId(2)).is_none());
         assert!(guard.cancelled().now_or_never().is_none());
         let ended = responses.cancel("a", AccountId(1)).unwrap();

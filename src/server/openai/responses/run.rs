@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use axum::http::StatusCode;
 
-use crate::domain::{Code, FinishReason, Prompt, Usage};
+use crate::domain::{Code, Conversation, FinishReason, Prompt, TextQuery, TextReply, Usage};
 use crate::protocol::Quoted;
 use crate::server::budget::Charge;
 use crate::server::json_fields::InvalidField;
@@ -24,7 +24,7 @@ use super::events::ResponseEvent;
 use super::input::InputItem;
 use super::items::ResponseItem;
 use super::object::ResponseFacts;
-use super::registry::RunningGuard;
+use super::registry::{RunningGuard, ShownResponse};
 use super::request::ResponsesRequest;
 use super::store::{ResponseOwner, StoredResponse, StoredTurn};
 use super::stream::ResponseStream;
@@ -59,7 +59,7 @@ pub(super) struct ResponseRun {
 struct ResponseRecord {
     owner: Option<ResponseOwner>,
     turns: Vec<Arc<StoredTurn>>,
-    input: Vec<ResponseItem>,
+    input: Arc<Vec<ResponseItem>>,
 }
 
 /// What a wait for a response has brought.
@@ -80,31 +80,23 @@ impl ResponseRun {
     /// The request cannot be used, a limit is reached, or no runner can be expected to serve it.
     pub(super) fn start(client: &Arc<ApiClient>, new: NewResponse) -> Result<Self, ApiError> {
         let NewResponse { mut request, lane, n_bytes, charge, received, is_first } = new;
-        let reader =
-            ResponseOwner { account: client.account(), connection: Some(client.connection) };
+        let reader = reader_of(client);
         let owner = match (request.settings.store, &lane) {
             (true, _) => Some(ResponseOwner { connection: None, ..reader }),
             (false, Some(_)) => Some(reader),
             (false, None) => None,
         };
-        let gathered =
-            gather(client, &mut request, reader).inspect_err(|error| client.refused(error));
-        let (turns, input) = gathered?;
-        let earlier = turns.iter().flat_map(|turn| turn.items());
-        let conversation = request.conversation(earlier.chain(&input));
-        let conversation = conversation.map_err(|error| {
-            let error = invalid(&error);
-            client.refused(&error);
-            error
-        })?;
+        let (conversation, turns, input) = asked(client, &mut request)?;
         let id = new_id("resp_");
         let is_warm_up = !request.generates;
+        let is_streamed = request.is_stream || lane.is_some();
         let n_bytes = n_bytes + conversation.n_bytes();
         let generation = Generation::start(
             client,
             NewGeneration {
                 prompt: Prompt::Chat(Box::new(conversation)),
                 params: request.params,
+                is_streamed,
                 n_bytes,
                 charge,
                 received,
@@ -114,18 +106,24 @@ impl ResponseRun {
         let generation = generation.inspect_err(|_| {
             forget_previous(client, request.settings.previous_response_id.as_deref(), reader);
         })?;
-        let facts = ResponseFacts {
+        let facts = Arc::new(ResponseFacts {
             id: id.clone(),
             created_at: now(),
             model: client.shared.planned().model_name().to_owned(),
             settings: request.settings,
             warnings: request.ignored.names().to_vec(),
-        };
+        });
+        let input = Arc::new(input);
+        let shown = owner.filter(|owner| owner.connection.is_none()).map(|_| ShownResponse {
+            facts: facts.clone(),
+            turns: turns.clone(),
+            input: input.clone(),
+        });
         Ok(Self {
             client: client.clone(),
             generation,
             stream: ResponseStream::new(facts, request.names, lane.flatten()),
-            running: client.shared.responses.begin(&id, client.account()),
+            running: client.shared.responses.begin(&id, client.account(), shown),
             record: Some(ResponseRecord { owner, turns, input }),
             is_warm_up,
         })
@@ -138,9 +136,7 @@ impl ResponseRun {
     pub(super) async fn accepted(&mut self) -> Result<(), ApiError> {
         self.generation.accepted().await.inspect_err(|_| {
             let client = &self.client;
-            let reader =
-                ResponseOwner { account: client.account(), connection: Some(client.connection) };
-            forget_previous(client, self.stream.previous_id(), reader);
+            forget_previous(client, self.stream.previous_id(), reader_of(client));
         })
     }
 
@@ -163,7 +159,7 @@ impl ResponseRun {
                 }
                 RunStep::More
             }
-            Some(GenerationEvent::Ended(GenerationEnd { reason, usage, warnings })) => {
+            Some(GenerationEvent::Ended(GenerationEnd { reason, usage, warnings, .. })) => {
                 self.stream.warn(warnings);
                 let is_whole = self.is_warm_up && reason == FinishReason::MaxTokens;
                 let reason = if is_whole { FinishReason::Stop } else { reason };
@@ -202,6 +198,43 @@ impl ResponseRun {
         let store = &self.client.shared.responses.store;
         store.insert(self.stream.id(), owner, response, Instant::now());
     }
+}
+
+/// Counts the tokens of the prompt that a request would have.
+///
+/// # Errors
+/// The request cannot be used, a limit is reached, or no runner can answer.
+pub(super) async fn count_tokens(
+    client: &Arc<ApiClient>,
+    mut request: ResponsesRequest,
+    n_bytes: usize,
+) -> Result<usize, ApiError> {
+    let (conversation, ..) = asked(client, &mut request)?;
+    let n_bytes = n_bytes + conversation.n_bytes();
+    let query = TextQuery::Tokenize(Prompt::Chat(Box::new(conversation)));
+    match client.ask(n_bytes, query).await? {
+        TextReply::Tokens(tokens) => Ok(tokens.len()),
+        TextReply::Text(_) => Ok(0),
+    }
+}
+
+/// The conversation that a request asks to go on with, and its parts. A request that cannot be used
+/// is counted.
+fn asked(
+    client: &ApiClient,
+    request: &mut ResponsesRequest,
+) -> Result<(Conversation, Vec<Arc<StoredTurn>>, Vec<ResponseItem>), ApiError> {
+    let found = gather(client, request, reader_of(client)).and_then(|(turns, input)| {
+        let earlier = turns.iter().flat_map(|turn| turn.items());
+        let conversation = request.conversation(earlier.chain(&input));
+        Ok((conversation.map_err(|error| invalid(&error))?, turns, input))
+    });
+    found.inspect_err(|error| client.refused(error))
+}
+
+/// The responses that a client may use.
+pub(super) fn reader_of(client: &ApiClient) -> ResponseOwner {
+    ResponseOwner { account: client.account(), connection: Some(client.connection) }
 }
 
 /// The turns before the request, and the items of its input.

@@ -27,10 +27,10 @@ use crate::server::websockets::WebSocketPermit;
 use crate::server::ws::{ApiMessage, ApiSocket, ApiSocketEnd, CloseReason};
 
 use super::body::{ClientMessage, MessageError};
-use super::errors::{error_event, lane_error, message_error, too_old};
+use super::errors::{error_event, lane_error, message_error, too_old, unknown_response};
 use super::lanes::{LaneName, Lanes};
 use super::request::ResponsesRequest;
-use super::run::{NewResponse, ResponseRun, RunStep};
+use super::run::{NewResponse, ResponseRun, RunStep, reader_of};
 
 /// Who opened a WebSocket.
 pub(in crate::server) struct ResponsesClient {
@@ -230,11 +230,10 @@ impl ResponsesSocket {
     ) -> Result<(), ApiSocketEnd> {
         let (message, charge) = self.parse(text, charge).await?;
         let error = match message {
-            Ok(ClientMessage::Cancel { response_id }) => {
-                // A response that has ended needs no cancelling.
-                drop(self.client.shared.responses.cancel(&response_id, self.client.account()));
-                return Ok(());
-            }
+            Ok(ClientMessage::Cancel { response_id }) => match self.cancel(&response_id) {
+                Ok(()) => return Ok(()),
+                Err(error) => (error, None),
+            },
             Ok(ClientMessage::Create { request, stream_id, n_bytes, received }) => {
                 let waiting = WaitingRequest { request: *request, n_bytes, charge, received };
                 match self.lanes.add(stream_id.clone(), waiting) {
@@ -251,6 +250,17 @@ impl ResponsesSocket {
         self.client.refused(&error);
         socket.send(error_event(&error, stream_id.as_deref())).await?;
         socket.flush().await
+    }
+
+    /// Cancels a response. One that has ended needs no cancelling.
+    fn cancel(&self, id: &str) -> Result<(), ApiError> {
+        let responses = &self.client.shared.responses;
+        let is_running = responses.cancel(id, self.client.account()).is_some();
+        let reader = reader_of(&self.client);
+        if is_running || responses.store.get(id, reader, Instant::now()).is_some() {
+            return Ok(());
+        }
+        Err(unknown_response(id))
     }
 
     /// Parses a message. A long one is parsed on the threads for that.

@@ -56,7 +56,7 @@ pub(super) struct ResponseOwner {
 /// continue each other share their turns.
 #[derive(Debug, Default)]
 pub(super) struct StoredTurn {
-    pub(super) input: Vec<ResponseItem>,
+    pub(super) input: Arc<Vec<ResponseItem>>,
     /// With the ids of the items, which clients can refer to.
     pub(super) output: Vec<(String, ResponseItem)>,
 }
@@ -303,7 +303,7 @@ mod tests {
     fn response(n_bytes: usize) -> StoredResponse {
         let text = "x".repeat(n_bytes - 2 * ITEM_BYTES - 4);
         let item = ResponseItem::Message { role: Role::User, text };
-        let turn = StoredTurn { input: vec![item], output: Vec::new() };
+        let turn = StoredTurn { input: Arc::new(vec![item]), output: Vec::new() };
         StoredResponse { json: "{}".into(), turns: vec![Arc::new(turn)] }
     }
 
@@ -385,7 +385,7 @@ mod tests {
         let (store, now) = (store(), Instant::now());
         let item = ResponseItem::Reasoning("hm".to_owned());
         let output = vec![("rs_1".to_owned(), item.clone())];
-        let turn = Arc::new(StoredTurn { input: Vec::new(), output });
+        let turn = Arc::new(StoredTurn { input: Arc::default(), output });
         let stored = StoredResponse { json: "{}".into(), turns: vec![turn] };
         store.insert("a", owner(1, Some(7)), stored, now);
         assert_eq!(store.item("rs_1", owner(1, Some(7))), Some(item));

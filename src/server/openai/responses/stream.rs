@@ -4,6 +4,8 @@
 //! and `response.in_progress` first, then the output item by item, and the whole response last. At
 //! most one item is open at a time.
 
+use std::sync::Arc;
+
 use crate::answer::AnswerEvent;
 use crate::domain::{FinishReason, JsonText, Role, ToolCall, Usage};
 use crate::server::openai::parts::now;
@@ -21,28 +23,31 @@ use super::tools::ToolNames;
 /// A response that is being generated.
 #[derive(Debug)]
 pub(super) struct ResponseStream {
-    facts: ResponseFacts,
+    facts: Arc<ResponseFacts>,
+    warnings: Vec<String>,
     names: ToolNames,
     writer: EventWriter,
     state: ResponseState,
     output: Vec<OutputItem>,
     /// Whether the last item of the output has not ended.
     is_open: bool,
-    /// Bytes of reasoning, and of all text.
-    n_bytes: (usize, usize),
 }
 
 impl ResponseStream {
     /// The response with these `facts`, in the lane `stream_id`.
-    pub(super) fn new(facts: ResponseFacts, names: ToolNames, stream_id: Option<String>) -> Self {
+    pub(super) fn new(
+        facts: Arc<ResponseFacts>,
+        names: ToolNames,
+        stream_id: Option<String>,
+    ) -> Self {
         Self {
+            warnings: facts.warnings.clone(),
             facts,
             names,
             writer: EventWriter::new(stream_id),
             state: ResponseState::InProgress,
             output: Vec::new(),
             is_open: false,
-            n_bytes: (0, 0),
         }
     }
 
@@ -55,15 +60,13 @@ impl ResponseStream {
     /// Adds the events for a part of the answer.
     pub(super) fn push(&mut self, event: AnswerEvent, events: &mut Vec<ResponseEvent>) {
         match event {
-            AnswerEvent::Reasoning(text) => {
-                self.n_bytes.0 += text.len();
-                self.text(&text, true, events);
-            }
+            AnswerEvent::Reasoning(text) => self.text(&text, true, events),
             AnswerEvent::Text(text) => self.text(&text, false, events),
             AnswerEvent::CallBegan { name } => self.begin_call(&name, events),
             AnswerEvent::CallArguments(text) => self.arguments(&text, events),
             AnswerEvent::CallEnded => self.end_item(true, events),
-            AnswerEvent::Warning(text) => self.facts.warnings.push(text),
+            AnswerEvent::CallBroken => self.end_item(false, events),
+            AnswerEvent::Warning(text) => self.warnings.push(text),
         }
     }
 
@@ -76,10 +79,7 @@ impl ResponseStream {
     ) {
         let is_complete = reason == FinishReason::Stop;
         self.end_item(is_complete, events);
-        let (reasoning, all) = self.n_bytes;
-        // The model does not say which tokens were reasoning.
-        let reasoning_tokens = (usage.tokens * reasoning).div_ceil(all.max(1));
-        let usage = ResponseUsage::new(usage, reasoning_tokens);
+        let usage = ResponseUsage::new(usage);
         self.state = match reason {
             FinishReason::Abort => ResponseState::Cancelled,
             FinishReason::Stop | FinishReason::MaxTokens | FinishReason::ContextFull => {
@@ -92,7 +92,7 @@ impl ResponseStream {
 
     /// Adds warnings for the client.
     pub(super) fn warn(&mut self, warnings: Vec<String>) {
-        self.facts.warnings.extend(warnings);
+        self.warnings.extend(warnings);
     }
 
     /// Adds the last event of an answer that failed.
@@ -109,7 +109,8 @@ impl ResponseStream {
 
     /// The response in JSON, as far as it has come.
     pub(super) fn json(&self) -> String {
-        let object = ResponseObject::new(&self.facts, &self.state, &self.output);
+        let (facts, state, output) = (&self.facts, &self.state, &self.output);
+        let object = ResponseObject::new(facts, state, output, &self.warnings);
         serde_json::to_string(&object).expect("responses have string keys")
     }
 
@@ -132,7 +133,8 @@ impl ResponseStream {
     }
 
     fn whole(&mut self, name: &'static str, events: &mut Vec<ResponseEvent>) {
-        let response = ResponseObject::new(&self.facts, &self.state, &self.output);
+        let (facts, state, output) = (&self.facts, &self.state, &self.output);
+        let response = ResponseObject::new(facts, state, output, &self.warnings);
         events.push(self.writer.write(name, WholeBody { response }));
     }
 
@@ -141,7 +143,6 @@ impl ResponseStream {
         if text.is_empty() {
             return;
         }
-        self.n_bytes.1 += text.len();
         let fits = match self.output.last() {
             Some(OutputItem::Reasoning { .. }) => is_reasoning,
             Some(OutputItem::Message { .. }) => !is_reasoning,
@@ -211,7 +212,6 @@ impl ResponseStream {
     }
 
     fn arguments(&mut self, text: &str, events: &mut Vec<ResponseEvent>) {
-        self.n_bytes.1 += text.len();
         if let Some((OutputItem::FunctionCall { id, arguments, .. }, output_index)) =
             last(&mut self.output)
         {
@@ -280,6 +280,10 @@ fn conversation_item(item: OutputItem, names: &ToolNames) -> ResponseItem {
         OutputItem::Reasoning { content, .. } => ResponseItem::Reasoning(text_of(content)),
         OutputItem::Message { content, .. } => {
             ResponseItem::Message { role: Role::Assistant, text: text_of(content) }
+        }
+        // No template can write the beginning of a call.
+        OutputItem::FunctionCall { arguments: text, status: ItemStatus::Incomplete, .. } => {
+            ResponseItem::Message { role: Role::Assistant, text }
         }
         OutputItem::FunctionCall { call_id, name, namespace, arguments, .. } => {
             let name = names.known_to_model(namespace.as_deref(), &name);

@@ -17,7 +17,7 @@ fn stream_of(body: &str) -> ResponseStream {
         settings: request.settings,
         warnings: request.ignored.names().to_vec(),
     };
-    ResponseStream::new(facts, request.names, None)
+    ResponseStream::new(Arc::new(facts), request.names, None)
 }
 
 fn parsed(events: &[ResponseEvent]) -> Vec<Value> {
@@ -31,7 +31,8 @@ fn parsed(events: &[ResponseEvent]) -> Vec<Value> {
 }
 
 fn usage() -> Usage {
-    Usage { prompt_tokens: 5, cached_tokens: 2, tokens: 4, ..Usage::default() }
+    let reasoning_tokens = 2;
+    Usage { prompt_tokens: 5, cached_tokens: 2, tokens: 4, reasoning_tokens, ..Usage::default() }
 }
 
 /// The events of reasoning, text and a call.
@@ -152,6 +153,28 @@ fn deltas_together_are_the_text_of_their_item() {
     let last = &events[events.len() - 1]["response"];
     assert_eq!(last["output"][0]["content"][0]["text"], "abc");
     assert_eq!(last["warnings"], json!(["odd"]));
+}
+
+#[test]
+fn broken_call_is_incomplete_and_text_for_the_next_turn() {
+    let mut stream = stream_of(r#"{"input":"hi","tools":[{"type":"function","name":"f"}]}"#);
+    let mut events = Vec::new();
+    for event in [
+        AnswerEvent::CallBegan { name: "f".to_owned() },
+        AnswerEvent::CallArguments(r#"{"a"#.to_owned()),
+        AnswerEvent::CallBroken,
+        AnswerEvent::Text(" oh".to_owned()),
+    ] {
+        stream.push(event, &mut events);
+    }
+    stream.finish(FinishReason::Stop, &usage(), &mut events);
+    let output = &parsed(&events).pop().unwrap()["response"]["output"];
+    assert_eq!(output[0]["status"], "incomplete");
+    assert_eq!(output[1]["content"][0]["text"], " oh");
+    let items: Vec<ResponseItem> = stream.items().into_iter().map(|(_, item)| item).collect();
+    let message =
+        |text: &str| ResponseItem::Message { role: Role::Assistant, text: text.to_owned() };
+    assert_eq!(items, [message("{\"a"), message(" oh")]);
 }
 
 #[test]
