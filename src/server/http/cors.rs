@@ -1,5 +1,5 @@
-//! Tells browsers that a page may read the answers of the HTTP APIs: one of this server, or one of
-//! an allowed origin (`--allow-origin`). Other pages get no such headers, and [`super::origin`]
+//! Tells browsers that a page may read what this server answers: one of this server, or one of an
+//! allowed origin (`--allow-origin`). Other pages get no such headers, and [`super::origin`]
 //! refuses what they send.
 
 use axum::extract::Request;

@@ -70,11 +70,13 @@ async fn check_request(
         Ok(arrival) => arrival,
         Err(foreign) => return forbidden(&shared, &foreign, request.uri()),
     };
-    // An allowed page, also for a method that is not refused otherwise.
+    // An allowed page, also for a method that is not refused otherwise. It may read whatever it may
+    // ask for.
     let allowed = &shared.options.allowed_origins;
     let is_allowed =
         check_origin(request.headers(), &arrival.host, arrival.is_secure, allowed).is_ok();
-    let page = request.headers().get(ORIGIN).cloned().filter(|_| is_api && is_allowed);
+    let page = request.headers().get(ORIGIN).cloned();
+    let page = page.filter(|_| is_allowed && (is_api || !ws::is_upgrade(&request)));
     if let Some(page) = &page
         && let Some(response) = cors::preflight(&request, page)
     {
@@ -160,7 +162,7 @@ async fn open_websocket(
     };
     let wants_metrics = match ws::wants_metrics(request.uri().query()) {
         Ok(wants_metrics) => wants_metrics,
-        Err(reason) => return plain(StatusCode::BAD_REQUEST, reason),
+        Err(reason) => return plain(StatusCode::BAD_REQUEST, &reason),
     };
     let credentials = Credentials::of(&request, arrival.peer.address());
     let caller = match credentials.caller(&shared.access).await {
