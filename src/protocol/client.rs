@@ -68,7 +68,7 @@ impl ClientFrame {
         })?;
         let mut warnings = Warnings::default();
         let fields = Fields::of(sent, Place::Frame, &mut warnings)
-            .ok_or_else(|| bad_frame(format!("a frame is a JSON object, not {sent}")))?;
+            .ok_or_else(|| bad_frame(format!("the frame must be a JSON object, not {sent}")))?;
         let id = fields.raw("id").and_then(RequestId::from_json);
         Self::from_fields(&fields, id.clone(), warnings).map_err(|error| error.for_request(id))
     }
@@ -79,7 +79,8 @@ impl ClientFrame {
         id: Option<RequestId>,
         mut warnings: Warnings,
     ) -> Result<Self, ErrorFrame> {
-        let sent = fields.raw("op").ok_or_else(|| bad_frame("a frame needs an op"))?;
+        let sent =
+            fields.raw("op").ok_or_else(|| bad_frame(format!("op is missing: send {OPS}")))?;
         let op = sent.text().ok_or_else(|| wrong_type("op", "a string", sent))?;
         match op.as_ref() {
             "infer" => {
@@ -99,15 +100,12 @@ impl ClientFrame {
             "auth" => {
                 // The value is not quoted: it is a key, or a part of one.
                 let token = fields.raw("token").and_then(JsonSlice::text);
-                let token = token.ok_or_else(|| bad_frame("auth needs a token: the API key"))?;
+                let token =
+                    token.ok_or_else(|| bad_frame("token must be a string: the API key"))?;
                 Ok(Self::Auth { token: ApiKey::new(token) })
             }
             other => {
-                let message = format!(
-                    "there is no op {}: send infer, abort, subscribe_metrics, \
-                     unsubscribe_metrics, ping or auth",
-                    Quoted(other)
-                );
+                let message = format!("there is no op {}: send {OPS}", Quoted(other));
                 Err(ErrorFrame::new(Code::UnknownOp, message))
             }
         }
@@ -167,8 +165,10 @@ fn prompt(fields: &Fields<'_>, warnings: &mut Warnings) -> Result<Prompt, ErrorF
                 .ok_or_else(|| wrong_type("messages", "a list", sent))??;
             Ok(Prompt::Chat(Box::new(conversation)))
         }
-        (Some(_), Some(_)) => Err(bad_frame("send prompt or messages, not both")),
-        (None, None) => Err(bad_frame("infer needs a prompt or messages")),
+        (Some(_), Some(_)) => {
+            Err(bad_frame("prompt and messages are both there: send one of them"))
+        }
+        (None, None) => Err(bad_frame("prompt is missing: send it, or messages")),
     }
 }
 
@@ -184,6 +184,9 @@ fn refuse_without_messages(fields: &Fields<'_>) -> Result<(), Refusal> {
 fn wrong_type(field: &str, allowed: &str, sent: JsonSlice<'_>) -> ErrorFrame {
     bad_frame(format!("{field} must be {allowed}, not {sent}"))
 }
+
+/// The values of `op`, for messages.
+const OPS: &str = "infer, abort, subscribe_metrics, unsubscribe_metrics, ping or auth";
 
 /// A `bad_frame` error that belongs to no request yet.
 fn bad_frame(message: impl Into<String>) -> ErrorFrame {

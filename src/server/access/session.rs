@@ -129,7 +129,8 @@ impl Session {
             None => Ok(caller),
             Some(right) => {
                 let name = right.name();
-                let message = format!("this API key does not have the right {name}");
+                let message =
+                    format!("this API key does not have the right {name}: use one that has");
                 Err(ErrorFrame::new(Code::Forbidden, message))
             }
         }
@@ -187,8 +188,13 @@ impl SessionEnd {
     /// The `error` frame that comes before the close frame.
     pub(in crate::server) fn error(self) -> ErrorFrame {
         let message = match self {
-            Self::Revoked => "the API key of this connection was revoked".to_owned(),
-            Self::NoKey => format!("no API key came within {} s", AUTH_DEADLINE.as_secs()),
+            Self::Revoked => {
+                "the API key of this connection was revoked: connect with another".to_owned()
+            }
+            Self::NoKey => format!(
+                "no API key came within {} s: send an auth frame first, or a header with the key",
+                AUTH_DEADLINE.as_secs()
+            ),
         };
         ErrorFrame::new(Code::Unauthorized, message)
     }

@@ -93,7 +93,10 @@ impl Unauthorized {
             ),
             Self::Forbidden(right) => {
                 let name = right.name();
-                (StatusCode::FORBIDDEN, format!("this API key does not have the right {name}"))
+                (
+                    StatusCode::FORBIDDEN,
+                    format!("this API key does not have the right {name}: use one that has"),
+                )
             }
             Self::Malformed(error) => (StatusCode::BAD_REQUEST, error.to_string()),
         }

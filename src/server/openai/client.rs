@@ -58,7 +58,7 @@ impl ApiClient {
     pub(in crate::server) async fn watch(&self, permit: &WebSocketPermit) {
         let error = tokio::select! {
             () = self.shared.access.revoked(&self.caller) => {
-                ApiError::new(Code::Unauthorized, "the API key of this request was revoked")
+                ApiError::new(Code::Unauthorized, "the API key of this request was revoked: use another")
             }
             () = self.share.evicted() => ApiError::new(
                 Code::Busy,

@@ -112,7 +112,7 @@ impl ApiSocket {
                 Some(Ok(Message::Ping(_))) if self.flush().await.is_ok() => continue,
                 Some(Ok(Message::Pong(_) | Message::Frame(_))) => continue,
                 Some(Ok(Message::Binary(_))) => {
-                    let message = "messages are JSON in text messages, not in binary messages";
+                    let message = "the message is binary: send JSON in a text message";
                     ApiSocketEnd::Refused(CloseReason::BinaryMessage, Some(message.to_owned()))
                 }
                 Some(Ok(Message::Close(_))) => ApiSocketEnd::Closed,
@@ -175,7 +175,11 @@ impl ApiSocket {
             }
             (Some(IncomingError::Overdue), _) => {
                 self.shared.n_overdue.fetch_add(1, Relaxed);
-                let message = "the message was not complete in time".to_owned();
+                let seconds = self.shared.options.message_deadline.as_secs();
+                let message = format!(
+                    "the message was not complete in time: the server waits {seconds} s for the \
+                     parts of a message, and a second more for each 64 KiB"
+                );
                 ApiSocketEnd::Refused(CloseReason::Overdue, Some(message))
             }
             (None, Error::Utf8(_)) => ApiSocketEnd::Refused(CloseReason::InvalidUtf8, None),

@@ -4,17 +4,19 @@
 //! as all others are, but every message is sent back, and the server says nothing by itself. The
 //! daemon does not build with the feature.
 
+use crate::protocol::Quoted;
+
 /// Whether the server sends `metrics` frames before the client asks for them: not if `query`, of
 /// the address, has `metrics=0`.
 ///
 /// # Errors
 /// What is wrong with the query, if `metrics` has another value than 0 or 1.
-pub(in crate::server) fn wants_metrics(query: Option<&str>) -> Result<bool, &'static str> {
+pub(in crate::server) fn wants_metrics(query: Option<&str>) -> Result<bool, String> {
     let mut pairs = query.unwrap_or_default().split('&');
     match pairs.find_map(|pair| pair.strip_prefix("metrics=")) {
         None | Some("1") => Ok(true),
         Some("0") => Ok(false),
-        Some(_) => Err("metrics in the address must be 0 or 1"),
+        Some(other) => Err(format!("metrics in the address must be 0 or 1, not {}", Quoted(other))),
     }
 }
 

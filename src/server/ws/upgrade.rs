@@ -26,7 +26,9 @@ pub(in crate::server) fn is_upgrade(request: &Request) -> bool {
 /// The reason to refuse the request; it converts into the response to send.
 pub(in crate::server) fn accept_upgrade(request: &Request) -> Result<Response, UpgradeError> {
     if request.version() != Version::HTTP_11 || !has_token(request, &CONNECTION, "upgrade") {
-        return Err(UpgradeError::Malformed("a WebSocket needs HTTP/1.1 and Connection: Upgrade"));
+        return Err(UpgradeError::Malformed(
+            "a WebSocket needs HTTP/1.1 and the header Connection: Upgrade",
+        ));
     }
     if single(request, &SEC_WEBSOCKET_VERSION) != Some(WEBSOCKET_VERSION) {
         return Err(UpgradeError::UnsupportedVersion);
@@ -60,7 +62,7 @@ impl IntoResponse for UpgradeError {
             Self::Malformed(reason) => plain(StatusCode::BAD_REQUEST, reason),
             Self::UnsupportedVersion => {
                 let headers = [(UPGRADE, "websocket"), (SEC_WEBSOCKET_VERSION, WEBSOCKET_VERSION)];
-                let line = "this server supports only WebSocket version 13";
+                let line = "Sec-WebSocket-Version must be 13, and once";
                 (headers, plain(StatusCode::UPGRADE_REQUIRED, line)).into_response()
             }
         }
