@@ -248,7 +248,7 @@ fn collect(mut ticket: JobTicket, notifier: &Notifier) -> Answer {
                 text += &delivery.text;
                 logprobs.extend(delivery.logprobs);
                 match delivery.outcome {
-                    Some(Outcome::Finished { reason, usage }) => {
+                    Some(Outcome::Finished { reason, usage, .. }) => {
                         return Answer { text, reason, usage, logprobs };
                     }
                     Some(Outcome::Failed(failure)) => panic!("{failure}"),

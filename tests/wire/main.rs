@@ -12,6 +12,7 @@ mod admission;
 mod anthropic;
 mod backpressure;
 mod bad_input;
+mod calls;
 mod cancellation;
 mod connections;
 mod divided;

@@ -218,3 +218,67 @@ async fn client_that_goes_away_stops_its_response() {
     drop(connection);
     server.step_until(|snapshot| snapshot.numbers.active == 0).await;
 }
+
+#[tokio::test]
+async fn running_response_can_be_retrieved() {
+    let server = Setup::by_hand().start().await;
+    let mut connection = ApiConnection::open(server.address).await;
+    connection.post(RESPONSES, &json!({"input": "a", "stream": true})).await;
+    let begun = connection.until("response.in_progress\",").await;
+    let id = begun.split("\"id\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let path = format!("{RESPONSES}/{id}");
+    let got = get_with(server.address, "GET", &path, "").await;
+    assert_eq!(got.status, 200, "{got:?}");
+    let got = got.json();
+    assert_eq!((&got["id"], &got["status"]), (&json!(id), &json!("in_progress")));
+    assert_eq!(got["output"], json!([]));
+    let items = get_with(server.address, "GET", &format!("{path}/input_items"), "").await.json();
+    assert_eq!(items["data"][0]["content"][0]["text"], "a");
+
+    let mut connection = ApiConnection::open(server.address).await;
+    connection.post(RESPONSES, &json!({"input": "a", "stream": true, "store": false})).await;
+    let begun = connection.until("response.in_progress\",").await;
+    let id = begun.split("\"id\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let hidden = get_with(server.address, "GET", &format!("{RESPONSES}/{id}"), "").await;
+    assert_eq!(hidden.status, 404, "the client does not want it stored");
+}
+
+#[tokio::test]
+async fn input_of_a_response_is_listed_page_by_page() {
+    let server = TestServer::start().await;
+    let first = post(server.address, RESPONSES, &json!({"input": "say b"})).await.json();
+    let body = json!({"input": "c", "previous_response_id": first["id"]});
+    let second = post(server.address, RESPONSES, &body).await.json();
+    let path = format!("{RESPONSES}/{}/input_items", second["id"].as_str().unwrap());
+    let list = get_with(server.address, "GET", &format!("{path}?order=asc"), "").await.json();
+    let texts = |list: &Value| -> Vec<String> {
+        let items = list["data"].as_array().unwrap().iter();
+        items.map(|item| item["content"][0]["text"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(texts(&list), ["say b", "b", "c"]);
+    assert_eq!(list["data"][1]["id"], first["output"][0]["id"]);
+    assert_eq!(list["has_more"], false);
+    let newest = get_with(server.address, "GET", &format!("{path}?limit=1"), "").await.json();
+    assert_eq!((texts(&newest), &newest["has_more"]), (vec!["c".to_owned()], &json!(true)));
+    let after = newest["last_id"].as_str().unwrap();
+    let rest = get_with(server.address, "GET", &format!("{path}?after={after}"), "").await.json();
+    assert_eq!(texts(&rest), ["b", "say b"]);
+    let wrong = get_with(server.address, "GET", &format!("{path}?limit=0"), "").await;
+    assert_eq!((wrong.status, &wrong.json()["error"]["param"]), (400, &json!("limit")));
+    let unknown = get_with(server.address, "GET", "/v1/responses/resp_x/input_items", "").await;
+    assert_eq!(unknown.status, 404);
+}
+
+#[tokio::test]
+async fn tokens_of_the_input_are_counted() {
+    let server = TestServer::start().await;
+    let path = "/v1/responses/input_tokens";
+    let body = json!({"input": "hello"});
+    let counted = post(server.address, path, &body).await;
+    let expected = json!({"object": "response.input_tokens", "input_tokens": 12});
+    assert_eq!((counted.status, counted.json()), (200, expected));
+    let usage = post(server.address, RESPONSES, &body).await.json()["usage"].clone();
+    assert_eq!(usage["input_tokens"], 12);
+    let refused = post(server.address, path, &json!({"input": 3})).await;
+    assert_eq!((refused.status, &refused.json()["error"]["param"]), (400, &json!("input")));
+}

@@ -234,6 +234,15 @@ async fn response_is_cancelled_by_a_message_and_by_closing() {
     socket.send(&json!({"type": "response.cancel", "response_id": id})).await;
     let end = socket.expect("response.incomplete").await;
     assert_eq!(end["response"]["status"], "cancelled");
+    // It has ended, so there is nothing to do, and nothing wrong.
+    socket.send(&json!({"type": "response.cancel", "response_id": end["response"]["id"]})).await;
+    socket.send(&json!({"type": "response.cancel", "response_id": "resp_x"})).await;
+    let error = socket.error().await;
+    assert_eq!(
+        (&error["status"], &error["error"]["code"]),
+        (&json!(404), &json!("response_not_found"))
+    );
+    assert_eq!(error["error"]["param"], "response_id");
     socket.create(json!({"input": "b"})).await;
     socket.expect("response.in_progress").await;
     server.step_until(|now| now.numbers.active == 1).await;
