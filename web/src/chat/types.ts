@@ -26,6 +26,8 @@ export interface ChatMessage {
     created: number;
     /** Only of the assistant. */
     reasoning?: string;
+    /** How long the model thought. */
+    reasoningMs?: number;
     calls?: ChatToolCall[];
     /** Only of a tool's result: the call that it answers. */
     callId?: string;

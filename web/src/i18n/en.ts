@@ -1,7 +1,15 @@
 import { chatEn } from "../chat/en";
+import { chatSettingsEn } from "../chat/settings-en";
 import { dashboardEn } from "../dashboard/en";
 import { requestsEn } from "../requests/en";
 import { settingsEn } from "../settings/en";
 import { shellEn } from "../shell/en";
 
-export const en = { ...shellEn, ...chatEn, ...dashboardEn, ...requestsEn, ...settingsEn };
+export const en = {
+    ...shellEn,
+    ...chatEn,
+    ...chatSettingsEn,
+    ...dashboardEn,
+    ...requestsEn,
+    ...settingsEn,
+};
