@@ -12,6 +12,7 @@ const PATHS = {
     send: "M5 12h13M12 5l7 7-7 7",
     stop: "M7 7h10v10H7z",
     retry: "M4 4v6h6M20 20v-6h-6M5.5 15a7 7 0 0 0 12.6 1.9M18.5 9A7 7 0 0 0 5.9 7.1",
+    undo: "M4 9h10a5 5 0 0 1 0 10h-4M8 5L4 9l4 4",
     edit: "M4 20l1-5L16 4l4 4L9 19z",
     branch: "M7 4v16M7 14c6 0 10-2 10-8M14 6l3-3 3 3",
     copy: "M9 9h11v11H9zM5 15H4V4h11v1",
