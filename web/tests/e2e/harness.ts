@@ -1,0 +1,131 @@
+/** The fixtures of the tests in the browser: servers, the page of each, and steps that many need. */
+
+import { AxeBuilder } from "@axe-core/playwright";
+import { test as base, expect, type Locator, type Page } from "@playwright/test";
+
+import { Daemon, KeyFile, startPreview, startScripted, type Server } from "./daemon";
+
+/** A server and the address of its page. */
+export interface Site<S extends Server = Server> {
+    server: S;
+    url: string;
+}
+
+interface Fixtures {
+    /** Starts a daemon for this test alone, with options of the command line. */
+    startDaemon: (options?: readonly string[]) => Promise<Site<Daemon>>;
+    /** A server for this test alone, whose model answers `say TEXT` with TEXT. */
+    scripted: Site;
+    /** A file with an API key. */
+    keyFile: KeyFile;
+    /** What the browser reports as an error. No test may leave any. */
+    faults: string[];
+}
+
+export const test = base.extend<Fixtures, { shared: Site<Daemon> }>({
+    // A daemon for all tests of a worker that do not change it.
+    shared: [
+        async ({}, use) => {
+            const daemon = await Daemon.start();
+            const page = await pageOf(daemon);
+            await use({ server: daemon, url: page.url });
+            await page.stop();
+            await daemon.stop();
+        },
+        { scope: "worker" },
+    ],
+    baseURL: ({ shared }, use) => use(shared.url),
+    startDaemon: async ({}, use) => {
+        const servers: Server[] = [];
+        await use(async (options) => {
+            const daemon = await Daemon.start(options);
+            servers.unshift(daemon);
+            const page = await pageOf(daemon);
+            servers.unshift(page);
+            return { server: daemon, url: page.url };
+        });
+        for (const server of servers) await server.stop();
+    },
+    scripted: async ({}, use) => {
+        const server = await startScripted();
+        const page = await pageOf(server);
+        await use({ server, url: page.url });
+        await page.stop();
+        await server.stop();
+    },
+    keyFile: async ({}, use) => {
+        const file = new KeyFile();
+        await use(file);
+        file.remove();
+    },
+    faults: [
+        async ({ page }, use) => {
+            const faults: string[] = [];
+            page.on("pageerror", (error) => faults.push(error.message));
+            page.on("console", (message) => {
+                const isFault = message.type() === "error" && !EXPECTED.test(message.text());
+                if (isFault) faults.push(message.text());
+            });
+            await use(faults);
+            expect(faults).toEqual([]);
+        },
+        { auto: true },
+    ],
+});
+
+export { expect };
+
+/** Waits until the page says that the server is ready or computes. */
+export async function connected(page: Page): Promise<void> {
+    await expect(page.locator(".status")).toHaveText(/Ready|Computing|Listo|Calculando/);
+}
+
+/** Opens the page at a part of it, and waits until it is connected. */
+export async function open(page: Page, url: string, part = "chat"): Promise<void> {
+    await page.goto(new URL(`#/${part}`, url).href);
+    await connected(page);
+}
+
+/** Opens the settings of the conversation beside the chat. */
+export async function openPanel(page: Page): Promise<Locator> {
+    const panel = page.locator(".settings-panel");
+    if (!(await panel.isVisible())) {
+        await page.getByRole("button", { name: "Show or hide the settings" }).click();
+    }
+    await expect(panel).toBeVisible();
+    return panel;
+}
+
+/** Sends a message, and waits for the end of the answer. */
+export async function ask(page: Page, text: string): Promise<Locator> {
+    const answers = page.locator("[data-role='assistant']");
+    const before = await answers.count();
+    await page.getByRole("textbox", { name: "Message" }).fill(text);
+    await page.getByRole("button", { name: "Send", exact: true }).click();
+    await expect(answers).toHaveCount(before + 1);
+    await expect(page.getByRole("button", { name: "Stop", exact: true })).toBeHidden();
+    return answers.last();
+}
+
+/** Checks what is shown against WCAG 2.2 AA. */
+export async function expectAccessible(page: Page): Promise<void> {
+    // Colours on their way to others are no violation.
+    await page.emulateMedia({ reducedMotion: "reduce" });
+    const { violations } = await new AxeBuilder({ page }).withTags(WCAG).analyze();
+    const found = violations.map(({ id, nodes }) => ({
+        rule: id,
+        at: nodes.map(({ target, failureSummary }) => `${target.join(" ")}: ${failureSummary}`),
+    }));
+    expect(found).toEqual([]);
+}
+
+/** The page of a server. The daemon serves it, except with PAGE=preview. */
+async function pageOf(server: Server): Promise<Server> {
+    if (process.env["PAGE"] === "preview") return startPreview(server.url);
+    return { url: server.url, stop: () => Promise.resolve() };
+}
+
+const WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+
+/** What browsers report while a server is away or refuses a key, which the page handles. */
+const EXPECTED = /^(?:WebSocket connection to|Failed to load resource: .*(?:401|502|ERR_))/;
