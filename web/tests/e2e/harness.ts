@@ -96,15 +96,31 @@ export async function openPanel(page: Page): Promise<Locator> {
     return panel;
 }
 
-/** Sends a message, and waits for the end of the answer. */
-export async function ask(page: Page, text: string): Promise<Locator> {
-    const answers = page.locator("[data-role='assistant']");
-    const before = await answers.count();
+/** The answers that are shown. */
+export function answersOn(page: Page): Locator {
+    return page.getByRole("article", { name: "Model" });
+}
+
+/** Types a message and sends it. */
+export async function send(page: Page, text: string): Promise<void> {
     await page.getByRole("textbox", { name: "Message" }).fill(text);
     await page.getByRole("button", { name: "Send", exact: true }).click();
+}
+
+/** Sends a message, and waits for the end of the answer. */
+export async function ask(page: Page, text: string): Promise<Locator> {
+    const answers = answersOn(page);
+    const before = await answers.count();
+    await send(page, text);
     await expect(answers).toHaveCount(before + 1);
-    await expect(page.getByRole("button", { name: "Stop", exact: true })).toBeHidden();
+    await ended(answers.last());
     return answers.last();
+}
+
+/** Waits for the end of an answer. */
+export async function ended(answer: Locator): Promise<void> {
+    await expect(answer).not.toHaveAttribute("aria-busy");
+    await expect(answer.getByRole("button", { name: "Retry" })).toBeVisible();
 }
 
 /** Checks what is shown against WCAG 2.2 AA. */

@@ -1,0 +1,165 @@
+import { readFile } from "node:fs/promises";
+
+import { answersOn, ask, ended, expect, open, send, test } from "./harness";
+
+test("an answer streams, and says how it came about", async ({ page, baseURL }) => {
+    await open(page, baseURL!);
+    await send(page, "Tell me a story about a fox.");
+    const answer = answersOn(page).last();
+    await expect(answer).toHaveAttribute("aria-busy", "true");
+    await ended(answer);
+    await expect(answer).toContainText(/tok\/s · first after .* · \d+ tokens · prompt \d+/);
+});
+
+test("Enter sends, and Shift with Enter begins a line", async ({ page, scripted }) => {
+    await open(page, scripted.url);
+    const field = page.getByRole("textbox", { name: "Message" });
+    await field.fill("say one");
+    await page.keyboard.press("Shift+Enter");
+    await page.keyboard.type("two");
+    await expect(field).toHaveValue("say one\ntwo");
+    await page.keyboard.press("Enter");
+    await expect(field).toHaveValue("");
+    await expect(answersOn(page).last()).toContainText(/one\s*two/);
+});
+
+test("Escape stops an answer, and what had come stays", async ({ page, scripted }) => {
+    await open(page, scripted.url);
+    await send(page, "say loop a b c");
+    const answer = answersOn(page).last();
+    await expect(answer).toContainText("a b c");
+    await page.getByRole("textbox", { name: "Message" }).press("Escape");
+    await ended(answer);
+    await expect(answer).toContainText("Stopped");
+    await expect(answer).toContainText("a b c");
+});
+
+test("a retry is a branch, and both can be shown", async ({ page, scripted }) => {
+    await open(page, scripted.url);
+    await ask(page, "say hello");
+    await answersOn(page).last().getByRole("button", { name: "Retry" }).click();
+    const answer = answersOn(page).last();
+    await ended(answer);
+    await expect(answersOn(page)).toHaveCount(1);
+    const branches = answer.getByRole("group", { name: "Branches" });
+    await expect(branches).toContainText("2/2");
+    await branches.getByRole("button", { name: "Previous branch" }).click();
+    await expect(branches).toContainText("1/2");
+});
+
+test("an edited question begins a branch with its own answer", async ({ page, scripted }) => {
+    await open(page, scripted.url);
+    await ask(page, "say first");
+    const question = page.getByRole("article", { name: "You" });
+    await question.hover();
+    await question.getByRole("button", { name: "Edit" }).click();
+    await page.getByRole("textbox", { name: "Edit the message" }).fill("say second");
+    await page.getByRole("button", { name: "Send as a new branch" }).click();
+    await expect(answersOn(page)).toHaveCount(1);
+    await expect(answersOn(page)).toContainText("second");
+    await question.getByRole("button", { name: "Previous branch" }).click();
+    await expect(answersOn(page)).toContainText("first");
+});
+
+test("two conversations run at once over one connection", async ({ page, scripted }) => {
+    await open(page, scripted.url);
+    await send(page, "say loop first");
+    await expect(answersOn(page)).toContainText("first");
+    await page.getByRole("button", { name: "New chat" }).first().click();
+    await expect(answersOn(page)).toHaveCount(0);
+    await send(page, "say loop second");
+    await expect(answersOn(page)).toContainText("second");
+    const list = page.getByRole("navigation", { name: "Conversations" });
+    await expect(list.getByRole("img", { name: "The model is answering" })).toHaveCount(2);
+    await page.getByRole("button", { name: "Stop", exact: true }).click();
+    await expect(list.getByRole("img", { name: "The model is answering" })).toHaveCount(1);
+});
+
+test("a search finds what was said", async ({ page, scripted }) => {
+    await open(page, scripted.url);
+    await ask(page, "say a walrus");
+    await page.getByRole("button", { name: "New chat" }).first().click();
+    await ask(page, "say a penguin");
+    const list = page.getByRole("navigation", { name: "Conversations" });
+    await page.getByRole("searchbox").fill("walrus");
+    await expect(list.getByRole("listitem")).toHaveCount(1);
+    await expect(list).toContainText("walrus");
+    await page.getByRole("searchbox").fill("giraffe");
+    await expect(list).toContainText("No conversation has this text.");
+});
+
+test("a conversation and a draft survive a reload", async ({ page, scripted }) => {
+    await open(page, scripted.url);
+    await ask(page, "say remember me");
+    await page.getByRole("textbox", { name: "Message" }).fill("not sent yet");
+    await page.reload();
+    await expect(answersOn(page)).toContainText("remember me");
+    await expect(page.getByRole("textbox", { name: "Message" })).toHaveValue("not sent yet");
+});
+
+test("a deleted conversation can be restored", async ({ page, scripted }) => {
+    await open(page, scripted.url);
+    await ask(page, "say keep me");
+    const list = page.getByRole("navigation", { name: "Conversations" });
+    await list
+        .getByRole("button", { name: /^Delete/ })
+        .first()
+        .click();
+    await expect(answersOn(page)).toHaveCount(0);
+    await page.getByRole("button", { name: "Undo" }).click();
+    await expect(list).toContainText("keep me");
+});
+
+test("an exported conversation can be imported", async ({ page, scripted }) => {
+    await open(page, scripted.url);
+    await ask(page, "say travel well");
+    const waitsForFile = page.waitForEvent("download");
+    await page.getByRole("button", { name: "Export", exact: true }).click();
+    const path = await (await waitsForFile).path();
+    const file = JSON.parse(await readFile(path, "utf8")) as { conversations: unknown[] };
+    expect(file.conversations.length).toBeGreaterThan(0);
+
+    const list = page.getByRole("navigation", { name: "Conversations" });
+    const before = await list.getByRole("listitem").count();
+    await page.locator("input[type=file]").setInputFiles(path);
+    await expect(page.getByRole("status")).toContainText([/Conversations added: \d/]);
+    await expect(list.getByRole("listitem")).not.toHaveCount(before);
+});
+
+test("a file that is no export is refused in words", async ({ page, scripted }) => {
+    await open(page, scripted.url);
+    await page.locator("input[type=file]").setInputFiles({
+        name: "other.json",
+        mimeType: "application/json",
+        buffer: Buffer.from('{"chats": []}'),
+    });
+    await expect(page.getByRole("main").locator("..")).toContainText(
+        "other.json cannot be imported: The file has no conversations of inference-core.",
+    );
+});
+
+test("a conversation is exported as Markdown", async ({ page, scripted }) => {
+    await open(page, scripted.url);
+    await ask(page, "say **bold** words");
+    await page.getByRole("button", { name: "Actions for this conversation" }).click();
+    const waitsForFile = page.waitForEvent("download");
+    await page.getByRole("menuitem", { name: "Export as Markdown" }).click();
+    const download = await waitsForFile;
+    expect(download.suggestedFilename()).toMatch(/\.md$/);
+    const text = await readFile(await download.path(), "utf8");
+    expect(text).toContain("## User\n\nsay **bold** words\n\n## Assistant\n\n**bold** words");
+});
+
+test("Markdown is shown, and code can be copied", async ({ page, context, scripted }) => {
+    await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+    await open(page, scripted.url);
+    const answer = await ask(
+        page,
+        "say # A title\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```js\nlet x;\n```",
+    );
+    await expect(answer.getByRole("heading", { name: "A title" })).toBeVisible();
+    await expect(answer.getByRole("cell", { name: "2" })).toBeVisible();
+    await answer.getByRole("button", { name: "Copy the code" }).click();
+    const copied = () => page.evaluate(() => navigator.clipboard.readText());
+    await expect.poll(copied).toMatch(/^let x;\s*$/);
+});

@@ -1,0 +1,75 @@
+import { answersOn, ask, connected, ended, expect, open, openPanel, send, test } from "./harness";
+
+test("a killed process of the model ends the answer in words, and the next one works", async ({
+    page,
+    startDaemon,
+}) => {
+    const { server, url } = await startDaemon();
+    await open(page, url);
+    const panel = await openPanel(page);
+    await panel.getByText("Advanced").click();
+    await panel.getByLabel("Go on after the end").selectOption("true");
+    await send(page, "Tell me a long story.");
+    const answer = answersOn(page).last();
+    await expect(answer.locator(".markdown")).not.toBeEmpty();
+    server.killRunner();
+    await ended(answer);
+    await expect(answer).toContainText("There is no answer");
+    await connected(page);
+    await panel.getByLabel("Longest answer", { exact: true }).fill("5");
+    await answer.getByRole("button", { name: "Retry" }).click();
+    await ended(answersOn(page).last());
+    await expect(answersOn(page).last()).toContainText("5 tokens");
+});
+
+test("a restarted daemon interrupts the answer, and keeps what had arrived", async ({
+    page,
+    startDaemon,
+}) => {
+    const { server, url } = await startDaemon(["--drain-timeout", "0"]);
+    await open(page, url);
+    const panel = await openPanel(page);
+    await panel.getByText("Advanced").click();
+    await panel.getByLabel("Go on after the end").selectOption("true");
+    await send(page, "Tell me a long story.");
+    const answer = answersOn(page).last();
+    await expect(answer.locator(".markdown")).not.toBeEmpty();
+    await server.stop();
+    await ended(answer).catch(() => undefined);
+    const arrived = await answer.locator(".markdown").innerText();
+    expect(arrived.length).toBeGreaterThan(0);
+    await server.start();
+    await connected(page);
+    await expect(answer.locator(".markdown")).toHaveText(arrived);
+});
+
+test("a message that is sent while the server is away waits for it", async ({
+    page,
+    startDaemon,
+}) => {
+    const { server, url } = await startDaemon();
+    await open(page, url);
+    const panel = await openPanel(page);
+    await panel.getByLabel("Longest answer", { exact: true }).fill("5");
+    await server.stop();
+    await expect(page.locator(".status")).toContainText("No connection");
+    await send(page, "Hello");
+    await expect(answersOn(page)).toContainText("Waiting for the connection");
+    await server.start();
+    await ended(answersOn(page).last());
+    await expect(answersOn(page).last()).toContainText("5 tokens");
+});
+
+test("a page that is closed during an answer shows it as interrupted", async ({
+    page,
+    scripted,
+}) => {
+    await open(page, scripted.url);
+    await ask(page, "say before");
+    await send(page, "say loop a b c");
+    await expect(answersOn(page).last()).toContainText("a b c");
+    await page.reload();
+    await expect(answersOn(page).last()).toContainText("a b c");
+    await expect(answersOn(page).last()).toContainText("The answer was interrupted");
+    await expect(answersOn(page).last().getByRole("button", { name: "Retry" })).toBeVisible();
+});
