@@ -26,12 +26,16 @@ export function useShortcuts(list: Shortcut[]): void {
     }, []);
 }
 
-/** Runs the shortcut for a key. A plain letter is none while somebody types. */
+/**
+ * Runs the shortcut for a key. A plain letter is none while somebody types, and a dialog keeps all
+ * keys to itself: Escape closes it.
+ */
 export function onKey(event: KeyboardEvent): void {
     const target = event.target as HTMLElement;
     const isTyping = target.matches("input, textarea, select, [contenteditable]");
     const hasModifier = event.ctrlKey || event.metaKey || event.altKey;
     if (event.defaultPrevented || (isTyping && !hasModifier)) return;
+    if (document.querySelector("dialog[open]")) return;
     const keys =
         (event.ctrlKey || event.metaKey ? "Ctrl+" : "") +
         (event.altKey ? "Alt+" : "") +
