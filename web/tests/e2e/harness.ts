@@ -14,16 +14,21 @@ export interface Site<S extends Server = Server> {
 interface Fixtures {
     /** Starts a daemon for this test alone, with options of the command line. */
     startDaemon: (options?: readonly string[]) => Promise<Site<Daemon>>;
-    /** A server for this test alone, whose model answers `say TEXT` with TEXT. */
-    scripted: Site;
     /** A file with an API key. */
     keyFile: KeyFile;
     /** What the browser reports as an error. No test may leave any. */
     faults: string[];
 }
 
-export const test = base.extend<Fixtures, { shared: Site<Daemon> }>({
-    // A daemon for all tests of a worker that do not change it.
+/** Servers for all tests of a worker, which leave them as they are. */
+interface SharedFixtures {
+    /** A daemon with the toy model. */
+    shared: Site<Daemon>;
+    /** A server whose model answers `say TEXT` with TEXT. */
+    scripted: Site;
+}
+
+export const test = base.extend<Fixtures, SharedFixtures>({
     shared: [
         async ({}, use) => {
             const daemon = await Daemon.start();
@@ -31,6 +36,16 @@ export const test = base.extend<Fixtures, { shared: Site<Daemon> }>({
             await use({ server: daemon, url: page.url });
             await page.stop();
             await daemon.stop();
+        },
+        { scope: "worker" },
+    ],
+    scripted: [
+        async ({}, use) => {
+            const server = await startScripted();
+            const page = await pageOf(server);
+            await use({ server, url: page.url });
+            await page.stop();
+            await server.stop();
         },
         { scope: "worker" },
     ],
@@ -45,13 +60,6 @@ export const test = base.extend<Fixtures, { shared: Site<Daemon> }>({
             return { server: daemon, url: page.url };
         });
         for (const server of servers) await server.stop();
-    },
-    scripted: async ({}, use) => {
-        const server = await startScripted();
-        const page = await pageOf(server);
-        await use({ server, url: page.url });
-        await page.stop();
-        await server.stop();
     },
     keyFile: async ({}, use) => {
         const file = new KeyFile();

@@ -1,6 +1,6 @@
 import type { Page } from "@playwright/test";
 
-import { answersOn, ask, ended, expect, open, send, test } from "./harness";
+import { ask, expect, open, test } from "./harness";
 
 /** What a model may say to make a page run, load or send something. */
 const ATTACKS: Record<string, string> = {
@@ -64,22 +64,6 @@ test("overrides of the direction stay within the text", async ({ page, scripted 
     const outcome = answer.locator("footer");
     await expect(outcome).toContainText("Copy");
 });
-
-for (const [name, text] of Object.entries({
-    "deep quotes": ">".repeat(5000) + " x",
-    "deep lists": Array.from({ length: 1000 }, (_, n) => " ".repeat(n) + "- x").join("\n"),
-    "open brackets": "[".repeat(20_000),
-    "open emphases": "*a _b ".repeat(5000),
-    "a line of a megabyte": "a ".repeat(40_000),
-})) {
-    test(`${name} leave the page quick`, async ({ page, scripted }) => {
-        await open(page, scripted.url);
-        await send(page, `say ${text}\n\nafter all`);
-        await ended(answersOn(page).last());
-        await expect(page.getByRole("textbox", { name: "Message" })).toBeEditable();
-        await page.getByRole("textbox", { name: "Message" }).fill("still here");
-    });
-}
 
 /** Collects the addresses on other hosts that the page asks for. */
 function watchForeign(page: Page): string[] {
