@@ -24,6 +24,7 @@ const PATHS = {
     left: "M14 6l-6 6 6 6",
     right: "M10 6l6 6-6 6",
     down: "M6 10l6 6 6-6",
+    up: "M6 14l6-6 6 6",
     menu: "M4 6h16M4 12h16M4 18h16",
     more: "M5 12h.01M12 12h.01M19 12h.01",
     warning: "M12 4l9 16H3zM12 10v4M12 17h.01",
