@@ -51,6 +51,14 @@ export interface Gpu {
     throttle_reasons: string[] | null;
 }
 
+/** Milliseconds that the steps of the model spent in each phase since the start. */
+export interface StepPhases {
+    schedule: number;
+    draft: number;
+    decode: number;
+    commit: number;
+}
+
 export interface Inference {
     state: ServerState;
     /** How the model's process ended, while another one starts. */
@@ -67,6 +75,19 @@ export interface Inference {
     connections: number;
     tps_now: number;
     uptime_s: number;
+    /** How much of the model is loaded, 0 to 1. */
+    load_progress?: number;
+    /** Requests that have begun and wait for a slot again. */
+    suspended?: number;
+    kv_running_tokens?: number;
+    /** Prompt tokens that the prefix cache had; not in `prompt_tokens_total`. */
+    cached_tokens_total?: number;
+    drafted_tokens_total?: number;
+    accepted_tokens_total?: number;
+    steps_total?: number;
+    step_phases_ms?: StepPhases;
+    /** How often the model's process was replaced. */
+    restarts?: number;
     /** Newer servers send more. */
     [field: string]: unknown;
 }
