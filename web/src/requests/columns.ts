@@ -41,10 +41,13 @@ export function nextSorting(sorting: Sorting | null, column: string): Sorting | 
     return sorting.isDescending ? null : { column, isDescending: true };
 }
 
+/** What stands where a request has no value. */
+export const NOTHING = "–";
+
 /** The columns of requests that run or wait. */
 export const runningColumns: Column<RunningRequest>[] = [
     text("state", "requests.state", ({ state }) => stateWords(state)),
-    text("key", "requests.key", ({ key }) => key ?? "–"),
+    text("key", "requests.key", ({ key }) => key ?? NOTHING),
     text("client", "requests.client", ({ client }) => client),
     text("surface", "requests.surface", ({ surface }) => surfaceWords(surface)),
     text("model", "requests.model", ({ model }) => model),
@@ -64,7 +67,7 @@ export const finishedColumns: Column<FinishedRequest>[] = [
         (at) => clock(at * 1000),
     ),
     text("outcome", "requests.outcome", outcomeWords),
-    text("key", "requests.key", ({ key }) => key ?? "–"),
+    text("key", "requests.key", ({ key }) => key ?? NOTHING),
     text("client", "requests.client", ({ client }) => client),
     text("surface", "requests.surface", ({ surface }) => surfaceWords(surface)),
     text("model", "requests.model", ({ model }) => model),
@@ -89,7 +92,7 @@ function figure<Row>(
 ): Column<Row> {
     const write = (row: Row) => {
         const value = read(row);
-        return value === null ? "–" : format(value);
+        return value === null ? NOTHING : format(value);
     };
     return { id, label, isNumber: true, text: write, order: read };
 }

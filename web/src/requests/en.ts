@@ -38,7 +38,7 @@ export const requestsEn = {
     "requests.speed": "Tokens/s",
 
     "requests.state.queued": "waits",
-    "requests.state.prefill": "reads its prompt",
+    "requests.state.prefill": "computes its prompt",
     "requests.state.decode": "answers",
     "requests.surface.native": "WebSocket",
     "requests.surface.chat": "Chat completions",

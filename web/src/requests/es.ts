@@ -40,7 +40,7 @@ export const requestsEs: Record<keyof typeof requestsEn, string> = {
     "requests.speed": "Tokens/s",
 
     "requests.state.queued": "espera",
-    "requests.state.prefill": "lee su prompt",
+    "requests.state.prefill": "calcula su prompt",
     "requests.state.decode": "responde",
     "requests.surface.native": "WebSocket",
     "requests.surface.chat": "Chat completions",

@@ -5,7 +5,7 @@ import { t } from "../i18n";
 import { IconButton } from "../ui/button";
 import { Field } from "../ui/field";
 import { useMedia } from "../ui/media";
-import { nextSorting, sorted, type Column, type Sorting } from "./columns";
+import { NOTHING, nextSorting, sorted, type Column, type Sorting } from "./columns";
 
 interface ListProps<Row> {
     title: string;
@@ -119,17 +119,19 @@ function Cards<Row extends { id: string }>({
                             <span class="request-mark" aria-hidden="true" />
                             <b>{first.text(row)}</b>
                             <span class="request-second" dir="auto">
-                                {second.text(row)}
+                                {second.text(row) === NOTHING ? null : second.text(row)}
                             </span>
                             {action?.(row)}
                         </header>
                         <dl>
-                            {others.map(({ id, label, text }) => (
-                                <div key={id}>
-                                    <dt>{t(label)}</dt>
-                                    <dd dir="auto">{text(row)}</dd>
-                                </div>
-                            ))}
+                            {others
+                                .filter(({ text }) => text(row) !== NOTHING)
+                                .map(({ id, label, text }) => (
+                                    <div key={id}>
+                                        <dt>{t(label)}</dt>
+                                        <dd dir="auto">{text(row)}</dd>
+                                    </div>
+                                ))}
                         </dl>
                     </li>
                 ))}
