@@ -3,11 +3,12 @@ import { hello, key, rights, useKey } from "../session";
 import { theme, type Theme } from "../theme";
 import { Button } from "../ui/button";
 import { Field } from "../ui/field";
+import "./settings.css";
 
 /** Language, colours, the key in use, and what the server is. */
 export function SettingsPage() {
     return (
-        <div class="page">
+        <div class="page settings">
             <h1>{t("settings.title")}</h1>
             <Field label={t("settings.language")}>
                 {(attributes) => (
