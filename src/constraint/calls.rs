@@ -75,8 +75,10 @@ pub(super) fn calls_grammar(
             format!("{} {} object {} {}", mark(start), literal("\n"), literal("\n"), mark(end))
         }
     };
+    // A client that names a tool expects one call of it, as with OpenAI.
+    let is_named = matches!(conversation.tool_choice, ToolChoice::Named(_));
     let more = match form.separator {
-        Some(separator) if conversation.parallel_tool_calls => {
+        Some(separator) if conversation.parallel_tool_calls && !is_named => {
             format!("({} call){{0,{}}}", literal(separator), MAX_CALLS - 1)
         }
         _ => String::new(),

@@ -329,18 +329,23 @@ fn required_call_has_the_form_of_the_style_and_fits_the_schema_of_the_tool() {
 }
 
 #[test]
-fn named_tool_is_the_only_one_and_is_called_once_without_parallel_calls() {
-    let named = |name: &str| Conversation {
-        tool_choice: ToolChoice::Named(name.to_owned()),
-        parallel_tool_calls: false,
-        ..weather()
-    };
+fn named_tool_is_the_only_one_and_is_called_once() {
+    let named =
+        |name: &str| Conversation { tool_choice: ToolChoice::Named(name.to_owned()), ..weather() };
     let call = "<tool_call>\n{\"name\": \"time\", \"arguments\": {\"zone\": 3}}\n</tool_call>";
     assert!(calls(&named("time"), ToolCallStyle::Hermes, call));
     assert!(!calls(&named("weather"), ToolCallStyle::Hermes, call));
     assert!(!calls(&named("time"), ToolCallStyle::Hermes, &format!("{call}\n{call}")));
     let unknown = calls_grammar(&named("wind"), ToolCallStyle::Hermes, |_| None);
     assert!(matches!(unknown, Err((field, _)) if field == "tool_choice"));
+}
+
+#[test]
+fn required_call_is_the_only_one_without_parallel_calls() {
+    let once = Conversation { parallel_tool_calls: false, ..weather() };
+    let call = "<tool_call>\n{\"name\": \"time\", \"arguments\": {\"zone\": 3}}\n</tool_call>";
+    assert!(calls(&once, ToolCallStyle::Hermes, call));
+    assert!(!calls(&once, ToolCallStyle::Hermes, &format!("{call}\n{call}")));
 }
 
 #[test]
