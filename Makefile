@@ -111,20 +111,25 @@ python-tests: setup-test ## Test test_client.py, and real models with the binary
 	INFERENCE_CORE_BIN="$(TARGET)/debug/inference-core" \
 		.venv/bin/python -m pytest -p no:cacheprovider -rs tests/python
 
+# instructor has a virtual environment of its own, because it needs an older version of openai.
 CLIENTS_VENV := $(TARGET)/clients
 
-client-tests: setup-test ## Try clients of others (openai, anthropic, LangChain) with the daemon
+client-tests: setup-test ## Try programs of others (openai, AI SDK, Codex, LangChain) with the daemon
 	cargo build --bin inference-core --example scripted
 	@if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
 		echo 'skipped: the packages of tests/clients need Python 3.11'; exit; \
 	fi; \
-	cmp -s tests/clients/requirements.txt "$(CLIENTS_VENV)/requirements.txt" || { \
-		echo 'setup: installing the packages of tests/clients' && \
-		python3 -m venv --clear "$(CLIENTS_VENV)" && \
-		"$(CLIENTS_VENV)/bin/python" -m pip install --quiet --disable-pip-version-check \
-			--require-hashes --requirement tests/clients/requirements.txt && \
-		cp tests/clients/requirements.txt "$(CLIENTS_VENV)/"; \
-	} && \
+	packages() { \
+		cmp -s "tests/clients/$$1" "$$2/requirements.txt" || { \
+			echo "setup: installing the packages of tests/clients/$$1" && \
+			python3 -m venv --clear "$$2" && \
+			"$$2/bin/python" -m pip install --quiet --disable-pip-version-check \
+				--require-hashes --requirement "tests/clients/$$1" && \
+			cp "tests/clients/$$1" "$$2/requirements.txt"; \
+		}; \
+	}; \
+	packages requirements.txt "$(CLIENTS_VENV)" && \
+	packages instructor.txt "$(CLIENTS_VENV)-instructor" && \
 	if command -v npm >/dev/null; then \
 		(cd tests/clients && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) || { \
 			rm -rf tests/clients/node_modules; \

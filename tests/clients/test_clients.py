@@ -25,12 +25,16 @@ TIMEOUT_S = 120
 CHATS = [
     "openai_chat.py", "openai_responses.py", "openai_responses_ws.py", "openai_abort.py",
     "anthropic_messages.py", "langchain_chat.py", "openai_chat.mjs", "openai_responses_ws.mjs",
-    "llm_command.py",
+    "vercel_ai.mjs", "fetch_stream.mjs", "llm_command.py", "wscat.py",
 ]
 # Need answers that are known.
-SCRIPTED = ["openai_tools.py", "anthropic_tools.py", "pydantic_ai_agent.py", "codex.py"]
+SCRIPTED = [
+    "openai_tools.py", "openai_agents.py", "anthropic_tools.py", "pydantic_ai_agent.py", "codex.py",
+]
 # Need a model that constraints can guide.
-GUIDED = ["openai_structured.py"]
+GUIDED = ["openai_structured.py", "instructor_person.py", "vercel_ai_object.mjs"]
+# Need the packages of package.json, although they are Python.
+NODE_COMMANDS = ["codex.py", "wscat.py"]
 
 
 def serve(*command: str) -> Iterator[str]:
@@ -65,7 +69,10 @@ def scripted() -> Iterator[str]:
 
 def run(address: str, name: str, **variables: str) -> None:
     program = sys.executable
-    if name.endswith(".mjs") or name == "codex.py":
+    if name.startswith("instructor"):
+        # It needs an older version of openai's package than the others.
+        program = TARGET / "clients-instructor/bin/python"
+    if name.endswith(".mjs") or name in NODE_COMMANDS:
         if shutil.which("node") is None or not (HERE / "node_modules").exists():
             pytest.skip("Node.js or its packages are not installed")
     if name.endswith(".mjs"):
