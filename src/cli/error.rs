@@ -27,9 +27,9 @@ impl From<clap::Error> for UsageError {
 /// What the user probably meant.
 fn tip(error: &clap::Error) -> Option<String> {
     if let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg)
-        && ["--port", "-p"].contains(&option.as_str())
+        && let Some((_, tip)) = OTHER_PROGRAMS.iter().find(|(names, _)| names.contains(&&**option))
     {
-        return Some("the port is the last argument: inference-core MODEL 4000".to_owned());
+        return Some((*tip).to_owned());
     }
     let kinds = [ContextKind::SuggestedArg, ContextKind::SuggestedValue];
     let meant = kinds.into_iter().find_map(|kind| match error.get(kind)? {
@@ -39,3 +39,15 @@ fn tip(error: &clap::Error) -> Option<String> {
     })?;
     Some(format!("did you mean {meant}?"))
 }
+
+/// Options that llama.cpp's programs and others have, and what to type here. clap reports `-ngl 99`
+/// as `-n`.
+const OTHER_PROGRAMS: [(&[&str], &str); 4] = [
+    (&["--port", "-p"], "the port is the last argument: inference-core MODEL 4000"),
+    (&["--model", "-m"], "the model is an argument without a name: inference-core model.gguf"),
+    (&["-c"], "did you mean --ctx-size?"),
+    (
+        &["-n", "--n-gpu-layers"],
+        "layers on GPUs are --gpu-layers, tokens of an answer --max-tokens",
+    ),
+];

@@ -10,7 +10,8 @@ inference-core [OPTIONS] [MODEL] [PORT]
 
 /// What the program does, before the list of options.
 pub(super) const ABOUT: &str = "\
-Serves a local language model over a WebSocket and streams its tokens.
+Serves a local language model over a WebSocket and over HTTP, and streams its
+tokens. Programs for OpenAI's API use http://127.0.0.1:3000/v1.
 
   inference-core model.gguf 3000   serve a GGUF file on port 3000
   inference-core --demo            serve the built-in demo model: a toy with 3

@@ -40,6 +40,15 @@ pub(super) struct Listening {
     pub(super) warnings: Vec<String>,
 }
 
+impl Listening {
+    /// The base address that clients of OpenAI's API take. `None` if there are only Unix sockets.
+    pub(super) fn http_url(&self) -> Option<String> {
+        let urls = self.urls_from_elsewhere.iter().chain(&self.urls);
+        let (scheme, address) = urls.filter_map(|url| url.split_once("://")).next()?;
+        Some(format!("{}://{address}/v1", scheme.replace("ws", "http")))
+    }
+}
+
 /// Refuses to listen for other machines if nobody checks who connects.
 ///
 /// # Errors
@@ -320,6 +329,22 @@ mod tests {
         // An address for documentation belongs to no machine.
         let foreign = Sockets::bind(&hosts("192.0.2.1"), 0).unwrap_err();
         assert!(foreign.to_string().contains("192.0.2.1"), "{foreign}");
+    }
+
+    #[test]
+    fn http_url_is_the_one_that_most_machines_reach() {
+        let listening = |urls: &[&str], elsewhere: &[&str]| Listening {
+            urls: urls.iter().map(ToString::to_string).collect(),
+            urls_from_elsewhere: elsewhere.iter().map(ToString::to_string).collect(),
+            warnings: Vec::new(),
+        };
+        let local = listening(&["ws://127.0.0.1:3000"], &[]);
+        assert_eq!(local.http_url().unwrap(), "http://127.0.0.1:3000/v1");
+        let network = listening(&["wss://0.0.0.0:3000"], &["wss://192.168.1.5:3000"]);
+        assert_eq!(network.http_url().unwrap(), "https://192.168.1.5:3000/v1");
+        let unix = ["ws+unix:/run/a.sock", "ws://[::1]:3000"];
+        assert_eq!(listening(&unix, &[]).http_url().unwrap(), "http://[::1]:3000/v1");
+        assert_eq!(listening(&unix[..1], &[]).http_url(), None);
     }
 
     #[test]

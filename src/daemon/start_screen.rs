@@ -88,6 +88,9 @@ fn print_summary(
     if !listening.urls_from_elsewhere.is_empty() {
         say(&facts("  from other machines: ", &listening.urls_from_elsewhere.join(" · ")));
     }
+    if let Some(url) = listening.http_url() {
+        say(&format!("  for OpenAI's clients: {url}"));
+    }
 }
 
 /// A line of facts, on as many lines as a terminal of 80 columns needs.

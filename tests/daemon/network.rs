@@ -45,6 +45,8 @@ fn start_screen_says_what_to_type_on_other_machines() {
     let port = port.lines().next().unwrap();
     assert!(unwrapped(&screen).contains("everybody who reaches 0.0.0.0"), "{screen}");
     assert!(unwrapped(&screen).contains("not encrypted"), "{screen}");
+    let (_, http) = screen.split_once("for OpenAI's clients: http://").unwrap();
+    assert!(http.lines().next().unwrap().ends_with(&format!(":{port}/v1")), "{screen}");
     if let Some((_, urls)) = screen.split_once("from other machines: ") {
         let url = urls.lines().next().unwrap();
         assert!(url.starts_with("ws://") && url.ends_with(port), "{screen}");
