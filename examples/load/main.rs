@@ -1,4 +1,4 @@
-//! A load generator for the daemon and, for comparison, for llama-server.
+//! A load generator for the daemon, over its WebSocket or over HTTP, and for llama-server.
 //!
 //! Each connection sends one request at a time. In a closed loop it sends the next request as soon
 //! as it has the answer to the last. With `--rate`, requests arrive as a Poisson process and wait
@@ -7,8 +7,10 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 
+mod http;
 mod inference_core;
 mod llama_server;
+mod openai;
 mod report;
 mod workload;
 
@@ -46,8 +48,8 @@ struct Args {
     /// Protocol of the server
     #[arg(long, value_enum, default_value_t = Protocol::InferenceCore)]
     protocol: Protocol,
-    /// Address of the server [default: ws://127.0.0.1:3000, or http://127.0.0.1:8080 for
-    /// llama-server]
+    /// Address of the server [default: ws://127.0.0.1:3000, for open-ai http://127.0.0.1:3000, for
+    /// llama-server http://127.0.0.1:8080]
     #[arg(long)]
     url: Option<Uri>,
     /// Number of connections, each with one request at a time
@@ -108,8 +110,12 @@ struct Args {
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Protocol {
+    /// The daemon's WebSocket
     InferenceCore,
+    /// llama-server's own API
     LlamaServer,
+    /// OpenAI's chat completions, of either server; each prompt is a chat message
+    OpenAi,
 }
 
 /// What the connections of a run share.
@@ -128,6 +134,7 @@ struct Run {
 enum Connection {
     InferenceCore(Box<inference_core::Connection>),
     LlamaServer(llama_server::Connection),
+    OpenAi(openai::Connection),
 }
 
 impl Connection {
@@ -141,6 +148,7 @@ impl Connection {
                 Protocol::LlamaServer => {
                     Ok(Self::LlamaServer(llama_server::Connection::open(&run.uri).await?))
                 }
+                Protocol::OpenAi => Ok(Self::OpenAi(openai::Connection::open(&run.uri).await?)),
             }
         };
         timeout(run.timeout, open).await.context("timeout while connecting")?
@@ -154,7 +162,7 @@ impl Connection {
         }
         match self {
             Self::InferenceCore(connection) => connection.idle(moment).await,
-            Self::LlamaServer(_) => sleep_until(moment).await,
+            Self::LlamaServer(_) | Self::OpenAi(_) => sleep_until(moment).await,
         }
     }
 
@@ -184,6 +192,11 @@ impl Connection {
             Self::InferenceCore(connection) => connection.ask(&work, run.settings, sample).await,
             Self::LlamaServer(connection) => {
                 let work = connection.prepare(work, run.settings).await?;
+                *sample = Sample::begin(delay, run.has_texts);
+                connection.ask(&work, run.settings, sample).await
+            }
+            Self::OpenAi(connection) => {
+                connection.prepare().await?;
                 *sample = Sample::begin(delay, run.has_texts);
                 connection.ask(&work, run.settings, sample).await
             }
@@ -224,6 +237,7 @@ async fn measure(args: Args) -> anyhow::Result<Report> {
     let (name, uri) = match args.protocol {
         Protocol::InferenceCore => ("inference-core", "ws://127.0.0.1:3000"),
         Protocol::LlamaServer => ("llama-server", "http://127.0.0.1:8080"),
+        Protocol::OpenAi => ("open-ai", "http://127.0.0.1:3000"),
     };
     let uri = args.url.unwrap_or_else(|| Uri::from_static(uri));
     let default = if args.duration.is_some() { MAX_REQUESTS } else { 16 };

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "tools/bench"))
 
 from measures import OURS, Goal, Row, best_of  # noqa: E402
+from scenarios.http_api import SOCKET, THEIRS, rows_of  # noqa: E402
 from scenarios.real import counted  # noqa: E402
 from scenarios.repeat import QUESTIONS, chats, n_same  # noqa: E402
 
@@ -54,3 +56,13 @@ def test_chats_depend_on_the_seed_and_are_distinct() -> None:
 def test_number_of_gaps_has_a_range_only_if_turns_differ() -> None:
     assert counted(112, [10_640, 10_640]) == "112 and 10,640"
     assert counted(112, [10_600, 10_640]) == "112 and 10,600 to 10,640"
+
+
+def test_http_is_compared_with_llama_server_and_with_the_socket() -> None:
+    rates = {OURS: [96.0], SOCKET: [100.0], THEIRS: [95.0]}
+    times = {OURS: [11.0], SOCKET: [9.0], THEIRS: [10.0]}
+    rate, ttft = rows_of(Path("small.gguf"), 8, {"tokens/s": rates, "ttft": times})
+    assert [rate.outcome(goal)[1] for goal in rate.goals] == [True, True]
+    assert [rate.wording(goal) for goal in rate.goals] == [
+        f"≥ 1 × {THEIRS}", f"≥ 0.95 × {SOCKET}"]
+    assert [ttft.outcome(goal)[1] for goal in ttft.goals] == [False]

@@ -121,11 +121,16 @@ class Bench:
         command = ["-m", str(model), *size, "-t", str(self.threads)]
         return LlamaServer(self, command, "llama-server default")
 
-    def load(self, server: Server, **options: Any) -> dict[str, Any]:
-        """Runs the load generator and returns its report. An option that is `True` has no value."""
+    def load(self, server: Server, protocol: str = "", **options: Any) -> dict[str, Any]:
+        """Runs the load generator and returns its report. An option that is `True` has no value.
+
+        `protocol` is another one than the server's own.
+        """
         path = self.work / "load.json"
         path.unlink(missing_ok=True)
-        command = [str(self.load_program), "--protocol", server.protocol, "--url", server.url]
+        url = server.http_url if protocol else server.url
+        protocol = protocol or server.protocol
+        command = [str(self.load_program), "--protocol", protocol, "--url", url]
         for name, value in options.items():
             command += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
         shown = [

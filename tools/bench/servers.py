@@ -62,6 +62,10 @@ class Server:
     def arguments(self) -> list[str]:
         raise NotImplementedError
 
+    @property
+    def http_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     def __enter__(self) -> Server:
         self.port = free_port()
         command = self.arguments()
@@ -171,7 +175,7 @@ class LlamaServer(Server):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return self.http_url
 
     def stream(self) -> LlamaStream:
         return LlamaStream(self.port)

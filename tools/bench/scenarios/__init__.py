@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 from measures import Row
 
-from . import footprint, latency, real, repeat, reuse, shared, soak, speed
+from . import footprint, http_api, latency, real, repeat, reuse, shared, soak, speed
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ SCENARIOS = {
     "one-stream": Scenario("one client", speed.one_stream),
     "many-streams": Scenario("8 and 16 clients at once", speed.many_streams),
     "real-models": Scenario("1 to 16 clients of real models", real.streams),
+    "http": Scenario("1 and 8 clients of the HTTP API", http_api.http),
     "ttft": Scenario("first token of a short prompt on an idle server", latency.first_token),
     "first-request": Scenario("the first request of a new server", latency.first_request),
     "repeat": Scenario("the same chats three times", repeat.repeated),
