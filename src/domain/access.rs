@@ -37,7 +37,7 @@ pub enum Right {
     Infer,
     /// See the metrics of the whole daemon.
     Metrics,
-    /// Administer the daemon. No operation needs this right yet.
+    /// Administer the daemon: see and abort the requests of all keys.
     Admin,
 }
 

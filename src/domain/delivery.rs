@@ -15,8 +15,13 @@ pub struct Delivery {
     pub is_started: bool,
     /// How the answer begins, with the first delivery of a request that has got a slot.
     pub answer_start: Option<AnswerStart>,
+    /// Tokens of the prompt, and how many of them came from the prefix cache, with the first
+    /// delivery of a request that has got a slot.
+    pub prompt: Option<(usize, usize)>,
     /// The latest progress of prefill: tokens in the KV cache and tokens of the prompt.
     pub progress: Option<(usize, usize)>,
+    /// Number of new tokens. Some of their text may be held back.
+    pub n_tokens: usize,
     /// New text.
     pub text: String,
     /// The log probabilities of new tokens, if the request asked for them.
@@ -31,7 +36,9 @@ impl Delivery {
         self.queued.is_none()
             && !self.is_started
             && self.answer_start.is_none()
+            && self.prompt.is_none()
             && self.progress.is_none()
+            && self.n_tokens == 0
             && self.text.is_empty()
             && self.logprobs.is_empty()
             && self.outcome.is_none()
@@ -39,11 +46,23 @@ impl Delivery {
 
     /// Adds what has happened later.
     pub fn merge(&mut self, later: Self) {
-        let Self { queued, is_started, answer_start, progress, text, logprobs, outcome } = later;
+        let Self {
+            queued,
+            is_started,
+            answer_start,
+            prompt,
+            progress,
+            n_tokens,
+            text,
+            logprobs,
+            outcome,
+        } = later;
         self.queued = queued.or(self.queued);
         self.is_started |= is_started;
         self.answer_start = self.answer_start.or(answer_start);
+        self.prompt = self.prompt.or(prompt);
         self.progress = progress.or(self.progress);
+        self.n_tokens += n_tokens;
         self.text.push_str(&text);
         self.logprobs.extend(logprobs);
         self.outcome = outcome.or_else(|| self.outcome.take());
@@ -66,13 +85,17 @@ mod tests {
 
     #[test]
     fn merged_delivery_has_all_text_and_the_latest_state() {
-        let mut delivery =
-            Delivery { queued: Some(3), text: "a".to_owned(), ..Delivery::default() };
-        delivery.merge(Delivery { queued: Some(1), text: "b".to_owned(), ..Delivery::default() });
+        let part = |queued, text: &str| Delivery {
+            queued: Some(queued),
+            n_tokens: 2,
+            text: text.to_owned(),
+            ..Delivery::default()
+        };
+        let mut delivery = part(3, "a");
+        delivery.merge(Delivery { prompt: Some((7, 5)), ..part(1, "b") });
         let outcome = Some(Outcome::Failed(Failure::ShuttingDown));
         delivery.merge(Delivery { outcome: outcome.clone(), ..Delivery::default() });
-        let expected =
-            Delivery { queued: Some(1), text: "ab".to_owned(), outcome, ..Delivery::default() };
+        let expected = Delivery { prompt: Some((7, 5)), n_tokens: 4, outcome, ..part(1, "ab") };
         assert_eq!(delivery, expected);
     }
 }

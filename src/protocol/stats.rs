@@ -59,6 +59,11 @@ impl EndStats {
             accepted,
         }
     }
+
+    /// Tokens per second of the answer; `None` if it has fewer than two tokens.
+    pub fn tps(&self) -> Option<f64> {
+        self.tps
+    }
 }
 
 /// Whole milliseconds, rounded.

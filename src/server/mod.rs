@@ -22,6 +22,7 @@ mod budget;
 mod call_id;
 mod connections;
 mod listener;
+mod listing;
 mod options;
 mod own_hosts;
 mod peer;

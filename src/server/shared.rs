@@ -21,6 +21,7 @@ use crate::runner::Client;
 use super::access::Access;
 use super::budget::MessageBudget;
 use super::connections::{ConnectionPermit, Connections};
+use super::listing::RequestList;
 use super::metrics::RequestCounts;
 use super::openai::responses::Responses;
 use super::options::Options;
@@ -64,6 +65,8 @@ pub(super) struct Shared {
     /// Requests that came from a foreign page or named a foreign host.
     pub(super) refusals: Refusals,
     pub(super) counts: Arc<RequestCounts>,
+    /// The requests that run, wait or ended last.
+    pub(super) requests: Arc<RequestList>,
     /// Connections that were closed because a message was not complete in time.
     pub(super) n_overdue: AtomicU64,
 }
@@ -115,6 +118,7 @@ impl Shared {
             dropped_frames: Arc::default(),
             refusals: Refusals::default(),
             counts: Arc::default(),
+            requests: Arc::default(),
         }
     }
 

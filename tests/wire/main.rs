@@ -30,6 +30,7 @@ mod openai_limits;
 mod origin_host;
 mod prometheus;
 mod proxies;
+mod request_list;
 mod responses;
 mod responses_socket;
 mod runner_ends;

@@ -47,10 +47,12 @@ impl Outbox {
         self.notifier.notify(Notification::Coalesced);
     }
 
-    /// Reports that the request has got a slot, and how its answer begins, and notifies the writer.
-    pub(in crate::engine) fn started(&self, answer: AnswerStart) {
+    /// Reports that the request has got a slot, how its answer begins, and the tokens of its
+    /// prompt, of which `n_reused` came from the prefix cache. Notifies the writer.
+    pub(in crate::engine) fn started(&self, answer: AnswerStart, n_prompt: usize, n_reused: usize) {
         let mut contents = self.lock();
         contents.pending.is_started = true;
+        contents.pending.prompt = Some((n_prompt, n_reused));
         contents.pending.answer_start = Some(answer);
         drop(contents);
         self.notifier.notify(Notification::Coalesced);
@@ -62,6 +64,11 @@ impl Outbox {
         let mut contents = self.lock();
         contents.pending.progress = Some((processed, total));
         contents.due = contents.due.max(Some(Notification::Coalesced));
+    }
+
+    /// Counts a generated token. To be followed by [`Self::push`].
+    pub(in crate::engine) fn generated(&self) {
+        self.lock().pending.n_tokens += 1;
     }
 
     /// Adds text and log probabilities. To be followed by [`Self::notify`].

@@ -103,12 +103,13 @@ impl<M: Model> Scheduler<M> {
         self.n_admitted += 1;
         let reused = self.kv.occupy(&mut self.model, placement);
         self.metrics.occupied(reused);
+        let n_reused = reused.n_tokens;
         slot.reuse(reused);
         if slot.job.params.cache_prompt {
             slot.prefix_wait = self.find_donor(&slot);
         }
         self.metrics.started(&slot, now);
-        slot.job.outbox.started(slot.job.answer_start);
+        slot.job.outbox.started(slot.job.answer_start, slot.n_prompt, n_reused);
         self.slots[placement.slot as usize] = Some(slot);
         self.report_kv_usage();
     }

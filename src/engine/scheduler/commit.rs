@@ -200,6 +200,7 @@ impl<M: Model> Scheduler<M> {
         }
         slot.tokens.push(token);
         self.metrics.token_generated();
+        slot.job.outbox.generated();
         let piece = self.vocabulary.piece(token);
         let is_complete = match &mut slot.job.guide {
             Some(guide) => guide.accept(token, piece.bytes)?,

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use crate::domain::{AccountId, AccountLimits, Delivery, Failure, Outcome, Usage};
 
+use crate::server::listing::RequestRecord;
+
 use super::limit::{Limit, RateLimited};
 use super::meter::Meter;
 
@@ -125,7 +127,7 @@ impl ClientAccount {
         state.waiting += 1;
         state.bytes += n_bytes;
         let account = self.clone();
-        Ok(AccountRequest { account, n_bytes, started: None, n_text_bytes: 0 })
+        Ok(AccountRequest { account, n_bytes, started: None, n_text_bytes: 0, record: None })
     }
 
     /// What was counted since the start.
@@ -176,12 +178,15 @@ pub(in crate::server) struct AccountRequest {
     started: Option<Instant>,
     /// Bytes of text that the runner has delivered.
     n_text_bytes: usize,
+    /// Its entry in the list of requests; `None` before it was submitted.
+    record: Option<RequestRecord>,
 }
 
 impl AccountRequest {
-    /// Counts the request as one that was submitted.
-    pub(in crate::server) fn submitted(&self) {
+    /// Counts the request as one that was submitted, and keeps its entry in the list of requests.
+    pub(in crate::server) fn submitted(&mut self, record: RequestRecord) {
         self.account.lock().counts.requests += 1;
+        self.record = Some(record);
     }
 
     /// Records that the request does not wait any more.
@@ -198,11 +203,17 @@ impl AccountRequest {
             self.started();
         }
         self.n_text_bytes += delivery.text.len();
+        if let Some(record) = &self.record {
+            record.delivered(delivery);
+        }
     }
 
     /// Adds what the request used. To be called once, at its end. Requests that failed are free,
     /// except those of clients that did not read: what they used is estimated.
     pub(in crate::server) fn ended(&self, outcome: &Outcome) {
+        if let Some(record) = &self.record {
+            record.ended(outcome);
+        }
         let now = Instant::now();
         match outcome {
             Outcome::Finished { usage, .. } => self.used_at(usage, now),

@@ -101,6 +101,11 @@ impl Session {
         self.caller().map(Caller::account_id)
     }
 
+    /// The name of the caller's key, if it has one.
+    pub(in crate::server) fn key_name(&self) -> Option<&str> {
+        self.caller().and_then(Caller::key_name)
+    }
+
     /// Whether the caller has a right now.
     pub(in crate::server) fn may(&self, right: Right) -> bool {
         self.caller().is_some_and(|caller| self.access.may(caller, right))

@@ -74,8 +74,25 @@ impl Credentials {
         access: &Access,
         right: Right,
     ) -> Result<Caller, Unauthorized> {
+        self.require_any(access, right, &[]).await
+    }
+
+    /// Checks that the sender of the request has `right` or one of the `others`. Returns who it is.
+    ///
+    /// # Errors
+    /// [`Unauthorized`].
+    pub(super) async fn require_any(
+        self,
+        access: &Access,
+        right: Right,
+        others: &[Right],
+    ) -> Result<Caller, Unauthorized> {
         let caller = self.caller(access).await?.ok_or(Unauthorized::NoKey)?;
-        if access.may(&caller, right) { Ok(caller) } else { Err(Unauthorized::Forbidden(right)) }
+        let may = |&right: &Right| access.may(&caller, right);
+        if may(&right) || others.iter().any(may) {
+            return Ok(caller);
+        }
+        Err(Unauthorized::Forbidden(right))
     }
 }
 

@@ -16,5 +16,5 @@ mod routes;
 
 pub(super) use arrival::Arrival;
 pub(super) use connection::serve;
-pub(super) use respond::plain;
+pub(super) use respond::{error_json, json, plain};
 pub(super) use routes::routes;

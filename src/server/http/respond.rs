@@ -13,8 +13,13 @@ pub(in crate::server) fn plain(status: StatusCode, line: &str) -> Response {
 }
 
 /// One line of JSON.
-pub(super) fn json(status: StatusCode, body: String) -> Response {
+pub(in crate::server) fn json(status: StatusCode, body: String) -> Response {
     (status, [(CONTENT_TYPE, "application/json")], body + "\n").into_response()
+}
+
+/// An error as JSON: `{"error":{"message":"…"}}`.
+pub(in crate::server) fn error_json(status: StatusCode, message: &str) -> Response {
+    json(status, serde_json::json!({ "error": { "message": message } }).to_string())
 }
 
 /// Adds the headers of [`PAGE_HEADERS`] that `response` does not have. The response that opens a

@@ -12,7 +12,7 @@ use axum::http::header::{ACCEPT, ORIGIN};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{delete, get};
 use hyper::upgrade;
 use serde::Serialize;
 
@@ -25,6 +25,7 @@ use crate::domain::Right;
 use crate::server::access::Caller;
 use crate::server::anthropic;
 use crate::server::connections::ConnectionPermit;
+use crate::server::listing::{abort_request, list_requests};
 use crate::server::metrics;
 use crate::server::openai::responses::{ResponsesClient, serve_responses};
 use crate::server::openai::{self, ApiError, is_api_path};
@@ -39,6 +40,8 @@ pub(in crate::server) fn routes(shared: Arc<Shared>) -> Router {
         .route("/health", get(healthz))
         .route("/readyz", get(readyz))
         .route(METRICS, get(metrics_page))
+        .route(REQUESTS, get(list_requests))
+        .route("/requests/{id}", delete(abort_request))
         .merge(openai::routes())
         .merge(anthropic::routes())
         .fallback(not_found)
@@ -109,6 +112,7 @@ async fn check_access(
             }
             Ok(caller) => {
                 request.extensions_mut().insert(caller);
+                request.extensions_mut().insert(arrival.peer);
                 next.run(request).await
             }
             Err(refusal) => {
@@ -120,13 +124,27 @@ async fn check_access(
     if let Err(refusal) = credentials.check_address(&shared.access) {
         return refusal.into_response();
     }
-    if request.uri().path() == METRICS && shared.access.protects_metrics() {
-        let allowed = credentials.require(&shared.access, Right::Metrics).await;
-        if let Err(refusal) = allowed {
-            return refusal.into_response();
+    let Some((right, others)) = needed_rights(request.uri().path(), shared) else {
+        return next.run(request).await;
+    };
+    match credentials.require_any(&shared.access, right, others).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
         }
+        Err(refusal) => refusal.into_response(),
     }
-    next.run(request).await
+}
+
+/// The rights of which a client needs one for the page at `path`; `None` if everybody may see it.
+fn needed_rights(path: &str, shared: &Shared) -> Option<(Right, &'static [Right])> {
+    match path {
+        METRICS => shared.access.protects_metrics().then_some((Right::Metrics, &[])),
+        _ if path == REQUESTS || path.starts_with(REQUESTS_BELOW) => {
+            Some((Right::Infer, &[Right::Metrics, Right::Admin]))
+        }
+        _ => None,
+    }
 }
 
 /// From where the request came.
@@ -311,6 +329,12 @@ async fn method_not_allowed(uri: Uri, method: Method) -> Response {
 
 /// The path of the WebSocket of the Responses API.
 const RESPONSES: &str = "/v1/responses";
+
+/// The path of the list of requests.
+const REQUESTS: &str = "/requests";
+
+/// What the paths of single requests begin with.
+const REQUESTS_BELOW: &str = "/requests/";
 
 /// The path of the metrics.
 const METRICS: &str = "/metrics";

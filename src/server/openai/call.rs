@@ -24,6 +24,8 @@ use tracing::Instrument;
 use crate::domain::Code;
 use crate::server::access::Caller;
 use crate::server::connections::ConnectionPermit;
+use crate::server::listing::Surface;
+use crate::server::peer::Peer;
 use crate::server::shared::Shared;
 use crate::server::websockets::WebSocketPermit;
 
@@ -104,13 +106,15 @@ where
         let message = "the connection is not known";
         return ApiError::of_status(StatusCode::INTERNAL_SERVER_ERROR, message).into_response();
     };
-    let peer = connection.peer;
+    // Behind a proxy it is not the peer of the connection.
+    let peer = request.extensions_mut().remove::<Peer>().unwrap_or(connection.peer);
+    let surface = Surface::of_path(request.uri().path());
     let Some(permit) = ComputingPermit::new(&shared, connection, &caller) else {
         shared.counts.ended(Code::Busy);
         let message = "the server has its most connections: try again later";
         return ApiError::new(Code::Busy, message).into_response();
     };
-    let client = Arc::new(ApiClient::new(shared.clone(), caller));
+    let client = Arc::new(ApiClient::new(shared.clone(), caller, surface, peer));
     let key = client.caller.key_name();
     let span = tracing::info_span!("http", id = client.connection.0, %peer, key);
     let (parts, body) = request.into_parts();

@@ -8,6 +8,8 @@ use tokio::sync::SetOnce;
 use crate::domain::{AccountId, Code, ConnectionId};
 use crate::server::access::Caller;
 use crate::server::budget::BudgetShare;
+use crate::server::listing::{RequestSource, Surface};
+use crate::server::peer::Peer;
 use crate::server::shared::Shared;
 use crate::server::websockets::WebSocketPermit;
 
@@ -19,17 +21,26 @@ pub(in crate::server) struct ApiClient {
     pub(in crate::server) caller: Caller,
     /// The queue is fair between connections.
     pub(in crate::server) connection: ConnectionId,
+    /// For the list of requests.
+    pub(in crate::server) source: RequestSource,
     /// What it holds of the message budget.
     pub(in crate::server) share: Arc<BudgetShare>,
     interruption: SetOnce<ApiError>,
 }
 
 impl ApiClient {
-    /// A client that nothing ends yet.
-    pub(in crate::server) fn new(shared: Arc<Shared>, caller: Caller) -> Self {
+    /// A client that nothing ends yet. It uses `surface`, from `peer`.
+    pub(in crate::server) fn new(
+        shared: Arc<Shared>,
+        caller: Caller,
+        surface: Surface,
+        peer: Peer,
+    ) -> Self {
         let connection = shared.next_connection();
+        let (key, account) = (caller.key_name().map(str::to_owned), caller.account_id());
+        let source = RequestSource { surface, peer, key, account };
         let share = shared.budget.share(caller.account_id());
-        Self { shared, caller, connection, share, interruption: SetOnce::new() }
+        Self { shared, caller, connection, source, share, interruption: SetOnce::new() }
     }
 
     /// Whom its requests count for.

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::http::StatusCode;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tracing::Instrument;
@@ -126,7 +127,7 @@ impl Generation {
         if let Some(error) = client.interruption() {
             return Err(error);
         }
-        let account_request = client.caller.admit(n_bytes)?;
+        let mut account_request = client.caller.admit(n_bytes)?;
         charge.set(n_bytes + REQUEST_BYTES);
         let (is_chat, allowed) = match &prompt {
             Prompt::Text(_) => (false, None),
@@ -141,7 +142,9 @@ impl Generation {
         let deliveries = Arc::new(Notify::new());
         let model = &client.shared.model;
         let mut ticket = model.submit(request, received, deliveries.clone(), is_first)?;
-        account_request.submitted();
+        let list = &client.shared.requests;
+        let record = list.begin(client.source.clone(), received, ticket.canceller());
+        account_request.submitted(record);
         let settled: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(ticket.settled());
         let work = GenerationWork { ticket, account_request, charge };
         Ok(Self {
@@ -289,6 +292,12 @@ impl Generation {
         let code = outcome.code();
         self.client.shared.counts.ended(code);
         let event = match outcome {
+            // The client does not wait for the end of a request that it gives up itself.
+            Outcome::Finished { reason: FinishReason::Abort, .. } => {
+                tracing::info!("ended: {}", code.as_str());
+                let message = "the request was aborted at the server: send it again if you need it";
+                GenerationEvent::Failed(ApiError::named(StatusCode::CONFLICT, "aborted", message))
+            }
             Outcome::Finished { reason, stop, usage } => {
                 let stats = EndStats::new(&usage, self.ttft);
                 let stats = serde_json::to_string(&stats).unwrap_or_default();

@@ -127,6 +127,7 @@ async fn run<S: Socket>(opened: Opened<S>, shared: Arc<Shared>) {
         share: share.clone(),
         shared: shared.clone(),
         connection: id,
+        peer: arrival.peer,
         session,
         permit: permit.clone(),
         tcp: connection.clone(),

@@ -22,7 +22,9 @@ use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer, RequestId, ServerFra
 use crate::server::access::{AuthError, Session};
 use crate::server::budget::{BudgetShare, Charge};
 use crate::server::connections::ConnectionPermit;
+use crate::server::listing::{RequestSource, Surface};
 use crate::server::options::REQUEST_BYTES;
+use crate::server::peer::Peer;
 use crate::server::shared::Shared;
 use crate::server::websockets::WebSocketPermit;
 
@@ -47,6 +49,8 @@ pub(super) struct Reader<S> {
     pub(super) share: Arc<BudgetShare>,
     pub(super) shared: Arc<Shared>,
     pub(super) connection: ConnectionId,
+    /// The client.
+    pub(super) peer: Peer,
     /// What the client may do.
     pub(super) session: Arc<Session>,
     /// Counts once the client has sent its key.
@@ -224,7 +228,9 @@ impl<S: Socket> Reader<S> {
         };
         let divided = is_divided
             .then(|| Box::new(DividedAnswer::new(self.shared.model.answer_style(), allowed)));
+        let key = self.session.key_name().map(str::to_owned);
         let submission = Submission {
+            source: RequestSource { surface: Surface::Native, peer: self.peer, key, account },
             request: Request { connection: self.connection, account, prompt, params },
             account_request,
             id,

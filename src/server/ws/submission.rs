@@ -14,6 +14,7 @@ use crate::domain::Request;
 use crate::protocol::{ErrorFrame, RequestId, Warnings};
 use crate::server::access::AccountRequest;
 use crate::server::budget::Charge;
+use crate::server::listing::RequestSource;
 use crate::server::shared::Shared;
 
 use super::divided::DividedAnswer;
@@ -27,6 +28,8 @@ pub(super) struct Submission {
     pub(super) request: Request,
     /// Counts the request for its account.
     pub(super) account_request: AccountRequest,
+    /// For the list of requests.
+    pub(super) source: RequestSource,
     pub(super) id: Option<RequestId>,
     /// For the request's `end` frame.
     pub(super) warnings: Warnings,
@@ -73,7 +76,8 @@ impl Submission {
     ) -> (Reply, Option<impl Future<Output = ()> + Send + use<>>) {
         let Self {
             request,
-            account_request,
+            mut account_request,
+            source,
             id,
             warnings,
             divided,
@@ -87,7 +91,8 @@ impl Submission {
                 let settled = ticket.settled();
                 in_flight.set_submitted(&id, ticket.canceller());
                 let counts = shared.counts.clone();
-                account_request.submitted();
+                let record = shared.requests.begin(source, received, ticket.canceller());
+                account_request.submitted(record);
                 let submitted = SubmittedRequest { id, ticket, account_request, charge, divided };
                 let request = ActiveRequest::new(submitted, warnings, received, counts);
                 (Reply::Submitted(Box::new(request)), Some(settled))

@@ -20,6 +20,7 @@ use crate::server::access::{Caller, Session};
 use crate::server::budget::Charge;
 use crate::server::connections::ConnectionPermit;
 use crate::server::http::Arrival;
+use crate::server::listing::Surface;
 use crate::server::openai::client::ApiClient;
 use crate::server::openai::error::ApiError;
 use crate::server::shared::Shared;
@@ -49,7 +50,7 @@ pub(in crate::server) async fn serve_responses(
 ) {
     let ResponsesClient { arrival, caller } = opened;
     let peer = arrival.peer;
-    let client = Arc::new(ApiClient::new(shared.clone(), caller.clone()));
+    let client = Arc::new(ApiClient::new(shared.clone(), caller.clone(), Surface::Responses, peer));
     let key = client.caller.key_name();
     let span = tracing::info_span!("responses", id = client.connection.0, %peer, key);
     let serving = async {
