@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::domain::Gpu;
+use crate::domain::{Gpu, Phase};
 
 use super::gpu::{GpuDetails, GpuValues};
 use super::stats::{millis, two_decimals};
@@ -84,6 +84,52 @@ pub struct Inference {
     pub tps_now: Option<f64>,
     /// Seconds since the start of the engine.
     pub uptime_s: u64,
+    /// Loaded part of the model, 0 to 1, if the state is [`InferenceState::Loading`] or
+    /// [`InferenceState::Restarting`].
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "rate")]
+    pub load_progress: Option<f64>,
+    /// Requests that have begun and wait for a slot again.
+    pub suspended: usize,
+    /// Tokens in the KV cache that running requests hold.
+    pub kv_running_tokens: usize,
+    /// Prompt tokens taken from the prefix cache since the start.
+    pub cached_tokens_total: u64,
+    /// Draft tokens that the model verified since the start.
+    pub drafted_tokens_total: u64,
+    /// Draft tokens that the model accepted since the start.
+    pub accepted_tokens_total: u64,
+    /// Steps computed since the start.
+    pub steps_total: u64,
+    /// Time spent in the phases of all steps.
+    pub step_phases_ms: PhaseTimes,
+    /// Number of times that the model's process was replaced.
+    pub restarts: u64,
+}
+
+/// Time spent in each phase of the engine's steps since the start, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct PhaseTimes {
+    /// Deciding what a step computes.
+    pub schedule: u64,
+    /// The draft model computes draft tokens.
+    pub draft: u64,
+    /// The model computes the step.
+    pub decode: u64,
+    /// Tokens are sampled and turned into text.
+    pub commit: u64,
+}
+
+impl PhaseTimes {
+    /// The times of the phases, in the order of [`Phase::ALL`].
+    pub fn new(phases: [Duration; Phase::ALL.len()]) -> Self {
+        let of = |phase: Phase| millis(phases[phase as usize]);
+        Self {
+            schedule: of(Phase::Schedule),
+            draft: of(Phase::Draft),
+            decode: of(Phase::Decode),
+            commit: of(Phase::Commit),
+        }
+    }
 }
 
 /// Writes a throughput with two decimals, `None` as 0.

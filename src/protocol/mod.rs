@@ -33,7 +33,7 @@ pub use gpu::throttle_name;
 pub use hello::{Build, Hello, ServingInfo};
 pub use id::RequestId;
 pub use json::{JsonArray, JsonObject, JsonSlice, Quoted};
-pub use metrics::{Inference, InferenceState, Metrics};
+pub use metrics::{Inference, InferenceState, Metrics, PhaseTimes};
 pub use server::{EndLimit, EndReason, ServerFrame};
 pub use stats::EndStats;
 pub use warnings::Warnings;

@@ -27,11 +27,22 @@ async fn metrics_frames_come_unasked_with_the_documented_fields() {
         "prompt_tokens_total",
         "tps_now",
         "uptime_s",
+        "suspended",
+        "kv_running_tokens",
+        "cached_tokens_total",
+        "drafted_tokens_total",
+        "accepted_tokens_total",
+        "steps_total",
+        "step_phases_ms",
+        "restarts",
     ];
     expected.sort();
     assert_eq!(fields, expected);
     for (field, value) in metrics["inference"].as_object().unwrap() {
-        assert!(value.is_number() || field == "state", "{field}: {value}");
+        assert!(
+            value.is_number() || ["state", "step_phases_ms"].contains(&&**field),
+            "{field}: {value}"
+        );
     }
     assert_eq!(metrics["inference"]["slots"], 2);
     assert_eq!(metrics["inference"]["kv_total_tokens"], 2000);
@@ -98,4 +109,32 @@ async fn client_can_unsubscribe_from_metrics_and_subscribe_again() {
     client.send(json!({"op": "subscribe_metrics"})).await;
     client.expect("metrics_subscribed").await;
     client.expect_metrics(|_| true).await;
+}
+
+#[tokio::test]
+async fn metrics_tell_the_progress_of_a_load_until_the_model_is_loaded() {
+    let (loaded, load) = std::sync::mpsc::channel();
+    let server = Setup { load: Some(load), ..Setup::default() }.start().await;
+    let mut client = Client::connect(&server).await;
+    let loading = client.expect_metrics(|now| now["state"] == "loading").await;
+    assert_eq!(loading["inference"]["load_progress"], 0.0);
+    loaded.send(()).unwrap();
+    let idle = client.expect_metrics(|now| now["state"] == "idle").await;
+    assert_eq!(idle["inference"].get("load_progress"), None);
+}
+
+#[tokio::test]
+async fn metrics_count_what_the_prefix_cache_saves_and_the_time_of_steps() {
+    let server = TestServer::start().await;
+    let mut client = Client::connect(&server).await;
+    for _ in 0..2 {
+        client.send(json!({"op": "infer", "prompt": "one two three four"})).await;
+        client.expect_answer(None).await;
+    }
+    let metrics = client.expect_metrics(|now| now["cached_tokens_total"] != 0).await;
+    let now = &metrics["inference"];
+    assert!(now["steps_total"].as_u64() > Some(0), "{now}");
+    let phases = now["step_phases_ms"].as_object().unwrap();
+    assert_eq!(phases.keys().collect::<Vec<_>>(), ["schedule", "draft", "decode", "commit"]);
+    assert_eq!(now["restarts"], 0);
 }

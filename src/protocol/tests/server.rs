@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::domain::{Failure, FinishReason, Logprob, ModelInfo, Refusal, TokenLogprobs, Usage};
 use crate::protocol::{
     Build, Code, EndLimit, EndReason, EndStats, ErrorFrame, Hello, Inference, InferenceState,
-    Metrics, RequestId, ServerFrame, ServingInfo,
+    Metrics, PhaseTimes, RequestId, ServerFrame, ServingInfo,
 };
 
 fn json_of(frame: &ServerFrame<'_>) -> Value {
@@ -314,21 +314,36 @@ fn metrics_frame_matches_the_contract() {
         prompt_tokens_total: 7,
         tps_now: Some(8.0),
         uptime_s: 9,
+        load_progress: None,
+        suspended: 10,
+        kv_running_tokens: 4,
+        cached_tokens_total: 11,
+        drafted_tokens_total: 13,
+        accepted_tokens_total: 12,
+        steps_total: 14,
+        step_phases_ms: PhaseTimes::new([1, 2, 30, 4].map(Duration::from_millis)),
+        restarts: 15,
     };
     let expected = json!({
         "op": "metrics", "timestamp": 1_706_735_234, "gpu": null, "gpus": [],
         "inference": {"state": "idle", "last_tps": 45.25, "last_ttft_ms": 120,
                       "total_tokens_generated": 1523, "active": 1, "queued": 2, "slots": 4,
                       "kv_used_tokens": 5, "kv_total_tokens": 2048, "connections": 6,
-                      "prompt_tokens_total": 7, "tps_now": 8.0, "uptime_s": 9},
+                      "prompt_tokens_total": 7, "tps_now": 8.0, "uptime_s": 9,
+                      "suspended": 10, "kv_running_tokens": 4, "cached_tokens_total": 11,
+                      "drafted_tokens_total": 13, "accepted_tokens_total": 12, "steps_total": 14,
+                      "step_phases_ms": {"schedule": 1, "draft": 2, "decode": 30, "commit": 4},
+                      "restarts": 15},
     });
     let metrics = Metrics::new(1_706_735_234, &[], inference.clone());
     assert_eq!(json_of(&ServerFrame::Metrics(&metrics)), expected);
 
-    let before = Inference { last_tps: None, last_ttft: None, ..inference };
+    let load_progress = Some(0.256);
+    let before = Inference { last_tps: None, last_ttft: None, load_progress, ..inference };
     let frame = json_of(&ServerFrame::Metrics(&Metrics::new(0, &[], before)));
     assert_eq!(frame["inference"]["last_tps"], 0.0);
     assert_eq!(frame["inference"]["last_ttft_ms"], 0);
+    assert_eq!(frame["inference"]["load_progress"], 0.26);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::protocol::{Inference, InferenceState, Metrics, ServerFrame};
+use crate::protocol::{Inference, InferenceState, Metrics, PhaseTimes, ServerFrame};
 use crate::runner::Health;
 use crate::server::shared::{MetricsFrame, Shared};
 
@@ -43,8 +43,11 @@ fn inference(shared: &Shared, last: (Instant, u64), now: Instant) -> (Inference,
     let elapsed = now.saturating_duration_since(last.0);
     let tps_now = (elapsed > Duration::ZERO)
         .then(|| tokens.saturating_sub(last.1) as f64 / elapsed.as_secs_f64());
+    let state = state(shared.model.health());
+    let is_loading = matches!(state, InferenceState::Loading | InferenceState::Restarting);
+    let progress = f64::from(snapshot.load_progress);
     let inference = Inference {
-        state: state(shared.model.health()),
+        state,
         cause: shared.model.cause(),
         last_tps: snapshot.last_tps,
         last_ttft: shared.counts.last_ttft(),
@@ -58,6 +61,15 @@ fn inference(shared: &Shared, last: (Instant, u64), now: Instant) -> (Inference,
         prompt_tokens_total: snapshot.numbers.prompt_tokens_total,
         tps_now,
         uptime_s: shared.model.uptime().as_secs(),
+        load_progress: is_loading.then_some(progress),
+        suspended: snapshot.numbers.suspended,
+        kv_running_tokens: snapshot.numbers.kv_running_tokens,
+        cached_tokens_total: snapshot.numbers.cached_tokens_total,
+        drafted_tokens_total: snapshot.numbers.drafted_total,
+        accepted_tokens_total: snapshot.numbers.accepted_total,
+        steps_total: snapshot.numbers.steps_total,
+        step_phases_ms: PhaseTimes::new(snapshot.phases),
+        restarts: shared.model.restarts().values().sum(),
     };
     (inference, tokens)
 }
