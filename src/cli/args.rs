@@ -21,6 +21,7 @@ use super::environment::visible_gpus;
 use super::help::{ABOUT, AFTER_OPTIONS, USAGE};
 use super::network_args::NetworkArgs;
 use super::number::{tokens, whole_number};
+use super::what_if::Arguments;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -350,6 +351,7 @@ impl Args {
             metrics_interval: milliseconds(self.metrics_interval),
             visible_gpus: visible_gpus(),
             log: self.log,
+            arguments: Arguments::default(),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::domain::{AccountLimits, ApiKey, Rights, SandboxMode, Speculation};
 
 use super::network::NetworkConfig;
+use super::what_if::Arguments;
 
 /// How to serve a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +87,8 @@ pub struct Config {
     pub visible_gpus: Option<String>,
     /// What to log, as a filter of tracing-subscriber.
     pub log: String,
+    /// The arguments that this was made from; none for a plan.
+    pub arguments: Arguments,
 }
 
 impl Config {

@@ -20,6 +20,7 @@ mod network_args;
 mod new_tls;
 mod number;
 mod positional;
+mod what_if;
 
 use std::ffi::OsString;
 
@@ -39,6 +40,7 @@ pub use self::listen_address::ListenAddress;
 pub use self::network::NetworkConfig;
 pub use self::new_tls::NewTls;
 pub use self::positional::DEFAULT_PORT;
+pub use self::what_if::Arguments;
 
 /// What the daemon was asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +89,7 @@ impl Command {
             }
             _ => {}
         }
-        let args = match parse_args(arguments) {
+        let args = match parse_args(arguments.clone(), false) {
             Ok(args) => args,
             Err(error) if error.kind() == ErrorKind::DisplayHelp => {
                 return Ok(Self::Print(Printable::Help(error.render().to_string())));
@@ -112,7 +114,8 @@ impl Command {
             return Err(plan_options_without_plan(&args.positional));
         }
         let (model, port) = model_and_port(&args.positional, args.demo)?;
-        Ok(Self::Serve(Box::new(args.into_config(model, port))))
+        let config = Config { arguments: Arguments(arguments), ..args.into_config(model, port) };
+        Ok(Self::Serve(Box::new(config)))
     }
 }
 
@@ -128,9 +131,10 @@ const DEVICES: &str = "devices";
 /// The command that makes certificates.
 const TLS: &str = "tls";
 
-/// Has clap parse the arguments and the environment.
-fn parse_args(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
-    let command = Args::command().mut_args(|arg| {
+/// Has clap parse the arguments and the environment. If the `last_counts`, an option may be there
+/// several times.
+fn parse_args(arguments: Vec<OsString>, last_counts: bool) -> Result<Args, clap::Error> {
+    let command = Args::command().args_override_self(last_counts).mut_args(|arg| {
         let is_option_with_value = arg.get_action().takes_values() && !arg.is_positional();
         // The help explains the environment variables once, at its end. After an option, a negative
         // number is a wrong value; elsewhere it is an unknown option.

@@ -25,6 +25,7 @@
 //! | `keys` | API keys: reads them, reads them again, makes new ones |
 //! | `signals` | what each signal does |
 //! | `error` | why the daemon stopped, and the exit codes |
+//! | `what_if` | plans of the model with other options |
 //! | `units`, `columns` | sizes as people read them; lines of 80 columns |
 
 mod chat_template;
@@ -48,6 +49,7 @@ mod start_screen;
 mod tls;
 mod units;
 mod unix_socket;
+mod what_if;
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -73,11 +75,12 @@ use self::chat_template::chosen_template;
 use self::child::{build, launcher};
 use self::devices::Devices;
 use self::listen::Sockets;
-use self::plan::{PlanPage, ServePlan};
+use self::plan::ServePlan;
 use self::reload::Reloads;
 use self::signals::Signals;
 use self::spec::RunnerSpec;
 use self::tls::{LoadedTls, load_tls};
+use self::what_if::PlanInputs;
 
 pub use self::devices::print_devices;
 pub use self::error::DaemonError;
@@ -112,6 +115,9 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     plan.gpu.computing = bus_ids;
     plan.server.keys = keys;
     plan.check_memory(&description, available)?;
+    let inputs =
+        PlanInputs { description: description.clone(), draft: draft.clone(), gpus, available };
+    plan.server.planner = Some(inputs.into_planner(config.clone()));
     let runtime = server_runtime()?;
     let pages = pages_runtime()?;
     let models = Models { description, draft, held, held_draft: held_draft.unwrap_or_default() };
@@ -131,16 +137,9 @@ pub fn plan(config: &Config, options: &PlanOptions) -> Result<String, DaemonErro
     llama::send_logs_to_tracing();
     let description = llama::describe_partial(&model_source(config))?;
     let draft = open_draft(config)?.map(|(draft, _)| draft);
-    let gpus = match &options.vram[..] {
-        [] => llama::gpu_devices(),
-        sizes => plan::hypothetical_gpus(sizes),
-    };
-    // Imagined GPUs belong to another machine, whose host RAM is not known.
-    let available = machine::available_memory().filter(|_| options.vram.is_empty());
-    let plan = ServePlan::new(config, &description, draft.as_ref(), &gpus, available)?;
-    let refusal = plan.check_memory(&description, available).err();
-    let page =
-        PlanPage::new(&description, &plan).with_warning(refusal.map(|error| error.to_string()));
+    let gpus = if options.vram.is_empty() { llama::gpu_devices() } else { Vec::new() };
+    let available = machine::available_memory();
+    let page = PlanInputs { description, draft, gpus, available }.page(config, options)?;
     Ok(if options.json { page.json() } else { page.table() })
 }
 

@@ -26,6 +26,7 @@ mod listing;
 mod options;
 mod own_hosts;
 mod peer;
+mod planning;
 mod refusals;
 #[allow(clippy::module_inception, reason = "it holds the type `Server`")]
 mod server;
@@ -47,4 +48,5 @@ pub use access::{Keys, KeysError, NewKey, NewKeyError};
 pub use listener::Listener;
 pub use options::{About, Options};
 pub use server::Server;
+pub use planning::Planner;
 pub use tls::{Tls, TlsError, TlsFiles};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::domain::{AccountLimits, AllowedHost, AllowedOrigin, ModelInfo, TrustedProxy};
 
 use super::access::Keys;
+use super::planning::Planner;
 
 /// Limits and intervals of the server.
 #[derive(Debug, Clone)]
@@ -51,6 +52,8 @@ pub struct Options {
     pub lost_lines: fn() -> [(&'static str, u64); 2],
 }
 
+    /// Computes the plans at `/plan`; without it there are none.
+    pub planner: Option<Planner>,
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -72,6 +75,7 @@ impl Default for Options {
         }
     }
 }
+            planner: None,
 
 impl Options {
     /// Bytes that parsing messages may take.

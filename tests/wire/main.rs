@@ -28,6 +28,7 @@ mod metrics_frames;
 mod openai;
 mod openai_limits;
 mod origin_host;
+mod planning;
 mod prometheus;
 mod proxies;
 mod request_list;

@@ -29,6 +29,7 @@ use crate::server::listing::{abort_request, list_requests};
 use crate::server::metrics;
 use crate::server::openai::responses::{ResponsesClient, serve_responses};
 use crate::server::openai::{self, ApiError, is_api_path};
+use crate::server::planning::plan_page;
 use crate::server::refusals::ForeignHeader;
 use crate::server::shared::Shared;
 use crate::server::ws;
@@ -43,6 +44,7 @@ pub(in crate::server) fn routes(shared: Arc<Shared>) -> Router {
         .route(REQUESTS, get(list_requests))
         .route("/requests/{id}", delete(abort_request))
         .merge(openai::routes())
+        .route(PLAN, get(plan_page))
         .merge(anthropic::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -143,6 +145,7 @@ fn needed_rights(path: &str, shared: &Shared) -> Option<(Right, &'static [Right]
         _ if path == REQUESTS || path.starts_with(REQUESTS_BELOW) => {
             Some((Right::Infer, &[Right::Metrics, Right::Admin]))
         }
+        PLAN => Some((Right::Metrics, &[])),
         _ => None,
     }
 }
@@ -310,8 +313,8 @@ async fn not_found(uri: Uri) -> Response {
     }
     plain(
         StatusCode::NOT_FOUND,
-        "not found: open a WebSocket on this address, GET /healthz, /readyz or /metrics, or use the \
-         HTTP APIs below /v1",
+        "not found: open a WebSocket on this address, GET /healthz, /readyz, /metrics, \
+         /requests or /plan, or use the HTTP APIs below /v1",
     )
 }
 
@@ -332,6 +335,9 @@ const RESPONSES: &str = "/v1/responses";
 
 /// The path of the list of requests.
 const REQUESTS: &str = "/requests";
+
+/// The path of the plans.
+const PLAN: &str = "/plan";
 
 /// What the paths of single requests begin with.
 const REQUESTS_BELOW: &str = "/requests/";
