@@ -26,4 +26,6 @@ pub struct NetworkConfig {
     pub allowed_origins: Vec<AllowedOrigin>,
     /// Proxies whose headers name the client.
     pub trusted_proxies: Vec<TrustedProxy>,
+    /// Whether the server has a web page.
+    pub has_web: bool,
 }

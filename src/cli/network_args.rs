@@ -72,6 +72,10 @@ pub(super) struct NetworkArgs {
         value_delimiter = ','
     )]
     trusted_proxy: Vec<TrustedProxy>,
+
+    /// Serve no web page at /
+    #[arg(long, env = "INFERENCE_CORE_NO_WEB", value_parser = BoolishValueParser::new())]
+    no_web: bool,
 }
 
 impl NetworkArgs {
@@ -86,6 +90,7 @@ impl NetworkArgs {
             allowed_hosts: self.allow_host,
             allowed_origins: self.allow_origin,
             trusted_proxies: self.trusted_proxy,
+            has_web: !self.no_web,
         }
     }
 }

@@ -40,6 +40,7 @@ mod json_fields;
 mod metrics;
 mod openai;
 mod tls;
+mod web;
 mod ws;
 
 #[cfg(feature = "fuzzing")]
@@ -47,6 +48,6 @@ pub use access::rewrite_key_file;
 pub use access::{Keys, KeysError, NewKey, NewKeyError};
 pub use listener::Listener;
 pub use options::{About, Options};
-pub use server::Server;
 pub use planning::Planner;
+pub use server::Server;
 pub use tls::{Tls, TlsError, TlsFiles};

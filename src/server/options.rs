@@ -39,6 +39,8 @@ pub struct Options {
     pub has_open_metrics: bool,
     /// Limits of each address, if there are no keys.
     pub address_limits: AccountLimits,
+    /// Whether there is a web page at `/`.
+    pub has_web: bool,
     /// Whether lines about billing stay in the instructions of Anthropic's coding client
     /// (ADR-0050).
     pub keeps_attribution: bool,
@@ -50,10 +52,10 @@ pub struct Options {
     pub write_grace: Duration,
     /// Number of lines of the daemon's output that were lost, by stream. Called for `/metrics`.
     pub lost_lines: fn() -> [(&'static str, u64); 2],
-}
-
     /// Computes the plans at `/plan`; without it there are none.
     pub planner: Option<Planner>,
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -68,14 +70,15 @@ impl Default for Options {
             keys: Keys::default(),
             has_open_metrics: false,
             address_limits: AccountLimits::default(),
+            has_web: true,
             keeps_attribution: false,
             metrics_interval: Duration::from_secs(1),
             write_grace: Duration::from_secs(30),
             lost_lines: || [("stderr", 0), ("stdout", 0)],
+            planner: None,
         }
     }
 }
-            planner: None,
 
 impl Options {
     /// Bytes that parsing messages may take.

@@ -58,7 +58,7 @@ async fn every_page_says_what_browsers_may_do_with_it() {
         ("GET /readyz", &own, 200),
         ("GET /metrics", &own, 200),
         ("HEAD /healthz", &own, 200),
-        ("GET /", &own, 404),
+        ("GET /nothing", &own, 404),
         ("GET /healthz", "Host: evil.com\r\n", 403),
         ("POST /healthz", &own, 405),
         ("GET /", &format!("{own}Upgrade: websocket\r\n"), 400),
@@ -81,13 +81,15 @@ async fn every_page_says_what_browsers_may_do_with_it() {
 #[tokio::test]
 async fn unknown_paths_and_methods_are_refused() {
     let server = TestServer::start().await;
-    for path in ["/", "/metrics/more", "/healthz/", "/%00", "/..", "/favicon.ico"] {
+    for path in ["/index.html", "/metrics/more", "/healthz/", "/%00", "/..", "/favicon.ico"] {
         assert_eq!(http_get(server.address, path).await.0, 404, "{path}");
     }
     let fields = format!("Host: {}\r\nConnection: close\r\n", server.address);
     let post = format!("POST /healthz HTTP/1.1\r\n{fields}Content-Length: 2\r\n\r\nhi");
     assert_eq!(http(server.address, &post).await.0, 405);
     let post = format!("POST / HTTP/1.1\r\n{fields}Content-Length: 2\r\n\r\nhi");
+    assert_eq!(http(server.address, &post).await.0, 405);
+    let post = format!("POST /nothing HTTP/1.1\r\n{fields}Content-Length: 2\r\n\r\nhi");
     assert_eq!(http(server.address, &post).await.0, 404);
     let (status, _) = http(server.address, "nonsense\r\n\r\n").await;
     assert_eq!(status, 400);

@@ -39,3 +39,4 @@ mod shutdown;
 mod streaming;
 mod tls;
 mod tls_client;
+mod web_page;

@@ -198,6 +198,7 @@ fn server_options(config: &Config) -> Result<server::Options, LoadError> {
         metrics_interval: config.metrics_interval,
         lost_lines: output::lost_lines,
         has_open_metrics: config.access.has_open_metrics,
+        has_web: config.network.has_web,
         keeps_attribution: config.keeps_attribution,
         address_limits: config.access.limits,
         ..server::Options::default()

@@ -32,19 +32,22 @@ use crate::server::openai::{self, ApiError, is_api_path};
 use crate::server::planning::plan_page;
 use crate::server::refusals::ForeignHeader;
 use crate::server::shared::Shared;
+use crate::server::web;
 use crate::server::ws;
 
 /// All routes of the server.
 pub(in crate::server) fn routes(shared: Arc<Shared>) -> Router {
+    let page = if shared.options.has_web { web::routes() } else { Router::new() };
     Router::new()
+        .merge(page)
         .route("/healthz", get(healthz))
         .route("/health", get(healthz))
         .route("/readyz", get(readyz))
         .route(METRICS, get(metrics_page))
+        .route(PLAN, get(plan_page))
         .route(REQUESTS, get(list_requests))
         .route("/requests/{id}", delete(abort_request))
         .merge(openai::routes())
-        .route(PLAN, get(plan_page))
         .merge(anthropic::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -142,10 +145,10 @@ async fn check_access(
 fn needed_rights(path: &str, shared: &Shared) -> Option<(Right, &'static [Right])> {
     match path {
         METRICS => shared.access.protects_metrics().then_some((Right::Metrics, &[])),
+        PLAN => Some((Right::Metrics, &[])),
         _ if path == REQUESTS || path.starts_with(REQUESTS_BELOW) => {
             Some((Right::Infer, &[Right::Metrics, Right::Admin]))
         }
-        PLAN => Some((Right::Metrics, &[])),
         _ => None,
     }
 }
@@ -333,11 +336,11 @@ async fn method_not_allowed(uri: Uri, method: Method) -> Response {
 /// The path of the WebSocket of the Responses API.
 const RESPONSES: &str = "/v1/responses";
 
-/// The path of the list of requests.
-const REQUESTS: &str = "/requests";
-
 /// The path of the plans.
 const PLAN: &str = "/plan";
+
+/// The path of the list of requests.
+const REQUESTS: &str = "/requests";
 
 /// What the paths of single requests begin with.
 const REQUESTS_BELOW: &str = "/requests/";
