@@ -15,7 +15,7 @@ export REAL_MODELS
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
-.PHONY: help run test test-faults attacks fmt lint doc rust-tests deny real-models \
+.PHONY: help run test web web-tests test-faults attacks fmt lint doc rust-tests deny real-models \
 	python-tests client-tests autobahn fuzz mutants bench setup setup-test
 .DEFAULT_GOAL := help
 
@@ -26,7 +26,7 @@ help: ## Show this help
 	@echo '  make run FEATURES=cuda                       build for NVIDIA GPUs; later runs keep that'
 	@echo '  make bench QUICK=1 ONLY="one-stream ttft"   a short run of two scenarios; see tools/bench/README.md'
 
-run: setup ## Install missing tools, build a release and serve the demo model on port 3000
+run: setup web ## Install missing tools, build a release and serve the demo model on port 3000
 	cargo build --release$(if $(FEATURES), --features $(FEATURES))
 	@exec "$(TARGET)/release/inference-core" $(if $(MODEL),"$(MODEL)",--demo) $(PORT) $(ARGS)
 
@@ -36,10 +36,56 @@ test: setup-test ## Install missing tools, then run all checks: format, lints, d
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory doc
 	@$(MAKE) --no-print-directory deny
+	@$(MAKE) --no-print-directory web
 	@$(MAKE) --no-print-directory real-models
 	@$(MAKE) --no-print-directory rust-tests
 	@$(MAKE) --no-print-directory python-tests
 	@$(MAKE) --no-print-directory client-tests
+	@$(MAKE) --no-print-directory web-tests
+
+# The program contains web/dist, so this comes before a build. cargo builds again when it has changed.
+WEB_PAGE := web/dist/index.html
+WEB_MODULES := web/node_modules/.package-lock.json
+WEB_SOURCES := $(shell find web -type d \( -name node_modules -o -name dist -o -name tests \) -prune \
+	-o -type f -print 2>/dev/null) scripts/compress.mjs
+
+# The page is optional: without it the server has a page that says how to get it.
+web: setup ## Build the web page, which the next build of the server contains
+	@if [ ! -e web/package.json ]; then \
+		echo 'skipped: the web page, because there is no folder web'; \
+	elif ! command -v npm >/dev/null || ! node scripts/compress.mjs --check; then \
+		echo 'skipped: the web page needs Node.js 18 or newer with npm'; \
+	elif ! $(MAKE) --no-print-directory $(WEB_MODULES); then \
+		echo 'skipped: the web page, because npm cannot fetch its packages'; \
+	else \
+		$(MAKE) --no-print-directory $(WEB_PAGE); \
+	fi
+
+$(WEB_MODULES): web/package.json web/package-lock.json
+	cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(WEB_PAGE): $(WEB_SOURCES) $(WEB_MODULES)
+	cd web && npm run --silent build
+	@node scripts/compress.mjs web/dist
+
+CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,\
+	$(shell command -v $(name))))
+
+# The tests in a browser use the binary of `make rust-tests`, which contains the page.
+web-tests: web ## Test the web page: types, units, and in Chromium with the server
+	@if [ ! -e $(WEB_PAGE) ]; then \
+		echo 'skipped: the tests of the web page, which was not built'; \
+	else \
+		(cd web && npm run --silent check && npm run --silent test) && \
+		if [ -z "$(CHROMIUM)" ]; then \
+			echo 'skipped: the tests of the web page in a browser, because Chromium is missing'; \
+		else \
+			cargo build --bin inference-core --example scripted && \
+			cd web && CHROMIUM="$(CHROMIUM)" INFERENCE_CORE_BIN="$(TARGET)/debug/inference-core" \
+				SCRIPTED_BIN="$(TARGET)/debug/examples/scripted" npm run --silent e2e; \
+		fi; \
+	fi
 
 fmt: ## Check the formatting
 	cargo fmt --all --check

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Installs missing tools for building and testing inference-core, and prints what each is for.
 #
-#   scripts/setup.sh        build tools: cmake, make, a C++ compiler, libclang
-#   scripts/setup.sh test   also test tools: Python with packages in .venv, rustfmt, clippy
+#   scripts/setup.sh        build tools: cmake, make, a C++ compiler, libclang; Node.js if possible
+#   scripts/setup.sh test   also test tools: Python with packages in .venv, rustfmt, clippy, and
+#                           Chromium if possible
 #
 # Uses the system's package manager (apt-get, dnf, zypper, pacman, apk or brew), with sudo unless
 # the user is root. Does nothing and prints nothing if everything is installed.
@@ -114,6 +115,23 @@ if [ "${1:-}" = test ]; then
             "python3 python3-venv" python3 python3 python python3 python
 fi
 if [ -n "$wanted" ]; then install_packages; fi
+
+# What is missing here is only skipped: the web page and its tests.
+wanted=
+packages=
+has npm || want "Node.js (builds the web page)" \
+    "nodejs npm" "nodejs npm" "nodejs npm" "nodejs npm" "nodejs npm" node
+# brew has no package for programs without a terminal, and Ubuntu's needs snap.
+if [ "${1:-}" = test ] && [ "$manager" != brew ] && ! grep -qs '^ID=ubuntu' /etc/os-release; then
+    has chromium || has chromium-browser || has google-chrome ||
+        want "Chromium (tests the web page)" chromium chromium chromium chromium chromium chromium
+fi
+# A package that cannot be installed is not tried again and again.
+tried=target/setup-optional
+if [ -n "$wanted" ] && [ "$(cat "$tried" 2>/dev/null)" != "$wanted" ]; then
+    (install_packages) || echo "setup: skipped: $wanted" >&2
+    mkdir -p target && echo "$wanted" >"$tried"
+fi
 
 if [ "${1:-}" = test ]; then
     for component in fmt clippy; do
