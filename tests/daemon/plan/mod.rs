@@ -4,6 +4,7 @@ mod cpu;
 mod draft;
 mod messages;
 mod reported;
+mod served;
 mod shapes;
 #[cfg(feature = "vulkan")]
 mod vulkan;
