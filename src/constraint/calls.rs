@@ -3,7 +3,9 @@
 //! Only calls that are written as JSON can be forced. The names are those of the tools, and the
 //! arguments fit the schemas of their parameters.
 
-use crate::domain::{Conversation, JsonText, Tool, ToolCallStyle, ToolChoice};
+use serde_json::Value;
+
+use crate::domain::{Conversation, Tool, ToolCallStyle, ToolChoice};
 
 use super::fault::{GrammarFault, literal};
 use super::schema;
@@ -34,22 +36,19 @@ enum CallPart {
 /// token.
 ///
 /// # Errors
-/// The field that has a fault, and the fault.
+/// The field that has a fault, and what is wrong with it.
 pub(super) fn calls_grammar(
     conversation: &Conversation,
     style: ToolCallStyle,
     special: impl Fn(&str) -> Option<u32>,
-) -> Result<Option<String>, (String, GrammarFault)> {
-    let tools: Vec<&Tool> = match &conversation.tool_choice {
-        ToolChoice::Auto | ToolChoice::None => return Ok(None),
-        ToolChoice::Required => conversation.tools.iter().collect(),
-        ToolChoice::Named(name) => {
-            conversation.tools.iter().filter(|tool| tool.name == *name).take(1).collect()
-        }
-    };
+) -> Result<Option<String>, (String, String)> {
+    if !conversation.requires_call() {
+        return Ok(None);
+    }
+    let tools = callable_tools(conversation);
     if tools.is_empty() {
         let reason = "there is no tool that could be called".to_owned();
-        return Err(("tool_choice".to_owned(), GrammarFault::Invalid(reason)));
+        return Err(("tool_choice".to_owned(), GrammarFault::Invalid(reason).to_string()));
     }
     let Some(form) = form_of(style, &special) else { return Ok(None) };
     let mark = |text: &str| match special(text) {
@@ -58,9 +57,9 @@ pub(super) fn calls_grammar(
     };
     let [before, between, after] = form.call;
     let mut alternatives = Vec::new();
-    for (i, tool) in tools.iter().enumerate() {
-        let schema = parameters(tool).map_err(|fault| (format!("tools[{i}].parameters"), fault))?;
-        let name = serde_json::Value::from(tool.name.as_str());
+    for (i, tool) in tools {
+        let schema = parameters(i, tool)?;
+        let name = Value::from(tool.name.as_str());
         let head = literal(&format!("{before}{name}{between}"));
         alternatives.push(format!("{head} %json {schema} {}", literal(after)));
     }
@@ -129,11 +128,31 @@ fn form_of(style: ToolCallStyle, special: impl Fn(&str) -> Option<u32>) -> Optio
     }
 }
 
-/// The schema of the arguments of `tool`.
-fn parameters(tool: &Tool) -> Result<String, GrammarFault> {
-    let any = JsonText("{\"type\": \"object\"}".to_owned());
-    let schema = schema::parse(tool.parameters.as_ref().unwrap_or(&any))?;
-    Ok(schema::compact(schema)?.to_string())
+/// The tools that `conversation` requires a call of, with their numbers.
+pub(super) fn callable_tools(conversation: &Conversation) -> Vec<(usize, &Tool)> {
+    let is_callable = |tool: &Tool| match &conversation.tool_choice {
+        ToolChoice::Auto | ToolChoice::None => false,
+        ToolChoice::Required => true,
+        ToolChoice::Named(name) => tool.name == *name,
+    };
+    conversation.tools.iter().enumerate().filter(|(_, tool)| is_callable(tool)).collect()
+}
+
+/// The schema of the arguments of the tool with this number.
+///
+/// # Errors
+/// The field that has a fault, and what is wrong with it.
+pub(super) fn parameters(number: usize, tool: &Tool) -> Result<Value, (String, String)> {
+    match &tool.parameters {
+        None => Ok(schema::any_object()),
+        Some(text) => schema::prepare(text).map_err(|fault| tool_fault(number, tool, &fault)),
+    }
+}
+
+/// The field of the schema of the tool with this number, and what is wrong with it.
+pub(super) fn tool_fault(number: usize, tool: &Tool, fault: &GrammarFault) -> (String, String) {
+    let field = format!("tools[{number}].parameters");
+    (field, format!("the schema of the tool {} {fault}", tool.name))
 }
 
 /// Most calls in one answer.

@@ -7,6 +7,8 @@ use llguidance::Matcher;
 use crate::domain::Token;
 use crate::engine::{AllowedTokens, AnswerConstraint, TokenSet};
 
+use super::reason::plain_reason;
+
 /// A compiled constraint.
 pub(super) struct CompiledConstraint {
     matcher: Matcher,
@@ -43,7 +45,7 @@ impl CompiledConstraint {
             return Ok(());
         }
         if let Some(error) = self.matcher.get_error() {
-            return Err(first_line(&error));
+            return Err(plain_reason(&error));
         }
         if self.matcher.is_stopped() {
             self.next = Next::End;
@@ -57,7 +59,7 @@ impl CompiledConstraint {
             self.next = Next::Forced;
             return Ok(());
         }
-        let mask = self.matcher.compute_mask().map_err(|error| first_line(&error.to_string()))?;
+        let mask = self.matcher.compute_mask().map_err(|error| plain_reason(&error.to_string()))?;
         self.set.copy_words(mask.as_slice());
         self.next = Next::Choice;
         Ok(())
@@ -88,7 +90,7 @@ impl AnswerConstraint for CompiledConstraint {
         if self.next == Next::Forced && self.forced.get(self.n_taken) != Some(&token) {
             return Err(not_allowed());
         }
-        self.matcher.consume_token(id).map_err(|error| first_line(&error.to_string()))?;
+        self.matcher.consume_token(id).map_err(|error| plain_reason(&error.to_string()))?;
         self.n_taken += 1;
         if self.next != Next::Forced || self.n_taken >= self.forced.len() {
             self.forced.clear();
@@ -104,14 +106,3 @@ impl fmt::Debug for CompiledConstraint {
         f.debug_struct("CompiledConstraint").field("next", &self.next).finish_non_exhaustive()
     }
 }
-
-/// The first line of a message of llguidance, without characters that a terminal acts on, cut to
-/// [`MAX_MESSAGE_CHARS`].
-pub(super) fn first_line(message: &str) -> String {
-    let line = message.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
-    let is_plain = |char: &char| !char.is_control() && !matches!(char, '\u{2028}' | '\u{2029}');
-    line.trim().chars().filter(is_plain).take(MAX_MESSAGE_CHARS).collect()
-}
-
-/// Longest reason in a refusal, in characters.
-const MAX_MESSAGE_CHARS: usize = 240;

@@ -15,6 +15,9 @@ pub(super) enum GrammarFault {
     /// It repeats something more often than it may.
     #[error("repeats its parts more than {MAX_REPEATED} times: send a simpler one")]
     TooManyRepetitions,
+    /// It has more lines than it may have.
+    #[error("has {n} lines: send one of at most {MAX_LINES}")]
+    TooManyLines { n: usize },
     /// It says nothing.
     #[error("must not be empty")]
     Empty,
@@ -33,6 +36,10 @@ pub(super) fn check_size(text: &str) -> Result<(), GrammarFault> {
     }
     if text.len() > MAX_BYTES {
         return Err(GrammarFault::TooLong { n_bytes: text.len() });
+    }
+    let n = text.lines().count();
+    if n > MAX_LINES {
+        return Err(GrammarFault::TooManyLines { n });
     }
     let (mut depth, mut deepest) = (0usize, 0);
     for byte in text.bytes() {
@@ -98,6 +105,9 @@ pub(super) fn literal(text: &str) -> String {
 
 /// Most bytes of a constraint.
 pub(super) const MAX_BYTES: usize = 256 << 10;
+
+/// Most lines of a grammar. Each can be a rule that mentions the next one.
+pub(super) const MAX_LINES: usize = 5_000;
 
 /// Most levels of nesting in a constraint.
 pub(super) const MAX_DEPTH: usize = 100;

@@ -1,11 +1,13 @@
 //! The grammar for each kind of constraint.
 
 use llguidance::api::TopLevelGrammar;
+use serde_json::value::RawValue;
 
-use crate::domain::Constraint;
+use crate::domain::{Constraint, JsonText};
 
 use super::fault::{GrammarFault, MAX_BYTES, MAX_CHOICES, check_size, literal};
 use super::gbnf::lark_of;
+use super::regex::{RegexScope, translate};
 use super::schema;
 
 /// The grammar for `constraint`.
@@ -14,21 +16,19 @@ use super::schema;
 /// It is too large, or has a fault that is found without compiling it.
 pub(super) fn grammar_of(constraint: &Constraint) -> Result<TopLevelGrammar, GrammarFault> {
     match constraint {
-        Constraint::Json => {
-            let object = serde_json::json!({"type": "object"});
-            Ok(TopLevelGrammar::from_json_schema(schema::compact(object)?))
-        }
+        Constraint::Json => Ok(TopLevelGrammar::from_json_schema(schema::any_object())),
         Constraint::JsonSchema(text) => {
-            Ok(TopLevelGrammar::from_json_schema(schema::compact(schema::parse(text)?)?))
+            Ok(TopLevelGrammar::from_json_schema(schema::prepare(text)?))
         }
         Constraint::Regex(regex) => {
             check_size(regex)?;
-            Ok(TopLevelGrammar::from_regex(without_anchors(regex)))
+            let regex = translate(regex, RegexScope::Whole).map_err(GrammarFault::Invalid)?;
+            Ok(TopLevelGrammar::from_regex(&regex))
         }
         Constraint::Choice(choices) => choice(choices),
         Constraint::Lark(grammar) => {
             check_size(grammar)?;
-            Ok(TopLevelGrammar::from_lark(grammar.clone()))
+            Ok(TopLevelGrammar::from_lark(with_prepared_schemas(grammar)?))
         }
         Constraint::Gbnf(grammar) => {
             check_size(grammar)?;
@@ -55,15 +55,26 @@ fn choice(choices: &[String]) -> Result<TopLevelGrammar, GrammarFault> {
     Ok(TopLevelGrammar::from_lark(format!("start: CHOICE\nCHOICE: {}\n", literals.join(" | "))))
 }
 
-/// `regex` without the anchors around it: it has to match the whole answer anyway. They stay where
-/// they belong to an alternative only.
-fn without_anchors(regex: &str) -> &str {
-    if regex.contains('|') {
-        return regex;
+/// The Lark `grammar` with the schemas in it (`%json {…}`) checked and changed like others.
+fn with_prepared_schemas(grammar: &str) -> Result<String, GrammarFault> {
+    let mut prepared = String::new();
+    let mut rest = grammar;
+    while let Some(at) = rest.find(JSON) {
+        let (before, schema) = rest.split_at(at + JSON.len());
+        prepared.push_str(before);
+        rest = schema;
+        let mut values = serde_json::Deserializer::from_str(schema).into_iter::<&RawValue>();
+        if let Some(Ok(value)) = values.next()
+            && value.get().starts_with('{')
+        {
+            let schema = schema::prepare(&JsonText(value.get().to_owned()))?;
+            prepared.push_str(&format!(" {schema}"));
+            rest = &rest[values.byte_offset()..];
+        }
     }
-    let regex = regex.strip_prefix('^').unwrap_or(regex);
-    match regex.strip_suffix('$') {
-        Some(rest) if rest.bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 0 => rest,
-        _ => regex,
-    }
+    prepared.push_str(rest);
+    Ok(prepared)
 }
+
+/// Begins a schema in a Lark grammar.
+const JSON: &str = "%json";

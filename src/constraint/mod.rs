@@ -12,7 +12,10 @@
 //! | `compiler` | from a constraint to a compiled one |
 //! | `grammar` | the grammar for each kind of constraint |
 //! | `fault` | why a constraint is refused, and how large it may be |
-//! | `schema` | what is refused in a JSON schema before it is compiled, and where a fault is |
+//! | `reason` | what llguidance says, in plain words |
+//! | `schema` | JSON schemas: what is refused and changed before they are compiled |
+//! | `schema_…` | the parts of that: text, keywords, references, `oneOf`, combinations, faults |
+//! | `regex`, `regex_class` | regular expressions of ECMA-262 in the syntax of the regex crate |
 //! | `gbnf`, `gbnf_parser` | grammars in llama.cpp's notation |
 //! | `calls` | the grammar of calls of tools |
 //! | `compiled` | a compiled constraint, and how far an answer has come in it |
@@ -25,7 +28,17 @@ mod fault;
 mod gbnf;
 mod gbnf_parser;
 mod grammar;
+mod reason;
+mod regex;
+mod regex_class;
 mod schema;
+mod schema_check;
+mod schema_combinations;
+mod schema_fault;
+mod schema_one_of;
+mod schema_path;
+mod schema_refs;
+mod schema_text;
 mod tokens;
 
 pub use self::compiler::ConstraintCompiler;

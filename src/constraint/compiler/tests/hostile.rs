@@ -1,0 +1,136 @@
+//! Constraints that are meant to take much time or memory, and messages about faults.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+
+/// A schema with `n` alternatives, each of a member of its own.
+fn any_of(n: usize) -> Value {
+    let items = (0..n).map(|i| json!({"properties": {format!("p{i}"): {"const": i}}}));
+    json!({"anyOf": items.collect::<Vec<_>>()})
+}
+
+/// A schema that refers to the first of `n` definitions, each of which `next` makes of a reference
+/// to the following one.
+fn chained(n: usize, next: impl Fn(Value) -> Value) -> Value {
+    let reference = |i: usize| json!({"$ref": format!("#/$defs/d{i}")});
+    let defs = (0..n).map(|i| (format!("d{i}"), next(reference(i + 1))));
+    let defs: serde_json::Map<_, _> = defs.chain([(format!("d{n}"), json!({}))]).collect();
+    json!({"$ref": "#/$defs/d0", "$defs": defs})
+}
+
+/// `n` properties that fit `of`.
+fn many(n: usize, of: &Value) -> Value {
+    let properties = (0..n).map(|i| (format!("property{i}"), of.clone()));
+    json!({"properties": serde_json::Map::from_iter(properties)})
+}
+
+/// Schemas that are meant to take much time or memory.
+fn hostile_schemas() -> Vec<(&'static str, Constraint)> {
+    let nested = |n: usize| format!("{}{{}}{}", "{\"items\":".repeat(n), "}".repeat(n));
+    let long = (0..5000).map(|i| format!("{}{i}", "x".repeat(40))).collect::<Vec<_>>();
+    let mut faulty = many(3000, &json!({"type": "string"}));
+    faulty["properties"]["property2999"] = json!({"maxItems": -1});
+    let text = |text: String| Constraint::JsonSchema(JsonText(text));
+    vec![
+        ("10,000 levels", text(nested(10_000))),
+        ("100 levels", text(nested(90))),
+        ("1 MB", text(format!("{{\"const\": \"{}\"}}", "x".repeat(1 << 20)))),
+        ("all of any of", schema(&json!({"allOf": vec![any_of(9); 9]}))),
+        ("all of 3 any of", schema(&json!({"allOf": vec![any_of(12); 3]}))),
+        ("one of 1,000", schema(&json!({"oneOf": any_of(1000)["anyOf"]}))),
+        ("any of 4,000", schema(&any_of(4_000))),
+        ("any of 500", schema(&any_of(500))),
+        ("any of 80 twice", schema(&json!({"properties": {"a": any_of(80), "b": any_of(80)}}))),
+        ("enum of 5,000", schema(&json!({"enum": long}))),
+        ("enum of numbers", schema(&json!({"enum": (0..5000).collect::<Vec<_>>()}))),
+        ("many properties", schema(&many(4500, &json!({"type": "string"})))),
+        ("fault in a large schema", schema(&faulty)),
+        ("recursion", schema(&json!({"$ref": "#"}))),
+        ("recursion of all", schema(&json!({"allOf": [{"$ref": "#"}, {"$ref": "#"}]}))),
+        ("chain of references", schema(&chained(2_300, |next| json!({"items": next})))),
+        (
+            "doubling references",
+            schema(&chained(40, |next| json!({"prefixItems": [next.clone(), next]}))),
+        ),
+        ("long string", schema(&json!({"type": "string", "minLength": 100_000_000u64}))),
+        ("long array", schema(&json!({"type": "array", "minItems": 100_000_000u64}))),
+        ("pattern", schema(&json!({"pattern": "(x+x+)+y", "maxLength": 100_000}))),
+    ]
+}
+
+/// Grammars and regular expressions that are meant to take much time or memory.
+fn hostile_grammars() -> Vec<(&'static str, Constraint)> {
+    let (regex, lark, gbnf) = (Constraint::Regex, Constraint::Lark, Constraint::Gbnf);
+    let rules = |n: usize, rule: &dyn Fn(usize) -> String| -> String { (0..n).map(rule).collect() };
+    let doubling = rules(30, &|i| format!("r{i}: r{0} r{0}\n", i + 1));
+    let terminals = rules(30, &|i| format!("T{i}: T{0} T{0}\n", i + 1));
+    let chain = |n| rules(n, &|i| format!("r{i}: r{}\n", i + 1));
+    let gbnf_chain = rules(4_990, &|i| format!("r{i} ::= r{}\n", i + 1));
+    vec![
+        ("10,000 brackets", regex("(".repeat(10_000))),
+        ("lark brackets", lark(format!("start: {}", "(".repeat(10_000)))),
+        ("gbnf brackets", gbnf(format!("root ::= {}", "(".repeat(10_000)))),
+        ("repetition", regex("((a{1000}){1000}){1000}".to_owned())),
+        ("repetitions", regex("(a{1,1000}){1,1000}".to_owned())),
+        ("exponential states", regex(format!("(a|b)*a(a|b){{{}}}", 2000))),
+        ("schema in lark", lark(format!("start: %json {}", any_of(4_000)))),
+        ("10,000 rules", lark(format!("start: r0\n{}r10000: \"a\"\n", chain(10_000)))),
+        ("4,990 rules", lark(format!("start: r0\n{}r4990: \"a\"\n", chain(4_990)))),
+        ("doubling rules", lark(format!("start: r0\n{doubling}r30: \"a\"\n"))),
+        ("doubling terminals", lark(format!("start: T0\n{terminals}T30: \"a\"\n"))),
+        ("left recursion", lark("start: start start | \"a\"".to_owned())),
+        ("no end", lark("start: start".to_owned())),
+        ("gbnf recursion", gbnf("root ::= root root | \"a\"?".to_owned())),
+        ("gbnf left recursion", gbnf("root ::= root \"a\" | \"b\"".to_owned())),
+        ("gbnf repetition", gbnf("root ::= (\"a\"{1,60000}){1,60000}".to_owned())),
+        ("gbnf rules", gbnf(format!("root ::= r0\n{gbnf_chain}r4990 ::= \"a\" root?\n"))),
+    ]
+}
+
+#[test]
+fn hostile_constraint_is_soon_compiled_or_refused_in_one_line() {
+    let mut slow = Vec::new();
+    for (name, constraint) in hostile_schemas().into_iter().chain(hostile_grammars()) {
+        let began = Instant::now();
+        let outcome = compile(&constraint);
+        let elapsed = began.elapsed();
+        eprintln!("{name}: {elapsed:.0?} {:.150?}", outcome.as_ref().err());
+        if let Err(Refusal::InvalidParams { reason, .. }) = outcome {
+            assert!(reason.len() < 400 && !reason.contains('\n'), "{name}: {reason}");
+        }
+        if elapsed > Duration::from_secs(5) {
+            slow.push((name, elapsed));
+        }
+    }
+    assert!(slow.is_empty(), "{slow:?}");
+}
+
+#[test]
+fn fault_in_a_grammar_is_told_in_one_plain_line() {
+    for (constraint, expected) in [
+        (Constraint::Regex("a(b".to_owned()), "character 2: the group has no end"),
+        (
+            Constraint::Regex("\\p{Nonsense}".to_owned()),
+            "cannot be enforced: the regular expression is wrong: Unicode property not found",
+        ),
+        (Constraint::Regex("[^\\s\\S]".to_owned()), "no text fits it"),
+        (Constraint::Lark("start: nothing".to_owned()), "line 1"),
+        (Constraint::Lark("start: \"a\"\nb: (\"c\"".to_owned()), "line"),
+        (Constraint::Lark("start: /(/".to_owned()), "unclosed group"),
+        (Constraint::Lark("start = \"a\"".to_owned()), "line 1"),
+        (Constraint::Lark("begin: \"a\"".to_owned()), "start"),
+        (Constraint::Lark("start: \"a".to_owned()), "line 1"),
+        (Constraint::Lark("start: start".to_owned()), ""),
+        (
+            Constraint::Lark("start: %json {\"not\": {}}".to_owned()),
+            "the keyword not at #/not is not supported",
+        ),
+        (Constraint::Gbnf("root ::= \"a".to_owned()), "line 1: a literal has no end"),
+    ] {
+        let reason = reason(&constraint);
+        eprintln!("{constraint:?}: {reason}");
+        assert!(reason.starts_with("cannot be enforced: "), "{reason}");
+        assert!(reason.contains(expected) && !reason.contains(['\n', '\r']), "{reason}");
+    }
+}
