@@ -56,6 +56,8 @@ pub struct Params {
     pub special: Option<bool>,
     /// What the answer has to be. Where the model thinks first, this is about what follows.
     pub constraint: Option<Box<Constraint>>,
+    /// The field of the request that the constraint came from; `None` is `format`.
+    pub constraint_field: Option<String>,
     /// Most tokens of thinking, after which the model is made to answer; `None` is no limit.
     pub reasoning_budget: Option<u32>,
 }
@@ -113,6 +115,7 @@ impl Default for Params {
             speculative: None,
             special: None,
             constraint: None,
+            constraint_field: None,
             reasoning_budget: None,
         }
     }

@@ -322,7 +322,10 @@ fn guide_for(
         Prompt::Chat(_) | Prompt::Text(_) => None,
     };
     let constraint = match (calls, &request.params.constraint) {
-        (None, Some(constraint)) => Some(vocabulary.constrain(constraint, &limit)?),
+        (None, Some(constraint)) => {
+            let compiled = vocabulary.constrain(constraint, &limit);
+            Some(compiled.map_err(|refusal| named(refusal, &request.params))?)
+        }
         (calls, _) => calls,
     };
     let budget = request.params.reasoning_budget;
@@ -348,6 +351,16 @@ fn reasoning_counter(
             ReasoningCounter::new(&vocabulary.answer_style(), start, conversation)
         }
         Prompt::Chat(_) | Prompt::Text(_) => None,
+    }
+}
+
+/// The refusal of a constraint, with the field of the request that the constraint came from.
+fn named(refusal: Refusal, params: &Params) -> Refusal {
+    match (refusal, &params.constraint_field) {
+        (Refusal::InvalidParams { reason, .. }, Some(field)) => {
+            Refusal::InvalidParams { field: field.clone(), reason }
+        }
+        (refusal, _) => refusal,
     }
 }
 

@@ -123,6 +123,7 @@ fn every_parameter_sets_its_own_field() {
         speculative: Some(Speculation::Ngram),
         special: Some(true),
         constraint: None,
+        constraint_field: None,
         reasoning_budget: Some(100),
     };
     assert_eq!(params(&sent), expected);

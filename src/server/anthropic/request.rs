@@ -200,6 +200,7 @@ fn read_output_config(
             let schema = format.object_text("schema")?;
             let schema = schema.ok_or_else(|| format.invalid("schema", "is missing"))?;
             params.constraint = Some(Box::new(Constraint::JsonSchema(schema)));
+            params.constraint_field = Some(format.path("schema"));
             Ok(())
         }
         other => {

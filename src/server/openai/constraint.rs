@@ -7,12 +7,14 @@ use super::conversation::json_text;
 use super::error::ApiError;
 use super::fields::{CompletionBody, ResponseFormat, StructuredOutputs};
 
-/// Takes the constraint out of `body`; `None` if the answer is free.
-pub(super) fn constraint(body: &mut CompletionBody) -> Result<Option<Box<Constraint>>, ApiError> {
+/// Takes the constraint out of `body`, with the name of its field; `None` if the answer is free.
+pub(super) fn constraint(
+    body: &mut CompletionBody,
+) -> Result<Option<(Box<Constraint>, String)>, ApiError> {
     let format = body.response_format.take().map(response_format).transpose()?.flatten();
     let schema = |raw| Constraint::JsonSchema(json_text(raw));
     let mut found = [
-        format.map(|constraint| ("response_format", constraint)),
+        format,
         body.json_schema.take().map(|raw| ("json_schema", schema(raw))),
         body.grammar.take().map(|text| ("grammar", grammar(text))),
         body.guided_json.take().map(|raw| ("guided_json", schema(raw))),
@@ -31,17 +33,22 @@ pub(super) fn constraint(body: &mut CompletionBody) -> Result<Option<Box<Constra
     if matches!(&constraint, Constraint::Choice(texts) if texts.is_empty()) {
         return Err(ApiError::invalid(first, "needs at least one choice"));
     }
-    Ok(Some(Box::new(constraint)))
+    Ok(Some((Box::new(constraint), first.to_owned())))
 }
 
 /// Reads `response_format`.
-fn response_format(sent: ResponseFormat) -> Result<Option<Constraint>, ApiError> {
-    let schema = sent.json_schema.and_then(|named| named.schema).or(sent.schema);
+fn response_format(sent: ResponseFormat) -> Result<Option<(&'static str, Constraint)>, ApiError> {
+    let named = sent.json_schema.and_then(|named| named.schema);
+    let name = match named {
+        Some(_) => "response_format.json_schema.schema",
+        None => "response_format.schema",
+    };
+    let schema = named.or(sent.schema);
     match (sent.r#type.as_str(), schema) {
         ("text", _) => Ok(None),
-        ("json_object", None) => Ok(Some(Constraint::Json)),
+        ("json_object", None) => Ok(Some(("response_format", Constraint::Json))),
         ("json_object" | "json_schema", Some(schema)) => {
-            Ok(Some(Constraint::JsonSchema(json_text(schema))))
+            Ok(Some((name, Constraint::JsonSchema(json_text(schema)))))
         }
         ("json_schema", None) => {
             Err(ApiError::invalid("response_format.json_schema", "needs a schema"))
@@ -56,13 +63,13 @@ fn response_format(sent: ResponseFormat) -> Result<Option<Constraint>, ApiError>
 
 /// The constraints in vLLM's `structured_outputs`.
 fn structured_outputs(sent: StructuredOutputs) -> impl Iterator<Item = (&'static str, Constraint)> {
-    let name = "structured_outputs";
+    let is_json = sent.json_object == Some(true);
     [
-        sent.json.map(|raw| (name, Constraint::JsonSchema(json_text(raw)))),
-        sent.json_object.filter(|is_json| *is_json).map(|_| (name, Constraint::Json)),
-        sent.regex.map(|text| (name, Constraint::Regex(text))),
-        sent.choice.map(|list| (name, Constraint::Choice(list.0))),
-        sent.grammar.map(|text| (name, grammar(text))),
+        sent.json.map(|raw| ("structured_outputs.json", Constraint::JsonSchema(json_text(raw)))),
+        is_json.then_some(("structured_outputs.json_object", Constraint::Json)),
+        sent.regex.map(|text| ("structured_outputs.regex", Constraint::Regex(text))),
+        sent.choice.map(|list| ("structured_outputs.choice", Constraint::Choice(list.0))),
+        sent.grammar.map(|text| ("structured_outputs.grammar", grammar(text))),
     ]
     .into_iter()
     .flatten()
@@ -81,9 +88,28 @@ mod tests {
     use super::*;
     use crate::domain::JsonText;
 
-    fn read(text: &str) -> Result<Option<Constraint>, ApiError> {
+    fn read_named(text: &str) -> Result<Option<(Constraint, String)>, ApiError> {
         let found = constraint(&mut serde_json::from_str(text).unwrap())?;
-        Ok(found.map(|boxed| *boxed))
+        Ok(found.map(|(boxed, field)| (*boxed, field)))
+    }
+
+    fn read(text: &str) -> Result<Option<Constraint>, ApiError> {
+        Ok(read_named(text)?.map(|(constraint, _)| constraint))
+    }
+
+    #[test]
+    fn field_of_the_constraint_is_named() {
+        for (text, expected) in [
+            (r#"{"response_format":{"type":"json_object"}}"#, "response_format"),
+            (
+                r#"{"response_format":{"type":"json_schema","json_schema":{"schema":{}}}}"#,
+                "response_format.json_schema.schema",
+            ),
+            (r#"{"guided_json":{}}"#, "guided_json"),
+            (r#"{"structured_outputs":{"regex":"a"}}"#, "structured_outputs.regex"),
+        ] {
+            assert_eq!(read_named(text).unwrap().unwrap().1, expected);
+        }
     }
 
     #[test]

@@ -74,10 +74,12 @@ fn read(mut body: CompletionBody) -> Result<(Prompt, Params, usize, ChatOptions)
         return Err(ApiError::invalid(field, "is not for conversations: leave it out"));
     }
     let n_top = top_logprobs(&body)?;
+    let (constraint, constraint_field) = constraint(&mut body)?.unzip();
     let params = Params {
         // The chosen token has its probability in any case.
         logprobs: n_top.map_or(0, |n| n.max(1) as u8),
-        constraint: constraint(&mut body)?,
+        constraint,
+        constraint_field,
         ..params(&body)?
     };
     let n = n_answers(&body)?;

@@ -92,10 +92,12 @@ fn read(mut body: CompletionBody) -> Result<(Vec<Prompt>, Params, CompletionOpti
         return Err(ApiError::invalid("prompt", reason));
     }
     let n_top = n_logprobs(&body)?;
+    let (constraint, constraint_field) = constraint(&mut body)?.unzip();
     let params = Params {
         // The chosen token has its probability in any case.
         logprobs: n_top.map_or(0, |n| n.max(1) as u8),
-        constraint: constraint(&mut body)?,
+        constraint,
+        constraint_field,
         ..params(&body)?
     };
     let options = CompletionOptions {
