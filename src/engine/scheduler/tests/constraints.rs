@@ -80,6 +80,39 @@ fn drafts_of_other_drafters_are_accepted_only_where_they_are_allowed() {
 }
 
 #[test]
+fn other_stream_gets_a_token_in_each_step_beside_a_hostile_constraint() {
+    let deep = format!("{}{{}}{}", "{\"items\":".repeat(90), "}".repeat(90));
+    let schema = |text: &str| Constraint::JsonSchema(JsonText(text.to_owned()));
+    for constraint in [
+        Constraint::Regex("(a|b)*a(a|b){2000}".to_owned()),
+        Constraint::Regex("(x+x+)+y".to_owned()),
+        Constraint::Lark("start: start start | \"a\" | \"b\"".to_owned()),
+        Constraint::Gbnf("root ::= root root | [a-z]".to_owned()),
+        schema(r#"{"type": "string", "pattern": "(.*a.*b.*c.*)+d"}"#),
+        schema(r##"{"type": "array", "items": {"$ref": "#"}, "minItems": 100000000}"##),
+        schema(&deep),
+    ] {
+        let limits = Limits { n_ubatch: 16, n_slots: 2, slot_tokens: 400, n_draft: 15 };
+        let mut rig = Rig::new(limits, 800);
+        let off = Params { speculative: Some(Speculation::Off), ..at_most(150) };
+        let mut stream = rig.submit("loop", off);
+        let params = Params { constraint: Some(Box::new(constraint.clone())), ..at_most(100) };
+        let mut hostile = rig.submit_as(2, "abc", params);
+        while stream.text.is_empty() {
+            rig.iterate();
+            stream.read();
+        }
+        for n_steps in 1..=60 {
+            let n_before = stream.text.len();
+            rig.iterate();
+            stream.read();
+            hostile.read();
+            assert!(stream.text.len() > n_before, "{constraint:.99?}: nothing in step {n_steps}");
+        }
+    }
+}
+
+#[test]
 fn suspended_answer_goes_on_in_its_constraint() {
     let digits = Constraint::Regex("[0-9]{100}".to_owned());
     let params = Params { constraint: Some(Box::new(digits)), ..Params::default() };
