@@ -73,11 +73,16 @@ class WebSocketStream:
         self.socket = connect(url, compression=None, max_size=None, ping_interval=None)
 
     def ask(
-        self, prompt: str | list[dict[str, str]], on_text: OnText = ignore, **params: Any
+        self,
+        prompt: str | list[dict[str, str]],
+        on_text: OnText = ignore,
+        answer_format: Optional[dict[str, Any]] = None,
+        **params: Any,
     ) -> Answer:
-        """Sends a prompt, or the messages of a chat."""
+        """Sends a prompt, or the messages of a chat. The answer has the given format, if any."""
         what = "prompt" if isinstance(prompt, str) else "messages"
-        frame = json.dumps({"op": "infer", what: prompt, "params": {"temp": 0, **params}})
+        request = {"op": "infer", what: prompt, "params": {"temp": 0, **params}}
+        frame = json.dumps(request | ({"format": answer_format} if answer_format else {}))
         answer = Answer(time.perf_counter())
         self.socket.send(frame)
         try:

@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 from measures import Row
 
-from . import footprint, http_api, latency, real, repeat, reuse, shared, soak, speed
+from . import constrained, footprint, http_api, latency, real, repeat, reuse, shared, soak, speed
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ SCENARIOS = {
     "kept-prompts": Scenario("long prompts one after another", reuse.cached_prompts),
     "abort": Scenario("from abort or disconnect to a free slot", latency.abort),
     "sampling": Scenario("what sampling costs with a large vocabulary", speed.sampling),
+    "constrained": Scenario("answers that have to fit a format", constrained.constrained),
     "speculation": Scenario("n-gram speculation on repetitive text", speed.speculation),
     "draft": Scenario("a draft model", speed.draft),
     "shared-machine": Scenario("a machine that does other work", shared.shared_machine),
