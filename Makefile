@@ -16,7 +16,7 @@ export REAL_MODELS
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
 .PHONY: help run test web web-tests test-faults attacks fmt lint doc rust-tests deny real-models \
-	python-tests client-tests autobahn fuzz mutants bench setup setup-test
+	python-tests client-tests test-formats autobahn fuzz mutants bench setup setup-test
 .DEFAULT_GOAL := help
 
 help: ## Show this help
@@ -156,6 +156,14 @@ deny: ## Check the licences and sources of the dependencies
 python-tests: setup-test ## Test test_client.py, and real models with the binary of `make rust-tests`
 	INFERENCE_CORE_BIN="$(TARGET)/debug/inference-core" \
 		.venv/bin/python -m pytest -p no:cacheprovider -rs tests/python
+
+# FORMAT_SEEDS is the number of answers for each of the 30 schemas.
+FORMAT_SEEDS ?= 10
+
+test-formats: setup-test ## Ask SmolLM2 for 300 answers that have to fit a schema, and validate them
+	cargo build --bin inference-core
+	INFERENCE_CORE_BIN="$(TARGET)/debug/inference-core" FORMAT_SEEDS=$(FORMAT_SEEDS) \
+		.venv/bin/python -m pytest -p no:cacheprovider -s tests/python/test_real_formats.py
 
 # instructor has a virtual environment of its own, because it needs an older version of openai.
 CLIENTS_VENV := $(TARGET)/clients

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import Any
 
@@ -10,7 +11,8 @@ import jsonschema
 import pytest
 from conftest import Client, Daemon
 
-SEEDS = 4
+# `make test-formats` tries more.
+SEEDS = int(os.environ.get("FORMAT_SEEDS", "2"))
 MAX_TOKENS = 120
 
 Schema = dict[str, Any]
@@ -75,6 +77,68 @@ SCHEMAS: dict[str, Schema] = {
         "minProperties": 1,
         "maxProperties": 3,
     },
+    "nullable": record(name={"type": ["string", "null"], "maxLength": 20}, n={"enum": [1, None]}),
+    "quarters": {"type": "number", "multipleOf": 0.25, "minimum": -10, "maximum": 10},
+    "address": {"type": "string", "format": "ipv4"},
+    "quoted": record(**{'a "quoted" \\ name': {"type": "boolean"}, "ünï/cödé~": {"const": "\t"}}),
+    "extra": {
+        "type": "object",
+        "properties": {"id": {"type": "integer", "minimum": 1, "maximum": 9}},
+        "required": ["id"],
+        "additionalProperties": {"type": "boolean"},
+        "maxProperties": 4,
+    },
+    "matrix": {
+        "type": "array",
+        "items": {
+            "type": "array",
+            "items": {"type": "integer", "minimum": -9, "maximum": 9},
+            "minItems": 3,
+            "maxItems": 3,
+        },
+        "minItems": 3,
+        "maxItems": 3,
+    },
+    "tagged": {
+        "oneOf": [{"$ref": "#/$defs/cat"}, {"$ref": "#/$defs/dog"}],
+        "$defs": {
+            "cat": record(kind={"const": "cat"}, lives={"type": "integer", "maximum": 9}),
+            "dog": record(kind={"const": "dog"}, name=TEXT),
+        },
+    },
+    "references": {
+        "type": "array",
+        "items": {"$ref": "#/definitions/Pair%3Cint%3E"},
+        "maxItems": 2,
+        "definitions": {
+            "Pair<int>": record(a={"$ref": "#/definitions/x~1y"}, b={"$ref": "#/definitions/x~1y"}),
+            "x/y": {"type": "integer", "minimum": 0, "maximum": 99},
+        },
+    },
+    "ascii": record(
+        digits={"type": "string", "pattern": "^\\d{3}$"},
+        word={"type": "string", "pattern": "^\\w{1,8}$"},
+        spaced={"type": "string", "pattern": "^[a-z&&]+?\\s[^\\W_]{1,3}$", "maxLength": 12},
+    ),
+    "expression": {
+        "$ref": "#/$defs/expression",
+        "$defs": {
+            "expression": {
+                "anyOf": [
+                    {"type": "integer", "minimum": 0, "maximum": 99},
+                    record(
+                        operator={"enum": ["+", "-", "*"]},
+                        operands={
+                            "type": "array",
+                            "items": {"$ref": "#/$defs/expression"},
+                            "minItems": 1,
+                            "maxItems": 2,
+                        },
+                    ),
+                ]
+            }
+        },
+    },
 }
 
 
@@ -123,6 +187,7 @@ def test_every_answer_is_valid_for_its_schema_or_marked_as_cut(smollm2: Daemon) 
             schema, format_checker=jsonschema.FormatChecker()
         )
         validator.validate(json.loads(text))
+    print(f"{len(answers)} answers, {n_cut} cut by max_tokens")
     # Most of the schemas limit the length of what fits.
     assert n_cut <= len(answers) // 10, f"{n_cut} of {len(answers)}"
 
