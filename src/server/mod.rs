@@ -8,7 +8,8 @@
 //! `openai` and `anthropic` serve the HTTP APIs on the runtime of the WebSockets. `json_fields`
 //! reads what clients send to some of them.
 //! `access` has the API keys and the limits of their owners. `refusals` counts and logs foreign
-//! pages and hosts. `metrics` produces the `/metrics` page and the `metrics` frames.
+//! pages and hosts. `metrics` produces the `/metrics` page and the `metrics` frames, `listing` the
+//! list of requests, and `planning` the plans. `web` has the web page.
 //!
 //! This module promises that the memory that all clients can occupy is bounded (`budget`), that
 //! every wait for a client has a deadline, that HTTP pages are served however many connections
