@@ -107,7 +107,7 @@ pub(super) fn literal(text: &str) -> String {
 pub(super) const MAX_BYTES: usize = 256 << 10;
 
 /// Most lines of a grammar. Each can be a rule that mentions the next one.
-pub(super) const MAX_LINES: usize = 5_000;
+pub(super) const MAX_LINES: usize = 2_000;
 
 /// Most levels of nesting in a constraint.
 pub(super) const MAX_DEPTH: usize = 100;

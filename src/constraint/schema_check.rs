@@ -61,8 +61,15 @@ fn check_types(schema: &Map<String, Value>, path: &SchemaPath) -> Result<(), Str
     Err(format!("at {place}: a type is one of {}, or a list of these", TYPES.join(", ")))
 }
 
-/// Refuses lists of alternatives that are empty or too long.
+/// Refuses lists of alternatives that are empty or too long, and objects with too many members.
 fn check_lists(schema: &Map<String, Value>, path: &SchemaPath) -> Result<(), String> {
+    let n_properties = schema.get("properties").and_then(Value::as_object).map_or(0, Map::len);
+    if n_properties > MAX_PROPERTIES {
+        let place = path.with("properties");
+        return Err(format!(
+            "at {place}: it has {n_properties} names: send at most {MAX_PROPERTIES}"
+        ));
+    }
     let lists = [
         ("anyOf", MAX_SCHEMAS),
         ("oneOf", MAX_SCHEMAS),
@@ -228,6 +235,9 @@ const TYPES: [&str; 7] = ["null", "boolean", "integer", "number", "string", "arr
 
 /// Most schemas in `anyOf`, `oneOf` or `allOf`.
 const MAX_SCHEMAS: usize = 500;
+
+/// Most names in `properties`. The time to compile them grows with their square.
+const MAX_PROPERTIES: usize = 1_000;
 
 /// Most values in `enum`.
 const MAX_ENUM: usize = 5_000;

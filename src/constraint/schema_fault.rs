@@ -101,4 +101,4 @@ fn parts_of(schema: &Value, path: &SchemaPath) -> Vec<SchemaPart> {
 const MAX_TRIES: usize = 100;
 
 /// Most bytes of schemas that are compiled to find a fault.
-const MAX_BYTES_TRIED: usize = 1 << 20;
+const MAX_BYTES_TRIED: usize = 512 << 10;
