@@ -1,9 +1,108 @@
+/** The playground: conversations with the model. */
+
+import { lazy, Suspense } from "preact/compat";
+import { useEffect } from "preact/hooks";
+
 import { t } from "../i18n";
+import { useShortcuts } from "../ui/shortcuts";
+import "./chat.css";
+import { Composer, focusComposer } from "./composer";
+import {
+    ConversationList,
+    createConversation,
+    focusSearch,
+    openConversation,
+} from "./conversation-list";
+import { Header } from "./header";
+import { AddressDialog } from "./markdown/link";
+import "./markdown/markdown.css";
+import { Messages } from "./messages";
+import { hasSpace, SidePanel } from "./side-panel";
+import { answers, chatProblem, showsList, showsSettings, store } from "./state";
+
+const SettingsPanel = lazy(() => import("./settings-panel").then((m) => m.SettingsPanel));
 
 export function ChatPage() {
+    const conversation = store.current.value;
+    useChatShortcuts();
+    useRawMode();
     return (
-        <div class="page">
-            <h1>{t("nav.chat")}</h1>
+        <div class="chat">
+            <SidePanel
+                side="list"
+                label={t("chat.conversations")}
+                isOpen={hasSpace.list.value || showsList.value}
+                onClose={() => (showsList.value = false)}
+            >
+                <ConversationList />
+            </SidePanel>
+            {conversation && (
+                <div class="chat-main">
+                    <Header conversation={conversation} />
+                    <Messages conversation={conversation} />
+                    <Composer conversation={conversation} />
+                </div>
+            )}
+            {conversation && (
+                <SidePanel
+                    side="settings"
+                    label={t("chat.settings")}
+                    isOpen={showsSettings.value}
+                    onClose={() => (showsSettings.value = false)}
+                >
+                    <Suspense fallback={<p class="waiting">{t("common.loading")}</p>}>
+                        <SettingsPanel
+                            settings={conversation.settings}
+                            onChange={(settings) =>
+                                store.update(conversation.id, (before) => ({ ...before, settings }))
+                            }
+                        />
+                    </Suspense>
+                </SidePanel>
+            )}
+            <AddressDialog />
         </div>
     );
+}
+
+function useChatShortcuts(): void {
+    const stop = () => {
+        // There, Escape closes the dialog.
+        if (document.querySelector("dialog[open]")) return;
+        if (store.currentId.value !== null) answers.stop(store.currentId.value);
+    };
+    useShortcuts([
+        { keys: "Alt+n", label: "chat.shortcut.new", run: createConversation },
+        { keys: "Ctrl+k", label: "chat.shortcut.search", run: focusSearch },
+        { keys: "/", label: "chat.shortcut.write", run: focusComposer },
+        { keys: "Escape", label: "chat.shortcut.stop", run: stop },
+        { keys: "Alt+ArrowUp", label: "chat.shortcut.before", run: () => step(-1) },
+        { keys: "Alt+ArrowDown", label: "chat.shortcut.after", run: () => step(1) },
+        {
+            keys: "Alt+s",
+            label: "chat.shortcut.settings",
+            run: () => (showsSettings.value = !showsSettings.value),
+        },
+    ]);
+}
+
+/** Opens the conversation before or after the one that is shown. */
+function step(by: 1 | -1): void {
+    const heads = store.heads.value;
+    const at = heads.findIndex(({ id }) => id === store.currentId.value);
+    const next = heads[at < 0 ? 0 : at + by];
+    if (next) void openConversation(next.id);
+}
+
+/** A model without a chat template can only continue a text. */
+function useRawMode(): void {
+    const conversation = store.current.value;
+    const mustChange = chatProblem.value !== null && conversation?.settings.mode === "chat";
+    useEffect(() => {
+        if (!mustChange || !conversation) return;
+        store.update(conversation.id, (before) => ({
+            ...before,
+            settings: { ...before.settings, mode: "raw" },
+        }));
+    }, [mustChange, conversation?.id]);
 }

@@ -1,0 +1,188 @@
+/** An answer of the model: what it thought, said and called, and how it ended. */
+
+import { useSignal } from "@preact/signals";
+import { lazy, memo, Suspense } from "preact/compat";
+
+import { number, t } from "../i18n";
+import { Button } from "../ui/button";
+import { Icon } from "../ui/icon";
+import { awaitsResults, type Phase, type RunningAnswer } from "./answers";
+import { copy } from "./copy";
+import { BranchSwitch, type Place } from "./branch-switch";
+import { Markdown } from "./markdown/markdown";
+import { PlainText } from "./markdown/plain";
+import { answers } from "./state";
+import { duration, StatsLine } from "./stats";
+import { ResultForm, ToolCalls } from "./tool-calls";
+import type { ChatMessage } from "./types";
+
+const Probabilities = lazy(() => import("./probabilities").then((m) => m.Probabilities));
+
+interface AnswerProps {
+    conversation: string;
+    message: ChatMessage;
+    place: Place;
+    /** Whether it is the last message that is shown. */
+    isLast: boolean;
+    isRaw: boolean;
+    /** Whether an answer of the conversation runs. */
+    isBusy: boolean;
+}
+
+/** An answer that runs. */
+export function LiveAnswer({ running, isRaw }: { running: RunningAnswer; isRaw: boolean }) {
+    const message = running.message.value;
+    return (
+        <article class="message message-assistant" aria-label={t("chat.model")} aria-busy="true">
+            <Content message={message} isOpen isRaw={isRaw} />
+            <Waiting phase={running.phase.value} />
+        </article>
+    );
+}
+
+export const Answer = memo((props: AnswerProps) => {
+    const { conversation, message, isLast, isRaw, isBusy } = props;
+    const needsResults = isLast && !isBusy && awaitsResults(message);
+    return (
+        <article class="message message-assistant" aria-label={t("chat.model")}>
+            <Content message={message} isOpen={false} isRaw={isRaw} />
+            {needsResults && <ResultForm conversation={conversation} message={message} />}
+            <Ending {...props} />
+        </article>
+    );
+});
+
+function Content({
+    message,
+    isOpen,
+    isRaw,
+}: {
+    message: ChatMessage;
+    isOpen: boolean;
+    isRaw: boolean;
+}) {
+    const { text, reasoning, calls } = message;
+    return (
+        <>
+            {reasoning && <Reasoning message={message} isOpen={isOpen && !text && !calls} />}
+            {text && (isRaw ? <PlainText text={text} /> : <Markdown text={text} isOpen={isOpen} />)}
+            {calls && <ToolCalls calls={calls} isOpen={isOpen} />}
+        </>
+    );
+}
+
+/** What the model thought, folded: it is rendered only if somebody unfolds it. */
+function Reasoning({ message, isOpen }: { message: ChatMessage; isOpen: boolean }) {
+    const isShown = useSignal(false);
+    const { reasoning = "", reasoningMs } = message;
+    const length = t("chat.reasoning.length", { n: number(reasoning.length, 0) });
+    return (
+        <details
+            class="reasoning"
+            open={isShown.value}
+            onToggle={(event) => (isShown.value = event.currentTarget.open)}
+        >
+            <summary>
+                {isOpen
+                    ? t("chat.reasoning.now", { length })
+                    : reasoningMs === undefined
+                      ? t("chat.reasoning.past", { length })
+                      : t("chat.reasoning.timed", { time: duration(reasoningMs), length })}
+            </summary>
+            {isShown.value && <Markdown text={reasoning} isOpen={isOpen} />}
+        </details>
+    );
+}
+
+/** What an answer waits for. */
+function Waiting({ phase }: { phase: Phase }) {
+    switch (phase.kind) {
+        case "answering":
+            return <span class="caret" aria-hidden="true" />;
+        case "prefill":
+            return (
+                <p class="waiting-for">
+                    <span>
+                        {t("chat.phase.prefill", { done: phase.processed, total: phase.total })}
+                    </span>
+                    <progress
+                        aria-label={t("chat.phase.prefill.label")}
+                        value={phase.processed}
+                        max={phase.total}
+                    />
+                </p>
+            );
+        case "queued":
+            return (
+                <p class="waiting-for">{t("chat.phase.queued", { position: phase.position })}</p>
+            );
+        default:
+            return <p class="waiting-for">{t(`chat.phase.${phase.kind}`)}</p>;
+    }
+}
+
+/** How an answer ended, and what can be done with it. */
+function Ending({ conversation, message, place, isLast, isBusy }: AnswerProps) {
+    const showsTokens = useSignal(false);
+    const { outcome, text, calls, logprobs } = message;
+    const isCut =
+        outcome?.kind === "interrupted" ||
+        (outcome?.kind === "ended" && ["length", "abort"].includes(outcome.end.finish_reason));
+    const warnings = outcome?.kind === "ended" ? (outcome.end.warnings ?? []) : [];
+    return (
+        <>
+            {outcome?.kind === "failed" && (
+                <p class="failure">
+                    <Icon name="warning" />
+                    <span>{t("chat.failed", { message: outcome.message })}</span>
+                </p>
+            )}
+            {outcome?.kind === "interrupted" && (
+                <p class="failure">
+                    <Icon name="warning" />
+                    <span>{t("chat.interrupted")}</span>
+                </p>
+            )}
+            {!outcome && <p class="waiting-for">{t("chat.elsewhere")}</p>}
+            {warnings.map((warning) => (
+                <p key={warning} class="composer-notice">
+                    <Icon name="info" />
+                    <span>{warning}</span>
+                </p>
+            ))}
+            <footer class="message-footer">
+                <BranchSwitch conversation={conversation} place={place} />
+                {text && (
+                    <Button icon="copy" onClick={() => void copy(text)}>
+                        {t("common.copy")}
+                    </Button>
+                )}
+                {!isBusy && (
+                    <Button icon="retry" onClick={() => answers.retry(conversation, message)}>
+                        {t("chat.retry")}
+                    </Button>
+                )}
+                {!isBusy && isLast && isCut && text && !calls && (
+                    <Button icon="right" onClick={() => answers.continue(conversation, message)}>
+                        {t("chat.continue")}
+                    </Button>
+                )}
+                {logprobs && (
+                    <Button
+                        icon="dashboard"
+                        aria-expanded={showsTokens.value}
+                        onClick={() => (showsTokens.value = !showsTokens.value)}
+                    >
+                        {t("chat.probabilities")}
+                    </Button>
+                )}
+                {outcome?.kind === "ended" && <StatsLine end={outcome.end} />}
+            </footer>
+            {logprobs && showsTokens.value && (
+                <Suspense fallback={<p class="waiting-for">{t("common.loading")}</p>}>
+                    <Probabilities logprobs={logprobs} />
+                </Suspense>
+            )}
+        </>
+    );
+}

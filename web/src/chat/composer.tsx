@@ -1,0 +1,147 @@
+/** Where the user writes. */
+
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+
+import { t } from "../i18n";
+import { connection } from "../session";
+import { Button } from "../ui/button";
+import { Icon } from "../ui/icon";
+import { awaitsResults } from "./answers";
+import { answers, chatProblem, showsSettings, store } from "./state";
+import type { ChatSettings, Conversation } from "./types";
+
+export function Composer({ conversation }: { conversation: Conversation }) {
+    const area = useRef<HTMLTextAreaElement>(null);
+    const { id, draft, settings } = conversation;
+    const running = answers.of(id);
+    const last = conversation.leaf === null ? undefined : conversation.messages[conversation.leaf];
+    const needsResults = last !== undefined && awaitsResults(last);
+    const isRaw = settings.mode === "raw";
+    useLayoutEffect(() => {
+        if (area.current) fitHeight(area.current);
+    }, [draft]);
+    useEffect(() => {
+        // A keyboard on the screen would hide the conversation.
+        if (!hasTouch()) area.current?.focus();
+    }, [id]);
+    const send = () => {
+        if (!draft.trim() || running || needsResults) return;
+        answers.send(id, isRaw ? draft : draft.trim());
+    };
+    const onKeyDown = (event: KeyboardEvent) => {
+        if (event.key === "Escape" && running) {
+            event.preventDefault();
+            running.stop();
+        } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing && !hasTouch()) {
+            event.preventDefault();
+            send();
+        }
+    };
+    return (
+        <form
+            class="composer"
+            onSubmit={(event) => {
+                event.preventDefault();
+                send();
+            }}
+        >
+            <Notice needsResults={needsResults && !running} />
+            <div class="composer-box">
+                <textarea
+                    ref={area}
+                    id={COMPOSER_ID}
+                    rows={1}
+                    dir="auto"
+                    aria-label={t(isRaw ? "chat.composer.raw" : "chat.composer.label")}
+                    placeholder={t(isRaw ? "chat.composer.raw" : "chat.composer.placeholder")}
+                    value={draft}
+                    onInput={({ currentTarget: { value } }) =>
+                        store.update(id, (before) => ({ ...before, draft: value }))
+                    }
+                    onKeyDown={onKeyDown}
+                />
+                <div class="composer-bar">
+                    <Chips settings={settings} />
+                    {running ? (
+                        <Button icon="stop" onClick={() => running.stop()}>
+                            {t("chat.stop")}
+                        </Button>
+                    ) : (
+                        <Button
+                            icon="send"
+                            kind="primary"
+                            type="submit"
+                            disabled={!draft.trim() || needsResults}
+                        >
+                            {t("chat.send")}
+                        </Button>
+                    )}
+                </div>
+            </div>
+        </form>
+    );
+}
+
+export function focusComposer(): void {
+    requestAnimationFrame(() => document.getElementById(COMPOSER_ID)?.focus());
+}
+
+/** What the user has to know before sending. */
+function Notice({ needsResults }: { needsResults: boolean }) {
+    const problem = chatProblem.value;
+    const texts = [
+        problem !== null && t("chat.problem", { reason: problem || t("common.unknown") }),
+        needsResults && t("chat.results.needed"),
+        connection.value.kind !== "open" && t("chat.waits"),
+    ].filter((text) => text !== false);
+    return (
+        <>
+            {texts.map((text) => (
+                <p key={text} class="composer-notice">
+                    <Icon name="info" />
+                    <span>{text}</span>
+                </p>
+            ))}
+        </>
+    );
+}
+
+/** The settings that change what an answer is. */
+function Chips({ settings }: { settings: ChatSettings }) {
+    const { mode, system, format, tools, thinking, showsProbabilities } = settings;
+    const chips = [
+        mode === "raw" && t("chat.chip.raw"),
+        system.trim() !== "" && mode === "chat" && t("chat.chip.system"),
+        format !== null && t("chat.chip.format"),
+        tools.length > 0 && mode === "chat" && t("chat.chip.tools", { n: tools.length }),
+        thinking !== null && t(thinking ? "chat.chip.thinking" : "chat.chip.no-thinking"),
+        showsProbabilities && t("chat.chip.probabilities"),
+    ].filter((text) => text !== false);
+    return (
+        <div class="chips">
+            {chips.map((text) => (
+                <button
+                    key={text}
+                    type="button"
+                    class="chip"
+                    title={t("chat.settings.show")}
+                    onClick={() => (showsSettings.value = true)}
+                >
+                    {text}
+                </button>
+            ))}
+        </div>
+    );
+}
+
+/** Makes the field as high as its text; the style sheet limits it. */
+export function fitHeight(area: HTMLTextAreaElement): void {
+    area.style.height = "auto";
+    area.style.height = `${area.scrollHeight + 2}px`;
+}
+
+function hasTouch(): boolean {
+    return matchMedia("(pointer: coarse)").matches;
+}
+
+const COMPOSER_ID = "composer";

@@ -1,0 +1,35 @@
+/** The conversations and answers of this page, and the parts that are open. */
+
+import { computed, signal } from "@preact/signals";
+
+import { client, connection, hello } from "../session";
+import { stored, tab } from "../storage";
+import { Answers } from "./answers";
+import { openDatabase } from "./database";
+import { Store } from "./store";
+
+export const store = new Store(
+    new BroadcastChannel("inference-core.chat"),
+    stored<string | null>("conversation", null, tab),
+);
+
+export const answers = new Answers(client, connection, store);
+
+void openDatabase().then((database) => store.start(database));
+
+/** Whether the settings of the conversation are shown. */
+export const showsSettings = stored("chat-settings-open", false);
+
+/** Whether the list of conversations is shown, on screens without space for it. */
+export const showsList = signal(false);
+
+/** Why the model cannot chat; `null` if it can. */
+export const chatProblem = computed(() => {
+    const model = hello.value?.model;
+    return model && !model.chat ? (model.chat_problem ?? "") : null;
+});
+
+addEventListener("pagehide", () => {
+    answers.keepAll();
+    store.flushAtOnce();
+});

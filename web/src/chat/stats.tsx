@@ -1,0 +1,80 @@
+/** How an answer came about: a line, and the details on demand. */
+
+import { number, t } from "../i18n";
+import type { Stats } from "../protocol";
+import type { Outcome } from "./types";
+
+type Ended = Extract<Outcome, { kind: "ended" }>["end"];
+
+export function StatsLine({ end }: { end: Ended }) {
+    return (
+        <details class="stats">
+            <summary>{summary(end).join(" · ")}</summary>
+            <dl class="facts">
+                {details(end.stats).map(([name, value]) => (
+                    <div key={name}>
+                        <dt>{name}</dt>
+                        <dd>{value}</dd>
+                    </div>
+                ))}
+            </dl>
+        </details>
+    );
+}
+
+function summary(end: Ended): string[] {
+    const { stats } = end;
+    return [
+        finish(end),
+        stats.tps !== null && t("chat.stats.tps", { n: stats.tps }),
+        stats.ttft_ms !== null && t("chat.stats.first", { time: duration(stats.ttft_ms) }),
+        t("chat.stats.tokens", { n: number(stats.tokens, 0) }),
+        t("chat.stats.prompt", { n: number(stats.prompt_tokens, 0) }),
+        stats.cached_tokens > 0 && t("chat.stats.cached", { n: number(stats.cached_tokens, 0) }),
+        stats.drafted > 0 &&
+            t("chat.stats.guessed", { accepted: stats.accepted, drafted: stats.drafted }),
+    ].filter((text) => text !== false);
+}
+
+function details(stats: Stats): [string, string][] {
+    const none = t("common.unknown");
+    const rate = (value: number | null) =>
+        value === null ? none : t("chat.stats.tps", { n: value });
+    const tokens = (value: number) => number(value, 0);
+    return [
+        [t("chat.stats.total"), duration(stats.total_ms)],
+        [t("chat.stats.queue"), duration(stats.queue_ms)],
+        [t("chat.stats.prompt-time"), duration(stats.prompt_ms)],
+        [t("chat.stats.prompt-tps"), rate(stats.prompt_tps)],
+        [t("chat.stats.ttft"), stats.ttft_ms === null ? none : duration(stats.ttft_ms)],
+        [t("chat.stats.answer-tps"), rate(stats.tps)],
+        [t("chat.stats.prompt-tokens"), tokens(stats.prompt_tokens)],
+        [t("chat.stats.cached-tokens"), tokens(stats.cached_tokens)],
+        [t("chat.stats.answer-tokens"), tokens(stats.tokens)],
+        [
+            t("chat.stats.drafts"),
+            t("chat.stats.of", { accepted: stats.accepted, drafted: stats.drafted }),
+        ],
+    ];
+}
+
+function finish({ finish_reason, limit }: Ended): string {
+    switch (finish_reason) {
+        case "stop":
+            return t("chat.finish.stop");
+        case "abort":
+            return t("chat.finish.abort");
+        case "tool_calls":
+            return t("chat.finish.tool_calls");
+        case "length":
+            return t(limit === "context" ? "chat.finish.context" : "chat.finish.max_tokens");
+    }
+}
+
+/** Milliseconds in words, with as many digits as matter. */
+export function duration(milliseconds: number): string {
+    if (milliseconds < 1000) return `${number(milliseconds, 0)} ms`;
+    const seconds = milliseconds / 1000;
+    if (seconds < 60) return `${number(seconds, seconds < 10 ? 2 : 1)} s`;
+    return `${number(Math.floor(seconds / 60), 0)} min ${number(Math.round(seconds % 60), 0)} s`;
+}
