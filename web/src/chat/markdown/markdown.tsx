@@ -1,15 +1,44 @@
 /** Shows the Markdown of a model, also while it grows: only what has changed is rendered again. */
 
+import type { Tokens } from "marked";
 import { memo } from "preact/compat";
-import { useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
-import { lex } from "./lexer";
-import { blocks } from "./nodes";
+import { lex, lexBlocks } from "./lexer";
+import { blocks, List } from "./nodes";
 import { PlainText } from "./plain";
 import { Splitter, type Block } from "./splitter";
 
 /** `isOpen`: whether the text still grows. */
 export function Markdown({ text, isOpen = false }: { text: string; isOpen?: boolean }) {
+    const shown = usePaced(text, isOpen);
+    return useMemo(() => <Blocks text={shown} isOpen={isOpen} />, [shown, isOpen]);
+}
+
+/**
+ * `text`, or an earlier state of it: rendering takes at most a part of the time, so that the page
+ * stays quick however long a block gets.
+ */
+function usePaced(text: string, isOpen: boolean): string {
+    const begin = performance.now();
+    const pace = useRef({ text: "", next: 0 });
+    const [, renderAgain] = useState(0);
+    const mustWait = isOpen && begin < pace.current.next && text.startsWith(pace.current.text);
+    if (!mustWait) pace.current.text = text;
+    const shown = pace.current.text;
+    useLayoutEffect(() => {
+        const end = performance.now();
+        pace.current.next = end + PAUSE * (end - begin);
+    }, [shown]);
+    useEffect(() => {
+        if (!mustWait) return;
+        const timer = setTimeout(() => renderAgain((n) => n + 1), pace.current.next - begin);
+        return () => clearTimeout(timer);
+    });
+    return shown;
+}
+
+function Blocks({ text, isOpen }: { text: string; isOpen: boolean }) {
     const { closed, open } = useBlocks(text);
     const groups = [];
     for (let from = 0; from < closed.length || from === 0; from += GROUP) {
@@ -68,10 +97,28 @@ const Group = memo(
 );
 
 const MarkdownBlock = memo(({ kind, text, isOpen }: Block & { isOpen: boolean }) =>
-    kind === "plain" ? <PlainText text={text} /> : <>{blocks(lex(text), isOpen)}</>,
+    kind === "plain" ? <PlainText text={text} /> : <>{blockOf(text, isOpen)}</>,
+);
+
+function blockOf(text: string, isOpen: boolean) {
+    const tokens = lexBlocks(text);
+    const list = tokens.length === 1 && tokens[0]?.type === "list" ? tokens[0] : null;
+    if (!list) return blocks(lex(text), isOpen);
+    // Only the items that have changed are taken apart.
+    return <List list={list as Tokens.List} isOpen={isOpen} Content={Item} />;
+}
+
+const Item = memo(
+    ({ item: { text }, isOpen }: { item: Tokens.ListItem; isOpen: boolean }) => (
+        <>{blocks(lex(text), isOpen)}</>
+    ),
+    (before, after) => before.item.text === after.item.text && before.isOpen === after.isOpen,
 );
 
 /** How many blocks are skipped together. */
 const GROUP = 64;
+
+/** How many times as long as a rendering took the next one waits. */
+const PAUSE = 3;
 
 const NONE: readonly Block[] = [];

@@ -4,7 +4,7 @@
  */
 
 import type { MarkedToken, Token, Tokens } from "marked";
-import type { ComponentChildren, JSX } from "preact";
+import type { ComponentChildren, ComponentType, JSX } from "preact";
 
 import { t } from "../../i18n";
 import { CodeBlock } from "./code";
@@ -59,7 +59,16 @@ function Heading({ level, children }: { level: number; children: ComponentChildr
     );
 }
 
-function List({ list, isOpen }: { list: Tokens.List; isOpen: boolean }) {
+/** `Content` shows what is in an item. */
+export function List({
+    list,
+    isOpen,
+    Content = ItemContent,
+}: {
+    list: Tokens.List;
+    isOpen: boolean;
+    Content?: ComponentType<ItemProps>;
+}) {
     const items = list.items.map((item, index) => (
         <li key={index} dir="auto" class={item.task ? "task" : undefined}>
             {item.task && (
@@ -71,7 +80,7 @@ function List({ list, isOpen }: { list: Tokens.List; isOpen: boolean }) {
                     {item.checked ? "☑" : "☐"}
                 </span>
             )}
-            {blocks(item.tokens, isOpen && index === list.items.length - 1)}
+            <Content item={item} isOpen={isOpen && index === list.items.length - 1} />
         </li>
     ));
     if (!list.ordered) return <ul dir="auto">{items}</ul>;
@@ -80,6 +89,15 @@ function List({ list, isOpen }: { list: Tokens.List; isOpen: boolean }) {
             {items}
         </ol>
     );
+}
+
+interface ItemProps {
+    item: Tokens.ListItem;
+    isOpen: boolean;
+}
+
+function ItemContent({ item, isOpen }: ItemProps) {
+    return <>{blocks(item.tokens, isOpen)}</>;
 }
 
 function Table({ table }: { table: Tokens.Table }) {
