@@ -11,7 +11,7 @@ export function Empty({ conversation }: { conversation: Conversation }) {
     const examples = EXAMPLES[isRaw ? "raw" : model?.demo ? "demo" : "chat"];
     return (
         <div class="empty">
-            <h1>{model ? t("chat.greeting", { model: model.name }) : t("chat.greeting.nobody")}</h1>
+            <h2>{model ? t("chat.greeting", { model: model.name }) : t("chat.greeting.nobody")}</h2>
             {model?.demo && <p class="empty-demo">{t("chat.empty.demo")}</p>}
             <p>{t(isRaw ? "chat.empty.raw" : "chat.empty.chat")}</p>
             <ul class="examples" aria-label={t("chat.examples")}>

@@ -43,9 +43,9 @@ export function Header({ conversation }: { conversation: Conversation }) {
             {isRenamed.value ? (
                 <TitleField conversation={conversation} onEnd={() => (isRenamed.value = false)} />
             ) : (
-                <h2 class="chat-title" dir="auto" title={name}>
+                <h1 class="chat-title" dir="auto" title={name}>
                     {name}
-                </h2>
+                </h1>
             )}
             {!hasSpace.list.value && (
                 <IconButton icon="plus" label={t("chat.new")} onClick={createConversation} />

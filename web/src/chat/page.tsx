@@ -67,8 +67,6 @@ export function ChatPage() {
 
 function useChatShortcuts(): void {
     const stop = () => {
-        // There, Escape closes the dialog.
-        if (document.querySelector("dialog[open]")) return;
         if (store.currentId.value !== null) answers.stop(store.currentId.value);
     };
     useShortcuts([
