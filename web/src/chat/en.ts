@@ -99,6 +99,7 @@ export const chatEn = {
     "chat.finish.tool_calls": "Calls tools",
     "chat.finish.max_tokens": "Cut at the token limit",
     "chat.finish.context": "Cut: the context is full",
+    "chat.finish.length": "Cut: the token limit or the context is reached",
     "chat.stats.tps": "{n} tok/s",
     "chat.stats.first": "first after {time}",
     "chat.stats.tokens": "{n} tokens",

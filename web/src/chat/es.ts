@@ -103,6 +103,7 @@ export const chatEs: Record<keyof typeof chatEn, string> = {
     "chat.finish.tool_calls": "Llama a herramientas",
     "chat.finish.max_tokens": "Cortada en el límite de tokens",
     "chat.finish.context": "Cortada: el contexto está lleno",
+    "chat.finish.length": "Cortada: se alcanzó el límite de tokens o del contexto",
     "chat.stats.tps": "{n} tok/s",
     "chat.stats.first": "primero a los {time}",
     "chat.stats.tokens": "{n} tokens",

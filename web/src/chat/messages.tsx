@@ -23,7 +23,7 @@ export function Messages({ conversation }: { conversation: Conversation }) {
     const shown = useMemo(() => branch(conversation), [messages, leaf]);
     const places = usePlaces(conversation);
     return (
-        <Scroller watched={`${id} ${leaf ?? ""}`}>
+        <Scroller watched={`${id} ${leaf ?? ""}`} isRaw={isRaw}>
             {shown.length === 0 && <Empty conversation={conversation} />}
             {shown.map((message, index) => {
                 const common = {
@@ -90,10 +90,12 @@ function Completion({ isRunning, id }: { isRunning: boolean; id: string }) {
 /** Scrolls with what comes, unless the user has scrolled up. */
 function Scroller({
     watched,
+    isRaw,
     children,
 }: {
     /** The end is shown when this changes. */
     watched: string;
+    isRaw: boolean;
     children: ComponentChildren;
 }) {
     const view = useRef<HTMLDivElement>(null);
@@ -134,7 +136,7 @@ function Scroller({
                 aria-label={t("chat.messages")}
                 onScroll={onScroll}
             >
-                <div ref={content} class="messages-content">
+                <div ref={content} class={isRaw ? "messages-content is-raw" : "messages-content"}>
                     {children}
                 </div>
             </div>

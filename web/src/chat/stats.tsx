@@ -67,7 +67,8 @@ function finish({ finish_reason, limit }: Ended): string {
         case "tool_calls":
             return t("chat.finish.tool_calls");
         case "length":
-            return t(limit === "context" ? "chat.finish.context" : "chat.finish.max_tokens");
+            // The server names the limit only in answers to messages.
+            return t(limit ? `chat.finish.${limit}` : "chat.finish.length");
     }
 }
 
