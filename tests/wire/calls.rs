@@ -242,10 +242,10 @@ async fn stop_string_is_told_to_those_who_ask() {
     let mut frame = json!({"op": "infer", "messages": messages, "reasoning": true,
         "params": {"stop": ["x", "END"]}});
     client.send(frame.clone()).await;
-    assert_eq!(client.expect("end").await["stop"], "END");
+    assert_eq!(client.expect_answer(None).await.end["stop"], "END");
     frame["reasoning"] = false.into();
     client.send(frame).await;
-    assert_eq!(client.expect("end").await.get("stop"), None);
+    assert_eq!(client.expect_answer(None).await.end.get("stop"), None);
 }
 
 #[tokio::test]

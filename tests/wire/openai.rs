@@ -45,6 +45,7 @@ async fn chat_completion_has_the_form_of_openai() {
         "completion_tokens": 12,
         "total_tokens": 24,
         "prompt_tokens_details": {"cached_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0},
     });
     assert_eq!(body["usage"], usage);
     let again = post(server.address, CHAT, &hello()).await.json();
