@@ -315,9 +315,9 @@ impl MarkedParser {
         let held = std::mem::take(&mut self.held);
         held.chars().for_each(|c| self.give(c, events));
         let AnswerPart::Calls(reader) = &mut self.part else { return };
-        let result = reader.finish(&mut CallWriter { state: &mut self.call, events });
+        let broken = reader.finish(&mut CallWriter { state: &mut self.call, events }).err();
         let fault = self.call.take_fault();
-        match fault.as_deref().or(result.err()) {
+        match fault.as_deref().or(broken) {
             None if self.call.raw.trim().is_empty() => {}
             None => events.text(&self.call.raw),
             Some(reason) => {

@@ -50,7 +50,8 @@ impl TextAssembler {
 
     /// Whether text is held back that can still be cut off.
     pub(super) fn may_cut(&self) -> bool {
-        !self.stops.is_empty() && !(self.held.is_empty() && self.incomplete.is_empty())
+        let holds_text = !self.held.is_empty() || !self.incomplete.is_empty();
+        holds_text && !self.stops.is_empty()
     }
 
     /// Adds the bytes of one token.

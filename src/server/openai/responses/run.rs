@@ -86,7 +86,7 @@ impl ResponseRun {
             (false, Some(_)) => Some(reader),
             (false, None) => None,
         };
-        let (conversation, turns, input) = asked(client, &mut request)?;
+        let AskedConversation { conversation, turns, input } = asked(client, &mut request)?;
         let id = new_id("resp_");
         let is_warm_up = !request.generates;
         let is_streamed = request.is_stream || lane.is_some();
@@ -209,7 +209,7 @@ pub(super) async fn count_tokens(
     mut request: ResponsesRequest,
     n_bytes: usize,
 ) -> Result<usize, ApiError> {
-    let (conversation, ..) = asked(client, &mut request)?;
+    let AskedConversation { conversation, .. } = asked(client, &mut request)?;
     let n_bytes = n_bytes + conversation.n_bytes();
     let query = TextQuery::Tokenize(Prompt::Chat(Box::new(conversation)));
     match client.ask(n_bytes, query).await? {
@@ -218,16 +218,25 @@ pub(super) async fn count_tokens(
     }
 }
 
-/// The conversation that a request asks to go on with, and its parts. A request that cannot be used
+/// The conversation that a request asks to go on with, and its parts.
+struct AskedConversation {
+    conversation: Conversation,
+    /// The turns before the request.
+    turns: Vec<Arc<StoredTurn>>,
+    input: Vec<ResponseItem>,
+}
+
+/// Finds the conversation that a request asks to go on with. A request that cannot be used
 /// is counted.
 fn asked(
     client: &ApiClient,
     request: &mut ResponsesRequest,
-) -> Result<(Conversation, Vec<Arc<StoredTurn>>, Vec<ResponseItem>), ApiError> {
+) -> Result<AskedConversation, ApiError> {
     let found = gather(client, request, reader_of(client)).and_then(|(turns, input)| {
         let earlier = turns.iter().flat_map(|turn| turn.items());
         let conversation = request.conversation(earlier.chain(&input));
-        Ok((conversation.map_err(|error| invalid(&error))?, turns, input))
+        let conversation = conversation.map_err(|error| invalid(&error))?;
+        Ok(AskedConversation { conversation, turns, input })
     });
     found.inspect_err(|error| client.refused(error))
 }
