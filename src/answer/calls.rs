@@ -8,7 +8,6 @@ use std::fmt;
 use super::allowed::AllowedCalls;
 use super::event::{AnswerEvent, EventList};
 use super::json::push_escape;
-use super::whole::WholeCall;
 
 /// Reads the calls after a mark, one character after the other.
 pub(super) trait CallReader: fmt::Debug + Send {
@@ -128,6 +127,14 @@ impl CallState {
         self.clear();
         raw
     }
+}
+
+/// A call that was read as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct WholeCall {
+    pub(super) name: String,
+    /// The text of a JSON object.
+    pub(super) arguments: String,
 }
 
 /// Turns what a reader finds into events.

@@ -1,9 +1,9 @@
 //! Calls of Gemma 4, and blocks of code with calls as Gemma 3 writes them.
 
-use super::calls::{is_name_char, is_tool_name};
+use super::calls::{WholeCall, is_name_char, is_tool_name};
 use super::literals::LiteralReader;
 use super::pythonic::parse_calls;
-use super::whole::{WholeCall, WholeParse, WholeSyntax};
+use super::whole::{WholeParse, WholeSyntax};
 use super::xml::has_beginning;
 
 /// `call:name{key:<|"|>value<|"|>}`.

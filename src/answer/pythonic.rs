@@ -1,10 +1,9 @@
 //! Calls in the notation of Python: `[name(key="value"), other()]`.
 
-use super::calls::{CallReader, CallStep, CallWriter, is_name_char, is_tool_name};
+use super::calls::{CallReader, CallStep, CallWriter, WholeCall, is_name_char, is_tool_name};
 use super::json_call::CUT;
 use super::literals::LiteralReader;
 use super::marks::{MarkMatch, match_mark};
-use super::whole::WholeCall;
 
 /// Collects a list of calls until its bracket closes.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Calls whose syntax is not JSON: they are read once they are complete, and told as a whole.
 
-use super::calls::{CallReader, CallStep, CallWriter};
+use super::calls::{CallReader, CallStep, CallWriter, WholeCall};
 use super::json_call::CUT;
 use super::marks::{MarkMatch, match_mark};
 
@@ -29,14 +29,6 @@ pub(super) enum WholeParse {
     Incomplete,
     /// It is no call.
     Invalid,
-}
-
-/// A call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct WholeCall {
-    pub(super) name: String,
-    /// The text of a JSON object.
-    pub(super) arguments: String,
 }
 
 /// Collects a text until it is complete.

@@ -2,9 +2,9 @@
 
 use serde_json::value::RawValue;
 
-use super::calls::{is_name_char, is_tool_name};
+use super::calls::{WholeCall, is_name_char, is_tool_name};
 use super::json::push_json_string;
-use super::whole::{WholeCall, WholeParse, WholeSyntax};
+use super::whole::{WholeParse, WholeSyntax};
 
 /// `<function=NAME><parameter=KEY>VALUE</parameter></function>`, with line breaks between the tags
 /// and around the values.

@@ -15,7 +15,7 @@ pub(crate) const MODULES: [Row; 19] = [
     ("domain", &[]),
     ("build_info", &[]),
     ("machine", &[]),
-    ("engine", &["domain"]),
+    ("engine", &["answer", "domain"]),
     ("protocol", &["domain"]),
     ("constraint", &["domain", "engine"]),
     ("scripted", &["constraint", "domain", "engine"]),

@@ -3,8 +3,8 @@
 //! `body` and `request` read what a client sends, with `input` and `tools`. `items` turns the items
 //! of a conversation into messages. `run` asks the model, and `stream` turns its answer into the
 //! events (`events`) of a response (`object`). `store` keeps responses that clients continue or
-//! retrieve, `registry` knows those that run, and `listing` lists their input. `lanes` decides which requests of a WebSocket
-//! run, and `errors` has its errors.
+//! retrieve, `registry` knows those that run, and `listing` lists their input. `lanes` decides
+//! which requests of a WebSocket run, and `errors` has its errors.
 
 mod body;
 mod endpoints;
