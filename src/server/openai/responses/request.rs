@@ -75,11 +75,8 @@ impl ResponsesRequest {
         };
         let text = fields.take("text");
         let constraint = text.map(|sent| read_text(sent, &mut ignored)).transpose()?.flatten();
-        let mut params = Params {
-            constraint: constraint.map(Box::new),
-            constraint_field: Some("text.format.schema".to_owned()),
-            ..sampling(fields)?
-        };
+        let mut params = Params { constraint: constraint.map(Box::new), ..sampling(fields)? };
+        params.constraint_field = Some("text.format.schema".to_owned());
         let settings = ResponseSettings {
             instructions: fields.text("instructions")?.map(Cow::into_owned),
             max_output_tokens: params.max_tokens,
