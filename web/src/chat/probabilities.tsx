@@ -26,6 +26,9 @@ export function Probabilities({ logprobs }: { logprobs: Logprob[] }) {
         event.preventDefault();
         event.stopPropagation();
         setIndex(to);
+        requestAnimationFrame(() =>
+            document.getElementById(`${id}-${to}`)?.scrollIntoView({ block: "nearest" }),
+        );
     };
     return (
         <section class="probabilities" aria-label={t("prob.title")}>
@@ -124,9 +127,13 @@ const Token = memo(function Token({
     describedBy: string;
     select: (index: number) => void;
 }) {
-    const parts = tokenParts(token, false);
+    const [first, ...others] = tokenParts(token, false);
+    // A space before the box disappears at the end of a line; one within it would be a stump.
+    const space = first && !first.isMark && first.text.startsWith(" ") ? " " : "";
+    const parts = first ? [{ ...first, text: first.text.slice(space.length) }, ...others] : [];
     return (
         <>
+            {space}
             <span
                 id={id}
                 class={`token level-${levelOf(token)}`}

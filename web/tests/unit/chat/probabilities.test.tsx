@@ -1,6 +1,6 @@
 import { render } from "preact";
 import { act } from "preact/test-utils";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 
 import {
     destination,
@@ -86,6 +86,11 @@ test("keys go through the tokens and stop at the ends", () => {
 
 describe("the list of tokens", () => {
     const root = document.createElement("div");
+    const scrollIntoView = vi.fn();
+    beforeAll(() => {
+        document.body.append(root);
+        Element.prototype.scrollIntoView = scrollIntoView;
+    });
     afterEach(() => render(null, root));
     const show = (logprobs: Logprob[]) =>
         act(() => render(<Probabilities logprobs={logprobs} />, root));
@@ -131,6 +136,7 @@ describe("the list of tokens", () => {
         await press("End");
         expect(options().at(-1)!.textContent).toBe("9999 ");
         expect(options().length).toBeLessThanOrEqual(PAGE);
+        await vi.waitFor(() => expect(scrollIntoView.mock.contexts).toContain(options().at(-1)));
     });
 
     test("without tokens there is nothing", async () => {
