@@ -26,16 +26,12 @@ export function useShortcuts(list: Shortcut[]): void {
     }, []);
 }
 
-/**
- * Runs the shortcut for a key. A plain letter is none while somebody types, and a dialog keeps all
- * keys to itself: Escape closes it.
- */
+/** Runs the shortcut for a key. A plain letter is none while somebody types, and no key in a dialog. */
 export function onKey(event: KeyboardEvent): void {
     const target = event.target as HTMLElement;
     const isTyping = target.matches("input, textarea, select, [contenteditable]");
     const hasModifier = event.ctrlKey || event.metaKey || event.altKey;
-    if (event.defaultPrevented || (isTyping && !hasModifier)) return;
-    if (document.querySelector("dialog[open]")) return;
+    if (event.defaultPrevented || target.closest("dialog") || (isTyping && !hasModifier)) return;
     const keys =
         (event.ctrlKey || event.metaKey ? "Ctrl+" : "") +
         (event.altKey ? "Alt+" : "") +
