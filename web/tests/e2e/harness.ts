@@ -97,9 +97,9 @@ export async function open(page: Page, url: string, part = "chat"): Promise<void
 /** Opens the settings of the conversation beside the chat. */
 export async function openPanel(page: Page): Promise<Locator> {
     const panel = page.locator(".settings-panel");
-    if (!(await panel.isVisible())) {
-        await page.getByRole("button", { name: "Show or hide the settings" }).click();
-    }
+    const toggle = page.getByRole("button", { name: "Show or hide the settings" });
+    // The page remembers whether it showed them.
+    if ((await toggle.getAttribute("aria-expanded")) === "false") await toggle.click();
     await expect(panel).toBeVisible();
     return panel;
 }

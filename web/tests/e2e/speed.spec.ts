@@ -140,7 +140,7 @@ const FRAME_MS = 18;
  * The longest time in which a page may do nothing else. Far above what it takes on a machine with
  * nothing else to do, and far below what a careless renderer takes.
  */
-const STILL_MS = 2500;
+const STILL_MS = 5000;
 
 /** Characters of a frame: a server joins tokens for a client that is slow. */
 const CHUNK = 4096;
