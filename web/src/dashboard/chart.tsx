@@ -32,26 +32,27 @@ export function Chart({ spec }: { spec: ChartSpec }) {
     const [times] = data;
     const row = chosen.value === null ? times.length - 1 : nearest(times, chosen.value);
 
-    const isReady = useSignal(false);
-    void isReady.value;
+    const progress = useSignal<"loading" | "ready" | "failed">("loading");
     useEffect(() => {
         let isGone = false;
-        void import("./plot").then(({ makePlot }) => {
+        const make = async () => {
+            const { makePlot } = await import("./plot");
             if (isGone || !host.current) return;
             plot.current = makePlot(host.current, spec, (time) => (chosen.value = time));
-            isReady.value = true;
-        });
+            progress.value = "ready";
+        };
+        make().catch(() => (progress.value = "failed"));
         return () => {
             isGone = true;
             plot.current?.destroy();
             plot.current = null;
-            isReady.value = false;
+            progress.value = "loading";
         };
         // A plot is made anew where its colours, its numbers or its lines change.
     }, [spec.id, spec.series.length, colorScheme.value, language.value]);
 
     useEffect(() => {
-        plot.current?.update(data, end - HISTORY_SECONDS, end, spec.max);
+        plot.current?.update(data, begin(times, end), end, spec.max);
     });
 
     const choose = (time: number | null) => {
@@ -99,9 +100,16 @@ export function Chart({ spec }: { spec: ChartSpec }) {
                 }}
                 onBlur={() => choose(null)}
             />
+            {progress.value === "failed" && <p class="hint">{t("chart.failed")}</p>}
             <ChartTable spec={spec} />
         </figure>
     );
+}
+
+/** Where a chart begins: with the first sample, but it always shows a minute. */
+function begin(times: number[], end: number): number {
+    const first = Math.min(times[0] ?? end, end - MIN_SHOWN_SECONDS);
+    return Math.max(first, end - HISTORY_SECONDS);
 }
 
 /** The row that a key goes to: `null` is none, `undefined` that the key has no meaning. */
@@ -139,6 +147,8 @@ function valueText({ series, format }: ChartSpec, data: Columns, row: number): s
     });
     return `${clock(time * 1000)}. ${values.join(", ")}`;
 }
+
+const MIN_SHOWN_SECONDS = 60;
 
 /** How many rows Page Up and Page Down go. */
 const PAGE_ROWS = 60;

@@ -68,6 +68,8 @@ export const dashboardEn = {
     "chart.power": "Power",
     "chart.vram": "VRAM",
     "chart.vram-of": "VRAM of {gpu}",
+    "chart.failed":
+        "The chart could not be drawn. The table has its values; to draw it, load the page again.",
     "chart.as-table": "Show as table",
     "chart.time": "Time",
     "chart.time-of": "{title}: time",

@@ -71,6 +71,8 @@ export const dashboardEs: Record<keyof typeof dashboardEn, string> = {
     "chart.power": "Potencia",
     "chart.vram": "VRAM",
     "chart.vram-of": "VRAM de {gpu}",
+    "chart.failed":
+        "No se ha podido dibujar la gráfica. La tabla tiene sus valores; para dibujarla, vuelve a cargar la página.",
     "chart.as-table": "Ver como tabla",
     "chart.time": "Hora",
     "chart.time-of": "{title}: hora",

@@ -16,7 +16,7 @@ export function PlanPanel({ onPlan }: { onPlan: (plan: Plan) => void }) {
     const present = usePlan(AS_SERVED);
     const whatIf = useSignal<WhatIf>(AS_SERVED);
     const isTrying = planPath(whatIf.value) !== planPath(AS_SERVED);
-    const other = usePlan(whatIf.value);
+    const other = usePlan(isTrying ? whatIf.value : null);
     useEffect(() => {
         if (present.plan) onPlan(present.plan);
     }, [present.plan]);
@@ -131,13 +131,14 @@ interface PlanState {
     isLoading: boolean;
 }
 
-/** Asks the server for a plan, when `whatIf` has not changed for a moment. */
-function usePlan(whatIf: WhatIf): PlanState {
-    const path = planPath(whatIf);
-    const state = useSignal<PlanState>({ plan: null, problem: null, isLoading: true });
+/** Asks the server for a plan, when `whatIf` has not changed for a moment; `null` asks nothing. */
+function usePlan(whatIf: WhatIf | null): PlanState {
+    const path = whatIf && planPath(whatIf);
+    const state = useSignal<PlanState>(NO_PLAN);
     const isOpen = connection.value.kind === "open";
     useEffect(() => {
-        if (!isOpen) return;
+        if (path === null) state.value = NO_PLAN;
+        if (path === null || !isOpen) return;
         const request = new AbortController();
         state.value = { ...state.value, isLoading: true };
         const ask = async () => {
@@ -164,6 +165,8 @@ function problemOf(error: unknown): string {
     if (error.status === 401 || error.status === 403) return t("plan.forbidden");
     return error.message;
 }
+
+const NO_PLAN: PlanState = { plan: null, problem: null, isLoading: false };
 
 /** How long nothing must have changed before the server is asked. */
 const DEBOUNCE_MS = 300;

@@ -3,7 +3,7 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 
-import { language } from "../i18n";
+import { clock, language } from "../i18n";
 import type { ChartSpec } from "./charts";
 import { DASHES } from "./dashes";
 import type { Columns } from "./history";
@@ -92,7 +92,6 @@ function options(
     const color = colorsOf(host);
     const text = color("var(--muted)");
     const grid = { stroke: color("var(--border)"), width: 1 };
-    const hours = new Intl.DateTimeFormat(language.value, { hour: "2-digit", minute: "2-digit" });
     const series = spec.isStacked ? [...spec.series].reverse() : spec.series;
     const isAlone = series.length === 1;
     return {
@@ -114,12 +113,9 @@ function options(
                 grid: { show: false },
                 ticks: { ...grid, size: 4 },
                 size: 26,
-                space: 70,
+                space: 80,
                 values: ({ scales: { x } }, times) =>
-                    times.map((time) =>
-                        // A text at the very end would be cut off.
-                        (x?.max ?? 0) - time < END_SECONDS ? "" : hours.format(time * 1000),
-                    ),
+                    times.map((time) => (isAtEnd(time, x) ? "" : timeText(time, times))),
             },
             {
                 stroke: text,
@@ -152,6 +148,20 @@ function options(
     };
 }
 
+/** The text of `time` on an axis with these times: with seconds, where they are close. */
+function timeText(time: number, times: number[]): string {
+    const isClose = (times[1] ?? Infinity) - (times[0] ?? 0) < 60;
+    if (isClose) return clock(time * 1000);
+    const format = { hour: "2-digit", minute: "2-digit" } as const;
+    return new Intl.DateTimeFormat(language.value, format).format(time * 1000);
+}
+
+/** Whether there is no space for the text of `time` on its axis. */
+function isAtEnd(time: number, scale: uPlot.Scale | undefined): boolean {
+    const { min = 0, max = 0 } = scale ?? {};
+    return max - time < (max - min) * END_SHARE;
+}
+
 /** The width of an axis in pixels. */
 function axisWidth(labels: string[]): number {
     const longest = labels.reduce((max, { length }) => Math.max(max, length), 0);
@@ -178,8 +188,8 @@ function paler(color: string, { isStacked }: ChartSpec): string {
 /** A place for the cursor where it is not seen. */
 const OUTSIDE = -10;
 
-/** Times in so many last seconds have no text on the axis. */
-const END_SECONDS = 50;
+/** The last part of the axis of times, where a text would be cut off. */
+const END_SHARE = 0.09;
 
 const MIN_AXIS_WIDTH = 36;
 /** About the width of a character of {@link FONT}. */

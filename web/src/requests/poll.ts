@@ -59,17 +59,20 @@ class Poll {
         clearTimeout(this.#timer);
         if (this.#isAsking || document.visibilityState === "hidden") return;
         this.#isAsking = true;
-        let wait = POLL_MS;
+        let wait: number | null = POLL_MS;
         try {
             const list = await get<RequestList>("requests", this.#request.signal);
             this.#report({ list, problem: null, at: Date.now() });
         } catch (error) {
             if (this.#request.signal.aborted) return;
-            this.#report({ problem: problemOf(error) });
-            wait = RETRY_MS;
+            const problem = problemOf(error);
+            this.#report({ problem });
+            // Only another server or another key would answer otherwise.
+            wait = problem.kind === "failed" ? RETRY_MS : null;
         }
+        if (this.#request.signal.aborted || wait === null) return;
         this.#isAsking = false;
-        if (!this.#request.signal.aborted) this.#timer = setTimeout(this.#ask, wait);
+        this.#timer = setTimeout(this.#ask, wait);
     };
 }
 
