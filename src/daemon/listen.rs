@@ -43,8 +43,8 @@ pub(super) struct Listening {
 impl Listening {
     /// The base address that clients of OpenAI's API take. `None` if there are only Unix sockets.
     pub(super) fn http_url(&self) -> Option<String> {
-        let urls = self.urls_from_elsewhere.iter().chain(&self.urls);
-        let (scheme, address) = urls.filter_map(|url| url.split_once("://")).next()?;
+        let mut urls = self.urls_from_elsewhere.iter().chain(&self.urls);
+        let (scheme, address) = urls.find_map(|url| url.split_once("://"))?;
         Some(format!("{}://{address}/v1", scheme.replace("ws", "http")))
     }
 }
@@ -334,8 +334,8 @@ mod tests {
     #[test]
     fn http_url_is_the_one_that_most_machines_reach() {
         let listening = |urls: &[&str], elsewhere: &[&str]| Listening {
-            urls: urls.iter().map(ToString::to_string).collect(),
-            urls_from_elsewhere: elsewhere.iter().map(ToString::to_string).collect(),
+            urls: urls.iter().map(|url| (*url).to_owned()).collect(),
+            urls_from_elsewhere: elsewhere.iter().map(|url| (*url).to_owned()).collect(),
             warnings: Vec::new(),
         };
         let local = listening(&["ws://127.0.0.1:3000"], &[]);
