@@ -24,8 +24,8 @@ fn main() -> io::Result<()> {
     write_web_files()
 }
 
-/// Writes the table of the web page's files for `src/server/web/files.rs`; an empty one before `make
-/// web`.
+/// Writes the table of the web page's files for `src/server/web/files.rs`. It is empty before
+/// `make web`.
 fn write_web_files() -> io::Result<()> {
     let dist = Path::new("web/dist");
     // The folder above it changes when `make web` has run for the first time.

@@ -18,10 +18,10 @@ use super::byte_size::{ByteSize, ByteSizes};
 use super::choice::Switch;
 use super::config::{Config, GpuLayers, KvTypeChoice, PlanOptions};
 use super::environment::visible_gpus;
+use super::given_arguments::GivenArguments;
 use super::help::{ABOUT, AFTER_OPTIONS, USAGE};
 use super::network_args::NetworkArgs;
 use super::number::{tokens, whole_number};
-use super::what_if::Arguments;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -351,7 +351,7 @@ impl Args {
             metrics_interval: milliseconds(self.metrics_interval),
             visible_gpus: visible_gpus(),
             log: self.log,
-            arguments: Arguments::default(),
+            arguments: GivenArguments::default(),
         }
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::domain::{AccountLimits, ApiKey, Rights, SandboxMode, Speculation};
 
+use super::given_arguments::GivenArguments;
 use super::network::NetworkConfig;
-use super::what_if::Arguments;
 
 /// How to serve a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +88,7 @@ pub struct Config {
     /// What to log, as a filter of tracing-subscriber.
     pub log: String,
     /// The arguments that this was made from; none for a plan.
-    pub arguments: Arguments,
+    pub arguments: GivenArguments,
 }
 
 impl Config {

@@ -12,6 +12,7 @@ mod choice;
 mod config;
 mod environment;
 mod error;
+mod given_arguments;
 mod help;
 mod key;
 mod listen_address;
@@ -36,11 +37,11 @@ use self::positional::{
 
 pub use self::config::{AccessConfig, Config, GpuLayers, KvTypeChoice, NewKeyOptions, PlanOptions};
 pub use self::error::UsageError;
+pub use self::given_arguments::GivenArguments;
 pub use self::listen_address::ListenAddress;
 pub use self::network::NetworkConfig;
 pub use self::new_tls::NewTls;
 pub use self::positional::DEFAULT_PORT;
-pub use self::what_if::Arguments;
 
 /// What the daemon was asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +115,8 @@ impl Command {
             return Err(plan_options_without_plan(&args.positional));
         }
         let (model, port) = model_and_port(&args.positional, args.demo)?;
-        let config = Config { arguments: Arguments(arguments), ..args.into_config(model, port) };
+        let config =
+            Config { arguments: GivenArguments(arguments), ..args.into_config(model, port) };
         Ok(Self::Serve(Box::new(config)))
     }
 }

@@ -2,20 +2,9 @@
 //! longer context would take.
 
 use std::ffi::OsString;
-use std::fmt;
 
 use super::config::{Config, PlanOptions};
 use super::{UsageError, parse_args};
-
-/// The arguments of the process. Their `Debug` form does not show them: one can be an API key.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Arguments(pub(super) Vec<OsString>);
-
-impl fmt::Debug for Arguments {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Arguments({} hidden)", self.0.len())
-    }
-}
 
 impl Config {
     /// This configuration with other values of options, by their names with `_` in place of `-`.

@@ -30,11 +30,14 @@ impl Surface {
     /// The interface of an HTTP API that has this path.
     pub(in crate::server) fn of_path(path: &str) -> Self {
         let has = |segment: &str| path.split('/').any(|part| part == segment);
-        match () {
-            () if has("chat") => Self::Chat,
-            () if has("responses") => Self::Responses,
-            () if has("messages") => Self::Messages,
-            () => Self::Completions,
+        if has("chat") {
+            Self::Chat
+        } else if has("responses") {
+            Self::Responses
+        } else if has("messages") {
+            Self::Messages
+        } else {
+            Self::Completions
         }
     }
 

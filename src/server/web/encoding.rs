@@ -44,7 +44,10 @@ impl Encoding {
     fn quality(self, fields: &[&str]) -> f32 {
         let named = |name: &str| {
             let elements = fields.iter().flat_map(|field| field.split(',')).map(parse_element);
-            elements.filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, q)| q).last()
+            elements
+                .filter(|(known, _)| known.eq_ignore_ascii_case(name))
+                .map(|(_, q)| q)
+                .next_back()
         };
         let unnamed = if self == Self::Identity { LAST_RESORT } else { 0.0 };
         named(self.name()).or_else(|| named("*")).unwrap_or(unnamed)

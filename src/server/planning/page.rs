@@ -1,61 +1,18 @@
-//! `/plan`: what the plan of the model's memory is, and what it would be with other options.
-//!
-//! The daemon gives the server a function for it, the [`Planner`], which computes one plan at a
-//! time.
+//! `/plan`: reads the options in the address, and answers with the plan.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use percent_encoding::percent_decode_str;
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 
-use super::http::{error_json, json};
-use super::shared::Shared;
-
-/// Computes plans: from names and values of options to JSON.
-#[derive(Clone)]
-pub struct Planner {
-    compute: Arc<PlanFn>,
-    /// The permit to compute.
-    turn: Arc<Semaphore>,
-}
-
-/// Takes names and values of options. Returns the plan as JSON, or what is wrong with them.
-type PlanFn = dyn Fn(&[(String, String)]) -> Result<String, String> + Send + Sync;
-
-impl Planner {
-    /// A planner that calls `compute` on a thread for blocking work.
-    pub fn new(
-        compute: impl Fn(&[(String, String)]) -> Result<String, String> + Send + Sync + 'static,
-    ) -> Self {
-        Self { compute: Arc::new(compute), turn: Arc::new(Semaphore::new(1)) }
-    }
-
-    /// The plan with these values of options; `None` if computing it panicked.
-    async fn plan(&self, changes: Vec<(String, String)>) -> Option<Result<String, String>> {
-        let turn = self.turn.clone().acquire_owned().await.ok()?;
-        let compute = self.compute.clone();
-        let computed = spawn_blocking(move || {
-            let _turn = turn;
-            compute(&changes)
-        });
-        computed.await.ok()
-    }
-}
-
-impl fmt::Debug for Planner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Planner")
-    }
-}
+use crate::server::http::{error_json, json};
+use crate::server::shared::Shared;
 
 /// The response to `GET /plan`.
-pub(super) async fn plan_page(
+pub(in crate::server) async fn plan_page(
     State(shared): State<Arc<Shared>>,
     RawQuery(query): RawQuery,
 ) -> Response {
