@@ -33,10 +33,10 @@ run: setup web ## Install missing tools, build a release and serve the demo mode
 # Fast checks come first. The Python tests come last because they use the binary of the Rust tests.
 test: setup-test ## Install missing tools, then run all checks: format, lints, docs, tests
 	@$(MAKE) --no-print-directory fmt
+	@$(MAKE) --no-print-directory web
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory doc
 	@$(MAKE) --no-print-directory deny
-	@$(MAKE) --no-print-directory web
 	@$(MAKE) --no-print-directory real-models
 	@$(MAKE) --no-print-directory rust-tests
 	@$(MAKE) --no-print-directory python-tests

@@ -126,11 +126,13 @@ if [ "${1:-}" = test ] && [ "$manager" != brew ] && ! grep -qs '^ID=ubuntu' /etc
     has chromium || has chromium-browser || has google-chrome ||
         want "Chromium (tests the web page)" chromium chromium chromium chromium chromium chromium
 fi
-# A package that cannot be installed is not tried again and again.
-tried=target/setup-optional
-if [ -n "$wanted" ] && [ "$(cat "$tried" 2>/dev/null)" != "$wanted" ]; then
-    (install_packages) || echo "setup: skipped: $wanted" >&2
-    mkdir -p target && echo "$wanted" >"$tried"
+# What could not be installed is not tried again until somebody removes this file.
+failed=target/setup-skipped
+if [ -n "$wanted" ] && [ "$(cat "$failed" 2>/dev/null)" != "$wanted" ]; then
+    (install_packages) || {
+        echo "setup: skipped: $wanted" >&2
+        mkdir -p target && echo "$wanted" >"$failed"
+    }
 fi
 
 if [ "${1:-}" = test ]; then
