@@ -58,7 +58,7 @@ impl Encoding {
 fn parse_element(element: &str) -> (&str, f32) {
     let mut parts = element.split(';').map(str::trim);
     let name = parts.next().unwrap_or_default();
-    let quality = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+    let quality = parts.find_map(|part| part.strip_prefix(['q', 'Q'])?.strip_prefix('='));
     (name, quality.map_or(1.0, |text| text.parse().unwrap_or(0.0)))
 }
 
