@@ -7,9 +7,17 @@ import DOMPurify from "dompurify";
  * of it disappears: what is not allowed is shown as it was written.
  */
 export function sanitizedHtml(html: string): DocumentFragment | null {
+    // Browsers report handlers and styles to the console although the text is only parsed.
+    if (hasForeignTag(html) || /(?:^|[\s"'/])(?:on\w+|style)\s*=/i.test(html)) return null;
     // Before the first element of the body, scripts and the like would go to the head unnoticed.
     const clean = sanitized(`<div>${html}`, TAGS, ["open", "colspan", "rowspan", "align", "dir"]);
     return DOMPurify.removed.length === 0 ? clean : null;
+}
+
+function hasForeignTag(html: string): boolean {
+    return [...html.matchAll(/<\/?([a-z][^\s/>]*)/gi)].some(
+        ([, name = ""]) => !TAGS.includes(name.toLowerCase()),
+    );
 }
 
 /** The marks of the highlighter. */
