@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::conversation::Conversation;
 use super::params::Params;
+use super::token::Token;
 
 /// What a client asks the model to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +33,19 @@ pub struct AccountId(pub u64);
 pub enum Prompt {
     /// Raw text, continued as it is.
     Text(String),
+    /// Tokens, continued as they are.
+    Tokens(Vec<Token>),
     /// A conversation, rendered with the chat template of the model.
     Chat(Box<Conversation>),
+}
+
+impl Prompt {
+    /// About the bytes that it takes.
+    pub fn n_bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Tokens(tokens) => size_of_val(tokens.as_slice()),
+            Self::Chat(conversation) => conversation.n_bytes(),
+        }
+    }
 }

@@ -18,8 +18,7 @@ impl TextQuery {
     /// About the bytes that the query takes.
     pub fn n_bytes(&self) -> usize {
         match self {
-            Self::Tokenize(Prompt::Text(text)) => text.len(),
-            Self::Tokenize(Prompt::Chat(conversation)) => conversation.n_bytes(),
+            Self::Tokenize(prompt) => prompt.n_bytes(),
             Self::Detokenize(tokens) => size_of_val(tokens.as_slice()),
         }
     }

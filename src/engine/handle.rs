@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::answer::ReasoningCounter;
 use crate::domain::{
     AnswerStart, AnswerStyle, EngineState, MemoryPart, Params, Prompt, Refusal, Request, Snapshot,
+    Token,
 };
 
 use super::guide::AnswerGuide;
@@ -221,11 +222,14 @@ impl EngineHandle {
             ctx_size,
             is_lower_bound,
         };
-        let bytes = match prompt {
-            Prompt::Text(text) => text.len(),
-            Prompt::Chat(conversation) => conversation.n_bytes(),
+        if let Prompt::Tokens(tokens) = prompt {
+            check_tokens(tokens, "prompt", vocabulary)?;
+        }
+        let bytes = prompt.n_bytes();
+        let min_tokens = match prompt {
+            Prompt::Tokens(tokens) => tokens.len(),
+            Prompt::Text(_) | Prompt::Chat(_) => bytes / vocabulary.longest_piece().max(1),
         };
-        let min_tokens = bytes / vocabulary.longest_piece().max(1);
         if bytes > EXACT_COUNT_BYTES && min_tokens >= ctx_size {
             return Err(overflow(min_tokens, true));
         }
@@ -234,6 +238,9 @@ impl EngineHandle {
             Prompt::Text(text) => {
                 let tokens = vocabulary.tokenize(text, &limit("prompt"))?;
                 ChatTokens { tokens, start: AnswerStart::default() }
+            }
+            Prompt::Tokens(tokens) => {
+                ChatTokens { tokens: tokens.clone(), start: AnswerStart::default() }
             }
             Prompt::Chat(conversation) => {
                 vocabulary.tokenize_chat(conversation, &limit("messages"))?
@@ -319,7 +326,7 @@ fn guide_for(
         Prompt::Chat(conversation) if conversation.requires_call() => {
             vocabulary.constrain_calls(conversation, &limit)?
         }
-        Prompt::Chat(_) | Prompt::Text(_) => None,
+        Prompt::Chat(_) | Prompt::Text(_) | Prompt::Tokens(_) => None,
     };
     let constraint = match (calls, &request.params.constraint) {
         (None, Some(constraint)) => {
@@ -335,7 +342,7 @@ fn guide_for(
     let style = match request.prompt {
         Prompt::Chat(_) => vocabulary.answer_style(),
         // Who writes the prompt as a text reads the answer as one.
-        Prompt::Text(_) => AnswerStyle::default(),
+        Prompt::Text(_) | Prompt::Tokens(_) => AnswerStyle::default(),
     };
     AnswerGuide::new(constraint, budget, (&style, start), vocabulary, &limit)
 }
@@ -350,7 +357,7 @@ fn reasoning_counter(
         Prompt::Chat(conversation) if request.params.special != Some(false) => {
             ReasoningCounter::new(&vocabulary.answer_style(), start, conversation)
         }
-        Prompt::Chat(_) | Prompt::Text(_) => None,
+        Prompt::Chat(_) | Prompt::Text(_) | Prompt::Tokens(_) => None,
     }
 }
 
@@ -366,13 +373,23 @@ fn named(refusal: Refusal, params: &Params) -> Refusal {
 
 /// Checks that every token in `logit_bias` exists.
 fn check_logit_bias(params: &Params, vocabulary: &dyn Vocabulary) -> Result<(), Refusal> {
+    let biased = params.logit_bias.iter().map(|(token, _)| token);
+    check_tokens(biased, "logit_bias", vocabulary)
+}
+
+/// Checks that all `tokens`, which are from `field` of a request, exist.
+pub(super) fn check_tokens<'a>(
+    tokens: impl IntoIterator<Item = &'a Token>,
+    field: &str,
+    vocabulary: &dyn Vocabulary,
+) -> Result<(), Refusal> {
     let n = vocabulary.n_tokens();
-    let is_unknown = |token| !usize::try_from(token).is_ok_and(|id| id < n);
-    match params.logit_bias.iter().find(|&&(token, _)| is_unknown(token)) {
+    let is_unknown = |token: Token| !usize::try_from(token).is_ok_and(|id| id < n);
+    match tokens.into_iter().find(|&&token| is_unknown(token)) {
         None => Ok(()),
-        Some(&(token, _)) => {
+        Some(token) => {
             let reason = format!("there is no token {token}, the model has 0 to {}", n - 1);
-            Err(invalid("logit_bias", reason))
+            Err(invalid(field, reason))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::domain::{Refusal, TextQuery, TextReply, Token};
 
-use super::handle::EngineHandle;
+use super::handle::{EngineHandle, check_tokens};
 use super::model::{CancelFlag, Vocabulary};
 
 impl EngineHandle {
@@ -23,13 +23,9 @@ impl EngineHandle {
 
 /// The text of `tokens`.
 fn text(tokens: &[Token], vocabulary: &dyn Vocabulary) -> Result<String, Refusal> {
-    let n = vocabulary.n_tokens();
+    check_tokens(tokens, "tokens", vocabulary)?;
     let mut bytes = Vec::new();
     for &token in tokens {
-        if !usize::try_from(token).is_ok_and(|id| id < n) {
-            let reason = format!("there is no token {token}, the model has 0 to {}", n - 1);
-            return Err(Refusal::InvalidParams { field: "tokens".to_owned(), reason });
-        }
         bytes.extend_from_slice(vocabulary.piece(token).bytes);
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())

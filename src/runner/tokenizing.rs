@@ -184,7 +184,8 @@ impl Tokenizing {
 /// message.
 fn cost(request: &Request) -> usize {
     match &request.prompt {
-        Prompt::Text(text) => text.len(),
+        // Tokens need only a check.
+        Prompt::Text(_) | Prompt::Tokens(_) => request.prompt.n_bytes(),
         Prompt::Chat(conversation) => {
             conversation.n_bytes() + conversation.messages.len() * MESSAGE_COST
         }

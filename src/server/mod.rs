@@ -5,8 +5,8 @@
 //! of all connections: `http` checks the `Host` and `Origin` of every request, serves `/metrics`,
 //! `/healthz` and `/readyz`, and hands requests for a WebSocket to `ws`, which serves the
 //! connection from then on.
-//! `openai` and `anthropic` serve the HTTP APIs on the runtime of the WebSockets. `json_fields`
-//! reads what clients send to some of them.
+//! `openai` and `anthropic` serve the HTTP APIs on the runtime of the WebSockets. `json` reads what
+//! clients send to them. `ids` makes ids.
 //! `access` has the API keys and the limits of their owners. `refusals` counts and logs foreign
 //! pages and hosts. `metrics` produces the `/metrics` page and the `metrics` frames, `listing` the
 //! list of requests, and `planning` the plans. `web` has the web page.
@@ -20,8 +20,8 @@
 mod access;
 mod bounded_file;
 mod budget;
-mod call_id;
 mod connections;
+mod ids;
 mod listener;
 mod listing;
 mod options;
@@ -37,7 +37,7 @@ mod websockets;
 
 mod anthropic;
 mod http;
-mod json_fields;
+mod json;
 mod metrics;
 mod openai;
 mod tls;

@@ -24,7 +24,7 @@ fn infer(fields: &Value) -> Infer {
 fn conversation(fields: &Value) -> Conversation {
     match infer(fields).prompt {
         Prompt::Chat(conversation) => *conversation,
-        Prompt::Text(text) => panic!("{fields} became {text}"),
+        other => panic!("{fields} became {other:?}"),
     }
 }
 

@@ -9,28 +9,22 @@ use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::post;
-use serde::de::Error;
-use serde::{Deserialize, Deserializer};
 use serde_json::json;
-use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-use crate::domain::{Code, Prompt, TextQuery, TextReply};
-use crate::protocol::JsonSlice;
+use crate::domain::{Prompt, TextQuery, TextReply};
 use crate::server::budget::Charge;
-use crate::server::json_fields::{InvalidField, JsonFields};
+use crate::server::ids::new_id;
 use crate::server::openai::ApiError;
 use crate::server::openai::body::{ParsedBody, read_json};
 use crate::server::openai::call::{ApiAnswer, ApiCall, serve};
 use crate::server::openai::client::ApiClient;
-use crate::server::openai::generation::{Generation, GenerationEvent, NewGeneration};
-use crate::server::openai::parts::new_id;
-use crate::server::openai::responses::name_unused;
+use crate::server::openai::generation::{FieldNames, Generation, GenerationEvent, NewGeneration};
 use crate::server::openai::sse::{EventSource, named_event};
 use crate::server::shared::Shared;
 
 use super::error::{error_body, error_response};
-use super::request::MessagesRequest;
+use super::request::{MessagesBody, MessagesRequest};
 use super::stream::{MessageEvent, MessageStream};
 
 /// The routes of this API.
@@ -59,41 +53,17 @@ async fn count(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     serve(shared, request, answer).await
 }
 
-/// The body of a `POST`: a request, or why it is none. Lines about billing stay in it, or not.
-#[derive(Debug)]
-struct MessagesBody<const KEEPS_ATTRIBUTION: bool>(Result<MessagesRequest, InvalidField>);
-
-impl<'de, const KEEPS_ATTRIBUTION: bool> Deserialize<'de> for MessagesBody<KEEPS_ATTRIBUTION> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        let sent = JsonSlice::validate(raw.get()).map_err(D::Error::custom)?;
-        let fields = JsonFields::of("", sent);
-        Ok(Self(fields.and_then(|fields| MessagesRequest::read(fields, KEEPS_ATTRIBUTION))))
-    }
-}
-
 /// Reads a body, as the options say.
 async fn read_message(
     client: &Arc<ApiClient>,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<ReadMessage, ApiError> {
-    match client.shared.options.keeps_attribution {
-        true => read::<true>(client, headers, body).await,
-        false => read::<false>(client, headers, body).await,
-    }
-}
-
-/// Reads a body.
-async fn read<const KEEPS_ATTRIBUTION: bool>(
-    client: &Arc<ApiClient>,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<ReadMessage, ApiError> {
-    let body = read_json::<MessagesBody<KEEPS_ATTRIBUTION>>(client, headers, body).await?;
-    let ParsedBody { value: MessagesBody(request), n_bytes, charge, .. } = body;
-    let request = request.map_err(|error| {
-        let error = ApiError::new(Code::InvalidParams, error.to_string()).about(&error.path);
+    let body = read_json::<MessagesBody>(client, headers, body).await?;
+    let ParsedBody { value, ignored, n_bytes, charge } = body;
+    let keeps_attribution = client.shared.options.keeps_attribution;
+    let request = MessagesRequest::new(value, ignored, keeps_attribution).map_err(|field| {
+        let error = ApiError::from(field);
         client.refused(&error);
         error
     })?;
@@ -118,7 +88,7 @@ async fn count_tokens(call: ApiCall) -> Result<ApiAnswer, ApiError> {
         TextReply::Text(_) => 0,
     };
     let mut answer = ApiAnswer::json(json!({"input_tokens": n_tokens}).to_string());
-    name_unused(&request.ignored, answer.response_mut());
+    request.ignored.add_to(answer.response_mut());
     Ok(answer)
 }
 
@@ -129,8 +99,16 @@ async fn create_message(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     let MessagesRequest { conversation, params, is_stream, ignored } = request;
     let prompt = Prompt::Chat(Box::new(conversation));
     let is_streamed = is_stream;
-    let is_first = true;
-    let new = NewGeneration { prompt, params, is_streamed, n_bytes, charge, received, is_first };
+    let new = NewGeneration {
+        prompt,
+        params,
+        names: NAMES,
+        is_streamed,
+        n_bytes,
+        charge,
+        received,
+        is_first: true,
+    };
     let mut generation = Generation::start(&client, new)?;
     let model = client.shared.planned().model_name().to_owned();
     let stream = MessageStream::new(new_id("msg_"), model);
@@ -144,7 +122,7 @@ async fn create_message(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     } else {
         ApiAnswer::json(whole_message(generation, stream).await?)
     };
-    name_unused(&ignored, answer.response_mut());
+    ignored.add_to(answer.response_mut());
     Ok(answer)
 }
 
@@ -237,6 +215,10 @@ const MESSAGES: &str = "/v1/messages";
 
 /// The path of the number of tokens of a message.
 const COUNT_TOKENS: &str = "/v1/messages/count_tokens";
+
+/// What clients of this API call fields.
+const NAMES: FieldNames =
+    FieldNames { max_tokens: "max_tokens", messages: "messages", parameters: "input_schema" };
 
 /// How long a streamed message waits for the runner before it begins.
 const ACCEPT_WAIT: Duration = Duration::from_secs(1);

@@ -1,12 +1,127 @@
-//! Reads the body of `POST /v1/messages`.
+//! What a request for a message asks for, from its body.
 
-use crate::domain::{
-    Constraint, Conversation, JsonText, Message, Params, Range, Role, Tool, ToolChoice,
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::domain::{Constraint, Conversation, JsonText, Message, Params, Role, Tool, ToolChoice};
+use crate::protocol::Quoted;
+use crate::server::json::{
+    AtMost, BoundedText, IgnoredFields, InvalidField, Number, ObjectText, Probability, Temperature,
+    TokenLimit, TopK, Unused, Whole, words,
 };
-use crate::protocol::{JsonSlice, Quoted};
-use crate::server::json_fields::{InvalidField, JsonFields, UnusedFields, values_of};
 
-use super::messages::{read_messages, system};
+use super::messages::{BlockContent, SentMessage, add_messages, system};
+
+/// The body of `POST /v1/messages`.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct MessagesBody {
+    /// The conversation to answer. A message of the assistant at its end is continued.
+    messages: AtMost<SentMessage, MAX_MESSAGES>,
+    /// What the model is told before the conversation.
+    system: Option<BlockContent>,
+    /// What the model may call.
+    tools: Option<AtMost<SentTool, MAX_TOOLS>>,
+    tool_choice: Option<SentChoice>,
+    thinking: Option<ThinkingFields>,
+    output_config: Option<OutputConfig>,
+    /// The older name of `output_config.format`.
+    output_format: Option<OutputFormat>,
+    /// Most tokens of the answer; -1 is no limit.
+    max_tokens: Option<Whole<TokenLimit>>,
+    temperature: Option<Number<Temperature>>,
+    top_p: Option<Number<Probability>>,
+    /// -1 and 0 keep all tokens.
+    top_k: Option<Whole<TopK>>,
+    /// Texts before which the answer ends.
+    stop_sequences: Option<StopSequences>,
+    /// Whether the answer is sent as it comes, in server-sent events.
+    stream: Option<bool>,
+    /// Changes nothing: the server has one model.
+    #[serde(rename = "model")]
+    _model: Option<Unused>,
+    #[serde(rename = "metadata")]
+    _metadata: Option<Unused>,
+    #[serde(rename = "service_tier")]
+    _service_tier: Option<Unused>,
+    #[serde(rename = "cache_control")]
+    _cache_control: Option<Unused>,
+}
+
+/// Texts before which an answer ends.
+type StopSequences = AtMost<BoundedText<{ Params::MAX_STOP_BYTES }>, { Params::MAX_STOPS }>;
+
+/// A tool. Those with a type other than `custom` are ignored and named.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct SentTool {
+    r#type: Option<String>,
+    name: Option<String>,
+    description: Option<String>,
+    /// The JSON schema of the arguments.
+    input_schema: Option<ObjectText>,
+    #[serde(rename = "cache_control")]
+    _cache_control: Option<Unused>,
+}
+
+words! {
+    /// How the model uses the tools.
+    enum ChoiceKind {
+        Auto = "auto",
+        Any = "any",
+        Tool = "tool",
+        None = "none",
+    }
+}
+
+/// Whether the model may or must call tools.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct SentChoice {
+    r#type: ChoiceKind,
+    /// The tool to call, if the type is `tool`.
+    name: Option<String>,
+    disable_parallel_tool_use: Option<bool>,
+}
+
+words! {
+    /// Whether the model thinks.
+    enum ThinkingKind {
+        Enabled = "enabled",
+        Adaptive = "adaptive",
+        Disabled = "disabled",
+    }
+}
+
+/// How the model thinks.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct ThinkingFields {
+    r#type: ThinkingKind,
+    /// Most tokens of thinking.
+    budget_tokens: Option<Whole<TokenLimit>>,
+    #[serde(rename = "display")]
+    _display: Option<Unused>,
+}
+
+/// How the answer is made.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct OutputConfig {
+    /// For the chat template.
+    effort: Option<String>,
+    format: Option<OutputFormat>,
+}
+
+words! {
+    /// The kinds of formats of an answer.
+    enum OutputFormatKind {
+        JsonSchema = "json_schema",
+    }
+}
+
+/// What the answer has to be.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct OutputFormat {
+    #[serde(rename = "type")]
+    _type: OutputFormatKind,
+    schema: ObjectText,
+}
 
 /// What a client asks for.
 #[derive(Debug)]
@@ -16,206 +131,123 @@ pub(super) struct MessagesRequest {
     /// Whether the events are sent as they come.
     pub(super) is_stream: bool,
     /// What has no effect.
-    pub(super) ignored: UnusedFields,
+    pub(super) ignored: IgnoredFields,
 }
 
 impl MessagesRequest {
-    /// Reads a body. Lines about billing are left out, unless `keeps_attribution`.
+    /// Reads a body, which has the fields `ignored` beside those that are known. Lines about
+    /// billing are left out, unless `keeps_attribution`.
     ///
     /// # Errors
     /// [`InvalidField`], with what is wrong.
-    pub(super) fn read(
-        mut fields: JsonFields<'_>,
+    pub(super) fn new(
+        body: MessagesBody,
+        mut ignored: IgnoredFields,
         keeps_attribution: bool,
     ) -> Result<Self, InvalidField> {
-        let mut ignored = UnusedFields::default();
-        let mut messages: Vec<Message> = Vec::new();
-        if let Some(sent) = fields.take("system") {
-            messages.extend(system(sent, keeps_attribution)?);
+        if body.messages.0.is_empty() {
+            return Err(InvalidField::new("messages", "must have at least one message"));
         }
-        let sent =
-            fields.take("messages").ok_or_else(|| fields.invalid("messages", "is missing"))?;
-        let n_before = messages.len();
-        read_messages(sent, &mut messages)?;
-        if messages.len() == n_before {
-            return Err(fields.invalid("messages", "must have at least one message"));
-        }
+        let system = body.system.map(|sent| system(sent, keeps_attribution));
+        let mut messages: Vec<Message> = system.transpose()?.flatten().into_iter().collect();
+        add_messages(body.messages.0, &mut messages)?;
         // As in Anthropic's API, the model goes on with what the client lets it say.
         let continues_last = messages
             .last()
             .is_some_and(|last| last.role == Role::Assistant && last.tool_calls.is_empty());
-        let tools = match fields.take("tools") {
-            Some(sent) => tools(sent, &mut ignored)?,
-            None => Vec::new(),
-        };
+        let tools = tools(body.tools.map(|tools| tools.0).unwrap_or_default(), &mut ignored)?;
         let mut conversation = Conversation { tools, continues_last, ..Conversation::of(messages) };
-        if let Some(choice) = fields.object("tool_choice")? {
-            read_choice(choice, &mut conversation)?;
+        if let Some(choice) = body.tool_choice {
+            choose(choice, &mut conversation)?;
         }
-        let mut params = sampling(&mut fields)?;
-        if let Some(thinking) = fields.object("thinking")? {
-            read_thinking(thinking, &mut conversation, &mut params)?;
+        let default = Params::default();
+        let mut params = Params {
+            temp: body.temperature.map_or(default.temp, |number| number.get()),
+            top_p: body.top_p.map_or(default.top_p, |number| number.get()),
+            top_k: body.top_k.map_or(default.top_k, |number| number.unless_negative().unwrap_or(0)),
+            max_tokens: body.max_tokens.and_then(|number| number.unless_negative()),
+            stop: body.stop_sequences.into_iter().flat_map(|texts| texts.0).map(|t| t.0).collect(),
+            ..default
+        };
+        if let Some(ThinkingFields { r#type, budget_tokens, .. }) = body.thinking {
+            let is_enabled = r#type != ThinkingKind::Disabled;
+            let budget = budget_tokens.filter(|_| is_enabled);
+            params.reasoning_budget = budget.and_then(|number| number.unless_negative());
+            set_variable(&mut conversation, "enable_thinking", is_enabled.to_string());
         }
-        read_output_config(&mut fields, &mut conversation, &mut params, &mut ignored)?;
-        let is_stream = fields.flag("stream")?.unwrap_or(false);
-        // They say nothing that changes the answer here.
-        for name in ["model", "metadata", "service_tier", "cache_control"] {
-            fields.take(name);
+        let mut format = ("output_format", body.output_format);
+        if let Some(config) = body.output_config {
+            if let Some(effort) = config.effort {
+                let effort = serde_json::to_string(&effort).expect("a string is always JSON");
+                set_variable(&mut conversation, "reasoning_effort", effort);
+            }
+            if config.format.is_some() {
+                format = ("output_config.format", config.format);
+            }
         }
-        fields.ignored(&mut ignored);
+        if let (name, Some(format)) = format {
+            params.constraint = Some(Box::new(Constraint::JsonSchema(format.schema.into_text())));
+            params.constraint_field = Some(format!("{name}.schema"));
+        }
+        let is_stream = body.stream.unwrap_or(false);
         Ok(Self { conversation, params, is_stream, ignored })
     }
 }
 
 /// Reads `tools`. Tools that Anthropic defines or runs itself are named in `ignored`.
-fn tools(sent: JsonSlice<'_>, ignored: &mut UnusedFields) -> Result<Vec<Tool>, InvalidField> {
+fn tools(sent: Vec<SentTool>, ignored: &mut IgnoredFields) -> Result<Vec<Tool>, InvalidField> {
     let mut tools: Vec<Tool> = Vec::new();
-    let values = values_of("tools", sent)?;
-    if values.len() > MAX_TOOLS {
-        let reason = format!("must be at most {MAX_TOOLS}, not {}", values.len());
-        return Err(InvalidField::new("tools", reason));
-    }
-    for (path, value) in values {
-        let mut fields = JsonFields::of(&path, value)?;
-        if let Some(kind) = fields.text("type")?.filter(|kind| kind != "custom") {
-            ignored.add(format!("{path} ({kind})"));
+    for (i, SentTool { r#type, name, description, input_schema, .. }) in
+        sent.into_iter().enumerate()
+    {
+        if let Some(kind) = r#type.filter(|kind| kind != "custom") {
+            ignored.add_kind(&format!("tools[{i}]"), &kind);
             continue;
         }
-        let name = fields.required_text("name")?;
-        if tools.iter().any(|tool| tool.name == name) {
-            return Err(fields.invalid("name", format!("{} occurs twice", Quoted(&name))));
+        let invalid = |reason: String| InvalidField::new(format!("tools[{i}].name"), reason);
+        let name = name.ok_or_else(|| invalid("is missing".to_owned()))?;
+        if name.is_empty() {
+            return Err(invalid("must not be empty".to_owned()));
         }
-        let description = fields.text("description")?.map(|text| text.into_owned());
-        let parameters = fields.object_text("input_schema")?;
+        if tools.iter().any(|tool| tool.name == name) {
+            return Err(invalid(format!("{} occurs twice", Quoted(&name))));
+        }
+        let parameters = input_schema.map(ObjectText::into_text);
         tools.push(Tool { name, description, parameters });
     }
     Ok(tools)
 }
 
 /// Reads `tool_choice`.
-fn read_choice(
-    mut fields: JsonFields<'_>,
-    conversation: &mut Conversation,
-) -> Result<(), InvalidField> {
-    if fields.flag("disable_parallel_tool_use")? == Some(true) {
+fn choose(sent: SentChoice, conversation: &mut Conversation) -> Result<(), InvalidField> {
+    if sent.disable_parallel_tool_use == Some(true) {
         conversation.parallel_tool_calls = false;
     }
-    conversation.tool_choice = match &*fields.required_text("type")? {
-        "auto" => ToolChoice::Auto,
-        "none" => ToolChoice::None,
-        "any" if conversation.tools.is_empty() => {
-            return Err(fields.invalid("type", "is any, but there are no tools"));
+    conversation.tool_choice = match sent.r#type {
+        ChoiceKind::Auto => ToolChoice::Auto,
+        ChoiceKind::None => ToolChoice::None,
+        ChoiceKind::Any if conversation.tools.is_empty() => {
+            return Err(InvalidField::new("tool_choice.type", "is any, but there are no tools"));
         }
-        "any" => ToolChoice::Required,
-        "tool" => {
-            let name = fields.required_text("name")?;
+        ChoiceKind::Any => ToolChoice::Required,
+        ChoiceKind::Tool => {
+            let invalid = |reason: String| InvalidField::new("tool_choice.name", reason);
+            let name = sent.name.ok_or_else(|| invalid("is missing".to_owned()))?;
             if !conversation.tools.iter().any(|tool| tool.name == name) {
-                let reason = format!("{} is none of the tools", Quoted(&name));
-                return Err(fields.invalid("name", reason));
+                return Err(invalid(format!("{} is none of the tools", Quoted(&name))));
             }
             ToolChoice::Named(name)
         }
-        other => {
-            let reason = format!("must be auto, any, tool or none, not {}", Quoted(other));
-            return Err(fields.invalid("type", reason));
-        }
     };
     Ok(())
-}
-
-/// The parameters of generation.
-fn sampling(fields: &mut JsonFields<'_>) -> Result<Params, InvalidField> {
-    let default = Params::default();
-    let count = |number: i64| u32::try_from(number).ok();
-    Ok(Params {
-        temp: fields.number("temperature", Params::TEMP)?.unwrap_or(default.temp),
-        top_p: fields.number("top_p", Params::PROBABILITY)?.unwrap_or(default.top_p),
-        top_k: fields.integer("top_k", Params::TOP_K)?.and_then(count).unwrap_or(default.top_k),
-        max_tokens: fields.integer("max_tokens", TOKENS)?.and_then(count),
-        stop: stop_sequences(fields)?,
-        ..default
-    })
-}
-
-fn stop_sequences(fields: &mut JsonFields<'_>) -> Result<Vec<String>, InvalidField> {
-    let values = fields.list("stop_sequences")?.unwrap_or_default();
-    if values.len() > Params::MAX_STOPS {
-        let max = Params::MAX_STOPS;
-        let reason = format!("must be at most {max} texts, not {}", values.len());
-        return Err(fields.invalid("stop_sequences", reason));
-    }
-    let max = Params::MAX_STOP_BYTES;
-    let read = |(path, value): (String, JsonSlice<'_>)| match value.text() {
-        Some(text) if !text.is_empty() && text.len() <= max => Ok(text.into_owned()),
-        Some(text) => {
-            let reason = format!("must have 1 to {max} bytes, not {}", text.len());
-            Err(InvalidField::new(path, reason))
-        }
-        None => Err(InvalidField::new(path, format!("must be a string, not {value}"))),
-    };
-    values.into_iter().map(read).collect()
-}
-
-/// Reads `thinking`.
-fn read_thinking(
-    mut fields: JsonFields<'_>,
-    conversation: &mut Conversation,
-    params: &mut Params,
-) -> Result<(), InvalidField> {
-    let is_enabled = match &*fields.required_text("type")? {
-        "disabled" => false,
-        "enabled" | "adaptive" => true,
-        other => {
-            let reason = format!("must be enabled, adaptive or disabled, not {}", Quoted(other));
-            return Err(fields.invalid("type", reason));
-        }
-    };
-    if is_enabled {
-        let budget = fields.integer("budget_tokens", TOKENS)?;
-        params.reasoning_budget = budget.and_then(|budget| u32::try_from(budget).ok());
-    }
-    set_variable(conversation, "enable_thinking", is_enabled.to_string());
-    Ok(())
-}
-
-/// Reads `output_config` and the older `output_format`: the effort, and the schema of the answer.
-fn read_output_config(
-    fields: &mut JsonFields<'_>,
-    conversation: &mut Conversation,
-    params: &mut Params,
-    ignored: &mut UnusedFields,
-) -> Result<(), InvalidField> {
-    let mut format = fields.object("output_format")?;
-    if let Some(mut config) = fields.object("output_config")? {
-        if let Some(effort) = config.text("effort")? {
-            let effort = serde_json::to_string(&effort).expect("a string is always JSON");
-            set_variable(conversation, "reasoning_effort", effort);
-        }
-        format = config.object("format")?.or(format);
-        config.ignored(ignored);
-    }
-    let Some(mut format) = format else { return Ok(()) };
-    match &*format.required_text("type")? {
-        "json_schema" => {
-            let schema = format.object_text("schema")?;
-            let schema = schema.ok_or_else(|| format.invalid("schema", "is missing"))?;
-            params.constraint = Some(Box::new(Constraint::JsonSchema(schema)));
-            params.constraint_field = Some(format.path("schema"));
-            Ok(())
-        }
-        other => {
-            let reason = format!("must be json_schema, not {}", Quoted(other));
-            Err(format.invalid("type", reason))
-        }
-    }
 }
 
 fn set_variable(conversation: &mut Conversation, name: &str, json: String) {
     conversation.template_variables.push((name.to_owned(), JsonText(json)));
 }
 
-/// Range of the numbers of tokens.
-const TOKENS: Range = Range { min: 0.0, max: Params::MAX_TOKENS.max };
+/// Most messages of a conversation.
+const MAX_MESSAGES: usize = 16 * 1024;
 
 /// Most tools of a request.
 const MAX_TOOLS: usize = 1024;

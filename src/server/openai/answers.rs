@@ -11,7 +11,7 @@ use crate::server::budget::Charge;
 
 use super::client::ApiClient;
 use super::error::ApiError;
-use super::generation::{Generation, GenerationEvent, NewGeneration};
+use super::generation::{FieldNames, Generation, GenerationEvent, NewGeneration};
 
 /// What to ask the model for.
 pub(super) struct AnswersRequest {
@@ -19,6 +19,8 @@ pub(super) struct AnswersRequest {
     pub(super) params: Params,
     /// Whether the client gets the answers as they come.
     pub(super) is_streamed: bool,
+    /// What the client calls the fields of its request.
+    pub(super) names: FieldNames,
     /// Answers to each prompt.
     pub(super) n: usize,
     /// Length of the message in bytes.
@@ -42,7 +44,8 @@ impl Answers {
         client: &Arc<ApiClient>,
         request: AnswersRequest,
     ) -> Result<Self, ApiError> {
-        let AnswersRequest { prompts, params, is_streamed, n, n_bytes, charge, received } = request;
+        let AnswersRequest { prompts, params, is_streamed, names, n, n_bytes, charge, received } =
+            request;
         let mut charge = Some(charge);
         let mut generations = Vec::with_capacity(prompts.len() * n);
         for prompt in prompts {
@@ -55,6 +58,7 @@ impl Answers {
                         ..params.clone()
                     },
                     is_streamed,
+                    names,
                     n_bytes,
                     charge: charge.take().unwrap_or_else(|| client.share.empty()),
                     received,

@@ -1,8 +1,5 @@
 //! Reads the body of a request: bounded, charged to the message budget, within a deadline, and into
-//! a type whose fields bound what parsing takes.
-//!
-//! A tree of JSON values can take a hundred times the memory of its text (ADR-0022). So no body is
-//! read into one: nested values of any type stay text, and lists have a bound (`bounded`).
+//! a type whose fields bound what parsing takes (`json`).
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -20,13 +17,12 @@ use tokio::time::{Instant, timeout};
 
 use crate::domain::Code;
 use crate::pool::Task;
-use crate::protocol::without_lone_surrogates;
 use crate::server::budget::Charge;
+use crate::server::json::{IgnoredFields, read_body};
 use crate::server::options::RECEIVE_FACTOR;
 
 use super::client::ApiClient;
 use super::error::ApiError;
-use super::ignored::IgnoredFields;
 
 /// A body that was read.
 #[derive(Debug)]
@@ -165,64 +161,11 @@ async fn parse_charged<T: DeserializeOwned + Send + 'static>(
     Ok(ParsedBody { value, ignored, n_bytes, charge })
 }
 
-/// Parses JSON of type `T`. The error names the field that is wrong.
-pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, IgnoredFields), ApiError> {
+/// Parses a body.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, IgnoredFields), ApiError> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| ApiError::new(Code::BadJson, format!("the body is not UTF-8: {error}")))?;
-    // Halves of characters, which JavaScript programs send, become U+FFFD.
-    let text = without_lone_surrogates(text);
-    match text.trim_start().bytes().next() {
-        None => return Err(ApiError::new(Code::BadJson, "the body is empty: send a JSON object")),
-        // Else its values would count as the fields in the order of their declaration.
-        Some(b'[') => {
-            let message = "the body must be a JSON object, not a list";
-            return Err(ApiError::new(Code::InvalidParams, message));
-        }
-        Some(_) => {}
-    }
-    let mut json = serde_json::Deserializer::from_str(&text);
-    let mut track = serde_path_to_error::Track::new();
-    let mut ignored = IgnoredFields::default();
-    let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
-    let value = serde_ignored::deserialize(tracked, |path| ignored.add(&path.to_string()));
-    let value = value.and_then(|value: T| json.end().map(|()| value));
-    value.map(|value| (value, ignored)).map_err(|error| {
-        if !error.is_data() {
-            let message = format!("the body is not valid JSON: {}", shortened(&error.to_string()));
-            return ApiError::new(Code::BadJson, message);
-        }
-        let path = track.path().to_string();
-        let reason = plain_types(shortened(&error.to_string()));
-        match path.as_str() {
-            "." | "?" => ApiError::new(Code::InvalidParams, format!("the body is wrong: {reason}")),
-            _ => ApiError::invalid(path, format_args!("is wrong: {reason}")),
-        }
-    })
-}
-
-/// A message of serde with names of types that people know who write JSON.
-fn plain_types(reason: &str) -> String {
-    let Some((found, expected)) = reason.split_once(", expected ") else {
-        return reason.to_owned();
-    };
-    let plain = match expected.split(' ').next().unwrap_or_default() {
-        "f64" | "f32" => "a number",
-        "i32" | "u32" | "i64" | "u64" | "u8" | "usize" => "a whole number",
-        "struct" => "an object",
-        _ => return reason.to_owned(),
-    };
-    // The rest is the place, as a line and a column.
-    let place = expected.split_once(" at line ").map_or("", |(_, place)| place);
-    match place {
-        "" => format!("{found}, expected {plain}"),
-        _ => format!("{found}, expected {plain} at line {place}"),
-    }
-}
-
-/// The first characters of a text that may quote the client.
-fn shortened(text: &str) -> &str {
-    let end = text.char_indices().nth(MAX_REASON_CHARS).map_or(text.len(), |(end, _)| end);
-    &text[..end]
+    Ok(read_body(text)?)
 }
 
 /// Longest body that is parsed on the thread of the connections, in bytes (ADR-0013).
@@ -236,71 +179,3 @@ const MAX_DISCARDED_BYTES: usize = 64 * 1024 * 1024;
 
 /// How long a body that is too long is discarded before its response.
 const DISCARD_DEADLINE: Duration = Duration::from_secs(1);
-
-/// Most characters of the reason why a body cannot be read.
-const MAX_REASON_CHARS: usize = 300;
-
-#[cfg(test)]
-mod tests {
-    use serde::Deserialize;
-
-    use super::*;
-
-    #[derive(Debug, Deserialize)]
-    struct SentBody {
-        items: Vec<SentItem>,
-    }
-
-    #[derive(Debug, Deserialize)]
-    struct SentItem {
-        size: u32,
-    }
-
-    fn error(text: &str) -> ApiError {
-        parse::<SentBody>(text.as_bytes()).unwrap_err()
-    }
-
-    #[test]
-    fn wrong_field_is_named_with_its_path() {
-        let error = error(r#"{"items":[{"size":1},{"size":"a"}]}"#);
-        assert_eq!(error.param.as_deref(), Some("items[1].size"));
-        assert!(error.message.starts_with("items[1].size is wrong: invalid type"), "{error:?}");
-        assert!(error.message.contains("expected a whole number at line 1"), "{error:?}");
-        assert_eq!(error.code, Code::InvalidParams);
-    }
-
-    #[test]
-    fn text_that_is_no_json_is_refused() {
-        for text in ["", "{", "{\"items\":[]} x", "\u{fe}"] {
-            assert_eq!(error(text).code, Code::BadJson, "{text}");
-        }
-        assert_eq!(parse::<SentBody>(b"\"\xff\"").unwrap_err().code, Code::BadJson);
-        let deep = "[".repeat(100_000);
-        assert!(error(&deep).message.len() < 400);
-    }
-
-    #[test]
-    fn list_is_not_taken_as_the_fields_in_their_order() {
-        assert_eq!(error("[[]]").message, "the body must be a JSON object, not a list");
-    }
-
-    #[test]
-    fn half_of_a_character_becomes_a_replacement() {
-        let text = parse::<String>(br#""a\ud83d""#).unwrap().0;
-        assert_eq!(text, "a\u{fffd}");
-    }
-
-    #[test]
-    fn long_values_are_not_quoted_in_full() {
-        let error = error(&format!(r#"{{"items":"{}"}}"#, "x".repeat(10_000)));
-        assert!(error.message.len() < 400, "{error:?}");
-    }
-
-    #[test]
-    fn fields_that_nobody_reads_are_listed() {
-        let text = r#"{"items":[{"size":1,"a":2},{"size":1,"a":3}],"user":"x"}"#;
-        let (sent, ignored) = parse::<SentBody>(text.as_bytes()).unwrap();
-        assert_eq!(sent.items.iter().map(|item| item.size).sum::<u32>(), 2);
-        assert_eq!(ignored.header().unwrap(), "items[].a, user");
-    }
-}

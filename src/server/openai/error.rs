@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::domain::{Code, Failure, Refusal};
 use crate::protocol::ErrorFrame;
 use crate::server::access::RateLimited;
+use crate::server::json::{InvalidField, JsonError};
 
 /// Why a request of an HTTP API is refused or fails. It converts into the response to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,6 +164,24 @@ impl From<Refusal> for ApiError {
 impl From<Failure> for ApiError {
     fn from(failure: Failure) -> Self {
         ErrorFrame::from(failure).into()
+    }
+}
+
+impl From<InvalidField> for ApiError {
+    fn from(field: InvalidField) -> Self {
+        let error = Self::new(Code::InvalidParams, field.to_string());
+        Self { param: field.param().map(str::to_owned), ..error }
+    }
+}
+
+impl From<JsonError> for ApiError {
+    fn from(error: JsonError) -> Self {
+        match error {
+            JsonError::Field(field) => field.into(),
+            JsonError::NotJson(reason) => {
+                Self::new(Code::BadJson, format!("the body is not valid JSON: {reason}"))
+            }
+        }
     }
 }
 

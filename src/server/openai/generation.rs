@@ -16,8 +16,8 @@ use tracing::Instrument;
 
 use crate::answer::{AllowedCalls, AnswerEvent, AnswerParser};
 use crate::domain::{
-    AnswerStart, Code, Delivery, FinishReason, Outcome, Params, Prompt, Request, TokenLogprobs,
-    Usage,
+    AnswerStart, Code, Delivery, FinishReason, Outcome, Params, Prompt, Refusal, Request,
+    TokenLogprobs, Usage,
 };
 use crate::protocol::EndStats;
 use crate::runner::Ticket;
@@ -36,6 +36,8 @@ pub(in crate::server) struct NewGeneration {
     pub(in crate::server) params: Params,
     /// Whether the client gets the answer as it comes. If not, no call is told that may break.
     pub(in crate::server) is_streamed: bool,
+    /// What the client calls the fields of its request.
+    pub(in crate::server) names: FieldNames,
     /// Bytes of the message that asked for it.
     pub(in crate::server) n_bytes: usize,
     /// For the memory of the message, which is not charged otherwise any more.
@@ -44,6 +46,36 @@ pub(in crate::server) struct NewGeneration {
     pub(in crate::server) received: Instant,
     /// Whether the client has no other request in flight.
     pub(in crate::server) is_first: bool,
+}
+
+/// What a client calls the fields that the runner names when it refuses a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) struct FieldNames {
+    /// Most tokens of the answer.
+    pub(in crate::server) max_tokens: &'static str,
+    /// The conversation.
+    pub(in crate::server) messages: &'static str,
+    /// The schema of the arguments, in a tool.
+    pub(in crate::server) parameters: &'static str,
+}
+
+impl FieldNames {
+    /// `refusal` with the names of the client.
+    pub(in crate::server) fn rename(self, refusal: Refusal) -> Refusal {
+        let Refusal::InvalidParams { field, reason } = refusal else { return refusal };
+        let end = field.find(['.', '[']).unwrap_or(field.len());
+        let (name, rest) = field.split_at(end);
+        let field = match name {
+            "max_tokens" => self.max_tokens.to_owned() + rest,
+            "messages" => self.messages.to_owned() + rest,
+            "tools" => match field.strip_suffix(".parameters") {
+                Some(tool) => format!("{tool}.{}", self.parameters),
+                None => field,
+            },
+            _ => field,
+        };
+        Refusal::InvalidParams { field, reason }
+    }
 }
 
 /// What happens to a request. The last event is [`Self::Ended`] or [`Self::Failed`].
@@ -90,6 +122,7 @@ pub(in crate::server) struct Generation {
     /// The calls that the model may write.
     allowed: Option<AllowedCalls>,
     start: AnswerStart,
+    names: FieldNames,
     pending: VecDeque<GenerationEvent>,
     warnings: Vec<String>,
     received: Instant,
@@ -121,16 +154,17 @@ impl Generation {
     }
 
     fn submit(client: &Arc<ApiClient>, request: NewGeneration) -> Result<Self, ApiError> {
-        let NewGeneration { prompt, params, is_streamed, n_bytes, charge, received, is_first } =
-            request;
-        let mut charge = charge;
+        let NewGeneration {
+            prompt, params, names, is_streamed, n_bytes, received, is_first, ..
+        } = request;
+        let mut charge = request.charge;
         if let Some(error) = client.interruption() {
             return Err(error);
         }
         let mut account_request = client.caller.admit(n_bytes)?;
         charge.set(n_bytes + REQUEST_BYTES);
         let (is_chat, allowed) = match &prompt {
-            Prompt::Text(_) => (false, None),
+            Prompt::Text(_) | Prompt::Tokens(_) => (false, None),
             Prompt::Chat(conversation) => (true, AllowedCalls::of(conversation)),
         };
         let allowed = match is_streamed {
@@ -141,7 +175,9 @@ impl Generation {
         let request = Request { connection, account, prompt, params };
         let deliveries = Arc::new(Notify::new());
         let model = &client.shared.model;
-        let mut ticket = model.submit(request, received, deliveries.clone(), is_first)?;
+        let mut ticket = model
+            .submit(request, received, deliveries.clone(), is_first)
+            .map_err(|refusal| names.rename(refusal))?;
         let list = &client.shared.requests;
         let record = list.begin(client.source.clone(), received, ticket.canceller());
         account_request.submitted(record);
@@ -156,6 +192,7 @@ impl Generation {
             is_chat,
             allowed,
             start: AnswerStart::default(),
+            names,
             pending: VecDeque::new(),
             warnings: Vec::new(),
             received,
@@ -311,7 +348,7 @@ impl Generation {
             }
             Outcome::Refused(refusal) => {
                 tracing::info!("refused: {}", code.as_str());
-                GenerationEvent::Failed(refusal.into())
+                GenerationEvent::Failed(self.names.rename(refusal).into())
             }
         };
         self.pending.push_back(event);

@@ -5,14 +5,14 @@
 //! (`body`), asks the model (`generation`) and writes the answer, whole or as server-sent events
 //! (`sse`, `chunks`). `client` is who asked. [`ApiError`] is the only form of an error.
 //!
-//! `fields` has the fields of requests, and `bounded` their lists. `sampling` turns them into the
+//! `fields` has the fields of requests, `forms` those with several forms and `token_forms` those
+//! with tokens. `sampling` turns them into the
 //! parameters of a request to the model, `conversation` into its messages and tools, and
 //! `constraint` into what the answer has to be. `chat` and `completions` are the endpoints that
 //! generate, and `models` tells about the model. `responses` is the Responses API.
 
 mod answers;
 pub(in crate::server) mod body;
-pub(in crate::server) mod bounded;
 pub(in crate::server) mod call;
 mod chat;
 mod chunks;
@@ -22,13 +22,14 @@ mod constraint;
 mod conversation;
 mod error;
 mod fields;
+mod forms;
 pub(in crate::server) mod generation;
-pub(in crate::server) mod ignored;
 mod models;
 pub(in crate::server) mod parts;
 pub(in crate::server) mod responses;
 mod sampling;
 pub(in crate::server) mod sse;
+mod token_forms;
 mod tokens;
 
 use std::sync::Arc;

@@ -2,18 +2,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
 use crate::domain::{FinishReason, Logprob, TokenLogprobs, Usage};
+use crate::server::ids::new_id;
 use crate::server::shared::Shared;
-
-/// A random id with `prefix`.
-pub(in crate::server) fn new_id(prefix: &str) -> String {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("a system that has no random numbers cannot hash a map");
-    prefix.to_owned() + &HEXLOWER.encode(&bytes)
-}
 
 /// Seconds since 1970.
 pub(in crate::server) fn now() -> u64 {

@@ -9,15 +9,16 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::domain::{Prompt, TextQuery, TextReply, Token};
+use crate::server::json::{AtMost, TokenId, Whole};
 use crate::server::shared::Shared;
 
 use super::body::{ParsedBody, read_json};
-use super::bounded::AtMost;
 use super::call::{ApiAnswer, ApiCall, serve};
 use super::client::ApiClient;
 use super::conversation::conversation;
 use super::error::ApiError;
-use super::fields::{CompletionBody, TextOrList};
+use super::fields::CompletionBody;
+use super::token_forms::PromptField;
 
 /// Serves a request for the tokens of a text or of a conversation.
 pub(super) async fn tokenize(State(shared): State<Arc<Shared>>, request: Request) -> Response {
@@ -40,7 +41,7 @@ pub(super) async fn apply_template(
 /// The body of a request for the text of tokens.
 #[derive(Debug, Deserialize)]
 struct DetokenizeBody {
-    tokens: AtMost<Token, MAX_TOKENS>,
+    tokens: AtMost<Whole<TokenId>, MAX_TOKENS>,
 }
 
 async fn tokens_of(call: ApiCall) -> Result<ApiAnswer, ApiError> {
@@ -60,7 +61,9 @@ async fn text_of(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     let ApiCall { client, headers, body, .. } = call;
     let ParsedBody { value, ignored, n_bytes, charge: _charge } =
         read_json::<DetokenizeBody>(&client, &headers, body).await?;
-    let text = client.text(n_bytes, value.tokens.0).await?;
+    let id = |id: Whole<TokenId>| Token::try_from(id.get()).unwrap_or(Token::MAX);
+    let tokens = value.tokens.0.into_iter().map(id).collect();
+    let text = client.text(n_bytes, tokens).await?;
     let mut answer = ApiAnswer::json(json!({ "content": text, "prompt": text }).to_string());
     ignored.add_to(answer.response_mut());
     Ok(answer)
@@ -84,9 +87,14 @@ fn prompt(mut body: CompletionBody) -> Result<Prompt, ApiError> {
     if body.messages.is_some() {
         return Ok(Prompt::Chat(Box::new(conversation(&mut body)?)));
     }
-    match body.content.or(body.prompt) {
-        Some(TextOrList::Text(text)) => Ok(Prompt::Text(text)),
-        Some(TextOrList::List(_)) => Err(ApiError::invalid("prompt", "must be a string")),
+    let text = match body.prompt {
+        _ if body.content.is_some() => body.content,
+        Some(PromptField::Texts(texts)) if texts.len() == 1 => texts.into_iter().next(),
+        Some(_) => return Err(ApiError::invalid("prompt", "must be a string")),
+        None => None,
+    };
+    match text {
+        Some(text) => Ok(Prompt::Text(text)),
         None => Err(ApiError::invalid("content", "is missing: send a string, or messages")),
     }
 }

@@ -3,7 +3,7 @@
 use crate::answer::{AllowedCalls, AnswerEvent, AnswerParser};
 use crate::domain::{AnswerStart, AnswerStyle, TokenLogprobs};
 use crate::protocol::{RequestId, ServerFrame};
-use crate::server::call_id::new_call_id;
+use crate::server::ids::new_call_id;
 
 /// The answer so far.
 #[derive(Debug)]

@@ -224,7 +224,7 @@ impl<S: Socket> Reader<S> {
         }
         let allowed = match &prompt {
             Prompt::Chat(conversation) if is_divided => AllowedCalls::of(conversation),
-            Prompt::Chat(_) | Prompt::Text(_) => None,
+            Prompt::Chat(_) | Prompt::Text(_) | Prompt::Tokens(_) => None,
         };
         let divided = is_divided
             .then(|| Box::new(DividedAnswer::new(self.shared.model.answer_style(), allowed)));

@@ -2,10 +2,15 @@
 
 use super::*;
 use crate::domain::ToolCall;
+use crate::server::json::read_body;
 
 fn read(text: &str) -> Result<MessagesRequest, String> {
-    let fields = JsonFields::of("", JsonSlice::validate(text).unwrap()).unwrap();
-    MessagesRequest::read(fields, false).map_err(|error| error.to_string())
+    read_with(text, false)
+}
+
+fn read_with(text: &str, keeps_attribution: bool) -> Result<MessagesRequest, String> {
+    let (body, ignored) = read_body(text).map_err(|error| error.to_string())?;
+    MessagesRequest::new(body, ignored, keeps_attribution).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -49,7 +54,7 @@ fn turn_of_an_agent_becomes_a_conversation_and_parameters() {
         },
         Message::text(Role::User, "go on"),
     ];
-    let MessagesRequest { conversation, params, is_stream, ignored } = request;
+    let MessagesRequest { conversation, params, is_stream, ignored, .. } = request;
     assert_eq!(conversation.messages, expected);
     assert_eq!(conversation.tools.len(), 1);
     assert!(is_stream && !conversation.parallel_tool_calls && !conversation.continues_last);
@@ -58,7 +63,7 @@ fn turn_of_an_agent_becomes_a_conversation_and_parameters() {
         (Some(100), Some(50), 5)
     );
     assert_eq!(params.stop, ["\n\nHuman:"]);
-    assert_eq!(ignored.names(), ["tools[1] (web_search_20250305)", "context_management"]);
+    assert_eq!(ignored.names(), ["context_management", "tools[1] (web_search_20250305)"]);
 }
 
 #[test]
@@ -71,8 +76,7 @@ fn attribution_does_not_change_the_conversation_and_can_be_kept() {
     };
     assert_eq!(read(&body("1")).unwrap().conversation, read(&body("2")).unwrap().conversation);
     let body = body("1");
-    let fields = JsonFields::of("", JsonSlice::validate(&body).unwrap()).unwrap();
-    let kept = MessagesRequest::read(fields, true).unwrap().conversation;
+    let kept = read_with(&body, true).unwrap().conversation;
     assert_eq!(kept.messages[0].content, "x-anthropic-billing-header: a; cch=1;\n\ns");
 }
 
@@ -113,35 +117,35 @@ fn tool_choice_and_formats_are_read() {
 fn unusable_request_is_refused_with_the_path_of_the_field() {
     let user = r#""messages":[{"role":"user","content":"a"}]"#;
     for (text, expected) in [
-        ("{}".to_owned(), "messages: is missing"),
-        (r#"{"messages":[]}"#.to_owned(), "messages: must have at least one message"),
+        ("{}".to_owned(), "messages is missing"),
+        (r#"{"messages":[]}"#.to_owned(), "messages must have at least one message"),
         (
             r#"{"messages":[{"role":"bot","content":"a"}]}"#.to_owned(),
-            "messages[0].role: must be user or assistant, not \"bot\"",
+            "messages[0].role must be user, assistant or system, not \"bot\"",
         ),
         (
             r#"{"messages":[{"role":"user","content":[{"type":"image","source":{}}]}]}"#.to_owned(),
-            "messages[0].content[0].type: the model reads text only, not \"image\"",
+            "messages[0].content[0].type must be text, not \"image\": the model reads text only",
         ),
         (
             r#"{"messages":[{"role":"user","content":3}]}"#.to_owned(),
-            "messages[0].content: must be a string or a list of blocks, not 3",
+            "messages[0].content must be a string or a list of blocks, not 3",
         ),
         (
             format!(r#"{{{user},"tool_choice":{{"type":"any"}}}}"#),
-            "tool_choice.type: is any, but there are no tools",
+            "tool_choice.type is any, but there are no tools",
         ),
         (
             format!(r#"{{{user},"tool_choice":{{"type":"tool","name":"g"}}}}"#),
-            "tool_choice.name: \"g\" is none of the tools",
+            "tool_choice.name \"g\" is none of the tools",
         ),
         (
             format!(r#"{{{user},"stop_sequences":[""]}}"#),
-            "stop_sequences[0]: must have 1 to 1024 bytes, not 0",
+            "stop_sequences[0] must be a text of 1 to 1024 bytes, not \"\"",
         ),
         (
             format!(r#"{{{user},"thinking":{{"type":"maybe"}}}}"#),
-            "thinking.type: must be enabled, adaptive or disabled, not \"maybe\"",
+            "thinking.type must be enabled, adaptive or disabled, not \"maybe\"",
         ),
     ] {
         assert_eq!(read(&text).unwrap_err(), expected, "{text}");

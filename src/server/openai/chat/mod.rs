@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 
-use crate::domain::{Params, Prompt, Range};
+use crate::domain::{Params, Prompt};
 use crate::server::shared::Shared;
 
 use super::answers::{Answers, AnswersRequest};
@@ -19,8 +19,10 @@ use super::chunks::Chunks;
 use super::constraint::constraint;
 use super::conversation::conversation;
 use super::error::ApiError;
-use super::fields::{CompletionBody, FlagOrNumber};
-use super::sampling::{integer, n_answers, params};
+use super::fields::CompletionBody;
+use super::forms::FlagOrNumber;
+use super::generation::FieldNames;
+use super::sampling::{n_answers, params};
 
 use self::stream::ChatStream;
 use self::whole::whole;
@@ -46,9 +48,11 @@ async fn answer(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     let ApiCall { client, headers, body, received } = call;
     let ParsedBody { value, ignored, n_bytes, charge } =
         read_json::<CompletionBody>(&client, &headers, body).await?;
-    let (prompt, params, n, options) = read(value).inspect_err(|error| client.refused(error))?;
+    let ReadChat { prompt, params, names, n, options } =
+        read(value).inspect_err(|error| client.refused(error))?;
     let (prompts, is_streamed) = (vec![prompt], options.is_streamed);
-    let request = AnswersRequest { prompts, params, is_streamed, n, n_bytes, charge, received };
+    let request =
+        AnswersRequest { prompts, params, is_streamed, names, n, n_bytes, charge, received };
     let mut answers = Answers::start(&client, request)?;
     let mut answer = if options.is_streamed {
         answers.accepted().await?;
@@ -60,36 +64,49 @@ async fn answer(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     Ok(answer)
 }
 
+/// What a body asks for.
+struct ReadChat {
+    prompt: Prompt,
+    params: Params,
+    names: FieldNames,
+    /// Number of answers.
+    n: usize,
+    options: ChatOptions,
+}
+
 /// Reads a request.
-fn read(mut body: CompletionBody) -> Result<(Prompt, Params, usize, ChatOptions), ApiError> {
+fn read(mut body: CompletionBody) -> Result<ReadChat, ApiError> {
     if body.prompt.is_some() {
         return Err(ApiError::invalid("prompt", "is for /v1/completions: send messages"));
     }
     let of_completions = [
         ("echo", body.echo == Some(true)),
         ("suffix", body.suffix.as_ref().is_some_and(|suffix| !suffix.is_empty())),
-        ("best_of", body.best_of.is_some_and(|best_of| best_of != 1.0)),
+        ("best_of", body.best_of.is_some_and(|best_of| best_of.get() != 1)),
     ];
     if let Some((field, _)) = of_completions.into_iter().find(|(_, is_sent)| *is_sent) {
         return Err(ApiError::invalid(field, "is not for conversations: leave it out"));
     }
     let n_top = top_logprobs(&body)?;
     let (constraint, constraint_field) = constraint(&mut body)?.unzip();
+    let (params, max_tokens) = params(&body)?;
     let params = Params {
         // The chosen token has its probability in any case.
         logprobs: n_top.map_or(0, |n| n.max(1) as u8),
         constraint,
         constraint_field,
-        ..params(&body)?
+        ..params
     };
-    let n = n_answers(&body)?;
+    let n = n_answers(&body);
     let options = ChatOptions {
         is_streamed: body.stream.unwrap_or(false),
         includes_usage: includes_usage(&body),
         n_top,
     };
     let conversation = conversation(&mut body)?;
-    Ok((Prompt::Chat(Box::new(conversation)), params, n, options))
+    let prompt = Prompt::Chat(Box::new(conversation));
+    let names = FieldNames { max_tokens, ..CHAT_NAMES };
+    Ok(ReadChat { prompt, params, names, n, options })
 }
 
 /// Whether the last chunk of a streamed answer has the usage.
@@ -99,8 +116,7 @@ pub(super) fn includes_usage(body: &CompletionBody) -> bool {
 
 /// Alternatives to each token; `None` without log probabilities.
 fn top_logprobs(body: &CompletionBody) -> Result<Option<usize>, ApiError> {
-    let range = Range { min: 0.0, max: Params::LOGPROBS.max };
-    let n_top = integer("top_logprobs", body.top_logprobs, range)?.map(|n| n as usize);
+    let n_top = body.top_logprobs.map(|n| n.get() as usize);
     match body.logprobs {
         Some(FlagOrNumber::Flag(true)) => Ok(Some(n_top.unwrap_or(0))),
         Some(FlagOrNumber::Number(_)) => {
@@ -112,3 +128,10 @@ fn top_logprobs(body: &CompletionBody) -> Result<Option<usize>, ApiError> {
         },
     }
 }
+
+/// What clients of chat completions call fields, if a request does not say otherwise.
+pub(super) const CHAT_NAMES: FieldNames = FieldNames {
+    max_tokens: "max_completion_tokens",
+    messages: "messages",
+    parameters: "function.parameters",
+};

@@ -5,12 +5,11 @@ use std::fmt::Write;
 
 use crate::answer::AnswerEvent;
 use crate::domain::TokenLogprobs;
+use crate::server::ids::new_call_id;
 use crate::server::openai::answers::Answers;
 use crate::server::openai::chunks::{ChunkStream, write_end};
 use crate::server::openai::generation::{GenerationEnd, GenerationEvent};
-use crate::server::openai::parts::{
-    TotalUsage, chat_logprobs, finish_reason, head, json_string, new_id,
-};
+use crate::server::openai::parts::{TotalUsage, chat_logprobs, finish_reason, head, json_string};
 use crate::server::openai::sse::event;
 use crate::server::shared::Shared;
 
@@ -100,7 +99,7 @@ impl ChatStream {
                 format!(
                     "{{\"tool_calls\":[{{\"index\":{index},\"id\":{},\"type\":\"function\",\
                      \"function\":{{\"name\":{},\"arguments\":\"\"}}}}]}}",
-                    json_string(&new_id("call_")),
+                    json_string(&new_call_id()),
                     json_string(&name)
                 )
             }

@@ -6,11 +6,12 @@ use serde_json::{Map, Value, json};
 
 use crate::answer::AnswerEvent;
 use crate::domain::TokenLogprobs;
+use crate::server::ids::new_call_id;
 use crate::server::openai::answers::Answers;
 use crate::server::openai::client::ApiClient;
 use crate::server::openai::error::ApiError;
 use crate::server::openai::generation::{GenerationEnd, GenerationEvent};
-use crate::server::openai::parts::{TotalUsage, chat_logprobs, finish_reason, head, new_id};
+use crate::server::openai::parts::{TotalUsage, chat_logprobs, finish_reason, head};
 
 use super::ChatOptions;
 
@@ -118,7 +119,7 @@ impl WholeChoice {
         if has_calls {
             let call = |AnsweredCall { name, arguments }: AnsweredCall| {
                 let function = json!({ "name": name, "arguments": arguments });
-                json!({ "id": new_id("call_"), "type": "function", "function": function })
+                json!({ "id": new_call_id(), "type": "function", "function": function })
             };
             message.insert("tool_calls".to_owned(), calls.into_iter().map(call).collect());
         }

@@ -9,21 +9,23 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use crate::answer::AnswerEvent;
-use crate::domain::{Params, Prompt, Range, TokenLogprobs};
+use crate::domain::{Params, Prompt, TokenLogprobs};
 use crate::server::shared::Shared;
 
 use super::answers::{Answers, AnswersRequest};
 use super::body::{ParsedBody, read_json};
 use super::call::{ApiAnswer, ApiCall, serve};
-use super::chat::includes_usage;
+use super::chat::{CHAT_NAMES, includes_usage};
 use super::chunks::Chunks;
 use super::client::ApiClient;
 use super::constraint::constraint;
 use super::error::ApiError;
-use super::fields::{CompletionBody, FlagOrNumber, TextOrList};
-use super::generation::{GenerationEnd, GenerationEvent};
+use super::fields::CompletionBody;
+use super::forms::FlagOrNumber;
+use super::generation::{FieldNames, GenerationEnd, GenerationEvent};
 use super::parts::{TotalUsage, finish_reason, head, text_logprobs};
-use super::sampling::{integer, n_answers, params};
+use super::sampling::{n_answers, params};
+use super::token_forms::PromptField;
 
 use self::stream::CompletionStream;
 
@@ -47,9 +49,11 @@ async fn answer(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     let ApiCall { client, headers, body, received } = call;
     let ParsedBody { value, ignored, n_bytes, charge } =
         read_json::<CompletionBody>(&client, &headers, body).await?;
-    let (prompts, params, options) = read(value).inspect_err(|error| client.refused(error))?;
+    let ReadCompletion { prompts, params, names, options } =
+        read(value).inspect_err(|error| client.refused(error))?;
     let CompletionOptions { is_streamed, n, .. } = options;
-    let request = AnswersRequest { prompts, params, is_streamed, n, n_bytes, charge, received };
+    let request =
+        AnswersRequest { prompts, params, is_streamed, names, n, n_bytes, charge, received };
     let mut answers = Answers::start(&client, request)?;
     let mut answer = if options.is_streamed {
         answers.accepted().await?;
@@ -61,8 +65,16 @@ async fn answer(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     Ok(answer)
 }
 
+/// What a body asks for.
+struct ReadCompletion {
+    prompts: Vec<Prompt>,
+    params: Params,
+    names: FieldNames,
+    options: CompletionOptions,
+}
+
 /// Reads a request.
-fn read(mut body: CompletionBody) -> Result<(Vec<Prompt>, Params, CompletionOptions), ApiError> {
+fn read(mut body: CompletionBody) -> Result<ReadCompletion, ApiError> {
     if body.messages.is_some() {
         return Err(ApiError::invalid("messages", "are for /v1/chat/completions: send a prompt"));
     }
@@ -74,51 +86,45 @@ fn read(mut body: CompletionBody) -> Result<(Vec<Prompt>, Params, CompletionOpti
         let reason = "is not supported: an answer does not repeat its prompt";
         return Err(ApiError::invalid("echo", reason));
     }
-    let n = n_answers(&body)?;
-    if body.best_of.is_some_and(|best_of| best_of != n as f64) {
+    let n = n_answers(&body);
+    if body.best_of.is_some_and(|best_of| best_of.get() != n as i64) {
         let reason = "is not supported: ask for n answers and choose";
         return Err(ApiError::invalid("best_of", reason));
     }
-    let prompts = match body.prompt.take() {
+    let prompts: Vec<Prompt> = match body.prompt.take() {
         None => return Err(ApiError::invalid("prompt", "is missing: send a string")),
-        Some(TextOrList::Text(text)) => vec![text],
-        Some(TextOrList::List(texts)) if texts.is_empty() => {
-            return Err(ApiError::invalid("prompt", "must not be empty"));
-        }
-        Some(TextOrList::List(texts)) => texts,
+        Some(PromptField::Texts(texts)) => texts.into_iter().map(Prompt::Text).collect(),
+        Some(PromptField::Tokens(lists)) => lists.into_iter().map(Prompt::Tokens).collect(),
     };
+    if prompts.is_empty() {
+        return Err(ApiError::invalid("prompt", "must not be empty"));
+    }
     if prompts.len() * n > MAX_ANSWERS {
         let reason = format_args!("and n ask for more than {MAX_ANSWERS} answers");
         return Err(ApiError::invalid("prompt", reason));
     }
-    let n_top = n_logprobs(&body)?;
+    let n_top = match body.logprobs {
+        None | Some(FlagOrNumber::Flag(false)) => None,
+        Some(FlagOrNumber::Flag(true)) => Some(0),
+        Some(FlagOrNumber::Number(number)) => Some(number.get() as usize),
+    };
     let (constraint, constraint_field) = constraint(&mut body)?.unzip();
+    let (params, max_tokens) = params(&body)?;
     let params = Params {
         // The chosen token has its probability in any case.
         logprobs: n_top.map_or(0, |n| n.max(1) as u8),
         constraint,
         constraint_field,
-        ..params(&body)?
+        ..params
     };
+    let names = FieldNames { max_tokens, ..CHAT_NAMES };
     let options = CompletionOptions {
         is_streamed: body.stream.unwrap_or(false),
         includes_usage: includes_usage(&body),
         n,
         n_top,
     };
-    Ok((prompts.into_iter().map(Prompt::Text).collect(), params, options))
-}
-
-/// Alternatives to each token; `None` without log probabilities.
-fn n_logprobs(body: &CompletionBody) -> Result<Option<usize>, ApiError> {
-    match body.logprobs {
-        None | Some(FlagOrNumber::Flag(false)) => Ok(None),
-        Some(FlagOrNumber::Flag(true)) => Ok(Some(0)),
-        Some(FlagOrNumber::Number(number)) => {
-            let range = Range { min: 0.0, max: Params::LOGPROBS.max };
-            Ok(integer("logprobs", Some(number), range)?.map(|n| n as usize))
-        }
-    }
+    Ok(ReadCompletion { prompts, params, names, options })
 }
 
 /// One answer, as far as it has come.

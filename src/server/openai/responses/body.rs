@@ -1,150 +1,168 @@
-//! A request for a response as it comes: in the body of a `POST`, or in a message.
+//! The body of a request for a response.
 
-use std::time::Instant;
-
-use serde::de::Error;
-use serde::{Deserialize, Deserializer};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::protocol::JsonSlice;
-use crate::server::json_fields::{InvalidField, JsonFields};
+use crate::server::json::{
+    AtMost, Kept, MembersAtMost, Number, ObjectText, Penalty, Probability, RepeatPenalty, Seed,
+    Temperature, TokenLimit, TopK, Unsupported, Unused, Whole, words,
+};
 
-use super::request::ResponsesRequest;
+use super::input::InputField;
+use super::tools::{ResponseToolChoice, ToolForms};
 
-/// The body of a `POST`: a request, or why it is none.
-#[derive(Debug)]
-pub(super) struct ResponsesBody(pub(super) Result<ResponsesRequest, InvalidField>);
+/// The body of `POST /v1/responses`, and of a `response.create` message.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct ResponsesBody {
+    /// The conversation to answer: a text of the user, or items.
+    pub(super) input: Option<InputField>,
+    /// What the model is told before the conversation.
+    pub(super) instructions: Option<String>,
+    /// Continues an earlier response.
+    pub(super) previous_response_id: Option<String>,
+    /// What the model may call.
+    pub(super) tools: Option<Kept<ToolList>>,
+    pub(super) tool_choice: Option<Kept<ResponseToolChoice>>,
+    /// Whether one answer may have several calls.
+    pub(super) parallel_tool_calls: Option<bool>,
+    pub(super) reasoning: Option<Kept<ReasoningFields>>,
+    /// What the answer has to be.
+    pub(super) text: Option<Kept<TextFields>>,
+    /// Variables for the chat template.
+    pub(super) chat_template_kwargs: Option<MembersAtMost<Box<RawValue>, MAX_TEMPLATE_VARIABLES>>,
+    /// The response repeats it.
+    pub(super) metadata: Option<Metadata>,
+    /// Most tokens of the answer; -1 is no limit.
+    pub(super) max_output_tokens: Option<Whole<TokenLimit>>,
+    /// Most tokens of thinking; -1 is no limit.
+    pub(super) reasoning_budget: Option<Whole<TokenLimit>>,
+    pub(super) temperature: Option<Number<Temperature>>,
+    pub(super) top_p: Option<Number<Probability>>,
+    pub(super) min_p: Option<Number<Probability>>,
+    /// -1 and 0 keep all tokens.
+    pub(super) top_k: Option<Whole<TopK>>,
+    pub(super) repeat_penalty: Option<Number<RepeatPenalty>>,
+    pub(super) presence_penalty: Option<Number<Penalty>>,
+    pub(super) frequency_penalty: Option<Number<Penalty>>,
+    /// -1 asks for a random seed. Seeds from 0 to 4294967294 are used as they are, others as their
+    /// remainder by 4294967295.
+    pub(super) seed: Option<Seed>,
+    /// Whether the response can be retrieved and continued. True if it is absent.
+    pub(super) store: Option<bool>,
+    /// Whether the answer is sent as it comes, in server-sent events.
+    pub(super) stream: Option<bool>,
+    /// With false there is no answer: the prompt is only computed ahead.
+    pub(super) generate: Option<bool>,
+    /// `disabled`; other values are ignored and named.
+    pub(super) truncation: Option<String>,
+    /// What the response would have to include. All of it is ignored and named.
+    pub(super) include: Option<AtMost<String, MAX_INCLUDED>>,
+    #[serde(rename = "background")]
+    pub(super) _background: Option<Unsupported>,
+    #[serde(rename = "conversation")]
+    pub(super) _conversation: Option<Unsupported>,
+    #[serde(rename = "prompt")]
+    pub(super) _prompt: Option<Unsupported>,
+    /// Changes nothing: the server has one model.
+    #[serde(rename = "model")]
+    pub(super) _model: Option<Unused>,
+    /// Of messages on a WebSocket.
+    #[serde(rename = "type")]
+    pub(super) _type: Option<Unused>,
+    /// Of messages on a WebSocket.
+    #[serde(rename = "stream_id")]
+    pub(super) _stream_id: Option<Unused>,
+    #[serde(rename = "user")]
+    pub(super) _user: Option<Unused>,
+    #[serde(rename = "safety_identifier")]
+    pub(super) _safety_identifier: Option<Unused>,
+    #[serde(rename = "client_metadata")]
+    pub(super) _client_metadata: Option<Unused>,
+    #[serde(rename = "prompt_cache_key")]
+    pub(super) _prompt_cache_key: Option<Unused>,
+    #[serde(rename = "prompt_cache_retention")]
+    pub(super) _prompt_cache_retention: Option<Unused>,
+    #[serde(rename = "service_tier")]
+    pub(super) _service_tier: Option<Unused>,
+    #[serde(rename = "stream_options")]
+    pub(super) _stream_options: Option<Unused>,
+}
 
-impl<'de> Deserialize<'de> for ResponsesBody {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        let sent = JsonSlice::validate(raw.get()).map_err(D::Error::custom)?;
-        let fields = JsonFields::of("", sent);
-        Ok(Self(fields.and_then(|fields| ResponsesRequest::read(fields, true))))
+/// Texts that belong to a response, as in OpenAI's API.
+pub(super) type Metadata = MembersAtMost<String, MAX_METADATA>;
+
+/// The tools of a request.
+pub(super) type ToolList = AtMost<Kept<ToolForms>, MAX_TOOLS>;
+
+words! {
+    /// How much the model thinks.
+    pub(super) enum ReasoningEffort {
+        None = "none",
+        Minimal = "minimal",
+        Low = "low",
+        Medium = "medium",
+        High = "high",
+        XHigh = "xhigh",
     }
 }
 
-/// A message of a client.
-#[derive(Debug)]
-pub(super) enum ClientMessage {
-    /// It asks for a response.
-    Create {
-        request: Box<ResponsesRequest>,
-        stream_id: Option<String>,
-        n_bytes: usize,
-        received: Instant,
-    },
-    /// It cancels a response.
-    Cancel { response_id: String },
-}
-
-/// Why a message cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum MessageError {
-    /// It is not JSON, for this reason.
-    NotJson(String),
-    /// The name of its lane cannot be one.
-    InvalidStreamId(String),
-    /// A field cannot be used.
-    Field {
-        /// The lane of the request, if it has a usable one.
-        stream_id: Option<String>,
-        error: InvalidField,
-    },
-}
-
-impl ClientMessage {
-    /// Reads a message that was received at `received`.
-    ///
-    /// # Errors
-    /// [`MessageError`].
-    pub(super) fn read(text: &str, received: Instant) -> Result<Self, MessageError> {
-        let sent =
-            JsonSlice::validate(text).map_err(|error| MessageError::NotJson(error.to_string()))?;
-        let without_lane = |error| MessageError::Field { stream_id: None, error };
-        let mut fields = JsonFields::of("", sent).map_err(without_lane)?;
-        let stream_id = fields.take("stream_id");
-        let stream_id = match stream_id.map(|sent| (sent, sent.text())) {
-            None => None,
-            Some((_, Some(name))) if super::lanes::check_name(&name).is_ok() => {
-                Some(name.into_owned())
-            }
-            Some((sent, _)) => return Err(MessageError::InvalidStreamId(sent.to_string())),
-        };
-        let lane = stream_id.clone();
-        let in_lane = |error| MessageError::Field { stream_id: lane, error };
-        let kind = fields.required_text("type");
-        let read = match kind.as_deref() {
-            Ok("response.create") => {
-                ResponsesRequest::read(fields, true).map(|request| Self::Create {
-                    request: Box::new(request),
-                    stream_id,
-                    n_bytes: text.len(),
-                    received,
-                })
-            }
-            Ok("response.cancel") => {
-                fields.required_text("response_id").map(|response_id| Self::Cancel { response_id })
-            }
-            Ok(other) => {
-                let reason = format!(
-                    "must be response.create or response.cancel, not {}",
-                    crate::protocol::Quoted(other)
-                );
-                Err(InvalidField::new("type", reason))
-            }
-            Err(error) => Err(error.clone()),
-        };
-        read.map_err(in_lane)
+impl ReasoningEffort {
+    /// The JSON string for the chat template; `None` if the model is not to think.
+    pub(super) fn json(self) -> Option<&'static str> {
+        Some(match self {
+            Self::None => return None,
+            Self::Minimal => "\"minimal\"",
+            Self::Low => "\"low\"",
+            Self::Medium => "\"medium\"",
+            Self::High => "\"high\"",
+            Self::XHigh => "\"xhigh\"",
+        })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// How the model thinks.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct ReasoningFields {
+    pub(super) effort: Option<ReasoningEffort>,
+}
 
-    fn error(text: &str) -> MessageError {
-        ClientMessage::read(text, Instant::now()).unwrap_err()
-    }
+/// What the text of the answer has to be.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct TextFields {
+    pub(super) format: Option<TextFormat>,
+}
 
-    #[test]
-    fn message_creates_or_cancels_a_response() {
-        let text = r#"{"type":"response.create","stream_id":"a","input":"hi","stream":true}"#;
-        let message = ClientMessage::read(text, Instant::now()).unwrap();
-        let ClientMessage::Create { request, stream_id, n_bytes, .. } = message else { panic!() };
-        assert_eq!((stream_id.as_deref(), n_bytes), (Some("a"), text.len()));
-        assert!(request.ignored.names().is_empty(), "{:?}", request.ignored);
-        let text = r#"{"type":"response.cancel","response_id":"resp_1"}"#;
-        let message = ClientMessage::read(text, Instant::now()).unwrap();
-        assert!(
-            matches!(message, ClientMessage::Cancel { response_id } if response_id == "resp_1")
-        );
-    }
-
-    #[test]
-    fn unusable_message_is_refused_in_its_lane() {
-        let field = |stream_id: Option<&str>, path: &str, reason: &str| MessageError::Field {
-            stream_id: stream_id.map(str::to_owned),
-            error: InvalidField::new(path, reason),
-        };
-        assert!(matches!(error("{"), MessageError::NotJson(_)));
-        assert_eq!(error("3"), field(None, "the body", "must be an object, not 3"));
-        assert_eq!(error("{}"), field(None, "type", "is missing"));
-        assert_eq!(
-            error(r#"{"type":"session.update","stream_id":"a"}"#),
-            field(
-                Some("a"),
-                "type",
-                "must be response.create or response.cancel, not \"session.update\""
-            )
-        );
-        assert_eq!(
-            error(r#"{"type":"response.create","stream_id":"a b"}"#),
-            MessageError::InvalidStreamId("\"a b\"".to_owned())
-        );
-        assert_eq!(
-            error(r#"{"type":"response.create","stream_id":7}"#),
-            MessageError::InvalidStreamId("7".to_owned())
-        );
+words! {
+    /// The kinds of `text.format`.
+    pub(super) enum TextFormatKind {
+        Text = "text",
+        JsonObject = "json_object",
+        JsonSchema = "json_schema",
     }
 }
+
+/// The format of the answer.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct TextFormat {
+    pub(super) r#type: TextFormatKind,
+    pub(super) schema: Option<ObjectText>,
+    #[serde(rename = "name")]
+    pub(super) _name: Option<Unused>,
+    #[serde(rename = "description")]
+    pub(super) _description: Option<Unused>,
+    #[serde(rename = "strict")]
+    pub(super) _strict: Option<Unused>,
+}
+
+/// Most texts in `metadata`, as in OpenAI's API.
+const MAX_METADATA: usize = 16;
+
+/// Most variables that a request gives to the template.
+const MAX_TEMPLATE_VARIABLES: usize = 64;
+
+/// Most tools in a list.
+const MAX_TOOLS: usize = 1024;
+
+/// Most values of `include`.
+const MAX_INCLUDED: usize = 64;

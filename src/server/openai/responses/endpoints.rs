@@ -16,12 +16,10 @@ use tokio::time::{Instant, timeout};
 use crate::protocol::Quoted;
 use crate::server::access::Caller;
 use crate::server::budget::Charge;
-use crate::server::json_fields::UnusedFields;
 use crate::server::openai::body::{ParsedBody, read_json};
 use crate::server::openai::call::{ApiAnswer, ApiCall, serve};
 use crate::server::openai::client::ApiClient;
 use crate::server::openai::error::ApiError;
-use crate::server::openai::ignored::IGNORED;
 use crate::server::openai::sse::{EventSource, event, named_event};
 use crate::server::shared::Shared;
 
@@ -30,7 +28,7 @@ use super::events::ResponseEvent;
 use super::listing::ListRequest;
 use super::registry::ShownResponse;
 use super::request::ResponsesRequest;
-use super::run::{NewResponse, ResponseRun, RunStep, count_tokens, invalid};
+use super::run::{NewResponse, ResponseRun, RunStep, count_tokens};
 use super::store::{ResponseOwner, StoredResponse};
 
 /// The routes of responses.
@@ -72,7 +70,7 @@ async fn create_response(call: ApiCall) -> Result<ApiAnswer, ApiError> {
             }
         }
     };
-    name_unused(&ignored, answer.response_mut());
+    ignored.add_to(answer.response_mut());
     Ok(answer)
 }
 
@@ -90,23 +88,13 @@ async fn read_request(
     body: Body,
 ) -> Result<ReadResponse, ApiError> {
     let body = read_json::<ResponsesBody>(client, headers, body).await?;
-    let ParsedBody { value: ResponsesBody(request), n_bytes, charge, .. } = body;
-    let request = request.map_err(|error| {
-        let error = invalid(&error);
+    let ParsedBody { value, ignored, n_bytes, charge } = body;
+    let request = ResponsesRequest::new(value, ignored).map_err(|field| {
+        let error = ApiError::from(field);
         client.refused(&error);
         error
     })?;
     Ok(ReadResponse { request, n_bytes, charge })
-}
-
-/// Names what had no effect in a header of `response`.
-pub(in crate::server) fn name_unused(ignored: &UnusedFields, response: &mut Response) {
-    let names = ignored.names().join(", ");
-    if let Ok(value) = names.parse()
-        && !names.is_empty()
-    {
-        response.headers_mut().insert(IGNORED, value);
-    }
 }
 
 /// The server-sent events of a response.
@@ -217,7 +205,7 @@ async fn count_input_tokens(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     let n_tokens = count_tokens(&client, request, n_bytes).await?;
     let body = json!({"object": "response.input_tokens", "input_tokens": n_tokens});
     let mut answer = ApiAnswer::json(body.to_string());
-    name_unused(&ignored, answer.response_mut());
+    ignored.add_to(answer.response_mut());
     Ok(answer)
 }
 

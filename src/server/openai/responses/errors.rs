@@ -7,9 +7,8 @@ use crate::domain::Code;
 use crate::protocol::Quoted;
 use crate::server::openai::error::ApiError;
 
-use super::body::MessageError;
 use super::lanes::{LaneError, MAX_LANES, MAX_WAITING};
-use super::run::invalid;
+use super::message::MessageError;
 
 /// The `error` event for `error`.
 pub(super) fn error_event(error: &ApiError, stream_id: Option<&str>) -> String {
@@ -47,7 +46,7 @@ pub(super) fn message_error(error: MessageError) -> (ApiError, Option<String>) {
             let error = ApiError::named(StatusCode::BAD_REQUEST, INVALID_STREAM_ID, message);
             (error.about("stream_id"), None)
         }
-        MessageError::Field { stream_id, error } => (invalid(&error), stream_id),
+        MessageError::Field { stream_id, error } => (error.into(), stream_id),
     }
 }
 

@@ -1,8 +1,18 @@
 //! Reads the field `input`: a string, or a list of items.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Error, SeqAccess};
+
 use crate::domain::{JsonText, Role, ToolCall};
-use crate::protocol::JsonSlice;
-use crate::server::json_fields::{InvalidField, JsonFields, UnusedFields, values_of};
+use crate::protocol::Quoted;
+use crate::server::json::{
+    AtMost, IgnoredFields, InvalidField, Kept, Unused, read_forms, tagged, tagged_otherwise, words,
+};
+use crate::server::openai::forms::ContentFields;
 
 use super::items::ResponseItem;
 use super::tools::ToolNames;
@@ -21,25 +31,166 @@ pub(super) enum InputItem {
     },
 }
 
+/// What is to be answered: a text of the user, or items.
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum InputField {
+    Text(String),
+    Items(AtMost<Kept<ItemForms>, MAX_ITEMS>),
+}
+
+read_forms! {
+    InputField, "a string or a list of items",
+    fn visit_str<E: Error>(self, text: &str) -> Result<InputField, E> {
+        Ok(InputField::Text(text.to_owned()))
+    }
+    fn visit_string<E: Error>(self, text: String) -> Result<InputField, E> {
+        Ok(InputField::Text(text))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<InputField, A::Error> {
+        AtMost::deserialize(SeqAccessDeserializer::new(list)).map(InputField::Items)
+    }
+}
+
+words! {
+    /// Who wrote an item.
+    enum ItemRole {
+        User = "user",
+        Assistant = "assistant",
+        System = "system",
+        Developer = "developer",
+    }
+}
+
+/// A message.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct MessageItem {
+    role: ItemRole,
+    content: ContentFields,
+    #[serde(rename = "type")]
+    _type: Option<Unused>,
+    #[serde(rename = "id")]
+    _id: Option<Unused>,
+    #[serde(rename = "status")]
+    _status: Option<Unused>,
+}
+
+/// What the model thought: its own words, or else the summary.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct ReasoningItem {
+    content: Option<ContentFields>,
+    summary: Option<ContentFields>,
+    #[serde(rename = "type")]
+    _type: Option<Unused>,
+    #[serde(rename = "id")]
+    _id: Option<Unused>,
+    #[serde(rename = "status")]
+    _status: Option<Unused>,
+    #[serde(rename = "encrypted_content")]
+    _encrypted_content: Option<Unused>,
+}
+
+/// The model called a function.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct FunctionCallItem {
+    call_id: String,
+    name: String,
+    namespace: Option<String>,
+    /// The text of a JSON object.
+    arguments: String,
+    #[serde(rename = "type")]
+    _type: Option<Unused>,
+    #[serde(rename = "id")]
+    _id: Option<Unused>,
+    #[serde(rename = "status")]
+    _status: Option<Unused>,
+}
+
+/// The model called a tool whose input is a text.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct CustomCallItem {
+    call_id: String,
+    name: String,
+    input: String,
+    #[serde(rename = "type")]
+    _type: Option<Unused>,
+    #[serde(rename = "id")]
+    _id: Option<Unused>,
+    #[serde(rename = "status")]
+    _status: Option<Unused>,
+}
+
+/// What a tool gave back for a call.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct CallOutputItem {
+    call_id: String,
+    output: ContentFields,
+    #[serde(rename = "type")]
+    _type: Option<Unused>,
+    #[serde(rename = "id")]
+    _id: Option<Unused>,
+    #[serde(rename = "status")]
+    _status: Option<Unused>,
+}
+
+/// An item of an earlier response.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct ReferenceItem {
+    id: String,
+    #[serde(rename = "type")]
+    _type: Option<Unused>,
+}
+
+/// The forms of an item, which its `type` tells apart. A message needs none.
+#[derive(Debug)]
+pub(super) struct ItemForms;
+
+impl JsonSchema for ItemForms {
+    fn schema_name() -> Cow<'static, str> {
+        "InputItem".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let message = generator.subschema_for::<MessageItem>();
+        let outputs = ["function_call_output", "custom_tool_call_output"];
+        json_schema!({ "anyOf": [
+            {
+                "allOf": [message, { "properties": { "type": { "enum": ["message", null] } } }],
+            },
+            tagged(&["reasoning"], &generator.subschema_for::<ReasoningItem>()),
+            tagged(&["function_call"], &generator.subschema_for::<FunctionCallItem>()),
+            tagged(&["custom_tool_call"], &generator.subschema_for::<CustomCallItem>()),
+            tagged(&outputs, &generator.subschema_for::<CallOutputItem>()),
+            tagged(&["item_reference"], &generator.subschema_for::<ReferenceItem>()),
+            tagged_otherwise(&[
+                "message",
+                "reasoning",
+                "function_call",
+                "custom_tool_call",
+                "function_call_output",
+                "custom_tool_call_output",
+                "item_reference",
+            ]),
+        ] })
+    }
+}
+
 /// Reads the value of `input`. Items that the model cannot use are named in `ignored`.
 pub(super) fn input_items(
-    sent: JsonSlice<'_>,
+    sent: InputField,
     names: &ToolNames,
-    ignored: &mut UnusedFields,
+    ignored: &mut IgnoredFields,
 ) -> Result<Vec<InputItem>, InvalidField> {
-    if let Some(text) = sent.text() {
-        let message = ResponseItem::Message { role: Role::User, text: text.into_owned() };
-        return Ok(vec![InputItem::Given(message)]);
-    }
-    let values = values_of("input", sent).map_err(|error| match error {
-        error if error.path == "input" && sent.array(0).is_none() => {
-            InvalidField::new("input", format!("must be a string or a list of items, not {sent}"))
+    let sent = match sent {
+        InputField::Text(text) => {
+            let message = ResponseItem::Message { role: Role::User, text };
+            return Ok(vec![InputItem::Given(message)]);
         }
-        error => error,
-    })?;
-    let mut items = Vec::with_capacity(values.len());
-    for (path, value) in values {
-        items.extend(item(&path, value, names, ignored)?);
+        InputField::Items(items) => items.0,
+    };
+    let mut items = Vec::with_capacity(sent.len());
+    for (i, sent) in sent.into_iter().enumerate() {
+        items.extend(item(&format!("input[{i}]"), &sent, names, ignored)?);
     }
     Ok(items)
 }
@@ -47,124 +198,99 @@ pub(super) fn input_items(
 /// Reads one item; `None` if the model cannot use it.
 fn item(
     path: &str,
-    sent: JsonSlice<'_>,
+    sent: &Kept<ItemForms>,
     names: &ToolNames,
-    ignored: &mut UnusedFields,
+    ignored: &mut IgnoredFields,
 ) -> Result<Option<InputItem>, InvalidField> {
-    let mut fields = JsonFields::of(path, sent)?;
-    let kind = fields.text("type")?;
-    let given = match kind.as_deref() {
-        None | Some("message") => message(&mut fields)?,
-        Some("reasoning") => reasoning(&mut fields)?,
-        Some("function_call") => function_call(&mut fields, names)?,
+    let given = match sent.kind(path)?.as_deref() {
+        None | Some("message") => {
+            let MessageItem { role, content, .. } = sent.read_as(path, ignored)?;
+            let role = match role {
+                ItemRole::User => Role::User,
+                ItemRole::Assistant => Role::Assistant,
+                ItemRole::System => Role::System,
+                ItemRole::Developer => Role::Developer,
+            };
+            ResponseItem::Message { role, text: text_of(path, "content", content)? }
+        }
+        Some("reasoning") => {
+            let ReasoningItem { content, summary, .. } = sent.read_as(path, ignored)?;
+            let read = |name, sent: Option<ContentFields>| {
+                sent.map_or(Ok(String::new()), |sent| text_of(path, name, sent))
+            };
+            let (text, summary) = (read("content", content)?, read("summary", summary)?);
+            ResponseItem::Reasoning(if text.is_empty() { summary } else { text })
+        }
+        Some("function_call") => {
+            let call: FunctionCallItem = sent.read_as(path, ignored)?;
+            let name = names.known_to_model(call.namespace.as_deref(), &call.name);
+            let arguments = JsonText(call.arguments);
+            ResponseItem::Call(ToolCall { id: call.call_id, name, arguments })
+        }
         Some("function_call_output" | "custom_tool_call_output") => {
-            let call_id = fields.required_text("call_id")?;
-            let output =
-                fields.take("output").ok_or_else(|| fields.invalid("output", "is missing"))?;
-            let output = content(&fields.path("output"), output)?;
-            ResponseItem::CallOutput { call_id, output }
+            let CallOutputItem { call_id, output, .. } = sent.read_as(path, ignored)?;
+            ResponseItem::CallOutput { call_id, output: text_of(path, "output", output)? }
         }
         Some("custom_tool_call") => {
-            let id = fields.required_text("call_id")?;
-            let name = fields.required_text("name")?;
-            let input = fields.required_text("input")?;
+            let CustomCallItem { call_id: id, name, input, .. } = sent.read_as(path, ignored)?;
             let input = serde_json::to_string(&input).expect("a string is always JSON");
             let arguments = JsonText(format!("{{\"input\":{input}}}"));
             ResponseItem::Call(ToolCall { id, name, arguments })
         }
         Some("item_reference") => {
-            let id = fields.required_text("id")?;
+            let ReferenceItem { id, .. } = sent.read_as(path, ignored)?;
             return Ok(Some(InputItem::Reference { id, path: path.to_owned() }));
         }
         Some(other) => {
-            ignored.add(format!("{path} ({other})"));
+            ignored.add_kind(path, other);
             return Ok(None);
         }
     };
     Ok(Some(InputItem::Given(given)))
 }
 
-fn message(fields: &mut JsonFields<'_>) -> Result<ResponseItem, InvalidField> {
-    let role = match &*fields.required_text("role")? {
-        "user" => Role::User,
-        "assistant" => Role::Assistant,
-        "system" => Role::System,
-        "developer" => Role::Developer,
-        other => {
-            let reason = format!(
-                "must be user, assistant, system or developer, not {}",
-                crate::protocol::Quoted(other)
-            );
-            return Err(fields.invalid("role", reason));
-        }
+/// The text of the content `name` of the item at `path`.
+fn text_of(path: &str, name: &str, sent: ContentFields) -> Result<String, InvalidField> {
+    let parts = match sent {
+        ContentFields::Text(text) => return Ok(text),
+        ContentFields::Parts(parts) => parts.0,
     };
-    let text = match fields.take("content") {
-        Some(sent) => content(&fields.path("content"), sent)?,
-        None => return Err(fields.invalid("content", "is missing")),
-    };
-    Ok(ResponseItem::Message { role, text })
-}
-
-/// What the model thought: its own words, or else the summary.
-fn reasoning(fields: &mut JsonFields<'_>) -> Result<ResponseItem, InvalidField> {
-    let mut read = |name| match fields.take(name) {
-        Some(sent) => content(&fields.path(name), sent),
-        None => Ok(String::new()),
-    };
-    let (text, summary) = (read("content")?, read("summary")?);
-    Ok(ResponseItem::Reasoning(if text.is_empty() { summary } else { text }))
-}
-
-fn function_call(
-    fields: &mut JsonFields<'_>,
-    names: &ToolNames,
-) -> Result<ResponseItem, InvalidField> {
-    let id = fields.required_text("call_id")?;
-    let name = fields.required_text("name")?;
-    let namespace = fields.text("namespace")?;
-    let name = names.known_to_model(namespace.as_deref(), &name);
-    let arguments = JsonText(fields.required_text("arguments")?);
-    Ok(ResponseItem::Call(ToolCall { id, name, arguments }))
-}
-
-/// The text of `sent`: a string, or a list of parts.
-fn content(path: &str, sent: JsonSlice<'_>) -> Result<String, InvalidField> {
-    if let Some(text) = sent.text() {
-        return Ok(text.into_owned());
-    }
-    if sent.array(0).is_none() {
-        let reason = format!("must be a string or a list of parts, not {sent}");
-        return Err(InvalidField::new(path, reason));
-    }
     let mut whole = String::new();
-    for (path, value) in values_of(path, sent)? {
-        let mut fields = JsonFields::of(&path, value)?;
-        let kind = fields.text("type")?.unwrap_or_default();
-        match &*kind {
+    for (i, part) in parts.into_iter().enumerate() {
+        let missing =
+            |field: &str| InvalidField::new(format!("{path}.{name}[{i}].{field}"), "is missing");
+        match part.r#type.as_deref().unwrap_or_default() {
             "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text" | "" => {
-                whole.push_str(&fields.required_text("text")?);
+                whole.push_str(&part.text.ok_or_else(|| missing("text"))?);
             }
-            "refusal" => whole.push_str(&fields.required_text("refusal")?),
+            "refusal" => whole.push_str(&part.refusal.ok_or_else(|| missing("refusal"))?),
             other => {
-                let reason = format!(
-                    "the model reads text only, not {}: send parts of the type input_text",
-                    crate::protocol::Quoted(other)
-                );
-                return Err(fields.invalid("type", reason));
+                let reason =
+                    format!("must be input_text, not {}: the model reads text only", Quoted(other));
+                return Err(InvalidField::new(format!("{path}.{name}[{i}].type"), reason));
             }
         }
     }
     Ok(whole)
 }
 
+/// Most items of the input. The longest conversations of agents have some thousand.
+const MAX_ITEMS: usize = 16 * 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::json::read_body;
 
-    fn read(text: &str) -> Result<Vec<InputItem>, String> {
-        let sent = JsonSlice::validate(text).unwrap();
-        let items = input_items(sent, &ToolNames::default(), &mut UnusedFields::default());
-        items.map_err(|error| error.to_string())
+    fn read(text: &str) -> Result<(Vec<InputItem>, IgnoredFields), String> {
+        #[derive(Deserialize)]
+        struct OnlyInput {
+            input: InputField,
+        }
+        let (sent, mut ignored) = read_body::<OnlyInput>(&format!("{{\"input\":{text}}}"))
+            .map_err(|error| error.to_string())?;
+        let items = input_items(sent.input, &ToolNames::default(), &mut ignored);
+        items.map(|items| (items, ignored)).map_err(|error| error.to_string())
     }
 
     fn given(item: ResponseItem) -> InputItem {
@@ -225,16 +351,14 @@ mod tests {
                 InputItem::Reference { id: "msg_1".to_owned(), path: "input[0]".to_owned() },
             ),
         ] {
-            assert_eq!(read(text), Ok(vec![expected]), "{text}");
+            assert_eq!(read(text).unwrap().0, [expected], "{text}");
         }
     }
 
     #[test]
     fn unknown_item_is_named_and_the_others_are_kept() {
         let text = r#"[{"type":"web_search_call","id":"ws"},{"role":"user","content":"hi"}]"#;
-        let mut ignored = UnusedFields::default();
-        let sent = JsonSlice::validate(text).unwrap();
-        let items = input_items(sent, &ToolNames::default(), &mut ignored).unwrap();
+        let (items, ignored) = read(text).unwrap();
         assert_eq!(items.len(), 1);
         assert_eq!(ignored.names(), ["input[0] (web_search_call)"]);
     }
@@ -242,23 +366,23 @@ mod tests {
     #[test]
     fn broken_item_is_refused_with_its_path() {
         for (text, expected) in [
-            ("3", "input: must be a string or a list of items, not 3"),
-            ("[3]", "input[0]: must be an object, not 3"),
+            ("3", "input must be a string or a list of items, not 3"),
+            ("[3]", "input[0] must be an object, not 3"),
             (
                 r#"[{"role":"bot","content":""}]"#,
-                "input[0].role: must be user, assistant, system or developer, not \"bot\"",
+                "input[0].role must be user, assistant, system or developer, not \"bot\"",
             ),
-            (r#"[{"role":"user"}]"#, "input[0].content: is missing"),
+            (r#"[{"role":"user"}]"#, "input[0].content is missing"),
             (
                 r#"[{"role":"user","content":[{"type":"input_image","image_url":"x"}]}]"#,
-                "input[0].content[0].type: the model reads text only, not \"input_image\": send parts \
-              of the type input_text",
+                "input[0].content[0].type must be input_text, not \"input_image\": the model reads text \
+                 only",
             ),
             (
                 r#"[{"type":"function_call","call_id":"c","name":"f"}]"#,
-                "input[0].arguments: is missing",
+                "input[0].arguments is missing",
             ),
-            (r#"[{"type":"function_call_output","output":""}]"#, "input[0].call_id: is missing"),
+            (r#"[{"type":"function_call_output","output":""}]"#, "input[0].call_id is missing"),
         ] {
             assert_eq!(read(text).unwrap_err(), expected, "{text}");
         }

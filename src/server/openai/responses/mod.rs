@@ -1,6 +1,7 @@
 //! The Responses API: `/v1/responses`, over HTTP (`endpoints`) and as a WebSocket (`socket`).
 //!
-//! `body` and `request` read what a client sends, with `input` and `tools`. `items` turns the items
+//! `body` has the fields that a client sends, with `input` and `tools`, `request` is what they ask
+//! for, and `message` reads a message of a WebSocket. `items` turns the items
 //! of a conversation into messages. `run` asks the model, and `stream` turns its answer into the
 //! events (`events`) of a response (`object`). `store` keeps responses that clients continue or
 //! retrieve, `registry` knows those that run, and `listing` lists their input. `lanes` decides
@@ -14,6 +15,7 @@ mod input;
 mod items;
 mod lanes;
 mod listing;
+mod message;
 mod object;
 mod registry;
 mod request;
@@ -23,6 +25,6 @@ mod store;
 mod stream;
 mod tools;
 
-pub(in crate::server) use self::endpoints::{name_unused, routes};
+pub(in crate::server) use self::endpoints::routes;
 pub(in crate::server) use self::registry::Responses;
 pub(in crate::server) use self::socket::{ResponsesClient, serve_responses};

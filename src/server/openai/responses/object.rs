@@ -1,14 +1,20 @@
 //! The response object and its parts, as clients see them.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::domain::Usage;
+use crate::server::json::Kept;
 
+use super::body::{Metadata, ReasoningFields, TextFields, ToolList};
 use super::request::ResponseSettings;
+use super::tools::ResponseToolChoice;
 
 /// A response, whole or as far as it has come.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ResponseObject<'a> {
     pub(super) id: &'a str,
     object: &'static str,
@@ -21,20 +27,20 @@ pub(super) struct ResponseObject<'a> {
     instructions: Option<&'a str>,
     max_output_tokens: Option<u32>,
     max_tool_calls: Option<u32>,
-    metadata: RawOr<'a>,
+    metadata: &'a Metadata,
     model: &'a str,
     output: &'a [OutputItem],
     parallel_tool_calls: bool,
     previous_response_id: Option<&'a str>,
     presence_penalty: f32,
     frequency_penalty: f32,
-    reasoning: RawOr<'a>,
+    reasoning: Repeated<'a, ReasoningFields>,
     service_tier: &'static str,
     store: bool,
     temperature: f32,
-    text: RawOr<'a>,
-    tool_choice: RawOr<'a>,
-    tools: RawOr<'a>,
+    text: Repeated<'a, TextFields>,
+    tool_choice: Repeated<'a, ResponseToolChoice>,
+    tools: Repeated<'a, ToolList>,
     top_logprobs: u8,
     top_p: f32,
     truncation: &'static str,
@@ -111,20 +117,20 @@ impl<'a> ResponseObject<'a> {
             instructions: settings.instructions.as_deref(),
             max_output_tokens: settings.max_output_tokens,
             max_tool_calls: None,
-            metadata: RawOr(settings.metadata.as_deref(), "{}"),
+            metadata: &settings.metadata,
             model: &facts.model,
             output,
             parallel_tool_calls: settings.parallel_tool_calls,
             previous_response_id: settings.previous_response_id.as_deref(),
             presence_penalty: settings.presence_penalty,
             frequency_penalty: settings.frequency_penalty,
-            reasoning: RawOr(settings.reasoning.as_deref(), r#"{"effort":null,"summary":null}"#),
+            reasoning: Repeated(settings.reasoning.as_ref(), r#"{"effort":null,"summary":null}"#),
             service_tier: "default",
             store: settings.store,
             temperature: settings.temperature,
-            text: RawOr(settings.text.as_deref(), r#"{"format":{"type":"text"}}"#),
-            tool_choice: RawOr(settings.tool_choice.as_deref(), "\"auto\""),
-            tools: RawOr(settings.tools.as_deref(), "[]"),
+            text: Repeated(settings.text.as_ref(), r#"{"format":{"type":"text"}}"#),
+            tool_choice: Repeated(settings.tool_choice.as_ref(), "\"auto\""),
+            tools: Repeated(settings.tools.as_ref(), "[]"),
             top_logprobs: 0,
             top_p: settings.top_p,
             truncation: "disabled",
@@ -145,9 +151,9 @@ impl ResponseFacts {
 
 /// A value as the client sent it, or else one in JSON.
 #[derive(Debug)]
-struct RawOr<'a>(Option<&'a RawValue>, &'static str);
+struct Repeated<'a, T>(Option<&'a Kept<T>>, &'static str);
 
-impl Serialize for RawOr<'_> {
+impl<T> Serialize for Repeated<'_, T> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Some(sent) => sent.serialize(serializer),
@@ -159,7 +165,21 @@ impl Serialize for RawOr<'_> {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+impl<T: JsonSchema> JsonSchema for Repeated<'_, T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "description": "As the request has it." })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum ResponseStatus {
     InProgress,
@@ -170,20 +190,20 @@ enum ResponseStatus {
 }
 
 /// Why a response failed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ResponseError<'a> {
     code: &'a str,
     message: &'a str,
 }
 
 /// Why a response is incomplete.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct IncompleteDetails {
     reason: &'static str,
 }
 
 /// The tokens of a response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct ResponseUsage {
     input_tokens: usize,
     input_tokens_details: InputTokensDetails,
@@ -192,12 +212,12 @@ pub(super) struct ResponseUsage {
     total_tokens: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 struct InputTokensDetails {
     cached_tokens: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 struct OutputTokensDetails {
     reasoning_tokens: usize,
 }
@@ -217,7 +237,7 @@ impl ResponseUsage {
 }
 
 /// One item of the output.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum OutputItem {
     /// What the model thought.
@@ -262,7 +282,7 @@ impl OutputItem {
 }
 
 /// How far an item has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ItemStatus {
     InProgress,
@@ -271,7 +291,7 @@ pub(super) enum ItemStatus {
 }
 
 /// A part of a message or of reasoning.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum OutputPart {
     /// Text of the answer.

@@ -9,16 +9,17 @@ use std::time::Instant;
 
 use axum::http::StatusCode;
 
-use crate::domain::{Code, Conversation, FinishReason, Prompt, TextQuery, TextReply, Usage};
+use crate::domain::{Conversation, FinishReason, Prompt, TextQuery, TextReply, Usage};
 use crate::protocol::Quoted;
 use crate::server::budget::Charge;
-use crate::server::json_fields::InvalidField;
+use crate::server::ids::new_id;
+use crate::server::json::InvalidField;
 use crate::server::openai::client::ApiClient;
 use crate::server::openai::error::ApiError;
 use crate::server::openai::generation::{
-    Generation, GenerationEnd, GenerationEvent, NewGeneration,
+    FieldNames, Generation, GenerationEnd, GenerationEvent, NewGeneration,
 };
-use crate::server::openai::parts::{new_id, now};
+use crate::server::openai::parts::now;
 
 use super::events::ResponseEvent;
 use super::input::InputItem;
@@ -97,6 +98,7 @@ impl ResponseRun {
                 prompt: Prompt::Chat(Box::new(conversation)),
                 params: request.params,
                 is_streamed,
+                names: NAMES,
                 n_bytes,
                 charge,
                 received,
@@ -235,7 +237,7 @@ fn asked(
     let found = gather(client, request, reader_of(client)).and_then(|(turns, input)| {
         let earlier = turns.iter().flat_map(|turn| turn.items());
         let conversation = request.conversation(earlier.chain(&input));
-        let conversation = conversation.map_err(|error| invalid(&error))?;
+        let conversation = conversation.map_err(ApiError::from)?;
         Ok(AskedConversation { conversation, turns, input })
     });
     found.inspect_err(|error| client.refused(error))
@@ -279,7 +281,7 @@ fn gather(
             InputItem::Reference { id, path } => {
                 let item = store.item(&id, reader).ok_or_else(|| {
                     let reason = format!("there is no item {}: send the item itself", Quoted(&id));
-                    invalid(&InvalidField::new(path, reason))
+                    ApiError::from(InvalidField::new(path, reason))
                 })?;
                 input.push(item);
             }
@@ -296,10 +298,9 @@ fn forget_previous(client: &ApiClient, id: Option<&str>, reader: ResponseOwner) 
     }
 }
 
-/// The error for a field.
-pub(super) fn invalid(error: &InvalidField) -> ApiError {
-    ApiError::new(Code::InvalidParams, error.to_string()).about(&error.path)
-}
-
 /// The code of a response that is not there, for which clients look.
 const PREVIOUS_NOT_FOUND: &str = "previous_response_not_found";
+
+/// What clients of responses call fields.
+const NAMES: FieldNames =
+    FieldNames { max_tokens: "max_output_tokens", messages: "input", parameters: "parameters" };

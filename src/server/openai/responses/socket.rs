@@ -27,9 +27,9 @@ use crate::server::shared::Shared;
 use crate::server::websockets::WebSocketPermit;
 use crate::server::ws::{ApiMessage, ApiSocket, ApiSocketEnd, CloseReason};
 
-use super::body::{ClientMessage, MessageError};
 use super::errors::{error_event, lane_error, message_error, too_old, unknown_response};
 use super::lanes::{LaneName, Lanes};
+use super::message::{ClientMessage, MessageError};
 use super::request::ResponsesRequest;
 use super::run::{NewResponse, ResponseRun, RunStep, reader_of};
 

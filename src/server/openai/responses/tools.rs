@@ -4,11 +4,119 @@
 //! of them are divided again for the client ([`ToolNames`]). Tools of other types, such as a web
 //! search that OpenAI would run itself, are left out and named.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess};
+
 use crate::domain::{Tool, ToolChoice};
-use crate::protocol::{JsonSlice, Quoted};
-use crate::server::json_fields::{InvalidField, JsonFields, UnusedFields, values_of};
+use crate::protocol::Quoted;
+use crate::server::json::{
+    AtMost, IgnoredFields, InvalidField, Kept, ObjectText, Unused, read_forms, tagged,
+    tagged_otherwise,
+};
+
+/// The forms of a tool, which its `type` tells apart.
+#[derive(Debug)]
+pub(super) struct ToolForms;
+
+impl JsonSchema for ToolForms {
+    fn schema_name() -> Cow<'static, str> {
+        "ResponseTool".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            tagged(&["function"], &generator.subschema_for::<FunctionTool>()),
+            tagged(&["namespace"], &generator.subschema_for::<NamespaceTool>()),
+            tagged_otherwise(&["function", "namespace"]),
+        ] })
+    }
+}
+
+/// A function that the model may call.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct FunctionTool {
+    name: String,
+    description: Option<String>,
+    /// The JSON schema of the arguments.
+    parameters: Option<ObjectText>,
+    #[serde(rename = "type")]
+    _type: Option<Unused>,
+    #[serde(rename = "strict")]
+    _strict: Option<Unused>,
+}
+
+/// Functions with a common name.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct NamespaceTool {
+    name: String,
+    tools: Option<AtMost<Kept<ToolForms>, MAX_TOOLS>>,
+    #[serde(rename = "type")]
+    _type: Option<Unused>,
+    #[serde(rename = "description")]
+    _description: Option<Unused>,
+}
+
+/// Which tools the model may or must call: `none`, `auto` or `required`, or an object.
+#[derive(Debug)]
+pub(super) enum ResponseToolChoice {
+    Mode(String),
+    Tool(Box<ChosenTools>),
+}
+
+read_forms! {
+    ResponseToolChoice, "none, auto, required or an object",
+    fn visit_str<E: Error>(self, text: &str) -> Result<ResponseToolChoice, E> {
+        Ok(ResponseToolChoice::Mode(text.to_owned()))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ResponseToolChoice, A::Error> {
+        let chosen = ChosenTools::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(ResponseToolChoice::Tool(Box::new(chosen)))
+    }
+}
+
+impl JsonSchema for ResponseToolChoice {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "ResponseToolChoice".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let chosen = generator.subschema_for::<ChosenTools>();
+        let modes = ["none", "auto", "required"];
+        json_schema!({ "anyOf": [{ "type": "string", "enum": modes }, chosen] })
+    }
+}
+
+/// A function, or the tools that the model may call.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct ChosenTools {
+    /// `function` or `allowed_tools`.
+    r#type: String,
+    /// The name of the function.
+    name: Option<String>,
+    /// The namespace of the function.
+    namespace: Option<String>,
+    /// `none`, `auto` or `required`, of tools that are allowed.
+    mode: Option<String>,
+    /// The tools that are allowed.
+    tools: Option<AtMost<AllowedResponseTool, MAX_TOOLS>>,
+}
+
+/// A tool that the model may call.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct AllowedResponseTool {
+    r#type: Option<String>,
+    name: Option<String>,
+    namespace: Option<String>,
+}
 
 /// The tools of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,14 +151,14 @@ fn joined(namespace: &str, name: &str) -> String {
     format!("{namespace}{separator}{name}")
 }
 
-/// Reads the value of `tools`.
+/// Reads the value of `tools`. Tools of other types are named in `ignored`.
 pub(super) fn tools(
-    sent: JsonSlice<'_>,
-    ignored: &mut UnusedFields,
+    sent: &AtMost<Kept<ToolForms>, MAX_TOOLS>,
+    ignored: &mut IgnoredFields,
 ) -> Result<RequestTools, InvalidField> {
     let mut tools = RequestTools::default();
-    for (path, value) in values_of("tools", sent)? {
-        tools.add(&path, value, None, ignored)?;
+    for (i, sent) in sent.0.iter().enumerate() {
+        tools.add(&format!("tools[{i}]"), sent, None, ignored)?;
     }
     Ok(tools)
 }
@@ -59,23 +167,23 @@ impl RequestTools {
     fn add(
         &mut self,
         path: &str,
-        sent: JsonSlice<'_>,
+        sent: &Kept<ToolForms>,
         namespace: Option<&str>,
-        ignored: &mut UnusedFields,
+        ignored: &mut IgnoredFields,
     ) -> Result<(), InvalidField> {
-        let mut fields = JsonFields::of(path, sent)?;
-        let kind = fields.required_text("type")?;
+        let kind = sent.kind(path)?;
+        let kind = kind.ok_or_else(|| InvalidField::new(format!("{path}.type"), "is missing"))?;
         match (&*kind, namespace) {
-            ("function", _) => self.add_function(&mut fields, namespace),
+            ("function", _) => self.add_function(path, sent.read_as(path, ignored)?, namespace),
             ("namespace", None) => {
-                let name = fields.required_text("name")?;
-                for (path, value) in fields.list("tools")?.unwrap_or_default() {
-                    self.add(&path, value, Some(&name), ignored)?;
+                let NamespaceTool { name, tools, .. } = sent.read_as(path, ignored)?;
+                for (i, sent) in tools.iter().flat_map(|tools| &tools.0).enumerate() {
+                    self.add(&format!("{path}.tools[{i}]"), sent, Some(&name), ignored)?;
                 }
                 Ok(())
             }
             (other, _) => {
-                ignored.add(format!("{path} ({other})"));
+                ignored.add_kind(path, other);
                 Ok(())
             }
         }
@@ -83,56 +191,54 @@ impl RequestTools {
 
     fn add_function(
         &mut self,
-        fields: &mut JsonFields<'_>,
+        path: &str,
+        sent: FunctionTool,
         namespace: Option<&str>,
     ) -> Result<(), InvalidField> {
-        let own_name = fields.required_text("name")?;
+        let FunctionTool { name: own_name, description, parameters, .. } = sent;
+        let invalid = |reason: String| InvalidField::new(format!("{path}.name"), reason);
         if own_name.is_empty() || own_name.len() > MAX_NAME_BYTES {
             let reason = format!("must have 1 to {MAX_NAME_BYTES} bytes, not {}", own_name.len());
-            return Err(fields.invalid("name", reason));
+            return Err(invalid(reason));
         }
         let name =
             namespace.map_or_else(|| own_name.clone(), |namespace| joined(namespace, &own_name));
         if self.tools.iter().any(|tool| tool.name == name) {
-            return Err(fields.invalid("name", format!("{} occurs twice", Quoted(&name))));
+            return Err(invalid(format!("{} occurs twice", Quoted(&name))));
         }
         if self.tools.len() >= MAX_TOOLS {
             return Err(InvalidField::new("tools", format!("must be at most {MAX_TOOLS}")));
         }
-        let description = fields.text("description")?.map(|text| text.into_owned());
-        let parameters = fields.object_text("parameters")?;
         if let Some(namespace) = namespace {
             self.names.0.insert(name.clone(), (namespace.to_owned(), own_name));
         }
+        let parameters = parameters.map(ObjectText::into_text);
         self.tools.push(Tool { name, description, parameters });
         Ok(())
     }
 
     /// Reads the value of `tool_choice`. A list of allowed tools removes the others.
-    pub(super) fn choose(&mut self, sent: JsonSlice<'_>) -> Result<ToolChoice, InvalidField> {
-        if let Some(text) = sent.text() {
-            return mode("tool_choice", &text);
-        }
-        if sent.object(0).is_none() {
-            let reason = format!("must be none, auto, required or an object, not {sent}");
-            return Err(InvalidField::new("tool_choice", reason));
-        }
-        let mut fields = JsonFields::of("tool_choice", sent)?;
-        match &*fields.required_text("type")? {
+    pub(super) fn choose(&mut self, sent: ResponseToolChoice) -> Result<ToolChoice, InvalidField> {
+        let chosen = match sent {
+            ResponseToolChoice::Mode(text) => return mode("tool_choice", &text),
+            ResponseToolChoice::Tool(chosen) => *chosen,
+        };
+        match &*chosen.r#type {
             "function" => {
-                let name = self.chosen(&mut fields)?;
+                let name = self.chosen("tool_choice", chosen.namespace.as_deref(), chosen.name)?;
                 Ok(ToolChoice::Named(name))
             }
             "allowed_tools" => {
-                let choice = match fields.text("mode")? {
-                    Some(text) => mode(&fields.path("mode"), &text)?,
+                let choice = match chosen.mode {
+                    Some(text) => mode("tool_choice.mode", &text)?,
                     None => ToolChoice::Auto,
                 };
                 let mut allowed = Vec::new();
-                for (path, value) in fields.list("tools")?.unwrap_or_default() {
-                    let mut tool = JsonFields::of(&path, value)?;
-                    if tool.text("type")?.as_deref() == Some("function") {
-                        allowed.push(self.chosen(&mut tool)?);
+                let sent = chosen.tools.map(|tools| tools.0).unwrap_or_default();
+                for (i, tool) in sent.into_iter().enumerate() {
+                    if tool.r#type.as_deref() == Some("function") {
+                        let path = format!("tool_choice.tools[{i}]");
+                        allowed.push(self.chosen(&path, tool.namespace.as_deref(), tool.name)?);
                     }
                 }
                 self.tools.retain(|tool| allowed.contains(&tool.name));
@@ -143,19 +249,25 @@ impl RequestTools {
                     "must be function or allowed_tools, not {}: the model calls functions only",
                     Quoted(other)
                 );
-                Err(fields.invalid("type", reason))
+                Err(InvalidField::new("tool_choice.type", reason))
             }
         }
     }
 
-    /// The name, known to the model, of the tool that `fields` name.
-    fn chosen(&self, fields: &mut JsonFields<'_>) -> Result<String, InvalidField> {
-        let namespace = fields.text("namespace")?;
-        let name = self.names.known_to_model(namespace.as_deref(), &fields.required_text("name")?);
+    /// The name, known to the model, of the tool `name` in `namespace`, which is named at `path`.
+    fn chosen(
+        &self,
+        path: &str,
+        namespace: Option<&str>,
+        name: Option<String>,
+    ) -> Result<String, InvalidField> {
+        let invalid = |reason: String| InvalidField::new(format!("{path}.name"), reason);
+        let name = name.ok_or_else(|| invalid("is missing".to_owned()))?;
+        let name = self.names.known_to_model(namespace, &name);
         if self.tools.iter().any(|tool| tool.name == name) {
             return Ok(name);
         }
-        Err(fields.invalid("name", format!("{} is none of the tools", Quoted(&name))))
+        Err(invalid(format!("{} is none of the tools", Quoted(&name))))
     }
 }
 
@@ -187,9 +299,9 @@ mod tests {
             {"type":"function","name":"g"},{"type":"custom","name":"h"}]},
         {"type":"web_search"}]"#;
 
-    fn read() -> (RequestTools, UnusedFields) {
-        let mut ignored = UnusedFields::default();
-        let tools = tools(JsonSlice::validate(TOOLS).unwrap(), &mut ignored).unwrap();
+    fn read() -> (RequestTools, IgnoredFields) {
+        let mut ignored = IgnoredFields::default();
+        let tools = tools(&serde_json::from_str(TOOLS).unwrap(), &mut ignored).unwrap();
         (tools, ignored)
     }
 
@@ -220,21 +332,19 @@ mod tests {
             ),
             (
                 r#"{"type":"function","name":"q"}"#,
-                Err("tool_choice.name: \"q\" is none of the tools"),
+                Err("tool_choice.name \"q\" is none of the tools"),
                 2,
             ),
             (
                 r#"{"type":"web_search"}"#,
-                Err(
-                    "tool_choice.type: must be function or allowed_tools, not \"web_search\": the \
-                     model calls functions only",
-                ),
+                Err("tool_choice.type must be function or allowed_tools, not \"web_search\": the \
+                     model calls functions only"),
                 2,
             ),
-            (r#""any""#, Err("tool_choice: must be none, auto or required, not \"any\""), 2),
+            (r#""any""#, Err("tool_choice must be none, auto or required, not \"any\""), 2),
         ] {
             let (mut tools, _) = read();
-            let choice = tools.choose(JsonSlice::validate(text).unwrap());
+            let choice = tools.choose(serde_json::from_str(text).unwrap());
             let choice = choice.map_err(|error| error.to_string());
             assert_eq!(choice, expected.map_err(str::to_owned), "{text}");
             assert_eq!(tools.tools.len(), n_tools, "{text}");

@@ -3,13 +3,12 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::protocol::JsonSlice;
-use crate::server::json_fields::JsonFields;
+use crate::server::json::read_body;
 use crate::server::openai::responses::request::ResponsesRequest;
 
 fn stream_of(body: &str) -> ResponseStream {
-    let fields = JsonFields::of("", JsonSlice::validate(body).unwrap()).unwrap();
-    let request = ResponsesRequest::read(fields, true).unwrap();
+    let (body, ignored) = read_body(body).unwrap();
+    let request = ResponsesRequest::new(body, ignored).unwrap();
     let facts = ResponseFacts {
         id: "resp_a1".to_owned(),
         created_at: 1,

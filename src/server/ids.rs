@@ -1,8 +1,17 @@
-//! Ids for calls of tools.
+//! Ids of answers, of their parts and of calls of tools.
 
 use std::hash::{BuildHasher, RandomState};
 
-/// A new id: nine letters and digits. Templates of Mistral accept no other form.
+use data_encoding::HEXLOWER;
+
+/// A random id with `prefix`, which nobody can guess.
+pub(super) fn new_id(prefix: &str) -> String {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("a system that has no random numbers cannot hash a map");
+    prefix.to_owned() + &HEXLOWER.encode(&bytes)
+}
+
+/// A new id of a call: nine letters and digits. Templates of Mistral accept no other form.
 pub(super) fn new_call_id() -> String {
     // Keyed by the system's random numbers. An id is no secret.
     let mut number = RandomState::new().hash_one(());

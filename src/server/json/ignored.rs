@@ -13,14 +13,14 @@ pub(in crate::server) struct IgnoredFields {
 }
 
 impl IgnoredFields {
-    /// Adds the field at `path`, such as `messages.3.audio`.
+    /// Adds the field at `path`, such as `messages.3.audio` or `input[3].audio`.
     pub(in crate::server) fn add(&mut self, path: &str) {
         if self.has_more {
             return;
         }
         let mut name = String::new();
-        for part in path.split('.').filter(|part| *part != "?") {
-            if !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) {
+        for part in path.split(['.', '[', ']']).filter(|part| !["", "?"].contains(part)) {
+            if part.bytes().all(|byte| byte.is_ascii_digit()) {
                 name.push_str("[]");
                 continue;
             }
@@ -30,8 +30,23 @@ impl IgnoredFields {
             let is_plain = |char: &char| char.is_ascii_alphanumeric() || "_-".contains(*char);
             name.extend(part.chars().take(MAX_NAME_CHARS).filter(is_plain));
         }
-        if name.is_empty() || WITHOUT_EFFECT.contains(&name.as_str()) || self.names.contains(&name)
-        {
+        self.push(name);
+    }
+
+    /// Adds a value that the server cannot use, with its `kind`, such as a web search in `tools`.
+    pub(in crate::server) fn add_kind(&mut self, path: &str, kind: &str) {
+        let is_plain = |c: &char| c.is_ascii_graphic() && *c != ',';
+        let kind: String = kind.chars().take(MAX_NAME_CHARS).filter(is_plain).collect();
+        self.push(format!("{path} ({kind})"));
+    }
+
+    /// The names.
+    pub(in crate::server) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    fn push(&mut self, name: String) {
+        if name.is_empty() || self.names.contains(&name) {
             return;
         }
         if self.names.len() == MAX_FIELDS {
@@ -58,11 +73,7 @@ impl IgnoredFields {
 }
 
 /// The header with the names of the ignored fields.
-pub(in crate::server) const IGNORED: HeaderName =
-    HeaderName::from_static("x-inference-core-ignored");
-
-/// Fields that any value is fine for, since there is nothing to choose: the server has one model.
-const WITHOUT_EFFECT: [&str; 1] = ["model"];
+const IGNORED: HeaderName = HeaderName::from_static("x-inference-core-ignored");
 
 /// Most fields that are named.
 const MAX_FIELDS: usize = 16;
@@ -82,12 +93,15 @@ mod tests {
 
     #[test]
     fn each_field_is_named_once_and_safely() {
-        assert_eq!(header(&["model"]), None);
+        assert_eq!(header(&[]), None);
         assert_eq!(
-            header(&["?.user", "messages.0.a", "messages.17.a"]).unwrap(),
+            header(&["?.user", "messages.0.a", "messages[17].a"]).unwrap(),
             "user, messages[].a"
         );
         assert_eq!(header(&["a\r\nb: c", "\u{e9}"]).unwrap(), "abc");
+        let mut ignored = IgnoredFields::default();
+        ignored.add_kind("tools[1]", "web_search,\r\n");
+        assert_eq!(ignored.header().unwrap(), "tools[1] (web_search)");
     }
 
     #[test]
