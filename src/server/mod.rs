@@ -6,7 +6,8 @@
 //! `/healthz` and `/readyz`, and hands requests for a WebSocket to `ws`, which serves the
 //! connection from then on.
 //! `openai` and `anthropic` serve the HTTP APIs on the runtime of the WebSockets. `json` reads what
-//! clients send to them. `ids` makes ids.
+//! clients send to them. `ids` makes ids. `openapi`
+//! describes them.
 //! `access` has the API keys and the limits of their owners. `refusals` counts and logs foreign
 //! pages and hosts. `metrics` produces the `/metrics` page and the `metrics` frames, `listing` the
 //! list of requests, and `planning` the plans. `web` has the web page.
@@ -40,6 +41,7 @@ mod http;
 mod json;
 mod metrics;
 mod openai;
+mod openapi;
 mod tls;
 mod web;
 mod ws;

@@ -72,6 +72,11 @@ fn libraries_are_used_in_their_modules_only() {
 }
 
 #[test]
+fn routes_are_described() {
+    assert_none(modules::undescribed_routes(&SOURCES));
+}
+
+#[test]
 fn nothing_is_unbounded_and_no_thread_sleeps() {
     assert_none(modules::forbidden_paths(&SOURCES));
 }

@@ -217,6 +217,18 @@ pub(crate) fn forbidden_paths(tree: &Tree) -> Vec<Violation> {
     })
 }
 
+/// Uses of axum's routing outside of `server/openapi`, whose routes have a description.
+pub(crate) fn undescribed_routes(tree: &Tree) -> Vec<Violation> {
+    let mut violations = external_paths(tree, |_, _, path| {
+        let is_routing = path.starts_with(&["axum".to_owned(), "routing".to_owned()])
+            || path == ["axum", "Router", "new"];
+        let message = "a route needs a description: use `server/openapi`";
+        is_routing.then(|| message.to_owned())
+    });
+    violations.retain(|violation| !violation.path.starts_with("src/server/openapi/"));
+    violations
+}
+
 fn external_paths(
     tree: &Tree,
     check: impl Fn(&str, &Mention, &[String]) -> Option<String>,
@@ -327,6 +339,16 @@ mod tests {
             "use std::{thread, sync::mpsc};\nfn f() { thread::sleep(x);\n mpsc::sync_channel(1);\n todo!() }",
         )]);
         assert_eq!(lines(forbidden_paths(&tree)), ["src/top.rs:2", "src/top.rs:4"]);
+    }
+
+    #[test]
+    fn route_without_a_description_is_found() {
+        let text = "use axum::routing::get;\nuse axum::Router;\nfn f() { Router::new(); get(f); }";
+        let tree = tree(&[("src/server/a.rs", text), ("src/server/openapi/b.rs", text)]);
+        let found = lines(undescribed_routes(&tree));
+        assert!(found.contains(&"src/server/a.rs:1".to_owned()), "{found:?}");
+        assert!(found.contains(&"src/server/a.rs:3".to_owned()), "{found:?}");
+        assert!(found.iter().all(|line| line.starts_with("src/server/a.rs")), "{found:?}");
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod message_memory;
 mod metrics_frames;
 mod openai;
 mod openai_limits;
+mod openapi;
 mod origin_host;
 mod planning;
 mod prometheus;

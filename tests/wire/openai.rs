@@ -192,7 +192,7 @@ async fn wrong_requests_are_refused_with_the_field() {
         (json!({"messages": [{"role": "user", "content": 5}]}), "messages[0].content"),
         (
             json!({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}),
-            "messages[0].content[0]",
+            "messages[0].content[0].type",
         ),
         (json!({"messages": user, "temperature": 99}), "temperature"),
         (json!({"messages": user, "temperature": "hot"}), "temperature"),

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use axum::routing::post;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::domain::{Prompt, TextQuery, TextReply};
@@ -20,16 +19,33 @@ use crate::server::openai::body::{ParsedBody, read_json};
 use crate::server::openai::call::{ApiAnswer, ApiCall, serve};
 use crate::server::openai::client::ApiClient;
 use crate::server::openai::generation::{FieldNames, Generation, GenerationEvent, NewGeneration};
+use crate::server::openai::parts::to_json;
 use crate::server::openai::sse::{EventSource, named_event};
+use crate::server::openapi::{DescribedRoutes, Operation};
 use crate::server::shared::Shared;
 
-use super::error::{error_body, error_response};
+use super::error::{MessageErrorBody, error_body, error_response};
 use super::request::{MessagesBody, MessagesRequest};
-use super::stream::{MessageEvent, MessageStream};
+use super::stream::{MessageEvent, MessageStream, WholeMessage};
 
 /// The routes of this API.
-pub(in crate::server) fn routes() -> Router<Arc<Shared>> {
-    Router::new().route(MESSAGES, post(create)).route(COUNT_TOKENS, post(count))
+pub(in crate::server) fn routes() -> DescribedRoutes {
+    let create = Operation::post(create, "Answers a conversation")
+        .reads::<MessagesBody>(&[])
+        .answers::<WholeMessage<'_>>()
+        .answers_text(&["text/event-stream"])
+        .of_api::<MessageErrorBody<'_>>();
+    let count = Operation::post(count, "Counts the tokens of a conversation")
+        .reads::<MessagesBody>(&[])
+        .answers::<TokenCount>()
+        .of_api::<MessageErrorBody<'_>>();
+    DescribedRoutes::default().route(MESSAGES, [create]).route(COUNT_TOKENS, [count])
+}
+
+/// The number of tokens of a conversation.
+#[derive(Debug, Serialize, JsonSchema)]
+struct TokenCount {
+    input_tokens: usize,
 }
 
 /// Whether errors on `path` have the form of this API.
@@ -83,11 +99,11 @@ async fn count_tokens(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     let read = read_message(&client, &headers, body).await?;
     let ReadMessage { request, n_bytes, charge: _charge } = read;
     let query = TextQuery::Tokenize(Prompt::Chat(Box::new(request.conversation)));
-    let n_tokens = match client.ask(n_bytes, query).await? {
+    let input_tokens = match client.ask(n_bytes, query).await? {
         TextReply::Tokens(tokens) => tokens.len(),
         TextReply::Text(_) => 0,
     };
-    let mut answer = ApiAnswer::json(json!({"input_tokens": n_tokens}).to_string());
+    let mut answer = ApiAnswer::json(to_json(&TokenCount { input_tokens }));
     request.ignored.add_to(answer.response_mut());
     Ok(answer)
 }

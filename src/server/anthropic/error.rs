@@ -3,9 +3,11 @@
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::server::openai::ApiError;
+use crate::server::openai::parts::to_json;
 
 /// The response for `error`.
 pub(in crate::server) fn error_response(error: &ApiError) -> Response {
@@ -15,10 +17,24 @@ pub(in crate::server) fn error_response(error: &ApiError) -> Response {
     response
 }
 
+/// An error in JSON.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct MessageErrorBody<'a> {
+    r#type: &'static str,
+    error: MessageErrorFields<'a>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct MessageErrorFields<'a> {
+    r#type: &'a str,
+    /// What is wrong, with which value, and what to do.
+    message: &'a str,
+}
+
 /// The error in JSON: the body of a response, or an event.
 pub(super) fn error_body(error: &ApiError) -> String {
-    let inner = json!({"type": kind(error), "message": error.message});
-    json!({"type": "error", "error": inner}).to_string()
+    let fields = MessageErrorFields { r#type: kind(error), message: &error.message };
+    to_json(&MessageErrorBody { r#type: "error", error: fields })
 }
 
 fn status(error: &ApiError) -> StatusCode {
@@ -47,6 +63,8 @@ const OVERLOADED: u16 = 529;
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::domain::Code;
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::domain::{Constraint, Conversation, JsonText, Message, Params, Role, Tool, ToolChoice};
 use crate::protocol::Quoted;
 use crate::server::json::{
-    AtMost, BoundedText, IgnoredFields, InvalidField, Number, ObjectText, Probability, Temperature,
+    AtMost, BoundedText, IgnoredFields, InvalidField, ObjectText, Probability, Real, Temperature,
     TokenLimit, TopK, Unused, Whole, words,
 };
 
@@ -28,8 +28,8 @@ pub(super) struct MessagesBody {
     output_format: Option<OutputFormat>,
     /// Most tokens of the answer; -1 is no limit.
     max_tokens: Option<Whole<TokenLimit>>,
-    temperature: Option<Number<Temperature>>,
-    top_p: Option<Number<Probability>>,
+    temperature: Option<Real<Temperature>>,
+    top_p: Option<Real<Probability>>,
     /// -1 and 0 keep all tokens.
     top_k: Option<Whole<TopK>>,
     /// Texts before which the answer ends.

@@ -4,6 +4,7 @@
 //! of tools. Its events are `message_start` first, then block by block, and `message_delta` and
 //! `message_stop` last. At most one block is open at a time.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -228,8 +229,8 @@ impl MessageStream {
 }
 
 /// A message as a whole.
-#[derive(Serialize)]
-struct WholeMessage<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct WholeMessage<'a> {
     id: &'a str,
     r#type: &'static str,
     role: &'static str,
@@ -237,13 +238,13 @@ struct WholeMessage<'a> {
     content: Vec<WholeBlock<'a>>,
     stop_reason: &'static str,
     stop_sequence: Option<&'a str>,
-    usage: serde_json::Value,
+    usage: MessageUsage,
     /// What could not be read. Not a field of Anthropic's.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     warnings: &'a [String],
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum WholeBlock<'a> {
     Thinking { thinking: &'a str, signature: &'static str },
@@ -267,13 +268,21 @@ impl<'a> WholeBlock<'a> {
 }
 
 /// The tokens of a message. What came from the prefix cache counts apart.
-fn message_usage(usage: &Usage) -> serde_json::Value {
-    json!({
-        "input_tokens": usage.prompt_tokens - usage.cached_tokens,
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": usage.cached_tokens,
-        "output_tokens": usage.tokens,
-    })
+#[derive(Serialize, JsonSchema)]
+struct MessageUsage {
+    input_tokens: usize,
+    cache_creation_input_tokens: usize,
+    cache_read_input_tokens: usize,
+    output_tokens: usize,
+}
+
+fn message_usage(usage: &Usage) -> MessageUsage {
+    MessageUsage {
+        input_tokens: usage.prompt_tokens - usage.cached_tokens,
+        cache_creation_input_tokens: 0,
+        cache_read_input_tokens: usage.cached_tokens,
+        output_tokens: usage.tokens,
+    }
 }
 
 #[cfg(test)]

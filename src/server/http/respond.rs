@@ -6,6 +6,8 @@ use axum::http::header::{
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// One line of plain text.
 pub(in crate::server) fn plain(status: StatusCode, line: &str) -> Response {
@@ -19,7 +21,19 @@ pub(in crate::server) fn json(status: StatusCode, body: String) -> Response {
 
 /// An error as JSON: `{"error":{"message":"…"}}`.
 pub(in crate::server) fn error_json(status: StatusCode, message: &str) -> Response {
-    json(status, serde_json::json!({ "error": { "message": message } }).to_string())
+    let body = PageError { error: PageErrorText { message: message.to_owned() } };
+    json(status, serde_json::to_string(&body).expect("the body has string keys"))
+}
+
+/// The body of [`error_json`].
+#[derive(Serialize, JsonSchema)]
+pub(super) struct PageError {
+    error: PageErrorText,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct PageErrorText {
+    message: String,
 }
 
 /// Adds the headers of [`PAGE_HEADERS`] that `response` does not have. The response that opens a

@@ -12,23 +12,24 @@ use axum::http::header::{ACCEPT, ORIGIN};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get};
 use hyper::upgrade;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::arrival::Arrival;
 use super::authorize::Credentials;
 use super::cors;
 use super::origin::check_origin;
-use super::respond::{json, plain, with_page_headers};
+use super::respond::{PageError, json, plain, with_page_headers};
 use crate::domain::Right;
 use crate::server::access::Caller;
 use crate::server::anthropic;
 use crate::server::connections::ConnectionPermit;
-use crate::server::listing::{abort_request, list_requests};
+use crate::server::listing::{RequestRows, abort_request, list_requests};
 use crate::server::metrics;
 use crate::server::openai::responses::{ResponsesClient, serve_responses};
 use crate::server::openai::{self, ApiError, is_api_path};
+use crate::server::openapi::{DescribedRoutes, Operation};
 use crate::server::planning::plan_page;
 use crate::server::refusals::ForeignHeader;
 use crate::server::shared::Shared;
@@ -37,18 +38,39 @@ use crate::server::ws;
 
 /// All routes of the server.
 pub(in crate::server) fn routes(shared: Arc<Shared>) -> Router {
+    let health = || {
+        Operation::get(healthz, "Whether requests can be expected to finish")
+            .answers::<HealthBody>()
+            .unavailable::<HealthBody>()
+    };
+    let ready = Operation::get(readyz, "Whether requests are computed now")
+        .answers::<ReadyBody>()
+        .unavailable::<ReadyBody>();
+    let metrics = Operation::get(metrics_page, "All metrics, for Prometheus")
+        .answers_text(&["text/plain", "application/openmetrics-text"]);
+    let plan = Operation::get(plan_page, "How the model uses memory, also with other options")
+        .takes(PLAN_PARAMETERS)
+        .answers::<serde_json::Value>()
+        .of_api::<PageError>();
+    let requests = Operation::get(list_requests, "What runs, what waits, and what has ended")
+        .answers::<RequestRows<'_>>()
+        .of_api::<PageError>();
+    let abort = Operation::delete(abort_request, "Aborts a request of the list")
+        .answers_nothing()
+        .of_api::<PageError>();
     let page = if shared.options.has_web { web::routes() } else { Router::new() };
-    Router::new()
-        .merge(page)
-        .route("/healthz", get(healthz))
-        .route("/health", get(healthz))
-        .route("/readyz", get(readyz))
-        .route(METRICS, get(metrics_page))
-        .route(PLAN, get(plan_page))
-        .route(REQUESTS, get(list_requests))
-        .route("/requests/{id}", delete(abort_request))
+    DescribedRoutes::default()
+        .route("/healthz", [health()])
+        .route("/health", [health()])
+        .route("/readyz", [ready])
+        .route(METRICS, [metrics])
+        .route(PLAN, [plan])
+        .route(REQUESTS, [requests])
+        .route("/requests/{id}", [abort])
         .merge(openai::routes())
         .merge(anthropic::routes())
+        .into_router()
+        .merge(page)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(shared.clone(), check_request))
@@ -267,26 +289,29 @@ async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
 async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     let health = shared.model.health();
     if health.is_ready() {
-        json(StatusCode::OK, r#"{"ready":true}"#.to_owned())
+        let body = ReadyBody { ready: true, reason: None, cause: None };
+        json(StatusCode::OK, to_json(&body))
     } else {
-        let body = ReadyBody { ready: false, reason: health.name(), cause: shared.model.cause() };
+        let body =
+            ReadyBody { ready: false, reason: Some(health.name()), cause: shared.model.cause() };
         json(StatusCode::SERVICE_UNAVAILABLE, to_json(&body))
     }
 }
 
 /// The body of `/healthz`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct HealthBody {
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<String>,
 }
 
-/// The body of `/readyz` if the answer is no.
-#[derive(Serialize)]
+/// The body of `/readyz`, with a reason if the answer is no.
+#[derive(Serialize, JsonSchema)]
 struct ReadyBody {
     ready: bool,
-    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<String>,
 }
@@ -329,7 +354,7 @@ async fn method_not_allowed(uri: Uri, method: Method) -> Response {
             let message = format!("{method} is not for {}", uri.path());
             api_error(&uri, ApiError::of_status(status, message))
         }
-        false => status.into_response(),
+        false => plain(status, &format!("{method} is not for {}", uri.path())),
     }
 }
 
@@ -344,6 +369,20 @@ const REQUESTS: &str = "/requests";
 
 /// What the paths of single requests begin with.
 const REQUESTS_BELOW: &str = "/requests/";
+
+/// The fields of the address of `/plan`.
+const PLAN_PARAMETERS: &[&str] = &[
+    "ctx_size",
+    "parallel",
+    "kv_size",
+    "kv_type",
+    "gpu_layers",
+    "vram",
+    "vram_reserve",
+    "cache_ram",
+    "ubatch",
+    "flash_attn",
+];
 
 /// The path of the metrics.
 const METRICS: &str = "/metrics";

@@ -26,7 +26,7 @@ pub(in crate::server) use self::bounded::{AtMost, BoundedText, MembersAtMost};
 pub(in crate::server) use self::forms::read_forms;
 pub(in crate::server) use self::ignored::IgnoredFields;
 pub(in crate::server) use self::numbers::{
-    AnswerCount, BestOf, LogitBias, Number, Penalty, Probability, RepeatLastN, RepeatPenalty, Seed,
+    AnswerCount, BestOf, LogitBias, Penalty, Probability, Real, RepeatLastN, RepeatPenalty, Seed,
     Temperature, TokenId, TokenLimit, TopK, TopLogprobs, Whole,
 };
 pub(in crate::server) use self::raw::{

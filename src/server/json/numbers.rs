@@ -57,9 +57,9 @@ bounds! {
 
 /// A number in the range of `R`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::server) struct Number<R>(f64, PhantomData<R>);
+pub(in crate::server) struct Real<R>(f64, PhantomData<R>);
 
-impl<R: Bounds> Number<R> {
+impl<R: Bounds> Real<R> {
     pub(in crate::server) fn get(self) -> f32 {
         self.0 as f32
     }
@@ -105,7 +105,7 @@ macro_rules! read_number {
     };
 }
 
-read_number!([R: Bounds] Number<R>);
+read_number!([R: Bounds] Real<R>);
 read_number!([R: Bounds] Whole<R>);
 read_number!([] Seed);
 
@@ -132,7 +132,7 @@ trait NumberField: Sized {
     fn allowed(f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
 
-impl<R: Bounds> NumberField for Number<R> {
+impl<R: Bounds> NumberField for Real<R> {
     fn of(number: &SentNumber) -> Option<Self> {
         let number = number.as_f64();
         R::RANGE.contains(number).then_some(Self(number, PhantomData))
@@ -199,13 +199,13 @@ impl<T: NumberField> Visitor<'_> for NumberVisitor<T> {
     }
 }
 
-impl<R: Bounds> JsonSchema for Number<R> {
+impl<R: Bounds> JsonSchema for Real<R> {
     fn inline_schema() -> bool {
         true
     }
 
     fn schema_name() -> Cow<'static, str> {
-        "Number".into()
+        "Real".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
@@ -269,10 +269,10 @@ mod tests {
 
     #[test]
     fn number_outside_of_its_range_is_refused_with_the_range() {
-        let read = |text| serde_json::from_str::<Number<Temperature>>(text).map(Number::get);
+        let read = |text| serde_json::from_str::<Real<Temperature>>(text).map(Real::get);
         assert_eq!((read("0").unwrap(), read("1.5").unwrap()), (0.0, 1.5));
         for text in ["11", "-1", "\"1\"", "true", "{}"] {
-            let error = error::<Number<Temperature>>(text);
+            let error = error::<Real<Temperature>>(text);
             assert!(error.contains("expected a number from 0 to 10"), "{error}");
         }
         let read = |text| serde_json::from_str::<Whole<TopK>>(text).map(Whole::get);

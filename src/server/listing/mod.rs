@@ -8,4 +8,4 @@ mod list;
 mod page;
 
 pub(super) use list::{RequestList, RequestRecord, RequestSource, Surface};
-pub(super) use page::{abort_request, list_requests};
+pub(super) use page::{RequestRows, abort_request, list_requests};

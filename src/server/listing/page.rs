@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::{Extension, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::{AccountId, Right};
@@ -91,13 +92,13 @@ impl View {
 }
 
 /// The body of `GET /requests`, as docs/PROTOCOL.md describes it.
-#[derive(Serialize)]
-struct RequestRows<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(in crate::server) struct RequestRows<'a> {
     running: Vec<RunningRow<'a>>,
     finished: Vec<FinishedRow<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct RunningRow<'a> {
     #[serde(flatten)]
     source: SourceFields<'a>,
@@ -110,7 +111,7 @@ struct RunningRow<'a> {
     can_abort: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct FinishedRow<'a> {
     #[serde(flatten)]
     source: SourceFields<'a>,
@@ -128,7 +129,7 @@ struct FinishedRow<'a> {
 }
 
 /// The fields that both kinds of rows have.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct SourceFields<'a> {
     id: String,
     surface: &'static str,

@@ -3,7 +3,7 @@
 
 use super::answers::Answers;
 use super::generation::GenerationEvent;
-use super::parts::TotalUsage;
+use super::parts::{TotalUsage, to_json};
 use super::sse::{EventSource, event};
 
 /// A response that consists of chunks.
@@ -49,7 +49,10 @@ impl<S: ChunkStream> EventSource for Chunks<S> {
 /// begins with.
 pub(super) fn write_end(head: &str, usage: Option<TotalUsage>, out: &mut String) {
     if let Some(usage) = usage {
-        out.push_str(&event(&format!("{head},\"choices\":[],\"usage\":{}}}", usage.json())));
+        out.push_str(&event(&format!(
+            "{head},\"choices\":[],\"usage\":{}}}",
+            to_json(&usage.body())
+        )));
     }
     out.push_str(&event("[DONE]"));
 }

@@ -3,12 +3,30 @@
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::domain::{Code, Failure, Refusal};
 use crate::protocol::ErrorFrame;
 use crate::server::access::RateLimited;
 use crate::server::json::{InvalidField, JsonError};
+
+/// An error in JSON.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::server) struct ErrorBody<'a> {
+    error: ErrorFields<'a>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct ErrorFields<'a> {
+    /// What is wrong, with which value, and what to do.
+    message: &'a str,
+    r#type: &'a str,
+    /// The field of the request that is wrong.
+    param: Option<&'a str>,
+    /// The stable name of the error.
+    code: &'a str,
+}
 
 /// Why a request of an HTTP API is refused or fails. It converts into the response to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,13 +127,13 @@ impl ApiError {
 
     /// The body of the response: a JSON object.
     pub(in crate::server) fn body(&self) -> String {
-        let error = json!({
-            "message": self.message,
-            "type": self.kind(),
-            "param": self.param,
-            "code": self.name(),
-        });
-        json!({ "error": error }).to_string()
+        let error = ErrorFields {
+            message: &self.message,
+            r#type: self.kind(),
+            param: self.param.as_deref(),
+            code: self.name(),
+        };
+        serde_json::to_string(&ErrorBody { error }).expect("errors have string keys")
     }
 
     /// Adds the headers that belong to the error to a response, whatever its body.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::server::json::{
-    AnswerCount, AtMost, BestOf, MembersAtMost, Number, ObjectText, Penalty, Probability,
+    AnswerCount, AtMost, BestOf, MembersAtMost, ObjectText, Penalty, Probability, Real,
     RepeatLastN, RepeatPenalty, Seed, Temperature, TokenLimit, TopK, TopLogprobs, Unused, Whole,
     words,
 };
@@ -76,19 +76,19 @@ pub(super) struct CompletionBody {
     pub(super) stream_options: Option<StreamOptions>,
     /// Chat completions: true or false. Completions: the number of rivals of each token.
     pub(super) logprobs: Option<FlagOrNumber>,
-    pub(super) temperature: Option<Number<Temperature>>,
-    pub(super) top_p: Option<Number<Probability>>,
+    pub(super) temperature: Option<Real<Temperature>>,
+    pub(super) top_p: Option<Real<Probability>>,
     /// -1 and 0 keep all tokens.
     pub(super) top_k: Option<Whole<TopK>>,
-    pub(super) min_p: Option<Number<Probability>>,
-    pub(super) typical_p: Option<Number<Probability>>,
+    pub(super) min_p: Option<Real<Probability>>,
+    pub(super) typical_p: Option<Real<Probability>>,
     #[serde(alias = "repetition_penalty")]
     #[schemars(extend("x-other-names" = ["repetition_penalty"]))]
-    pub(super) repeat_penalty: Option<Number<RepeatPenalty>>,
+    pub(super) repeat_penalty: Option<Real<RepeatPenalty>>,
     /// Tokens that `repeat_penalty` looks back; -1 is the whole context.
     pub(super) repeat_last_n: Option<Whole<RepeatLastN>>,
-    pub(super) presence_penalty: Option<Number<Penalty>>,
-    pub(super) frequency_penalty: Option<Number<Penalty>>,
+    pub(super) presence_penalty: Option<Real<Penalty>>,
+    pub(super) frequency_penalty: Option<Real<Penalty>>,
     /// -1 asks for a random seed. Seeds from 0 to 4294967294 are used as they are, others as their
     /// remainder by 4294967295.
     pub(super) seed: Option<Seed>,

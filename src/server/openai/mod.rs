@@ -32,29 +32,24 @@ pub(in crate::server) mod sse;
 mod token_forms;
 mod tokens;
 
-use std::sync::Arc;
-
-use axum::Router;
-use axum::routing::{get, post};
-
-use crate::server::shared::Shared;
+use crate::server::openapi::DescribedRoutes;
 
 pub(in crate::server) use self::error::ApiError;
 
 /// The routes of these APIs.
-pub(in crate::server) fn routes() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/v1/chat/completions", post(chat::chat_completions))
-        .route("/v1/completions", post(completions::completions))
-        .route("/tokenize", post(tokens::tokenize))
-        .route("/detokenize", post(tokens::detokenize))
-        .route("/apply-template", post(tokens::apply_template))
-        .route("/v1/models", get(models::models))
-        .route("/v1/models/{*name}", get(models::model_named))
+pub(in crate::server) fn routes() -> DescribedRoutes {
+    DescribedRoutes::default()
+        .route("/v1/chat/completions", [chat::operation()])
+        .route("/v1/completions", [completions::operation()])
+        .route("/tokenize", [tokens::tokenizing()])
+        .route("/detokenize", [tokens::detokenizing()])
+        .route("/apply-template", [tokens::rendering()])
+        .route("/v1/models", [models::listing()])
+        .route("/v1/models/{*name}", [models::naming()])
         // For clients whose base address lacks /v1.
-        .route("/chat/completions", post(chat::chat_completions))
-        .route("/completions", post(completions::completions))
-        .route("/models", get(models::models))
+        .route("/chat/completions", [chat::operation()])
+        .route("/completions", [completions::operation()])
+        .route("/models", [models::listing()])
         .merge(responses::routes())
 }
 

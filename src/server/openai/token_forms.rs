@@ -8,7 +8,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, IntoDeserializer, MapAccess, SeqAccess};
 
 use crate::domain::{Params, Token};
-use crate::server::json::{AtMost, LogitBias, MembersAtMost, Number, TokenId, Whole, read_forms};
+use crate::server::json::{AtMost, LogitBias, MembersAtMost, Real, TokenId, Whole, read_forms};
 
 /// What to continue: texts, or lists of tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,7 +146,7 @@ read_forms! {
 }
 
 fn bias<'de, E: Error>(number: impl IntoDeserializer<'de, E>) -> Result<PairedBias, E> {
-    Number::<LogitBias>::deserialize(number.into_deserializer()).map(|bias| PairedBias(bias.get()))
+    Real::<LogitBias>::deserialize(number.into_deserializer()).map(|bias| PairedBias(bias.get()))
 }
 
 read_forms! {
@@ -165,9 +165,9 @@ read_forms! {
 read_forms! {
     LogitBiases, "an object of token ids and biases, or a list of such pairs",
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<LogitBiases, A::Error> {
-        type Members = MembersAtMost<Number<LogitBias>, { Params::MAX_LOGIT_BIASES }>;
+        type Members = MembersAtMost<Real<LogitBias>, { Params::MAX_LOGIT_BIASES }>;
         let members = Members::deserialize(MapAccessDeserializer::new(map))?.0;
-        let read = |(key, bias): (String, Number<LogitBias>)| {
+        let read = |(key, bias): (String, Real<LogitBias>)| {
             let id = key.parse::<Token>().ok().filter(|id| *id >= 0);
             id.map(|id| (id, bias.get())).ok_or_else(|| {
                 let key: String = key.chars().take(40).collect();
@@ -196,7 +196,7 @@ impl JsonSchema for LogitBiases {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let (id, max) = (generator.subschema_for::<Whole<TokenId>>(), Params::MAX_LOGIT_BIASES);
-        let bias = generator.subschema_for::<Number<LogitBias>>();
+        let bias = generator.subschema_for::<Real<LogitBias>>();
         json_schema!({ "anyOf": [
             {
                 "type": "object",

@@ -5,41 +5,86 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use serde::Deserialize;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{Prompt, TextQuery, TextReply, Token};
 use crate::server::json::{AtMost, TokenId, Whole};
+use crate::server::openapi::Operation;
 use crate::server::shared::Shared;
 
 use super::body::{ParsedBody, read_json};
 use super::call::{ApiAnswer, ApiCall, serve};
 use super::client::ApiClient;
 use super::conversation::conversation;
-use super::error::ApiError;
+use super::error::{ApiError, ErrorBody};
 use super::fields::CompletionBody;
+use super::parts::to_json;
 use super::token_forms::PromptField;
 
+/// How the tokens of a text or of a conversation are asked for.
+pub(super) fn tokenizing() -> Operation {
+    Operation::post(tokenize, "The tokens of a text or of a conversation")
+        .reads::<CompletionBody>(&["content", "prompt", "messages"])
+        .answers::<TokensBody>()
+        .of_api::<ErrorBody<'_>>()
+}
+
+/// How the text of tokens is asked for.
+pub(super) fn detokenizing() -> Operation {
+    Operation::post(detokenize, "The text of tokens")
+        .reads::<DetokenizeBody>(&[])
+        .answers::<TokensText>()
+        .of_api::<ErrorBody<'_>>()
+}
+
+/// How the prompt that the chat template makes of a conversation is asked for.
+pub(super) fn rendering() -> Operation {
+    Operation::post(apply_template, "The prompt of a conversation")
+        .reads::<CompletionBody>(&["messages"])
+        .answers::<RenderedPrompt>()
+        .of_api::<ErrorBody<'_>>()
+}
+
+/// The tokens of a text or of a conversation.
+#[derive(Debug, Serialize, JsonSchema)]
+struct TokensBody {
+    tokens: Vec<Token>,
+    count: usize,
+    /// Most tokens of a prompt and its answer.
+    max_model_len: usize,
+}
+
+/// The text of tokens, under the names of llama.cpp's server and of vLLM.
+#[derive(Debug, Serialize, JsonSchema)]
+struct TokensText {
+    content: String,
+    prompt: String,
+}
+
+/// A conversation as the model reads it.
+#[derive(Debug, Serialize, JsonSchema)]
+struct RenderedPrompt {
+    prompt: String,
+}
+
 /// Serves a request for the tokens of a text or of a conversation.
-pub(super) async fn tokenize(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+async fn tokenize(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     serve(shared, request, tokens_of).await
 }
 
 /// Serves a request for the text of tokens.
-pub(super) async fn detokenize(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+async fn detokenize(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     serve(shared, request, text_of).await
 }
 
 /// Serves a request for the prompt that the chat template makes of a conversation.
-pub(super) async fn apply_template(
-    State(shared): State<Arc<Shared>>,
-    request: Request,
-) -> Response {
+async fn apply_template(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     serve(shared, request, rendered).await
 }
 
 /// The body of a request for the text of tokens.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 struct DetokenizeBody {
     tokens: AtMost<Whole<TokenId>, MAX_TOKENS>,
 }
@@ -50,9 +95,9 @@ async fn tokens_of(call: ApiCall) -> Result<ApiAnswer, ApiError> {
         read_json::<CompletionBody>(&client, &headers, body).await?;
     let prompt = prompt(value).inspect_err(|error| client.refused(error))?;
     let tokens = client.tokens(n_bytes, prompt).await?;
-    let limit = client.shared.model.limits().ctx_size;
-    let body = json!({ "tokens": tokens, "count": tokens.len(), "max_model_len": limit });
-    let mut answer = ApiAnswer::json(body.to_string());
+    let max_model_len = client.shared.model.limits().ctx_size;
+    let body = TokensBody { count: tokens.len(), tokens, max_model_len };
+    let mut answer = ApiAnswer::json(to_json(&body));
     ignored.add_to(answer.response_mut());
     Ok(answer)
 }
@@ -64,7 +109,7 @@ async fn text_of(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     let id = |id: Whole<TokenId>| Token::try_from(id.get()).unwrap_or(Token::MAX);
     let tokens = value.tokens.0.into_iter().map(id).collect();
     let text = client.text(n_bytes, tokens).await?;
-    let mut answer = ApiAnswer::json(json!({ "content": text, "prompt": text }).to_string());
+    let mut answer = ApiAnswer::json(to_json(&TokensText { content: text.clone(), prompt: text }));
     ignored.add_to(answer.response_mut());
     Ok(answer)
 }
@@ -76,8 +121,8 @@ async fn rendered(call: ApiCall) -> Result<ApiAnswer, ApiError> {
         read_json::<CompletionBody>(&client, &headers, body).await?;
     let conversation = conversation(&mut value).inspect_err(|error| client.refused(error))?;
     let tokens = client.tokens(n_bytes, Prompt::Chat(Box::new(conversation))).await?;
-    let text = client.text(n_bytes, tokens).await?;
-    let mut answer = ApiAnswer::json(json!({ "prompt": text }).to_string());
+    let prompt = client.text(n_bytes, tokens).await?;
+    let mut answer = ApiAnswer::json(to_json(&RenderedPrompt { prompt }));
     ignored.add_to(answer.response_mut());
     Ok(answer)
 }

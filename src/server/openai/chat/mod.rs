@@ -10,6 +10,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 
 use crate::domain::{Params, Prompt};
+use crate::server::openapi::Operation;
 use crate::server::shared::Shared;
 
 use super::answers::{Answers, AnswersRequest};
@@ -18,20 +19,26 @@ use super::call::{ApiAnswer, ApiCall, serve};
 use super::chunks::Chunks;
 use super::constraint::constraint;
 use super::conversation::conversation;
-use super::error::ApiError;
+use super::error::{ApiError, ErrorBody};
 use super::fields::CompletionBody;
 use super::forms::FlagOrNumber;
 use super::generation::FieldNames;
 use super::sampling::{n_answers, params};
 
 use self::stream::ChatStream;
-use self::whole::whole;
+use self::whole::{ChatCompletion, whole};
+
+/// How a chat completion is asked for.
+pub(super) fn operation() -> Operation {
+    Operation::post(chat_completions, "Answers a conversation")
+        .reads::<CompletionBody>(&["messages"])
+        .answers::<ChatCompletion>()
+        .answers_text(&["text/event-stream"])
+        .of_api::<ErrorBody<'_>>()
+}
 
 /// Serves a request for a chat completion.
-pub(super) async fn chat_completions(
-    State(shared): State<Arc<Shared>>,
-    request: Request,
-) -> Response {
+async fn chat_completions(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     serve(shared, request, answer).await
 }
 

@@ -9,7 +9,9 @@ use crate::server::ids::new_call_id;
 use crate::server::openai::answers::Answers;
 use crate::server::openai::chunks::{ChunkStream, write_end};
 use crate::server::openai::generation::{GenerationEnd, GenerationEvent};
-use crate::server::openai::parts::{TotalUsage, chat_logprobs, finish_reason, head, json_string};
+use crate::server::openai::parts::{
+    ChatLogprobs, TotalUsage, finish_reason, head, json_string, to_json,
+};
 use crate::server::openai::sse::event;
 use crate::server::shared::Shared;
 
@@ -82,7 +84,7 @@ impl ChatStream {
     /// The field `logprobs`; `None` if there are none.
     fn logprobs(&self, tokens: &[TokenLogprobs]) -> Option<String> {
         let n_top = self.options.n_top.filter(|_| !tokens.is_empty())?;
-        Some(chat_logprobs(tokens, n_top).to_string())
+        Some(to_json(&ChatLogprobs::new(tokens, n_top)))
     }
 
     /// The field `delta` for an event of answer `i`; `None` if it changes nothing.

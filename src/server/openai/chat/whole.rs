@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::answer::AnswerEvent;
 use crate::domain::TokenLogprobs;
@@ -11,7 +12,9 @@ use crate::server::openai::answers::Answers;
 use crate::server::openai::client::ApiClient;
 use crate::server::openai::error::ApiError;
 use crate::server::openai::generation::{GenerationEnd, GenerationEvent};
-use crate::server::openai::parts::{TotalUsage, chat_logprobs, finish_reason, head};
+use crate::server::openai::parts::{
+    AnswerHead, ChatLogprobs, TotalUsage, UsageBody, finish_reason, to_json,
+};
 
 use super::ChatOptions;
 
@@ -43,16 +46,55 @@ pub(super) async fn whole(
             GenerationEvent::Failed(error) => return Err(error),
         }
     }
-    let choices: Vec<Value> =
-        choices.into_iter().enumerate().map(|(i, choice)| choice.json(i, options.n_top)).collect();
-    let mut rest = json!({ "choices": choices, "usage": usage.json() });
-    if !warnings.is_empty() {
-        rest["warnings"] = warnings.into();
-    }
-    let rest = rest.to_string();
-    let head = head(&client.shared, "chatcmpl-", "chat.completion");
-    // The rest begins with a brace.
-    Ok(format!("{head},{}", &rest[1..]))
+    let choices = choices.into_iter().enumerate();
+    let completion = ChatCompletion {
+        head: AnswerHead::new(&client.shared, "chatcmpl-", "chat.completion"),
+        choices: choices.map(|(i, choice)| choice.finish(i, options.n_top)).collect(),
+        usage: usage.body(),
+        warnings,
+    };
+    Ok(to_json(&completion))
+}
+
+/// A chat completion.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ChatCompletion {
+    #[serde(flatten)]
+    head: AnswerHead,
+    choices: Vec<ChatChoice>,
+    usage: UsageBody,
+    /// What could not be read in the answers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+/// One answer to a conversation.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ChatChoice {
+    index: usize,
+    message: ChatAnswer,
+    logprobs: Option<ChatLogprobs>,
+    finish_reason: Option<&'static str>,
+}
+
+/// The message of an answer.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ChatAnswer {
+    role: &'static str,
+    content: Option<String>,
+    refusal: Option<()>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reasoning_content: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<AnsweredTool>,
+}
+
+/// A call of a tool in an answer.
+#[derive(Debug, Serialize, JsonSchema)]
+struct AnsweredTool {
+    id: String,
+    r#type: &'static str,
+    function: AnsweredCall,
 }
 
 /// One answer, as far as it has come.
@@ -65,8 +107,8 @@ struct WholeChoice {
     end: Option<GenerationEnd>,
 }
 
-/// A call of a tool.
-#[derive(Debug, Clone)]
+/// The function that is called.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 struct AnsweredCall {
     name: String,
     arguments: String,
@@ -105,30 +147,23 @@ impl WholeChoice {
     }
 
     /// The entry of `choices` with this index.
-    fn json(self, index: usize, n_top: Option<usize>) -> Value {
+    fn finish(self, index: usize, n_top: Option<usize>) -> ChatChoice {
         let Self { reasoning, text, calls, logprobs, end } = self;
         let has_calls = !calls.is_empty();
-        let mut message = Map::new();
-        message.insert("role".to_owned(), "assistant".into());
-        let content = if has_calls && text.is_empty() { Value::Null } else { text.into() };
-        message.insert("content".to_owned(), content);
-        message.insert("refusal".to_owned(), Value::Null);
-        if !reasoning.is_empty() {
-            message.insert("reasoning_content".to_owned(), reasoning.into());
+        let call = |function| AnsweredTool { id: new_call_id(), r#type: "function", function };
+        let message = ChatAnswer {
+            role: "assistant",
+            content: Some(text).filter(|text| !has_calls || !text.is_empty()),
+            refusal: None,
+            reasoning_content: reasoning,
+            tool_calls: calls.into_iter().map(call).collect(),
+        };
+        ChatChoice {
+            index,
+            message,
+            logprobs: n_top.map(|n_top| ChatLogprobs::new(&logprobs, n_top)),
+            finish_reason: end.map(|end| finish_reason(end.reason, has_calls)),
         }
-        if has_calls {
-            let call = |AnsweredCall { name, arguments }: AnsweredCall| {
-                let function = json!({ "name": name, "arguments": arguments });
-                json!({ "id": new_call_id(), "type": "function", "function": function })
-            };
-            message.insert("tool_calls".to_owned(), calls.into_iter().map(call).collect());
-        }
-        json!({
-            "index": index,
-            "message": message,
-            "logprobs": n_top.map(|n_top| chat_logprobs(&logprobs, n_top)),
-            "finish_reason": end.map(|end| finish_reason(end.reason, has_calls)),
-        })
     }
 }
 

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::answer::AnswerEvent;
 use crate::domain::{Params, Prompt, TokenLogprobs};
+use crate::server::openapi::Operation;
 use crate::server::shared::Shared;
 
 use super::answers::{Answers, AnswersRequest};
@@ -19,18 +21,27 @@ use super::chat::{CHAT_NAMES, includes_usage};
 use super::chunks::Chunks;
 use super::client::ApiClient;
 use super::constraint::constraint;
-use super::error::ApiError;
+use super::error::{ApiError, ErrorBody};
 use super::fields::CompletionBody;
 use super::forms::FlagOrNumber;
 use super::generation::{FieldNames, GenerationEnd, GenerationEvent};
-use super::parts::{TotalUsage, finish_reason, head, text_logprobs};
+use super::parts::{AnswerHead, TextLogprobs, TotalUsage, UsageBody, finish_reason, to_json};
 use super::sampling::{n_answers, params};
 use super::token_forms::PromptField;
 
 use self::stream::CompletionStream;
 
+/// How completions are asked for.
+pub(super) fn operation() -> Operation {
+    Operation::post(completions, "Continues texts")
+        .reads::<CompletionBody>(&["prompt"])
+        .answers::<TextCompletion>()
+        .answers_text(&["text/event-stream"])
+        .of_api::<ErrorBody<'_>>()
+}
+
 /// Serves a request for completions.
-pub(super) async fn completions(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+async fn completions(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     serve(shared, request, answer).await
 }
 
@@ -161,20 +172,37 @@ async fn whole(
             GenerationEvent::Failed(error) => return Err(error),
         }
     }
-    let choices =
-        texts.into_iter().enumerate().map(|(i, CompletionText { text, logprobs, end })| {
-            json!({
-                "index": i,
-                "text": text,
-                "logprobs": options.n_top.map(|n_top| text_logprobs(&logprobs, n_top, &mut 0)),
-                "finish_reason": end.map(|end| finish_reason(end.reason, false)),
-            })
-        });
-    let choices: Vec<Value> = choices.collect();
-    let rest = json!({ "choices": choices, "usage": usage.json() }).to_string();
-    let head = head(&client.shared, "cmpl-", "text_completion");
-    // The rest begins with a brace.
-    Ok(format!("{head},{}", &rest[1..]))
+    let choices = texts.into_iter().enumerate();
+    let choices = choices.map(|(index, CompletionText { text, logprobs, end })| TextChoice {
+        index,
+        text,
+        logprobs: options.n_top.map(|n_top| TextLogprobs::new(&logprobs, n_top, &mut 0)),
+        finish_reason: end.map(|end| finish_reason(end.reason, false)),
+    });
+    let completion = TextCompletion {
+        head: AnswerHead::new(&client.shared, "cmpl-", "text_completion"),
+        choices: choices.collect(),
+        usage: usage.body(),
+    };
+    Ok(to_json(&completion))
+}
+
+/// Continuations of texts.
+#[derive(Debug, Serialize, JsonSchema)]
+struct TextCompletion {
+    #[serde(flatten)]
+    head: AnswerHead,
+    choices: Vec<TextChoice>,
+    usage: UsageBody,
+}
+
+/// One continuation.
+#[derive(Debug, Serialize, JsonSchema)]
+struct TextChoice {
+    index: usize,
+    text: String,
+    logprobs: Option<TextLogprobs>,
+    finish_reason: Option<&'static str>,
 }
 
 /// The text of events, of which raw answers have no others.

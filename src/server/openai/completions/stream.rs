@@ -4,7 +4,9 @@ use crate::domain::TokenLogprobs;
 use crate::server::openai::answers::Answers;
 use crate::server::openai::chunks::{ChunkStream, write_end};
 use crate::server::openai::generation::GenerationEvent;
-use crate::server::openai::parts::{TotalUsage, finish_reason, head, json_string, text_logprobs};
+use crate::server::openai::parts::{
+    TextLogprobs, TotalUsage, finish_reason, head, json_string, to_json,
+};
 use crate::server::openai::sse::event;
 use crate::server::shared::Shared;
 
@@ -62,7 +64,7 @@ impl CompletionStream {
     ) {
         let n_top = self.options.n_top.filter(|_| !logprobs.is_empty());
         let logprobs = match n_top {
-            Some(n_top) => text_logprobs(logprobs, n_top, &mut self.offsets[i]).to_string(),
+            Some(n_top) => to_json(&TextLogprobs::new(logprobs, n_top, &mut self.offsets[i])),
             None => "null".to_owned(),
         };
         let (head, text) = (&self.head, json_string(text));

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::server::json::{
-    AtMost, Kept, MembersAtMost, Number, ObjectText, Penalty, Probability, RepeatPenalty, Seed,
+    AtMost, Kept, MembersAtMost, ObjectText, Penalty, Probability, Real, RepeatPenalty, Seed,
     Temperature, TokenLimit, TopK, Unsupported, Unused, Whole, words,
 };
 
@@ -37,14 +37,14 @@ pub(super) struct ResponsesBody {
     pub(super) max_output_tokens: Option<Whole<TokenLimit>>,
     /// Most tokens of thinking; -1 is no limit.
     pub(super) reasoning_budget: Option<Whole<TokenLimit>>,
-    pub(super) temperature: Option<Number<Temperature>>,
-    pub(super) top_p: Option<Number<Probability>>,
-    pub(super) min_p: Option<Number<Probability>>,
+    pub(super) temperature: Option<Real<Temperature>>,
+    pub(super) top_p: Option<Real<Probability>>,
+    pub(super) min_p: Option<Real<Probability>>,
     /// -1 and 0 keep all tokens.
     pub(super) top_k: Option<Whole<TopK>>,
-    pub(super) repeat_penalty: Option<Number<RepeatPenalty>>,
-    pub(super) presence_penalty: Option<Number<Penalty>>,
-    pub(super) frequency_penalty: Option<Number<Penalty>>,
+    pub(super) repeat_penalty: Option<Real<RepeatPenalty>>,
+    pub(super) presence_penalty: Option<Real<Penalty>>,
+    pub(super) frequency_penalty: Option<Real<Penalty>>,
     /// -1 asks for a random seed. Seeds from 0 to 4294967294 are used as they are, others as their
     /// remainder by 4294967295.
     pub(super) seed: Option<Seed>,

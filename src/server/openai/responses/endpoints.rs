@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, RawQuery, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
 use crate::protocol::Quoted;
@@ -19,26 +19,66 @@ use crate::server::budget::Charge;
 use crate::server::openai::body::{ParsedBody, read_json};
 use crate::server::openai::call::{ApiAnswer, ApiCall, serve};
 use crate::server::openai::client::ApiClient;
-use crate::server::openai::error::ApiError;
+use crate::server::openai::error::{ApiError, ErrorBody};
+use crate::server::openai::parts::to_json;
 use crate::server::openai::sse::{EventSource, event, named_event};
+use crate::server::openapi::{DescribedRoutes, Operation};
 use crate::server::shared::Shared;
 
 use super::body::ResponsesBody;
 use super::events::ResponseEvent;
-use super::listing::ListRequest;
+use super::listing::{InputItems, ListRequest};
+use super::object::ResponseObject;
 use super::registry::ShownResponse;
 use super::request::ResponsesRequest;
 use super::run::{NewResponse, ResponseRun, RunStep, count_tokens};
 use super::store::{ResponseOwner, StoredResponse};
 
 /// The routes of responses.
-pub(in crate::server) fn routes() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/v1/responses", post(create))
-        .route("/v1/responses/{id}", get(retrieve).delete(remove))
-        .route("/v1/responses/{id}/cancel", post(cancel))
-        .route("/v1/responses/{id}/input_items", get(input_items))
-        .route("/v1/responses/input_tokens", post(input_tokens))
+pub(in crate::server) fn routes() -> DescribedRoutes {
+    let create = Operation::post(create, "Answers a conversation of items")
+        .reads::<ResponsesBody>(&[])
+        .answers::<ResponseObject<'_>>()
+        .answers_text(&["text/event-stream"])
+        .of_api::<ErrorBody<'_>>();
+    let retrieve = Operation::get(retrieve, "A response that is stored or runs")
+        .answers::<ResponseObject<'_>>()
+        .of_api::<ErrorBody<'_>>();
+    let remove = Operation::delete(remove, "Forgets a stored response")
+        .answers::<DeletedResponse>()
+        .of_api::<ErrorBody<'_>>();
+    let cancel = Operation::post(cancel, "Ends a response that is being generated")
+        .answers::<ResponseObject<'_>>()
+        .of_api::<ErrorBody<'_>>();
+    let input_items = Operation::get(input_items, "What the model got for a response")
+        .takes(&["limit", "order", "after"])
+        .answers::<InputItems>()
+        .of_api::<ErrorBody<'_>>();
+    let input_tokens = Operation::post(input_tokens, "Counts the tokens of a request")
+        .reads::<ResponsesBody>(&[])
+        .answers::<InputTokens>()
+        .of_api::<ErrorBody<'_>>();
+    DescribedRoutes::default()
+        .route("/v1/responses", [create])
+        .route("/v1/responses/{id}", [retrieve, remove])
+        .route("/v1/responses/{id}/cancel", [cancel])
+        .route("/v1/responses/{id}/input_items", [input_items])
+        .route("/v1/responses/input_tokens", [input_tokens])
+}
+
+/// A response that was forgotten.
+#[derive(Debug, Serialize, JsonSchema)]
+struct DeletedResponse {
+    id: String,
+    object: &'static str,
+    deleted: bool,
+}
+
+/// The number of tokens that a request would have as its prompt.
+#[derive(Debug, Serialize, JsonSchema)]
+struct InputTokens {
+    object: &'static str,
+    input_tokens: usize,
 }
 
 async fn create(State(shared): State<Arc<Shared>>, request: Request) -> Response {
@@ -144,8 +184,9 @@ fn texts(events: &[ResponseEvent]) -> String {
 async fn retrieve(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Response {
+    let id = text_of(id);
     let json = match find(&shared, &caller, &id) {
         Some(FoundResponse::Ended(response)) => response.json.to_string(),
         Some(FoundResponse::Running(response)) => response.facts.json_in_progress(),
@@ -158,9 +199,10 @@ async fn retrieve(
 async fn input_items(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Response {
+    let id = text_of(id);
     let Some(found) = find(&shared, &caller, &id) else {
         return not_found(&id).into_response();
     };
@@ -174,7 +216,7 @@ async fn input_items(
     let listed = ListRequest::read(query.as_deref().unwrap_or_default())
         .and_then(|request| request.list(&id, &turns, &input));
     match listed {
-        Ok(json) => json_response(json),
+        Ok(items) => json_response(to_json(&items)),
         Err(error) => error.into_response(),
     }
 }
@@ -203,8 +245,8 @@ async fn count_input_tokens(call: ApiCall) -> Result<ApiAnswer, ApiError> {
         read_request(&client, &headers, body).await?;
     let ignored = request.ignored.clone();
     let n_tokens = count_tokens(&client, request, n_bytes).await?;
-    let body = json!({"object": "response.input_tokens", "input_tokens": n_tokens});
-    let mut answer = ApiAnswer::json(body.to_string());
+    let body = InputTokens { object: "response.input_tokens", input_tokens: n_tokens };
+    let mut answer = ApiAnswer::json(to_json(&body));
     ignored.add_to(answer.response_mut());
     Ok(answer)
 }
@@ -212,11 +254,11 @@ async fn count_input_tokens(call: ApiCall) -> Result<ApiAnswer, ApiError> {
 async fn remove(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Response {
+    let id = text_of(id);
     if shared.responses.store.remove(&id, reader(&caller)) {
-        let body = json!({"id": id, "object": "response", "deleted": true});
-        return json_response(body.to_string());
+        return json_response(to_json(&DeletedResponse { id, object: "response", deleted: true }));
     }
     not_found(&id).into_response()
 }
@@ -225,10 +267,11 @@ async fn remove(
 async fn cancel(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Response {
+    let id = text_of(id);
     let Some(ended) = shared.responses.cancel(&id, caller.account_id()) else {
-        return retrieve(State(shared), Extension(caller), Path(id)).await;
+        return retrieve(State(shared), Extension(caller), Ok(Path(id))).await;
     };
     match timeout(CANCEL_WAIT, ended).await {
         Ok(json) => json_response(json.to_string()),
@@ -237,6 +280,11 @@ async fn cancel(
             ApiError::of_status(StatusCode::SERVICE_UNAVAILABLE, message).into_response()
         }
     }
+}
+
+/// The id in a path. One that is not UTF-8 is none.
+fn text_of(id: Result<Path<String>, PathRejection>) -> String {
+    id.map_or_else(|_| "\u{fffd}".to_owned(), |Path(id)| id)
 }
 
 /// Which stored responses a request may use: those of its account.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::domain::{Role, ToolCall};
@@ -53,7 +55,7 @@ impl ListRequest {
         Ok(request)
     }
 
-    /// The page, in JSON, of the input of the response `id`: its own `input` after the items of the
+    /// The page of the input of the response `id`: its own `input` after the items of the
     /// earlier `turns`.
     ///
     /// # Errors
@@ -63,7 +65,7 @@ impl ListRequest {
         id: &str,
         turns: &[Arc<StoredTurn>],
         input: &[ResponseItem],
-    ) -> Result<String, ApiError> {
+    ) -> Result<InputItems, ApiError> {
         let mut items = identified(id, turns, input);
         if !self.is_ascending {
             items.reverse();
@@ -82,15 +84,24 @@ impl ListRequest {
         let rest = &items[first..];
         let page = &rest[..rest.len().min(self.limit)];
         let id_of = |item: Option<&(String, &ResponseItem)>| item.map(|(id, _)| id.clone());
-        let list = json!({
-            "object": "list",
-            "data": page.iter().map(|(id, item)| item_json(id, item)).collect::<Vec<_>>(),
-            "first_id": id_of(page.first()),
-            "last_id": id_of(page.last()),
-            "has_more": page.len() < rest.len(),
-        });
-        Ok(list.to_string())
+        Ok(InputItems {
+            object: "list",
+            data: page.iter().map(|(id, item)| item_json(id, item)).collect(),
+            first_id: id_of(page.first()),
+            last_id: id_of(page.last()),
+            has_more: page.len() < rest.len(),
+        })
     }
+}
+
+/// A page of the items of a response's input.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct InputItems {
+    object: &'static str,
+    data: Vec<Value>,
+    first_id: Option<String>,
+    last_id: Option<String>,
+    has_more: bool,
 }
 
 /// The items with their ids, the oldest first. What the model wrote has the ids of its output. What
@@ -162,7 +173,7 @@ mod tests {
 
     fn page(query: &str, turns: &[Arc<StoredTurn>], input: &[ResponseItem]) -> Value {
         let request = ListRequest::read(query).unwrap();
-        serde_json::from_str(&request.list("resp_ab", turns, input).unwrap()).unwrap()
+        serde_json::to_value(request.list("resp_ab", turns, input).unwrap()).unwrap()
     }
 
     #[test]
