@@ -168,7 +168,7 @@ test-formats: setup-test ## Ask SmolLM2 for 300 answers that have to fit a schem
 # instructor has a virtual environment of its own, because it needs an older version of openai.
 CLIENTS_VENV := $(TARGET)/clients
 
-client-tests: setup-test ## Try programs of others (openai, AI SDK, Codex, LangChain) with the daemon
+client-tests: setup-test ## Try programs of others with the daemon, and fuzz the HTTP APIs
 	cargo build --bin inference-core --example scripted
 	@if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
 		echo 'skipped: the packages of tests/clients need Python 3.11'; exit; \
