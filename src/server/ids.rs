@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use data_encoding::HEXLOWER;
 
-/// A random id with `prefix`, which nobody can guess.
+/// A random id with `prefix`.
 pub(super) fn new_id(prefix: &str) -> String {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("a system that has no random numbers cannot hash a map");

@@ -37,7 +37,7 @@ def test_responses_are_as_described(scripted: str) -> None:
             sys.executable, "-m", "schemathesis.cli", "run", f"{scripted}/openapi.json",
             "--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing",
             "--max-examples", str(EXAMPLES_PER_OPERATION), "--seed", str(SEED),
-            "--generation-deterministic", "--generation-database", "none", "--no-shrink",
+            "--generation-deterministic", "--no-shrink",
             "--suppress-health-check", "all", "--request-timeout", "30", "--continue-on-failure",
             "--no-color",
         ],

@@ -290,7 +290,7 @@ async fn completion_continues_texts() {
         (json!({"prompt": "a", "echo": true}), "echo"),
         (json!({"prompt": "a", "suffix": "b"}), "suffix"),
         (json!({"prompt": "a", "best_of": 2}), "best_of"),
-        (json!({"prompt": [[1, 2]]}), "prompt[0]"),
+        (json!({"prompt": [[1, -2]]}), "prompt[0][1]"),
     ] {
         let response = post(server.address, path, &body).await;
         assert_eq!(response.json()["error"]["param"], param, "{body}");

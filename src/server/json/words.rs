@@ -2,8 +2,8 @@
 
 /// Declares an enum of words, each with its text: `enum Mode { Auto = "auto" }`.
 ///
-/// An error lists the words. (The `Deserialize` that serde derives for enums reports a value that is
-/// no string as invalid JSON.)
+/// An error lists the words. (The `Deserialize` that serde derives for enums reports a value that
+/// is no string as invalid JSON.)
 macro_rules! words {
     ($(#[$meta:meta])* $vis:vis enum $name:ident {
         $($(#[$variant_meta:meta])* $variant:ident = $text:literal,)+
