@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 from openapi_spec_validator import validate
@@ -44,7 +45,7 @@ def test_description_is_valid(scripted: str) -> None:
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_responses_are_as_described(scripted: str, phase: str) -> None:
+def test_responses_are_as_described(scripted: str, phase: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [
             sys.executable, "-m", "schemathesis.cli", "run", f"{scripted}/openapi.json",
@@ -53,5 +54,5 @@ def test_responses_are_as_described(scripted: str, phase: str) -> None:
             "--generation-database", "none", "--suppress-health-check", "all",
             "--request-timeout", "30", "--continue-on-failure", "--no-color",
         ],
-        capture_output=True, text=True, timeout=TIMEOUT_S)
+        capture_output=True, text=True, timeout=TIMEOUT_S, cwd=tmp_path)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

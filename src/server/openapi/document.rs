@@ -95,7 +95,12 @@ impl DocumentWriter {
             content.insert("application/json".to_owned(), self.media(schema));
         }
         for media_type in text.media_types {
-            content.insert((*media_type).to_owned(), json!({ "schema": { "type": "string" } }));
+            // A schema of a stream would describe its events, which differ.
+            let media = match *media_type {
+                "text/event-stream" => json!({}),
+                _ => json!({ "schema": { "type": "string" } }),
+            };
+            content.insert((*media_type).to_owned(), media);
         }
         let mut answer = json!({ "description": "The answer." });
         if !text.is_empty {
