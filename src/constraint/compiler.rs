@@ -126,7 +126,8 @@ impl ConstraintCompiler {
                 let schema = parameters(i, tool).ok()?;
                 Some(tool_fault(i, tool, &self.compile_schema(&schema).err()?))
             });
-            fault.unwrap_or(("tools".to_owned(), GrammarFault::Invalid(reason).to_string()))
+            let unnamed = || ("tools".to_owned(), GrammarFault::Invalid(reason).to_string());
+            fault.unwrap_or_else(unnamed)
         })
     }
 

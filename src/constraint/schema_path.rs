@@ -97,6 +97,10 @@ impl Subschemas {
     }
 }
 
+/// Looks at, or changes, a schema that is an object.
+pub(super) type SchemaVisitor<'a, E> =
+    dyn FnMut(&mut Map<String, Value>, &SchemaPath) -> Result<(), E> + 'a;
+
 /// Calls `call` with each schema in `schema` that is an object, outer ones first, and its place.
 ///
 /// # Errors
@@ -104,7 +108,7 @@ impl Subschemas {
 pub(super) fn visit<E>(
     schema: &mut Value,
     path: &mut SchemaPath,
-    call: &mut dyn FnMut(&mut Map<String, Value>, &SchemaPath) -> Result<(), E>,
+    call: &mut SchemaVisitor<'_, E>,
 ) -> Result<(), E> {
     let Value::Object(members) = schema else { return Ok(()) };
     call(members, path)?;

@@ -20,7 +20,7 @@ use super::warnings::{Place, Warnings};
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClientFrame {
     /// Generate text.
-    Infer(Infer),
+    Infer(Box<Infer>),
     /// Abort one request, or all requests of this connection.
     Abort {
         /// The request; `None` means all.
@@ -88,7 +88,7 @@ impl ClientFrame {
                 if fields.get("token").is_some() {
                     warnings.add_unknown(Place::Frame, "token");
                 }
-                Infer::from_fields(fields, id, warnings).map(Self::Infer)
+                Infer::from_fields(fields, id, warnings).map(|infer| Self::Infer(Box::new(infer)))
             }
             "abort" => {
                 check_id(fields, id.as_ref())?;

@@ -11,7 +11,7 @@ fn parse(frame: &Value) -> Result<ClientFrame, ErrorFrame> {
 
 fn infer(frame: &Value) -> Infer {
     match parse(frame) {
-        Ok(ClientFrame::Infer(infer)) => infer,
+        Ok(ClientFrame::Infer(infer)) => *infer,
         other => panic!("{frame} became {other:?}"),
     }
 }
@@ -46,7 +46,7 @@ fn infer_frame_of_the_core_contract_is_parsed() {
         is_divided: false,
         warnings: Warnings::default(),
     };
-    assert_eq!(ClientFrame::parse(text), Ok(ClientFrame::Infer(expected)));
+    assert_eq!(ClientFrame::parse(text), Ok(ClientFrame::Infer(Box::new(expected))));
 }
 
 #[test]

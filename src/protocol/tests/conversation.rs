@@ -16,7 +16,7 @@ fn frame(fields: &Value) -> Value {
 
 fn infer(fields: &Value) -> Infer {
     match ClientFrame::parse(&frame(fields).to_string()) {
-        Ok(ClientFrame::Infer(infer)) => infer,
+        Ok(ClientFrame::Infer(infer)) => *infer,
         other => panic!("{fields} became {other:?}"),
     }
 }
@@ -49,11 +49,10 @@ fn tools() -> Value {
 fn tools_are_parsed_with_and_without_the_object_around_them() {
     let frame = r#"{"op":"infer","messages":[{"role":"user","content":"x"}],"tools":[
         {"type":"function","function":{"name":"f","parameters":{ "b": 1, "a":"\ud800" }}}]}"#;
-    let Ok(ClientFrame::Infer(Infer { prompt: Prompt::Chat(chat), .. })) =
-        ClientFrame::parse(frame)
-    else {
+    let Ok(ClientFrame::Infer(infer)) = ClientFrame::parse(frame) else {
         panic!("the frame is refused");
     };
+    let Prompt::Chat(chat) = infer.prompt else { panic!("the frame has no conversation") };
     // As it was written, but for half an emoji, which JSON parsers refuse.
     let parameters = chat.tools[0].parameters.clone();
     assert_eq!(parameters, Some(JsonText(r#"{ "b": 1, "a":"\ufffd" }"#.to_owned())));

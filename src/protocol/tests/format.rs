@@ -8,7 +8,7 @@ use crate::protocol::{ClientFrame, ErrorFrame, Infer};
 fn infer(format: &Value) -> Result<Infer, ErrorFrame> {
     let frame = json!({"op": "infer", "prompt": "x", "format": format});
     match ClientFrame::parse(&frame.to_string())? {
-        ClientFrame::Infer(infer) => Ok(infer),
+        ClientFrame::Infer(infer) => Ok(*infer),
         other => panic!("{other:?}"),
     }
 }

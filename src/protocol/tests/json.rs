@@ -29,7 +29,7 @@ fn last_of_repeated_keys_counts_at_every_level() {
         is_divided: false,
         warnings: Warnings::default(),
     };
-    assert_eq!(ClientFrame::parse(text), Ok(ClientFrame::Infer(expected)));
+    assert_eq!(ClientFrame::parse(text), Ok(ClientFrame::Infer(Box::new(expected))));
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn escapes_in_keys_and_values_are_decoded() {
         is_divided: false,
         warnings: Warnings::default(),
     };
-    assert_eq!(ClientFrame::parse(text), Ok(ClientFrame::Infer(expected)));
+    assert_eq!(ClientFrame::parse(text), Ok(ClientFrame::Infer(Box::new(expected))));
 }
 
 #[test]

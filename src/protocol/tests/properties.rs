@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::domain::Params;
 use crate::protocol::names::{CONVERSATION_FIELDS, PARAM_FIELDS};
-use crate::protocol::{ClientFrame, Code, ErrorFrame, Infer};
+use crate::protocol::{ClientFrame, Code, ErrorFrame};
 
 fn parse(frame: &Value) -> Result<ClientFrame, ErrorFrame> {
     ClientFrame::parse(&frame.to_string())
@@ -140,7 +140,8 @@ proptest! {
     #[test]
     fn accepted_parameters_are_within_their_ranges(sent in any_params()) {
         match parse(&json!({"op": "infer", "prompt": "x", "params": sent})) {
-            Ok(ClientFrame::Infer(Infer { params, .. })) => {
+            Ok(ClientFrame::Infer(infer)) => {
+                let params = infer.params;
                 prop_assert!(Params::TEMP.contains(params.temp.into()));
                 for probability in [params.top_p, params.min_p, params.typical_p] {
                     prop_assert!(Params::PROBABILITY.contains(probability.into()));

@@ -5,14 +5,14 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
+use crate::protocol::ClientFrame;
 use crate::protocol::names::{
     FOREIGN_FIELDS, FRAME_FIELDS, FieldAdvice, MESSAGE_FIELDS, PARAM_FIELDS,
 };
-use crate::protocol::{ClientFrame, Infer};
 
 fn warnings_of(text: &str) -> Vec<String> {
     match ClientFrame::parse(text) {
-        Ok(ClientFrame::Infer(Infer { warnings, .. })) => warnings.texts(),
+        Ok(ClientFrame::Infer(infer)) => infer.warnings.texts(),
         other => panic!("{text:.200} became {other:?}"),
     }
 }

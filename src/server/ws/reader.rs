@@ -140,7 +140,7 @@ impl<S: Socket> Reader<S> {
             Ok(ClientFrame::Infer(infer)) => {
                 // The message is freed; the request holds at most as much.
                 charge.set(n_bytes + REQUEST_BYTES);
-                return self.handle_infer(infer, n_bytes, charge, received).await;
+                return self.handle_infer(*infer, n_bytes, charge, received).await;
             }
             Ok(ClientFrame::Abort { id }) => match self.abort(id) {
                 Ok(()) => return Ok(()),
@@ -169,9 +169,8 @@ impl<S: Socket> Reader<S> {
         match self.session.check(right) {
             Ok(()) => Ok(frame),
             Err(error) => Err(match frame {
-                ClientFrame::Infer(Infer { id, .. }) | ClientFrame::Abort { id } => {
-                    error.for_request(id)
-                }
+                ClientFrame::Infer(infer) => error.for_request(infer.id),
+                ClientFrame::Abort { id } => error.for_request(id),
                 _ => error,
             }),
         }
