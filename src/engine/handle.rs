@@ -13,6 +13,7 @@ use crate::domain::{
     Token,
 };
 
+use super::guidance::{guide_for, reasoning_counter};
 use super::guide::AnswerGuide;
 use super::model::{CancelFlag, ChatTokens, PromptLimit, Vocabulary};
 use super::options::max_waiting;
@@ -189,7 +190,8 @@ impl EngineHandle {
         let vocabulary = self.vocabulary()?;
         check_logit_bias(&request.params, vocabulary)?;
         let prompt = self.tokenize(&request.prompt, vocabulary, flag)?;
-        let guide = guide_for(request, prompt.start, vocabulary, flag)?;
+        let limit = PromptLimit::new(flag.clone(), TOKENIZING_BUDGET, "format");
+        let guide = guide_for(request, prompt.start, vocabulary, &limit)?;
         let reasoning = reasoning_counter(request, prompt.start, vocabulary);
         // Tokenizing may have taken long enough for the engine to begin draining.
         self.vocabulary()?;
@@ -311,64 +313,6 @@ struct AcceptedRequest {
     reasoning: Option<ReasoningCounter>,
     /// Whether a waiting request has to give way to it.
     is_over_limit: bool,
-}
-
-/// The guide for the answer to a request, whose prompt ends as `start` says. Tools that have to be
-/// called take precedence over what the answer has to be otherwise.
-fn guide_for(
-    request: &Request,
-    start: AnswerStart,
-    vocabulary: &dyn Vocabulary,
-    flag: &CancelFlag,
-) -> Result<Option<AnswerGuide>, Refusal> {
-    let limit = PromptLimit::new(flag.clone(), TOKENIZING_BUDGET, "format");
-    let calls = match &request.prompt {
-        Prompt::Chat(conversation) if conversation.requires_call() => {
-            vocabulary.constrain_calls(conversation, &limit)?
-        }
-        Prompt::Chat(_) | Prompt::Text(_) | Prompt::Tokens(_) => None,
-    };
-    let constraint = match (calls, &request.params.constraint) {
-        (None, Some(constraint)) => {
-            let compiled = vocabulary.constrain(constraint, &limit);
-            Some(compiled.map_err(|refusal| named(refusal, &request.params))?)
-        }
-        (calls, _) => calls,
-    };
-    let budget = request.params.reasoning_budget;
-    if constraint.is_none() && budget.is_none() {
-        return Ok(None);
-    }
-    let style = match request.prompt {
-        Prompt::Chat(_) => vocabulary.answer_style(),
-        // Who writes the prompt as a text reads the answer as one.
-        Prompt::Text(_) | Prompt::Tokens(_) => AnswerStyle::default(),
-    };
-    AnswerGuide::new(constraint, budget, (&style, start), vocabulary, &limit)
-}
-
-/// The counter of thinking for the answer to a conversation, which `start` says the beginning of.
-fn reasoning_counter(
-    request: &Request,
-    start: AnswerStart,
-    vocabulary: &dyn Vocabulary,
-) -> Option<ReasoningCounter> {
-    match &request.prompt {
-        Prompt::Chat(conversation) if request.params.special != Some(false) => {
-            ReasoningCounter::new(&vocabulary.answer_style(), start, conversation)
-        }
-        Prompt::Chat(_) | Prompt::Text(_) | Prompt::Tokens(_) => None,
-    }
-}
-
-/// The refusal of a constraint, with the field of the request that the constraint came from.
-fn named(refusal: Refusal, params: &Params) -> Refusal {
-    match (refusal, &params.constraint_field) {
-        (Refusal::InvalidParams { reason, .. }, Some(field)) => {
-            Refusal::InvalidParams { field: field.clone(), reason }
-        }
-        (refusal, _) => refusal,
-    }
 }
 
 /// Checks that every token in `logit_bias` exists.

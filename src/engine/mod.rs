@@ -59,6 +59,7 @@ mod text_query;
 mod thread;
 
 // One request between its client and the scheduler.
+mod guidance;
 mod guide;
 mod held_logprobs;
 mod request;

@@ -58,8 +58,7 @@ pub(in crate::server) fn routes(shared: Arc<Shared>) -> Router {
     let abort = Operation::delete(abort_request, "Aborts a request of the list")
         .answers_nothing()
         .of_api::<PageError>();
-    let page = if shared.options.has_web { web::routes() } else { Router::new() };
-    DescribedRoutes::default()
+    let described = DescribedRoutes::default()
         .route("/healthz", [health()])
         .route("/health", [health()])
         .route("/readyz", [ready])
@@ -69,8 +68,9 @@ pub(in crate::server) fn routes(shared: Arc<Shared>) -> Router {
         .route("/requests/{id}", [abort])
         .merge(openai::routes())
         .merge(anthropic::routes())
-        .into_router()
-        .merge(page)
+        .into_router();
+    let routes = if shared.options.has_web { described.merge(web::routes()) } else { described };
+    routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(shared.clone(), check_request))

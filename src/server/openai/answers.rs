@@ -11,7 +11,8 @@ use crate::server::budget::Charge;
 
 use super::client::ApiClient;
 use super::error::ApiError;
-use super::generation::{FieldNames, Generation, GenerationEvent, NewGeneration};
+use super::field_names::FieldNames;
+use super::generation::{Generation, GenerationEvent, NewGeneration};
 
 /// What to ask the model for.
 pub(super) struct AnswersRequest {

@@ -16,8 +16,8 @@ use tracing::Instrument;
 
 use crate::answer::{AllowedCalls, AnswerEvent, AnswerParser};
 use crate::domain::{
-    AnswerStart, Code, Delivery, FinishReason, Outcome, Params, Prompt, Refusal, Request,
-    TokenLogprobs, Usage,
+    AnswerStart, Code, Delivery, FinishReason, Outcome, Params, Prompt, Request, TokenLogprobs,
+    Usage,
 };
 use crate::protocol::EndStats;
 use crate::runner::Ticket;
@@ -27,6 +27,7 @@ use crate::server::options::REQUEST_BYTES;
 
 use super::client::ApiClient;
 use super::error::ApiError;
+use super::field_names::FieldNames;
 
 /// What an API asks the model for.
 #[derive(Debug)]
@@ -46,36 +47,6 @@ pub(in crate::server) struct NewGeneration {
     pub(in crate::server) received: Instant,
     /// Whether the client has no other request in flight.
     pub(in crate::server) is_first: bool,
-}
-
-/// What a client calls the fields that the runner names when it refuses a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::server) struct FieldNames {
-    /// Most tokens of the answer.
-    pub(in crate::server) max_tokens: &'static str,
-    /// The conversation.
-    pub(in crate::server) messages: &'static str,
-    /// The schema of the arguments, in a tool.
-    pub(in crate::server) parameters: &'static str,
-}
-
-impl FieldNames {
-    /// `refusal` with the names of the client.
-    pub(in crate::server) fn rename(self, refusal: Refusal) -> Refusal {
-        let Refusal::InvalidParams { field, reason } = refusal else { return refusal };
-        let end = field.find(['.', '[']).unwrap_or(field.len());
-        let (name, rest) = field.split_at(end);
-        let field = match name {
-            "max_tokens" => self.max_tokens.to_owned() + rest,
-            "messages" => self.messages.to_owned() + rest,
-            "tools" => match field.strip_suffix(".parameters") {
-                Some(tool) => format!("{tool}.{}", self.parameters),
-                None => field,
-            },
-            _ => field,
-        };
-        Refusal::InvalidParams { field, reason }
-    }
 }
 
 /// What happens to a request. The last event is [`Self::Ended`] or [`Self::Failed`].

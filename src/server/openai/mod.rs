@@ -21,6 +21,7 @@ mod completions;
 mod constraint;
 mod conversation;
 mod error;
+pub(in crate::server) mod field_names;
 mod fields;
 mod forms;
 pub(in crate::server) mod generation;

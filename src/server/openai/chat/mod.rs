@@ -20,9 +20,9 @@ use super::chunks::Chunks;
 use super::constraint::constraint;
 use super::conversation::conversation;
 use super::error::{ApiError, ErrorBody};
+use super::field_names::FieldNames;
 use super::fields::CompletionBody;
 use super::forms::FlagOrNumber;
-use super::generation::FieldNames;
 use super::sampling::{n_answers, params};
 
 use self::stream::ChatStream;

@@ -16,8 +16,9 @@ use crate::server::ids::new_id;
 use crate::server::json::InvalidField;
 use crate::server::openai::client::ApiClient;
 use crate::server::openai::error::ApiError;
+use crate::server::openai::field_names::FieldNames;
 use crate::server::openai::generation::{
-    FieldNames, Generation, GenerationEnd, GenerationEvent, NewGeneration,
+    Generation, GenerationEnd, GenerationEvent, NewGeneration,
 };
 use crate::server::openai::parts::now;
 
