@@ -11,7 +11,7 @@ impl Config {
     /// `vram` is the option of `plan`.
     ///
     /// # Errors
-    /// What is wrong, in one line: a name that is not in [`PARAMETERS`] or is there twice, or a
+    /// What is wrong, in one line: a name that no parameter has, or one that is there twice, or a
     /// value that its option does not accept.
     pub fn what_if(&self, changes: &[(String, String)]) -> Result<(Self, PlanOptions), String> {
         let mut options: Vec<OsString> = Vec::with_capacity(changes.len());
