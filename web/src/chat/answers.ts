@@ -99,6 +99,7 @@ export class Answers {
         const conversation = this.store.get(id);
         if (!conversation || this.#running.peek().has(id)) return;
         this.store.update(id, (before) => append(before, message));
+        void this.store.save(id);
         const answer = new Answer(message, (current) =>
             this.store.update(id, (before) => replace(before, current)),
         );
@@ -110,6 +111,7 @@ export class Answers {
                 answer.keep();
                 this.#running.value = running;
             });
+            void this.store.save(id);
             this.#answerCalls(id, answer.message.value);
         });
     }

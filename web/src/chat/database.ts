@@ -13,8 +13,6 @@ export interface Database {
     all(): Promise<Conversation[]>;
     /** Keeps `conversation`, with the messages that are in its record and not in it. */
     save(conversation: Conversation): Promise<void>;
-    /** As `save`, but at once, in place of what was kept: for the moment the page is closed. */
-    overwrite(conversation: Conversation): void;
     remove(id: string): Promise<void>;
     /** The ids of the conversations with `query` in a message or the title. */
     search(query: string): Promise<Set<string>>;
@@ -82,13 +80,6 @@ class IndexedDatabase implements Database {
         await change.done;
     }
 
-    overwrite(conversation: Conversation): void {
-        const change = this.database.transaction(["heads", "conversations"], "readwrite");
-        void change.objectStore("conversations").put(conversation);
-        void change.objectStore("heads").put(headOf(conversation));
-        change.commit();
-    }
-
     async remove(id: string): Promise<void> {
         const change = this.database.transaction(["heads", "conversations"], "readwrite");
         void change.objectStore("conversations").delete(id);
@@ -122,12 +113,8 @@ export class MemoryDatabase implements Database {
     }
 
     save(conversation: Conversation): Promise<void> {
-        this.overwrite(conversation);
-        return Promise.resolve();
-    }
-
-    overwrite(conversation: Conversation): void {
         this.#conversations.set(conversation.id, conversation);
+        return Promise.resolve();
     }
 
     remove(id: string): Promise<void> {

@@ -52,6 +52,7 @@ export function ChatPage() {
                 >
                     <Suspense fallback={<p class="waiting">{t("common.loading")}</p>}>
                         <SettingsPanel
+                            key={conversation.id}
                             settings={conversation.settings}
                             onChange={(settings) =>
                                 store.update(conversation.id, (before) => ({ ...before, settings }))

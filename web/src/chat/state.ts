@@ -3,14 +3,16 @@
 import { computed, signal } from "@preact/signals";
 
 import { client, connection, hello } from "../session";
-import { stored, tab } from "../storage";
+import { local, stored, tab } from "../storage";
 import { Answers } from "./answers";
 import { openDatabase } from "./database";
+import { Rescue } from "./rescue";
 import { Store } from "./store";
 
 export const store = new Store(
     new BroadcastChannel("inference-core.chat"),
     stored<string | null>("conversation", null, tab),
+    new Rescue(local),
 );
 
 export const answers = new Answers(client, connection, store);
@@ -29,7 +31,18 @@ export const chatProblem = computed(() => {
     return model && !model.chat ? (model.chat_problem ?? "") : null;
 });
 
+// A page that is hidden may be ended without a word.
+document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState !== "hidden") return;
+    answers.keepAll();
+    void store.flush();
+});
+
 addEventListener("pagehide", () => {
     answers.keepAll();
-    store.flushAtOnce();
+    store.keepUnsaved();
+});
+
+addEventListener("pageshow", ({ persisted }) => {
+    if (persisted) void store.recover();
 });

@@ -1,12 +1,13 @@
 /**
- * The conversations of this browser. Changes are shown at once, written a little later, and told to
- * the other tabs. Of two tabs that change a conversation the later one decides about its title,
+ * The conversations of this browser. Changes are shown and written at once, those that follow a
+ * write a little later, and told to the other tabs. Of two tabs that change a conversation the later one decides about its title,
  * draft and settings; messages of both are kept.
  */
 
 import { computed, signal, type Signal } from "@preact/signals";
 
 import { headOf, MemoryDatabase, merge, type Database, type Head } from "./database";
+import type { Rescue } from "./rescue";
 import { newConversation } from "./tree";
 import { DEFAULT_SETTINGS, type ChatMessage, type Conversation } from "./types";
 
@@ -33,8 +34,13 @@ export class Store {
     onRemoved: (id: string) => void = () => {};
 
     readonly #loaded = signal<ReadonlyMap<string, Conversation>>(new Map());
-    /** The conversations with changes that are not written, and the timers of their writing. */
-    readonly #unsaved = new Map<string, ReturnType<typeof setTimeout>>();
+    /** The conversations with changes that are not written, and the last change of each. */
+    readonly #unsaved = new Map<string, number>();
+    /** The pauses after a write, in which further changes wait. */
+    readonly #pauses = new Map<string, ReturnType<typeof setTimeout>>();
+    /** What the database has of the conversations that are loaded. */
+    readonly #written = new Map<string, Conversation>();
+    #changes = 0;
     /** The conversations of which was asked whether they run in another tab. */
     readonly #asked = new Map<string, ReturnType<typeof setTimeout>>();
     #database: Database = new MemoryDatabase();
@@ -43,12 +49,14 @@ export class Store {
     constructor(
         private readonly channel: Channel,
         readonly currentId: Signal<string | null>,
+        private readonly rescue: Rescue,
     ) {}
 
     /** Reads the list, and the conversation that was shown last. */
     async start(database: Database): Promise<void> {
         this.#database = database;
         this.channel.onmessage = (event: MessageEvent<TabMessage>) => void this.#hear(event.data);
+        await this.recover();
         this.heads.value = sorted(await database.heads());
         const id = this.currentId.value;
         if (id === null || !(await this.open(id))) this.create();
@@ -63,6 +71,7 @@ export class Store {
         if (!this.get(id)) {
             const conversation = await this.#database.load(id);
             if (!conversation) return false;
+            this.#written.set(id, conversation);
             this.#set(conversation);
             this.#settle(conversation);
         }
@@ -142,18 +151,34 @@ export class Store {
 
     /** Writes all changes now. */
     async flush(): Promise<void> {
-        await Promise.all([...this.#unsaved.keys()].map((id) => this.#save(id)));
+        await Promise.all([...this.#unsaved.keys()].map((id) => this.save(id)));
     }
 
-    /** Writes all changes without waiting, because the page is closed. */
-    flushAtOnce(): void {
-        for (const [id, timer] of this.#unsaved) {
-            clearTimeout(timer);
+    /** Writes a conversation now. */
+    async save(id: string): Promise<void> {
+        const conversation = this.get(id);
+        const change = this.#unsaved.get(id);
+        if (!conversation || change === undefined) return;
+        this.#pause(id, change);
+        await this.#database.save(conversation);
+        if (this.#unsaved.get(id) === change) this.#unsaved.delete(id);
+        if (this.get(id)) this.#written.set(id, conversation);
+        this.#tell({ kind: "changed", id });
+    }
+
+    /** Keeps all changes that are not written, because the page is closed. */
+    keepUnsaved(): void {
+        for (const id of this.#unsaved.keys()) {
             const conversation = this.get(id);
-            if (conversation) this.#database.overwrite(conversation);
+            if (!conversation) continue;
+            this.rescue.keep(conversation, this.#written.get(id));
             this.#tell({ kind: "changed", id });
         }
-        this.#unsaved.clear();
+    }
+
+    /** Writes what pages kept when they were closed. */
+    recover(): Promise<void> {
+        return this.rescue.drain((conversation) => this.#database.save(conversation));
     }
 
     #set(conversation: Conversation): void {
@@ -164,21 +189,20 @@ export class Store {
         const conversation = this.get(id);
         if (!conversation) return;
         this.#list(headOf(conversation));
-        if (!this.#unsaved.has(id)) {
-            this.#unsaved.set(
-                id,
-                setTimeout(() => void this.#save(id), SAVE_DELAY_MS),
-            );
-        }
+        this.#changes += 1;
+        this.#unsaved.set(id, this.#changes);
+        if (!this.#pauses.has(id)) void this.save(id);
     }
 
-    async #save(id: string): Promise<void> {
-        clearTimeout(this.#unsaved.get(id));
-        this.#unsaved.delete(id);
-        const conversation = this.get(id);
-        if (!conversation) return;
-        await this.#database.save(conversation);
-        this.#tell({ kind: "changed", id });
+    /** Lets the changes after `change` wait for each other. */
+    #pause(id: string, change: number): void {
+        clearTimeout(this.#pauses.get(id));
+        const timer = setTimeout(() => {
+            this.#pauses.delete(id);
+            const last = this.#unsaved.get(id);
+            if (last !== undefined && last > change) void this.save(id);
+        }, SAVE_PAUSE_MS);
+        this.#pauses.set(id, timer);
     }
 
     #list(head: Head): void {
@@ -191,8 +215,10 @@ export class Store {
     }
 
     #drop(id: string): void {
-        clearTimeout(this.#unsaved.get(id));
+        clearTimeout(this.#pauses.get(id));
+        this.#pauses.delete(id);
         this.#unsaved.delete(id);
+        this.#written.delete(id);
         this.heads.value = this.heads.value.filter((head) => head.id !== id);
         const loaded = new Map(this.#loaded.value);
         loaded.delete(id);
@@ -211,6 +237,7 @@ export class Store {
                     id === this.currentId.value || this.isRunning(id) || this.#unsaved.has(id),
             ),
         );
+        for (const id of this.#written.keys()) if (!this.get(id)) this.#written.delete(id);
     }
 
     #tell(message: TabMessage): void {
@@ -236,6 +263,7 @@ export class Store {
 
     /** Takes over what another tab has written. */
     async #reload(id: string): Promise<void> {
+        await this.recover();
         const kept = await this.#database.load(id);
         if (!kept) return;
         this.#list(headOf(kept));
@@ -284,8 +312,8 @@ function sorted(heads: Head[]): Head[] {
     return heads.sort((a, b) => b.changed - a.changed);
 }
 
-/** From a change until it is written. */
-const SAVE_DELAY_MS = 400;
+/** After a write, how long further changes wait to be written together. */
+const SAVE_PAUSE_MS = 400;
 
 /** How long other tabs have to say that an answer runs there. */
 export const CLAIM_MS = 300;

@@ -92,6 +92,37 @@ test("a conversation and a draft survive a reload", async ({ page, scripted }) =
     await page.reload();
     await expect(answersOn(page)).toContainText("remember me");
     await expect(page.getByRole("textbox", { name: "Message" })).toHaveValue("not sent yet");
+    const unsaved = () => Object.keys(localStorage).filter((key) => key.includes("unsaved"));
+    expect(await page.evaluate(unsaved)).toEqual([]);
+});
+
+test("a reload right after the end of an answer loses nothing", async ({ page, scripted }) => {
+    await open(page, scripted.url);
+    // The reload comes from the page, in the moment the answer has its buttons.
+    await page.evaluate(() => {
+        new MutationObserver((_, observer) => {
+            if (!document.querySelector(".message-assistant .message-footer")) return;
+            observer.disconnect();
+            location.reload();
+        }).observe(document, { childList: true, subtree: true });
+    });
+    const isLoaded = page.waitForEvent("load");
+    await send(page, "say remember me");
+    await isLoaded;
+    await expect(answersOn(page)).toContainText("remember me");
+    await expect(answersOn(page)).toContainText("tok/s");
+});
+
+test("a question that was just sent survives a reload", async ({ page, scripted }) => {
+    await open(page, scripted.url);
+    const field = page.getByRole("textbox", { name: "Message" });
+    await field.fill("say loop a b c");
+    await field.evaluate((area: HTMLTextAreaElement) => {
+        area.form?.requestSubmit();
+        location.reload();
+    });
+    await expect(page.getByRole("article", { name: "You" })).toContainText("say loop a b c");
+    await expect(answersOn(page)).toContainText("The answer was interrupted");
 });
 
 test("a deleted conversation can be restored", async ({ page, scripted }) => {

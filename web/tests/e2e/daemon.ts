@@ -65,7 +65,7 @@ export class Daemon implements Server {
 
 /** A server whose model answers `say TEXT` with TEXT (examples/scripted.rs). */
 export async function startScripted(): Promise<Server> {
-    const child = run(binary("INFERENCE_CORE_SCRIPTED"), []);
+    const child = run(binary("SCRIPTED_BIN"), []);
     const [line] = (await once(createInterface(child.stdout!), "line")) as [string];
     const url = `http://${line.replace("listening on ", "")}`;
     await ready(url, child);

@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 
 import { Answers, MAX_AUTOMATIC } from "../../../src/chat/answers";
 import { MemoryDatabase } from "../../../src/chat/database";
+import { Rescue } from "../../../src/chat/rescue";
 import { Store } from "../../../src/chat/store";
 import { branch } from "../../../src/chat/tree";
 import type { ChatMessage } from "../../../src/chat/types";
@@ -41,7 +42,11 @@ let id: string;
 beforeEach(async () => {
     sent = [];
     connection = signal<ConnectionState>({ kind: "open" });
-    store = new Store({ onmessage: null, postMessage: () => {} }, signal<string | null>(null));
+    store = new Store(
+        { onmessage: null, postMessage: () => {} },
+        signal<string | null>(null),
+        new Rescue(() => localStorage),
+    );
     await store.start(new MemoryDatabase());
     id = store.current.value!.id;
     answers = new Answers({ infer }, connection, store);

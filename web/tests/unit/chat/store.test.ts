@@ -4,6 +4,7 @@ import { signal } from "@preact/signals";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { MemoryDatabase, openDatabase, type Database } from "../../../src/chat/database";
+import { Rescue } from "../../../src/chat/rescue";
 import { CLAIM_MS, RESTORE_MS, Store, type Channel } from "../../../src/chat/store";
 import { append, newMessage, replace } from "../../../src/chat/tree";
 import type { ChatMessage, Conversation } from "../../../src/chat/types";
@@ -36,7 +37,7 @@ let database: Database;
 let tabs: Tabs;
 
 async function openTab(current: string | null = null): Promise<Store> {
-    const store = new Store(tabs.open(), signal(current));
+    const store = new Store(tabs.open(), signal(current), new Rescue(() => localStorage));
     await store.start(database);
     return store;
 }
@@ -58,6 +59,7 @@ function texts(conversation: Conversation | undefined | null): string[] {
 }
 
 beforeEach(async () => {
+    localStorage.clear();
     tabs = new Tabs();
     database = await openDatabase(`test-${names++}`);
 });
@@ -85,11 +87,28 @@ describe("the store of conversations", () => {
         expect(await database.heads()).toEqual([]);
     });
 
-    it("writes at once when the page is closed", async () => {
+    it("writes the first change at once, and those that follow together", async () => {
+        const written = vi.spyOn(database, "save");
+        const store = await openTab();
+        const { id } = ask(store, "one");
+        expect(written).toHaveBeenCalledTimes(1);
+        ask(store, "two");
+        ask(store, "three");
+        expect(written).toHaveBeenCalledTimes(1);
+        await vi.waitFor(() => expect(written).toHaveBeenCalledTimes(2));
+        await vi.waitFor(async () =>
+            expect(texts(await database.load(id))).toEqual(["one", "three", "two"]),
+        );
+    });
+
+    it("writes nothing again that has not changed", async () => {
         const store = await openTab();
         const { id } = ask(store, "Hello");
-        store.flushAtOnce();
-        expect(texts(await database.load(id))).toEqual(["Hello"]);
+        await store.flush();
+        const written = vi.spyOn(database, "save");
+        await store.save(id);
+        await store.flush();
+        expect(written).not.toHaveBeenCalled();
     });
 
     it("shows in one tab what another has written", async () => {
@@ -166,6 +185,44 @@ describe("the store of conversations", () => {
         store.create();
         expect(await store.open(id)).toBe(true);
         expect(await store.search("hello")).toEqual(new Set([id]));
+    });
+});
+
+describe("a page that is closed before all is written", () => {
+    it("leaves it to the next page", async () => {
+        const closed = await openTab();
+        const { id } = ask(closed, "written");
+        await closed.flush();
+        // From here on nothing reaches the database.
+        vi.spyOn(database, "save").mockReturnValue(new Promise(() => {}));
+        ask(closed, "not written");
+        closed.update(id, (before) => ({ ...before, draft: "typed" }));
+        closed.keepUnsaved();
+        vi.restoreAllMocks();
+        tabs = new Tabs();
+
+        const opened = await openTab(id);
+        expect(texts(opened.current.value)).toEqual(["not written", "written"]);
+        expect(opened.current.value?.draft).toBe("typed");
+        expect(localStorage.length).toBe(0);
+    });
+
+    it("leaves it to other tabs too", async () => {
+        const one = await openTab();
+        const { id } = ask(one, "Hello");
+        await one.flush();
+        const two = await openTab(id);
+        one.update(id, (before) => ({ ...before, draft: "typed" }));
+        one.keepUnsaved();
+        await vi.waitFor(() => expect(two.get(id)?.draft).toBe("typed"));
+    });
+
+    it("leaves nothing if all was written", async () => {
+        const store = await openTab();
+        ask(store, "Hello");
+        await store.flush();
+        store.keepUnsaved();
+        expect(localStorage.length).toBe(0);
     });
 });
 
