@@ -3,6 +3,9 @@ import type { Page } from "@playwright/test";
 import { breath, fakeServer, paced } from "./fake-server";
 import { answersOn, ended, expect, open, send, test } from "./harness";
 
+// A trace takes pictures of the page, which costs more than the page itself.
+test.use({ trace: "off" });
+
 const MARKDOWN = [
     "## A section\n\n",
     "Some **bold** words, `code` and a [link](https://example.org/) in a paragraph ",
@@ -17,7 +20,8 @@ const BOMBS: Record<string, string> = {
     "deep quotes": `${">".repeat(5000)} x`,
     "deep lists": Array.from({ length: 300 }, (_, n) => `${" ".repeat(n)}- x`).join("\n"),
     "open brackets": "[".repeat(50_000),
-    "open emphases": "*a _b ".repeat(5000),
+    "open emphases": "*a _b ".repeat(1300),
+    "open images": "![a](".repeat(1600),
     "open code": "`".repeat(20_000),
     "many columns": `|${"a|".repeat(2000)}\n|${"-|".repeat(2000)}\n|${"b|".repeat(2000)}`,
     "a line of a megabyte": "x".repeat(1024 * 1024),

@@ -2,7 +2,7 @@
 
 import { Lexer, Tokenizer, type MarkedOptions, type Token, type Tokens } from "marked";
 
-import { MAX_CELLS, MAX_DEPTH, MAX_INLINE } from "./limits";
+import { MAX_CELLS, MAX_DEPTH, MAX_INLINE, MAX_SPAN, MAX_UNENDED } from "./limits";
 
 /** The blocks of `text`, with their texts taken apart. */
 export function lex(text: string): Token[] {
@@ -29,6 +29,7 @@ class BoundedLexer extends Lexer {
 
 class BoundedTokenizer extends Tokenizer {
     #depth = 0;
+    #unended = 0;
 
     override blockquote(src: string): Tokens.Blockquote | undefined {
         return this.#deeper(() => super.blockquote(src));
@@ -39,7 +40,9 @@ class BoundedTokenizer extends Tokenizer {
     }
 
     override emStrong(src: string, masked: string, before?: string) {
-        return this.#deeper(() => super.emStrong(src, masked, before));
+        if (!beginsEmphasis(src, before)) return undefined;
+        const end = masked.slice(-src.length).slice(0, MAX_SPAN);
+        return this.#span(() => super.emStrong(src.slice(0, MAX_SPAN), end, before));
     }
 
     override del(src: string): Tokens.Del | undefined {
@@ -47,7 +50,8 @@ class BoundedTokenizer extends Tokenizer {
     }
 
     override link(src: string): Tokens.Link | Tokens.Image | undefined {
-        return this.#deeper(() => super.link(src));
+        const text = src.slice(0, MAX_SPAN);
+        return /^!?\[[^]*?\]\(/.test(text) ? this.#span(() => super.link(text)) : undefined;
     }
 
     override table(src: string): Tokens.Table | undefined {
@@ -62,6 +66,14 @@ class BoundedTokenizer extends Tokenizer {
         return undefined;
     }
 
+    /** Parses an emphasis or a link that begins, unless too many have not ended. */
+    #span<T>(parse: () => T | undefined): T | undefined {
+        if (this.#unended >= MAX_UNENDED) return undefined;
+        const found = this.#deeper(parse);
+        if (found === undefined) this.#unended += 1;
+        return found;
+    }
+
     #deeper<T>(parse: () => T | undefined): T | undefined {
         if (this.#depth >= MAX_DEPTH) return undefined;
         this.#depth += 1;
@@ -71,4 +83,10 @@ class BoundedTokenizer extends Tokenizer {
             this.#depth -= 1;
         }
     }
+}
+
+/** Whether a mark of emphasis stands where one may begin, which words with `_` have not. */
+function beginsEmphasis(src: string, before = ""): boolean {
+    if (src.startsWith("*")) return /^\*+[^\s*]/.test(src);
+    return /^_+[^\s_]/.test(src) && !/[\p{L}\p{N}]$/u.test(before);
 }

@@ -9,6 +9,12 @@ export const MAX_INLINE = 8 * 1024;
 /** Quotes, lists, emphases and links within each other. */
 export const MAX_DEPTH = 12;
 
+/** Characters of an emphasis or a link. */
+export const MAX_SPAN = 2 * 1024;
+
+/** Emphases and links of a block that begin and do not end: each is looked for in vain. */
+export const MAX_UNENDED = 100;
+
 /** Cells of a table. */
 export const MAX_CELLS = 5000;
 
