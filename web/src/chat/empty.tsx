@@ -14,12 +14,12 @@ export function Empty({ conversation }: { conversation: Conversation }) {
             <h2>{model ? t("chat.greeting", { model: model.name }) : t("chat.greeting.nobody")}</h2>
             {model?.demo && <p class="empty-demo">{t("chat.empty.demo")}</p>}
             <p>{t(isRaw ? "chat.empty.raw" : "chat.empty.chat")}</p>
-            <ul class="examples" aria-label={t("chat.examples")}>
+            <ul class="starters" aria-label={t("chat.examples")}>
                 {examples.map((key) => (
                     <li key={key}>
                         <button
                             type="button"
-                            class="example"
+                            class="starter"
                             onClick={() => answers.send(conversation.id, t(key))}
                         >
                             {t(key)}

@@ -26,7 +26,7 @@ function summary(end: Ended): string[] {
     const { stats } = end;
     return [
         finish(end),
-        stats.tps !== null && t("chat.stats.tps", { n: stats.tps }),
+        stats.tps !== null && rate(stats.tps),
         stats.ttft_ms !== null && t("chat.stats.first", { time: duration(stats.ttft_ms) }),
         t("chat.stats.tokens", { n: number(stats.tokens, 0) }),
         t("chat.stats.prompt", { n: number(stats.prompt_tokens, 0) }),
@@ -38,16 +38,14 @@ function summary(end: Ended): string[] {
 
 function details(stats: Stats): [string, string][] {
     const none = t("common.unknown");
-    const rate = (value: number | null) =>
-        value === null ? none : t("chat.stats.tps", { n: value });
     const tokens = (value: number) => number(value, 0);
     return [
         [t("chat.stats.total"), duration(stats.total_ms)],
         [t("chat.stats.queue"), duration(stats.queue_ms)],
         [t("chat.stats.prompt-time"), duration(stats.prompt_ms)],
-        [t("chat.stats.prompt-tps"), rate(stats.prompt_tps)],
+        [t("chat.stats.prompt-tps"), stats.prompt_tps === null ? none : rate(stats.prompt_tps)],
         [t("chat.stats.ttft"), stats.ttft_ms === null ? none : duration(stats.ttft_ms)],
-        [t("chat.stats.answer-tps"), rate(stats.tps)],
+        [t("chat.stats.answer-tps"), stats.tps === null ? none : rate(stats.tps)],
         [t("chat.stats.prompt-tokens"), tokens(stats.prompt_tokens)],
         [t("chat.stats.cached-tokens"), tokens(stats.cached_tokens)],
         [t("chat.stats.answer-tokens"), tokens(stats.tokens)],
@@ -56,6 +54,11 @@ function details(stats: Stats): [string, string][] {
             t("chat.stats.of", { accepted: stats.accepted, drafted: stats.drafted }),
         ],
     ];
+}
+
+/** Tokens per second, with as many digits as matter. */
+function rate(value: number): string {
+    return t("chat.stats.tps", { n: number(value, value < 100 ? 1 : 0) });
 }
 
 function finish({ finish_reason, limit }: Ended): string {

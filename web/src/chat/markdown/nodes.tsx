@@ -12,7 +12,7 @@ import { HtmlBlock } from "./html";
 import { MAX_INLINE } from "./limits";
 import { InertImage, InertLink } from "./link";
 import { PlainText } from "./plain";
-import { withoutEntities, withVisibleControls } from "./text";
+import { directionOf, withoutEntities, withVisibleControls } from "./text";
 
 /** Elements for blocks. `isOpen`: whether the last block may still grow. */
 export function blocks(tokens: Token[], isOpen = false): ComponentChildren {
@@ -35,7 +35,11 @@ function block(given: Token, isOpen: boolean): ComponentChildren {
         case "text":
             return <span dir="auto">{inline(token.tokens ?? [token])}</span>;
         case "blockquote":
-            return <blockquote dir="auto">{blocks(token.tokens ?? [], isOpen)}</blockquote>;
+            return (
+                <blockquote dir={directionOf(token.text)}>
+                    {blocks(token.tokens ?? [], isOpen)}
+                </blockquote>
+            );
         case "list":
             return <List list={token as Tokens.List} isOpen={isOpen} />;
         case "table":
@@ -70,7 +74,7 @@ export function List({
     Content?: ComponentType<ItemProps>;
 }) {
     const items = list.items.map((item, index) => (
-        <li key={index} dir="auto" class={item.task ? "task" : undefined}>
+        <li key={index} dir={directionOf(item.text)} class={item.task ? "task" : undefined}>
             {item.task && (
                 <span
                     class="task-box"
@@ -83,9 +87,10 @@ export function List({
             <Content item={item} isOpen={isOpen && index === list.items.length - 1} />
         </li>
     ));
-    if (!list.ordered) return <ul dir="auto">{items}</ul>;
+    const dir = directionOf(list.raw);
+    if (!list.ordered) return <ul dir={dir}>{items}</ul>;
     return (
-        <ol dir="auto" start={Number(list.start) || 0}>
+        <ol dir={dir} start={Number(list.start) || 0}>
             {items}
         </ol>
     );
@@ -108,7 +113,7 @@ function Table({ table }: { table: Tokens.Table }) {
     );
     return (
         <div class="table" role="region" tabIndex={0} aria-label={t("chat.table")}>
-            <table>
+            <table dir={directionOf(table.raw)}>
                 <thead>
                     <tr>{table.header.map((header, index) => cell("th", header, index))}</tr>
                 </thead>

@@ -8,6 +8,14 @@ export function withVisibleControls(text: string): string {
     );
 }
 
+/**
+ * The direction of a block, which its first letter decides. HTML's `auto` does not look into the
+ * paragraphs and cells of a block, which have directions of their own.
+ */
+export function directionOf(text: string): "ltr" | "rtl" {
+    return RIGHT_TO_LEFT.test(/\p{L}/u.exec(text)?.[0] ?? "") ? "rtl" : "ltr";
+}
+
 /** `text` with the usual references to characters replaced, such as `&amp;`. */
 export function withoutEntities(text: string): string {
     return text.replace(
@@ -33,6 +41,10 @@ export function openableAddress(address: string): string | null {
         return null;
     }
 }
+
+/** Hebrew, Arabic, Syriac, Thaana, N'Ko, Adlam and others. */
+const RIGHT_TO_LEFT =
+    /[\u0590-\u08FF\uFB1D-\uFDFF\uFE70-\uFEFF\u{10800}-\u{10FFF}\u{1E800}-\u{1EFFF}]/u;
 
 const ENTITIES: Record<string, string> = Object.assign(Object.create(null), {
     amp: "&",

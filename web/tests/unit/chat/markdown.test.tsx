@@ -110,6 +110,23 @@ describe("what a hostile model writes", () => {
         expect(paragraphs.map((p) => p.dir)).toEqual(["auto", "auto"]);
     });
 
+    it("gives lists, tables and quotes the direction of their first letter", async () => {
+        await shown(
+            "- 1 שלום\n- two\n\n> مرحبا\n\n| العدد | a |\n|-|-|\n| 1 | b |\n\n1. one\n2. אחת",
+        );
+        const directions = [...page.querySelectorAll<HTMLElement>("ul, ol, li, blockquote, table")];
+        expect(directions.map(({ tagName, dir }) => `${tagName} ${dir}`)).toEqual([
+            "UL rtl",
+            "LI rtl",
+            "LI ltr",
+            "BLOCKQUOTE rtl",
+            "TABLE rtl",
+            "OL ltr",
+            "LI ltr",
+            "LI rtl",
+        ]);
+    });
+
     it("shows the whole address of a link before it is opened", async () => {
         await shown("[bank.example](https://evil.example/\u202Ex)");
         HTMLDialogElement.prototype.showModal ??= () => {};
