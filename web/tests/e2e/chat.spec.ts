@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 
-import { answersOn, ask, ended, expect, open, send, test } from "./harness";
+import { answersOn, ask, ended, expect, open, openPanel, send, test } from "./harness";
 
 test("an answer says how it came about", async ({ page, baseURL }) => {
     await open(page, baseURL!);
@@ -70,6 +70,31 @@ test("two conversations run at once over one connection", async ({ page, scripte
     await expect(list.getByRole("img", { name: "The model is answering" })).toHaveCount(2);
     await page.getByRole("button", { name: "Stop", exact: true }).click();
     await expect(list.getByRole("img", { name: "The model is answering" })).toHaveCount(1);
+});
+
+test("an answer that waits says its place in the queue", async ({ page, startDaemon }) => {
+    const { url } = await startDaemon(["--parallel", "1"]);
+    await open(page, url);
+    const panel = await openPanel(page);
+    await panel.getByText("Advanced").click();
+    await panel.getByLabel("Go on after the end").selectOption("true");
+    await send(page, "Tell me a long story.");
+    await expect(answersOn(page).locator(".markdown")).not.toBeEmpty();
+    await page.getByRole("button", { name: "New chat" }).first().click();
+    await send(page, "Me too");
+    await expect(answersOn(page)).toContainText("In the queue, position 1");
+    await page.getByRole("button", { name: "Stop", exact: true }).click();
+    await ended(answersOn(page));
+    await expect(answersOn(page)).toContainText("Stopped");
+});
+
+test("a long prompt shows how much of it is read", async ({ page, startDaemon }) => {
+    const { url } = await startDaemon(["--ubatch", "64"]);
+    await page.addInitScript(collectWaiting);
+    await open(page, url);
+    await ask(page, "Once upon a time there was a dog. ".repeat(40));
+    const waiting = await page.evaluate(() => window.waiting.join("\n"));
+    expect(waiting).toMatch(/Reading the prompt: \d+ of \d+ tokens/);
 });
 
 test("a search finds what was said", async ({ page, scripted }) => {
@@ -194,3 +219,20 @@ test("Markdown is shown, and code can be copied", async ({ page, context, script
     await field.press("Control+v");
     await expect(field).toHaveValue(/^let x;\s*$/);
 });
+
+declare global {
+    interface Window {
+        /** All that answers have said they wait for. */
+        waiting: string[];
+    }
+}
+
+/** Keeps what answers wait for: it can be over before a test looks. */
+function collectWaiting(): void {
+    window.waiting = [];
+    new MutationObserver(() => {
+        for (const { textContent } of document.querySelectorAll(".waiting-for")) {
+            if (textContent) window.waiting.push(textContent);
+        }
+    }).observe(document, { childList: true, subtree: true, characterData: true });
+}

@@ -1,4 +1,4 @@
-import { ask, expect, open, openPanel, test } from "./harness";
+import { answersOn, ask, ended, expect, open, openPanel, send, test } from "./harness";
 
 test.describe("the settings of a conversation", () => {
     test("reach the model: a text of one of two choices", async ({ page, baseURL }) => {
@@ -101,6 +101,39 @@ test.describe("the settings of a conversation", () => {
         await expect(page.getByText("Calls get_weather")).toBeVisible();
         await expect(page.getByText("Result of get_weather")).toBeVisible();
         await expect(page.getByRole("main")).toContainText("sunny");
+    });
+
+    test("a call of a tool without a result asks for one, and the model goes on", async ({
+        page,
+        scripted,
+    }) => {
+        await open(page, scripted.url);
+        const panel = await openPanel(page);
+        await panel.getByText("Tools", { exact: true }).click();
+        await panel.getByRole("button", { name: "Add an example" }).click();
+        await panel.getByText("get_weather", { exact: true }).click();
+        await panel.getByLabel("Ask me for the result of each call").check();
+        await send(
+            page,
+            'say <tool_call>{"name": "get_weather", "arguments": {"town": "Lima"}}</tool_call>',
+        );
+        await expect(page.locator(".composer")).toContainText("The model has called tools");
+        await page.getByLabel("Result of get_weather").fill("a storm");
+        await page.getByRole("button", { name: "Send the results" }).click();
+        await ended(answersOn(page).last());
+        await expect(answersOn(page).last()).toContainText("tool: a storm");
+    });
+
+    test("a text that is wrong stays in its conversation", async ({ page, scripted }) => {
+        await open(page, scripted.url);
+        await ask(page, "say hello");
+        const panel = await openPanel(page);
+        const field = panel.getByLabel("Temperature", { exact: true });
+        await field.fill("11");
+        await expect(field).toHaveAttribute("aria-invalid", "true");
+        await page.getByRole("button", { name: "New chat" }).first().click();
+        await expect(field).toHaveValue("");
+        await expect(field).not.toHaveAttribute("aria-invalid", "true");
     });
 
     test("can be used with the keyboard alone", async ({ page, baseURL }) => {
