@@ -127,6 +127,7 @@ function Ending({ conversation, message, place, isLast, isBusy }: AnswerProps) {
     const { outcome, text, calls, logprobs } = message;
     const isCut =
         outcome?.kind === "interrupted" ||
+        outcome?.kind === "failed" ||
         (outcome?.kind === "ended" && ["length", "abort"].includes(outcome.end.finish_reason));
     const warnings = outcome?.kind === "ended" ? (outcome.end.warnings ?? []) : [];
     return (
@@ -134,7 +135,11 @@ function Ending({ conversation, message, place, isLast, isBusy }: AnswerProps) {
             {outcome?.kind === "failed" && (
                 <p class="failure">
                     <Icon name="warning" />
-                    <span>{t("chat.failed", { message: outcome.message })}</span>
+                    <span>
+                        {t(text || calls ? "chat.broken" : "chat.failed", {
+                            message: outcome.message,
+                        })}
+                    </span>
                 </p>
             )}
             {outcome?.kind === "interrupted" && (

@@ -72,6 +72,7 @@ export const chatEn = {
     "chat.phase.prefill.label": "Tokens of the prompt that are read",
     "chat.elsewhere": "This answer runs in another tab.",
     "chat.failed": "There is no answer: {message}",
+    "chat.broken": "The answer broke off: {message}",
     "chat.interrupted":
         "The answer was interrupted: the connection was lost or the page was closed. What had arrived is kept.",
     "chat.answer.ended": "The answer is there.",

@@ -76,6 +76,7 @@ export const chatEs: Record<keyof typeof chatEn, string> = {
     "chat.phase.prefill.label": "Tokens leídos de la entrada",
     "chat.elsewhere": "Esta respuesta se está generando en otra pestaña.",
     "chat.failed": "No hay respuesta: {message}",
+    "chat.broken": "La respuesta se cortó: {message}",
     "chat.interrupted":
         "La respuesta se ha interrumpido: se perdió la conexión o se cerró la página. Se conserva lo que había llegado.",
     "chat.answer.ended": "La respuesta está lista.",

@@ -14,7 +14,9 @@ test("a killed process of the model ends the answer in words, and the next one w
     await expect(answer.locator(".markdown")).not.toBeEmpty();
     server.killRunner();
     await ended(answer);
-    await expect(answer).toContainText("There is no answer");
+    await expect(answer).toContainText("The answer broke off");
+    await expect(answer.locator(".markdown")).not.toBeEmpty();
+    await expect(answer.getByRole("button", { name: "Continue" })).toBeVisible();
     await connected(page);
     await panel.getByLabel("Longest answer", { exact: true }).fill("5");
     await answer.getByRole("button", { name: "Retry" }).click();
@@ -41,6 +43,11 @@ test("a restarted daemon interrupts the answer, and keeps what had arrived", asy
     await server.start();
     await connected(page);
     expect(await text()).toBe(arrived);
+    await expect(answer).toContainText("The answer was interrupted");
+    await panel.getByLabel("Longest answer", { exact: true }).fill("5");
+    await answer.getByRole("button", { name: "Retry" }).click();
+    await ended(answersOn(page).last());
+    await expect(answersOn(page).last()).toContainText("5 tokens");
 });
 
 test("a message that is sent while the server is away waits for it", async ({

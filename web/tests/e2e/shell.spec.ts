@@ -162,9 +162,13 @@ test.describe("a server that goes away", () => {
         const { server, url } = await startDaemon(["--metrics-interval", "100"]);
         await page.addInitScript(collectAlerts);
         await open(page, url);
-        server.killRunner();
         const alerts = () => page.evaluate(() => window.alerts.join("\n"));
-        await expect.poll(alerts).toMatch(/process of the model has ended \(.*KILL/);
+        // A restart may be over before metrics tell of it; each further one takes longer.
+        await expect(async () => {
+            server.killRunner();
+            const seen = expect.poll(alerts, { timeout: 2000 });
+            await seen.toMatch(/process of the model has ended \(.*KILL/);
+        }).toPass();
         await connected(page);
     });
 });
