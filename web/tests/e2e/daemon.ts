@@ -55,6 +55,13 @@ export class Daemon implements Server {
         if (child) await end(child, "SIGTERM");
     }
 
+    /** Ends it without a word, as a loss of power does. */
+    async kill(): Promise<void> {
+        const child = this.#child;
+        this.#child = null;
+        if (child) await end(child, "SIGKILL");
+    }
+
     /** Kills the process of the model, as the system does when memory is short. */
     killRunner(): void {
         const runners = childrenOf(this.#child?.pid ?? -1);
