@@ -6,6 +6,8 @@ import { answersOn, ended, expect, open, send, test } from "./harness";
 // A trace takes pictures of the page, which costs more than the page itself.
 test.use({ trace: "off" });
 
+test.setTimeout(120_000);
+
 const MARKDOWN = [
     "## A section\n\n",
     "Some **bold** words, `code` and a [link](https://example.org/) in a paragraph ",
@@ -41,7 +43,7 @@ for (const [name, bomb] of Object.entries(BOMBS)) {
         await open(page, baseURL!);
         await startTasks(page);
         await send(page, "Go");
-        await ended(answersOn(page).last());
+        await arrived(page);
         await expect(answersOn(page).last()).toContainText("after all");
         expect(await longestTask(page)).toBeLessThan(STILL_MS);
         const field = page.getByRole("textbox", { name: "Message" });
@@ -66,7 +68,7 @@ test("ten thousand tokens are complete, and the page never stands still", async 
     await open(page, baseURL!);
     await startTasks(page);
     await send(page, "Go");
-    await ended(answersOn(page).last());
+    await arrived(page);
     await expect(answersOn(page).last()).toContainText("after all");
     expect(await longestTask(page)).toBeLessThan(STILL_MS);
 });
@@ -91,6 +93,13 @@ test("eight answers at once leave 60 frames a second", async ({ page, baseURL })
     expect(frames.median).toBeLessThan(FRAME_MS);
     expect(frames.slowest5Percent).toBeLessThan(10 * FRAME_MS);
 });
+
+/** Waits for the end of an answer. The tests' own socket takes the most time of it. */
+async function arrived(page: Page): Promise<void> {
+    const answer = answersOn(page).last();
+    await expect(answer).not.toHaveAttribute("aria-busy", { timeout: ARRIVED_MS });
+    await ended(answer);
+}
 
 /** Collects the durations of tasks that keep the page from answering. */
 async function watchTasks(page: Page): Promise<void> {
@@ -145,6 +154,9 @@ const FRAME_MS = 18;
  * nothing else to do, and far below what a careless renderer takes.
  */
 const STILL_MS = 5000;
+
+/** How long an answer may take to arrive on a machine that does much else. */
+const ARRIVED_MS = 80_000;
 
 /** Characters of a frame: a server joins tokens for a client that is slow. */
 const CHUNK = 4096;
