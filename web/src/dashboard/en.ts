@@ -11,6 +11,7 @@ export const dashboardEn = {
     "figure.speed": "Tokens per second",
     "figure.speed.last": "last answer: {n}",
     "figure.no-request": "no answer yet",
+    "figure.first-request": "the first answer is running",
     "figure.first-token": "First token",
     "figure.of-last": "of the last answer",
     "figure.slots": "Slots in use",
@@ -35,7 +36,10 @@ export const dashboardEn = {
     "phase.commit": "sampling and text",
 
     "gpu.title": "GPUs",
-    "gpu.none": "This server reads no GPU. The model computes on {backend}.",
+    "gpu.none":
+        "No GPU is in use: the model computes on the CPU of this server. With a GPU it would be faster; docs/BUILD.md says how to build the server for one.",
+    "gpu.unread":
+        "The model computes with {backend}. Only GPUs with NVIDIA’s driver tell the server their values, and it finds none.",
     "gpu.index": "GPU {index}",
     "gpu.absent": "It does not answer: it fell off the bus, or the driver hangs.",
     "gpu.not-in-use": "The model does not use it. The values are those of other programs.",
@@ -98,6 +102,10 @@ export const dashboardEn = {
     "plan.card": "GPU",
     "plan.this-machine": "This machine",
     "plan.as-now": "{value}, as now",
+    "plan.ctx-size.help": "1 to {max} tokens, prompt and answer together.",
+    "plan.parallel.help": "1 to 64 requests at the same time.",
+    "plan.kv-type.help": "q8_0 takes about half the memory of f16, q4_0 a quarter.",
+    "plan.card.help": "As if the server had this much free VRAM.",
     "plan.reset": "Back to the present plan",
     "plan.what": "What changes",
     "plan.now": "Now",

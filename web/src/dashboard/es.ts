@@ -14,6 +14,7 @@ export const dashboardEs: Record<keyof typeof dashboardEn, string> = {
     "figure.speed": "Tokens por segundo",
     "figure.speed.last": "última respuesta: {n}",
     "figure.no-request": "aún sin respuestas",
+    "figure.first-request": "la primera respuesta está en curso",
     "figure.first-token": "Primer token",
     "figure.of-last": "de la última respuesta",
     "figure.slots": "Ranuras en uso",
@@ -38,7 +39,10 @@ export const dashboardEs: Record<keyof typeof dashboardEn, string> = {
     "phase.commit": "muestreo y texto",
 
     "gpu.title": "GPU",
-    "gpu.none": "Este servidor no lee ninguna GPU. El modelo calcula en {backend}.",
+    "gpu.none":
+        "No se usa ninguna GPU: el modelo calcula en la CPU de este servidor. Con una GPU iría más rápido; docs/BUILD.md explica cómo compilar el servidor para ella.",
+    "gpu.unread":
+        "El modelo calcula con {backend}. Solo las GPU con el controlador de NVIDIA dan sus valores al servidor, y no encuentra ninguna.",
     "gpu.index": "GPU {index}",
     "gpu.absent": "No responde: se ha desconectado del bus o el controlador está colgado.",
     "gpu.not-in-use": "El modelo no la usa. Los valores son de otros programas.",
@@ -101,6 +105,10 @@ export const dashboardEs: Record<keyof typeof dashboardEn, string> = {
     "plan.card": "GPU",
     "plan.this-machine": "Este equipo",
     "plan.as-now": "{value}, como ahora",
+    "plan.ctx-size.help": "De 1 a {max} tokens, prompt y respuesta juntos.",
+    "plan.parallel.help": "De 1 a 64 peticiones a la vez.",
+    "plan.kv-type.help": "q8_0 ocupa cerca de la mitad de memoria que f16; q4_0, la cuarta parte.",
+    "plan.card.help": "Como si el servidor tuviera esta VRAM libre.",
     "plan.reset": "Volver al plan actual",
     "plan.what": "Qué cambia",
     "plan.now": "Ahora",

@@ -19,18 +19,19 @@ export interface Figure {
 export function figures(inference: Inference): Figure[] {
     const { active, queued, slots, suspended = 0 } = inference;
     const { kv_used_tokens: used, kv_total_tokens: total, kv_running_tokens: running } = inference;
+    const noAnswer = t(active > 0 ? "figure.first-request" : "figure.no-request");
     const list: (Figure | null)[] = [
         {
             label: t("figure.speed"),
             value: number(inference.tps_now, inference.tps_now < 10 ? 1 : 0),
             note: inference.last_tps
                 ? t("figure.speed.last", { n: number(inference.last_tps) })
-                : t("figure.no-request"),
+                : noAnswer,
         },
         {
             label: t("figure.first-token"),
             value: inference.last_ttft_ms ? duration(inference.last_ttft_ms) : "–",
-            note: inference.last_ttft_ms ? t("figure.of-last") : t("figure.no-request"),
+            note: inference.last_ttft_ms ? t("figure.of-last") : noAnswer,
         },
         {
             label: t("figure.slots"),

@@ -47,8 +47,9 @@ function Sections() {
 function Gpus({ reserve }: { reserve: Signal<number> }) {
     const gpus = metrics.value?.gpus ?? [];
     if (gpus.length === 0) {
-        const backend = hello.value?.backend ?? t("common.unknown");
-        return <p class="hint no-gpu">{t("gpu.none", { backend })}</p>;
+        const backend = hello.value?.backend ?? "cpu";
+        const text = backend === "cpu" ? t("gpu.none") : t("gpu.unread", { backend });
+        return <p class="hint no-gpu">{text}</p>;
     }
     return (
         <>

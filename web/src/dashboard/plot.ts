@@ -3,7 +3,7 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 
-import { clock, language } from "../i18n";
+import { clock } from "../i18n";
 import type { ChartSpec } from "./charts";
 import { DASHES } from "./dashes";
 import type { Columns } from "./history";
@@ -151,9 +151,7 @@ function options(
 /** The text of `time` on an axis with these times: with seconds, where they are close. */
 function timeText(time: number, times: number[]): string {
     const isClose = (times[1] ?? Infinity) - (times[0] ?? 0) < 60;
-    if (isClose) return clock(time * 1000);
-    const format = { hour: "2-digit", minute: "2-digit" } as const;
-    return new Intl.DateTimeFormat(language.value, format).format(time * 1000);
+    return clock(time * 1000, isClose);
 }
 
 /** Whether there is no space for the text of `time` on its axis. */

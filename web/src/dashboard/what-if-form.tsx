@@ -1,4 +1,5 @@
 import { t } from "../i18n";
+import { hello } from "../session";
 import { Field } from "../ui/field";
 import type { Plan, WhatIf } from "./plan";
 
@@ -13,12 +14,18 @@ export function WhatIfForm({
     value: WhatIf;
     onChange: (value: WhatIf) => void;
 }) {
+    const maxContext = hello.value?.model.n_ctx_train ?? plan.ctx_size;
     return (
         <form class="what-if" onSubmit={(event) => event.preventDefault()}>
             {(["ctx_size", "parallel"] as const).map((name) => (
                 <Field
                     key={name}
                     label={t(name === "ctx_size" ? "plan.ctx-size" : "plan.parallel")}
+                    help={
+                        name === "ctx_size"
+                            ? t("plan.ctx-size.help", { max: maxContext })
+                            : t("plan.parallel.help")
+                    }
                 >
                     {(attributes) => (
                         <input
@@ -36,7 +43,7 @@ export function WhatIfForm({
                     )}
                 </Field>
             ))}
-            <Field label={t("plan.kv-type")}>
+            <Field label={t("plan.kv-type")} help={t("plan.kv-type.help")}>
                 {(attributes) => (
                     <select
                         {...attributes}
@@ -52,7 +59,7 @@ export function WhatIfForm({
                     </select>
                 )}
             </Field>
-            <Field label={t("plan.card")}>
+            <Field label={t("plan.card")} help={t("plan.card.help")}>
                 {(attributes) => (
                     <select
                         {...attributes}

@@ -47,11 +47,15 @@ export function number(value: number, digits = 1): string {
     return new Intl.NumberFormat(language.value, { maximumFractionDigits: digits }).format(value);
 }
 
-/** A time of day as the language of the page writes it. */
-export function clock(milliseconds: number): string {
+/**
+ * A time of day. All times have 24 hours and the same width in every language: they stand below each
+ * other in tables, and side by side on axes.
+ */
+export function clock(milliseconds: number, hasSeconds = true): string {
     return new Intl.DateTimeFormat(language.value, {
+        hourCycle: "h23",
         hour: "2-digit",
         minute: "2-digit",
-        second: "2-digit",
+        ...(hasSeconds ? { second: "2-digit" } : {}),
     }).format(milliseconds);
 }

@@ -1,6 +1,6 @@
 export const requestsEn = {
     "requests.running": "Running and waiting ({n})",
-    "requests.finished": "The last {n} that ended",
+    "requests.finished": "Ended ({n})",
     "requests.none-running": "Nothing runs or waits.",
     "requests.none-finished": "No request has ended yet.",
     "requests.own-only":

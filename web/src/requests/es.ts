@@ -2,7 +2,7 @@ import type { requestsEn } from "./en";
 
 export const requestsEs: Record<keyof typeof requestsEn, string> = {
     "requests.running": "En curso y en espera ({n})",
-    "requests.finished": "Las últimas {n} terminadas",
+    "requests.finished": "Terminadas ({n})",
     "requests.none-running": "No hay nada en curso ni en espera.",
     "requests.none-finished": "Aún no ha terminado ninguna petición.",
     "requests.own-only":

@@ -56,12 +56,20 @@ export function RequestsPage() {
     );
 }
 
-/** Leaves out the model where all rows have the one that the header of the page names. */
-function shownColumns<Row extends { model: string }>(columns: Column<Row>[], rows: Row[]) {
+/**
+ * Leaves out what says nothing: the model where all rows have the one that the header of the page
+ * names, and the key where no row has one.
+ */
+function shownColumns<Row extends Named>(columns: Column<Row>[], rows: Row[]): Column<Row>[] {
     const served = hello.value?.model.name;
-    const isKnown = rows.every(({ model }) => model === served);
-    return isKnown ? columns.filter(({ id }) => id !== "model") : columns;
+    const hidden = new Set<string>();
+    if (rows.every(({ model }) => model === served)) hidden.add("model");
+    if (rows.every(({ key }) => key === null)) hidden.add("key");
+    return columns.filter(({ id }) => !hidden.has(id));
 }
+
+/** The parts of a request that {@link shownColumns} looks at. */
+type Named = Pick<RunningRequest, "model" | "key">;
 
 /** The button that aborts a request, where the key allows that. */
 function Abort({

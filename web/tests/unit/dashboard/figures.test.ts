@@ -34,6 +34,14 @@ describe("the figures", () => {
         }
     });
 
+    it("tell a server without answers from one that makes its first", () => {
+        const none = { last_ttft_ms: 0, last_tps: 0 };
+        const note = (active: number) =>
+            valueOf("Tokens per second", inference({ ...none, active }))?.note;
+        expect(note(0)).toBe("no answer yet");
+        expect(note(1)).toBe("the first answer is running");
+    });
+
     it("count the prompt tokens that were not computed again", () => {
         const values = inference({ cached_tokens_total: 300, prompt_tokens_total: 700 });
         expect(valueOf("Prompts from the cache", values)).toMatchObject({

@@ -70,6 +70,16 @@ describe("the page of requests", () => {
         expect(page.querySelector("tbody tr")?.textContent).toContain("900 ms");
     });
 
+    it("has a column for keys only where a request has one", async () => {
+        serve(list({ running: [running({ key: null })], finished: [finished({ key: "web" })] }));
+        const page = show(["admin"]);
+        await vi.waitFor(() => expect(page.querySelectorAll("table")).toHaveLength(2));
+        const heads = [...page.querySelectorAll("table")].map((table) =>
+            [...table.querySelectorAll("th")].some((cell) => cell.textContent === "Key"),
+        );
+        expect(heads).toEqual([false, true]);
+    });
+
     it("says that the server is older where there is no list", async () => {
         serve(() => new Response("not found", { status: 404 }));
         const page = show(["admin"]);
