@@ -79,19 +79,20 @@ export async function startScripted(): Promise<Server> {
     return { url, stop: () => end(child, "SIGTERM") };
 }
 
-/** A file with one API key. */
+/** A file with API keys. */
 export class KeyFile {
     readonly #folder = mkdtempSync(join(tmpdir(), "inference-core-web-"));
     readonly path = join(this.#folder, "keys.toml");
-    readonly key: string;
+    /** A key with the rights that keys have if nothing is said. */
+    readonly key = this.add("web", "infer,metrics");
 
-    constructor() {
-        const made = spawnSync(
-            binary("INFERENCE_CORE_BIN"),
-            ["key", "new", "web", "--file", this.path],
-            { encoding: "utf8" },
-        );
-        this.key = made.stdout.trim();
+    /** Adds a key with these rights, and returns it. */
+    add(name: string, rights: string): string {
+        const options = ["--rights", rights, "--file", this.path];
+        const made = spawnSync(binary("INFERENCE_CORE_BIN"), ["key", "new", name, ...options], {
+            encoding: "utf8",
+        });
+        return made.stdout.trim();
     }
 
     remove(): void {

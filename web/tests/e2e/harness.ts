@@ -14,7 +14,7 @@ export interface Site<S extends Server = Server> {
 interface Fixtures {
     /** Starts a daemon for this test alone, with options of the command line. */
     startDaemon: (options?: readonly string[]) => Promise<Site<Daemon>>;
-    /** A file with an API key. */
+    /** A file with API keys. */
     keyFile: KeyFile;
     /** What the browser reports as an error. No test may leave any. */
     faults: string[];
@@ -94,6 +94,19 @@ export async function open(page: Page, url: string, part = "chat"): Promise<void
     await connected(page);
 }
 
+/** Opens the page of a server with keys at a part of it, and gives it `key`. */
+export async function openWithKey(
+    page: Page,
+    url: string,
+    key: string,
+    part?: string,
+): Promise<void> {
+    await page.goto(new URL(`#/${part ?? "chat"}`, url).href);
+    await page.getByRole("textbox", { name: "API key" }).fill(key);
+    await page.keyboard.press("Enter");
+    await connected(page);
+}
+
 /** Opens the settings of the conversation beside the chat. */
 export async function openPanel(page: Page): Promise<Locator> {
     const panel = page.locator(".settings-panel");
@@ -151,5 +164,6 @@ async function pageOf(server: Server): Promise<Server> {
 
 const WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
-/** What browsers report while a server is away or refuses a key, which the page handles. */
-const EXPECTED = /^(?:WebSocket connection to|Failed to load resource: .*(?:401|502|ERR_))/;
+/** What browsers report while a server is away or refuses something, which the page says in words. */
+const EXPECTED =
+    /^(?:WebSocket connection to|Failed to load resource: .*(?:40[0134] \(|502 \(|ERR_))/;
