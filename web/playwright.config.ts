@@ -12,6 +12,8 @@ export default defineConfig({
     timeout: 60_000,
     expect: { timeout: 15_000 },
     reporter: "list",
+    // The pictures that the tests compare the page with are those of the documents.
+    snapshotPathTemplate: "../docs/screenshots/{arg}{ext}",
     use: {
         ...devices["Desktop Chrome"],
         locale: "en-US",

@@ -1,4 +1,7 @@
-import { expectAccessible, open, openPanel, test } from "./harness";
+import type { Page } from "@playwright/test";
+
+import { fakeDaemon, nextSecond } from "./fake-daemon";
+import { ask, expect, expectAccessible, open, openPanel, test } from "./harness";
 
 const PARTS = ["chat", "dashboard", "requests", "settings"] as const;
 /** The parts of the panel that are folded at first. */
@@ -16,6 +19,47 @@ for (const colorScheme of ["light", "dark"] as const) {
             for (const part of PARTS) {
                 test(`the part ${part} has no violation`, async ({ page, baseURL }) => {
                     await open(page, baseURL!, part);
+                    await expectAccessible(page);
+                });
+            }
+
+            test("no part has a violation on a busy server with GPUs", async ({
+                page,
+                baseURL,
+            }) => {
+                await fakeDaemon(page, { answer: ANSWER });
+                await open(page, baseURL!);
+                await ask(page, "How?");
+                await expectAllAccessible(page);
+            });
+
+            test("no part has a violation while the model loads", async ({ page, baseURL }) => {
+                const loading = { state: "loading", load_progress: 0.4 } as const;
+                await fakeDaemon(page, { latest: loading });
+                await page.goto(baseURL!);
+                await expect(page.getByRole("alert")).toContainText("loads the model");
+                await expectAllAccessible(page);
+            });
+
+            test("no part has a violation while the connection is lost", async ({
+                page,
+                baseURL,
+            }) => {
+                const daemon = await fakeDaemon(page);
+                for (const part of PARTS) {
+                    await open(page, baseURL!, part);
+                }
+                await daemon.lose();
+                await expect(page.getByRole("alert")).toContainText("lost");
+                await expectAllAccessible(page);
+            });
+
+            if (device === "phone") {
+                test("the drawer of conversations has no violation", async ({ page, baseURL }) => {
+                    await fakeDaemon(page, { answer: ANSWER });
+                    await open(page, baseURL!);
+                    await ask(page, "How?");
+                    await page.getByRole("button", { name: "Show the conversations" }).click();
                     await expectAccessible(page);
                 });
             }
@@ -53,3 +97,16 @@ for (const colorScheme of ["light", "dark"] as const) {
         });
     }
 }
+
+/** Goes to each part by its link, and checks it. */
+async function expectAllAccessible(page: Page): Promise<void> {
+    for (const part of PARTS) {
+        await page.locator(`.nav a[href="#/${part}"]`).click();
+        await expect(page.getByRole("main").locator("h1")).toBeVisible();
+        await nextSecond(page);
+        await expectAccessible(page);
+    }
+}
+
+const ANSWER =
+    "Like **this**:\n\n```js\nanswer(42); // yes\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |";

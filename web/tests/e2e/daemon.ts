@@ -126,10 +126,9 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
     await exit;
 }
 
-function binary(variable: string): string {
-    const path = process.env[variable];
-    if (!path) throw new Error(`set ${variable} to the program to test`);
-    return path;
+/** The program to test: that of `make web-tests`, unless a variable names another one. */
+function binary(variable: keyof typeof BINARIES): string {
+    return process.env[variable] ?? join("..", "target", "debug", BINARIES[variable]);
 }
 
 /** Waits until the server at `url` is ready; fails if its process ends before. */
@@ -174,6 +173,11 @@ function parentOf(pid: string): number | null {
         return null;
     }
 }
+
+const BINARIES = {
+    INFERENCE_CORE_BIN: "inference-core",
+    INFERENCE_CORE_SCRIPTED: join("examples", "scripted"),
+};
 
 /** How long a server may take to start. */
 const START_MS = 30_000;
