@@ -4,8 +4,11 @@
  *
  * ```ts
  * const client = new Client({ url: "ws://127.0.0.1:3000/" });
- * const answer = client.infer({ prompt: "Once upon" }, { onText: (text) => console.log(text) });
- * const end = await answer.done;
+ * client.on("state", async ({ kind }) => {
+ *     if (kind !== "open") return;
+ *     const answer = client.infer({ prompt: "Once upon" }, { onText: (text) => console.log(text) });
+ *     const end = await answer.done;
+ * });
  * ```
  */
 
