@@ -47,7 +47,7 @@ for (const { name, viewport, colorScheme, show } of PICTURES) {
             if (widths !== TEXT_WIDTHS) console.log(difference);
             test.skip(widths !== TEXT_WIDTHS, difference);
             const picture = await withPalette(page, await settled(page));
-            expect(picture).toMatchSnapshot(`${name}.png`, { maxDiffPixelRatio: 0.01 });
+            expect(picture).toMatchSnapshot(`${name}.png`, { maxDiffPixelRatio: 0.002 });
         });
     });
 }
