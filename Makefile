@@ -83,7 +83,7 @@ web-tests: web ## Test the web page: types, units, and in Chromium with the serv
 		else \
 			cargo build --bin inference-core --example scripted && \
 			cd web && CHROMIUM="$(CHROMIUM)" INFERENCE_CORE_BIN="$(TARGET)/debug/inference-core" \
-				INFERENCE_CORE_SCRIPTED="$(TARGET)/debug/examples/scripted" npm run --silent e2e; \
+				SCRIPTED_BIN="$(TARGET)/debug/examples/scripted" npm run --silent e2e; \
 		fi; \
 	fi
 

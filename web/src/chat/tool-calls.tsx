@@ -72,7 +72,9 @@ export function ResultForm({
                             spellcheck={false}
                             value={results.value[index] ?? ""}
                             onInput={({ currentTarget: { value } }) =>
-                                (results.value = results.value.with(index, value))
+                                (results.value = results.value.map((other, i) =>
+                                    i === index ? value : other,
+                                ))
                             }
                         />
                     )}

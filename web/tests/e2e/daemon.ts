@@ -176,7 +176,7 @@ function parentOf(pid: string): number | null {
 
 const BINARIES = {
     INFERENCE_CORE_BIN: "inference-core",
-    INFERENCE_CORE_SCRIPTED: join("examples", "scripted"),
+    SCRIPTED_BIN: join("examples", "scripted"),
 };
 
 /** How long a server may take to start. */

@@ -24,14 +24,14 @@ export function ToolsSetting({
         onChange({ tools: [...tools, renamed(tool, freeName(nameOf(tool), names))], toolChoice });
     const replace = (index: number, tool: MockTool) =>
         onChange({
-            tools: tools.with(index, tool),
+            tools: tools.map((other, i) => (i === index ? tool : other)),
             toolChoice: isChosen(toolChoice, names[index])
                 ? { type: "function", function: { name: nameOf(tool) } }
                 : toolChoice,
         });
     const remove = (index: number) =>
         onChange({
-            tools: tools.toSpliced(index, 1),
+            tools: tools.filter((_, i) => i !== index),
             toolChoice:
                 tools.length === 1 || isChosen(toolChoice, names[index]) ? "auto" : toolChoice,
         });
@@ -43,7 +43,7 @@ export function ToolsSetting({
                     <li key={index}>
                         <ToolEditor
                             tool={tool}
-                            otherNames={names.toSpliced(index, 1)}
+                            otherNames={names.filter((_, i) => i !== index)}
                             onChange={(tool) => replace(index, tool)}
                             onRemove={() => remove(index)}
                         />
