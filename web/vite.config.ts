@@ -31,6 +31,8 @@ export default defineConfig({
         // Data URLs would need an exception in the content security policy.
         assetsInlineLimit: 0,
         chunkSizeWarningLimit: 400,
+        // One style sheet: none is missing when a part is shown without a connection.
+        cssCodeSplit: false,
     },
     // The WebSocket of the page has the address of that for hot reloads.
     server: { hmr: false, proxy },

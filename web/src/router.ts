@@ -10,10 +10,15 @@ export const route = signal<Route>(current());
 addEventListener("hashchange", () => (route.value = current()));
 
 export function go(to: Route): void {
+    route.value = to;
     location.hash = `#/${to}`;
 }
 
 function current(): Route {
     const name = location.hash.slice(2).split("/")[0];
-    return ROUTES.find((route) => route === name) ?? "chat";
+    const found = ROUTES.find((route) => route === name);
+    if (found) return found;
+    // The address must not name what is not shown.
+    if (location.hash) history.replaceState(history.state, "", "#/chat");
+    return "chat";
 }

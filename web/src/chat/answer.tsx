@@ -1,11 +1,12 @@
 /** An answer of the model: what it thought, said and called, and how it ended. */
 
 import { useSignal } from "@preact/signals";
-import { lazy, memo, Suspense } from "preact/compat";
+import { memo } from "preact/compat";
 
 import { number, t } from "../i18n";
 import { Button } from "../ui/button";
 import { Icon } from "../ui/icon";
+import { lazy } from "../ui/lazy";
 import { awaitsResults, type Phase, type RunningAnswer } from "./answers";
 import { copy } from "./copy";
 import { BranchSwitch, type Place } from "./branch-switch";
@@ -183,11 +184,7 @@ function Ending({ conversation, message, place, isLast, isBusy }: AnswerProps) {
                 )}
                 {outcome?.kind === "ended" && <StatsLine end={outcome.end} />}
             </footer>
-            {logprobs && showsTokens.value && (
-                <Suspense fallback={<p class="waiting-for">{t("common.loading")}</p>}>
-                    <Probabilities logprobs={logprobs} />
-                </Suspense>
-            )}
+            {logprobs && showsTokens.value && <Probabilities logprobs={logprobs} />}
         </>
     );
 }

@@ -7,6 +7,7 @@ import { language, t } from "../i18n";
 import { announce } from "../ui/announce";
 import { Button, IconButton } from "../ui/button";
 import { Icon } from "../ui/icon";
+import { later } from "../ui/lazy";
 import { focusComposer } from "./composer";
 import type { Head } from "./database";
 import { download } from "./download";
@@ -164,7 +165,7 @@ function Files() {
 async function importFile(file: File): Promise<void> {
     try {
         if (file.size > MAX_FILE) throw new Error(t("chat.import.large"));
-        const { fromJson } = await import("./exchange");
+        const { fromJson } = await loadExchange();
         const conversations = fromJson(await file.text());
         store.add(conversations);
         announce(t("chat.import.done", { n: conversations.length }));
@@ -175,7 +176,7 @@ async function importFile(file: File): Promise<void> {
 }
 
 async function exportAll(): Promise<void> {
-    const { toJson } = await import("./exchange");
+    const { toJson } = await loadExchange();
     const day = new Date().toISOString().slice(0, 10);
     download(`inference-core-${day}.json`, "application/json", toJson(await store.all()));
 }
@@ -200,6 +201,9 @@ function dayName(today: number, changed: number): string {
     const month = new Intl.DateTimeFormat(language.value, { month: "long", year: "numeric" });
     return month.format(changed);
 }
+
+/** Reads and writes files. */
+export const loadExchange = later(() => import("./exchange"));
 
 const SEARCH_ID = "conversation-search";
 

@@ -5,7 +5,7 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { t } from "../i18n";
 import { IconButton } from "../ui/button";
-import { createConversation, removeConversation } from "./conversation-list";
+import { createConversation, loadExchange, removeConversation } from "./conversation-list";
 import { download, fileName } from "./download";
 import { Menu, type Action } from "./menu";
 import { hasSpace } from "./side-panel";
@@ -86,12 +86,12 @@ function TitleField({ conversation, onEnd }: { conversation: Conversation; onEnd
 }
 
 async function exportMarkdown(conversation: Conversation): Promise<void> {
-    const { toMarkdown } = await import("./exchange");
+    const { toMarkdown } = await loadExchange();
     download(fileName(conversation.title, "md"), "text/markdown", toMarkdown(conversation));
 }
 
 async function exportJson(conversation: Conversation): Promise<void> {
-    const { toJson } = await import("./exchange");
+    const { toJson } = await loadExchange();
     download(fileName(conversation.title, "json"), "application/json", toJson([conversation]));
 }
 

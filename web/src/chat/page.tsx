@@ -1,9 +1,9 @@
 /** The playground: conversations with the model. */
 
-import { lazy, Suspense } from "preact/compat";
 import { useEffect } from "preact/hooks";
 
 import { t } from "../i18n";
+import { lazy } from "../ui/lazy";
 import { useShortcuts } from "../ui/shortcuts";
 import "./chat.css";
 import { Composer, focusComposer } from "./composer";
@@ -50,15 +50,13 @@ export function ChatPage() {
                     isOpen={showsSettings.value}
                     onClose={() => (showsSettings.value = false)}
                 >
-                    <Suspense fallback={<p class="waiting">{t("common.loading")}</p>}>
-                        <SettingsPanel
-                            key={conversation.id}
-                            settings={conversation.settings}
-                            onChange={(settings) =>
-                                store.update(conversation.id, (before) => ({ ...before, settings }))
-                            }
-                        />
-                    </Suspense>
+                    <SettingsPanel
+                        key={conversation.id}
+                        settings={conversation.settings}
+                        onChange={(settings) =>
+                            store.update(conversation.id, (before) => ({ ...before, settings }))
+                        }
+                    />
                 </SidePanel>
             )}
             <AddressDialog />

@@ -4,6 +4,7 @@ import { useEffect, useId, useRef } from "preact/hooks";
 import { clock, language, t } from "../i18n";
 import { HISTORY_SECONDS, samples } from "../session";
 import { colorScheme } from "../ui/color-scheme";
+import { later } from "../ui/lazy";
 import { second } from "../ui/second";
 import { ChartTable } from "./chart-table";
 import type { ChartSpec } from "./charts";
@@ -11,6 +12,8 @@ import { columns, nearest, type Columns } from "./history";
 import { LegendEntry } from "./legend";
 import { now } from "./now";
 import type { Plot } from "./plot";
+
+const loadPlot = later(() => import("./plot"));
 
 /**
  * The last minutes of some values as a chart, redrawn once a second. The pointer or the arrow keys
@@ -36,7 +39,7 @@ export function Chart({ spec }: { spec: ChartSpec }) {
     useEffect(() => {
         let isGone = false;
         const make = async () => {
-            const { makePlot } = await import("./plot");
+            const { makePlot } = await loadPlot();
             if (isGone || !host.current) return;
             plot.current = makePlot(host.current, spec, (time) => (chosen.value = time));
             progress.value = "ready";

@@ -1,5 +1,4 @@
 import { useSignal } from "@preact/signals";
-import { lazy, Suspense } from "preact/compat";
 import { useEffect } from "preact/hooks";
 
 import { ChatPage } from "../chat/page";
@@ -7,7 +6,9 @@ import { t } from "../i18n";
 import { go, route, ROUTES } from "../router";
 import { Announcements } from "../ui/announce";
 import { IconButton } from "../ui/button";
+import { Boundary } from "../ui/failure";
 import { Icon } from "../ui/icon";
+import { lazy } from "../ui/lazy";
 import { onKey, useShortcuts } from "../ui/shortcuts";
 import { Banner } from "./banner";
 import { KeyDialog } from "./key-dialog";
@@ -60,9 +61,9 @@ export function App() {
             </header>
             <Banner />
             <main id="content" class="content" tabIndex={-1}>
-                <Suspense fallback={<p class="waiting">{t("common.loading")}</p>}>
+                <Boundary key={route.value}>
                     <Page />
-                </Suspense>
+                </Boundary>
             </main>
             <KeyDialog />
             {showsShortcuts.value && (

@@ -43,6 +43,11 @@ export const shellEn = {
     "shortcuts.go-requests": "Go to the requests",
     "shortcuts.go-settings": "Go to the settings",
 
+    "part.not-loaded": "This part of the page could not be loaded. Is the server there?",
+    "part.broken": "This part of the page could not be shown.",
+    "part.retry": "Try again",
+    "part.reload": "Load the page again",
+
     "common.close": "Close",
     "common.cancel": "Cancel",
     "common.copy": "Copy",

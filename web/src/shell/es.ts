@@ -45,6 +45,12 @@ export const shellEs: Record<keyof typeof shellEn, string> = {
     "shortcuts.go-requests": "Ir a las peticiones",
     "shortcuts.go-settings": "Ir a los ajustes",
 
+    "part.not-loaded":
+        "No se ha podido cargar esta parte de la página. ¿Está disponible el servidor?",
+    "part.broken": "No se ha podido mostrar esta parte de la página.",
+    "part.retry": "Intentar de nuevo",
+    "part.reload": "Recargar la página",
+
     "common.close": "Cerrar",
     "common.cancel": "Cancelar",
     "common.copy": "Copiar",

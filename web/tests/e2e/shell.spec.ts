@@ -154,6 +154,39 @@ test.describe("a server that goes away", () => {
         await expect(page.getByRole("alert")).toBeEmpty();
     });
 
+    test("leaves all parts of the page, each of them once", async ({ page, startDaemon }) => {
+        const { server, url } = await startDaemon();
+        const loaded = page.waitForResponse(/\/plot-.*\.js/);
+        await open(page, url);
+        await loaded;
+        await server.stop();
+        await expect(page.getByRole("alert")).toContainText("The connection to the server is lost");
+        for (const [key, title] of [
+            ["Alt+2", "Dashboard"],
+            ["Alt+3", "Requests"],
+            ["Alt+4", "Settings"],
+        ] as const) {
+            await page.keyboard.press(key);
+            await expect(page.getByRole("heading", { level: 1 })).toHaveText(title);
+        }
+        await page.keyboard.press("Alt+1");
+        await expect(page.getByRole("heading", { level: 1 })).toHaveCount(1);
+    });
+
+    test("a part that cannot be loaded says so, and is there after another attempt", async ({
+        page,
+        baseURL,
+    }) => {
+        await page.route(/\/assets\/page-.*\.js/, (route) => route.abort());
+        await open(page, baseURL!, "dashboard");
+        await expect(page.getByRole("main").getByRole("alert")).toContainText("not be loaded");
+        await page.unroute(/\/assets\/page-.*\.js/);
+        await page.getByRole("button", { name: "Try again" }).click();
+        await expect(page.getByRole("heading", { level: 1 })).toHaveText("Dashboard");
+        await page.keyboard.press("Alt+1");
+        await expect(page.getByRole("heading", { level: 1 })).toHaveCount(1);
+    });
+
     test("a model's process that is killed is replaced, with its cause in words", async ({
         page,
         startDaemon,

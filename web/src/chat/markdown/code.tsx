@@ -5,6 +5,7 @@ import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
 import { t } from "../../i18n";
 import { IconButton } from "../../ui/button";
+import { later } from "../../ui/lazy";
 import { copy } from "../copy";
 import { MAX_HIGHLIGHT } from "./limits";
 import { pieces } from "./plain";
@@ -54,9 +55,14 @@ function HighlightedCode({ code, language }: { code: string; language: string })
     const coloured = useSignal<DocumentFragment | null>(null);
     useEffect(() => {
         let isShown = true;
-        void import("./highlight").then(({ highlight }) => {
-            if (isShown) coloured.value = highlight(code, language);
-        });
+        loadHighlight().then(
+            ({ highlight }) => {
+                if (isShown) coloured.value = highlight(code, language);
+            },
+            () => {
+                // The code stays as it is, without colours.
+            },
+        );
         return () => {
             isShown = false;
         };
@@ -67,6 +73,8 @@ function HighlightedCode({ code, language }: { code: string; language: string })
     // The key keeps Preact from touching what the highlighter wrote.
     return coloured.value ? <code key="coloured" ref={element} /> : <code key="plain">{code}</code>;
 }
+
+const loadHighlight = later(() => import("./highlight"));
 
 /** Characters of the name of a language. */
 const MAX_NAME = 40;
