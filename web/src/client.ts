@@ -33,8 +33,11 @@ export type ConnectionState =
     | { kind: "open" }
     /** The server wants a key: none was given, or the one that was given is wrong. */
     | { kind: "key-needed"; reason: string | null }
-    /** The connection is lost. Another one is opened at `retryAt`, in milliseconds of the epoch. */
-    | { kind: "lost"; reason: string; retryAt: number }
+    /**
+     * The connection is lost: closed with `code`, or `null` if the server was silent. Another one is
+     * opened at `retryAt`, in milliseconds of the epoch.
+     */
+    | { kind: "lost"; code: number | null; reason: string; retryAt: number }
     /** `close` was called. */
     | { kind: "closed" };
 
@@ -180,7 +183,7 @@ export class Client {
         const silence = Date.now() - this.#lastFrame;
         if (silence > DEAD_MS) {
             this.#drop("the server is silent");
-            this.#retry("the server is silent");
+            this.#retry(null, "the server is silent");
         } else if (silence >= PULSE_MS && this.#socket?.readyState === 1) {
             this.#send({ op: "ping" });
         }
@@ -253,16 +256,16 @@ export class Client {
         if (needsKey) {
             this.#become(before.kind === "key-needed" ? before : { kind: "key-needed", reason });
         } else {
-            this.#retry(reason);
+            this.#retry(event.code, reason);
         }
     }
 
-    #retry(reason: string): void {
+    #retry(code: number | null, reason: string): void {
         const first = this.#options.retryMs ?? RETRY_MS;
         const wait = Math.min(first * 2 ** (this.#attempt - 1), MAX_RETRY_MS);
         this.#attempt += 1;
         this.#timer = setTimeout(() => this.#connect(), wait);
-        this.#become({ kind: "lost", reason, retryAt: Date.now() + wait });
+        this.#become({ kind: "lost", code, reason, retryAt: Date.now() + wait });
     }
 
     /** Leaves the connection, and ends all requests. */

@@ -5,8 +5,10 @@ import { memo } from "preact/compat";
 
 import { number, t } from "../i18n";
 import { Button } from "../ui/button";
+import { Detail } from "../ui/detail";
 import { Icon } from "../ui/icon";
 import { lazy } from "../ui/lazy";
+import { errorWords, warningWords } from "../words";
 import { awaitsResults, type Phase, type RunningAnswer } from "./answers";
 import { copy } from "./copy";
 import { BranchSwitch, type Place } from "./branch-switch";
@@ -125,7 +127,7 @@ function Waiting({ phase }: { phase: Phase }) {
 /** How an answer ended, and what can be done with it. */
 function Ending({ conversation, message, place, isLast, isBusy }: AnswerProps) {
     const showsTokens = useSignal(false);
-    const { outcome, text, calls, logprobs } = message;
+    const { outcome, text, reasoning, calls, logprobs } = message;
     const isCut =
         outcome?.kind === "interrupted" ||
         outcome?.kind === "failed" ||
@@ -137,9 +139,8 @@ function Ending({ conversation, message, place, isLast, isBusy }: AnswerProps) {
                 <p class="failure">
                     <Icon name="warning" />
                     <span>
-                        {t(text || calls ? "chat.broken" : "chat.failed", {
-                            message: outcome.message,
-                        })}
+                        {t(text || reasoning || calls ? "chat.broken" : "chat.failed")}{" "}
+                        {errorWords(outcome.code)} <Detail text={outcome.message} />
                     </span>
                 </p>
             )}
@@ -153,7 +154,9 @@ function Ending({ conversation, message, place, isLast, isBusy }: AnswerProps) {
             {warnings.map((warning) => (
                 <p key={warning} class="composer-notice">
                     <Icon name="info" />
-                    <span>{warning}</span>
+                    <span>
+                        {warningWords(warning)} <Detail text={warning} />
+                    </span>
                 </p>
             ))}
             <footer class="message-footer">

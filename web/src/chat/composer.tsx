@@ -90,9 +90,10 @@ export function focusComposer(): void {
 function Notice({ needsResults }: { needsResults: boolean }) {
     const problem = chatProblem.value;
     const texts = [
-        problem !== null && t("chat.problem", { reason: problem || t("common.unknown") }),
+        problem !== null && t("chat.problem"),
         needsResults && t("chat.results.needed"),
-        connection.value.kind !== "open" && t("chat.waits"),
+        connection.value.kind === "key-needed" && t("chat.waits.key"),
+        !["open", "key-needed"].includes(connection.value.kind) && t("chat.waits"),
     ].filter((text) => text !== false);
     return (
         <>

@@ -37,7 +37,10 @@ export const chatEn = {
     "chat.send": "Send",
     "chat.stop": "Stop",
     "chat.waits": "There is no connection to the server. What you send waits until there is one.",
-    "chat.problem": "This model cannot chat: {reason}. It continues your text as it is.",
+    "chat.waits.key":
+        "The server needs an API key. What you send waits until you have entered one.",
+    "chat.problem":
+        "This model cannot chat: it has no chat template that the server can use. It continues your text as it is.",
     "chat.results.needed": "The model has called tools. Give their results above, then it goes on.",
     "chat.chip.raw": "Raw text",
     "chat.chip.system": "System prompt",
@@ -71,11 +74,12 @@ export const chatEn = {
     "chat.phase.prefill": "Reading the prompt: {done} of {total} tokens",
     "chat.phase.prefill.label": "Tokens of the prompt that are read",
     "chat.elsewhere": "This answer runs in another tab.",
-    "chat.failed": "There is no answer: {message}",
-    "chat.broken": "The answer broke off: {message}",
+    "chat.failed": "There is no answer.",
+    "chat.broken": "The answer broke off.",
     "chat.interrupted":
         "The answer was interrupted: the connection was lost or the page was closed. What had arrived is kept.",
     "chat.answer.ended": "The answer is there.",
+    "chat.answer.failed": "The answer failed.",
     "chat.retry": "Retry",
     "chat.continue": "Continue",
     "chat.edit": "Edit",

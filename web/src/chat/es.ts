@@ -39,7 +39,10 @@ export const chatEs: Record<keyof typeof chatEn, string> = {
     "chat.send": "Enviar",
     "chat.stop": "Detener",
     "chat.waits": "No hay conexión con el servidor. Lo que envíes espera hasta que la haya.",
-    "chat.problem": "Este modelo no puede chatear: {reason}. Continúa tu texto tal cual.",
+    "chat.waits.key":
+        "El servidor necesita una clave de API. Lo que envíes espera hasta que la introduzcas.",
+    "chat.problem":
+        "Este modelo no puede chatear: no tiene una plantilla de chat que el servidor pueda usar. Continúa tu texto tal cual.",
     "chat.results.needed":
         "El modelo ha llamado a herramientas. Da sus resultados arriba y seguirá.",
     "chat.chip.raw": "Texto sin plantilla",
@@ -75,11 +78,12 @@ export const chatEs: Record<keyof typeof chatEn, string> = {
     "chat.phase.prefill": "Leyendo la entrada: {done} de {total} tokens",
     "chat.phase.prefill.label": "Tokens leídos de la entrada",
     "chat.elsewhere": "Esta respuesta se está generando en otra pestaña.",
-    "chat.failed": "No hay respuesta: {message}",
-    "chat.broken": "La respuesta se cortó: {message}",
+    "chat.failed": "No hay respuesta.",
+    "chat.broken": "La respuesta se cortó.",
     "chat.interrupted":
         "La respuesta se ha interrumpido: se perdió la conexión o se cerró la página. Se conserva lo que había llegado.",
     "chat.answer.ended": "La respuesta está lista.",
+    "chat.answer.failed": "La respuesta ha fallado.",
     "chat.retry": "Reintentar",
     "chat.continue": "Continuar",
     "chat.edit": "Editar",

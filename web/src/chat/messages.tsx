@@ -47,7 +47,11 @@ export function Messages({ conversation }: { conversation: Conversation }) {
                         );
                 }
             })}
-            <Completion isRunning={running !== undefined} id={id} />
+            <Completion
+                isRunning={running !== undefined}
+                id={id}
+                hasFailed={shown.at(-1)?.outcome?.kind !== "ended"}
+            />
         </Scroller>
     );
 }
@@ -72,12 +76,20 @@ function usePlaces(conversation: Conversation): Map<string, Place> {
 }
 
 /** Tells screen readers that an answer has ended. They do not read it while it comes. */
-function Completion({ isRunning, id }: { isRunning: boolean; id: string }) {
+function Completion({
+    isRunning,
+    id,
+    hasFailed,
+}: {
+    isRunning: boolean;
+    id: string;
+    hasFailed: boolean;
+}) {
     const text = useSignal("");
     const before = useRef({ isRunning, id });
     useEffect(() => {
         const hasEnded = before.current.id === id && before.current.isRunning && !isRunning;
-        text.value = hasEnded ? t("chat.answer.ended") : "";
+        text.value = hasEnded ? t(hasFailed ? "chat.answer.failed" : "chat.answer.ended") : "";
         before.current = { isRunning, id };
     }, [isRunning, id]);
     return (

@@ -1,5 +1,6 @@
 export const dashboardEn = {
     "dashboard.no-right": "Your key lacks the right “metrics”: the server sends it no values.",
+    "dashboard.key-needed": "The server needs an API key before it sends any values.",
     "dashboard.state": "State",
     "dashboard.states": "States of the last 15 minutes",
     "dashboard.since": "since {time}",

@@ -3,6 +3,7 @@ import type { dashboardEn } from "./en";
 export const dashboardEs: Record<keyof typeof dashboardEn, string> = {
     "dashboard.no-right":
         "A tu clave le falta el permiso «metrics»: el servidor no le envía valores.",
+    "dashboard.key-needed": "El servidor necesita una clave de API para enviar valores.",
     "dashboard.state": "Estado",
     "dashboard.states": "Estados de los últimos 15 minutos",
     "dashboard.since": "desde las {time}",

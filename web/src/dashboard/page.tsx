@@ -1,7 +1,7 @@
 import { useComputed, useSignal, type Signal } from "@preact/signals";
 
 import { t } from "../i18n";
-import { hello, metrics, rights } from "../session";
+import { connection, hello, metrics, rights } from "../session";
 import "../styles/data.css";
 import { second } from "../ui/second";
 import { Chart } from "./chart";
@@ -18,7 +18,11 @@ export function DashboardPage() {
     return (
         <div class="page dashboard">
             <h1>{t("nav.dashboard")}</h1>
-            {hello.value && !mayRead && <p class="hint">{t("dashboard.no-right")}</p>}
+            {connection.value.kind === "key-needed" ? (
+                <p class="hint">{t("dashboard.key-needed")}</p>
+            ) : (
+                hello.value && !mayRead && <p class="hint">{t("dashboard.no-right")}</p>
+            )}
             <Sections />
         </div>
     );

@@ -1,6 +1,7 @@
 import { clock, t } from "../i18n";
 import { duration, percent } from "../i18n/units";
 import { connection, hello, metrics, samples, shownState } from "../session";
+import { causeWords, lostWords } from "../words";
 import { now } from "./now";
 import { stateSpans, type StateSpan } from "./state-spans";
 
@@ -36,8 +37,7 @@ export function StatePanel() {
 
 /** Why the state is what it is, and since when. */
 function details(span: StateSpan | undefined): string {
-    const lost = connection.value.kind === "lost" ? connection.value.reason : null;
-    const cause = lost ?? span?.cause;
+    const cause = lostWords(connection.value) ?? (span?.cause && causeWords(span.cause));
     const since = span && t("dashboard.since", { time: clock(span.from * 1000) });
     return [cause, since].filter((text) => text).join(" · ");
 }
@@ -56,7 +56,7 @@ function Strip({ spans }: { spans: StateSpan[] }) {
                         title={[
                             `${clock(from * 1000)} – ${clock(to * 1000)}`,
                             t(`state.${state}`),
-                            cause,
+                            cause && causeWords(cause),
                         ]
                             .filter((text) => text)
                             .join("\n")}
@@ -103,7 +103,7 @@ function Strip({ spans }: { spans: StateSpan[] }) {
                                         <th scope="row">{clock(from * 1000)}</th>
                                         <td>{t(`state.${state}`)}</td>
                                         <td class="is-number">{duration((to - from) * 1000)}</td>
-                                        <td>{cause}</td>
+                                        <td>{cause && causeWords(cause)}</td>
                                     </tr>
                                 ))}
                         </tbody>

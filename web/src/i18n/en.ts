@@ -4,6 +4,7 @@ import { dashboardEn } from "../dashboard/en";
 import { requestsEn } from "../requests/en";
 import { settingsEn } from "../settings/en";
 import { shellEn } from "../shell/en";
+import { wordsEn } from "../words/en";
 
 export const en = {
     ...shellEn,
@@ -12,4 +13,5 @@ export const en = {
     ...dashboardEn,
     ...requestsEn,
     ...settingsEn,
+    ...wordsEn,
 };

@@ -4,6 +4,7 @@ import { dashboardEs } from "../dashboard/es";
 import { requestsEs } from "../requests/es";
 import { settingsEs } from "../settings/es";
 import { shellEs } from "../shell/es";
+import { wordsEs } from "../words/es";
 
 export const es = {
     ...shellEs,
@@ -12,4 +13,5 @@ export const es = {
     ...dashboardEs,
     ...requestsEs,
     ...settingsEs,
+    ...wordsEs,
 };

@@ -6,6 +6,7 @@ import { connection, hello, rights } from "../session";
 import "../styles/data.css";
 import { announce } from "../ui/announce";
 import { Button } from "../ui/button";
+import { Detail } from "../ui/detail";
 import { finishedColumns, runningColumns, type Column } from "./columns";
 import { useRequestList, type ListProblem } from "./poll";
 import { RequestRows } from "./request-list";
@@ -20,9 +21,12 @@ export function RequestsPage() {
     return (
         <div class="page requests">
             <h1>{t("nav.requests")}</h1>
-            {hello.value && !seesAll() && <p class="hint">{t("requests.own-only")}</p>}
+            {connection.value.kind === "open" && !seesAll() && (
+                <p class="hint">{t("requests.own-only")}</p>
+            )}
             <div role="status">
                 {problem && <p class="hint">{problemWords(problem)}</p>}
+                {problem && problem.kind !== "older" && <Detail text={problem.reason} />}
                 {isStale && <p class="hint">{t("requests.stale", { time: clock(at) })}</p>}
             </div>
             {list && (
@@ -120,8 +124,8 @@ function problemWords(problem: ListProblem): string {
         case "older":
             return t("requests.older");
         case "forbidden":
-            return t("requests.forbidden", { reason: problem.reason });
+            return t("requests.forbidden");
         case "failed":
-            return t("requests.failed", { reason: problem.reason });
+            return t("requests.failed");
     }
 }

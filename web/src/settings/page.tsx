@@ -1,8 +1,10 @@
 import { chosenLanguage, number, t, type Language } from "../i18n";
 import { hello, key, rights, useKey } from "../session";
+import { showsKeyDialog } from "../shell/key-dialog";
 import { theme, type Theme } from "../theme";
 import { Button } from "../ui/button";
 import { Field } from "../ui/field";
+import { backendWords, rightsWords } from "../words";
 import "./settings.css";
 
 /** Language, colours, the key in use, and what the server is. */
@@ -46,13 +48,22 @@ export function SettingsPage() {
             {key.value === null ? (
                 <p>{t("settings.key.none")}</p>
             ) : (
-                <>
-                    <p>{t("settings.key.set", { rights: rights.value.join(", ") })}</p>
+                <p>
+                    {rights.value.length > 0
+                        ? t("settings.key.set", { rights: rightsWords(rights.value) })
+                        : t("settings.key.refused")}
+                </p>
+            )}
+            <div class="part-actions">
+                <Button icon="edit" onClick={() => (showsKeyDialog.value = true)}>
+                    {t("key.enter")}
+                </Button>
+                {key.value !== null && (
                     <Button icon="trash" onClick={() => useKey(null, false)}>
                         {t("settings.key.forget")}
                     </Button>
-                </>
-            )}
+                )}
+            </div>
             <Server />
         </div>
     );
@@ -64,7 +75,7 @@ function Server() {
     const rows = [
         [t("settings.server.version"), `${server.server} (${server.build.commit})`],
         [t("settings.server.model"), server.model.name],
-        [t("settings.server.backend"), server.backend],
+        [t("settings.server.backend"), backendWords(server.backend)],
         [
             t("settings.server.context"),
             t("settings.server.tokens", { n: number(server.ctx_size, 0) }),

@@ -5,6 +5,8 @@ import { t } from "../i18n";
 import { client, connection, metrics, shownState } from "../session";
 import { Button } from "../ui/button";
 import { Icon } from "../ui/icon";
+import { causeWords, lostWords } from "../words";
+import { showsKeyDialog } from "./key-dialog";
 
 /** Says below the header what keeps the server from answering, and what happens about it. */
 export function Banner() {
@@ -12,12 +14,16 @@ export function Banner() {
 }
 
 function Content() {
-    const isLost = connection.value.kind === "lost";
+    const { kind } = connection.value;
+    const isLost = kind === "lost";
     return (
         <div class={isLost || shownState.value === "stalled" ? "banner is-bad" : "banner"}>
             <Icon name="warning" />
             <p>{isLost ? <Countdown /> : text()}</p>
             {isLost && <Button onClick={() => client.reconnect()}>{t("banner.retry")}</Button>}
+            {kind === "key-needed" && (
+                <Button onClick={() => (showsKeyDialog.value = true)}>{t("key.enter")}</Button>
+            )}
         </div>
     );
 }
@@ -27,13 +33,14 @@ function text(): string | null {
     switch (state) {
         case "lost":
             return "lost";
+        case "key-needed":
         case "loading":
         case "stalled":
         case "draining":
             return t(`banner.${state}`);
         case "restarting":
             return t("banner.restarting", {
-                cause: metrics.value?.inference.cause ?? t("common.unknown"),
+                cause: causeWords(metrics.value?.inference.cause ?? t("common.unknown")),
             });
         default:
             return null;
@@ -50,5 +57,9 @@ function Countdown() {
     const state = connection.value;
     if (state.kind !== "lost") return null;
     const seconds = Math.max(0, Math.ceil((state.retryAt - now.value) / 1000));
-    return <>{t("banner.lost", { reason: state.reason, seconds })}</>;
+    return (
+        <span title={state.reason}>
+            {t("banner.lost")} {lostWords(state)} {t("banner.next", { seconds })}
+        </span>
+    );
 }

@@ -17,7 +17,9 @@ export const shellEn = {
     "state.key-needed": "Key needed",
     "state.closed": "Closed",
 
-    "banner.lost": "The connection to the server is lost: {reason}. Next attempt in {seconds} s.",
+    "banner.lost": "The connection to the server is lost.",
+    "banner.next": "Next attempt in {seconds} s.",
+    "banner.key-needed": "This server needs an API key.",
     "banner.retry": "Try now",
     "banner.loading":
         "The server loads the model. Requests that you send now wait until it is ready.",
@@ -34,7 +36,8 @@ export const shellEn = {
     "key.field": "API key",
     "key.remember": "Remember the key in this browser",
     "key.send": "Use this key",
-    "key.wrong": "The server refused the key: {reason}",
+    "key.enter": "Enter a key",
+    "key.wrong": "The server refused the key. Check it, or ask for another one.",
 
     "shortcuts.title": "Keyboard shortcuts",
     "shortcuts.show": "Show the keyboard shortcuts",

@@ -19,8 +19,9 @@ export const shellEs: Record<keyof typeof shellEn, string> = {
     "state.key-needed": "Falta la clave",
     "state.closed": "Cerrado",
 
-    "banner.lost":
-        "Se ha perdido la conexión con el servidor: {reason}. Próximo intento en {seconds} s.",
+    "banner.lost": "Se ha perdido la conexión con el servidor.",
+    "banner.next": "Próximo intento en {seconds} s.",
+    "banner.key-needed": "Este servidor necesita una clave de API.",
     "banner.retry": "Intentar ahora",
     "banner.loading":
         "El servidor está cargando el modelo. Las peticiones que envíes ahora esperan hasta que esté listo.",
@@ -36,7 +37,8 @@ export const shellEs: Record<keyof typeof shellEn, string> = {
     "key.field": "Clave de API",
     "key.remember": "Recordar la clave en este navegador",
     "key.send": "Usar esta clave",
-    "key.wrong": "El servidor ha rechazado la clave: {reason}",
+    "key.enter": "Introducir una clave",
+    "key.wrong": "El servidor ha rechazado la clave. Compruébala o pide otra.",
 
     "shortcuts.title": "Atajos de teclado",
     "shortcuts.show": "Mostrar los atajos de teclado",

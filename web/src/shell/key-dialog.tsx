@@ -1,18 +1,29 @@
-import { useSignal } from "@preact/signals";
+import { signal, useSignal } from "@preact/signals";
 
 import { t } from "../i18n";
-import { connection, useKey } from "../session";
+import { connection, key, useKey } from "../session";
 import { Button } from "../ui/button";
+import { Detail } from "../ui/detail";
 import { Dialog } from "../ui/dialog";
 import { Field } from "../ui/field";
 
-/** Asks for an API key while the server needs one. */
+/** Whether the dialog is shown: whenever the server asks for a key, and on demand. */
+export const showsKeyDialog = signal(false);
+
+connection.subscribe(({ kind }) => {
+    if (kind === "key-needed") showsKeyDialog.value = true;
+    if (kind === "open") showsKeyDialog.value = false;
+});
+
+/** Asks for an API key. */
 export function KeyDialog() {
-    if (connection.value.kind !== "key-needed") return null;
-    return <KeyForm reason={connection.value.reason} />;
+    return showsKeyDialog.value ? <KeyForm /> : null;
 }
 
-function KeyForm({ reason }: { reason: string | null }) {
+function KeyForm() {
+    const { kind } = connection.value;
+    // Without a key, the server has refused none.
+    const reason = kind === "key-needed" && key.value !== null ? connection.value.reason : null;
     const text = useSignal("");
     const remember = useSignal(false);
     const send = (event: Event) => {
@@ -20,10 +31,13 @@ function KeyForm({ reason }: { reason: string | null }) {
         if (text.value.trim()) useKey(text.value.trim(), remember.value);
     };
     return (
-        <Dialog title={t("key.title")}>
+        <Dialog
+            title={t(kind === "open" ? "key.field" : "key.title")}
+            onClose={() => (showsKeyDialog.value = false)}
+        >
             <form class="form" onSubmit={send}>
                 <p>{t("key.explanation")}</p>
-                <Field label={t("key.field")} error={reason && t("key.wrong", { reason })}>
+                <Field label={t("key.field")} error={reason && t("key.wrong")}>
                     {(attributes) => (
                         <input
                             {...attributes}
@@ -35,6 +49,7 @@ function KeyForm({ reason }: { reason: string | null }) {
                         />
                     )}
                 </Field>
+                {reason && <Detail text={reason} />}
                 <label class="check">
                     <input
                         type="checkbox"

@@ -11,8 +11,7 @@ export function Dialog({
     children,
 }: {
     title: string;
-    /** Without it, the dialog cannot be closed. */
-    onClose?: () => void;
+    onClose: () => void;
     children: ComponentChildren;
 }) {
     const element = useRef<HTMLDialogElement>(null);
@@ -27,12 +26,14 @@ export function Dialog({
             aria-labelledby={titleId}
             onCancel={(event) => {
                 event.preventDefault();
-                onClose?.();
+                onClose();
             }}
+            // Browsers let nobody keep a dialog open by force.
+            onClose={onClose}
         >
             <header class="dialog-header">
                 <h2 id={titleId}>{title}</h2>
-                {onClose && <IconButton icon="close" label={t("common.close")} onClick={onClose} />}
+                <IconButton icon="close" label={t("common.close")} onClick={onClose} />
             </header>
             {children}
         </dialog>

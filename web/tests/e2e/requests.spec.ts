@@ -38,7 +38,7 @@ test("requests of all interfaces are listed with how they ended", async ({
     expect(answer.ok()).toBe(true);
     await open(page, url, "requests");
     await expect(rowsOf(finished(page))).toHaveCount(1);
-    await expect(rowsOf(finished(page))).toContainText(/length limit.*Chat completions/);
+    await expect(rowsOf(finished(page))).toContainText(/cut at the token limit.*Chat completions/);
     await expect(page.getByRole("columnheader", { name: "Key" })).toHaveCount(0);
     await expect(page.getByRole("main")).not.toContainText("Hello");
 });

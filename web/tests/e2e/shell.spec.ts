@@ -135,7 +135,9 @@ test.describe("a server with keys", () => {
 
         const third = await context.newPage();
         await open(third, url, "settings");
-        await expect(third.getByRole("main")).toContainText("It allows: infer, metrics");
+        await expect(third.getByRole("main")).toContainText(
+            "you may use the model, see the dashboard",
+        );
         await third.getByRole("button", { name: "Forget the key" }).click();
         await expect(third.locator(".status")).toContainText("Key needed");
         expect(await third.evaluate(() => JSON.stringify(localStorage))).not.toContain(keyFile.key);

@@ -50,7 +50,7 @@ describe("the texts of a request", () => {
 
     it.each([
         [finished({ finish_reason: "stop" }), "complete"],
-        [finished({ finish_reason: "max_tokens" }), "length limit"],
+        [finished({ finish_reason: "max_tokens" }), "cut at the token limit"],
         [finished({ finish_reason: "error", error: "slow_client" }), "failed: client did not read"],
         [finished({ finish_reason: "error", error: "new_code" }), "failed: new_code"],
         [finished({ finish_reason: "new_reason" as "stop" }), "ended"],

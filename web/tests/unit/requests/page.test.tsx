@@ -96,7 +96,7 @@ describe("the page of requests", () => {
         serve(list({ running: [running()], finished: [] }));
         const page = show(["admin"]);
         await vi.waitFor(() => expect(page.textContent).toContain("127.0.0.1:52114"));
-        connection.value = { kind: "lost", reason: "gone", retryAt: Date.now() };
+        connection.value = { kind: "lost", code: 1006, reason: "gone", retryAt: Date.now() };
         await vi.waitFor(() => expect(page.textContent).toContain("The list is from"));
         expect(page.textContent).toContain("127.0.0.1:52114");
     });
