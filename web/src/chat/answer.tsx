@@ -9,13 +9,15 @@ import { Detail } from "../ui/detail";
 import { Icon } from "../ui/icon";
 import { lazy } from "../ui/lazy";
 import { errorWords, warningWords } from "../words";
-import { awaitsResults, type Phase, type RunningAnswer } from "./answers";
+import type { Phase, RunningAnswer } from "./answers";
+import { takesResults } from "./calls";
 import { copy } from "./copy";
 import { BranchSwitch, type Place } from "./branch-switch";
 import { Markdown } from "./markdown/markdown";
 import { PlainText } from "./markdown/plain";
 import { answers } from "./state";
 import { duration, StatsLine } from "./stats";
+import { isJsonText, Json } from "./json-text";
 import { ResultForm, ToolCalls } from "./tool-calls";
 import type { ChatMessage } from "./types";
 
@@ -45,11 +47,11 @@ export function LiveAnswer({ running, isRaw }: { running: RunningAnswer; isRaw: 
 
 export const Answer = memo((props: AnswerProps) => {
     const { conversation, message, isLast, isRaw, isBusy } = props;
-    const needsResults = isLast && !isBusy && awaitsResults(message);
+    const mayGiveResults = isLast && !isBusy && takesResults(message);
     return (
         <article class="message message-assistant" aria-label={t("chat.model")}>
             <Content message={message} isOpen={false} isRaw={isRaw} />
-            {needsResults && <ResultForm conversation={conversation} message={message} />}
+            {mayGiveResults && <ResultForm conversation={conversation} message={message} />}
             <Ending {...props} />
         </article>
     );
@@ -64,14 +66,22 @@ function Content({
     isOpen: boolean;
     isRaw: boolean;
 }) {
-    const { text, reasoning, calls } = message;
+    const { text, reasoning, calls, callsAt = text.length } = message;
+    const [before, after] = [text.slice(0, callsAt), text.slice(callsAt)];
     return (
         <>
             {reasoning && <Reasoning message={message} isOpen={isOpen && !text && !calls} />}
-            {text && (isRaw ? <PlainText text={text} /> : <Markdown text={text} isOpen={isOpen} />)}
+            {before && <Text text={before} isOpen={isOpen && !calls} isRaw={isRaw} />}
             {calls && <ToolCalls calls={calls} isOpen={isOpen} />}
+            {after && <Text text={after} isOpen={isOpen} isRaw={isRaw} />}
         </>
     );
+}
+
+function Text({ text, isOpen, isRaw }: { text: string; isOpen: boolean; isRaw: boolean }) {
+    if (isRaw) return <PlainText text={text} />;
+    if (isJsonText(text, isOpen)) return <Json text={text} isOpen={isOpen} />;
+    return <Markdown text={text} isOpen={isOpen} />;
 }
 
 /** What the model thought, folded: it is rendered only if somebody unfolds it. */

@@ -7,8 +7,10 @@
 import { batch, signal, type ReadonlySignal, type Signal } from "@preact/signals";
 
 import { RequestError, type Client, type ConnectionState, type RunningRequest } from "../client";
-import type { EndFrame, Logprob, ToolCallFrame } from "../protocol";
+import type { EndFrame, Logprob, Stats, ToolCallFrame } from "../protocol";
+import { awaitsResults, completeCalls, mockResults } from "./calls";
 import { requestFor } from "./request";
+import { sumStats } from "./stats-sum";
 import type { Store } from "./store";
 import { append, branch, newMessage, replace, titleFrom } from "./tree";
 import type { ChatMessage, ChatToolCall, Conversation, Outcome } from "./types";
@@ -65,12 +67,13 @@ export class Answers {
 
     /** Continues an answer that was cut. */
     continue(id: string, message: ChatMessage): void {
-        const { outcome: _, ...rest } = message;
+        const { outcome, ...rest } = message;
+        const before = outcome?.kind === "ended" ? outcome.end.stats : null;
         // A character that was cut at the end of the answer.
-        this.#start(id, { ...rest, text: message.text.replace(/\uFFFD$/, "") });
+        this.#start(id, { ...rest, text: message.text.replace(/\uFFFD$/, "") }, before);
     }
 
-    /** Gives the results of the calls in `message`, in their order, and lets the model go on. */
+    /** Gives the results of the complete calls in `message`, in their order, and lets the model go on. */
     giveResults(id: string, message: ChatMessage, results: string[]): void {
         this.#automatic.delete(id);
         this.#addResults(id, message, results);
@@ -95,12 +98,13 @@ export class Answers {
         this.#start(id, newMessage(question.id, "assistant", ""));
     }
 
-    #start(id: string, message: ChatMessage): void {
+    /** `before`: the statistics of the part that the answer continues. */
+    #start(id: string, message: ChatMessage, before: Stats | null = null): void {
         const conversation = this.store.get(id);
         if (!conversation || this.#running.peek().has(id)) return;
         this.store.update(id, (before) => append(before, message));
         void this.store.save(id);
-        const answer = new Answer(message, (current) =>
+        const answer = new Answer(message, before, (current) =>
             this.store.update(id, (before) => replace(before, current)),
         );
         this.#running.value = new Map(this.#running.value).set(id, answer);
@@ -130,7 +134,7 @@ export class Answers {
     #addResults(id: string, message: ChatMessage, results: string[]): void {
         if (this.#running.peek().has(id)) return;
         let parent = message.id;
-        const added = (message.calls ?? []).map((call, index): ChatMessage => {
+        const added = completeCalls(message).map((call, index): ChatMessage => {
             const result = newMessage(parent, "tool", results[index] ?? "");
             parent = result.id;
             return { ...result, callId: call.id, toolName: call.name };
@@ -138,23 +142,6 @@ export class Answers {
         this.store.update(id, (before) => append(before, ...added));
         this.#start(id, newMessage(parent, "assistant", ""));
     }
-}
-
-/** Whether the answer has calls that the user or a mock has to answer. */
-export function awaitsResults({ calls, outcome }: ChatMessage): boolean {
-    return (
-        Boolean(calls?.length) &&
-        outcome?.kind === "ended" &&
-        outcome.end.finish_reason === "tool_calls"
-    );
-}
-
-/** The results that were set for the calls of `message`; `null` for those that the user gives. */
-export function mockResults(conversation: Conversation, message: ChatMessage): (string | null)[] {
-    const { tools } = conversation.settings;
-    return (message.calls ?? []).map(
-        ({ name }) => tools.find(({ tool }) => tool.function.name === name)?.result ?? null,
-    );
 }
 
 function requestOf(conversation: Conversation, message: ChatMessage) {
@@ -177,6 +164,7 @@ class Answer implements RunningAnswer {
 
     constructor(
         message: ChatMessage,
+        private readonly before: Stats | null,
         private readonly onKeep: (message: ChatMessage) => void,
     ) {
         this.#next = message;
@@ -231,7 +219,7 @@ class Answer implements RunningAnswer {
             },
         });
         try {
-            return ended(await this.#request.done);
+            return this.#ended(await this.#request.done, request);
         } catch (error) {
             if (!(error instanceof RequestError)) throw error;
             if (error.code === "disconnected") return { kind: "interrupted" };
@@ -244,6 +232,22 @@ class Answer implements RunningAnswer {
         } finally {
             this.#request = null;
         }
+    }
+
+    #ended(end: EndFrame, request: ReturnType<typeof requestFor>): Outcome {
+        const { finish_reason, warnings, stats } = end;
+        const limit = end.limit ?? limitOf(end, request);
+        return {
+            kind: "ended",
+            end: {
+                finish_reason,
+                stats: this.before ? sumStats(this.before, stats) : stats,
+                ...(limit !== undefined && { limit }),
+                ...(warnings !== undefined && { warnings }),
+                ...(finish_reason === "abort" &&
+                    !this.#cancel.signal.aborted && { isStoppedElsewhere: true }),
+            },
+        };
     }
 
     /** Waits for a connection. False if the answer was stopped before. */
@@ -302,7 +306,8 @@ class Answer implements RunningAnswer {
             arguments: "",
         };
         calls[frame.index] = { ...before, arguments: before.arguments + frame.arguments };
-        this.#take({ calls }, []);
+        const callsAt = this.#next.callsAt ?? this.#next.text.length;
+        this.#take({ calls, callsAt }, []);
     }
 
     #take(change: Partial<ChatMessage>, logprobs: Logprob[]): void {
@@ -335,16 +340,14 @@ class Answer implements RunningAnswer {
     }
 }
 
-function ended({ finish_reason, limit, warnings, stats }: EndFrame): Outcome {
-    return {
-        kind: "ended",
-        end: {
-            finish_reason,
-            stats,
-            ...(limit !== undefined && { limit }),
-            ...(warnings !== undefined && { warnings }),
-        },
-    };
+/** Which limit cut the answer to a raw text: the server does not say. */
+function limitOf(
+    { finish_reason, stats }: EndFrame,
+    { params }: ReturnType<typeof requestFor>,
+): EndFrame["limit"] {
+    const most = params?.max_tokens ?? -1;
+    if (finish_reason !== "length" || most < 0) return undefined;
+    return stats.tokens >= most ? "max_tokens" : "context";
 }
 
 /** Stopped before anything was sent. */

@@ -6,7 +6,7 @@ import { t } from "../i18n";
 import { connection } from "../session";
 import { Button } from "../ui/button";
 import { Icon } from "../ui/icon";
-import { awaitsResults } from "./answers";
+import { awaitsResults } from "./calls";
 import { answers, chatProblem, showsSettings, store } from "./state";
 import type { ChatSettings, Conversation } from "./types";
 

@@ -165,10 +165,16 @@ function Files() {
 async function importFile(file: File): Promise<void> {
     try {
         if (file.size > MAX_FILE) throw new Error(t("chat.import.large"));
-        const { fromJson } = await loadExchange();
-        const conversations = fromJson(await file.text());
-        store.add(conversations);
-        announce(t("chat.import.done", { n: conversations.length }));
+        const { fromJson, withoutKnown } = await loadExchange();
+        const found = fromJson(await file.text());
+        const added = withoutKnown(found, await store.all());
+        store.add(added);
+        const known = found.length - added.length;
+        announce(
+            known === 0
+                ? t("chat.import.done", { n: added.length })
+                : t("chat.import.known", { n: added.length, known }),
+        );
     } catch (error) {
         const reason = error instanceof Error ? error.message : String(error);
         announce(t("chat.import.failed", { name: file.name, reason }), true);

@@ -33,9 +33,18 @@ const stats = object({
     accepted: finite,
 });
 
+const isTrue: Reader<true> = (value, field) => {
+    if (value !== true) throw new WrongField(field);
+    return value;
+};
+
 const end = object(
     { finish_reason: oneOf("stop", "length", "abort", "tool_calls"), stats },
-    { limit: oneOf("max_tokens", "context"), warnings: list(text) },
+    {
+        limit: oneOf("max_tokens", "context"),
+        warnings: list(text),
+        isStoppedElsewhere: isTrue,
+    },
 );
 
 const outcome: Reader<Outcome> = byKind<Outcome>("kind", {
@@ -56,6 +65,7 @@ const message: Reader<ChatMessage> = object(
         reasoning: text,
         reasoningMs: finite,
         calls: list(object({ id: text, name: text, arguments: text })),
+        callsAt: finite,
         callId: text,
         toolName: text,
         logprobs: list(logprob),

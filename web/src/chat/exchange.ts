@@ -32,6 +32,12 @@ export function fromJson(text: string): Conversation[] {
     });
 }
 
+/** The conversations in `added` that `present` has not, whatever their ids are. */
+export function withoutKnown(added: Conversation[], present: Conversation[]): Conversation[] {
+    const known = new Set(present.map(contentOf));
+    return added.filter((conversation) => !known.has(contentOf(conversation)));
+}
+
 /** The branch of `conversation` that is shown, as Markdown. */
 export function toMarkdown(conversation: Conversation): string {
     const title = oneLine(conversation.title) || t("exchange.untitled");
@@ -42,6 +48,12 @@ export function toMarkdown(conversation: Conversation): string {
     }
     for (const message of shownBranch(conversation)) parts.push(...messageParts(message));
     return `${parts.join("\n\n")}\n`;
+}
+
+/** What was written in a conversation, and when. */
+function contentOf({ created, messages }: Conversation): string {
+    const parts = Object.values(messages).map(({ created, role, text }) => [created, role, text]);
+    return JSON.stringify([created, ...parts.map((part) => JSON.stringify(part)).sort()]);
 }
 
 /** Says what a file is. */

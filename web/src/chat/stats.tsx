@@ -61,12 +61,12 @@ function rate(value: number): string {
     return t("chat.stats.tps", { n: number(value, value < 100 ? 1 : 0) });
 }
 
-function finish({ finish_reason, limit }: Ended): string {
+function finish({ finish_reason, limit, isStoppedElsewhere }: Ended): string {
     switch (finish_reason) {
         case "stop":
             return t("chat.finish.stop");
         case "abort":
-            return t("chat.finish.abort");
+            return t(isStoppedElsewhere ? "chat.finish.elsewhere" : "chat.finish.abort");
         case "tool_calls":
             return t("chat.finish.tool_calls");
         case "length":

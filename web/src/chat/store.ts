@@ -80,11 +80,11 @@ export class Store {
         return true;
     }
 
-    /** Shows a new conversation, with the settings of the one that is shown. */
+    /** Shows a new conversation, with the default settings. */
     create(): Conversation {
         const shown = this.current.value;
         if (shown && isEmpty(shown)) return shown;
-        const conversation = newConversation(shown?.settings ?? DEFAULT_SETTINGS);
+        const conversation = newConversation(DEFAULT_SETTINGS);
         this.#set(conversation);
         this.currentId.value = conversation.id;
         this.#dropUnused();

@@ -6,8 +6,8 @@ import { t } from "../i18n";
 import { Button } from "../ui/button";
 import { Field } from "../ui/field";
 import { Icon } from "../ui/icon";
-import { mockResults } from "./answers";
-import { CodeBlock } from "./markdown/code";
+import { completeCalls, mockResults } from "./calls";
+import { Json } from "./json-text";
 import { answers, store } from "./state";
 import type { ChatMessage, ChatToolCall } from "./types";
 
@@ -47,7 +47,7 @@ export function ResultForm({
     conversation: string;
     message: ChatMessage;
 }) {
-    const calls = message.calls ?? [];
+    const calls = completeCalls(message);
     const found = store.get(conversation);
     const results = useSignal(found ? mockResults(found, message).map((text) => text ?? "") : []);
     return (
@@ -88,22 +88,3 @@ export function ResultForm({
         </form>
     );
 }
-
-/** JSON with line breaks; any other text as it is. */
-function Json({ text, isOpen }: { text: string; isOpen: boolean }) {
-    const shown = isOpen ? text : pretty(text);
-    const isJson = shown !== text || /^\s*[[{]/.test(text);
-    return <CodeBlock code={shown} language={isJson ? "json" : ""} isOpen={isOpen} />;
-}
-
-function pretty(text: string): string {
-    if (text.length > MAX_PRETTY) return text;
-    try {
-        return JSON.stringify(JSON.parse(text), null, 2);
-    } catch {
-        return text;
-    }
-}
-
-/** Characters of JSON that is written with line breaks. */
-const MAX_PRETTY = 256 * 1024;

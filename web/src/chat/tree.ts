@@ -89,10 +89,19 @@ export function show(conversation: Conversation, id: string): Conversation {
 
 /** The title of a conversation that begins with `text`: its first line, shortened. */
 export function titleFrom(text: string): string {
-    const line = text.trim().split(/\r?\n/, 1)[0]?.trim() ?? "";
-    // A character has at most two units.
-    const characters = [...line.slice(0, 2 * MAX_TITLE + 2)];
+    const first = text.trim().split(/\r?\n/, 1)[0]?.trim() ?? "";
+    // A character has at most two units, and marks may take some more.
+    const line = withoutMarks(first.slice(0, 4 * MAX_TITLE));
+    const characters = [...line];
     return characters.length <= MAX_TITLE ? line : `${characters.slice(0, MAX_TITLE).join("")}…`;
+}
+
+/** `line` without the marks of Markdown. */
+function withoutMarks(line: string): string {
+    return line
+        .replace(/^(?:#{1,6}|>|[-*+])\s+/, "")
+        .replace(/(\*\*|__|~~|`)(?=\S)(.+?)\1/g, "$2")
+        .replace(/(^|[^\w*])\*(?=\S)([^*]+)\*(?![\w*])/g, "$1$2");
 }
 
 /** In characters. */

@@ -29,6 +29,8 @@ export interface ChatMessage {
     /** How long the model thought. */
     reasoningMs?: number;
     calls?: ChatToolCall[];
+    /** How many characters of the text come before the calls. */
+    callsAt?: number;
     /** Only of a tool's result: the call that it answers. */
     callId?: string;
     toolName?: string;
@@ -45,7 +47,13 @@ export interface ChatToolCall {
 
 /** How an answer ended. */
 export type Outcome =
-    | { kind: "ended"; end: Pick<EndFrame, "finish_reason" | "limit" | "warnings" | "stats"> }
+    | {
+          kind: "ended";
+          end: Pick<EndFrame, "finish_reason" | "limit" | "warnings" | "stats"> & {
+              /** Stopped, but not by this page. */
+              isStoppedElsewhere?: true;
+          };
+      }
     /** `interrupted`: the page was closed, or the connection lost. */
     | { kind: "failed"; code: string; message: string }
     | { kind: "interrupted" };

@@ -2,6 +2,7 @@ import { signal, type Signal } from "@preact/signals";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 
 import { Answers, MAX_AUTOMATIC } from "../../../src/chat/answers";
+import { awaitsResults, takesResults } from "../../../src/chat/calls";
 import { MemoryDatabase } from "../../../src/chat/database";
 import { Rescue } from "../../../src/chat/rescue";
 import { Store } from "../../../src/chat/store";
@@ -99,6 +100,65 @@ describe("an answer", () => {
         expect(message).toMatchObject({ text: "Hello", reasoning: "hm" });
         expect(message.outcome).toMatchObject({ kind: "ended", end: { stats: STATS } });
         expect(store.get(id)?.title).toBe("Hello");
+    });
+
+    it("that is continued has the statistics of all its parts", async () => {
+        answers.send(id, "Hello");
+        const first = await request(0);
+        first.listener.onText?.("One", []);
+        first.end("length");
+        answers.continue(id, await ended());
+        (await request(1)).end();
+        expect((await ended()).outcome).toMatchObject({
+            end: { finish_reason: "stop", stats: { tokens: 6, total_ms: 4, tps: 4, ttft_ms: 1 } },
+        });
+    });
+
+    it("to a raw text says which limit cut it", async () => {
+        const cutAt = async (max_tokens: number, index: number) => {
+            store.update(id, (before) => ({
+                ...before,
+                settings: { ...before.settings, mode: "raw", params: { max_tokens } },
+            }));
+            answers.send(id, "Once");
+            (await request(index)).end("length");
+            const { outcome } = await ended();
+            return outcome?.kind === "ended" ? outcome.end.limit : null;
+        };
+        expect(await cutAt(3, 0)).toBe("max_tokens");
+        expect(await cutAt(100, 1)).toBe("context");
+        expect(await cutAt(-1, 2)).toBeUndefined();
+    });
+
+    it("says whether it was stopped here or elsewhere", async () => {
+        answers.send(id, "Hello");
+        const first = await request(0);
+        answers.stop(id);
+        first.end("abort");
+        expect((await ended()).outcome).not.toHaveProperty("end.isStoppedElsewhere");
+        answers.send(id, "Hello again");
+        (await request(1)).end("abort");
+        expect((await ended()).outcome).toHaveProperty("end.isStoppedElsewhere", true);
+    });
+
+    it("that is cut after a call can be given the result of it, and no result is waited for", async () => {
+        answers.send(id, "The weather?");
+        const { listener, end } = await request(0);
+        listener.onText?.("I look.", []);
+        for (const [index, text] of ["{}", '{"city": "Li'].entries()) {
+            const call_id = `call${index}`;
+            const frame = { op: "tool_call", id: "x", index, call_id, name: "weather" } as const;
+            listener.onToolCall?.({ ...frame, arguments: text });
+        }
+        listener.onText?.("<tool_call>", []);
+        end("length");
+        const message = await ended();
+        expect(message.text.slice(message.callsAt)).toBe("<tool_call>");
+        expect([awaitsResults(message), takesResults(message)]).toEqual([false, true]);
+        answers.giveResults(id, message, ["sunny"]);
+        const { request: next } = await request(1);
+        expect(next.messages?.map(({ role }) => role)).toEqual(["user", "assistant", "tool"]);
+        expect(next.messages?.[1]?.tool_calls).toHaveLength(1);
     });
 
     it("waits for the connection", async () => {

@@ -1,6 +1,12 @@
 import { describe, expect, test } from "vitest";
 
-import { fromJson, MAX_FILE_BYTES, toJson, toMarkdown } from "../../../src/chat/exchange";
+import {
+    fromJson,
+    MAX_FILE_BYTES,
+    toJson,
+    toMarkdown,
+    withoutKnown,
+} from "../../../src/chat/exchange";
 import {
     DEFAULT_SETTINGS,
     type ChatMessage,
@@ -250,4 +256,12 @@ describe("Markdown", () => {
         const circle = message({ id: "a", role: "user", parent: "a", text: "x" });
         expect(toMarkdown(conversation([circle])).length).toBeGreaterThan(0);
     });
+});
+
+test("a file that is read twice adds nothing", () => {
+    const present = [conversation([QUESTION])];
+    const again = fromJson(toJson(present));
+    expect(withoutKnown(again, present)).toEqual([]);
+    const longer = [conversation([QUESTION, message({ id: "a", role: "assistant", parent: "q" })])];
+    expect(withoutKnown(fromJson(toJson(longer)), present)).toHaveLength(1);
 });

@@ -7,7 +7,7 @@ import { MemoryDatabase, openDatabase, type Database } from "../../../src/chat/d
 import { Rescue } from "../../../src/chat/rescue";
 import { CLAIM_MS, RESTORE_MS, Store, type Channel } from "../../../src/chat/store";
 import { append, newMessage, replace } from "../../../src/chat/tree";
-import type { ChatMessage, Conversation } from "../../../src/chat/types";
+import { DEFAULT_SETTINGS, type ChatMessage, type Conversation } from "../../../src/chat/types";
 
 /** Channels that deliver to each other, as those of tabs do. */
 class Tabs {
@@ -166,14 +166,14 @@ describe("the store of conversations", () => {
         expect(await store.search("ship")).toEqual(new Set());
     });
 
-    it("copies the settings of the shown conversation to a new one", async () => {
+    it("gives a new conversation the default settings", async () => {
         const store = await openTab();
         const { id } = ask(store, "Hello");
         store.update(id, (before) => ({
             ...before,
             settings: { ...before.settings, system: "Be short." },
         }));
-        expect(store.create().settings.system).toBe("Be short.");
+        expect(store.create().settings).toEqual(DEFAULT_SETTINGS);
         expect(store.current.value?.id).not.toBe(id);
     });
 

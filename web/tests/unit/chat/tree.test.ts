@@ -68,3 +68,11 @@ describe("titleFrom", () => {
         expect(titleFrom("😀".repeat(100))).toBe(`${"😀".repeat(60)}…`);
     });
 });
+
+describe("the title of a conversation", () => {
+    it.each([
+        ["**Bold** and `code`", "Bold and code"],
+        ["## A *heading*", "A heading"],
+        ["snake_case and 2 * 3 * 4", "snake_case and 2 * 3 * 4"],
+    ])("has no marks of Markdown: %s", (text, title) => expect(titleFrom(text)).toBe(title));
+});
