@@ -15,7 +15,7 @@ import { copy } from "./copy";
 import { BranchSwitch, type Place } from "./branch-switch";
 import { Markdown } from "./markdown/markdown";
 import { PlainText } from "./markdown/plain";
-import { answers } from "./state";
+import { answers, mayAsk } from "./state";
 import { duration, StatsLine } from "./stats";
 import { isJsonText, Json } from "./json-text";
 import { ResultForm, ToolCalls } from "./tool-calls";
@@ -177,12 +177,18 @@ function Ending({ conversation, message, place, isLast, isBusy }: AnswerProps) {
                     </Button>
                 )}
                 {!isBusy && (
-                    <Button icon="retry" onClick={() => answers.retry(conversation, message)}>
+                    <Button
+                        icon="retry"
+                        onClick={() => mayAsk() && answers.retry(conversation, message)}
+                    >
                         {t("chat.retry")}
                     </Button>
                 )}
                 {!isBusy && isLast && isCut && text && !calls && (
-                    <Button icon="right" onClick={() => answers.continue(conversation, message)}>
+                    <Button
+                        icon="right"
+                        onClick={() => mayAsk() && answers.continue(conversation, message)}
+                    >
                         {t("chat.continue")}
                     </Button>
                 )}

@@ -7,7 +7,8 @@ import { connection } from "../session";
 import { Button } from "../ui/button";
 import { Icon } from "../ui/icon";
 import { awaitsResults } from "./calls";
-import { answers, chatProblem, showsSettings, store } from "./state";
+import { settingsFault } from "./panel/faults";
+import { answers, chatProblem, mayAsk, showsSettings, store } from "./state";
 import type { ChatSettings, Conversation } from "./types";
 
 export function Composer({ conversation }: { conversation: Conversation }) {
@@ -25,14 +26,14 @@ export function Composer({ conversation }: { conversation: Conversation }) {
         if (!hasTouch()) area.current?.focus();
     }, [id]);
     const send = () => {
-        if (!draft.trim() || running || needsResults) return;
+        if (!draft.trim() || running || needsResults || !mayAsk()) return;
         answers.send(id, isRaw ? draft : draft.trim());
     };
     const onKeyDown = (event: KeyboardEvent) => {
         if (event.key === "Escape" && running) {
             event.preventDefault();
             running.stop();
-        } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing && !hasTouch()) {
+        } else if (event.key === "Enter" && !event.isComposing && sends(event)) {
             event.preventDefault();
             send();
         }
@@ -89,9 +90,11 @@ export function focusComposer(): void {
 /** What the user has to know before sending. */
 function Notice({ needsResults }: { needsResults: boolean }) {
     const problem = chatProblem.value;
+    const fault = settingsFault.value;
     const texts = [
         problem !== null && t("chat.problem"),
         needsResults && t("chat.results.needed"),
+        fault !== null && t("chat.refused", { ...fault }),
         connection.value.kind === "key-needed" && t("chat.waits.key"),
         !["open", "key-needed"].includes(connection.value.kind) && t("chat.waits"),
     ].filter((text) => text !== false);
@@ -109,7 +112,8 @@ function Notice({ needsResults }: { needsResults: boolean }) {
 
 /** The settings that change what an answer is. */
 function Chips({ settings }: { settings: ChatSettings }) {
-    const { mode, system, format, tools, thinking, showsProbabilities } = settings;
+    const { mode, system, params, format, tools, thinking, showsProbabilities } = settings;
+    const nParams = Object.keys(params).filter((name) => name !== "logprobs").length;
     const chips = [
         mode === "raw" && t("chat.chip.raw"),
         system.trim() !== "" && mode === "chat" && t("chat.chip.system"),
@@ -117,6 +121,7 @@ function Chips({ settings }: { settings: ChatSettings }) {
         tools.length > 0 && mode === "chat" && t("chat.chip.tools", { n: tools.length }),
         thinking !== null && t(thinking ? "chat.chip.thinking" : "chat.chip.no-thinking"),
         showsProbabilities && t("chat.chip.probabilities"),
+        nParams > 0 && t("chat.chip.params", { n: nParams }),
     ].filter((text) => text !== false);
     return (
         <div class="chips">
@@ -139,6 +144,11 @@ function Chips({ settings }: { settings: ChatSettings }) {
 export function fitHeight(area: HTMLTextAreaElement): void {
     area.style.height = "auto";
     area.style.height = `${area.scrollHeight + 2}px`;
+}
+
+/** Whether Enter sends with these modifiers: on the keyboard of a screen only with Ctrl. */
+function sends({ ctrlKey, metaKey, shiftKey }: KeyboardEvent): boolean {
+    return ctrlKey || metaKey || (!shiftKey && !hasTouch());
 }
 
 function hasTouch(): boolean {

@@ -43,6 +43,8 @@ export const chatEn = {
     "chat.problem":
         "This model cannot chat: it has no chat template that the server can use. It continues your text as it is.",
     "chat.results.needed": "The model has called tools. Give their results above, then it goes on.",
+    "chat.refused": "Nothing is sent while the settings have a mistake. {field}: {problem}",
+    "chat.chip.params": "Parameters: {n}",
     "chat.chip.raw": "Raw text",
     "chat.chip.system": "System prompt",
     "chat.chip.format": "Format",
@@ -140,6 +142,8 @@ export const chatEn = {
     "chat.shortcut.new": "New chat",
     "chat.shortcut.search": "Search in the conversations",
     "chat.shortcut.write": "Write a message",
+    "chat.shortcut.send": "Send the message",
+    "chat.shortcut.line": "Begin a new line in the message",
     "chat.shortcut.stop": "Stop the answer",
     "chat.shortcut.before": "Previous conversation in the list",
     "chat.shortcut.after": "Next conversation in the list",

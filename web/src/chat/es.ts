@@ -46,6 +46,8 @@ export const chatEs: Record<keyof typeof chatEn, string> = {
         "Este modelo no puede chatear: no tiene una plantilla de chat que el servidor pueda usar. Continúa tu texto tal cual.",
     "chat.results.needed":
         "El modelo ha llamado a herramientas. Da sus resultados arriba y seguirá.",
+    "chat.refused": "No se envía nada mientras haya un error en los ajustes. {field}: {problem}",
+    "chat.chip.params": "Parámetros: {n}",
     "chat.chip.raw": "Texto sin plantilla",
     "chat.chip.system": "Instrucciones del sistema",
     "chat.chip.format": "Formato",
@@ -144,6 +146,8 @@ export const chatEs: Record<keyof typeof chatEn, string> = {
     "chat.shortcut.new": "Chat nuevo",
     "chat.shortcut.search": "Buscar en las conversaciones",
     "chat.shortcut.write": "Escribir un mensaje",
+    "chat.shortcut.send": "Enviar el mensaje",
+    "chat.shortcut.line": "Empezar otra línea del mensaje",
     "chat.shortcut.stop": "Detener la respuesta",
     "chat.shortcut.before": "Conversación anterior de la lista",
     "chat.shortcut.after": "Conversación siguiente de la lista",

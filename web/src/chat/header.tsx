@@ -28,7 +28,7 @@ export function Header({ conversation }: { conversation: Conversation }) {
             label: t("chat.export.json"),
             run: () => void exportJson(conversation),
         },
-        { icon: "copy", label: t("chat.print"), run: () => print() },
+        { icon: "print", label: t("chat.print"), run: () => print() },
         { icon: "trash", label: t("chat.delete"), run: () => removeConversation(conversation.id) },
     ];
     return (

@@ -7,12 +7,7 @@ import { lazy } from "../ui/lazy";
 import { useShortcuts } from "../ui/shortcuts";
 import "./chat.css";
 import { Composer, focusComposer } from "./composer";
-import {
-    ConversationList,
-    createConversation,
-    focusSearch,
-    openConversation,
-} from "./conversation-list";
+import { ConversationList, openConversation } from "./conversation-list";
 import { Header } from "./header";
 import { AddressDialog } from "./markdown/link";
 import "./markdown/markdown.css";
@@ -69,9 +64,10 @@ function useChatShortcuts(): void {
         if (store.currentId.value !== null) answers.stop(store.currentId.value);
     };
     useShortcuts([
-        { keys: "Alt+n", label: "chat.shortcut.new", run: createConversation },
-        { keys: "Ctrl+k", label: "chat.shortcut.search", run: focusSearch },
         { keys: "/", label: "chat.shortcut.write", run: focusComposer },
+        { keys: "Enter", label: "chat.shortcut.send" },
+        { keys: "Ctrl+Enter", label: "chat.shortcut.send" },
+        { keys: "Shift+Enter", label: "chat.shortcut.line" },
         { keys: "Escape", label: "chat.shortcut.stop", run: stop },
         { keys: "Alt+ArrowUp", label: "chat.shortcut.before", run: () => step(-1) },
         { keys: "Alt+ArrowDown", label: "chat.shortcut.after", run: () => step(1) },

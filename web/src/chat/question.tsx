@@ -10,7 +10,7 @@ import { BranchSwitch, type Place } from "./branch-switch";
 import { fitHeight } from "./composer";
 import { copy } from "./copy";
 import { PlainText } from "./markdown/plain";
-import { answers } from "./state";
+import { answers, mayAsk } from "./state";
 import type { ChatMessage } from "./types";
 
 export const Question = memo(
@@ -32,6 +32,7 @@ export const Question = memo(
                     <Editor
                         text={message.text}
                         onSend={(text) => {
+                            if (!mayAsk()) return;
                             isEdited.value = false;
                             answers.resend(conversation, message, text);
                         }}

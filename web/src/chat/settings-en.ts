@@ -28,13 +28,15 @@ export const chatSettingsEn = {
     "panel.thinking.template": "As the chat template says",
     "panel.probabilities.show": "Show the probabilities of tokens",
     "panel.probabilities.help":
-        "Colours each token by its probability, and shows which others were likely.",
+        "Answers then have a button “Probabilities”: it colours each token by its probability, and shows which others were likely.",
     "panel.rivals": "Tokens to compare",
     "panel.rivals.help": "How many of the likeliest tokens are shown for each place: 1 to 20.",
 
     "params.slider": "{name}, slider",
     "params.default": "Default: {value}",
     "params.none": "none",
+    "params.no-limit": "no limit",
+    "params.random": "random",
     "params.on": "On",
     "params.off": "Off",
     "params.reset": "Reset “{name}”",

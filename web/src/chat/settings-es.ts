@@ -30,13 +30,15 @@ export const chatSettingsEs: Record<keyof typeof chatSettingsEn, string> = {
     "panel.thinking.template": "Lo que diga la plantilla de chat",
     "panel.probabilities.show": "Mostrar la probabilidad de los tokens",
     "panel.probabilities.help":
-        "Colorea cada token según su probabilidad y muestra cuáles eran también probables.",
+        "Las respuestas tienen entonces un botón «Probabilidades»: colorea cada token según su probabilidad y muestra qué otros eran probables.",
     "panel.rivals": "Tokens para comparar",
     "panel.rivals.help":
         "Cuántos de los tokens más probables se muestran en cada posición: de 1 a 20.",
 
     "params.slider": "{name}, control deslizante",
     "params.default": "Por defecto: {value}",
+    "params.no-limit": "sin límite",
+    "params.random": "al azar",
     "params.none": "ninguno",
     "params.on": "Sí",
     "params.off": "No",

@@ -2,10 +2,13 @@
 
 import { computed, signal } from "@preact/signals";
 
+import { t } from "../i18n";
 import { client, connection, hello } from "../session";
 import { local, stored, tab } from "../storage";
+import { announce } from "../ui/announce";
 import { Answers } from "./answers";
 import { openDatabase } from "./database";
+import { settingsFault } from "./panel/faults";
 import { Rescue } from "./rescue";
 import { Store } from "./store";
 
@@ -24,6 +27,16 @@ export const showsSettings = stored("chat-settings-open", false);
 
 /** Whether the list of conversations is shown, on screens without space for it. */
 export const showsList = signal(false);
+
+/**
+ * Whether an answer may be asked for: not while a field of the settings is wrong, because what it
+ * shows is not what would be sent. Says so if not.
+ */
+export function mayAsk(): boolean {
+    const fault = settingsFault.value;
+    if (fault) announce(t("chat.refused", { ...fault }), true);
+    return fault === null;
+}
 
 /** Why the model cannot chat; `null` if it can. */
 export const chatProblem = computed(() => {

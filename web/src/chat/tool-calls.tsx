@@ -8,7 +8,7 @@ import { Field } from "../ui/field";
 import { Icon } from "../ui/icon";
 import { completeCalls, mockResults } from "./calls";
 import { Json } from "./json-text";
-import { answers, store } from "./state";
+import { answers, mayAsk, store } from "./state";
 import type { ChatMessage, ChatToolCall } from "./types";
 
 export function ToolCalls({ calls, isOpen }: { calls: ChatToolCall[]; isOpen: boolean }) {
@@ -55,7 +55,7 @@ export function ResultForm({
             class="tool-card"
             onSubmit={(event) => {
                 event.preventDefault();
-                answers.giveResults(conversation, message, results.value);
+                if (mayAsk()) answers.giveResults(conversation, message, results.value);
             }}
         >
             {calls.map((call, index) => (

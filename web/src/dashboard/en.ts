@@ -10,7 +10,7 @@ export const dashboardEn = {
     "dashboard.cause": "Cause",
 
     "figure.speed": "Tokens per second",
-    "figure.speed.last": "last answer: {n}",
+    "figure.speed.last": "last answer: {n} tok/s",
     "figure.no-request": "no answer yet",
     "figure.first-request": "the first answer is running",
     "figure.first-token": "First token",

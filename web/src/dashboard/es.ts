@@ -13,7 +13,7 @@ export const dashboardEs: Record<keyof typeof dashboardEn, string> = {
     "dashboard.cause": "Causa",
 
     "figure.speed": "Tokens por segundo",
-    "figure.speed.last": "última respuesta: {n}",
+    "figure.speed.last": "última respuesta: {n} tok/s",
     "figure.no-request": "aún sin respuestas",
     "figure.first-request": "la primera respuesta está en curso",
     "figure.first-token": "Primer token",

@@ -23,9 +23,9 @@ export function figures(inference: Inference): Figure[] {
     const list: (Figure | null)[] = [
         {
             label: t("figure.speed"),
-            value: number(inference.tps_now, inference.tps_now < 10 ? 1 : 0),
+            value: rate(inference.tps_now),
             note: inference.last_tps
-                ? t("figure.speed.last", { n: number(inference.last_tps) })
+                ? t("figure.speed.last", { n: rate(inference.last_tps) })
                 : noAnswer,
         },
         {
@@ -67,6 +67,11 @@ export function figures(inference: Inference): Figure[] {
         },
     ];
     return list.filter((figure) => figure !== null);
+}
+
+/** Tokens per second, with as many digits as matter. */
+function rate(value: number): string {
+    return number(value, value < 10 ? 1 : 0);
 }
 
 /** How many tokens of the prompts the prefix cache had. */

@@ -113,7 +113,7 @@ function options(
                 grid: { show: false },
                 ticks: { ...grid, size: 4 },
                 size: 26,
-                space: 80,
+                space: 96,
                 values: ({ scales: { x } }, times) =>
                     times.map((time) => (isAtEnd(time, x) ? "" : timeText(time, times))),
             },

@@ -1,6 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 
+import { createConversation, focusSearch } from "../chat/conversation-list";
 import { ChatPage } from "../chat/page";
 import { t } from "../i18n";
 import { go, route, ROUTES } from "../router";
@@ -32,6 +33,8 @@ export function App() {
         { keys: "Alt+2", label: "shortcuts.go-dashboard", run: () => go("dashboard") },
         { keys: "Alt+3", label: "shortcuts.go-requests", run: () => go("requests") },
         { keys: "Alt+4", label: "shortcuts.go-settings", run: () => go("settings") },
+        { keys: "Alt+n", label: "chat.shortcut.new", run: () => inChat(createConversation) },
+        { keys: "Ctrl+k", label: "chat.shortcut.search", run: () => inChat(focusSearch) },
     ]);
     return (
         <>
@@ -72,6 +75,11 @@ export function App() {
             <Announcements />
         </>
     );
+}
+
+function inChat(run: () => void): void {
+    go("chat");
+    run();
 }
 
 function Page() {

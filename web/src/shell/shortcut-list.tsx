@@ -11,7 +11,7 @@ export function ShortcutList({ onClose }: { onClose: () => void }) {
                     <div key={keys}>
                         <dt>
                             {keys.split("+").map((key) => (
-                                <kbd key={key}>{key}</kbd>
+                                <kbd key={key}>{NAMES[key] ?? key.toUpperCase()}</kbd>
                             ))}
                         </dt>
                         <dd>{t(label)}</dd>
@@ -21,3 +21,14 @@ export function ShortcutList({ onClose }: { onClose: () => void }) {
         </Dialog>
     );
 }
+
+/** How keys are written on a keyboard. */
+const NAMES: Record<string, string> = {
+    Alt: "Alt",
+    ArrowDown: "↓",
+    ArrowUp: "↑",
+    Ctrl: "Ctrl",
+    Enter: "Enter",
+    Escape: "Esc",
+    Shift: "Shift",
+};

@@ -2,6 +2,9 @@
 
 import { signal } from "@preact/signals";
 
+import { t } from "../i18n";
+import { IconButton } from "./button";
+
 const message = signal<{ text: string; isError: boolean } | null>(null);
 let timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -18,7 +21,14 @@ export function Announcements() {
     return (
         <div class="announcements" role="status" aria-live="polite">
             {shown && (
-                <p class={shown.isError ? "announcement is-error" : "announcement"}>{shown.text}</p>
+                <div class={shown.isError ? "announcement is-error" : "announcement"}>
+                    <span>{shown.text}</span>
+                    <IconButton
+                        icon="close"
+                        label={t("common.close")}
+                        onClick={() => (message.value = null)}
+                    />
+                </div>
             )}
         </div>
     );

@@ -9,7 +9,8 @@ export interface Shortcut {
     /** As `KeyboardEvent.key` names it, with `Ctrl+`, `Alt+` or `Shift+` before it. */
     keys: string;
     label: TextKey;
-    run: () => void;
+    /** Absent for keys of a field, which are only listed. */
+    run?: () => void;
 }
 
 /** The shortcuts of what is shown now. */
@@ -38,7 +39,7 @@ export function onKey(event: KeyboardEvent): void {
         (event.shiftKey && event.key.length > 1 ? "Shift+" : "") +
         event.key;
     const shortcut = shortcuts.value.find((shortcut) => shortcut.keys === keys);
-    if (!shortcut) return;
+    if (!shortcut?.run) return;
     event.preventDefault();
     shortcut.run();
 }

@@ -60,7 +60,7 @@ function BiasRow({
     onChange: (bias: number) => void;
     onRemove: () => void;
 }) {
-    const typed = useTypedNumber(bias, BIAS, (value) => onChange(value ?? 0));
+    const typed = useTypedNumber(t("bias.of", { id }), bias, BIAS, (value) => onChange(value ?? 0));
     return (
         <tr>
             <th scope="row">{id}</th>
@@ -71,7 +71,7 @@ function BiasRow({
                         "aria-invalid": typed.error !== null,
                     }}
                     typed={typed}
-                    initial={0}
+                    initial="0"
                     isInteger={false}
                 />
                 {typed.error && <p class="field-error">{typed.error}</p>}

@@ -6,6 +6,7 @@ import { Button } from "../../ui/button";
 import { Field } from "../../ui/field";
 import { byteLength } from "./escapes";
 import { EXAMPLE_SCHEMAS } from "./examples";
+import { useFault } from "./faults";
 import { JsonEditor } from "./json-editor";
 import { MAX_CHOICES } from "./parameters";
 import { regexFault } from "./regex-check";
@@ -183,8 +184,10 @@ function CheckedText({
         setTyped({ text: next, of: isRight ? next : text });
         if (isRight) onChange(next);
     };
+    const error = check(shown);
+    useFault(label, error);
     return (
-        <Field label={label} error={check(shown)}>
+        <Field label={label} error={error}>
             {(attributes) => (
                 <textarea
                     {...attributes}

@@ -4,6 +4,7 @@ import { t } from "../../i18n";
 import { Button } from "../../ui/button";
 import { Field } from "../../ui/field";
 import { byteLength } from "./escapes";
+import { useFault } from "./faults";
 import { jsonFault } from "./json-check";
 
 /**
@@ -28,6 +29,7 @@ export function JsonEditor({
     const [typed, setTyped] = useState<{ text: string; of: unknown } | null>(null);
     const text = typed && typed.of === value ? typed.text : tidy(value);
     const error = errorOf(text, problem);
+    useFault(label, error);
     const change = (text: string) => {
         const parsed: unknown = errorOf(text, problem) === null ? JSON.parse(text) : value;
         setTyped({ text, of: parsed });

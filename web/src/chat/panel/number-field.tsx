@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 
 import { number, t } from "../../i18n";
+import { useFault } from "./faults";
 import { MAX_INT, parseNumber, type NumberRange } from "./parameters";
 
 /** The attributes that tie a control to its label and its explanation. */
@@ -19,8 +20,9 @@ export interface TypedNumber {
     forget: () => void;
 }
 
-/** Reads a number as it is typed. A text outside of the range is told to nobody. */
+/** Reads a number as it is typed in `field`. A text outside of the range is no value. */
 export function useTypedNumber(
+    field: string,
     value: number | undefined,
     range: NumberRange,
     onChange: (value: number | undefined) => void,
@@ -29,12 +31,14 @@ export function useTypedNumber(
     const [typed, setTyped] = useState<{ text: string; of: number | undefined } | null>(null);
     const text = typed && typed.of === value ? typed.text : (value?.toString() ?? "");
     const isWrong = parseNumber(text, range) === null;
+    const error = isWrong ? rangeText(range) : null;
+    useFault(field, error);
     const type = (text: string) => {
         const parsed = parseNumber(text, range);
         setTyped({ text, of: parsed === null ? value : parsed });
         if (parsed !== null && parsed !== value) onChange(parsed);
     };
-    return { text, error: isWrong ? rangeText(range) : null, type, forget: () => setTyped(null) };
+    return { text, error, type, forget: () => setTyped(null) };
 }
 
 /** The field of a number. It is a text field: those for numbers hide what is no number. */
@@ -47,7 +51,7 @@ export function NumberInput({
     ties: Ties | { "aria-label": string; "aria-invalid": boolean };
     typed: TypedNumber;
     /** What counts while the field is empty. */
-    initial?: number | undefined;
+    initial?: string | undefined;
     isInteger: boolean;
 }) {
     return (
@@ -57,7 +61,7 @@ export function NumberInput({
             type="text"
             inputMode={isInteger ? "numeric" : "decimal"}
             autocomplete="off"
-            placeholder={initial?.toString()}
+            placeholder={initial}
             value={typed.text}
             onInput={(event) => typed.type(event.currentTarget.value)}
         />

@@ -17,8 +17,9 @@ export function NumberControl({
     onChange: (value: number | undefined) => void;
 }) {
     const { name, initial, slider } = parameter;
-    const typed = useTypedNumber(value, parameter, onChange);
     const label = t(`params.${name}`);
+    const typed = useTypedNumber(label, value, parameter, onChange);
+    const initialText = parameter.initialText ? t(parameter.initialText) : number(initial, 2);
     const shown = value ?? initial;
     const reset = () => {
         typed.forget();
@@ -29,7 +30,7 @@ export function NumberControl({
         <Parameter
             name={name}
             error={typed.error}
-            initial={number(initial, 2)}
+            initial={initialText}
             onReset={isSet ? reset : null}
         >
             {(ties) => (
@@ -46,7 +47,7 @@ export function NumberControl({
                     <NumberInput
                         ties={ties}
                         typed={typed}
-                        initial={initial}
+                        initial={parameter.initialText ? initialText : String(initial)}
                         isInteger={parameter.isInteger}
                     />
                 </div>

@@ -1,5 +1,6 @@
 /** The numbers that a request can have: their ranges, their defaults and where the panel has them. */
 
+import type { TextKey } from "../../i18n";
 import type { Params } from "../../protocol";
 
 /** The parameters that are numbers and have a field of their own. */
@@ -32,6 +33,8 @@ export interface NumberParameter extends NumberRange {
     group: Group;
     /** What the server takes if the request does not say. */
     initial: number;
+    /** What `initial` means, where the number alone says nothing. */
+    initialText?: TextKey;
     /** The part of the range that a slider covers; without it there is only a number. */
     slider?: { min: number; max: number; step: number };
 }
@@ -40,8 +43,8 @@ export const MAX_INT = 2_147_483_647;
 
 export const NUMBERS: readonly NumberParameter[] = [
     real("temp", "basics", 0, 10, 0.8, { min: 0, max: 2, step: 0.05 }),
-    integer("max_tokens", "basics", -1, MAX_INT, -1),
-    integer("seed", "basics", -1, 4_294_967_294, -1),
+    unset("max_tokens", "basics", MAX_INT, "params.no-limit"),
+    unset("seed", "basics", 4_294_967_294, "params.random"),
     integer("top_k", "sampling", 0, MAX_INT, 40, { min: 0, max: 200, step: 1 }),
     real("top_p", "sampling", 0, 1, 0.95, { min: 0, max: 1, step: 0.01 }),
     real("min_p", "sampling", 0, 1, 0.05, { min: 0, max: 1, step: 0.01 }),
@@ -50,7 +53,7 @@ export const NUMBERS: readonly NumberParameter[] = [
     real("presence_penalty", "penalties", -10, 10, 0, { min: -2, max: 2, step: 0.05 }),
     real("frequency_penalty", "penalties", -10, 10, 0, { min: -2, max: 2, step: 0.05 }),
     integer("repeat_last_n", "penalties", -1, MAX_INT, 64),
-    integer("reasoning_budget", "advanced", -1, MAX_INT, -1),
+    unset("reasoning_budget", "advanced", MAX_INT, "params.no-limit"),
 ];
 
 /** Ranges of numbers that are parts of other parameters. */
@@ -126,6 +129,11 @@ function integer(
     slider?: NumberParameter["slider"],
 ): NumberParameter {
     return { name, group, min, max, initial, isInteger: true, ...(slider && { slider }) };
+}
+
+/** A whole number that is -1 unless it is set. */
+function unset(name: NumberName, group: Group, max: number, initialText: TextKey): NumberParameter {
+    return { ...integer(name, group, -1, max, -1), initialText };
 }
 
 function namesIn(group: Group): NumberName[] {

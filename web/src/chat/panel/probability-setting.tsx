@@ -15,7 +15,7 @@ export function ProbabilitySetting({
     const rivals = params.logprobs ?? RIVALS.initial;
     const set = (logprobs: number | undefined) =>
         onChange({ params: withParam(params, "logprobs", logprobs ?? RIVALS.initial) });
-    const typed = useTypedNumber(rivals, RIVALS, set);
+    const typed = useTypedNumber(t("panel.rivals"), rivals, RIVALS, set);
     const turn = (isOn: boolean) =>
         onChange({
             showsProbabilities: isOn,
@@ -47,7 +47,7 @@ export function ProbabilitySetting({
                             <NumberInput
                                 ties={ties}
                                 typed={typed}
-                                initial={RIVALS.initial}
+                                initial={String(RIVALS.initial)}
                                 isInteger
                             />
                         </div>

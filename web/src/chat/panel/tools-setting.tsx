@@ -6,6 +6,7 @@ import { Button } from "../../ui/button";
 import { Field } from "../../ui/field";
 import type { MockTool } from "../types";
 import { EMPTY_PARAMETERS, EXAMPLE_TOOL } from "./examples";
+import { useFault } from "./faults";
 import { JsonEditor } from "./json-editor";
 
 interface ToolSettings {
@@ -152,8 +153,10 @@ function NameField({
         setTyped({ text, of: isRight ? text : name });
         if (isRight) onChange(text);
     };
+    const error = errorOf(text);
+    useFault(t("tools.name"), error);
     return (
-        <Field label={t("tools.name")} error={errorOf(text)}>
+        <Field label={t("tools.name")} error={error}>
             {(attributes) => (
                 <input
                     {...attributes}
