@@ -41,6 +41,7 @@ function KeyForm() {
                     {(attributes) => (
                         <input
                             {...attributes}
+                            autofocus
                             type="password"
                             autocomplete="off"
                             spellcheck={false}

@@ -163,7 +163,10 @@ test("a deleted conversation can be restored", async ({ page, scripted }) => {
     await expect(list).toContainText("keep me");
 });
 
-test("an exported conversation can be imported", async ({ page, scripted }) => {
+test("an exported conversation can be imported, unless it is there already", async ({
+    page,
+    scripted,
+}) => {
     await open(page, scripted.url);
     await ask(page, "say travel well");
     const waitsForFile = page.waitForEvent("download");
@@ -173,10 +176,18 @@ test("an exported conversation can be imported", async ({ page, scripted }) => {
     expect(file.conversations.length).toBeGreaterThan(0);
 
     const list = page.getByRole("navigation", { name: "Conversations" });
-    const before = await list.getByRole("listitem").count();
+    const said = page.locator(".announcement");
     await page.locator("input[type=file]").setInputFiles(path);
-    await expect(page.getByRole("status")).toContainText([/Conversations added: \d/]);
-    await expect(list.getByRole("listitem")).not.toHaveCount(before);
+    await expect(said).toContainText("left out: 1");
+    await said.getByRole("button", { name: "Close" }).click();
+    await expect(said).toBeHidden();
+    await expect(list.getByRole("listitem")).toHaveCount(1);
+
+    await list.getByRole("button", { name: "Delete “say travel well”" }).click();
+    await expect(list.getByRole("listitem")).toHaveCount(0);
+    await page.locator("input[type=file]").setInputFiles(path);
+    await expect(said).toHaveText("Conversations added: 1");
+    await expect(list.getByRole("listitem")).toHaveCount(1);
 });
 
 test("a file that is no export is refused in words", async ({ page, scripted }) => {

@@ -19,10 +19,10 @@ test("a request that runs is listed, and stopping it ends the answer in another 
 
     await open(page, scripted.url, "requests");
     const row = rowsOf(running(page)).first();
-    await expect(row).toContainText(/answers.*WebSocket/);
+    await expect(row).toContainText(/answering.*WebSocket/);
     await row.getByRole("button", { name: /^Stop request r-/ }).click();
     await ended(answer);
-    await expect(answer).toContainText("Stopped");
+    await expect(answer).toContainText("Stopped elsewhere");
     await expect(page.getByText("Nothing runs or waits.")).toBeVisible();
     await expect(rowsOf(finished(page)).first()).toContainText("stopped");
 });

@@ -21,7 +21,8 @@ test.describe("the settings of a conversation", () => {
                 '{"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}',
             );
         const answer = await ask(page, "Answer.");
-        await expect(answer.locator(".markdown")).toHaveText(/^\{"ok": (true|false)\}$/);
+        // As a block of code, with its line breaks.
+        await expect(answer.locator("pre")).toHaveText(/^\{\s*"ok": (true|false)\s*\}$/);
     });
 
     test("a fault of the schema is shown with its line, and nothing is lost", async ({
@@ -41,7 +42,7 @@ test.describe("the settings of a conversation", () => {
         await expect(editor).toHaveValue('{"if": {}}');
     });
 
-    test("a value out of its range says the range, and the request goes without it", async ({
+    test("nothing is sent while a value is out of its range, and the page says why", async ({
         page,
         baseURL,
     }) => {
@@ -50,6 +51,11 @@ test.describe("the settings of a conversation", () => {
         const field = panel.getByLabel("Temperature", { exact: true });
         await field.fill("11");
         await expect(field).toHaveAccessibleDescription("Enter a number from 0 to 10.");
+        await send(page, "Hello");
+        await expect(page.locator(".composer-notice")).toContainText("Temperature: Enter a number");
+        await expect(page.getByRole("textbox", { name: "Message" })).toHaveValue("Hello");
+        await field.fill("1");
+        await expect(page.locator(".composer-notice")).toBeHidden();
         const answer = await ask(page, "Hello");
         await expect(answer).not.toContainText("There is no answer");
     });

@@ -111,6 +111,28 @@ test.describe("a server with keys", () => {
         await expect(dialog).toBeHidden();
     });
 
+    test("lets the dialog for the key be closed, and opens it again", async ({
+        page,
+        startDaemon,
+        keyFile,
+    }) => {
+        const { url } = await startDaemon(["--api-key-file", keyFile.path]);
+        await page.goto(url);
+        const dialog = page.getByRole("dialog", { name: "This server needs an API key" });
+        await expect(dialog).toBeVisible();
+        for (const _ of [1, 2]) await page.keyboard.press("Escape");
+        await expect(dialog).toBeHidden();
+        await expect(page.locator(".composer-notice")).toContainText("needs an API key");
+        await page.getByRole("link", { name: "Dashboard" }).click();
+        await expect(page.getByRole("main")).toContainText("needs an API key");
+        await page.getByRole("link", { name: "Settings" }).click();
+        await page.getByRole("main").getByRole("button", { name: "Enter a key" }).click();
+        await dialog.getByLabel("API key").fill(keyFile.key);
+        await page.keyboard.press("Enter");
+        await connected(page);
+        await expect(dialog).toBeHidden();
+    });
+
     test("a key lasts as long as the tab, unless it is to be remembered", async ({
         page,
         context,
@@ -136,7 +158,7 @@ test.describe("a server with keys", () => {
         const third = await context.newPage();
         await open(third, url, "settings");
         await expect(third.getByRole("main")).toContainText(
-            "you may use the model, see the dashboard",
+            "you may use the model and see the dashboard",
         );
         await third.getByRole("button", { name: "Forget the key" }).click();
         await expect(third.locator(".status")).toContainText("Key needed");
