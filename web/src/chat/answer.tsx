@@ -80,7 +80,13 @@ function Content({
 
 function Text({ text, isOpen, isRaw }: { text: string; isOpen: boolean; isRaw: boolean }) {
     if (isRaw) return <PlainText text={text} />;
-    if (isJsonText(text, isOpen)) return <Json text={text} isOpen={isOpen} />;
+    if (isJsonText(text, isOpen)) {
+        return (
+            <div class="markdown">
+                <Json text={text} isOpen={isOpen} />
+            </div>
+        );
+    }
     return <Markdown text={text} isOpen={isOpen} />;
 }
 
