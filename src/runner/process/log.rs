@@ -5,10 +5,14 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::task::JoinHandle;
 use tracing::Level;
+
+use super::end::EndCause;
 
 /// Begins a log line of the runner itself: `MARK LEVEL TARGET TEXT`. A text that contains the mark
 /// is only shown at another level.
@@ -30,6 +34,7 @@ struct Line {
     /// Whether the runner logged it; otherwise it was written directly.
     is_logged: bool,
     text: String,
+    at: Instant,
 }
 
 impl LogReader {
@@ -55,17 +60,23 @@ impl LogReader {
         lines.iter().filter(is_warning).map(|line| line.text.clone()).collect()
     }
 
-    /// The line that most likely says why the process ended: the last one that was written
-    /// directly and reports a failure, or else the last error.
-    pub(super) fn final_line(&self) -> Option<String> {
+    /// The line that most likely says why the process ended just now, with this `cause`: the last
+    /// one that was written directly and reports a failure, or else the last error. `None` if
+    /// another process ended it with a signal, since its own lines tell nothing then, and for
+    /// errors that it survived.
+    pub(super) fn final_line(&self, cause: EndCause) -> Option<String> {
+        if OUTSIDE_SIGNALS.into_iter().any(|signal| cause.is_signal(signal)) {
+            return None;
+        }
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_recent = |line: &Line| line.at.elapsed() < SURVIVAL;
         let is_cause =
             |line: &&Line| !line.is_logged && CAUSES.iter().any(|words| line.text.contains(words));
         let last = |is_wanted: &dyn Fn(&&Line) -> bool| {
             lines.iter().rev().find(|line| is_wanted(line)).map(|line| line.text.clone())
         };
         last(&is_cause)
-            .or_else(|| last(&|line| line.level == Level::ERROR))
+            .or_else(|| last(&|line| line.level == Level::ERROR && is_recent(line)))
             .or_else(|| last(&|line| !line.is_logged))
     }
 }
@@ -100,7 +111,8 @@ fn parse(line: &str) -> Option<Line> {
         && let Some((target, text)) = rest.split_once(' ')
     {
         let is_llama = target == "llama_cpp";
-        return Some(Line { level, is_llama, is_logged: true, text: printable(text) });
+        let (text, at) = (printable(text), Instant::now());
+        return Some(Line { level, is_llama, is_logged: true, text, at });
     }
     let text = printable(line.trim());
     (!text.is_empty()).then_some(Line {
@@ -108,6 +120,7 @@ fn parse(line: &str) -> Option<Line> {
         is_llama: false,
         is_logged: false,
         text,
+        at: Instant::now(),
     })
 }
 
@@ -142,6 +155,12 @@ const CAUSES: [&str; 7] = [
     "memory allocation of",
 ];
 
+/// The signals with which other processes and the system end one.
+const OUTSIDE_SIGNALS: [Signal; 4] = [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP];
+
+/// A process that lived for so long after it logged an error did not end because of that.
+const SURVIVAL: Duration = Duration::from_secs(2);
+
 /// Lines that are kept for the report of a crash.
 const MAX_LINES: usize = 50;
 
@@ -152,10 +171,25 @@ const MAX_LINE_BYTES: u64 = 4096;
 mod tests {
     use super::*;
 
-    async fn final_line(text: &str) -> Option<String> {
+    async fn log_of(text: &str) -> LogReader {
         let mut log = LogReader::spawn(std::io::Cursor::new(text.as_bytes().to_vec()));
         log.ended().await;
-        log.final_line()
+        log
+    }
+
+    async fn final_line(text: &str) -> Option<String> {
+        log_of(text).await.final_line(EndCause::Exited(1))
+    }
+
+    #[tokio::test]
+    async fn error_that_the_process_survived_is_no_cause() {
+        let text = "\u{1f}ERROR inference_core::engine no token could be sampled\n";
+        let log = log_of(text).await;
+        assert!(log.final_line(EndCause::Signal(11)).is_some());
+        assert_eq!(log.final_line(EndCause::Signal(9)), None, "another process killed it");
+        let Some(long_ago) = Instant::now().checked_sub(SURVIVAL) else { return };
+        log.lines.lock().unwrap()[0].at = long_ago;
+        assert_eq!(log.final_line(EndCause::Signal(11)), None);
     }
 
     #[tokio::test]

@@ -155,8 +155,9 @@ impl RunnerProcess for ChildProcess {
         let _ = timeout(LAST_LINES_DEADLINE, self.log.ended()).await;
         match status {
             Ok(status) => {
-                let (final_line, warnings) = (self.log.final_line(), self.log.llama_warnings());
-                ProcessEnd { cause: status.into(), final_line, warnings }
+                let cause = status.into();
+                let final_line = self.log.final_line(cause);
+                ProcessEnd { cause, final_line, warnings: self.log.llama_warnings() }
             }
             Err(error) => {
                 tracing::warn!("the end of the model's process cannot be read: {error}");
