@@ -32,7 +32,7 @@ impl FromStr for ByteSize {
             "TB" | "TIB" | "T" => 1 << 40,
             "B" => 1,
             "" if digits == "0" => 1,
-            "" if digits.parse::<f64>().is_ok() => {
+            "" if digits.parse::<f64>().is_ok_and(|number| number >= 0.0) => {
                 return Err(format!("it needs a unit with no space before it, such as {digits}GB"));
             }
             _ => return Err(expected()),

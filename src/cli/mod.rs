@@ -42,6 +42,7 @@ pub use self::listen_address::ListenAddress;
 pub use self::network::NetworkConfig;
 pub use self::new_tls::NewTls;
 pub use self::positional::DEFAULT_PORT;
+pub use self::what_if::in_parameters;
 
 /// What the daemon was asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]

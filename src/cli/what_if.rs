@@ -30,12 +30,33 @@ impl Config {
         let end = arguments.iter().position(|argument| argument == "--");
         let at = end.unwrap_or(arguments.len());
         arguments.splice(at..at, options);
-        let args = parse_args(arguments, true).map_err(|error| UsageError::from(error).0)?;
+        let args = parse_args(arguments, true)
+            .map_err(|error| in_parameters(&UsageError::from(error).0))?;
         let options = args.plan_options();
         let arguments = self.arguments.clone();
         let config = Self { arguments, ..args.into_config(self.model.clone(), self.port) };
         Ok((config, options))
     }
+}
+
+/// `message` about options, about the parameters that stand for them: `ctx_size` in place of
+/// `'--ctx-size <TOKENS>'` and of `--ctx-size`.
+pub fn in_parameters(message: &str) -> String {
+    let mut text = message.to_owned();
+    // Longer names first: one begins with another.
+    let mut names = PARAMETERS;
+    names.sort_unstable_by_key(|name| std::cmp::Reverse(name.len()));
+    for name in names {
+        let option = format!("--{}", name.replace('_', "-"));
+        let quoted = format!("'{option} <");
+        while let Some(start) = text.find(&quoted)
+            && let Some(length) = text[start + 1..].find('\'')
+        {
+            text.replace_range(start..start + length + 2, name);
+        }
+        text = text.replace(&option, name);
+    }
+    text
 }
 
 /// The options that change what the model takes, as parameters.
@@ -89,9 +110,11 @@ mod tests {
     fn wrong_parameters_are_refused_in_one_line() {
         let config = config("a.gguf");
         for (changes, expected) in [
-            (&[("ctx_size", "0")][..], "--ctx-size"),
-            (&[("ctx_size", "")], "--ctx-size"),
-            (&[("parallel", "--json")], "--parallel"),
+            (&[("ctx_size", "0")][..], " for ctx_size"),
+            (&[("ctx_size", "")], " for ctx_size"),
+            (&[("vram_reserve", "x")], " for vram_reserve"),
+            (&[("vram", "-1")], "such as 500MB"),
+            (&[("parallel", "--json")], " for parallel"),
             (&[("kv_type", "q5_0")], "q5_0"),
             (&[("model", "/etc/passwd")], "there is no parameter model: there are ctx_size, "),
             (&[("ctx-size", "1")], "there is no parameter ctx-size"),
@@ -99,6 +122,7 @@ mod tests {
         ] {
             let message = what_if(&config, changes).unwrap_err();
             assert!(message.contains(expected) && !message.contains('\n'), "{message}");
+            assert!(!message.contains("--ctx") && !message.contains("<"), "{message}");
         }
     }
 

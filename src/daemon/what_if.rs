@@ -3,7 +3,7 @@
 //! They are computed in this process, from the model's header and the memory as it was before the
 //! model was loaded: a child process would see the GPUs with the model on them.
 
-use crate::cli::{Config, PlanOptions};
+use crate::cli::{Config, PlanOptions, in_parameters};
 use crate::llama::{GpuDevice, ModelDescription};
 use crate::machine::AvailableMemory;
 use crate::server::Planner;
@@ -48,7 +48,8 @@ impl PlanInputs {
     pub(super) fn into_planner(self, config: Config) -> Planner {
         Planner::new(move |changes| {
             let (config, options) = config.what_if(changes)?;
-            let page = self.page(&config, &options).map_err(|error| error.to_string())?;
+            let page = self.page(&config, &options);
+            let page = page.map_err(|error| in_parameters(&error.to_string()))?;
             Ok(page.json())
         })
     }
