@@ -89,6 +89,9 @@ fn print_summary(
         say(&facts("  from other machines: ", &listening.urls_from_elsewhere.join(" · ")));
     }
     if let Some(url) = listening.http_url() {
+        if plan.server.has_web {
+            say(&format!("  web page: {}/", url.trim_end_matches("/v1")));
+        }
         say(&format!("  for OpenAI's clients: {url}"));
     }
 }
