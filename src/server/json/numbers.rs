@@ -175,6 +175,13 @@ struct NumberVisitor<T>(PhantomData<T>);
 
 impl<T: NumberField> NumberVisitor<T> {
     fn read<E: Error>(&self, number: &SentNumber, sent: Unexpected<'_>) -> Result<T, E> {
+        // Whole numbers beyond 64 bits come as floats, without their digits.
+        let sent = match *number {
+            SentNumber::Float(float) if float.fract() == 0.0 && float.abs() >= MAX_WHOLE => {
+                Unexpected::Other("a number of more than 64 bits")
+            }
+            _ => sent,
+        };
         T::of(number).ok_or_else(|| E::invalid_value(sent, self))
     }
 }
@@ -255,6 +262,9 @@ fn bound(number: f64) -> Value {
         false => Value::from(number),
     }
 }
+
+/// The smallest whole number that does not come as one.
+const MAX_WHOLE: f64 = (1_u128 << 64) as f64;
 
 /// The largest number up to which every whole one is a float.
 const MAX_EXACT: f64 = (1_u64 << 53) as f64;

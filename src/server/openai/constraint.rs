@@ -1,6 +1,8 @@
 //! What an answer has to be, from the fields of a request in which OpenAI, llama.cpp's server and
 //! vLLM say so.
 
+use serde_json::value::RawValue;
+
 use crate::domain::Constraint;
 
 use super::conversation::json_text;
@@ -12,19 +14,18 @@ pub(super) fn constraint(
     body: &mut CompletionBody,
 ) -> Result<Option<(Box<Constraint>, String)>, ApiError> {
     let format = body.response_format.take().map(response_format).transpose()?.flatten();
-    let schema = |raw| Constraint::JsonSchema(json_text(raw));
     let mut found = [
         format,
-        body.json_schema.take().map(|raw| ("json_schema", schema(raw))),
+        body.json_schema.take().map(|raw| schema("json_schema", raw)).transpose()?,
         body.grammar.take().map(|text| ("grammar", grammar(text))),
-        body.guided_json.take().map(|raw| ("guided_json", schema(raw))),
+        body.guided_json.take().map(|raw| schema_or_text("guided_json", raw)).transpose()?,
         body.guided_regex.take().map(|text| ("guided_regex", Constraint::Regex(text))),
         body.guided_choice.take().map(|list| ("guided_choice", Constraint::Choice(list.0))),
         body.guided_grammar.take().map(|text| ("guided_grammar", grammar(text))),
     ]
     .into_iter()
     .flatten()
-    .chain(body.structured_outputs.take().into_iter().flat_map(structured_outputs));
+    .chain(structured_outputs(body.structured_outputs.take().unwrap_or_default())?);
     let Some((first, constraint)) = found.next() else { return Ok(None) };
     if let Some((second, _)) = found.next() {
         let reason = format_args!("and {second} both say what the answer has to be: send one");
@@ -48,7 +49,7 @@ fn response_format(sent: ResponseFormat) -> Result<Option<(&'static str, Constra
         (FormatKind::Text, _) => Ok(None),
         (FormatKind::JsonObject, None) => Ok(Some(("response_format", Constraint::Json))),
         (FormatKind::JsonObject | FormatKind::JsonSchema, Some(schema)) => {
-            Ok(Some((name, Constraint::JsonSchema(json_text(schema)))))
+            self::schema(name, schema).map(Some)
         }
         (FormatKind::JsonSchema, None) => {
             Err(ApiError::invalid("response_format.json_schema", "needs a schema"))
@@ -57,17 +58,40 @@ fn response_format(sent: ResponseFormat) -> Result<Option<(&'static str, Constra
 }
 
 /// The constraints in vLLM's `structured_outputs`.
-fn structured_outputs(sent: StructuredOutputs) -> impl Iterator<Item = (&'static str, Constraint)> {
+fn structured_outputs(
+    sent: StructuredOutputs,
+) -> Result<impl Iterator<Item = (&'static str, Constraint)>, ApiError> {
     let is_json = sent.json_object == Some(true);
-    [
-        sent.json.map(|raw| ("structured_outputs.json", Constraint::JsonSchema(json_text(raw)))),
+    let json = sent.json.map(|raw| schema_or_text("structured_outputs.json", raw)).transpose()?;
+    let all = [
+        json,
         is_json.then_some(("structured_outputs.json_object", Constraint::Json)),
         sent.regex.map(|text| ("structured_outputs.regex", Constraint::Regex(text))),
         sent.choice.map(|list| ("structured_outputs.choice", Constraint::Choice(list.0))),
         sent.grammar.map(|text| ("structured_outputs.grammar", grammar(text))),
-    ]
-    .into_iter()
-    .flatten()
+    ];
+    Ok(all.into_iter().flatten())
+}
+
+/// The schema in `field`, as vLLM reads it: JSON, or the text of JSON.
+fn schema_or_text(
+    field: &'static str,
+    raw: Box<RawValue>,
+) -> Result<(&'static str, Constraint), ApiError> {
+    let Ok(text) = serde_json::from_str::<String>(raw.get()) else { return schema(field, raw) };
+    let raw = RawValue::from_string(text);
+    let raw = raw.map_err(|error| ApiError::invalid(field, format_args!("is no JSON: {error}")))?;
+    schema(field, raw)
+}
+
+/// The schema in `field`.
+fn schema(field: &'static str, raw: Box<RawValue>) -> Result<(&'static str, Constraint), ApiError> {
+    let text = raw.get().trim_start();
+    if text.starts_with(['{', 't', 'f']) {
+        return Ok((field, Constraint::JsonSchema(json_text(raw))));
+    }
+    let sent: String = text.chars().take(MAX_QUOTED_CHARS).collect();
+    Err(ApiError::invalid(field, format_args!("must be a JSON schema, an object, not {sent}")))
 }
 
 /// A grammar in the notation that it is written in: rules of llama.cpp's have `::=`.
@@ -77,6 +101,9 @@ fn grammar(text: String) -> Constraint {
         false => Constraint::Lark(text),
     }
 }
+
+/// Most characters of a value that an error quotes.
+const MAX_QUOTED_CHARS: usize = 40;
 
 #[cfg(test)]
 mod tests {
@@ -122,6 +149,8 @@ mod tests {
             ),
             (r#"{"json_schema":{}}"#, schema()),
             (r#"{"guided_json":{}}"#, schema()),
+            (r#"{"guided_json":"{}"}"#, schema()),
+            (r#"{"structured_outputs":{"json":"{}"}}"#, schema()),
             (r#"{"structured_outputs":{"json":{}}}"#, schema()),
             (r#"{"guided_regex":"a+"}"#, Some(Constraint::Regex("a+".to_owned()))),
             (r#"{"grammar":"root ::= a"}"#, Some(Constraint::Gbnf("root ::= a".to_owned()))),
@@ -130,6 +159,19 @@ mod tests {
         ] {
             assert_eq!(read(text).unwrap(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn value_that_is_no_schema_is_refused_with_the_value() {
+        for (text, expected) in [
+            (r#"{"guided_json":5}"#, "guided_json must be a JSON schema, an object, not 5"),
+            (r#"{"guided_json":"5"}"#, "guided_json must be a JSON schema, an object, not 5"),
+            (r#"{"json_schema":[]}"#, "json_schema must be a JSON schema, an object, not []"),
+        ] {
+            assert_eq!(read(text).unwrap_err().message, expected);
+        }
+        let error = read(r#"{"guided_json":"{x"}"#).unwrap_err();
+        assert!(error.message.starts_with("guided_json is no JSON: "), "{error:?}");
     }
 
     #[test]
