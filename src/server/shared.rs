@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -60,6 +60,8 @@ pub(super) struct Shared {
     pub(super) websockets: Arc<WebSockets>,
     /// The responses that clients can refer to.
     pub(super) responses: Arc<Responses>,
+    /// When the server was started, in seconds since 1970.
+    pub(super) started_at: u64,
     next_connection: AtomicU64,
     dropped_frames: Arc<AtomicU64>,
     /// Requests that came from a foreign page or named a foreign host.
@@ -114,6 +116,9 @@ impl Shared {
             connections: Arc::new(Connections::new(max_tcp)),
             websockets: Arc::new(WebSockets::new(max)),
             responses: Arc::default(),
+            started_at: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |time| time.as_secs()),
             next_connection: AtomicU64::new(1),
             dropped_frames: Arc::default(),
             refusals: Refusals::default(),

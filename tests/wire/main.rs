@@ -10,6 +10,7 @@ mod common;
 mod access;
 mod admission;
 mod anthropic;
+mod api_headers;
 mod backpressure;
 mod bad_input;
 mod calls;

@@ -199,7 +199,7 @@ async fn wrong_requests_are_refused_with_the_field() {
         (json!({"messages": user, "n": 9}), "n"),
         (json!({"messages": user, "top_logprobs": 2}), "top_logprobs"),
         (json!({"messages": user, "tool_choice": "required"}), "tool_choice"),
-        (json!({"messages": user, "tools": [{"type": "web"}]}), "tools[0]"),
+        (json!({"messages": user, "tools": [{"type": "web"}]}), "tools[0].type"),
         (json!({"messages": user, "response_format": {"type": "xml"}}), "response_format.type"),
         (json!({"messages": user, "continue_final_message": true}), "continue_final_message"),
         (json!({"messages": user, "logit_bias": {"999": 1}}), "logit_bias"),
@@ -346,4 +346,24 @@ async fn failure_in_the_middle_of_a_stream_is_its_last_event() {
     server.model.stop();
     let end = connection.until("0\r\n\r\n").await;
     assert!(end.contains("\"code\":\"shutting_down\"") && !end.contains("[DONE]"), "{end}");
+}
+
+#[tokio::test]
+async fn fields_of_conversations_have_no_effect_on_completions_and_are_named() {
+    let server = TestServer::start().await;
+    let body = json!({
+        "prompt": "a", "max_tokens": 1, "tools": [], "tool_choice": "none", "documents": [],
+        "parallel_tool_calls": true, "chat_template_kwargs": {}, "reasoning_effort": "low",
+        "enable_thinking": true, "reasoning_budget": 3, "continue_final_message": false,
+        "add_generation_prompt": true, "top_logprobs": 1, "content": "b",
+    });
+    let response = post(server.address, "/v1/completions", &body).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    let mut names: Vec<_> =
+        response.header("x-inference-core-ignored").unwrap().split(", ").collect();
+    names.sort_unstable();
+    let mut expected: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
+    expected.retain(|name| !["prompt", "max_tokens"].contains(name));
+    expected.sort_unstable();
+    assert_eq!(names, expected);
 }

@@ -38,8 +38,13 @@ async fn options_that_cannot_be_planned_are_refused_with_the_reason() {
         ("/plan?ctx_size=%ff", "the parameters must be UTF-8"),
     ] {
         let response = get_with(server.address, "GET", path, "").await;
-        let expected = json!({"error": {"message": message}});
-        assert_eq!((response.status, response.json()), (400, expected), "{path}");
+        let error = json!({
+            "message": message,
+            "type": "invalid_request_error",
+            "param": null,
+            "code": "invalid_params",
+        });
+        assert_eq!((response.status, response.json()), (400, json!({"error": error})), "{path}");
     }
     assert_eq!(get_with(server.address, "POST", "/plan", "").await.status, 405);
 }
@@ -58,10 +63,25 @@ async fn plan_needs_the_right_to_see_metrics() {
     let mut setup = with_planner();
     setup.server.keys = file.keys.clone();
     let server = setup.start().await;
-    assert_eq!(get_with(server.address, "GET", "/plan", "").await.status, 401);
+    let response = get_with(server.address, "GET", "/plan", "").await;
+    assert_eq!(response.status, 401);
+    assert_eq!(response.json()["error"]["code"], "invalid_api_key", "{response:?}");
     for (key, status) in [(&metrics, 200), (&infer, 403)] {
         let field = format!("Authorization: Bearer {}\r\n", key.key().reveal());
         let response = get_with(server.address, "GET", "/plan", &field).await;
         assert_eq!(response.status, status, "{response:?}");
+    }
+}
+
+#[tokio::test]
+async fn foreign_page_gets_no_plan_and_no_list() {
+    let server = with_planner().start().await;
+    let own = format!("Origin: http://{}\r\n", server.address);
+    for path in ["/plan", "/plan?ctx_size=8192", "/requests", "/requests/r-1"] {
+        let response =
+            get_with(server.address, "GET", path, "Origin: http://evil.example\r\n").await;
+        assert_eq!(response.status, 403, "{path}");
+        assert_eq!(response.json()["error"]["type"], "permission_error", "{response:?}");
+        assert_ne!(get_with(server.address, "GET", path, &own).await.status, 403, "{path}");
     }
 }

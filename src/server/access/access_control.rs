@@ -145,6 +145,18 @@ impl Caller {
         self.account().admit(n_bytes, Instant::now())
     }
 
+    /// Checks that `n_requests` requests in messages of `n_bytes` each can be under way at once.
+    ///
+    /// # Errors
+    /// What limits them, if a limit of the account never allows that.
+    pub(in crate::server) fn check_size(
+        &self,
+        n_requests: usize,
+        n_bytes: usize,
+    ) -> Result<(), String> {
+        self.account().check_size(n_requests as u64, n_bytes as u64)
+    }
+
     /// The name of the key; `None` if no key was needed.
     pub(in crate::server) fn key_name(&self) -> Option<&str> {
         match self {

@@ -130,6 +130,23 @@ impl ClientAccount {
         Ok(AccountRequest { account, n_bytes, started: None, n_text_bytes: 0, record: None })
     }
 
+    /// Checks that `n_requests` requests with `n_bytes` each can be under way at once.
+    ///
+    /// # Errors
+    /// What limits them, if they never can.
+    pub(super) fn check_size(&self, n_requests: u64, n_bytes: u64) -> Result<(), String> {
+        let AccountLimits { requests, waiting, bytes, .. } = self.lock().limits;
+        let most = [(Limit::Requests, requests), (Limit::Waiting, waiting)];
+        let most = most.map(|(limit, max)| (limit, max.map(u64_of), n_requests));
+        let bytes = (Limit::Bytes, bytes.map(NonZeroU64::get), n_requests.saturating_mul(n_bytes));
+        for (limit, max, n) in most.into_iter().chain([bytes]) {
+            if let Some(max) = max.filter(|&max| n > max) {
+                return Err(limit.excess(n, max));
+            }
+        }
+        Ok(())
+    }
+
     /// What was counted since the start.
     pub(super) fn counts(&self) -> AccountCounts {
         self.lock().counts

@@ -38,6 +38,25 @@ impl Limit {
     }
 }
 
+impl Limit {
+    /// The limit of `max` never allows `n` at once.
+    pub(super) fn excess(self, n: u64, max: u64) -> String {
+        format!("{n} {} are more than the limit of {max} ({})", self.what(), self.name())
+    }
+
+    /// What is limited.
+    fn what(self) -> &'static str {
+        match self {
+            Self::Connections => "connections at once",
+            Self::Requests => "requests at once",
+            Self::Waiting => "requests that wait for a slot",
+            Self::Tokens => "tokens per minute",
+            Self::Computing => "seconds of computing per minute",
+            Self::Bytes => "bytes of messages under way",
+        }
+    }
+}
+
 /// A limit of an account is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::server) struct RateLimited {
@@ -67,15 +86,14 @@ impl RateLimited {
 impl fmt::Display for RateLimited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { limit, max, .. } = self;
-        let (what, advice) = match limit {
-            Limit::Connections => ("connections at once", "close one"),
-            Limit::Requests => ("requests at once", "wait for one to end"),
-            Limit::Waiting => ("requests that wait for a slot", "wait for one to start"),
-            Limit::Tokens => ("tokens per minute", ""),
-            Limit::Computing => ("seconds of computing per minute", ""),
-            Limit::Bytes => ("bytes of messages under way", "send less at once"),
+        let advice = match limit {
+            Limit::Connections => "close one",
+            Limit::Requests => "wait for one to end",
+            Limit::Waiting => "wait for one to start",
+            Limit::Tokens | Limit::Computing => "",
+            Limit::Bytes => "send less at once",
         };
-        let name = limit.name();
+        let (what, name) = (limit.what(), limit.name());
         write!(f, "the limit of {max} {what} ({name}) is reached: ")?;
         match advice {
             "" => write!(f, "try again in {} s", self.retry_after_ms().div_ceil(1000)),

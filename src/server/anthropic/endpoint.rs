@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::domain::{Prompt, TextQuery, TextReply};
+use crate::domain::Prompt;
 use crate::server::budget::Charge;
 use crate::server::ids::new_id;
 use crate::server::openai::ApiError;
@@ -99,11 +99,7 @@ async fn count_tokens(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     let ApiCall { client, headers, body, .. } = call;
     let read = read_message(&client, &headers, body).await?;
     let ReadMessage { request, n_bytes, charge: _charge } = read;
-    let query = TextQuery::Tokenize(Prompt::Chat(Box::new(request.conversation)));
-    let input_tokens = match client.ask(n_bytes, query).await? {
-        TextReply::Tokens(tokens) => tokens.len(),
-        TextReply::Text(_) => 0,
-    };
+    let input_tokens = client.count_tokens(n_bytes, request.conversation).await?;
     let mut answer = ApiAnswer::json(to_json(&TokenCount { input_tokens }));
     request.ignored.add_to(answer.response_mut());
     Ok(answer)

@@ -44,7 +44,8 @@ pub(super) fn allow(response: &mut Response, page: &HeaderValue) {
 }
 
 /// The headers of responses that pages may read.
-const EXPOSED: &str = "retry-after, retry-after-ms, x-inference-core-ignored";
+const EXPOSED: &str =
+    "retry-after, retry-after-ms, x-inference-core-ignored, request-id, x-request-id";
 
 /// How long a browser may remember the answer, in seconds.
 const MAX_AGE_SECONDS: &str = "600";

@@ -6,8 +6,8 @@ use axum::http::header::{
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use schemars::JsonSchema;
-use serde::Serialize;
+
+use crate::server::ids::new_id;
 
 /// One line of plain text.
 pub(in crate::server) fn plain(status: StatusCode, line: &str) -> Response {
@@ -19,21 +19,15 @@ pub(in crate::server) fn json(status: StatusCode, body: String) -> Response {
     (status, [(CONTENT_TYPE, "application/json")], body + "\n").into_response()
 }
 
-/// An error as JSON: `{"error":{"message":"…"}}`.
-pub(in crate::server) fn error_json(status: StatusCode, message: &str) -> Response {
-    let body = PageError { error: PageErrorText { message: message.to_owned() } };
-    json(status, serde_json::to_string(&body).expect("the body has string keys"))
-}
-
-/// The body of [`error_json`].
-#[derive(Serialize, JsonSchema)]
-pub(super) struct PageError {
-    error: PageErrorText,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct PageErrorText {
-    message: String,
+/// Gives `response` an id, under the names where clients of OpenAI's and Anthropic's API look.
+pub(super) fn add_request_id(response: &mut Response) {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return;
+    }
+    if let Ok(id) = HeaderValue::from_str(&new_id("req_")) {
+        response.headers_mut().insert(HeaderName::from_static("request-id"), id.clone());
+        response.headers_mut().insert(HeaderName::from_static("x-request-id"), id);
+    }
 }
 
 /// Adds the headers of [`PAGE_HEADERS`] that `response` does not have. The response that opens a

@@ -13,24 +13,24 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade;
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use super::arrival::Arrival;
 use super::authorize::Credentials;
 use super::cors;
+use super::health::{HealthBody, ReadyBody, healthz, readyz};
 use super::origin::check_origin;
-use super::respond::{PageError, json, plain, with_page_headers};
+use super::respond::{add_request_id, plain, with_page_headers};
 use crate::domain::Right;
 use crate::server::access::Caller;
 use crate::server::anthropic;
 use crate::server::connections::ConnectionPermit;
+use crate::server::json::IgnoredFields;
 use crate::server::listing::{RequestRows, abort_request, list_requests};
 use crate::server::metrics;
 use crate::server::openai::responses::{ResponsesClient, serve_responses};
-use crate::server::openai::{self, ApiError, is_api_path};
+use crate::server::openai::{self, ApiError, ErrorBody, is_api_path};
 use crate::server::openapi::{DescribedRoutes, Operation};
-use crate::server::planning::plan_page;
+use crate::server::planning::{PLAN_PARAMETERS, plan_page};
 use crate::server::refusals::ForeignHeader;
 use crate::server::shared::Shared;
 use crate::server::web;
@@ -51,13 +51,13 @@ pub(in crate::server) fn routes(shared: Arc<Shared>) -> Router {
     let plan = Operation::get(plan_page, "How the model uses memory, also with other options")
         .takes(PLAN_PARAMETERS)
         .answers::<serde_json::Value>()
-        .of_api::<PageError>();
+        .of_api::<ErrorBody<'_>>();
     let requests = Operation::get(list_requests, "What runs, what waits, and what has ended")
         .answers::<RequestRows<'_>>()
-        .of_api::<PageError>();
+        .of_api::<ErrorBody<'_>>();
     let abort = Operation::delete(abort_request, "Aborts a request of the list")
         .answers_nothing()
-        .of_api::<PageError>();
+        .of_api::<ErrorBody<'_>>();
     let described = DescribedRoutes::default()
         .route("/healthz", [health()])
         .route("/health", [health()])
@@ -113,6 +113,9 @@ async fn check_request(
         return response;
     }
     let mut response = check_access(&shared, permit, arrival, request, next).await;
+    if is_api {
+        add_request_id(&mut response);
+    }
     if let Some(page) = &page {
         cors::allow(&mut response, page);
     }
@@ -140,7 +143,12 @@ async fn check_access(
             Ok(caller) => {
                 request.extensions_mut().insert(caller);
                 request.extensions_mut().insert(arrival.peer);
-                next.run(request).await
+                let mut ignored = IgnoredFields::default();
+                let query = request.uri().query().unwrap_or_default();
+                ignored.add_query(query, openai::known_parameters(request.uri().path()));
+                let mut response = next.run(request).await;
+                ignored.extend(&mut response);
+                response
             }
             Err(refusal) => {
                 let (status, line) = refusal.status_and_line();
@@ -158,6 +166,10 @@ async fn check_access(
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
+        }
+        Err(refusal) if has_json_errors(request.uri().path()) => {
+            let (status, line) = refusal.status_and_line();
+            ApiError::of_status(status, line).into_response()
         }
         Err(refusal) => refusal.into_response(),
     }
@@ -186,11 +198,23 @@ fn arrival_of(
     Arrival::of(message, connection, &shared.hosts, &shared.options.trusted_proxies)
 }
 
-/// Whether the `Origin` of a request is checked: if it asks for a WebSocket, or has a method that
-/// does more than read. Browsers let a page read the answer to a `GET` only if the server permits
-/// that, which it does not.
+/// Whether the `Origin` of a request is checked: if it asks for a WebSocket, has a method that does
+/// more than read, or is for a page that is computed. Browsers let a page read the answer to a
+/// `GET` only if the server permits that, which it does not.
 fn needs_origin(request: &Request) -> bool {
-    ws::is_upgrade(request) || ![Method::GET, Method::HEAD].contains(request.method())
+    ws::is_upgrade(request)
+        || ![Method::GET, Method::HEAD].contains(request.method())
+        || is_json_page(request.uri().path())
+}
+
+/// Whether `path` is that of a page for programs, whose errors are JSON.
+fn is_json_page(path: &str) -> bool {
+    [PLAN, REQUESTS].contains(&path) || path.starts_with(REQUESTS_BELOW)
+}
+
+/// Whether the errors on `path` are JSON.
+fn has_json_errors(path: &str) -> bool {
+    is_api_path(path) || is_json_page(path)
 }
 
 /// Checks the key and the handshake of the request and starts a task that serves the WebSocket. The
@@ -270,54 +294,10 @@ fn api_error(uri: &Uri, error: ApiError) -> Response {
 /// is also in the log and in the metrics.
 fn forbidden(shared: &Shared, foreign: &ForeignHeader, uri: &Uri) -> Response {
     shared.refusals.record(foreign);
-    match is_api_path(uri.path()) {
+    match has_json_errors(uri.path()) {
         true => api_error(uri, ApiError::of_status(StatusCode::FORBIDDEN, foreign.reason())),
         false => plain(StatusCode::FORBIDDEN, foreign.reason()),
     }
-}
-
-/// Whether requests can be expected to finish. Routers send none if not, and a supervisor restarts
-/// the daemon if that lasts.
-async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
-    let health = shared.model.health();
-    let status = if health.is_alive() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = HealthBody { state: health.name(), cause: shared.model.cause() };
-    json(status, to_json(&body))
-}
-
-/// Readiness: whether requests are computed now. A load balancer sends none if not.
-async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
-    let health = shared.model.health();
-    if health.is_ready() {
-        let body = ReadyBody { ready: true, reason: None, cause: None };
-        json(StatusCode::OK, to_json(&body))
-    } else {
-        let body =
-            ReadyBody { ready: false, reason: Some(health.name()), cause: shared.model.cause() };
-        json(StatusCode::SERVICE_UNAVAILABLE, to_json(&body))
-    }
-}
-
-/// The body of `/healthz`.
-#[derive(Serialize, JsonSchema)]
-struct HealthBody {
-    state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cause: Option<String>,
-}
-
-/// The body of `/readyz`, with a reason if the answer is no.
-#[derive(Serialize, JsonSchema)]
-struct ReadyBody {
-    ready: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cause: Option<String>,
-}
-
-fn to_json(body: &impl Serialize) -> String {
-    serde_json::to_string(body).expect("the bodies have string keys")
 }
 
 /// All metrics, for Prometheus.
@@ -330,26 +310,35 @@ async fn metrics_page(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> 
 }
 
 /// The response to any other path, with the paths that exist.
-async fn not_found(uri: Uri) -> Response {
-    if is_api_path(uri.path()) {
-        let message = format!(
-            "there is no {}; there are POST /v1/chat/completions, /v1/completions, /v1/responses \
-             and /v1/messages, and GET /v1/models",
-            uri.path()
-        );
-        return api_error(&uri, ApiError::of_status(StatusCode::NOT_FOUND, message));
+async fn not_found(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
+    if has_json_errors(uri.path()) {
+        return no_such_path(&uri);
     }
-    plain(
-        StatusCode::NOT_FOUND,
-        "not found: open a WebSocket on this address, GET /healthz, /readyz, /metrics, \
-         /requests or /plan, or use the HTTP APIs below /v1",
-    )
+    let page = if shared.options.has_web { "open / in a browser, or " } else { "" };
+    let line = format!(
+        "not found: {page}open a WebSocket on this address, GET /healthz, /readyz, /metrics, \
+         /requests, /plan or /openapi.json, or use the HTTP APIs below /v1"
+    );
+    plain(StatusCode::NOT_FOUND, &line)
+}
+
+/// The error for a path of an API that there is not.
+fn no_such_path(uri: &Uri) -> Response {
+    let message = format!(
+        "there is no {}; there are POST /v1/chat/completions, /v1/completions, /v1/responses, \
+         /v1/messages, /tokenize, /detokenize and /apply-template, and GET /v1/models; \
+         /openapi.json describes all",
+        uri.path()
+    );
+    api_error(uri, ApiError::of_status(StatusCode::NOT_FOUND, message))
 }
 
 /// The response to another method on a path that exists.
 async fn method_not_allowed(uri: Uri, method: Method) -> Response {
     let status = StatusCode::METHOD_NOT_ALLOWED;
-    match is_api_path(uri.path()) {
+    match has_json_errors(uri.path()) {
+        // An action that OpenAI's server has. Here it looks like the id of a response.
+        true if method == Method::POST && uri.path() == COMPACT => no_such_path(&uri),
         true => {
             let message = format!("{method} is not for {}", uri.path());
             api_error(&uri, ApiError::of_status(status, message))
@@ -361,6 +350,9 @@ async fn method_not_allowed(uri: Uri, method: Method) -> Response {
 /// The path of the WebSocket of the Responses API.
 const RESPONSES: &str = "/v1/responses";
 
+/// Where OpenAI's server shortens conversations.
+const COMPACT: &str = "/v1/responses/compact";
+
 /// The path of the plans.
 const PLAN: &str = "/plan";
 
@@ -369,20 +361,6 @@ const REQUESTS: &str = "/requests";
 
 /// What the paths of single requests begin with.
 const REQUESTS_BELOW: &str = "/requests/";
-
-/// The fields of the address of `/plan`.
-const PLAN_PARAMETERS: &[&str] = &[
-    "ctx_size",
-    "parallel",
-    "kv_size",
-    "kv_type",
-    "gpu_layers",
-    "vram",
-    "vram_reserve",
-    "cache_ram",
-    "ubatch",
-    "flash_attn",
-];
 
 /// The path of the metrics.
 const METRICS: &str = "/metrics";

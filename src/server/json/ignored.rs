@@ -63,6 +63,22 @@ impl IgnoredFields {
         (!names.is_empty()).then(|| names.join(", "))
     }
 
+    /// Adds the names of the parameters in the `query` of an address that are not `known`.
+    pub(in crate::server) fn add_query(&mut self, query: &str, known: &[&str]) {
+        let names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+        names.filter(|name| !known.contains(name)).for_each(|name| self.add(name));
+    }
+
+    /// Adds the names to those that the header of `response` has already.
+    pub(in crate::server) fn extend(&self, response: &mut Response) {
+        let Some(own) = self.header() else { return };
+        let others = response.headers().get(IGNORED).and_then(|value| value.to_str().ok());
+        let all = others.map_or(own.clone(), |others| format!("{others}, {own}"));
+        if let Ok(value) = HeaderValue::from_str(&all) {
+            response.headers_mut().insert(IGNORED, value);
+        }
+    }
+
     /// Adds the header to `response`, if something was ignored.
     pub(in crate::server) fn add_to(&self, response: &mut Response) {
         let value = self.header().and_then(|text| HeaderValue::from_str(&text).ok());
@@ -102,6 +118,18 @@ mod tests {
         let mut ignored = IgnoredFields::default();
         ignored.add_kind("tools[1]", "web_search,\r\n");
         assert_eq!(ignored.header().unwrap(), "tools[1] (web_search)");
+    }
+
+    #[test]
+    fn parameters_of_the_address_are_named_after_the_fields() {
+        let mut response = Response::default();
+        let mut ignored = IgnoredFields::default();
+        ignored.add("audio");
+        ignored.add_to(&mut response);
+        let mut ignored = IgnoredFields::default();
+        ignored.add_query("limit=3&beta=true&&x", &["limit"]);
+        ignored.extend(&mut response);
+        assert_eq!(response.headers()[IGNORED], "audio, beta, x");
     }
 
     #[test]

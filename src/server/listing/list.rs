@@ -96,6 +96,9 @@ pub(super) struct FinishedRequest {
     pub(super) ttft: Option<Duration>,
     /// What it used, as far as that is known.
     pub(super) usage: Usage,
+    /// Tokens of the prompt, and those of them from the prefix cache; `None` if it never got a
+    /// slot.
+    pub(super) prompt: Option<(usize, usize)>,
 }
 
 /// What became of a request to abort.
@@ -191,9 +194,12 @@ impl ListContents {
     fn end(&mut self, number: u64, outcome: Option<&Outcome>) {
         let Some(request) = self.running.remove(&number) else { return };
         let (finish_reason, error) = end_of(outcome);
-        let usage = match outcome {
-            Some(Outcome::Finished { usage, .. }) => *usage,
-            _ => request.usage_so_far(),
+        let (usage, prompt) = match outcome {
+            Some(Outcome::Finished { usage, .. }) if usage.prompt_tokens > 0 => {
+                (*usage, Some((usage.prompt_tokens, usage.cached_tokens)))
+            }
+            Some(Outcome::Finished { usage, .. }) => (*usage, request.prompt),
+            _ => (request.usage_so_far(), request.prompt),
         };
         if self.finished.len() == MAX_FINISHED {
             self.finished.pop_front();
@@ -207,6 +213,7 @@ impl ListContents {
             duration: request.received.elapsed(),
             ttft: request.ttft,
             usage,
+            prompt,
         });
     }
 }

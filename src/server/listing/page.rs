@@ -12,7 +12,8 @@ use serde::Serialize;
 use crate::domain::{AccountId, Right};
 use crate::protocol::EndStats;
 use crate::server::access::{Access, Caller};
-use crate::server::http::{error_json, json};
+use crate::server::http::json;
+use crate::server::openai::ApiError;
 use crate::server::shared::Shared;
 
 use super::list::{Abortion, FinishedRequest, RequestSource, RunningRequest};
@@ -55,10 +56,11 @@ pub(in crate::server) async fn abort_request(
         Abortion::Forbidden => {
             let message = "this API key may only abort its own requests: use one with the right \
                            admin";
-            error_json(StatusCode::FORBIDDEN, message)
+            ApiError::of_status(StatusCode::FORBIDDEN, message).into_response()
         }
         Abortion::Unknown => {
-            error_json(StatusCode::NOT_FOUND, "no request with this id is running or waiting")
+            let message = "no request with this id is running or waiting";
+            ApiError::of_status(StatusCode::NOT_FOUND, message).into_response()
         }
     }
 }
@@ -122,8 +124,8 @@ struct FinishedRow<'a> {
     queued_ms: u64,
     ttft_ms: Option<u64>,
     duration_ms: u64,
-    prompt_tokens: usize,
-    cached_tokens: usize,
+    prompt_tokens: Option<usize>,
+    cached_tokens: Option<usize>,
     completion_tokens: usize,
     tokens_per_second: Option<f64>,
 }
@@ -180,8 +182,8 @@ impl<'a> FinishedRow<'a> {
             queued_ms: millis(usage.queued),
             ttft_ms: request.ttft.map(millis),
             duration_ms: millis(request.duration),
-            prompt_tokens: usage.prompt_tokens,
-            cached_tokens: usage.cached_tokens,
+            prompt_tokens: request.prompt.map(|(n_prompt, _)| n_prompt),
+            cached_tokens: request.prompt.map(|(_, n_cached)| n_cached),
             completion_tokens: usage.tokens,
             tokens_per_second: EndStats::new(usage, request.ttft).tps(),
         }

@@ -47,6 +47,15 @@ impl Answers {
     ) -> Result<Self, ApiError> {
         let AnswersRequest { prompts, params, is_streamed, names, n, n_bytes, charge, received } =
             request;
+        let n_answers = prompts.len() * n;
+        // It would be refused again whenever the client tried again.
+        client.caller.check_size(n_answers, n_bytes).map_err(|excess| {
+            let field = if n > 1 { "n" } else { "prompt" };
+            let reason = format_args!("asks for {n_answers} answers: {excess}");
+            let error = ApiError::invalid(field, reason);
+            client.refused(&error);
+            error
+        })?;
         let mut charge = Some(charge);
         let mut generations = Vec::with_capacity(prompts.len() * n);
         for prompt in prompts {

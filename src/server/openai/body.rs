@@ -7,9 +7,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes};
-use axum::http::HeaderMap;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_LENGTH;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
@@ -17,6 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::domain::Code;
 use crate::pool::Task;
+use crate::protocol::Quoted;
 use crate::server::budget::Charge;
 use crate::server::json::{IgnoredFields, read_body};
 use crate::server::options::RECEIVE_FACTOR;
@@ -70,8 +70,13 @@ async fn read_bytes(
     let mut bytes = Vec::new();
     let mut waited = Duration::ZERO;
     let mut body = body.into_data_stream();
+    check_encoding(headers)?;
     if announced.and_then(|text| text.parse().ok()).is_some_and(|n: u64| n > max as u64) {
-        return Err(too_long(max, &mut body).await);
+        // A client that asks before it sends gets the answer at once, and sends nothing.
+        return Err(match headers.contains_key(EXPECT) {
+            true => too_long(max),
+            false => discard_too_long(max, &mut body).await,
+        });
     }
     loop {
         let earned = Duration::from_secs(bytes.len() as u64 / MIN_BYTES_PER_SECOND);
@@ -91,12 +96,29 @@ async fn read_bytes(
         waited += since.elapsed();
         let Some(chunk) = chunk? else { return Ok((bytes, charge)) };
         if bytes.len() + chunk.len() > max {
-            return Err(too_long(max, &mut body).await);
+            return Err(discard_too_long(max, &mut body).await);
         }
         let wanted = (bytes.len() + chunk.len()) * RECEIVE_FACTOR;
         let more = wanted.saturating_sub(charge.bytes());
         poll_fn(|cx| charge.poll_grow(cx, more)).await;
         bytes.extend_from_slice(&chunk);
+    }
+}
+
+/// Refuses a body that is compressed.
+fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
+    let is_plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    match headers.get_all(CONTENT_ENCODING).iter().find(|value| !is_plain(value)) {
+        None => Ok(()),
+        Some(value) => {
+            let sent = String::from_utf8_lossy(value.as_bytes());
+            let sent: String = sent.chars().take(MAX_QUOTED_CHARS).collect();
+            let message = format!(
+                "Content-Encoding {} is not supported: send the body without compression",
+                Quoted(&sent)
+            );
+            Err(ApiError::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
+        }
     }
 }
 
@@ -108,7 +130,7 @@ async fn next_chunk(body: &mut BodyDataStream) -> Result<Option<Bytes>, ApiError
 
 /// The error for a body of more than `max` bytes. Discards the rest for a moment: a client that is
 /// still sending when the connection closes may not see the response.
-async fn too_long(max: usize, body: &mut BodyDataStream) -> ApiError {
+async fn discard_too_long(max: usize, body: &mut BodyDataStream) -> ApiError {
     let discard = async {
         let mut n_bytes = 0;
         while n_bytes < MAX_DISCARDED_BYTES
@@ -119,6 +141,11 @@ async fn too_long(max: usize, body: &mut BodyDataStream) -> ApiError {
     };
     // The response is the same if there is more.
     let _ = timeout(DISCARD_DEADLINE, discard).await;
+    too_long(max)
+}
+
+/// The error for a body of more than `max` bytes.
+fn too_long(max: usize) -> ApiError {
     let message = format!("the body is longer than the limit of {max} bytes: send a shorter one");
     ApiError::of_status(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
@@ -167,6 +194,9 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, IgnoredFields), ApiErr
         .map_err(|error| ApiError::new(Code::BadJson, format!("the body is not UTF-8: {error}")))?;
     Ok(read_body(text)?)
 }
+
+/// Most characters of a header that an error quotes.
+const MAX_QUOTED_CHARS: usize = 40;
 
 /// Longest body that is parsed on the thread of the connections, in bytes (ADR-0013).
 const SHORT_BODY_BYTES: usize = 16 * 1024;

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use crate::domain::{Conversation, JsonText, Message, Role, Tool, ToolCall, ToolChoice};
 use crate::protocol::Quoted;
 
-use crate::server::json::ObjectText;
+use crate::server::json::{InvalidField, ObjectText};
 
 use super::error::ApiError;
 use super::fields::{ChatRole, CompletionBody, MessageFields, ToolCallFields, ToolFields};
@@ -34,7 +34,7 @@ pub(super) fn conversation(body: &mut CompletionBody) -> Result<Conversation, Ap
         tool_choice,
         parallel_tool_calls: body.parallel_tool_calls.unwrap_or(true),
         documents: documents.into_iter().map(json_text).collect(),
-        template_variables: template_variables(body),
+        template_variables: template_variables(body, continues_last)?,
         continues_last,
     })
 }
@@ -115,16 +115,16 @@ fn tool_call(
                     format!("is wrong: {error}"),
                 )
             })?;
+            // A call that the model broke off is in the history as it is: templates take any text.
             if text.trim().is_empty() { "{}".to_owned() } else { text }
         }
-        Some(raw) => raw.get().to_owned(),
+        Some(raw) if raw.get().starts_with('{') => raw.get().to_owned(),
+        Some(raw) => {
+            let sent: String = raw.get().chars().take(MAX_QUOTED_CHARS).collect();
+            let reason = format_args!("must be an object or the text of one, not {sent}");
+            return Err(ApiError::invalid(format!("{path}.function.arguments"), reason));
+        }
     };
-    let is_object = arguments.trim_start().starts_with('{')
-        && serde_json::from_str::<&RawValue>(&arguments).is_ok();
-    if !is_object {
-        let reason = "must be the text of a JSON object";
-        return Err(ApiError::invalid(format!("{path}.function.arguments"), reason));
-    }
     Ok(ToolCall {
         id: sent.id.unwrap_or_else(|| format!("call_{message}_{index}")),
         name: sent.function.name,
@@ -135,10 +135,12 @@ fn tool_call(
 /// Reads the tool at `index`.
 fn tool(index: usize, sent: ToolFields) -> Result<Tool, ApiError> {
     let (kind, function) = (sent.r#type, sent.function);
-    let Some(function) = function.filter(|_| kind == "function") else {
-        let kind: String = kind.chars().take(40).collect();
-        let reason = format!("must be a function, not {kind:?}");
-        return Err(ApiError::invalid(format!("tools[{index}]"), reason));
+    if kind != "function" {
+        let reason = format_args!("must be function, not {}", Quoted(&kind));
+        return Err(ApiError::invalid(format!("tools[{index}].type"), reason));
+    }
+    let Some(function) = function else {
+        return Err(ApiError::invalid(format!("tools[{index}].function"), "is missing"));
     };
     if function.name.is_empty() {
         return Err(ApiError::invalid(format!("tools[{index}].function.name"), "is empty"));
@@ -232,17 +234,16 @@ fn only_allowed(allowed: AllowedTools, tools: &mut Vec<Tool>) -> Result<ToolChoi
 /// Whether the last message is to be continued.
 fn continues_last(body: &CompletionBody, messages: &[Message]) -> Result<bool, ApiError> {
     let adds_prompt = body.add_generation_prompt;
-    let continues = body.continue_final_message.unwrap_or_else(|| adds_prompt == Some(false));
-    if !continues {
-        return Ok(false);
-    }
-    if adds_prompt == Some(true) {
-        let reason = "and add_generation_prompt exclude each other";
-        return Err(ApiError::invalid("continue_final_message", reason));
-    }
-    match messages.last() {
-        Some(last) if last.role == Role::Assistant => Ok(true),
-        _ => {
+    let ends_with_answer = messages.last().is_some_and(|last| last.role == Role::Assistant);
+    match body.continue_final_message {
+        None => Ok(adds_prompt == Some(false) && ends_with_answer),
+        Some(false) => Ok(false),
+        Some(true) if adds_prompt == Some(true) => {
+            let reason = "and add_generation_prompt exclude each other";
+            Err(ApiError::invalid("continue_final_message", reason))
+        }
+        Some(true) if ends_with_answer => Ok(true),
+        Some(true) => {
             let reason = "needs a message of the assistant at the end";
             Err(ApiError::invalid("continue_final_message", reason))
         }
@@ -250,12 +251,18 @@ fn continues_last(body: &CompletionBody, messages: &[Message]) -> Result<bool, A
 }
 
 /// The variables for the chat template. Those of `chat_template_kwargs` have precedence.
-fn template_variables(body: &mut CompletionBody) -> Vec<(String, JsonText)> {
+fn template_variables(
+    body: &mut CompletionBody,
+    continues_last: bool,
+) -> Result<Vec<(String, JsonText)>, ApiError> {
     let mut variables: Vec<(String, JsonText)> = Vec::new();
     let mut set = |name: &str, value: String| {
         variables.retain(|(known, _)| known != name);
         variables.push((name.to_owned(), JsonText(value)));
     };
+    if body.add_generation_prompt == Some(false) && !continues_last {
+        set("add_generation_prompt", "false".to_owned());
+    }
     if let Some(effort) = &body.reasoning_effort {
         set("reasoning_effort", serde_json::Value::from(effort.as_str()).to_string());
         if effort == "none" {
@@ -266,9 +273,22 @@ fn template_variables(body: &mut CompletionBody) -> Vec<(String, JsonText)> {
         set("enable_thinking", is_enabled.to_string());
     }
     for (name, value) in body.chat_template_kwargs.take().map(|all| all.0).unwrap_or_default() {
+        check_variable(&name)?;
         set(&name, value.get().to_owned());
     }
-    variables
+    Ok(variables)
+}
+
+/// Checks that a request may set the variable `name` of the chat template.
+///
+/// # Errors
+/// [`InvalidField`], if the server sets it.
+pub(super) fn check_variable(name: &str) -> Result<(), InvalidField> {
+    if SET_VARIABLES.contains(&name) {
+        let path = format!("chat_template_kwargs.{name}");
+        return Err(InvalidField::new(path, "is set by the server: leave it out"));
+    }
+    Ok(())
 }
 
 /// The text of a value, which is moved.
@@ -276,70 +296,11 @@ pub(super) fn json_text(raw: Box<RawValue>) -> JsonText {
     JsonText(Box::<str>::from(raw).into_string())
 }
 
+/// Variables of chat templates that the server sets.
+const SET_VARIABLES: [&str; 5] = ["messages", "tools", "documents", "bos_token", "eos_token"];
+
+/// Most characters of a value that an error quotes.
+const MAX_QUOTED_CHARS: usize = 40;
+
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::server::json::read_body;
-
-    const TOOLS: &str = r#""tools":[{"type":"function","function":{"name":"f"}},
-        {"type":"function","function":{"name":"g"}}],"messages":[{"role":"user","content":"a"}]"#;
-
-    fn read(text: &str) -> Result<Conversation, ApiError> {
-        conversation(&mut read_body(text)?.0)
-    }
-
-    #[test]
-    fn tool_choice_is_a_word_a_function_or_a_list_of_allowed_ones() {
-        let allowed = |mode: &str| {
-            format!(
-                r#"{{"type":"allowed_tools","allowed_tools":{{"mode":"{mode}","tools":[
-                {{"type":"function","function":{{"name":"g"}}}}]}}}}"#
-            )
-        };
-        for (choice, expected, n_tools) in [
-            (r#""none""#.to_owned(), ToolChoice::None, 2),
-            (r#""required""#.to_owned(), ToolChoice::Required, 2),
-            (
-                r#"{"type":"function","function":{"name":"f"}}"#.to_owned(),
-                ToolChoice::Named("f".to_owned()),
-                2,
-            ),
-            (allowed("auto"), ToolChoice::Auto, 1),
-            (allowed("required"), ToolChoice::Required, 1),
-        ] {
-            let conversation = read(&format!(r#"{{{TOOLS},"tool_choice":{choice}}}"#)).unwrap();
-            assert_eq!(conversation.tool_choice, expected, "{choice}");
-            assert_eq!(conversation.tools.len(), n_tools, "{choice}");
-        }
-    }
-
-    #[test]
-    fn unusable_field_is_refused_with_its_path() {
-        let twice = r#"{"tools":[{"type":"function","function":{"name":"f"}},
-            {"type":"function","function":{"name":"f"}}],
-            "messages":[{"role":"user","content":"a"}]}"#;
-        let choice = |choice: &str| format!(r#"{{{TOOLS},"tool_choice":{choice}}}"#);
-        for (text, expected) in [
-            (twice.to_owned(), "tools[1].function.name \"f\" occurs twice"),
-            (
-                choice(r#"{"type":"function","function":{"name":"q"}}"#),
-                "tool_choice.function.name \"q\" is none of the tools",
-            ),
-            (
-                choice(
-                    r#"{"type":"allowed_tools","allowed_tools":{"tools":[{"function":{"name":"q"}}]}}"#,
-                ),
-                "tool_choice.allowed_tools.tools[0].function.name \"q\" is none of the tools",
-            ),
-            (choice(r#""x""#), "tool_choice must be auto, none, required or an object, not \"x\""),
-            (
-                r#"{"messages":[{"role":"bot"}]}"#.to_owned(),
-                "messages[0].role must be system, developer, user, assistant or tool, not \"bot\"",
-            ),
-        ] {
-            let error = read(&text).unwrap_err();
-            assert_eq!(error.message, expected, "{text}");
-            assert!(expected.starts_with(&error.param.unwrap()), "{expected}");
-        }
-    }
-}
+mod tests;

@@ -117,6 +117,7 @@ impl ApiError {
         match (self.status, self.code) {
             (StatusCode::METHOD_NOT_ALLOWED, _) => "method_not_allowed",
             (StatusCode::PAYLOAD_TOO_LARGE, _) => "request_too_large",
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, _) => "unsupported_media_type",
             (StatusCode::REQUEST_TIMEOUT, _) => "request_timeout",
             (_, Code::ContextOverflow) => "context_length_exceeded",
             (_, Code::Unauthorized) => "invalid_api_key",

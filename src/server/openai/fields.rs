@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::server::json::{
-    AnswerCount, AtMost, BestOf, MembersAtMost, ObjectText, Penalty, Probability, Real,
-    RepeatLastN, RepeatPenalty, Seed, Temperature, TokenLimit, TopK, TopLogprobs, Unused, Whole,
-    words,
+    AnswerCount, AtMost, BestOf, IgnoredFields, MembersAtMost, ObjectText, Penalty, Probability,
+    Real, RepeatLastN, RepeatPenalty, Seed, Temperature, TokenLimit, TopK, TopLogprobs, Unused,
+    Whole, words,
 };
 
 use super::forms::{ContentFields, FlagOrNumber, MAX_TOOLS, StopTexts, ToolChoiceFields};
@@ -116,6 +116,26 @@ pub(super) struct CompletionBody {
     pub(super) structured_outputs: Option<StructuredOutputs>,
 }
 
+impl CompletionBody {
+    /// Names in `ignored` the fields that only conversations have.
+    pub(super) fn ignore_conversation(&self, ignored: &mut IgnoredFields) {
+        let sent = [
+            ("tools", self.tools.is_some()),
+            ("tool_choice", self.tool_choice.is_some()),
+            ("parallel_tool_calls", self.parallel_tool_calls.is_some()),
+            ("reasoning_effort", self.reasoning_effort.is_some()),
+            ("enable_thinking", self.enable_thinking.is_some()),
+            ("reasoning_budget", self.reasoning_budget.is_some()),
+            ("chat_template_kwargs", self.chat_template_kwargs.is_some()),
+            ("documents", self.documents.is_some()),
+            ("add_generation_prompt", self.add_generation_prompt.is_some()),
+            ("continue_final_message", self.continue_final_message.is_some()),
+            ("top_logprobs", self.top_logprobs.is_some()),
+        ];
+        sent.into_iter().filter(|(_, is_sent)| *is_sent).for_each(|(name, _)| ignored.add(name));
+    }
+}
+
 /// Options of a streamed answer.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(super) struct StreamOptions {
@@ -148,7 +168,7 @@ pub(super) struct NamedSchema {
 }
 
 /// What the answer has to be, in vLLM's form.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(super) struct StructuredOutputs {
     pub(super) json: Option<Box<RawValue>>,
     pub(super) json_object: Option<bool>,

@@ -35,7 +35,7 @@ mod tokens;
 
 use crate::server::openapi::DescribedRoutes;
 
-pub(in crate::server) use self::error::ApiError;
+pub(in crate::server) use self::error::{ApiError, ErrorBody};
 
 /// The routes of these APIs.
 pub(in crate::server) fn routes() -> DescribedRoutes {
@@ -52,6 +52,15 @@ pub(in crate::server) fn routes() -> DescribedRoutes {
         .route("/completions", [completions::operation()])
         .route("/models", [models::listing()])
         .merge(responses::routes())
+}
+
+/// The parameters that the address of an endpoint on `path` may have.
+pub(in crate::server) fn known_parameters(path: &str) -> &'static [&'static str] {
+    match path.strip_prefix("/v1/responses/") {
+        Some(rest) if rest.ends_with("/input_items") => &["limit", "order", "after"],
+        Some(_) => &["stream"],
+        None => &[],
+    }
 }
 
 /// Whether errors on `path` have the form of these APIs.

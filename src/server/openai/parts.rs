@@ -168,18 +168,20 @@ pub(super) struct TextLogprobs {
 }
 
 impl TextLogprobs {
-    /// Those of `tokens`, each with at most `n_top` alternatives. `offset` is the position of the
-    /// first one in the text, in characters, and is moved to the end of the last one.
-    pub(super) fn new(tokens: &[TokenLogprobs], n_top: usize, offset: &mut usize) -> Self {
+    /// Those of `tokens`, each with at most `n_top` alternatives, and with itself if it is none of
+    /// them. `offset` is moved from the first one to the end of the last one.
+    pub(super) fn new(tokens: &[TokenLogprobs], n_top: usize, offset: &mut TextOffset) -> Self {
         let text = |logprob: &Logprob| String::from_utf8_lossy(&logprob.bytes).into_owned();
         let number = |logprob: &Logprob| logprob.logprob.max(MIN_LOGPROB);
         let mut text_offset = Vec::with_capacity(tokens.len());
         for token in tokens {
-            text_offset.push(*offset);
-            *offset += text(&token.chosen).chars().count();
+            text_offset.push(offset.n_chars);
+            offset.add(&token.chosen.bytes);
         }
         let top = |token: &TokenLogprobs| {
-            token.top.iter().take(n_top).map(|top| (text(top), number(top))).collect()
+            let chosen = (n_top > 0).then_some(&token.chosen);
+            let all = chosen.into_iter().chain(token.top.iter().take(n_top));
+            all.map(|top| (text(top), number(top))).collect()
         };
         Self {
             tokens: tokens.iter().map(|token| text(&token.chosen)).collect(),
@@ -190,5 +192,66 @@ impl TextLogprobs {
     }
 }
 
+/// A position in a text of tokens, some of which end inside a character.
+#[derive(Debug, Default, Clone)]
+pub(super) struct TextOffset {
+    /// Complete characters before it.
+    n_chars: usize,
+    /// The bytes of the incomplete one.
+    incomplete: Vec<u8>,
+}
+
+impl TextOffset {
+    /// Moves it over `bytes`. What is no UTF-8 counts as U+FFFD, which is in the text instead.
+    fn add(&mut self, bytes: &[u8]) {
+        self.incomplete.extend_from_slice(bytes);
+        let mut n_incomplete = 0;
+        for chunk in self.incomplete.utf8_chunks() {
+            self.n_chars += chunk.valid().chars().count();
+            let invalid = chunk.invalid();
+            let ends_early =
+                std::str::from_utf8(invalid).is_err_and(|error| error.error_len().is_none());
+            match ends_early {
+                true => n_incomplete = invalid.len(),
+                false => self.n_chars += usize::from(!invalid.is_empty()),
+            }
+        }
+        self.incomplete.drain(..self.incomplete.len() - n_incomplete);
+    }
+}
+
 /// Replaces the log probability of an impossible token: JSON has no -infinity.
 const MIN_LOGPROB: f32 = -9999.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(bytes: &[u8], logprob: f32) -> Logprob {
+        Logprob { token: 0, bytes: bytes.into(), logprob }
+    }
+
+    #[test]
+    fn token_inside_a_character_begins_where_that_does() {
+        let text = "\u{e9}\u{1f600}z".as_bytes();
+        let mut offset = TextOffset::default();
+        let mut begins = Vec::new();
+        for byte in text.iter().chain(b"\xff\x80z") {
+            begins.push(offset.n_chars);
+            offset.add(&[*byte]);
+        }
+        assert_eq!(begins, [0, 0, 1, 1, 1, 1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn chosen_token_is_among_its_rivals() {
+        let tokens =
+            [TokenLogprobs { chosen: token(b"b", -3.0), top: vec![token(b"a", -0.1)].into() }];
+        let logprobs = TextLogprobs::new(&tokens, 1, &mut TextOffset::default());
+        let names: Vec<_> = logprobs.top_logprobs[0].keys().cloned().collect();
+        assert_eq!(names, ["a", "b"]);
+        assert!(
+            TextLogprobs::new(&tokens, 0, &mut TextOffset::default()).top_logprobs[0].is_empty()
+        );
+    }
+}

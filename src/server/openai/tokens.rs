@@ -8,7 +8,7 @@ use axum::response::Response;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Prompt, TextQuery, TextReply, Token};
+use crate::domain::{Conversation, Prompt, Refusal, TextQuery, TextReply, Token};
 use crate::server::json::{AtMost, TokenId, Whole};
 use crate::server::openapi::Operation;
 use crate::server::shared::Shared;
@@ -145,6 +145,28 @@ fn prompt(mut body: CompletionBody) -> Result<Prompt, ApiError> {
 }
 
 impl ApiClient {
+    /// The number of tokens of a conversation, also of one that the context cannot hold.
+    ///
+    /// # Errors
+    /// A limit of the client is reached, or the question has no answer. The error was counted.
+    pub(in crate::server) async fn count_tokens(
+        &self,
+        n_bytes: usize,
+        conversation: Conversation,
+    ) -> Result<usize, ApiError> {
+        let query = TextQuery::Tokenize(Prompt::Chat(Box::new(conversation)));
+        match self.try_ask(n_bytes, query).await {
+            Ok(Ok(TextReply::Tokens(tokens))) => Ok(tokens.len()),
+            Ok(Ok(TextReply::Text(_))) => Ok(0),
+            Ok(Err(Refusal::ContextOverflow { prompt_tokens, is_lower_bound: false, .. })) => {
+                Ok(prompt_tokens)
+            }
+            Ok(Err(refusal)) => Err(refusal.into()),
+            Err(error) => Err(error),
+        }
+        .inspect_err(|error| self.refused(error))
+    }
+
     async fn tokens(&self, n_bytes: usize, prompt: Prompt) -> Result<Vec<Token>, ApiError> {
         Ok(match self.ask(n_bytes, TextQuery::Tokenize(prompt)).await? {
             TextReply::Tokens(tokens) => tokens,
@@ -163,22 +185,28 @@ impl ApiClient {
     ///
     /// # Errors
     /// A limit of the client is reached, or the question has no answer. The error was counted.
-    pub(in crate::server) async fn ask(
+    async fn ask(&self, n_bytes: usize, query: TextQuery) -> Result<TextReply, ApiError> {
+        let asked = self.try_ask(n_bytes, query).await;
+        let result = asked.and_then(|reply| reply.map_err(ApiError::from));
+        result.inspect_err(|error| self.refused(error))
+    }
+
+    /// As [`Self::ask`], with the refusal of the model as it is, and without counting errors.
+    async fn try_ask(
         &self,
         n_bytes: usize,
         query: TextQuery,
-    ) -> Result<TextReply, ApiError> {
+    ) -> Result<Result<TextReply, Refusal>, ApiError> {
         let asked = async {
             let mut request = self.caller.admit(n_bytes)?;
             request.started();
             let model = &self.shared.model;
-            Ok(model.query(self.account(), self.connection, query).await?)
+            Ok(model.query(self.account(), self.connection, query).await)
         };
-        let result = tokio::select! {
+        tokio::select! {
             result = asked => result,
             error = self.interrupted() => Err(error),
-        };
-        result.inspect_err(|error| self.refused(error))
+        }
     }
 }
 

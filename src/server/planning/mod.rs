@@ -5,5 +5,5 @@
 mod page;
 mod planner;
 
-pub(super) use page::plan_page;
+pub(super) use page::{PLAN_PARAMETERS, plan_page};
 pub use planner::Planner;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 
-use crate::server::http::{error_json, json};
+use crate::domain::Code;
+use crate::server::http::json;
+use crate::server::openai::ApiError;
 use crate::server::shared::Shared;
 
 /// The response to `GET /plan`.
@@ -17,16 +19,21 @@ pub(in crate::server) async fn plan_page(
     RawQuery(query): RawQuery,
 ) -> Response {
     let Some(planner) = &shared.options.planner else {
-        return error_json(StatusCode::NOT_FOUND, "this server cannot plan");
+        let message = "this server cannot plan";
+        return ApiError::of_status(StatusCode::NOT_FOUND, message).into_response();
     };
+    let invalid = |message| ApiError::new(Code::InvalidParams, message).into_response();
     let changes = match parse_query(query.as_deref().unwrap_or_default()) {
         Ok(changes) => changes,
-        Err(message) => return error_json(StatusCode::BAD_REQUEST, &message),
+        Err(message) => return invalid(message),
     };
     match planner.plan(changes).await {
         Some(Ok(plan)) => json(StatusCode::OK, plan),
-        Some(Err(message)) => error_json(StatusCode::BAD_REQUEST, &message),
-        None => error_json(StatusCode::INTERNAL_SERVER_ERROR, "the plan could not be computed"),
+        Some(Err(message)) => invalid(message),
+        None => {
+            let message = "the plan could not be computed";
+            ApiError::of_status(StatusCode::INTERNAL_SERVER_ERROR, message).into_response()
+        }
     }
 }
 
@@ -48,6 +55,20 @@ fn parse_query(query: &str) -> Result<Vec<(String, String)>, String> {
     });
     pairs.collect()
 }
+
+/// The fields of the address.
+pub(in crate::server) const PLAN_PARAMETERS: &[&str] = &[
+    "ctx_size",
+    "parallel",
+    "kv_size",
+    "kv_type",
+    "gpu_layers",
+    "vram",
+    "vram_reserve",
+    "cache_ram",
+    "ubatch",
+    "flash_attn",
+];
 
 #[cfg(test)]
 mod tests {

@@ -53,8 +53,11 @@ struct ChatOptions {
 
 async fn answer(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     let ApiCall { client, headers, body, received } = call;
-    let ParsedBody { value, ignored, n_bytes, charge } =
+    let ParsedBody { value, mut ignored, n_bytes, charge } =
         read_json::<CompletionBody>(&client, &headers, body).await?;
+    if value.content.is_some() {
+        ignored.add("content");
+    }
     let ReadChat { prompt, params, names, n, options } =
         read(value).inspect_err(|error| client.refused(error))?;
     let (prompts, is_streamed) = (vec![prompt], options.is_streamed);

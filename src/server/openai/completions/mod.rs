@@ -26,7 +26,9 @@ use super::field_names::FieldNames;
 use super::fields::CompletionBody;
 use super::forms::FlagOrNumber;
 use super::generation::{GenerationEnd, GenerationEvent};
-use super::parts::{AnswerHead, TextLogprobs, TotalUsage, UsageBody, finish_reason, to_json};
+use super::parts::{
+    AnswerHead, TextLogprobs, TextOffset, TotalUsage, UsageBody, finish_reason, to_json,
+};
 use super::sampling::{n_answers, params};
 use super::token_forms::PromptField;
 
@@ -59,8 +61,12 @@ struct CompletionOptions {
 
 async fn answer(call: ApiCall) -> Result<ApiAnswer, ApiError> {
     let ApiCall { client, headers, body, received } = call;
-    let ParsedBody { value, ignored, n_bytes, charge } =
+    let ParsedBody { value, mut ignored, n_bytes, charge } =
         read_json::<CompletionBody>(&client, &headers, body).await?;
+    value.ignore_conversation(&mut ignored);
+    if value.content.is_some() {
+        ignored.add("content");
+    }
     let ReadCompletion { prompts, params, names, options } =
         read(value).inspect_err(|error| client.refused(error))?;
     let CompletionOptions { is_streamed, n, .. } = options;
@@ -177,7 +183,9 @@ async fn whole(
     let choices = choices.map(|(index, CompletionText { text, logprobs, end })| TextChoice {
         index,
         text,
-        logprobs: options.n_top.map(|n_top| TextLogprobs::new(&logprobs, n_top, &mut 0)),
+        logprobs: options
+            .n_top
+            .map(|n_top| TextLogprobs::new(&logprobs, n_top, &mut TextOffset::default())),
         finish_reason: end.map(|end| finish_reason(end.reason, false)),
     });
     let completion = TextCompletion {

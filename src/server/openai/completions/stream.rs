@@ -5,7 +5,7 @@ use crate::server::openai::answers::Answers;
 use crate::server::openai::chunks::{ChunkStream, write_end};
 use crate::server::openai::generation::GenerationEvent;
 use crate::server::openai::parts::{
-    TextLogprobs, TotalUsage, finish_reason, head, json_string, to_json,
+    TextLogprobs, TextOffset, TotalUsage, finish_reason, head, json_string, to_json,
 };
 use crate::server::openai::sse::event;
 use crate::server::shared::Shared;
@@ -19,7 +19,7 @@ pub(super) struct CompletionStream {
     /// What every chunk begins with.
     head: String,
     /// For each answer, the position of the next token in the text.
-    offsets: Vec<usize>,
+    offsets: Vec<TextOffset>,
     usage: TotalUsage,
     has_ended: bool,
 }
@@ -28,7 +28,7 @@ impl CompletionStream {
     /// The events of `answers`.
     pub(super) fn new(shared: &Shared, answers: Answers, options: CompletionOptions) -> Self {
         let head = head(shared, "cmpl-", "text_completion");
-        let offsets = vec![0; answers.len()];
+        let offsets = vec![TextOffset::default(); answers.len()];
         let usage = TotalUsage::default();
         Self { answers, options, head, offsets, usage, has_ended: false }
     }

@@ -42,6 +42,7 @@ pub(in crate::server) fn routes() -> DescribedRoutes {
         .answers_text(&["text/event-stream"])
         .of_api::<ErrorBody<'_>>();
     let retrieve = Operation::get(retrieve, "A response that is stored or runs")
+        .takes(&["stream"])
         .answers::<ResponseObject<'_>>()
         .of_api::<ErrorBody<'_>>();
     let remove = Operation::delete(remove, "Forgets a stored response")
@@ -185,9 +186,21 @@ async fn retrieve(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
     id: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
 ) -> Response {
+    // A client that waits for events would take a response in JSON for a stream without any.
+    if query.unwrap_or_default().split('&').any(|pair| pair == "stream=true") {
+        let reason = "is for new responses: leave it out, and ask again until the status is not \
+                      in_progress";
+        return ApiError::invalid("stream", reason).into_response();
+    }
+    json_of(&shared, &caller, id)
+}
+
+/// The response with this id, as it is now.
+fn json_of(shared: &Shared, caller: &Caller, id: Result<Path<String>, PathRejection>) -> Response {
     let id = text_of(id);
-    let json = match find(&shared, &caller, &id) {
+    let json = match find(shared, caller, &id) {
         Some(FoundResponse::Ended(response)) => response.json.to_string(),
         Some(FoundResponse::Running(response)) => response.facts.json_in_progress(),
         None => return not_found(&id).into_response(),
@@ -271,7 +284,7 @@ async fn cancel(
 ) -> Response {
     let id = text_of(id);
     let Some(ended) = shared.responses.cancel(&id, caller.account_id()) else {
-        return retrieve(State(shared), Extension(caller), Ok(Path(id))).await;
+        return json_of(&shared, &caller, Ok(Path(id)));
     };
     match timeout(CANCEL_WAIT, ended).await {
         Ok(json) => json_response(json.to_string()),

@@ -2,6 +2,7 @@
 
 use crate::domain::{Constraint, Conversation, JsonText, Params, ToolChoice};
 use crate::server::json::{IgnoredFields, InvalidField, Kept, ObjectText};
+use crate::server::openai::conversation::check_variable;
 
 use super::body::{
     Metadata, ReasoningFields, ResponsesBody, TextFields, TextFormat, TextFormatKind, ToolList,
@@ -14,6 +15,8 @@ use super::tools::{RequestTools, ResponseToolChoice, ToolNames, tools};
 #[derive(Debug)]
 pub(super) struct ResponsesRequest {
     pub(super) input: Vec<InputItem>,
+    /// Whether the request has the field.
+    has_input: bool,
     /// Whether the events are sent as they come.
     pub(super) is_stream: bool,
     /// Whether there is to be an answer, or only a warm-up of the prefix cache.
@@ -59,6 +62,7 @@ impl ResponsesRequest {
     ) -> Result<Self, InvalidField> {
         let (RequestTools { tools, names }, tool_choice) = read_tools(&body, &mut ignored)?;
         let parallel_tool_calls = body.parallel_tool_calls.unwrap_or(true);
+        let has_input = body.input.is_some();
         let input = match body.input.take() {
             Some(sent) => input_items(sent, &names, &mut ignored)?,
             None => Vec::new(),
@@ -101,7 +105,7 @@ impl ResponsesRequest {
         if !generates {
             params.max_tokens = Some(0);
         }
-        Ok(Self { input, is_stream, generates, params, names, settings, ignored, frame })
+        Ok(Self { input, has_input, is_stream, generates, params, names, settings, ignored, frame })
     }
 
     /// The conversation of `items`, which are those of earlier responses and of this request.
@@ -114,7 +118,11 @@ impl ResponsesRequest {
     ) -> Result<Conversation, InvalidField> {
         let messages = messages_of(self.settings.instructions.as_deref(), items);
         if messages.is_empty() {
-            return Err(InvalidField::new("input", "is missing: send a string or a list of items"));
+            let reason = match self.has_input {
+                true => "has no item that the model can use: send a message",
+                false => "is missing: send a string or a list of items",
+            };
+            return Err(InvalidField::new("input", reason));
         }
         Ok(Conversation { messages, ..self.frame.clone() })
     }
@@ -184,6 +192,7 @@ fn template_variables(
         }
     }
     for (name, value) in body.chat_template_kwargs.take().map(|all| all.0).unwrap_or_default() {
+        check_variable(&name)?;
         set(&name, value.get().to_owned());
     }
     Ok(variables)

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use axum::http::StatusCode;
 
-use crate::domain::{Conversation, FinishReason, Prompt, TextQuery, TextReply, Usage};
+use crate::domain::{Conversation, FinishReason, Prompt, Usage};
 use crate::protocol::Quoted;
 use crate::server::budget::Charge;
 use crate::server::ids::new_id;
@@ -214,11 +214,7 @@ pub(super) async fn count_tokens(
 ) -> Result<usize, ApiError> {
     let AskedConversation { conversation, .. } = asked(client, &mut request)?;
     let n_bytes = n_bytes + conversation.n_bytes();
-    let query = TextQuery::Tokenize(Prompt::Chat(Box::new(conversation)));
-    match client.ask(n_bytes, query).await? {
-        TextReply::Tokens(tokens) => Ok(tokens.len()),
-        TextReply::Text(_) => Ok(0),
-    }
+    client.count_tokens(n_bytes, conversation).await
 }
 
 /// The conversation that a request asks to go on with, and its parts.
