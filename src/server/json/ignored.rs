@@ -73,7 +73,7 @@ impl IgnoredFields {
     pub(in crate::server) fn extend(&self, response: &mut Response) {
         let Some(own) = self.header() else { return };
         let others = response.headers().get(IGNORED).and_then(|value| value.to_str().ok());
-        let all = others.map_or(own.clone(), |others| format!("{others}, {own}"));
+        let all = others.map_or_else(|| own.clone(), |others| format!("{others}, {own}"));
         if let Ok(value) = HeaderValue::from_str(&all) {
             response.headers_mut().insert(IGNORED, value);
         }

@@ -245,8 +245,7 @@ mod tests {
 
     #[test]
     fn chosen_token_is_among_its_rivals() {
-        let tokens =
-            [TokenLogprobs { chosen: token(b"b", -3.0), top: vec![token(b"a", -0.1)].into() }];
+        let tokens = [TokenLogprobs { chosen: token(b"b", -3.0), top: vec![token(b"a", -0.1)] }];
         let logprobs = TextLogprobs::new(&tokens, 1, &mut TextOffset::default());
         let names: Vec<_> = logprobs.top_logprobs[0].keys().cloned().collect();
         assert_eq!(names, ["a", "b"]);
