@@ -12,6 +12,10 @@ pub(super) fn plain_reason(message: &str) -> String {
         (Some(reason), None) => format!("{WRONG_REGEX}{reason}"),
         (None, _) => line,
     };
+    let whole = WHOLE.iter().find(|(theirs, _)| line.contains(theirs));
+    if let Some(&(_, plain)) = whole {
+        return plain.to_owned();
+    }
     let line = PLAIN.iter().fold(line, |line, (theirs, plain)| line.replace(theirs, plain));
     let is_plain = |char: &char| !char.is_control() && !matches!(char, '\u{2028}' | '\u{2029}');
     line.chars().filter(is_plain).take(MAX_REASON_CHARS).collect()
@@ -41,6 +45,19 @@ pub(super) const WRONG_REGEX: &str = "the regular expression is wrong: ";
 /// The reason for a refusal of what becomes too large when it is compiled.
 pub(super) const TOO_LARGE: &str = "it is too large when its alternatives are combined";
 
+/// Phrases in messages that say nothing else that a client could use, and what they mean.
+const WHOLE: &[(&str, &str)] = &[
+    ("Too many items", "it prescribes too much text in one piece, or text without end"),
+    ("Current row has", "too many of its parts may follow each other: send a simpler one"),
+    ("too many expressions", "it is too large: send a shorter or simpler one"),
+    ("initial lexer configuration", "it is too large: send a shorter or simpler one"),
+    ("initial lexer cost", "it is too large: send a shorter or simpler one"),
+    ("Regex is empty", "nothing fits it: no string fits all of its keywords"),
+    ("Unable to determine if regex", "its regular expression is too complex"),
+    ("doesn't match length constraints", "nothing fits it: const has another length"),
+    ("panic", "the compiler of grammars failed on it: send a simpler one"),
+];
+
 /// Phrases of llguidance, and what they mean to a client.
 const PLAIN: &[(&str, &str)] = &[
     ("NoExtensionBias", "no text fits it"),
@@ -63,3 +80,28 @@ const PLAIN: &[(&str, &str)] = &[
 
 /// Longest reason in a refusal, in characters.
 const MAX_REASON_CHARS: usize = 240;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn internals_of_llguidance_are_not_told() {
+        for (message, expected) in [
+            (
+                "Regex is empty: (And (Literal \"x\") (Search ...))",
+                "nothing fits it: no string fits all of its keywords",
+            ),
+            (
+                "panic: assertion failed: !is_accepting || empty\n<non-verbose/>",
+                "the compiler of grammars failed on it: send a simpler one",
+            ),
+            (
+                "Parser Error: Too many items (limit 50000; ff_tokens); try avoiding lexemes",
+                "it prescribes too much text in one piece, or text without end",
+            ),
+        ] {
+            assert_eq!(plain_reason(message), expected);
+        }
+    }
+}

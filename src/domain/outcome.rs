@@ -92,6 +92,14 @@ pub enum Failure {
         /// What the model library reported.
         reason: String,
     },
+    /// The answer cannot go on as the request says that it has to.
+    #[error("{field}: cannot be enforced: {reason}")]
+    ConstraintFailed {
+        /// The request's field.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The process that computes ended while the request had part of its answer, or while it
     /// was there for the second time.
     #[error("the model's process ended ({cause}) {}", if *.is_second {
@@ -127,6 +135,7 @@ impl Failure {
     pub fn code(&self) -> Code {
         match self {
             Self::SlowClient { .. } => Code::SlowClient,
+            Self::ConstraintFailed { .. } => Code::InvalidParams,
             Self::EngineFailed { .. } | Self::RunnerEnded { .. } | Self::Unavailable { .. } => {
                 Code::EngineFailed
             }

@@ -113,6 +113,7 @@ impl From<Failure> for ErrorFrame {
             Failure::RunnerEnded { is_second: true, .. }
             | Failure::SlowClient { .. }
             | Failure::EngineFailed { .. }
+            | Failure::ConstraintFailed { .. }
             | Failure::ShuttingDown => None,
         };
         Self { retry_after_ms, ..Self::new(failure.code(), failure.to_string()) }

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::domain::{Failure, FinishReason};
+use crate::domain::{Failure, FinishReason, Params};
 use crate::engine::kv::Reused;
 use crate::engine::model::{AllowedTokens, DecodeOutcome, Model, Sampled};
 use crate::engine::prefill::StepTokens;
@@ -125,9 +125,7 @@ impl<M: Model> Scheduler<M> {
         let n_before = self.slots[part.slot].as_ref().map_or(0, Slot::n_generated);
         let (n_accepted, end) = match self.sample(part, output) {
             Ok(result) => result,
-            Err(reason) => {
-                tracing::error!(reason, "no token could be sampled");
-                let failure = Failure::EngineFailed { reason };
+            Err(failure) => {
                 return self.discard(part.slot, now, End::Failed(failure));
             }
         };
@@ -156,24 +154,31 @@ impl<M: Model> Scheduler<M> {
     /// accepted draft tokens, and the reason if the answer ends.
     ///
     /// # Errors
-    /// The reason why the model could not sample, or why the constraint cannot go on.
+    /// The model could not sample, or the constraint cannot go on.
     fn sample(
         &mut self,
         part: &StepPart,
         output: usize,
-    ) -> Result<(usize, Option<FinishReason>), String> {
+    ) -> Result<(usize, Option<FinishReason>), Failure> {
         let draft = &part.draft.tokens;
         let mut n_accepted = 0;
         loop {
             let Some(slot) = &mut self.slots[part.slot] else { return Ok((n_accepted, None)) };
             let allowed = match &mut slot.job.guide {
-                Some(guide) => guide.allowed()?,
+                Some(guide) => match guide.allowed() {
+                    Ok(allowed) => allowed,
+                    Err(reason) => return Err(constraint_failed(&slot.job.params, reason)),
+                },
                 None => AllowedTokens::Any,
             };
             if allowed == AllowedTokens::Nothing {
                 return Ok((n_accepted, Some(FinishReason::Stop)));
             }
-            let sampled = self.model.sample(output + n_accepted, &mut slot.sampler, allowed)?;
+            let sampled = self.model.sample(output + n_accepted, &mut slot.sampler, allowed);
+            let sampled = sampled.map_err(|reason| {
+                tracing::error!(reason, "no token could be sampled");
+                Failure::EngineFailed { reason }
+            })?;
             let token = sampled.token;
             if let Some(reason) = self.append(part.slot, sampled)? {
                 return Ok((n_accepted, Some(reason)));
@@ -191,8 +196,8 @@ impl<M: Model> Scheduler<M> {
     /// Adds a sampled token to slot `i`. Returns the reason if the answer ends with it.
     ///
     /// # Errors
-    /// The reason why the constraint cannot go on.
-    fn append(&mut self, i: usize, sampled: Sampled) -> Result<Option<FinishReason>, String> {
+    /// The constraint cannot go on.
+    fn append(&mut self, i: usize, sampled: Sampled) -> Result<Option<FinishReason>, Failure> {
         let Some(slot) = self.slots[i].as_mut() else { return Ok(None) };
         let Sampled { token, logprobs } = sampled;
         if self.vocabulary.is_end(token) && !slot.job.params.ignore_eos {
@@ -203,7 +208,10 @@ impl<M: Model> Scheduler<M> {
         slot.job.outbox.generated();
         let piece = self.vocabulary.piece(token);
         let is_complete = match &mut slot.job.guide {
-            Some(guide) => guide.accept(token, piece.bytes)?,
+            Some(guide) => {
+                let accepted = guide.accept(token, piece.bytes);
+                accepted.map_err(|reason| constraint_failed(&slot.job.params, reason))?
+            }
             None => false,
         };
         let shown = piece.shown(slot.job.shows_marks);
@@ -226,4 +234,12 @@ impl<M: Model> Scheduler<M> {
         let is_full = slot.tokens.len() >= self.options.ctx_size;
         Ok(is_full.then_some(FinishReason::ContextFull))
     }
+}
+
+/// The failure of a request whose constraint cannot go on. That is due to the constraint, which is
+/// the client's.
+fn constraint_failed(params: &Params, reason: String) -> Failure {
+    let default = if params.constraint.is_some() { "format" } else { "tools" };
+    let field = params.constraint_field.clone().unwrap_or_else(|| default.to_owned());
+    Failure::ConstraintFailed { field, reason }
 }
