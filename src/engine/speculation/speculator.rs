@@ -170,7 +170,8 @@ impl<M: Model> Speculator<M> {
 }
 
 /// Drafts the tokens that have to follow, at most `max_tokens` together. They cost no more than
-/// steps of their own, so they need no forecast of their acceptance.
+/// steps of their own, so they need no forecast of their acceptance. Texts that can follow in
+/// several ways wait for the longer step, so beside these there are fewer.
 fn draft_forced(
     texts: &[DecodingText<'_>],
     undrafted: &[usize],
@@ -178,7 +179,8 @@ fn draft_forced(
     forecast: &mut StepForecast,
     drafts: &mut [Draft],
 ) {
-    let mut left = max_tokens;
+    let has_others = texts.iter().any(|text| text.forced.is_empty());
+    let mut left = if has_others { max_tokens.min(MAX_FORCED_BESIDE_OTHERS) } else { max_tokens };
     for &i in undrafted {
         let text = &texts[i];
         if text.speculation.modes.is_empty() {
@@ -193,3 +195,6 @@ fn draft_forced(
         }
     }
 }
+
+/// Most forced tokens in a step with texts that have none (ADR-0045).
+const MAX_FORCED_BESIDE_OTHERS: usize = 15;

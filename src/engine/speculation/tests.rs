@@ -4,7 +4,7 @@ use super::drafter::Drafter;
 use super::policy::{DRAFT_LENGTHS, DraftCandidate, StepForecast};
 use super::*;
 use crate::domain::Speculation;
-use crate::engine::model::{CancelFlag, Limits};
+use crate::engine::model::{CancelFlag, Limits, StopFlag};
 use crate::scripted::{ScriptedDraft, ScriptedModel, StepControl};
 
 /// Index of n-gram lookup in the list of drafters.
@@ -114,4 +114,35 @@ fn good_draft_model_is_not_disabled_by_one_rejected_draft() {
     }
     let acceptance = acceptance(&mut drafter, 1);
     assert_eq!(choose(&speculator, acceptance), 15, "{acceptance}");
+}
+
+#[test]
+fn fewer_forced_tokens_are_drafted_beside_a_text_without_any() {
+    let limits = Limits { n_ubatch: 64, n_slots: 2, slot_tokens: 400, n_draft: 48 };
+    let mut model = ScriptedModel::new(limits, StepControl::free_running());
+    let long = [7; 100];
+    for (other, expected) in [(&[][..], [15, 0]), (&[7; 5][..], [48, 0])] {
+        let modes = drafters(None, Speculation::Auto);
+        let mut states = [TextSpeculation::new(modes), TextSpeculation::new(modes)];
+        let cancel = CancelFlag::default();
+        let mut texts: Vec<DecodingText<'_>> = (0..)
+            .zip([&long[..], other])
+            .zip(&mut states)
+            .map(|((seq, forced), speculation)| DecodingText {
+                forced,
+                seq,
+                tokens: &[1, 2, 3],
+                n_prompt: 2,
+                max_tokens: 300,
+                cancel: &cancel,
+                speculation,
+            })
+            .collect();
+        let mut speculator = new_speculator();
+        // The second step begins with the first text.
+        speculator.propose(&mut model, &mut texts, 48, &StopFlag::default());
+        let (drafts, _) = speculator.propose(&mut model, &mut texts, 48, &StopFlag::default());
+        let lengths = drafts.iter().map(|draft| draft.tokens.len());
+        assert_eq!(lengths.collect::<Vec<_>>(), expected);
+    }
 }
