@@ -27,6 +27,15 @@ pub(super) fn lark_of(text: &str) -> Result<String, String> {
     let can_be_empty = fixpoint(n_rules, |rule, is_empty: &[bool]| {
         grammar.rules[rule].iter().any(|sequence| can_be_empty(sequence, is_empty))
     });
+    let ends = fixpoint(n_rules, |rule, ends: &[bool]| {
+        grammar.rules[rule].iter().any(|sequence| can_end(sequence, ends))
+    });
+    if let Some(rule) = ends.iter().position(|ends| !ends) {
+        let name = &grammar.names[rule];
+        return Err(format!(
+            "the rule {name} contains itself, and only a text without end fits it"
+        ));
+    }
     Ok(LarkWriter { grammar: &grammar, is_terminal, can_be_empty }.lark())
 }
 
@@ -162,6 +171,16 @@ fn can_be_empty(sequence: &[Item], is_empty: &[bool]) -> bool {
     })
 }
 
+/// Whether a text with an end fits a sequence, given which rules such a text is known to fit.
+fn can_end(sequence: &[Item], ends: &[bool]) -> bool {
+    sequence.iter().all(|item| match item {
+        Item::Literal(_) | Item::Class(_) => true,
+        Item::Rule(rule) => ends[*rule],
+        Item::Group(alternatives) => alternatives.iter().any(|sequence| can_end(sequence, ends)),
+        Item::Repeat(item, min, _) => *min == 0 || can_end(std::slice::from_ref(item), ends),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,7 +206,16 @@ mod tests {
         for (grammar, reason) in [
             ("", "there is no rule root"),
             ("root ::= a", "there is no rule a"),
-            ("root ::= \"a\n", "line 1: a literal has no end"),
+            ("root ::= \"a", "line 1: a literal has no end"),
+            ("root ::= \"a\n\" [b", "line 2: a class has no end"),
+            (
+                "root ::= [a-z] root",
+                "the rule root contains itself, and only a text without end fits it",
+            ),
+            (
+                "root ::= \"a\" x?\nx ::= \"b\" y\ny ::= x",
+                "the rule x contains itself, and only a text without end fits it",
+            ),
             ("root ::= \"a\"\nb ::= []", "line 2: a class has no characters"),
             ("root ::= \"a\"{3,2}", "line 1: a repetition has a maximum below its minimum"),
             ("root ::= (\"a\"", "line 1: a part of a rule is expected, not the end"),

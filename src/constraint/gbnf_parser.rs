@@ -9,6 +9,8 @@ use std::str::Chars;
 pub(super) struct Gbnf {
     /// The alternatives of each rule.
     pub(super) rules: Vec<Vec<Sequence>>,
+    /// The name of each rule.
+    pub(super) names: Vec<String>,
     /// The index of the rule `root`.
     pub(super) root: usize,
 }
@@ -50,7 +52,9 @@ pub(super) fn parse(text: &str) -> Result<Gbnf, String> {
         return Err(format!("there is no rule {name}"));
     }
     let root = *names.get("root").ok_or("there is no rule root")?;
-    Ok(Gbnf { rules: rules.into_iter().flatten().collect(), root })
+    let mut by_index = vec![String::new(); rules.len()];
+    names.into_iter().for_each(|(name, rule)| by_index[rule] = name);
+    Ok(Gbnf { names: by_index, root, rules: rules.into_iter().flatten().collect() })
 }
 
 /// Reads one grammar.
@@ -148,7 +152,8 @@ impl GbnfParser<'_> {
                 Some('?') => (0, Some(1)),
                 Some('{') => {
                     self.chars.next();
-                    let min = self.number()?;
+                    let has_min = self.chars.peek() != Some(&',');
+                    let min = if has_min { self.number()? } else { 0 };
                     let is_range = self.chars.next_if_eq(&',').is_some();
                     let is_open = is_range && self.chars.peek() == Some(&'}');
                     let max = match (is_range, is_open) {
@@ -184,8 +189,11 @@ impl GbnfParser<'_> {
             match self.chars.next() {
                 Some('"') => return Ok(text),
                 Some('\\') => text.push(self.escaped()?),
-                Some('\n') | None => return Err("a literal has no end".to_owned()),
-                Some(char) => text.push(char),
+                None => return Err("a literal has no end".to_owned()),
+                Some(char) => {
+                    self.line += usize::from(char == '\n');
+                    text.push(char);
+                }
             }
         }
     }
