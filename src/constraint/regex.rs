@@ -3,11 +3,12 @@
 //! JSON Schema prescribes ECMA-262 for `pattern`, and clients expect its meaning elsewhere too. The
 //! syntaxes are alike, but `\d`, `\w`, `.` and classes such as `[a&&b]` have another meaning in the
 //! regex crate. What comes out has no escapes but those of characters, so that llguidance does not
-//! change it again. What cannot be expressed is refused with its position.
+//! change it again. What cannot be expressed is refused with its position. In strings of JSON
+//! (`RegexScope::Part`) no control characters match that could be written as `\u00…` only.
 
 use std::fmt::Write;
 
-use super::regex_class::{ANY, Atom, NOT_BREAK, escape, push_char};
+use super::regex_class::{ANY, Atom, NOT_BREAK, escape, is_writable, push_char, writable_class};
 
 /// How an expression is applied to a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,9 +95,10 @@ impl RegexTranslator {
             '*' | '+' | '?' => return self.repeat(&char.to_string()),
             '{' => match self.bounds()? {
                 Some(bounds) => return self.repeat(&bounds),
-                None => push_char(&mut self.out, '{'),
+                None => return Err("a { begins no repetition: write \\{".to_owned()),
             },
-            _ => push_char(&mut self.out, char),
+            '}' | ']' => return Err(format!("a {char} ends nothing: write \\{char}")),
+            _ => self.push_literal(char)?,
         }
         self.can_repeat = true;
         Ok(())
@@ -111,9 +113,22 @@ impl RegexTranslator {
 
     fn escape(&mut self) -> Result<(), String> {
         match escape(&self.chars, &mut self.at, false)? {
-            Atom::Char(char) => push_char(&mut self.out, char),
+            Atom::Char(char) => return self.push_literal(char),
+            Atom::Class(class) if self.scope == RegexScope::Part => {
+                self.out.push_str(&writable_class(&class));
+            }
             Atom::Class(class) => self.out.push_str(&class),
         }
+        Ok(())
+    }
+
+    /// Appends a character that stands for itself.
+    fn push_literal(&mut self, char: char) -> Result<(), String> {
+        if self.scope == RegexScope::Part && !is_writable(char) {
+            let number = u32::from(char);
+            return Err(format!("the control character U+{number:04X} cannot be in an answer"));
+        }
+        push_char(&mut self.out, char);
         Ok(())
     }
 
@@ -127,6 +142,8 @@ impl RegexTranslator {
             }
             return Err("a class without characters matches nothing".to_owned());
         }
+        let start = self.out.len();
+        let mut can_be_written = is_negated;
         self.out.push_str(if is_negated { "[^" } else { "[" });
         while !self.take(']') {
             let first = self.atom()?;
@@ -141,20 +158,33 @@ impl RegexTranslator {
                             return Err(format!("the range {first}-{last} is out of order"));
                         }
                         Atom::Char(last) => {
+                            can_be_written |= (first..=last).any(is_writable);
                             self.out.push('-');
                             push_char(&mut self.out, last);
                         }
-                        Atom::Class(class) => {
-                            push_char(&mut self.out, '-');
-                            self.out.push_str(&class);
+                        Atom::Class(_) => {
+                            return Err("a range ends with a character: write \\-".to_owned());
                         }
                     }
                 }
-                Atom::Char(char) => push_char(&mut self.out, char),
-                Atom::Class(class) => self.out.push_str(&class),
+                Atom::Char(char) => {
+                    can_be_written |= is_writable(char);
+                    push_char(&mut self.out, char);
+                }
+                Atom::Class(class) => {
+                    can_be_written = true;
+                    self.out.push_str(&class);
+                }
             }
         }
         self.out.push(']');
+        if self.scope == RegexScope::Part {
+            if !can_be_written {
+                return Err("the control characters of the class cannot be in an answer".into());
+            }
+            let class = self.out.split_off(start);
+            self.out.push_str(&writable_class(&class));
+        }
         Ok(())
     }
 
@@ -301,7 +331,7 @@ mod tests {
             (r"(?<year>\d)(?P<stop>x)", "(?:[0-9])(?:x)"),
             (r"[a&&b[-]", r"[a\x{26}\x{26}b\x{5b}\x{2d}]"),
             (r"[\d-x]", r"[[0-9]\x{2d}x]"),
-            (r"a{,x}{2}", r"a\x{7b}\x{2c}x\x{7d}{2}"),
+            (r"a\{,x\}{2}", r"a\x{7b}\x{2c}x\x{7d}{2}"),
             (r"\u{1F600}\uD83D\uDE00\x41\0\cA", r"\x{1f600}\x{1f600}A\x{0}\x{1}"),
             (r"\p{Lu}\/[^]", r"\p{Lu}\x{2f}(?s:.)"),
             ("é\n", "\\x{e9}\\x{a}"),
@@ -315,6 +345,10 @@ mod tests {
     fn fault_is_named_with_its_position() {
         for (regex, expected) in [
             ("a(b", "character 2: the group has no end: add )"),
+            ("a{", "character 2: a { begins no repetition: write \\{"),
+            ("a{,x}", "character 2: a { begins no repetition: write \\{"),
+            ("a}", "character 2: a } ends nothing: write \\}"),
+            ("a]", "character 2: a ] ends nothing: write \\]"),
             ("ab)", "character 3: a ) ends no group: write \\)"),
             ("a[b", "character 2: the class has no end: add ]"),
             ("*a", "character 1: there is nothing before * that it could repeat"),
@@ -334,6 +368,15 @@ mod tests {
         ] {
             assert_eq!(whole(regex).unwrap_err(), expected, "{regex}");
         }
+        let part = |regex| translate(regex, RegexScope::Part).unwrap_err();
+        assert_eq!(
+            part("a\\u0001"),
+            "character 2: the control character U+0001 cannot be in an answer"
+        );
+        assert_eq!(
+            part("[\\x00-\\x07\\x7f]"),
+            "character 1: the control characters of the class cannot be in an answer"
+        );
         assert!(whole("(^a)b").unwrap_err().starts_with("character 2: ^ matches only at the ends"));
     }
 }

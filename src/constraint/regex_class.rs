@@ -98,6 +98,17 @@ pub(super) fn push_char(out: &mut String, char: char) {
     };
 }
 
+/// Whether a string of JSON can have this character without `\u`, which answers do not use.
+pub(super) fn is_writable(char: char) -> bool {
+    !char.is_ascii_control() || matches!(char, '\u{8}' | '\t' | '\n' | '\u{c}' | '\r')
+}
+
+/// A class in brackets, without the characters that are not writable. llguidance would write a
+/// quotation mark or a backslash for a class that has all of them.
+pub(super) fn writable_class(class: &str) -> String {
+    format!(r"[{class}&&[^\x{{0}}-\x{{7}}\x{{b}}\x{{e}}-\x{{1f}}\x{{7f}}]]")
+}
+
 /// Any character.
 pub(super) const ANY: &str = "(?s:.)";
 
