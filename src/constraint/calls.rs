@@ -145,7 +145,9 @@ pub(super) fn callable_tools(conversation: &Conversation) -> Vec<(usize, &Tool)>
 pub(super) fn parameters(number: usize, tool: &Tool) -> Result<Value, (String, String)> {
     match &tool.parameters {
         None => Ok(schema::any_object()),
-        Some(text) => schema::prepare(text).map_err(|fault| tool_fault(number, tool, &fault)),
+        Some(text) => {
+            schema::prepare_object(text).map_err(|fault| tool_fault(number, tool, &fault))
+        }
     }
 }
 

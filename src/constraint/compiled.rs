@@ -39,6 +39,16 @@ impl CompiledConstraint {
         Self { matcher, next: Next::Unknown, set, forced: Vec::new(), n_taken: 0 }
     }
 
+    /// Whether what is forced can be accepted. llguidance says only then that it was too much.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub(super) fn check_forced(&mut self) -> Result<(), String> {
+        let Some(&first) = self.forced().first() else { return Ok(()) };
+        let consumed = self.matcher.clone().consume_token(first as u32);
+        consumed.map_err(|error| plain_reason(&error.to_string()))
+    }
+
     /// Computes what may come next, if it is not known.
     fn look_ahead(&mut self) -> Result<(), String> {
         if self.next != Next::Unknown {

@@ -17,6 +17,7 @@ use super::calls::{callable_tools, calls_grammar, parameters, tool_fault};
 use super::compiled::CompiledConstraint;
 use super::fault::GrammarFault;
 use super::grammar::grammar_of;
+use super::lark_ends::{LarkToken, check_ends};
 use super::reason::{WRONG_REGEX, plain_reason};
 use super::schema;
 use super::tokens::{Tokenize, VocabularyTokens};
@@ -98,6 +99,18 @@ impl ConstraintCompiler {
         if let Constraint::JsonSchema(text) = constraint {
             return self.compile_schema(&schema::prepare(text)?);
         }
+        if let Constraint::Lark(grammar) = constraint {
+            let trie = self.factory.tok_env().tok_trie();
+            let ends = trie.eos_tokens();
+            check_ends(grammar, &|token| match token {
+                LarkToken::Named(name) => {
+                    trie.get_special_token(name).is_some_and(|id| ends.contains(&id))
+                }
+                LarkToken::Numbered(first, last) => {
+                    ends.iter().any(|id| (first..=last).contains(id))
+                }
+            })?;
+        }
         self.compile_grammar(grammar_of(constraint)?).map_err(|reason| {
             // The place is in the grammar that was made of the expression.
             let reason = match (constraint, reason.find(WRONG_REGEX)) {
@@ -145,6 +158,7 @@ impl ConstraintCompiler {
         let matcher = Matcher::new(self.factory.create_parser(grammar));
         let mut compiled = CompiledConstraint::new(matcher);
         compiled.allowed()?;
+        compiled.check_forced()?;
         Ok(compiled)
     }
 }
@@ -174,7 +188,8 @@ fn refusal(field: &str, fault: &GrammarFault) -> Refusal {
 /// What one constraint may take (ADR-0045).
 fn limits() -> ParserLimits {
     ParserLimits {
-        initial_lexer_fuel: 300_000,
+        max_items_in_row: 10_000,
+        initial_lexer_fuel: 800_000,
         max_lexer_states: 20_000,
         max_grammar_size: 200_000,
         verbose_errors: false,

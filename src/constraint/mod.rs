@@ -14,9 +14,10 @@
 //! | `fault` | why a constraint is refused, and how large it may be |
 //! | `reason` | what llguidance says, in plain words |
 //! | `schema` | JSON schemas: what is refused and changed before they are compiled |
-//! | `schema_…` | the parts of that: text, keywords, references, `oneOf`, combinations, faults |
+//! | `schema_…` | the parts of that: text, keywords, references, `oneOf`, recursion, faults |
 //! | `regex`, `regex_class` | regular expressions of ECMA-262 in the syntax of the regex crate |
 //! | `gbnf`, `gbnf_parser` | grammars in llama.cpp's notation |
+//! | `lark_ends` | tokens in a Lark grammar that end the answer |
 //! | `calls` | the grammar of calls of tools |
 //! | `compiled` | a compiled constraint, and how far an answer has come in it |
 //! | `tokens` | the tokens of a vocabulary in the form of llguidance |
@@ -28,12 +29,14 @@ mod fault;
 mod gbnf;
 mod gbnf_parser;
 mod grammar;
+mod lark_ends;
 mod reason;
 mod regex;
 mod regex_class;
 mod schema;
 mod schema_check;
 mod schema_combinations;
+mod schema_endless;
 mod schema_fault;
 mod schema_one_of;
 mod schema_path;

@@ -13,6 +13,7 @@ use super::fault::{GrammarFault, MAX_BYTES, MAX_DEPTH};
 use super::reason::TOO_LARGE;
 use super::schema_check::{OPTIONS, check_keywords};
 use super::schema_combinations::check_combinations;
+use super::schema_endless::forbid_endless;
 use super::schema_fault::locate;
 use super::schema_one_of::replace_one_of;
 use super::schema_path::{SchemaPath, visit};
@@ -24,6 +25,30 @@ use super::schema_text::read;
 /// # Errors
 /// It is too large or too deep, is no JSON, or has a fault that is found without compiling it.
 pub(super) fn prepare(schema: &JsonText) -> Result<Value, GrammarFault> {
+    changed(Value::Object(members_of(schema)?))
+}
+
+/// The same for a schema that only objects are to fit.
+///
+/// # Errors
+/// Those of [`prepare`], and the schema says that something else than an object fits.
+pub(super) fn prepare_object(schema: &JsonText) -> Result<Value, GrammarFault> {
+    let mut members = members_of(schema)?;
+    let is_object = match members.get("type") {
+        None => true,
+        Some(Value::Array(names)) => names.iter().any(|name| name == "object"),
+        Some(name) => name == "object",
+    };
+    if !is_object {
+        let reason = "at #/type: it must be object, because arguments are members of an object";
+        return Err(GrammarFault::Invalid(reason.to_owned()));
+    }
+    members.insert("type".to_owned(), Value::from("object"));
+    changed(Value::Object(members))
+}
+
+/// The members of a schema.
+fn members_of(schema: &JsonText) -> Result<Map<String, Value>, GrammarFault> {
     let JsonText(text) = schema;
     if text.len() > MAX_BYTES {
         return Err(GrammarFault::TooLong { n_bytes: text.len() });
@@ -31,18 +56,23 @@ pub(super) fn prepare(schema: &JsonText) -> Result<Value, GrammarFault> {
     if depth(text) > MAX_DEPTH {
         return Err(GrammarFault::TooDeep);
     }
-    let mut schema = match read(text).map_err(GrammarFault::Invalid)? {
-        Value::Bool(true) => Value::Object(Map::new()),
-        schema @ Value::Object(_) => schema,
+    match read(text).map_err(GrammarFault::Invalid)? {
+        Value::Bool(true) => Ok(Map::new()),
+        Value::Object(members) => Ok(members),
         Value::Bool(false) => {
-            return Err(GrammarFault::Invalid("nothing fits the schema false".to_owned()));
+            Err(GrammarFault::Invalid("nothing fits the schema false".to_owned()))
         }
-        _ => return Err(GrammarFault::Invalid("a schema is an object".to_owned())),
-    };
+        _ => Err(GrammarFault::Invalid("a schema is an object".to_owned())),
+    }
+}
+
+/// Checks a schema, and changes it for llguidance.
+fn changed(mut schema: Value) -> Result<Value, GrammarFault> {
     let checked = check_keywords(&mut schema).and_then(|()| resolve(&mut schema));
     checked.map_err(GrammarFault::Invalid)?;
     replace_one_of(&mut schema);
     check_combinations(&schema)?;
+    forbid_endless(&mut schema).map_err(GrammarFault::Invalid)?;
     Ok(compact(schema))
 }
 

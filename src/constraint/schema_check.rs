@@ -4,6 +4,7 @@ use serde_json::{Map, Number, Value};
 
 use super::fault::check_repetitions;
 use super::regex::{RegexScope, translate};
+use super::regex_class::is_writable;
 use super::schema_path::{SchemaPath, visit};
 
 /// Refuses keywords of `schema` that cannot be enforced, and changes those that llguidance
@@ -28,6 +29,7 @@ pub(super) fn check_keywords(schema: &mut Value) -> Result<(), String> {
         check_lists(members, path)?;
         check_least_members(members, path)?;
         check_numbers(members, path)?;
+        check_texts(members, path)?;
         check_factor(members, path, &mut factors)?;
         check_format(members, path)?;
         translate_patterns(members, path)
@@ -116,6 +118,30 @@ fn check_numbers(schema: &Map<String, Value>, path: &SchemaPath) -> Result<(), S
         }
     }
     Ok(())
+}
+
+/// Refuses values with characters that llguidance would leave out.
+fn check_texts(schema: &Map<String, Value>, path: &SchemaPath) -> Result<(), String> {
+    for keyword in ["const", "enum"] {
+        if let Some(char) = schema.get(keyword).and_then(unwritable_char) {
+            return Err(format!(
+                "at {}: the control character U+{:04X} cannot be in an answer",
+                path.with(keyword),
+                u32::from(char)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A character in a string of `value` that an answer cannot have.
+fn unwritable_char(value: &Value) -> Option<char> {
+    match value {
+        Value::String(text) => text.chars().find(|&char| !is_writable(char)),
+        Value::Array(items) => items.iter().find_map(unwritable_char),
+        Value::Object(members) => members.values().find_map(unwritable_char),
+        _ => None,
+    }
 }
 
 /// A number in `value` that llguidance would round.

@@ -159,6 +159,8 @@ fn what_a_schema_prescribes_is_forced() {
 
 #[test]
 fn gbnf_allows_what_its_rules_say() {
+    let lines = Constraint::Gbnf("root ::= \"a\nb\" \"c\"{,2}".to_owned());
+    assert!(allows(&lines, "a\nb") && allows(&lines, "a\nbcc") && !allows(&lines, "a\nbccc"));
     let word = Constraint::Gbnf("root ::= [a-z]+ \"e\" x?\nx ::= (\"1\" | \"\"){2}".to_owned());
     for (text, is_allowed) in
         [("abe", true), ("ee", true), ("abe11", true), ("e", false), ("ab", false)]
@@ -243,6 +245,44 @@ fn required_call_has_the_form_of_the_style_and_fits_the_schema_of_the_tool() {
     ));
     let llama = bern.replace("arguments", "parameters");
     assert!(calls(&conversation, ToolCallStyle::LlamaJson, &llama));
+}
+
+#[test]
+fn arguments_of_a_required_call_are_an_object_whatever_the_schema_says() {
+    let with = |schema: &str| {
+        let mut conversation =
+            Conversation { tool_choice: ToolChoice::Named("time".to_owned()), ..weather() };
+        conversation.tools[1].parameters = Some(JsonText(schema.to_owned()));
+        conversation
+    };
+    let call = |arguments: &str| {
+        format!("<tool_call>\n{{\"name\": \"time\", \"arguments\": {arguments}}}\n</tool_call>")
+    };
+    for schema in [
+        "{}",
+        "true",
+        r#"{"properties": {"zone": {"type": "integer"}}}"#,
+        r#"{"type": ["null", "object"]}"#,
+        r#"{"anyOf": [{"type": "string"}, {"properties": {"zone": {"type": "integer"}}}]}"#,
+        r##"{"$ref": "#/$defs/a", "$defs": {"a": {"properties": {"zone": {}}}}}"##,
+    ] {
+        let conversation = with(schema);
+        assert!(calls(&conversation, ToolCallStyle::Hermes, &call("{\"zone\": 3}")), "{schema}");
+        for other in ["true", "null", "\"a\"", "[]"] {
+            assert!(!calls(&conversation, ToolCallStyle::Hermes, &call(other)), "{schema}");
+        }
+    }
+    for schema in [
+        r#"{"type": "string"}"#,
+        r#"{"type": ["null", "array"]}"#,
+        r#"{"const": 5}"#,
+        r#"{"anyOf": [{"type": "string"}]}"#,
+    ] {
+        match ScriptedVocabulary.constrain_calls(&with(schema), &PromptLimit::none()) {
+            Err(Refusal::InvalidParams { field, .. }) => assert_eq!(field, "tools[1].parameters"),
+            other => panic!("{schema}: {other:?}"),
+        }
+    }
 }
 
 #[test]

@@ -104,6 +104,39 @@ fn hostile_constraint_is_compiled_or_refused_in_one_line() {
 }
 
 #[test]
+fn constraint_within_the_documented_limits_is_compiled() {
+    let choice = |n: usize, length: usize| {
+        Constraint::Choice((0..n).map(|i| format!("{i:04}{}", "x".repeat(length - 4))).collect())
+    };
+    let mut optional = many(1000, &json!({"type": "boolean"}));
+    optional["additionalProperties"] = json!(false);
+    let mut nested = many(1000, &json!({"$ref": "#/$defs/a"}));
+    nested["$defs"] = json!({"a": {"type": ["array", "object", "null", "string"]}});
+    for (name, constraint) in [
+        ("1,000 optional properties", schema(&optional)),
+        ("1,000 optional properties of several types", schema(&nested)),
+        ("a choice of 256 KiB", choice(1, 256 << 10)),
+        ("1,024 choices of 256 bytes", choice(1024, 256)),
+        ("const of 250 KB", schema(&json!({"const": "a".repeat(250_000)}))),
+    ] {
+        let mut compiled = match compile(&constraint) {
+            Ok(compiled) => compiled,
+            Err(refusal) => panic!("{name}: {refusal}"),
+        };
+        for _ in 0..8 {
+            let token = match compiled.allowed() {
+                Ok(AllowedTokens::Only(token)) => token,
+                Ok(AllowedTokens::Of(set)) => {
+                    (0..END_TOKEN).find(|&token| set.contains(token)).unwrap()
+                }
+                other => panic!("{name}: {other:?}"),
+            };
+            compiled.accept(token).unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+    }
+}
+
+#[test]
 fn fault_in_a_grammar_is_told_in_one_plain_line() {
     for (constraint, expected) in [
         (Constraint::Regex("a(b".to_owned()), "character 2: the group has no end"),
@@ -122,6 +155,14 @@ fn fault_in_a_grammar_is_told_in_one_plain_line() {
         (
             Constraint::Lark("start: %json {\"not\": {}}".to_owned()),
             "the keyword not at #/not is not supported",
+        ),
+        (
+            schema(&json!({"const": "x", "pattern": "^y"})),
+            "at #/const: nothing fits it: no string fits all of its keywords",
+        ),
+        (
+            schema(&json!({"type": "string", "pattern": "^y", "format": "date"})),
+            "nothing fits it: no string fits all of its keywords",
         ),
         (Constraint::Gbnf("root ::= \"a".to_owned()), "line 1: a literal has no end"),
     ] {

@@ -155,6 +155,91 @@ fn keyword_is_enforced() {
 }
 
 #[test]
+fn control_character_that_only_an_escape_could_write_is_refused_with_its_place() {
+    for (schema, place) in [
+        (r#"{"const": "a\u0001b"}"#, "#/const"),
+        (r#"{"items": {"enum": [[{"a": "\u001b"}]]}}"#, "#/items/enum"),
+        (r#"{"enum": ["\u007f"]}"#, "#/enum"),
+        (r#"{"pattern": "^\\u0001$"}"#, "#/pattern"),
+        (r#"{"pattern": "[\\x00-\\x07\\x7f]"}"#, "#/pattern"),
+        (r#"{"patternProperties": {"\u0001": {}}}"#, "#/patternProperties/"),
+    ] {
+        let reason = refused(schema);
+        assert!(reason.contains(&format!("at {place}")), "{schema}: {reason}");
+        assert!(reason.ends_with("cannot be in an answer"), "{reason}");
+    }
+    let others = r#"{"const": "\b\f\n\r\t\\\""}"#;
+    let others = Constraint::JsonSchema(JsonText(others.to_owned()));
+    assert!(allows(&others, r#""\b\f\n\r\t\\\"""#));
+}
+
+/// A class that has all control characters is where llguidance would take any escape for one.
+#[test]
+fn pattern_matches_no_quotation_mark_or_backslash_that_it_does_not_name() {
+    for (pattern, fits, does_not) in [
+        (r"^[\\u0000-\\u001f]{2}$", r#""\n\t""#, r#""\\\"""#),
+        (r#"^a[^\"]b$"#, r#""a\\b""#, r#""a\"b""#),
+        (r"^a[^\\\\]b$", r#""a\"b""#, r#""a\\b""#),
+        (r#"^a[^\"\\\\]b$"#, r#""a\nb""#, r#""a\"b""#),
+        (r"^\\p{Cc}$", r#""\r""#, r#""\\""#),
+        (r"^[^ -~]$", r#""\f""#, r#""\"""#),
+        (r"^\\W$", r#""\"""#, r#""a""#),
+        (r"^([\\x00-\\x0f]|[\\x0d-\\x1f])$", r#""\b""#, r#""\\""#),
+        (r"^[^a]$", r#""\\""#, r#""a""#),
+    ] {
+        let string = format!(r#"{{"type": "string", "pattern": "{pattern}"}}"#);
+        let limited = format!(r#"{{"type": "string", "maxLength": 9, "pattern": "{pattern}"}}"#);
+        let name = format!(
+            r#"{{"type": "object", "patternProperties": {{"{pattern}": {{"const": 1}}}},
+                "additionalProperties": false}}"#
+        );
+        for (schema, before, after) in [(string, "", ""), (limited, "", ""), (name, "{", ": 1}")] {
+            let constraint = Constraint::JsonSchema(JsonText(schema.clone()));
+            let answer = |text: &str| format!("{before}{text}{after}");
+            assert!(allows(&constraint, &answer(fits)), "{schema} allows {fits}");
+            assert!(!allows(&constraint, &answer(does_not)), "{schema} allows {does_not}");
+        }
+    }
+}
+
+#[test]
+fn schema_that_only_a_text_without_end_fits_is_refused_with_its_place() {
+    for (schema, place) in [
+        (r##"{"type": "array", "items": {"$ref": "#"}, "minItems": 1}"##, "#/items"),
+        (
+            r##"{"type": "object", "required": ["a", "b"],
+                "properties": {"a": {"type": "string"}, "b": {"$ref": "#"}}}"##,
+            "#/properties/b",
+        ),
+        (
+            r##"{"$ref": "#/$defs/a", "$defs": {
+                "a": {"type": "array", "prefixItems": [{"$ref": "#/$defs/b"}], "minItems": 1},
+                "b": {"anyOf": [{"allOf": [{"$ref": "#/$defs/a"}]}]}}}"##,
+            "#/$ref",
+        ),
+        (r#"{"type": "array", "items": {"type": "null"}, "minItems": 20000}"#, "#"),
+    ] {
+        let reason = refused(schema);
+        assert!(reason.contains(&format!("at {place}")), "{schema}: {reason}");
+        assert!(reason.contains("without end"), "{reason}");
+    }
+    let list = r##"{"type": "object", "required": ["next"], "properties": {"next":
+        {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}}"##;
+    let list = Constraint::JsonSchema(JsonText(list.to_owned()));
+    assert!(allows(&list, "{\"next\": {\"next\": null}}"));
+    let optional = r##"{"type": "object", "properties": {"a": {"$ref": "#/$defs/n"}, "b": {}},
+        "$defs": {"n": {"type": "array", "items": {"$ref": "#/$defs/n"}, "minItems": 1}}}"##;
+    let optional = Constraint::JsonSchema(JsonText(optional.to_owned()));
+    assert!(allows(&optional, "{\"b\": 1}") && !allows(&optional, "{\"a\": [[]]}"));
+    for grammar in [
+        Constraint::Gbnf("root ::= \"a\" root".to_owned()),
+        Constraint::Lark("start: \"a\" start".to_owned()),
+    ] {
+        assert!(reason(&grammar).contains("text without end"), "{grammar:?}");
+    }
+}
+
+#[test]
 fn annotation_and_unknown_keyword_change_nothing() {
     let schema = r#"{"type": "integer", "title": "a", "default": {"not": 1}, "deprecated": true,
         "examples": ["x"], "format": "int32", "x-order": {"type": "foo"}}"#;
