@@ -39,9 +39,9 @@ test: setup-test ## Install missing tools, then run all checks: format, lints, d
 	@$(MAKE) --no-print-directory deny
 	@$(MAKE) --no-print-directory real-models
 	@$(MAKE) --no-print-directory rust-tests
+	@$(MAKE) --no-print-directory web-tests
 	@$(MAKE) --no-print-directory python-tests
 	@$(MAKE) --no-print-directory client-tests
-	@$(MAKE) --no-print-directory web-tests
 
 # The program contains web/dist, so this comes before a build. cargo builds again when it has changed.
 WEB_PAGE := web/dist/index.html

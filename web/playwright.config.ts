@@ -7,7 +7,8 @@ export default defineConfig({
     testDir: "tests/e2e",
     fullyParallel: true,
     workers: 2,
-    retries: 0,
+    // Two browsers and two servers share what may be two cores. A test that fails twice is wrong.
+    retries: 1,
     forbidOnly: Boolean(process.env["CI"]),
     timeout: 60_000,
     expect: { timeout: 15_000 },

@@ -74,6 +74,8 @@ test("ten thousand tokens are complete, and the page never stands still", async 
 });
 
 test("eight answers at once leave 60 frames a second", async ({ page, baseURL }) => {
+    // A busy machine draws fewer frames, whatever the page does.
+    test.skip(!process.env["SPEED"], "timed: set SPEED=1 on a machine that does nothing else");
     const tokens = MARKDOWN.repeat(50).match(/[^]{1,4}/g) ?? [];
     let running = 0;
     await fakeServer(page, async (_, say) => {
