@@ -29,7 +29,7 @@ async fn served_plan_is_that_of_the_command_with_the_same_options() {
 async fn options_that_do_not_fit_the_model_are_refused_with_the_reason() {
     let daemon = Daemon::start(&[]);
     for (path, words) in [
-        ("/plan?ctx_size=4000000000", "--ctx-size"),
+        ("/plan?ctx_size=4000000000", "ctx_size 4000000000"),
         ("/plan?kv_type=q9", "q9"),
         ("/plan?draft=/etc/passwd", "there is no parameter draft"),
     ] {
